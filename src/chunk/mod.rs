@@ -1,0 +1,1 @@
+//! Pieces cut by content, and the compression of their frames.

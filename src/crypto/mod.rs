@@ -1,0 +1,1 @@
+//! Ciphers, keys and passwords.

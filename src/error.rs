@@ -1,0 +1,222 @@
+//! What can go wrong, with the path or id concerned and the cause. Hints for people are the command line's.
+
+use std::path::{Path, PathBuf};
+
+use crate::id::{ChunkId, PackId, RepositoryId};
+use crate::wire::Malformed;
+
+/// What the library's operations give.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{action} {}: {source}", path.display())]
+    Io {
+        /// What was being done, as a verb: "read", "create", ...
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// An object that should be in the repository is not.
+    #[error("{name} is missing from the repository")]
+    ObjectMissing {
+        /// Its name inside the repository.
+        name: String,
+    },
+
+    /// An object's bytes are not what they should be.
+    #[error("{name} is damaged: {reason}")]
+    Damaged {
+        /// Its name inside the repository.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A chunk is in no pack that can be read.
+    #[error("chunk {id} is in no pack of the repository")]
+    ChunkMissing {
+        /// The chunk.
+        id: ChunkId,
+    },
+
+    /// A chunk's pack is there but its bytes are not what they should be.
+    #[error("chunk {id} in pack {pack} is damaged: {reason}")]
+    ChunkDamaged {
+        /// The chunk.
+        id: ChunkId,
+        /// The pack it should be in.
+        pack: PackId,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// There is no repository.
+    #[error("there is no repository at {location}")]
+    NoRepository {
+        /// Where it was looked for.
+        location: String,
+    },
+
+    /// There is a repository already, or something else is in the way.
+    #[error("cannot make a repository at {location}: {reason}")]
+    CannotInit {
+        /// Where it should go.
+        location: String,
+        /// What is in the way.
+        reason: String,
+    },
+
+    /// Another version of the format, or features that this version does not know.
+    #[error("{name} needs a newer version of snap: {reason}")]
+    Unsupported {
+        /// What was read.
+        name: String,
+        /// What is not known.
+        reason: String,
+    },
+
+    /// No key slot opens with the password.
+    #[error("the password opens no key of repository {repository}")]
+    WrongPassword {
+        /// Which repository.
+        repository: RepositoryId,
+    },
+
+    /// A password is needed and none was given.
+    #[error("repository {repository} is encrypted and no password was given")]
+    NoPassword {
+        /// Which repository.
+        repository: RepositoryId,
+    },
+
+    /// The log is behind or beside what was seen before: somebody put an older state back.
+    #[error("the log of repository {repository} went back: {reason}")]
+    RolledBack {
+        /// Which repository.
+        repository: RepositoryId,
+        /// What was seen, and what is there.
+        reason: String,
+    },
+
+    /// Something else uses what is needed.
+    #[error("{what} is in use by another process")]
+    Busy {
+        /// What.
+        what: String,
+    },
+
+    /// No snapshot fits.
+    #[error("no snapshot {wanted}")]
+    NoSnapshot {
+        /// What was asked for.
+        wanted: String,
+    },
+
+    /// Several snapshots fit.
+    #[error("{wanted} fits {count} snapshots")]
+    AmbiguousSnapshot {
+        /// What was asked for.
+        wanted: String,
+        /// How many fit.
+        count: usize,
+    },
+
+    /// A path is not in the snapshot.
+    #[error("{path} is not in snapshot {snapshot}")]
+    NoPath {
+        /// What was asked for.
+        path: String,
+        /// Where.
+        snapshot: String,
+    },
+
+    /// A manifest names a path that must not be created.
+    #[error("refused to restore {path:?}: {reason}")]
+    UnsafePath {
+        /// The path as it stands in the manifest.
+        path: String,
+        /// Why it is refused.
+        reason: String,
+    },
+
+    /// What was restored is not what was saved.
+    #[error("{path} was not restored: {reason}")]
+    NotRestored {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+
+    /// The local cache database failed; the repository itself is not concerned.
+    #[error("the local index {} failed: {reason}", path.display())]
+    Cache {
+        /// The database file.
+        path: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+
+    /// An argument makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+
+    /// Random bytes, key derivation or a cipher failed.
+    #[error("cryptography failed: {0}")]
+    Crypto(String),
+
+    /// A worker of a parallel operation ended before its time.
+    #[error("a worker stopped before its work was done")]
+    WorkerStopped,
+}
+
+impl Error {
+    /// An error of the operating system about `path`.
+    pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_path_buf(), source }
+    }
+
+    /// A damaged object.
+    pub fn damaged(name: impl ToString, reason: impl ToString) -> Self {
+        Self::Damaged { name: name.to_string(), reason: reason.to_string() }
+    }
+
+    /// Whether data that should be in the repository is lost or damaged.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::ObjectMissing { .. } | Self::Damaged { .. } | Self::ChunkMissing { .. } | Self::ChunkDamaged { .. }
+        )
+    }
+}
+
+/// Adds to a result what it was about.
+pub trait Context<T> {
+    /// Says which object was being read.
+    fn in_object(self, name: impl ToString) -> Result<T>;
+}
+
+impl<T> Context<T> for std::result::Result<T, Malformed> {
+    fn in_object(self, name: impl ToString) -> Result<T> {
+        self.map_err(|malformed| Error::damaged(name, malformed))
+    }
+}
+
+/// Adds the path to an error of the operating system.
+pub trait IoContext<T> {
+    /// Says what was being done with which file.
+    fn when(self, action: &'static str, path: impl AsRef<Path>) -> Result<T>;
+}
+
+impl<T> IoContext<T> for std::io::Result<T> {
+    fn when(self, action: &'static str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|source| Error::io(action, path, source))
+    }
+}

@@ -1,0 +1,3 @@
+//! The `snap` command.
+
+fn main() {}

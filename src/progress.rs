@@ -1,0 +1,70 @@
+//! What the library tells whoever listens: a terminal, a test, or nobody. The library itself never prints.
+
+use std::path::Path;
+
+/// Listens to a long operation. Called from several threads; must return quickly.
+pub trait Progress: Send + Sync {
+    /// A part of the work begins; `total_bytes` and `total_files` where they are known.
+    fn begin(&self, phase: Phase, total_files: Option<u64>, total_bytes: Option<u64>) {
+        let _ = (phase, total_files, total_bytes);
+    }
+
+    /// More is known to be ahead than was said so far.
+    fn more_ahead(&self, files: u64, bytes: u64) {
+        let _ = (files, bytes);
+    }
+
+    /// So many bytes were dealt with since the last call.
+    fn bytes(&self, count: u64) {
+        let _ = count;
+    }
+
+    /// So many files were dealt with since the last call.
+    fn files(&self, count: u64) {
+        let _ = count;
+    }
+
+    /// The work is now at this path.
+    fn at(&self, path: &Path) {
+        let _ = path;
+    }
+
+    /// Something is wrong, but the work goes on.
+    fn warning(&self, warning: &Warning) {
+        let _ = warning;
+    }
+}
+
+/// The parts of long work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Bringing the local index up to date.
+    Index,
+    /// Reading files and storing what is new.
+    Create,
+    /// Writing files.
+    Restore,
+    /// Reading what was restored and comparing.
+    Verify,
+    /// Looking at the structure of the repository.
+    CheckStructure,
+    /// Reading and decoding packs.
+    CheckData,
+}
+
+/// Something worth telling that does not stop the work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The file or object concerned.
+    pub path: String,
+    /// What is wrong with it, and what was done about it.
+    pub message: String,
+    /// Whether the source file could not be (fully) stored, so that the exit code must tell.
+    pub incomplete: bool,
+}
+
+/// Nobody listens.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {}

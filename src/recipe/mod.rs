@@ -1,0 +1,1 @@
+//! How to rebuild one file from chunks.

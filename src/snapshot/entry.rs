@@ -1,0 +1,164 @@
+//! One row of a manifest: a file, directory or other thing in a snapshot.
+//!
+//! A row holds nothing that belongs to one snapshot (no ordinals, no device numbers), so that the rows of an unchanged
+//! region are the same bytes night after night.
+
+use std::cmp::Ordering;
+
+use crate::id::ContentHash;
+
+/// A row of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Where it stood: components parted by `/`, no leading `/`, no empty, `.` or `..` component. Raw bytes, since names
+    /// need not be UTF-8.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission, set-id and sticky bits (`07777`).
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Name of the owner where the system knew one.
+    pub user: Option<String>,
+    /// Name of the group where the system knew one.
+    pub group: Option<String>,
+    /// Last change of the content, nanoseconds since 1970 (UTC).
+    pub mtime: i64,
+    /// Last change of content or metadata, nanoseconds since 1970 (UTC). For change detection only.
+    pub ctime: i64,
+    /// The inode number. For change detection only.
+    pub inode: u64,
+    /// Length in bytes of a regular file, else 0.
+    pub size: u64,
+    /// Whether the file was changed so shortly before it was read (2 s) that an unchanged stat next time proves nothing.
+    pub racy: bool,
+    /// Whether the file had holes.
+    pub sparse: bool,
+    /// The path of the first name of the same file in this snapshot, where this is another (hard) link to it. Such a row
+    /// carries no content of its own.
+    pub hard_link: Option<Vec<u8>>,
+    /// Extended attributes (ACLs are among them), sorted by name.
+    pub xattrs: Vec<Xattr>,
+    /// BLAKE3 of the content of a regular file.
+    pub content: Option<ContentHash>,
+    /// How to rebuild a regular file (`docs/format.md`, "Recipe"); empty for anything else.
+    pub recipe: Vec<u8>,
+    /// What was learned about an Avro container; `None` for any other file.
+    pub avro: Option<AvroFacts>,
+}
+
+/// What a row stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link and what it points to.
+    Symlink(Vec<u8>),
+    /// A named pipe.
+    Fifo,
+    /// A character device.
+    CharDevice(Device),
+    /// A block device.
+    BlockDevice(Device),
+}
+
+/// The number of a device node (not of the file system it lies on).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device {
+    /// Which driver.
+    pub major: u32,
+    /// Which device of that driver.
+    pub minor: u32,
+}
+
+/// An extended attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Xattr {
+    /// Its name, `user.something`.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+/// What walking a container taught about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AvroFacts {
+    /// How sound it is.
+    pub state: AvroState,
+    /// Its codec as its header names it; `null` where it names none.
+    pub codec: String,
+    /// CRC-64-AVRO of its schema's parsing canonical form, 0 where the schema cannot be understood.
+    pub fingerprint: u64,
+    /// Sound blocks.
+    pub blocks: u64,
+    /// Records that the headers of these blocks declare.
+    pub declared_records: u64,
+    /// Records that were found in them by walking the schema; blocks that were not looked into count nothing.
+    pub verified_records: u64,
+    /// The encoder that reproduces most of the blocks, empty where payloads are kept as they are.
+    pub encoder: String,
+    /// Blocks that an encoder reproduces exactly.
+    pub blocks_exact: u64,
+    /// Blocks that an encoder reproduces with corrections.
+    pub blocks_corrected: u64,
+    /// Blocks kept as their payload.
+    pub blocks_raw: u64,
+}
+
+/// How sound a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AvroState {
+    /// Header and all blocks are sound and the file ends after the last marker.
+    Ok,
+    /// A sound header and nothing else.
+    HeaderOnly,
+    /// A file of no bytes.
+    Empty,
+    /// It ends within a block: its writer was cut off.
+    Torn,
+    /// Something in the middle is not as it should be, or records are not what the schema says.
+    Damaged,
+    /// Has the magic of a container but is none that snap understands.
+    Foreign,
+}
+
+impl AvroState {
+    /// All states, in the order of their symbols in the manifest's schema.
+    pub const ALL: [AvroState; 6] = [Self::Ok, Self::HeaderOnly, Self::Empty, Self::Torn, Self::Damaged, Self::Foreign];
+
+    /// The name in the manifest's schema, and what people see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::HeaderOnly => "header_only",
+            Self::Empty => "empty",
+            Self::Torn => "torn",
+            Self::Damaged => "damaged",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
+/// The order of rows in a manifest: component by component, so that a directory stands right before what is in it.
+pub fn path_order(a: &[u8], b: &[u8]) -> Ordering {
+    // No component holds a NUL, so '/' as the smallest byte gives the order of components.
+    let key = |c: &u8| if *c == b'/' { 0 } else { *c };
+    a.iter().map(key).cmp(b.iter().map(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_a_directory_stands_right_after_it() {
+        let mut paths = vec!["a.b", "a/x", "a", "a/x/y", "a-", "b", "a/x.y", "a/x/z"];
+        paths.sort_by(|a, b| path_order(a.as_bytes(), b.as_bytes()));
+        assert_eq!(paths, ["a", "a/x", "a/x/y", "a/x/z", "a/x.y", "a-", "a.b", "b"]);
+    }
+}

@@ -1,0 +1,3 @@
+//! What was saved, and when.
+
+pub mod entry;
