@@ -1,1 +1,112 @@
-//! Pieces cut by content, and the compression of their frames.
+//! Chunks: pieces of a stream, cut by content, stored once. And the two traits through which everything above gives
+//! chunks away and gets them back, without knowing what a repository is.
+
+mod compress;
+mod cut;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use compress::{CompressError, Compressor, Decompressor};
+pub use cut::{CutParams, Piece, StreamCutter};
+
+use crate::error::{Error, Result};
+use crate::id::{ChunkHasher, ChunkId};
+
+/// The longest chunk, in plain bytes. Readers refuse longer ones.
+pub const MAX_CHUNK: usize = 16 << 20;
+
+/// What a chunk holds. The pack directory carries it, so that a repository can be understood from its packs alone. The
+/// numbers are part of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum ChunkKind {
+    /// Whole Avro records, one after the other, as the container's schema encodes them.
+    Records = 1,
+    /// Any other bytes of a file; also records that could not be walked.
+    Bytes = 2,
+    /// Payloads of container blocks, kept as they are.
+    Payload = 3,
+    /// The header of a container without its marker.
+    Header = 4,
+    /// How the blocks of a container lie.
+    Layout = 5,
+    /// References to chunks: an inner node of the tree of a stream or manifest.
+    Node = 6,
+    /// Rows of a manifest.
+    Rows = 7,
+    /// The root of a snapshot.
+    Root = 8,
+    /// What turns the output of an encoder into the payload that was there (not written yet).
+    Corrections = 9,
+}
+
+impl ChunkKind {
+    /// All kinds.
+    pub const ALL: [ChunkKind; 9] = [
+        Self::Records,
+        Self::Bytes,
+        Self::Payload,
+        Self::Header,
+        Self::Layout,
+        Self::Node,
+        Self::Rows,
+        Self::Root,
+        Self::Corrections,
+    ];
+
+    /// The kind with this number in the format.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+
+    /// Whether chunks of this kind hold the content of files, rather than what says how it hangs together.
+    pub fn is_content(self) -> bool {
+        matches!(self, Self::Records | Self::Bytes | Self::Payload | Self::Corrections)
+    }
+}
+
+/// Takes chunks to be kept.
+pub trait ChunkSink {
+    /// Keeps the chunk, unless it is kept already, and says what it is called. It need not be durable on return.
+    fn put(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId>;
+}
+
+/// Gives chunks back.
+pub trait ChunkSource {
+    /// The plain bytes of the chunk, whose id was recomputed from them.
+    fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>>;
+
+    /// The chunk will be asked for soon: a source may get it ready meanwhile.
+    fn will_need(&self, id: &ChunkId) {
+        let _ = id;
+    }
+}
+
+/// A whole repository in a map, for tests: put in what you like, look at what is there.
+#[derive(Debug, Clone)]
+pub struct ChunkMap {
+    hasher: ChunkHasher,
+    /// The chunks.
+    pub chunks: HashMap<ChunkId, (ChunkKind, Arc<[u8]>)>,
+}
+
+impl Default for ChunkMap {
+    fn default() -> Self {
+        Self { hasher: ChunkHasher::open(), chunks: HashMap::new() }
+    }
+}
+
+impl ChunkSink for ChunkMap {
+    fn put(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId> {
+        let id = self.hasher.id(&bytes);
+        self.chunks.insert(id, (kind, bytes.into()));
+        Ok(id)
+    }
+}
+
+impl ChunkSource for ChunkMap {
+    fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        self.chunks.get(id).map(|(_, bytes)| bytes.clone()).ok_or(Error::ChunkMissing { id: *id })
+    }
+}

@@ -5,6 +5,8 @@
 
 use std::cmp::Ordering;
 
+pub use crate::recipe::AvroState;
+
 use crate::id::ContentHash;
 
 /// A row of a manifest.
@@ -108,40 +110,6 @@ pub struct AvroFacts {
     pub blocks_corrected: u64,
     /// Blocks kept as their payload.
     pub blocks_raw: u64,
-}
-
-/// How sound a container is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AvroState {
-    /// Header and all blocks are sound and the file ends after the last marker.
-    Ok,
-    /// A sound header and nothing else.
-    HeaderOnly,
-    /// A file of no bytes.
-    Empty,
-    /// It ends within a block: its writer was cut off.
-    Torn,
-    /// Something in the middle is not as it should be, or records are not what the schema says.
-    Damaged,
-    /// Has the magic of a container but is none that snap understands.
-    Foreign,
-}
-
-impl AvroState {
-    /// All states, in the order of their symbols in the manifest's schema.
-    pub const ALL: [AvroState; 6] = [Self::Ok, Self::HeaderOnly, Self::Empty, Self::Torn, Self::Damaged, Self::Foreign];
-
-    /// The name in the manifest's schema, and what people see.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::HeaderOnly => "header_only",
-            Self::Empty => "empty",
-            Self::Torn => "torn",
-            Self::Damaged => "damaged",
-            Self::Foreign => "foreign",
-        }
-    }
 }
 
 /// The order of rows in a manifest: component by component, so that a directory stands right before what is in it.

@@ -1,0 +1,292 @@
+//! The directory of a pack: which chunk lies where. Column by column, since equal things next to each other compress.
+
+use super::Encoding;
+use super::header::HEADER_LEN;
+use crate::chunk::{ChunkKind, Compressor, Decompressor, MAX_CHUNK};
+use crate::crypto::TAG_LEN;
+use crate::id::ChunkId;
+use crate::wire::{Malformed, Reader, Result, Write};
+
+/// What lies in a pack. Frames follow each other from the end of the header on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Directory {
+    /// The frames, in the order in which they lie.
+    pub frames: Vec<Frame>,
+    /// The chunks of all frames, in order.
+    pub chunks: Vec<FrameChunk>,
+    /// The base chunks that deltas of this pack need, each once.
+    pub bases: Vec<ChunkId>,
+}
+
+/// A frame of a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// What its chunks hold.
+    pub kind: ChunkKind,
+    /// Where it begins in the pack.
+    pub offset: u32,
+    /// How many bytes it takes there, tag included.
+    pub stored: u32,
+    /// How many plain bytes its chunks come to.
+    pub plain: u32,
+    /// The number of its first chunk in the directory.
+    pub first: u32,
+    /// How many chunks it has.
+    pub count: u32,
+    /// How many deltas have to be undone to read it; 0 for a frame that stands alone.
+    pub depth: u8,
+    /// Which of the directory's bases it needs, in order.
+    pub bases: Vec<u32>,
+}
+
+/// A chunk in a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameChunk {
+    /// Its name.
+    pub id: ChunkId,
+    /// How many plain bytes it has.
+    pub length: u32,
+}
+
+/// The version of this layout.
+const VERSION: u8 = 1;
+
+/// The largest directory, decompressed.
+const MAX_DIRECTORY: usize = 32 << 20;
+
+/// The most bases a delta may have, and the deepest it may stand.
+const MAX_BASES: usize = 4;
+const MAX_DEPTH: u8 = 16;
+
+impl Frame {
+    /// What is authenticated with the frame: encoding, kind, and a digest of the ordered ids and lengths of its chunks.
+    pub fn bound(&self, chunks: &[FrameChunk]) -> Vec<u8> {
+        bound(self.encoding, self.kind, chunks)
+    }
+}
+
+/// See [`Frame::bound`].
+pub(super) fn bound(encoding: Encoding, kind: ChunkKind, chunks: &[FrameChunk]) -> Vec<u8> {
+    let mut hasher = crate::id::Digester::new();
+    for chunk in chunks {
+        hasher.update(chunk.id.as_bytes());
+        hasher.update(&chunk.length.to_le_bytes());
+    }
+    let mut bound = vec![encoding as u8, kind as u8];
+    bound.put(&hasher.finish());
+    bound
+}
+
+impl Directory {
+    /// Adds a frame that lies after those that are there.
+    pub fn push(&mut self, encoding: Encoding, kind: ChunkKind, chunks: &[FrameChunk], stored: u32) {
+        let offset = self.frames.last().map_or(HEADER_LEN as u32, |last| last.offset + last.stored);
+        self.frames.push(Frame {
+            encoding,
+            kind,
+            offset,
+            stored,
+            plain: chunks.iter().map(|chunk| chunk.length).sum(),
+            first: self.chunks.len() as u32,
+            count: chunks.len() as u32,
+            depth: 0,
+            bases: Vec::new(),
+        });
+        self.chunks.extend_from_slice(chunks);
+    }
+
+    /// The chunks of a frame of this directory.
+    pub fn chunks_of(&self, frame: &Frame) -> &[FrameChunk] {
+        let first = frame.first as usize;
+        self.chunks.get(first..first + frame.count as usize).unwrap_or(&[])
+    }
+
+    /// The frames with their chunks.
+    pub fn iter(&self) -> impl Iterator<Item = (&Frame, &[FrameChunk])> {
+        self.frames.iter().map(|frame| (frame, self.chunks_of(frame)))
+    }
+
+    /// The bytes of the directory, before sealing.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut plain = vec![VERSION];
+        plain.put_varint(self.frames.len() as u64);
+        plain.extend(self.frames.iter().map(|frame| frame.encoding as u8));
+        plain.extend(self.frames.iter().map(|frame| frame.kind as u8));
+        for frame in &self.frames {
+            plain.put_varint(u64::from(frame.count));
+        }
+        for frame in &self.frames {
+            plain.put_varint(u64::from(frame.stored));
+        }
+        for chunk in &self.chunks {
+            plain.put_varint(u64::from(chunk.length));
+        }
+        for chunk in &self.chunks {
+            plain.put(chunk.id.as_bytes());
+        }
+        plain.put_varint(self.bases.len() as u64);
+        for base in &self.bases {
+            plain.put(base.as_bytes());
+        }
+        for frame in self.frames.iter().filter(|frame| frame.encoding == Encoding::Delta) {
+            plain.put_u8(frame.depth);
+            plain.put_varint(frame.bases.len() as u64);
+            for base in &frame.bases {
+                plain.put_varint(u64::from(*base));
+            }
+        }
+        let compressed = Compressor::new(3).and_then(|mut c| c.compress(&plain)).ok();
+        let mut bytes = Vec::with_capacity(plain.len() + 8);
+        match compressed.filter(|compressed| compressed.len() + 4 < plain.len()) {
+            Some(compressed) => {
+                bytes.put_varint(plain.len() as u64);
+                bytes.put(&compressed);
+            }
+            None => {
+                bytes.put_varint(0);
+                bytes.put(&plain);
+            }
+        }
+        bytes
+    }
+
+    /// Reads what [`encode`](Directory::encode) wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes);
+        match reader.varint()? {
+            0 => Self::decode_plain(reader.rest()),
+            length if length <= MAX_DIRECTORY as u64 => {
+                let plain = Decompressor::new().and_then(|mut d| d.decompress(reader.rest(), length as usize));
+                Self::decode_plain(&plain.map_err(|e| Malformed(format!("its directory does not decompress: {e}")))?)
+            }
+            length => Err(Malformed(format!("its directory would have {length} bytes"))),
+        }
+    }
+
+    fn decode_plain(plain: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(plain);
+        match reader.u8()? {
+            VERSION => {}
+            other => return Err(Malformed(format!("its directory is of version {other}, this is version {VERSION}"))),
+        }
+        let count = reader.count(4)?;
+        let (encodings, kinds) = (reader.bytes(count)?, reader.bytes(count)?);
+        let counts = (0..count).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
+        let stored = (0..count).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
+        let chunk_count = counts.iter().try_fold(0u64, |sum, count| sum.checked_add(*count));
+        let chunk_count = chunk_count
+            .and_then(|count| usize::try_from(count).ok())
+            .filter(|count| count.saturating_mul(33) <= reader.remaining())
+            .ok_or_else(|| Malformed::new("its directory announces more chunks than it lists"))?;
+        let lengths = (0..chunk_count).map(|_| chunk_length(reader.varint()?)).collect::<Result<Vec<_>>>()?;
+        let mut directory = Self::default();
+        for length in lengths {
+            directory.chunks.push(FrameChunk { id: ChunkId::new(reader.array()?), length });
+        }
+        let base_count = reader.count(32)?;
+        directory.bases = (0..base_count).map(|_| reader.array().map(ChunkId::new)).collect::<Result<_>>()?;
+        let (mut offset, mut first) = (HEADER_LEN as u32, 0u32);
+        for (((encoding, kind), count), stored) in encodings.iter().zip(kinds).zip(counts).zip(stored) {
+            let encoding = Encoding::from_number(*encoding)
+                .ok_or_else(|| Malformed(format!("frame encoding {encoding} is not known")))?;
+            let kind =
+                ChunkKind::from_number(*kind).ok_or_else(|| Malformed(format!("chunk kind {kind} is not known")))?;
+            let stored = u32::try_from(stored).ok().filter(|stored| *stored as usize >= TAG_LEN);
+            let (Some(stored), count) = (stored, count as u32) else {
+                return Err(Malformed::new("a frame has an impossible length"));
+            };
+            let chunks = &directory.chunks[first as usize..(first + count) as usize];
+            let plain = chunks.iter().try_fold(0u32, |sum, chunk| sum.checked_add(chunk.length));
+            let plain = plain.filter(|plain| *plain as usize <= 2 * MAX_CHUNK);
+            let plain = plain.ok_or_else(|| Malformed::new("a frame is longer than a frame may be"))?;
+            let (depth, bases) = match encoding {
+                Encoding::Delta => read_delta(&mut reader, directory.bases.len(), count)?,
+                _ => (0, Vec::new()),
+            };
+            directory.frames.push(Frame { encoding, kind, offset, stored, plain, first, count, depth, bases });
+            first += count;
+            offset = offset.checked_add(stored).ok_or_else(|| Malformed::new("its frames are longer than a pack"))?;
+        }
+        reader.finish()?;
+        Ok(directory)
+    }
+}
+
+fn chunk_length(length: u64) -> Result<u32> {
+    match u32::try_from(length) {
+        Ok(length) if length as usize <= MAX_CHUNK => Ok(length),
+        _ => Err(Malformed(format!("a chunk of {length} bytes is longer than a chunk may be"))),
+    }
+}
+
+fn read_delta(reader: &mut Reader<'_>, known: usize, chunks: u32) -> Result<(u8, Vec<u32>)> {
+    let depth = reader.u8()?;
+    let count = reader.count(1)?;
+    if depth == 0 || depth > MAX_DEPTH || count == 0 || count > MAX_BASES || chunks != 1 {
+        return Err(Malformed::new("a delta has an impossible depth or number of bases"));
+    }
+    let base = |number: u64| match usize::try_from(number) {
+        Ok(index) if index < known => Ok(index as u32),
+        _ => Err(Malformed::new("a delta names a base that is not listed")),
+    };
+    Ok((depth, (0..count).map(|_| base(reader.varint()?)).collect::<Result<_>>()?))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Any directory that a pack could have, deltas included.
+    pub(crate) fn directories() -> impl Strategy<Value = Directory> {
+        let chunk = (any::<[u8; 32]>(), 0u32..300_000)
+            .prop_map(|(id, length)| FrameChunk { id: ChunkId::new(id), length });
+        let frame = (0..ChunkKind::ALL.len(), 0..4usize, prop::collection::vec(chunk, 1..9), 16u32..1_000_000, 1u8..=16);
+        let bases = prop::collection::vec(any::<[u8; 32]>(), 1..5);
+        (prop::collection::vec(frame, 0..20), bases).prop_map(|(frames, bases)| {
+            let mut directory = Directory { bases: bases.into_iter().map(ChunkId::new).collect(), ..Default::default() };
+            for (kind, encoding, chunks, stored, depth) in frames {
+                let encoding = Encoding::ALL[encoding];
+                let delta = encoding == Encoding::Delta;
+                directory.push(encoding, ChunkKind::ALL[kind], if delta { &chunks[..1] } else { &chunks }, stored);
+                if let (true, Some(frame)) = (delta, directory.frames.last_mut()) {
+                    frame.depth = depth;
+                    frame.bases = (0..directory.bases.len() as u32).rev().collect();
+                }
+            }
+            directory
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_directory_is_read_back(directory in directories()) {
+            prop_assert_eq!(Directory::decode(&directory.encode())?, directory);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(mut bytes: Vec<u8>, directory in directories(), at: prop::sample::Index, to: u8) {
+            let _ = Directory::decode(&bytes);
+            bytes.splice(..0, [0, VERSION]);
+            let _ = Directory::decode(&bytes);
+            let mut bytes = directory.encode();
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            let _ = Directory::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_chunk_costs_little_more_than_its_id() {
+        let mut directory = Directory::default();
+        for frame in 0..10u8 {
+            let chunks: Vec<_> = (0..8u8)
+                .map(|chunk| FrameChunk { id: ChunkId::new(crate::id::digest(&[frame, chunk])), length: 65_536 })
+                .collect();
+            directory.push(Encoding::Zstd, ChunkKind::Records, &chunks, 200_000);
+        }
+        assert!(directory.encode().len() < 80 * 34, "{}", directory.encode().len());
+    }
+}

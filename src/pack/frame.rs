@@ -1,0 +1,144 @@
+//! Frames: chunks of one kind, compressed together.
+
+use super::directory::FrameChunk;
+use crate::chunk::{ChunkKind, CompressError, Compressor, Decompressor};
+use crate::id::ChunkId;
+
+/// How the plain bytes of a frame become the bytes that are sealed. The numbers are part of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Encoding {
+    /// The chunks, end to end.
+    Raw = 0,
+    /// One Zstandard frame over the chunks, end to end.
+    Zstd = 1,
+    /// Reserved: one chunk as the difference to its base chunks.
+    Delta = 2,
+    /// Reserved: records transposed into columns.
+    Columnar = 3,
+}
+
+impl Encoding {
+    /// All encodings.
+    pub const ALL: [Encoding; 4] = [Self::Raw, Self::Zstd, Self::Delta, Self::Columnar];
+
+    /// The encoding with this number in the format.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|encoding| *encoding as u8 == number)
+    }
+}
+
+/// A chunk that is to go into a frame.
+#[derive(Debug, Clone)]
+pub struct PlainChunk {
+    /// Its name.
+    pub id: ChunkId,
+    /// Its plain bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A frame that is ready to be sealed.
+#[derive(Debug, Clone)]
+pub struct EncodedFrame {
+    /// What its chunks hold.
+    pub kind: ChunkKind,
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// The chunks, in order.
+    pub chunks: Vec<FrameChunk>,
+    /// The encoded bytes.
+    pub body: Vec<u8>,
+}
+
+/// A frame could not be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// By this version, at least.
+    #[error("its encoding {0:?} is not known to this version")]
+    Unsupported(Encoding),
+    /// Its length is not what its chunks come to.
+    #[error("it holds {found} bytes where its chunks have {expected}")]
+    Length {
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
+    /// The compressor says no.
+    #[error(transparent)]
+    Compress(#[from] CompressError),
+}
+
+/// Encodes and decodes frames, with contexts that are used again and again. One for each thread.
+#[derive(Debug)]
+pub struct FrameCodec {
+    compressor: Option<Compressor>,
+    decompressor: Decompressor,
+}
+
+/// Below this many bytes compressing is not worth its own frame header.
+const MIN_COMPRESSED: usize = 64;
+
+impl FrameCodec {
+    /// A codec that compresses at this Zstandard level, or not at all.
+    pub fn new(level: Option<i32>) -> Result<Self, CompressError> {
+        Ok(Self { compressor: level.map(Compressor::new).transpose()?, decompressor: Decompressor::new()? })
+    }
+
+    /// Encodes a frame. What the compressor made is decoded and compared; where it differs, or where it saves nothing,
+    /// the bytes are kept plainly.
+    pub fn encode(&mut self, kind: ChunkKind, chunks: &[PlainChunk]) -> EncodedFrame {
+        let mut plain = Vec::with_capacity(chunks.iter().map(|chunk| chunk.bytes.len()).sum());
+        for chunk in chunks {
+            plain.extend_from_slice(&chunk.bytes);
+        }
+        let listed = chunks.iter().map(|chunk| FrameChunk { id: chunk.id, length: chunk.bytes.len() as u32 }).collect();
+        let (encoding, body) = match self.compressed(&plain) {
+            Some(body) => (Encoding::Zstd, body),
+            None => (Encoding::Raw, plain),
+        };
+        EncodedFrame { kind, encoding, chunks: listed, body }
+    }
+
+    fn compressed(&mut self, plain: &[u8]) -> Option<Vec<u8>> {
+        let compressor = self.compressor.as_mut().filter(|_| plain.len() >= MIN_COMPRESSED)?;
+        let body = compressor.compress(plain).ok().filter(|body| body.len() < plain.len())?;
+        let back = self.decompressor.decompress(&body, plain.len()).ok()?;
+        (back == plain).then_some(body)
+    }
+
+    /// The plain bytes of a frame, which must be exactly `length` of them.
+    pub fn decode(&mut self, encoding: Encoding, body: &[u8], length: usize) -> Result<Vec<u8>, DecodeError> {
+        match encoding {
+            Encoding::Raw if body.len() == length => Ok(body.to_vec()),
+            Encoding::Raw => Err(DecodeError::Length { found: body.len(), expected: length }),
+            Encoding::Zstd => Ok(self.decompressor.decompress(body, length)?),
+            Encoding::Delta | Encoding::Columnar => Err(DecodeError::Unsupported(encoding)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ChunkHasher;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_frame_is_decoded_to_what_it_was(chunks: Vec<Vec<u8>>, repeat in 1usize..50, level in prop::option::of(1..4i32)) {
+            let hasher = ChunkHasher::open();
+            let chunks: Vec<_> = chunks
+                .into_iter()
+                .map(|bytes| bytes.repeat(repeat))
+                .map(|bytes| PlainChunk { id: hasher.id(&bytes), bytes })
+                .collect();
+            let plain: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.clone()).collect();
+            let mut codec = FrameCodec::new(level).unwrap();
+            let frame = codec.encode(ChunkKind::Bytes, &chunks);
+            prop_assert_eq!(codec.decode(frame.encoding, &frame.body, plain.len()).unwrap(), plain.clone());
+            prop_assert!(codec.decode(frame.encoding, &frame.body, plain.len() + 1).is_err());
+            prop_assert!(frame.body.len() <= plain.len());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Packs: many chunks in one object. A pack is written once and never changed (drawn in `docs/format.md`, "Pack").
+//!
+//! ```text
+//! header 96 | frame 0 | frame 1 | ... | padding | directory | trailer 40
+//! ```
+//!
+//! A *frame* is the unit of compression, encryption and copying: whole chunks of one kind. The *directory* says which
+//! chunks lie in which frame; it alone rebuilds the index. Everything above asks for chunks and never sees a frame.
+
+mod builder;
+mod directory;
+mod frame;
+mod header;
+
+pub use builder::{PackBuilder, SealedPack};
+pub use directory::{Directory, Frame, FrameChunk};
+pub use frame::{EncodedFrame, Encoding, FrameCodec, PlainChunk};
+pub use header::{HEADER_LEN, Header, TRAILER_LEN, Trailer};
+
+use crate::backend::{Kind, Name};
+use crate::crypto::{FrameContext, Keyring, PackCipher, Suite};
+use crate::error::{Context, Error, Result};
+use crate::id::{PackId, RepositoryId, digest};
+
+/// The longest pack, in bytes.
+pub const MAX_PACK: u64 = 64 << 20;
+
+/// When a pack is closed, in bytes.
+pub const PACK_TARGET: usize = 16 << 20;
+
+/// When a frame is closed, in plain bytes.
+pub const FRAME_TARGET: usize = 512 << 10;
+
+/// All that is needed to read from a pack: what its header and its directory say. Index objects hold these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackInfo {
+    /// Its name.
+    pub id: PackId,
+    /// Its length in bytes.
+    pub length: u64,
+    /// How it is sealed.
+    pub suite: Suite,
+    /// Under the master key of which epoch.
+    pub epoch: u32,
+    /// What its own key follows from.
+    pub salt: [u8; 32],
+    /// What lies where.
+    pub directory: Directory,
+}
+
+impl PackInfo {
+    /// The name of the pack's object.
+    pub fn name(&self) -> Name {
+        pack_name(&self.id)
+    }
+
+    /// The cipher that opens this pack.
+    pub fn cipher(&self, repository: RepositoryId, keyring: Option<&Keyring>) -> Result<PackCipher> {
+        cipher_of(self.suite, self.epoch, &self.salt, repository, keyring)
+    }
+
+    /// The plain bytes of all chunks of a frame, end to end, from its sealed bytes. Their ids are not recomputed here.
+    pub fn open_frame(
+        &self,
+        cipher: &PackCipher,
+        codec: &mut FrameCodec,
+        number: usize,
+        mut sealed: Vec<u8>,
+    ) -> Result<Vec<u8>> {
+        let frame = self.directory.frames.get(number).ok_or_else(|| self.damaged(format!("it has no frame {number}")))?;
+        let bound = frame.bound(self.directory.chunks_of(frame));
+        let context = FrameContext { number: number as u32, bound: &bound };
+        cipher.open(context, &mut sealed).map_err(|e| self.damaged(format!("frame {number}: {e}")))?;
+        codec.decode(frame.encoding, &sealed, frame.plain as usize).map_err(|e| self.damaged(format!("frame {number}: {e}")))
+    }
+
+    fn damaged(&self, reason: String) -> Error {
+        Error::damaged(self.name(), reason)
+    }
+}
+
+/// The name of a pack's object.
+pub fn pack_name(id: &PackId) -> Name {
+    Name::new(Kind::Pack, id)
+}
+
+/// Reads what a pack says about itself, from all of its bytes: checks its name, its header, its trailer and its
+/// directory, and that the frames lie end to end as the directory has them.
+pub fn read_pack(id: &PackId, bytes: &[u8], repository: RepositoryId, keyring: Option<&Keyring>) -> Result<PackInfo> {
+    if digest(bytes) != *id.as_bytes() {
+        return Err(Error::damaged(pack_name(id), "its bytes do not hash to its name"));
+    }
+    let header = bytes.get(..HEADER_LEN).unwrap_or(bytes);
+    let split = bytes.len().saturating_sub(TRAILER_LEN);
+    let trailer = Trailer::read(bytes.get(split..).unwrap_or(&[]), bytes.len() as u64).in_object(pack_name(id))?;
+    let directory = bytes.get(trailer.directory_range(split)).unwrap_or(&[]);
+    read_parts(id, bytes.len() as u64, header, directory, &trailer, repository, keyring)
+}
+
+/// Reads what a pack says about itself, from its header, its sealed directory and its trailer. The caller has no proof
+/// that the frames are sound.
+pub fn read_parts(
+    id: &PackId,
+    length: u64,
+    header: &[u8],
+    directory: &[u8],
+    trailer: &Trailer,
+    repository: RepositoryId,
+    keyring: Option<&Keyring>,
+) -> Result<PackInfo> {
+    let name = pack_name(id);
+    let header = Header::read(header).in_object(&name)?;
+    if header.repository != repository {
+        return Err(Error::damaged(name, format!("it belongs to repository {}", header.repository)));
+    }
+    let cipher = cipher_of(header.suite, header.epoch, &header.salt, repository, keyring)?;
+    if *cipher.commitment() != header.commitment {
+        return Err(Error::damaged(name, "it is sealed under another key"));
+    }
+    let mut plain = directory.to_vec();
+    cipher
+        .open(FrameContext { number: FrameContext::DIRECTORY, bound: b"directory" }, &mut plain)
+        .map_err(|e| Error::damaged(&name, format!("directory: {e}")))?;
+    let directory = Directory::decode(&plain).in_object(&name)?;
+    match directory.frames.last().map_or(HEADER_LEN as u64, |frame| u64::from(frame.offset) + u64::from(frame.stored)) {
+        end if end <= trailer.directory_offset => Ok(PackInfo {
+            id: *id,
+            length,
+            suite: header.suite,
+            epoch: header.epoch,
+            salt: header.salt,
+            directory,
+        }),
+        _ => Err(Error::damaged(name, "its frames reach into its directory")),
+    }
+}
+
+fn cipher_of(
+    suite: Suite,
+    epoch: u32,
+    salt: &[u8; 32],
+    repository: RepositoryId,
+    keyring: Option<&Keyring>,
+) -> Result<PackCipher> {
+    let master = keyring.and_then(|keyring| keyring.master(epoch));
+    if keyring.is_some() && (master.is_none() || suite == Suite::None) {
+        return Err(Error::Crypto(format!("no key for a pack of epoch {epoch}, suite {}", suite.name())));
+    }
+    Ok(PackCipher::new(suite, repository, master, salt)?)
+}

@@ -1,0 +1,224 @@
+//! Putting a file together again.
+
+use super::layout::{Checker, Class, Entry, LayoutReader};
+use super::stream::StreamReader;
+use super::{ContainerRecipe, Recipe};
+use crate::avro::container::put_block_header;
+use crate::chunk::{ChunkSource, MAX_CHUNK};
+use crate::error::{Error, Result};
+
+/// A part of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The header of a container, its marker included. The layout has no check for it.
+    Header(Vec<u8>),
+    /// These bytes, which are no block.
+    Bytes(Vec<u8>),
+    /// A block whose payload is these bytes.
+    Payload {
+        /// The payload.
+        payload: Vec<u8>,
+        /// What its frame needs.
+        frame: BlockFrame,
+    },
+    /// A block whose payload an encoder makes from these bytes.
+    Encode {
+        /// The decoded payload.
+        plain: Vec<u8>,
+        /// The encoder's frozen id.
+        encoder: String,
+        /// What its output has to be corrected by.
+        corrections: Option<Vec<u8>>,
+        /// What its frame needs.
+        frame: BlockFrame,
+    },
+}
+
+/// What stands around the payload of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockFrame {
+    count: u64,
+    odd_head: Option<Vec<u8>>,
+    marker: [u8; 16],
+}
+
+impl BlockFrame {
+    /// Appends the block with this payload.
+    pub fn put(&self, payload: &[u8], out: &mut Vec<u8>) {
+        match &self.odd_head {
+            Some(head) => out.extend_from_slice(head),
+            None => put_block_header(out, self.count, payload.len()),
+        }
+        out.extend_from_slice(payload);
+        out.extend_from_slice(&self.marker);
+    }
+}
+
+/// Gives the parts of one file in order. The caller encodes what has to be encoded (several at once, if it likes) and
+/// hands every payload, and bytes that are no block, to
+/// [`check`](Rebuild::check) in the same order.
+pub struct Rebuild<'s, S: ?Sized> {
+    place: Place<'s, S>,
+}
+
+enum Place<'s, S: ?Sized> {
+    Plain(StreamReader<'s, S>),
+    Container(Box<Container<'s, S>>),
+    Done,
+}
+
+struct Container<'s, S: ?Sized> {
+    recipe: ContainerRecipe,
+    begun: bool,
+    header: StreamReader<'s, S>,
+    layout: LayoutReader<'s, S>,
+    records: StreamReader<'s, S>,
+    payloads: StreamReader<'s, S>,
+    strays: StreamReader<'s, S>,
+    corrections: StreamReader<'s, S>,
+    entries: std::vec::IntoIter<Entry>,
+    check: Check,
+}
+
+/// Compares payloads with the checks of the layout, so that a wrong one is named by its place.
+#[derive(Debug, Default)]
+struct Check {
+    checker: Checker,
+    segments: std::collections::VecDeque<(usize, std::collections::VecDeque<[u8; 4]>)>,
+    block: u64,
+}
+
+impl Check {
+    fn payload(&mut self, payload: &[u8]) -> Result<()> {
+        let Some((left, checks)) = self.segments.front_mut() else { return Ok(()) };
+        *left = left.saturating_sub(1);
+        let last = *left == 0;
+        let wrong = match self.checker.entry(payload, last) {
+            Some(check) => checks.pop_front() != Some(check),
+            None => false,
+        };
+        self.block += 1;
+        if last {
+            self.segments.pop_front();
+        }
+        match wrong {
+            true => Err(Error::damaged("the file", format!("what was rebuilt up to block {} differs", self.block))),
+            false => Ok(()),
+        }
+    }
+}
+
+impl<'s, S: ChunkSource + ?Sized> Rebuild<'s, S> {
+    /// At the start of the file.
+    pub fn new(recipe: &Recipe, source: &'s S) -> Self {
+        let place = match recipe {
+            Recipe::Plain(stream) => Place::Plain(StreamReader::new(stream, source)),
+            Recipe::Container(recipe) => Place::Container(Box::new(Container {
+                begun: false,
+                header: StreamReader::new(&recipe.header, source),
+                layout: LayoutReader::new(&recipe.layout, source),
+                records: StreamReader::new(&recipe.records, source),
+                payloads: StreamReader::new(&recipe.payloads, source),
+                strays: StreamReader::new(&recipe.strays, source),
+                corrections: StreamReader::new(&recipe.corrections, source),
+                recipe: (**recipe).clone(),
+                entries: Vec::new().into_iter(),
+                check: Check::default(),
+            })),
+        };
+        Self { place }
+    }
+
+    /// The next part.
+    pub fn next_part(&mut self) -> Result<Option<Part>> {
+        match &mut self.place {
+            Place::Done => Ok(None),
+            Place::Plain(stream) => {
+                let bytes = stream.some()?;
+                Ok(bytes.map(|bytes| Part::Bytes(bytes.to_vec())))
+            }
+            Place::Container(container) => match container.next_part()? {
+                Some(part) => Ok(Some(part)),
+                None => {
+                    self.place = Place::Done;
+                    Ok(None)
+                }
+            },
+        }
+    }
+
+    /// Compares the next payload (or stray bytes), in the order of the file, with what the layout says.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if what was rebuilt is not what was saved.
+    pub fn check(&mut self, payload: &[u8]) -> Result<()> {
+        match &mut self.place {
+            Place::Container(container) => container.check.payload(payload),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<S: ChunkSource + ?Sized> Container<'_, S> {
+    fn next_part(&mut self) -> Result<Option<Part>> {
+        if !self.begun {
+            self.begun = true;
+            let mut header = read_all(&mut self.header)?;
+            header.extend_from_slice(&self.recipe.marker);
+            return Ok(Some(Part::Header(header)));
+        }
+        let Some(entry) = self.next_entry()? else { return Ok(None) };
+        let frame = BlockFrame { count: entry.count, odd_head: entry.odd_head, marker: self.recipe.marker };
+        Ok(Some(match entry.class {
+            Class::Stray => Part::Bytes(take(&mut self.strays, entry.length)?),
+            Class::Payload => Part::Payload { payload: take(&mut self.payloads, entry.length)?, frame },
+            Class::Records | Class::Corrected => {
+                let plain = take(&mut self.records, entry.length)?;
+                let encoder = usize::try_from(entry.encoder).ok().and_then(|n| self.recipe.encoders.get(n));
+                let encoder = encoder.ok_or_else(|| Error::damaged("the recipe", "a block names no encoder of it"))?;
+                let corrections = match entry.class {
+                    Class::Corrected => Some(take(&mut self.corrections, entry.corrections)?),
+                    _ => None,
+                };
+                match encoder.as_str() {
+                    "null" => Part::Payload { payload: plain, frame },
+                    _ => Part::Encode { plain, encoder: encoder.clone(), corrections, frame },
+                }
+            }
+        }))
+    }
+
+    fn next_entry(&mut self) -> Result<Option<Entry>> {
+        loop {
+            if let Some(entry) = self.entries.next() {
+                return Ok(Some(entry));
+            }
+            let Some((entries, checks)) = self.layout.next_segment()? else { return Ok(None) };
+            self.check.segments.push_back((entries.len(), checks.into()));
+            self.entries = entries.into_iter();
+        }
+    }
+}
+
+/// So many bytes of a stream. What a damaged layout may ask for is bounded by what the stream has.
+fn take<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>, length: u64) -> Result<Vec<u8>> {
+    if length > stream.left() || length > MAX_ENTRY {
+        return Err(Error::damaged("the recipe", "a block is longer than what there is for it"));
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    stream.read(length as usize, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The longest entry of a layout: a decoded block.
+const MAX_ENTRY: u64 = 4 * MAX_CHUNK as u64;
+
+fn read_all<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>) -> Result<Vec<u8>> {
+    take(stream, stream.left())
+}
+
+impl<S: ?Sized> std::fmt::Debug for Rebuild<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rebuild(..)")
+    }
+}

@@ -1,0 +1,374 @@
+//! Putting the parts of one file into streams.
+
+use super::framer::{Finding, RawBlock, Segment};
+use super::layout::{Class, Entry, LayoutWriter};
+use super::stream::StreamBuilder;
+use super::{AvroState, ContainerRecipe, Recipe, Stream};
+use crate::avro::container::Header;
+use crate::avro::schema::Schema;
+use crate::chunk::{ChunkKind, ChunkSink, CutParams, Piece, StreamCutter};
+use crate::error::Result;
+
+/// What is done with the payload of a block.
+#[derive(Debug)]
+pub enum Treatment {
+    /// It is kept as it is.
+    Keep,
+    /// It decodes to these bytes, from which this encoder makes exactly the payload again. `None` for the decoded bytes
+    /// means that they are the payload itself.
+    Decode {
+        /// The decoded payload.
+        plain: Option<Vec<u8>>,
+        /// The encoder's frozen id.
+        encoder: String,
+        /// What its output has to be corrected by.
+        corrections: Option<Vec<u8>>,
+    },
+}
+
+/// A file that was taken apart.
+#[derive(Debug)]
+pub struct Split {
+    /// How to rebuild it.
+    pub recipe: Recipe,
+    /// Sound blocks.
+    pub blocks: u64,
+    /// Records that these blocks declare.
+    pub declared_records: u64,
+    /// Records that were found in them.
+    pub verified_records: u64,
+    /// Blocks that an encoder reproduces exactly, with corrections, and those kept as they are.
+    pub exact: u64,
+    /// See `exact`.
+    pub corrected: u64,
+    /// See `exact`.
+    pub raw: u64,
+    /// A block did not hold the records that it declares.
+    pub bad_records: bool,
+    /// The encoder that reproduces most blocks; empty if none does.
+    pub encoder: String,
+    /// The schema's fingerprint (CRC-64-AVRO); 0 if it cannot be understood.
+    pub fingerprint: u64,
+}
+
+/// Puts the parts of one file into streams. Nothing is held back but what the cutters need.
+#[derive(Debug)]
+pub struct Splitter {
+    params: CutParams,
+    plain: Track,
+    container: Option<Box<Container>>,
+}
+
+#[derive(Debug)]
+struct Container {
+    marker: [u8; 16],
+    header: Stream,
+    schema: Option<Schema>,
+    fingerprint: u64,
+    encoders: Vec<(String, u64)>,
+    layout: LayoutWriter,
+    records: Track,
+    /// Records behind a place where the walk failed have no borders.
+    walking: bool,
+    payloads: Payloads,
+    strays: Track,
+    corrections: Track,
+    blocks: u64,
+    declared_records: u64,
+    verified_records: u64,
+    exact: u64,
+    corrected: u64,
+    raw: u64,
+    bad_records: bool,
+}
+
+impl Splitter {
+    /// At the start of a file.
+    pub fn new(params: CutParams) -> Self {
+        Self { params, plain: Track::new(params, ChunkKind::Bytes, false), container: None }
+    }
+
+    /// The next part. A block goes to [`block`](Splitter::block) instead, once it is known what to do with it; here its
+    /// payload is kept as it is.
+    pub fn segment(&mut self, segment: Segment, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+        match segment {
+            Segment::Header(header) => {
+                self.container = Some(Box::new(Container::new(&header, self.params, sink)?));
+                Ok(())
+            }
+            Segment::Plain(bytes) => self.plain.push(&bytes, sink),
+            Segment::Block(block) => self.block(block, Treatment::Keep, sink),
+            Segment::Stray(bytes) => match &mut self.container {
+                Some(container) => container.stray(&bytes, sink),
+                None => self.plain.push(&bytes, sink),
+            },
+        }
+    }
+
+    /// The next block.
+    pub fn block(
+        &mut self,
+        block: RawBlock,
+        treatment: Treatment,
+        sink: &mut (impl ChunkSink + ?Sized),
+    ) -> Result<()> {
+        match &mut self.container {
+            Some(container) => container.block(block, treatment, sink),
+            // The framer gives no block before a header.
+            None => self.plain.push(&block.payload, sink),
+        }
+    }
+
+    /// The recipe, when all parts were given.
+    pub fn finish(self, sink: &mut (impl ChunkSink + ?Sized)) -> Result<Split> {
+        match self.container {
+            Some(container) => container.finish(sink),
+            None => Ok(Split {
+                recipe: Recipe::Plain(self.plain.finish(sink)?),
+                blocks: 0,
+                declared_records: 0,
+                verified_records: 0,
+                exact: 0,
+                corrected: 0,
+                raw: 0,
+                bad_records: false,
+                encoder: String::new(),
+                fingerprint: 0,
+            }),
+        }
+    }
+}
+
+impl Container {
+    fn new(header: &Header, params: CutParams, sink: &mut (impl ChunkSink + ?Sized)) -> Result<Self> {
+        let schema = header.schema_text().and_then(|text| Schema::parse(text).ok());
+        let walking = schema.as_ref().is_some_and(|schema| !schema.always_empty());
+        let mut stream = StreamBuilder::new();
+        stream.push(ChunkKind::Header, header.bytes().to_vec(), 0, sink)?;
+        Ok(Self {
+            marker: header.marker,
+            header: stream.finish(sink)?,
+            fingerprint: schema.as_ref().map_or(0, Schema::fingerprint),
+            schema,
+            encoders: Vec::new(),
+            layout: LayoutWriter::new(),
+            records: Track::new(params, ChunkKind::Records, walking),
+            walking,
+            payloads: Payloads::new(params),
+            strays: Track::new(params, ChunkKind::Bytes, false),
+            corrections: Track::new(params, ChunkKind::Corrections, false),
+            blocks: 0,
+            declared_records: 0,
+            verified_records: 0,
+            exact: 0,
+            corrected: 0,
+            raw: 0,
+            bad_records: false,
+        })
+    }
+
+    fn block(&mut self, block: RawBlock, treatment: Treatment, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+        self.blocks += 1;
+        self.declared_records = self.declared_records.saturating_add(block.count);
+        let mut entry = Entry {
+            class: Class::Payload,
+            count: block.count,
+            length: block.payload.len() as u64,
+            encoder: 0,
+            corrections: 0,
+            odd_head: block.odd_head,
+        };
+        match treatment {
+            Treatment::Keep => {
+                self.raw += 1;
+                self.payloads.push(&block.payload, sink)?;
+            }
+            Treatment::Decode { plain, encoder, corrections } => {
+                let plain = plain.as_deref().unwrap_or(&block.payload);
+                entry.class = if corrections.is_some() { Class::Corrected } else { Class::Records };
+                entry.length = plain.len() as u64;
+                entry.encoder = self.encoder(encoder);
+                match corrections {
+                    Some(corrections) => {
+                        self.corrected += 1;
+                        entry.corrections = corrections.len() as u64;
+                        self.corrections.push(&corrections, sink)?;
+                    }
+                    None => self.exact += 1,
+                }
+                self.records(plain, block.count, sink)?;
+            }
+        }
+        self.layout.push(entry, &block.payload, sink)
+    }
+
+    /// Adds decoded records to their stream, with the borders that a walk finds.
+    fn records(&mut self, plain: &[u8], declared: u64, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+        self.records.cutter.push(plain);
+        if let Some(schema) = &self.schema {
+            let (walking, cutter) = (self.walking, &mut self.records.cutter);
+            let walked = schema.walk_block(plain, declared, &mut |end| {
+                if walking {
+                    cutter.border(plain.len() - end);
+                }
+            });
+            self.verified_records = self.verified_records.saturating_add(walked.verified);
+            if walked.fault.is_some() {
+                self.bad_records = true;
+                self.walking = false;
+            }
+        }
+        self.records.drain(false, sink)
+    }
+
+    fn encoder(&mut self, id: String) -> u64 {
+        let number = match self.encoders.iter().position(|(known, _)| *known == id) {
+            Some(number) => number,
+            None => {
+                self.encoders.push((id, 0));
+                self.encoders.len() - 1
+            }
+        };
+        if let Some((_, uses)) = self.encoders.get_mut(number) {
+            *uses += 1;
+        }
+        number as u64
+    }
+
+    fn stray(&mut self, bytes: &[u8], sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+        let entry = Entry {
+            class: Class::Stray,
+            count: 0,
+            length: bytes.len() as u64,
+            encoder: 0,
+            corrections: 0,
+            odd_head: None,
+        };
+        self.strays.push(bytes, sink)?;
+        self.layout.push(entry, bytes, sink)
+    }
+
+    fn finish(self, sink: &mut (impl ChunkSink + ?Sized)) -> Result<Split> {
+        let most = self.encoders.iter().max_by_key(|(_, uses)| *uses);
+        let encoder = most.map(|(id, _)| id.clone()).unwrap_or_default();
+        let recipe = ContainerRecipe {
+            marker: self.marker,
+            header: self.header,
+            encoders: self.encoders.into_iter().map(|(id, _)| id).collect(),
+            layout: self.layout.finish(sink)?,
+            records: self.records.finish(sink)?,
+            payloads: self.payloads.finish(sink)?,
+            strays: self.strays.finish(sink)?,
+            corrections: self.corrections.finish(sink)?,
+        };
+        Ok(Split {
+            recipe: Recipe::Container(Box::new(recipe)),
+            blocks: self.blocks,
+            declared_records: self.declared_records,
+            verified_records: self.verified_records,
+            exact: self.exact,
+            corrected: self.corrected,
+            raw: self.raw,
+            bad_records: self.bad_records,
+            encoder,
+            fingerprint: self.fingerprint,
+        })
+    }
+}
+
+/// A stream that is being cut.
+#[derive(Debug)]
+struct Track {
+    cutter: StreamCutter,
+    stream: StreamBuilder,
+    kind: ChunkKind,
+}
+
+impl Track {
+    fn new(params: CutParams, kind: ChunkKind, has_borders: bool) -> Self {
+        Self { cutter: StreamCutter::new(params, has_borders), stream: StreamBuilder::new(), kind }
+    }
+
+    fn push(&mut self, bytes: &[u8], sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+        self.cutter.push(bytes);
+        self.drain(false, sink)
+    }
+
+    fn drain(&mut self, finished: bool, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+        while let Some(Piece { bytes, records, aligned }) = self.cutter.next_piece(finished) {
+            // Only whole records may ever be coded as columns.
+            let kind = if self.kind == ChunkKind::Records && !aligned { ChunkKind::Bytes } else { self.kind };
+            self.stream.push(kind, bytes, records, sink)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, sink: &mut (impl ChunkSink + ?Sized)) -> Result<Stream> {
+        self.drain(true, sink)?;
+        self.stream.finish(sink)
+    }
+}
+
+/// Payloads that are kept. One of middle size is a chunk of its own, so that equal payloads meet again wherever they
+/// stand; small ones are joined; large ones are cut by content.
+#[derive(Debug)]
+struct Payloads {
+    params: CutParams,
+    stream: StreamBuilder,
+    small: Vec<u8>,
+}
+
+/// Payloads of at least so many bytes are not joined with others, ...
+const OWN_CHUNK: usize = 4 << 10;
+/// ... those above so many are cut, ...
+const CUT_ABOVE: usize = 1 << 20;
+/// ... and joined ones make a chunk when they come to so many.
+const JOINED: usize = 64 << 10;
+
+impl Payloads {
+    fn new(params: CutParams) -> Self {
+        Self { params, stream: StreamBuilder::new(), small: Vec::new() }
+    }
+
+    fn push(&mut self, payload: &[u8], sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+        if payload.len() < OWN_CHUNK {
+            self.small.extend_from_slice(payload);
+            return if self.small.len() < JOINED { Ok(()) } else { self.flush(sink) };
+        }
+        self.flush(sink)?;
+        if payload.len() <= CUT_ABOVE {
+            return self.stream.push(ChunkKind::Payload, payload.to_vec(), 0, sink);
+        }
+        let mut cutter = StreamCutter::new(self.params, false);
+        cutter.push(payload);
+        while let Some(piece) = cutter.next_piece(true) {
+            self.stream.push(ChunkKind::Payload, piece.bytes, 0, sink)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+        self.stream.push(ChunkKind::Payload, std::mem::take(&mut self.small), 0, sink)
+    }
+
+    fn finish(mut self, sink: &mut (impl ChunkSink + ?Sized)) -> Result<Stream> {
+        self.flush(sink)?;
+        self.stream.finish(sink)
+    }
+}
+
+impl Split {
+    /// How sound the file is, from what the framer and the walk found; `None` for a file that is no container.
+    pub fn state(&self, finding: Finding) -> Option<AvroState> {
+        match finding {
+            Finding::NotAContainer => None,
+            Finding::BadHeader(None) => Some(AvroState::Torn),
+            Finding::BadHeader(Some(_)) => Some(AvroState::Foreign),
+            Finding::Damaged(_) => Some(AvroState::Damaged),
+            Finding::Torn => Some(AvroState::Torn),
+            Finding::Sound if self.bad_records => Some(AvroState::Damaged),
+            Finding::Sound if self.blocks == 0 => Some(AvroState::HeaderOnly),
+            Finding::Sound => Some(AvroState::Ok),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The key slots of a repository. `remove` takes a password away, it does not revoke: who kept the keyring keeps access.
+
+use super::log::Body;
+use super::{Repository, create_resolved};
+use crate::backend::{Backend, Kind, Name};
+use crate::crypto::slot::{self, KdfCost, SlotError, SlotInfo};
+use crate::crypto::{Entropy, Keyring};
+use crate::error::{Error, Result};
+use crate::id::{KeyId, RepositoryId, digest, hex, unhex};
+
+/// A key slot that is to be written.
+pub(super) struct NewSlot {
+    pub(super) name: Name,
+    pub(super) bytes: Vec<u8>,
+    id: KeyId,
+}
+
+impl NewSlot {
+    /// What the log has to say about it.
+    pub(super) fn entry(&self) -> Body {
+        Body::KeyAdd { key: self.id, hash: digest(&self.bytes) }
+    }
+}
+
+pub(super) fn new_slot(
+    entropy: &dyn Entropy,
+    keyring: &Keyring,
+    password: &[u8],
+    repository: RepositoryId,
+    cost: KdfCost,
+    created: i64,
+    label: &str,
+) -> Result<NewSlot> {
+    if password.is_empty() {
+        return Err(Error::Invalid("an empty password protects nothing".into()));
+    }
+    let id = KeyId::new(entropy.array()?);
+    let info = SlotInfo { repository, cost, created, label: label.into() };
+    let bytes = slot::seal(entropy, keyring, password, &info)?;
+    Ok(NewSlot { name: Name::new(Kind::Key, id), bytes, id })
+}
+
+/// Tries the password on every key slot.
+pub(super) fn unlock(backend: &dyn Backend, repository: RepositoryId, password: &[u8]) -> Result<Keyring> {
+    let mut names = Vec::new();
+    backend.list(Kind::Key, &mut |name, _| {
+        names.push(name);
+        Ok(())
+    })?;
+    if names.is_empty() {
+        return Err(Error::damaged("keys", "there is no key slot; `key import` makes one from an export"));
+    }
+    names.sort();
+    let mut unsound = None;
+    for name in names {
+        let bytes = backend.read(&name, slot::MAX_SLOT)?;
+        match slot::open(&bytes, password) {
+            Ok((keyring, info)) if info.repository == repository => return Ok(keyring),
+            Ok((_, info)) => unsound = Some(Error::damaged(name, format!("it belongs to repository {}", info.repository))),
+            Err(SlotError::WrongPassword) => {}
+            Err(SlotError::Malformed(malformed)) => unsound = Some(Error::damaged(name, malformed)),
+            Err(SlotError::Crypto(reason)) => return Err(Error::Crypto(reason)),
+        }
+    }
+    Err(unsound.unwrap_or(Error::WrongPassword { repository }))
+}
+
+/// A key slot, for people.
+#[derive(Debug, Clone)]
+pub struct KeyDescription {
+    /// The slot.
+    pub id: KeyId,
+    /// What it says about itself, where it can be read.
+    pub info: Option<SlotInfo>,
+}
+
+impl Repository {
+    /// The key slots that the log names.
+    pub fn keys(&self) -> Vec<KeyDescription> {
+        let describe = |id: &KeyId| {
+            let bytes = self.backend.read(&Name::new(Kind::Key, id), slot::MAX_SLOT).ok();
+            KeyDescription { id: *id, info: bytes.and_then(|bytes| slot::info(&bytes).ok()) }
+        };
+        self.lock_state().keys.keys().map(describe).collect()
+    }
+
+    /// Adds a key slot for another password.
+    pub fn add_key(&self, password: &[u8], cost: KdfCost, label: &str) -> Result<KeyId> {
+        let keyring = self.keyring.as_ref().ok_or_else(unencrypted)?;
+        let slot = new_slot(&*self.entropy, keyring, password, self.id(), cost, self.clock.now(), label)?;
+        create_resolved(&*self.backend, &slot.name, &slot.bytes)?;
+        self.append(|_| Ok(slot.entry()))?;
+        Ok(slot.id)
+    }
+
+    /// Takes a key slot away. The last one stays.
+    pub fn remove_key(&self, key: KeyId) -> Result<()> {
+        self.append(|state| match (state.keys.contains_key(&key), state.keys.len()) {
+            (false, _) => Err(Error::Invalid(format!("there is no key {key}"))),
+            (true, 1) => Err(Error::Invalid(format!("{key} is the last key: without it nothing could be read"))),
+            (true, _) => Ok(Body::KeyRemove { key }),
+        })?;
+        self.backend.delete(&Name::new(Kind::Key, key))
+    }
+
+    /// The key slot that a password opens.
+    pub fn find_key(&self, password: &[u8]) -> Result<KeyId> {
+        let keys: Vec<KeyId> = self.lock_state().keys.keys().copied().collect();
+        for key in keys {
+            let Ok(bytes) = self.backend.read(&Name::new(Kind::Key, key), slot::MAX_SLOT) else { continue };
+            if slot::open(&bytes, password).is_ok() {
+                return Ok(key);
+            }
+        }
+        Err(Error::WrongPassword { repository: self.id() })
+    }
+
+    /// The secrets of the repository as a text to be kept in a safe place: with it and the packs, everything can be read
+    /// without any key slot.
+    pub fn export_keys(&self) -> Result<String> {
+        let keyring = self.keyring.as_ref().ok_or_else(unencrypted)?;
+        let plain = keyring.encode();
+        let check = digest(&[&self.id().as_bytes()[..], &plain].concat());
+        Ok(format!("{EXPORT_HEAD}\nrepository {}\nkeyring {}\ncheck {}\n", self.id(), hex(&plain), hex(&check[..8])))
+    }
+}
+
+const EXPORT_HEAD: &str = "snap key export, version 1. Who has this text can read the whole repository.";
+
+/// Reads what [`Repository::export_keys`] wrote.
+///
+/// # Errors
+/// [`Error::Invalid`] if the text is not such an export, or was changed.
+pub(super) fn parse_export(text: &str) -> Result<(RepositoryId, Keyring)> {
+    let wrong = || Error::Invalid("this is no key export, or a damaged one".into());
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(str::trim).ok_or_else(wrong)
+    };
+    let repository: RepositoryId = field("repository")?.parse().map_err(|_| wrong())?;
+    let digits = field("keyring")?;
+    let mut plain = vec![0; digits.len() / 2];
+    if !unhex(digits, &mut plain) {
+        return Err(wrong());
+    }
+    let check = digest(&[&repository.as_bytes()[..], &plain].concat());
+    if field("check")? != hex(&check[..8]) {
+        return Err(wrong());
+    }
+    Ok((repository, Keyring::decode(&plain).map_err(|_| wrong())?))
+}
+
+fn unencrypted() -> Error {
+    Error::Invalid("the repository is not encrypted: it has no keys".into())
+}

@@ -1,0 +1,213 @@
+//! The store as a whole: config, keys, log, packs and index, and what is always true of them together.
+//!
+//! *A snapshot exists exactly when its log entry exists*; that entry is written last, after every pack and index object
+//! that it rests on is durable. So there is nothing to repair after a crash, only garbage to ignore.
+
+mod clock;
+mod config;
+mod create;
+mod keys;
+pub mod log;
+mod open;
+mod reader;
+mod remembered;
+mod state;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use clock::{Clock, SystemClock};
+pub use config::{Config, Features};
+pub use create::InitOptions;
+pub use keys::KeyDescription;
+pub use open::{CachePlace, OpenOptions, Unlock};
+pub use reader::{FrameKey, FrameReader};
+pub use state::{SnapshotRecord, State};
+pub use writer::{Committed, PackReport, Writer};
+
+use crate::backend::{Backend, Created, Kind, Name};
+use crate::chunk::CutParams;
+use crate::crypto::{Entropy, Envelope, Keyring, ObjectKind};
+use crate::error::{Error, Result};
+use crate::id::{ChunkHasher, EntryHash, RepositoryId, digest};
+use crate::index::Index;
+use log::{Body, LogEntry};
+
+/// An open repository.
+pub struct Repository {
+    backend: Arc<dyn Backend>,
+    config: Config,
+    keyring: Option<Keyring>,
+    envelope: Envelope,
+    entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    index: Index,
+    remembered: Option<PathBuf>,
+    frames: reader::FrameCache,
+    /// The local index was made anew since the repository was opened.
+    rebuilt: AtomicBool,
+}
+
+impl Repository {
+    /// Its name.
+    pub fn id(&self) -> RepositoryId {
+        self.config.repository
+    }
+
+    /// What never changes about it.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How streams are cut in it.
+    pub fn cut_params(&self) -> CutParams {
+        self.config.cut
+    }
+
+    /// Where it lies.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// What time it is.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Where random bytes come from.
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.entropy
+    }
+
+    /// The secrets, where it has any.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.keyring.as_ref()
+    }
+
+    /// What names its chunks.
+    pub fn hasher(&self) -> ChunkHasher {
+        hasher_of(self.keyring.as_ref())
+    }
+
+    /// The local index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// What the log says, as far as it was read.
+    pub fn state(&self) -> State {
+        self.lock_state().clone()
+    }
+
+    fn lock_state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the entries that were added to the log since.
+    pub fn refresh(&self) -> Result<()> {
+        let mut state = self.lock_state();
+        read_log(&*self.backend, &self.envelope, &mut state)
+    }
+
+    /// Appends to the log, after whatever others appended meanwhile. `body` is made from the state that it follows.
+    fn append(&self, mut body: impl FnMut(&State) -> Result<Body>) -> Result<u64> {
+        let transaction = self.entropy.array()?;
+        let mut state = self.lock_state();
+        loop {
+            let entry = LogEntry {
+                sequence: state.next,
+                previous: state.head,
+                transaction,
+                time: self.clock.now(),
+                writer: writer_name(),
+                body: body(&state)?,
+            };
+            let name = Name::log(state.next);
+            let bytes = self.envelope.seal(&*self.entropy, ObjectKind::LogEntry, &name.to_string(), &entry.encode())?;
+            match create_resolved(&*self.backend, &name, &bytes)? {
+                Created::New => {
+                    let sequence = state.next;
+                    state.apply(&entry, EntryHash::new(digest(&bytes)))?;
+                    self.remember(&state);
+                    return Ok(sequence);
+                }
+                Created::Exists => {
+                    let before = state.next;
+                    read_log(&*self.backend, &self.envelope, &mut state)?;
+                    if state.next == before {
+                        // The slot is taken, and yet there is nothing in it: a name without an object.
+                        return Err(Error::damaged(name, "it can be neither read nor created"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Remembers the head of the log, so that a repository that goes back to an older state is noticed.
+    fn remember(&self, state: &State) {
+        if let (Some(path), Some(head)) = (&self.remembered, state.head_entry()) {
+            // Losing this costs an alarm, not data.
+            let _ = remembered::write(path, head);
+        }
+    }
+
+    /// Writes an index object for these packs and takes it into the local index.
+    fn publish_index(&self, packs: &[crate::pack::PackInfo]) -> Result<(crate::id::IndexId, u64)> {
+        let body = crate::index::encode_object(packs);
+        let bytes = self.envelope.seal(&*self.entropy, ObjectKind::Index, "", &body)?;
+        let id = crate::id::IndexId::new(digest(&bytes));
+        create_resolved(&*self.backend, &Name::new(Kind::Index, id), &bytes)?;
+        self.index.insert_object(&id, packs)?;
+        Ok((id, bytes.len() as u64))
+    }
+}
+
+impl std::fmt::Debug for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Repository({} at {})", self.id(), self.backend.location())
+    }
+}
+
+/// Creates an object; where the backend reports a failure, reads back what is there to learn the outcome.
+fn create_resolved(backend: &dyn Backend, name: &Name, bytes: &[u8]) -> Result<Created> {
+    match backend.create(name, bytes) {
+        Ok(created) => Ok(created),
+        Err(error) => match backend.read(name, bytes.len() as u64) {
+            // Reading it back does not make it durable, but creating it again under the same name would not, either.
+            Ok(found) if found == bytes && !matches!(error, Error::Io { .. }) => Ok(Created::New),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Reads the log from the state's head on, as far as it goes.
+fn read_log(backend: &dyn Backend, envelope: &Envelope, state: &mut State) -> Result<()> {
+    loop {
+        let name = Name::log(state.next);
+        let bytes = match backend.read(&name, log::MAX_ENTRY) {
+            Err(Error::ObjectMissing { .. }) => return Ok(()),
+            bytes => bytes?,
+        };
+        let body = envelope
+            .open(ObjectKind::LogEntry, &name.to_string(), &bytes)
+            .map_err(|error| Error::damaged(&name, error))?;
+        let entry = LogEntry::decode(&body).map_err(|malformed| Error::damaged(&name, malformed))?;
+        state.apply(&entry, EntryHash::new(digest(&bytes)))?;
+    }
+}
+
+fn hasher_of(keyring: Option<&Keyring>) -> ChunkHasher {
+    match keyring {
+        Some(keyring) => ChunkHasher::keyed(keyring.chunk_id_key.expose()),
+        None => ChunkHasher::open(),
+    }
+}
+
+/// Who writes an entry of the log, for people.
+fn writer_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("snap {} on {host}, process {}", env!("CARGO_PKG_VERSION"), std::process::id())
+}

@@ -1,0 +1,202 @@
+//! Opening a repository: config, keys, log, index.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use super::config::{Config, Features, MAX_CONFIG};
+use super::{Clock, Repository, State, keys, read_log, reader, remembered};
+use crate::backend::{Backend, Kind, Name};
+use crate::crypto::{Entropy, Envelope, ObjectKind, Suite};
+use crate::error::{Context, Error, Result};
+use crate::id::{IndexId, digest};
+use crate::index::{self, Index};
+
+/// What opens the key.
+pub enum Unlock<'a> {
+    /// Asks for a password, once it is known that one is needed.
+    Password(&'a mut dyn FnMut() -> Result<Vec<u8>>),
+    /// The text of a key export.
+    Export(&'a str),
+}
+
+/// Where the local index is kept.
+#[derive(Debug, Clone, Default)]
+pub enum CachePlace {
+    /// In a temporary file, for this process alone.
+    #[default]
+    Temporary,
+    /// Below this folder, in one of its own for each repository.
+    Folder(PathBuf),
+}
+
+/// How to open a repository.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// Where the local index is kept.
+    pub cache: CachePlace,
+    /// Where the head of the log is remembered, below this folder; nowhere if none.
+    pub state_folder: Option<PathBuf>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where random bytes come from.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Repository {
+    /// Opens a repository and brings the local index up to date.
+    ///
+    /// # Errors
+    /// [`Error::NoRepository`], [`Error::WrongPassword`], [`Error::Unsupported`] for one of a newer version,
+    /// [`Error::RolledBack`] where the log is not what was seen before, [`Error::Damaged`] and the backend's own.
+    pub fn open(backend: Arc<dyn Backend>, unlock: Unlock<'_>, options: &OpenOptions) -> Result<Self> {
+        let (config, config_hash) = read_config(&*backend)?;
+        Features::check(config.features.read, Features::KNOWN.read, "to read")?;
+        let keyring = match (config.suite, unlock) {
+            (Suite::None, _) => None,
+            (_, Unlock::Password(ask)) => Some(keys::unlock(&*backend, config.repository, &ask()?)?),
+            (_, Unlock::Export(text)) => match keys::parse_export(text)? {
+                (repository, keyring) if repository == config.repository => Some(keyring),
+                (other, _) => return Err(Error::Invalid(format!("the key export belongs to repository {other}"))),
+            },
+        };
+        let envelope = Envelope::new(config.repository, keyring.clone());
+        let mut state = State::default();
+        read_log(&*backend, &envelope, &mut state)?;
+        if state.config != Some(config_hash) {
+            let reason = match state.config {
+                None => "the log is empty",
+                Some(_) => "the config is not the one that the log began with",
+            };
+            return Err(Error::damaged("config", reason));
+        }
+        let own = config.repository.to_string();
+        let remembered = options.state_folder.as_ref().map(|folder| folder.join(&own).join("head"));
+        let row_key = match &keyring {
+            Some(keyring) => *keyring.chunk_id_key.derive("local index", &[]).expose(),
+            None => digest(config.repository.as_bytes()),
+        };
+        let cache = match &options.cache {
+            CachePlace::Folder(folder) => Some(folder.join(&own).join("index.db")),
+            CachePlace::Temporary => None,
+        };
+        let repository = Self {
+            index: Index::open(cache.as_deref(), row_key)?,
+            backend,
+            config,
+            keyring,
+            envelope,
+            entropy: options.entropy.clone(),
+            clock: options.clock.clone(),
+            state: Mutex::new(state),
+            remembered,
+            frames: reader::FrameCache::default(),
+            rebuilt: false.into(),
+        };
+        repository.check_remembered()?;
+        // Whatever the cache has suffered: what is wrong with it shows, and a new one is made.
+        if repository.update_index().is_err() {
+            repository.rebuild_index()?;
+        }
+        repository.remember(&repository.lock_state());
+        Ok(repository)
+    }
+
+    fn check_remembered(&self) -> Result<()> {
+        let Some((sequence, hash)) = self.remembered.as_deref().and_then(remembered::read) else { return Ok(()) };
+        match self.hash_at(sequence)? {
+            Some(found) if found == hash => Ok(()),
+            found => Err(Error::RolledBack {
+                repository: self.id(),
+                reason: match found {
+                    Some(_) => format!("entry {sequence} is another than this machine has seen"),
+                    None => format!(
+                        "this machine has seen entry {sequence}, the log now has {} entries",
+                        self.lock_state().next
+                    ),
+                },
+            }),
+        }
+    }
+
+    /// The hash of an entry of the log.
+    fn hash_at(&self, sequence: u64) -> Result<Option<[u8; 32]>> {
+        let state = self.lock_state();
+        match state.head_entry() {
+            Some((head, hash)) if head == sequence => Ok(Some(hash)),
+            Some((head, _)) if head > sequence => {
+                let bytes = self.backend.read(&Name::log(sequence), super::log::MAX_ENTRY)?;
+                Ok(Some(digest(&bytes)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Brings the local index up to date with the index objects of the repository.
+    fn update_index(&self) -> Result<()> {
+        if let Some((sequence, hash)) = self.index.head()
+            && self.hash_at(sequence)? != Some(hash)
+        {
+            self.index.clear()?;
+        }
+        let mut wanted = self.lock_state().indexes.clone();
+        let logged = wanted.clone();
+        // Index objects that no snapshot names yet: what an interrupted or still running writer has stored.
+        self.backend.list(Kind::Index, &mut |name, _| {
+            wanted.extend(name.file().parse::<IndexId>());
+            Ok(())
+        })?;
+        let known: std::collections::BTreeSet<IndexId> = self.index.objects()?.into_iter().collect();
+        if known.iter().any(|object| !wanted.contains(object)) {
+            // One that was there is not any more.
+            self.index.clear()?;
+            return self.load_objects(wanted.iter(), &logged);
+        }
+        self.load_objects(wanted.difference(&known), &logged)
+    }
+
+    fn load_objects<'a>(
+        &self,
+        objects: impl Iterator<Item = &'a IndexId>,
+        logged: &std::collections::BTreeSet<IndexId>,
+    ) -> Result<()> {
+        for object in objects {
+            match self.read_index_object(object) {
+                Ok(packs) => self.index.insert_object(object, &packs)?,
+                // Nothing rests on an object that the log does not name: it may be half of somebody's work.
+                Err(error) if error.is_damage() && !logged.contains(object) => {}
+                // What is in its packs is found missing when it is asked for; the packs themselves may still have it.
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match self.lock_state().head_entry() {
+            Some(head) => self.index.set_head(head),
+            None => Ok(()),
+        }
+    }
+
+    /// The packs that an index object names.
+    pub fn read_index_object(&self, id: &IndexId) -> Result<Vec<crate::pack::PackInfo>> {
+        let name = Name::new(Kind::Index, id);
+        let bytes = self.backend.read(&name, index::MAX_OBJECT)?;
+        if digest(&bytes) != *id.as_bytes() {
+            return Err(Error::damaged(name, "its bytes do not hash to its name"));
+        }
+        let body = self.envelope.open(ObjectKind::Index, "", &bytes).map_err(|error| Error::damaged(&name, error))?;
+        index::decode_object(&body).in_object(name)
+    }
+
+    /// Throws the local index away and reads all index objects again.
+    pub fn rebuild_index(&self) -> Result<()> {
+        self.index.clear()?;
+        self.update_index()
+    }
+}
+
+fn read_config(backend: &dyn Backend) -> Result<(Config, [u8; 32])> {
+    let bytes = match backend.read(&Name::config(), MAX_CONFIG) {
+        Err(Error::ObjectMissing { .. }) => return Err(Error::NoRepository { location: backend.location() }),
+        bytes => bytes?,
+    };
+    Ok((Config::decode(&bytes).in_object("config")?, digest(&bytes)))
+}

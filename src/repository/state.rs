@@ -1,0 +1,144 @@
+//! The fold of the log: which snapshots, index objects and keys there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::log::{Body, LogEntry};
+use crate::backend::Name;
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, EntryHash, IndexId, KeyId, SnapshotId};
+
+/// What the log up to its head says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The number of the next entry.
+    pub next: u64,
+    /// The hash of the last entry; zeros before the first.
+    pub head: EntryHash,
+    /// BLAKE3 of the config, once the first entry was read.
+    pub config: Option<[u8; 32]>,
+    /// The snapshots, in the order in which they were added.
+    pub snapshots: Vec<SnapshotRecord>,
+    /// The index objects that name packs in use.
+    pub indexes: BTreeSet<IndexId>,
+    /// The key slots, with the hash of each.
+    pub keys: BTreeMap<KeyId, [u8; 32]>,
+}
+
+/// A snapshot as the log has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotRecord {
+    /// Its name.
+    pub id: SnapshotId,
+    /// The chunk that holds its root.
+    pub root: ChunkId,
+    /// The number of the entry that added it.
+    pub added: u64,
+    /// Its tags, where they were changed since.
+    pub tags: Option<Vec<String>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            next: 0,
+            head: EntryHash::new([0; 32]),
+            config: None,
+            snapshots: Vec::new(),
+            indexes: BTreeSet::new(),
+            keys: BTreeMap::new(),
+        }
+    }
+}
+
+impl State {
+    /// Takes in the next entry, whose sealed bytes have this hash.
+    ///
+    /// # Errors
+    /// If it is not the next one of this very log, or of a kind that this version does not know.
+    pub fn apply(&mut self, entry: &LogEntry, hash: EntryHash) -> Result<()> {
+        let name = Name::log(self.next);
+        if entry.sequence != self.next || entry.previous != self.head {
+            return Err(Error::damaged(name, "it does not follow from the entry before it"));
+        }
+        match &entry.body {
+            Body::Init { config } if self.next == 0 => self.config = Some(*config),
+            _ if self.next == 0 => return Err(Error::damaged(name, "the log does not begin with an Init entry")),
+            Body::Init { .. } => return Err(Error::damaged(name, "the log begins twice")),
+            Body::AddSnapshot { snapshot, root, indexes } => {
+                if self.snapshots.iter().any(|record| record.id == *snapshot) {
+                    return Err(Error::damaged(name, format!("it adds snapshot {snapshot} a second time")));
+                }
+                self.snapshots.push(SnapshotRecord { id: *snapshot, root: *root, added: self.next, tags: None });
+                self.indexes.extend(indexes);
+            }
+            Body::RemoveSnapshots { snapshots } => {
+                self.snapshots.retain(|record| !snapshots.contains(&record.id));
+            }
+            Body::SetTags { snapshot, tags } => {
+                for record in self.snapshots.iter_mut().filter(|record| record.id == *snapshot) {
+                    record.tags = Some(tags.clone());
+                }
+            }
+            Body::KeyAdd { key, hash } => {
+                self.keys.insert(*key, *hash);
+            }
+            Body::KeyRemove { key } => {
+                self.keys.remove(key);
+            }
+            Body::Reserved { kind, .. } => {
+                return Err(Error::Unsupported {
+                    name: name.to_string(),
+                    reason: format!("log entries of kind {kind} are not known to this version"),
+                });
+            }
+        }
+        self.next += 1;
+        self.head = hash;
+        Ok(())
+    }
+
+    /// The last entry's number and hash; none before the first.
+    pub fn head_entry(&self) -> Option<(u64, [u8; 32])> {
+        Some((self.next.checked_sub(1)?, *self.head.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(state: &State, body: Body) -> LogEntry {
+        LogEntry {
+            sequence: state.next,
+            previous: state.head,
+            transaction: [0; 16],
+            time: 0,
+            writer: String::new(),
+            body,
+        }
+    }
+
+    #[test]
+    fn a_log_is_folded_in_order_and_nothing_else_is_taken() {
+        let snapshot = SnapshotId::new([1; 16]);
+        let add = Body::AddSnapshot { snapshot, root: ChunkId::new([2; 32]), indexes: vec![IndexId::new([3; 32])] };
+        let mut state = State::default();
+        assert!(state.apply(&entry(&state, add.clone()), EntryHash::new([9; 32])).is_err(), "no Init");
+        state.apply(&entry(&state, Body::Init { config: [7; 32] }), EntryHash::new([9; 32])).unwrap();
+        let stranger = LogEntry { previous: EntryHash::new([8; 32]), ..entry(&state, add.clone()) };
+        assert!(state.apply(&stranger, EntryHash::new([9; 32])).is_err(), "another log");
+        state.apply(&entry(&state, add.clone()), EntryHash::new([10; 32])).unwrap();
+        assert_eq!((state.snapshots.len(), state.indexes.len(), state.next), (1, 1, 2));
+        assert!(state.apply(&entry(&state, add), EntryHash::new([9; 32])).is_err(), "added twice");
+        let tags = Body::SetTags { snapshot, tags: vec!["x".into()] };
+        state.apply(&entry(&state, tags), EntryHash::new([11; 32])).unwrap();
+        assert_eq!(state.snapshots[0].tags, Some(vec!["x".into()]));
+        let reserved = Body::Reserved { kind: super::super::log::kind::CONDEMN, bytes: vec![] };
+        assert!(matches!(
+            state.apply(&entry(&state, reserved), EntryHash::new([9; 32])),
+            Err(Error::Unsupported { .. })
+        ));
+        state.apply(&entry(&state, Body::RemoveSnapshots { snapshots: vec![snapshot] }), EntryHash::new([12; 32])).unwrap();
+        assert!(state.snapshots.is_empty());
+    }
+}

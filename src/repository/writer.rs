@@ -1,0 +1,223 @@
+//! Putting chunks in. Passive: whoever calls it owns the threads. Chunks are announced with [`Writer::reserve`], come
+//! in as encoded frames, are gathered into packs, and each pack is stored by [`Writer::store`].
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::log::Body;
+use super::{Features, Repository, create_resolved};
+use crate::backend::{Created, Kind, Name};
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
+use crate::pack::{self, EncodedFrame, HEADER_LEN, PACK_TARGET, PackBuilder, PackInfo, TRAILER_LEN, Trailer};
+
+/// After so many packs, or so much time, an index object is published, so that an interrupted run is cheap to resume.
+const PACKS_AN_INDEX: usize = 64;
+const TIME_AN_INDEX: Duration = Duration::from_secs(240);
+
+/// Writes into a repository. Shared by all threads of one run.
+pub struct Writer<'a> {
+    repository: &'a Repository,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// Chunks that were announced and are in no stored pack yet.
+    in_flight: HashSet<ChunkId>,
+    open: PackBuilder,
+    /// Stored, but not yet named by an index object.
+    unpublished: Vec<PackInfo>,
+    /// Index objects that were published (or found) and that no log entry names yet.
+    objects: HashSet<IndexId>,
+    last_index: Instant,
+    written: u64,
+}
+
+/// What storing a pack came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PackReport {
+    /// How many chunks it holds.
+    pub chunks: u64,
+    /// How many bytes it takes in the repository.
+    pub bytes: u64,
+}
+
+/// A snapshot that is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Its name.
+    pub snapshot: SnapshotId,
+    /// The number of its entry in the log.
+    pub entry: u64,
+    /// How many bytes this run added to the repository: packs, index objects and the entry.
+    pub bytes_added: u64,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins to write. Looks which packs are there, and takes in those that an interrupted run left without an index.
+    ///
+    /// # Errors
+    /// If the repository needs features that this version does not know.
+    pub fn new(repository: &'a Repository) -> Result<Self> {
+        Features::check(repository.config.features.write, Features::KNOWN.write, "to write into")?;
+        let adopted = adopt_packs(repository)?;
+        let logged = repository.lock_state().indexes.clone();
+        let known = repository.index.objects()?.into_iter();
+        let inner = Inner {
+            in_flight: HashSet::new(),
+            open: PackBuilder::default(),
+            unpublished: adopted,
+            objects: known.filter(|object| !logged.contains(object)).collect(),
+            last_index: Instant::now(),
+            written: 0,
+        };
+        Ok(Self { repository, inner: Mutex::new(inner) })
+    }
+
+    /// Announces a chunk. True if it has to be put into a frame: it is neither stored nor announced by anybody else.
+    pub fn reserve(&self, id: ChunkId) -> Result<bool> {
+        if self.lock().in_flight.contains(&id) || !self.repository.index.locate(&id)?.is_empty() {
+            return Ok(false);
+        }
+        Ok(self.lock().in_flight.insert(id))
+    }
+
+    /// Adds a frame of announced chunks to the open pack; gives the pack away when it is full. The caller stores it.
+    pub fn add(&self, frame: EncodedFrame) -> Option<PackBuilder> {
+        let mut inner = self.lock();
+        inner.open.push(frame);
+        (inner.open.bytes() >= PACK_TARGET).then(|| std::mem::take(&mut inner.open))
+    }
+
+    /// The open pack, if there is anything in it. The caller stores it.
+    pub fn take_open(&self) -> Option<PackBuilder> {
+        let mut inner = self.lock();
+        (!inner.open.is_empty()).then(|| std::mem::take(&mut inner.open))
+    }
+
+    /// Seals a pack, checks it, and writes it. After that, its chunks are stored.
+    pub fn store(&self, builder: PackBuilder) -> Result<PackReport> {
+        let repository = self.repository;
+        let sealed = builder.seal(
+            repository.id(),
+            repository.config.suite,
+            repository.keyring.as_ref(),
+            &*repository.entropy,
+        )?;
+        let name = sealed.info.name();
+        if create_resolved(&*repository.backend, &name, &sealed.bytes)? == Created::Exists {
+            return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
+        }
+        let report =
+            PackReport { chunks: sealed.info.directory.chunks.len() as u64, bytes: sealed.bytes.len() as u64 };
+        repository.index.insert_unpublished(&sealed.info)?;
+        let mut inner = self.lock();
+        for chunk in &sealed.info.directory.chunks {
+            inner.in_flight.remove(&chunk.id);
+        }
+        inner.written += report.bytes;
+        inner.unpublished.push(sealed.info);
+        let due = inner.unpublished.len() >= PACKS_AN_INDEX || inner.last_index.elapsed() > TIME_AN_INDEX;
+        let packs = due.then(|| std::mem::take(&mut inner.unpublished));
+        drop(inner);
+        match packs {
+            Some(packs) => self.publish(&packs)?,
+            None => {}
+        }
+        Ok(report)
+    }
+
+    fn publish(&self, packs: &[PackInfo]) -> Result<()> {
+        let (object, bytes) = self.repository.publish_index(packs)?;
+        let mut inner = self.lock();
+        inner.objects.insert(object);
+        inner.written += bytes;
+        inner.last_index = Instant::now();
+        Ok(())
+    }
+
+    /// Publishes what is stored, without a snapshot: the next run finds it.
+    pub fn flush(&self) -> Result<()> {
+        let packs = std::mem::take(&mut self.lock().unpublished);
+        match packs.is_empty() {
+            true => Ok(()),
+            false => self.publish(&packs),
+        }
+    }
+
+    /// Makes the snapshot exist. All packs must have been stored.
+    ///
+    /// # Errors
+    /// If a chunk was announced and never stored, so that the snapshot could not be read back; then there is none.
+    pub fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
+        self.flush()?;
+        let inner = self.lock();
+        if let Some(id) = inner.in_flight.iter().next() {
+            return Err(Error::ChunkMissing { id: *id });
+        }
+        let objects = inner.objects.clone();
+        let entry = self.repository.append(|state| {
+            let mut indexes: Vec<IndexId> =
+                objects.iter().filter(|object| !state.indexes.contains(object)).copied().collect();
+            indexes.sort_unstable();
+            Ok(Body::AddSnapshot { snapshot, root, indexes })
+        })?;
+        if let Some(head) = self.repository.lock_state().head_entry() {
+            // An older head in the cache costs a look at the log, no more.
+            let _ = self.repository.index.set_head(head);
+        }
+        let entry_bytes = self.repository.backend.size(&Name::log(entry))?.unwrap_or(0);
+        Ok(Committed { snapshot, entry, bytes_added: inner.written + entry_bytes })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Compares the packs that are there with those that are indexed. Marks those that are gone, so that their chunks are
+/// stored again, and reads the directories of those that no index object names.
+fn adopt_packs(repository: &Repository) -> Result<Vec<PackInfo>> {
+    let mut there = HashSet::new();
+    let mut unknown = Vec::new();
+    repository.backend.list(Kind::Pack, &mut |name, length| {
+        if let Ok(id) = name.file().parse::<PackId>() {
+            there.insert(id);
+            if !repository.index.knows_pack(&id) {
+                unknown.push((id, length));
+            }
+        }
+        Ok(())
+    })?;
+    for id in repository.index.packs_known() {
+        // A listing proves nothing: ask for the pack itself.
+        if !there.contains(&id) && repository.backend.size(&pack::pack_name(&id))?.is_none() {
+            repository.index.mark_gone(&id);
+        }
+    }
+    let mut adopted = Vec::new();
+    for (id, length) in unknown {
+        // One that cannot be read is no use, and no harm.
+        if let Ok(info) = repository.read_pack_info(&id, length) {
+            repository.index.insert_unpublished(&info)?;
+            adopted.push(info);
+        }
+    }
+    Ok(adopted)
+}
+
+impl Repository {
+    /// What a pack says about itself, from its first and last bytes.
+    pub fn read_pack_info(&self, id: &PackId, length: u64) -> Result<PackInfo> {
+        let name = pack::pack_name(id);
+        let too_short = || Error::damaged(&name, "it is too short for a pack");
+        let header = self.backend.read_range(&name, 0, HEADER_LEN)?;
+        let end = length.checked_sub(TRAILER_LEN as u64).ok_or_else(too_short)?;
+        let trailer = Trailer::read(&self.backend.read_range(&name, end, TRAILER_LEN)?, length)
+            .map_err(|malformed| Error::damaged(&name, malformed))?;
+        let directory =
+            self.backend.read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
+        pack::read_parts(id, length, &header, &directory, &trailer, self.id(), self.keyring.as_ref())
+    }
+}
