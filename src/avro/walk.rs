@@ -4,7 +4,7 @@
 //! lengths and counts against what is left, branches and symbols that exist, booleans of 0 or 1, runs of array and map
 //! items that are as long as they announce. Not checked is whether strings are UTF-8.
 //!
-//! A schema is compiled into lists of [`Op`]s, [`Body`] being one list. Records that are used in one place only are part
+//! A schema is compiled into lists of `Op`s, `Body` being one list. Records that are used in one place only are part
 //! of the list around them; only records used in several places are called.
 
 mod compile;
