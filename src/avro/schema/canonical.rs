@@ -1,0 +1,134 @@
+//! The Parsing Canonical Form of a schema and its fingerprint ("Parsing Canonical Form for Schemas").
+
+use super::{Kind, NodeId, Schema};
+
+/// The canonical form: only what tells how data are read, in one way of writing it.
+pub(super) fn form(schema: &Schema) -> String {
+    let mut form = Form { schema, seen: vec![false; schema.len()], out: String::new() };
+    form.node(schema.root());
+    form.out
+}
+
+struct Form<'a> {
+    schema: &'a Schema,
+    /// The named types that are written already: from then on their name is enough.
+    seen: Vec<bool>,
+    out: String,
+}
+
+impl Form<'_> {
+    /// Writes a node. Nests no deeper than the text of the schema did, since a second mention is a name.
+    fn node(&mut self, id: NodeId) {
+        match &self.schema.node(id).kind {
+            Kind::Null => self.out.push_str("\"null\""),
+            Kind::Boolean => self.out.push_str("\"boolean\""),
+            Kind::Int => self.out.push_str("\"int\""),
+            Kind::Long => self.out.push_str("\"long\""),
+            Kind::Float => self.out.push_str("\"float\""),
+            Kind::Double => self.out.push_str("\"double\""),
+            Kind::Bytes => self.out.push_str("\"bytes\""),
+            Kind::String => self.out.push_str("\"string\""),
+            Kind::Record { name, fields } => {
+                if self.opened(id, name, "record") {
+                    self.out.push_str(",\"fields\":");
+                    self.list(fields, |form, field| {
+                        form.out.push_str("{\"name\":");
+                        form.text(&field.name);
+                        form.out.push_str(",\"type\":");
+                        form.node(field.node);
+                        form.out.push('}');
+                    });
+                    self.out.push('}');
+                }
+            }
+            Kind::Enum { name, symbols } => {
+                if self.opened(id, name, "enum") {
+                    self.out.push_str(",\"symbols\":");
+                    self.list(symbols, |form, symbol| form.text(symbol));
+                    self.out.push('}');
+                }
+            }
+            Kind::Fixed { name, size } => {
+                if self.opened(id, name, "fixed") {
+                    self.out.push_str(",\"size\":");
+                    self.out.push_str(&size.to_string());
+                    self.out.push('}');
+                }
+            }
+            Kind::Array { items } => {
+                self.out.push_str("{\"type\":\"array\",\"items\":");
+                self.node(*items);
+                self.out.push('}');
+            }
+            Kind::Map { values } => {
+                self.out.push_str("{\"type\":\"map\",\"values\":");
+                self.node(*values);
+                self.out.push('}');
+            }
+            Kind::Union { branches } => self.list(branches, |form, branch| form.node(*branch)),
+        }
+    }
+
+    /// Writes the beginning of a named type, or its name where it stands already. Says whether the rest must follow.
+    fn opened(&mut self, id: NodeId, name: &str, kind: &str) -> bool {
+        let first = !std::mem::replace(&mut self.seen[id.index()], true);
+        if first {
+            self.out.push_str("{\"name\":");
+        }
+        self.text(name);
+        if first {
+            self.out.push_str(",\"type\":\"");
+            self.out.push_str(kind);
+            self.out.push('"');
+        }
+        first
+    }
+
+    fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
+        self.out.push('[');
+        for (i, item) in items.iter().enumerate() {
+            if i > 0 {
+                self.out.push(',');
+            }
+            write(self, item);
+        }
+        self.out.push(']');
+    }
+
+    /// Writes a string. Proper names need no escapes; in odd ones only what JSON cannot do without is escaped.
+    fn text(&mut self, text: &str) {
+        self.out.push('"');
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => self.out.extend(['\\', c]),
+                c if c < ' ' => self.out.push_str(&format!("\\u{:04x}", c as u32)),
+                c => self.out.push(c),
+            }
+        }
+        self.out.push('"');
+    }
+}
+
+/// The CRC of no bytes, and the polynomial.
+const EMPTY: u64 = 0xc15d_213a_a4d7_a795;
+
+const TABLE: [u64; 256] = {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let mut crc = i as u64;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = (crc >> 1) ^ if crc & 1 == 1 { EMPTY } else { 0 };
+            bit += 1;
+        }
+        table[i] = crc;
+        i += 1;
+    }
+    table
+};
+
+/// CRC-64-AVRO, a Rabin fingerprint ("Schema Fingerprints").
+pub(super) fn crc64(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(EMPTY, |crc, byte| (crc >> 8) ^ TABLE[usize::from(crc as u8 ^ byte)])
+}

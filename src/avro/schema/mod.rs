@@ -1,0 +1,212 @@
+//! A schema, read from its JSON and compiled ("Schema Declaration" in the Avro specification 1.12).
+//!
+//! Names are resolved, so a schema is an arena of [`Node`]s that name each other by number: whoever compiles something
+//! from it (columns, a walk) starts at [`Schema::root`] and follows the numbers; records may lead back to themselves.
+//! What says nothing about the bytes of a datum is left out: aliases, defaults, docs, orders, unknown attributes.
+
+mod canonical;
+mod json;
+mod parse;
+
+use super::walk::Program;
+
+/// The most bytes of a schema's JSON: 4 MiB.
+pub const MAX_TEXT: usize = 4 << 20;
+
+/// How deep schemas may stand within each other. The JSON itself must not nest more than 127 deep, which records
+/// directly within records (three levels of JSON each) reach at 42.
+pub const MAX_DEPTH: usize = 64;
+
+/// The most named types (records, enums, fixed).
+pub const MAX_NAMES: usize = 10_000;
+
+/// The most nodes; references to named types and plain primitive types share theirs.
+pub const MAX_NODES: usize = 100_000;
+
+/// The most bytes of full names, counted wherever a name is defined or referred to: 16 MiB. A schema can inherit a long
+/// namespace into many names, so this is what bounds the memory of the names and of the canonical form.
+pub const MAX_NAME_BYTES: usize = 16 << 20;
+
+/// Why a text is not a schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// More than [`MAX_TEXT`] bytes.
+    #[error("a schema of {0} bytes, which is more than 4 MiB")]
+    TooLong(usize),
+    /// Not JSON, or JSON that nests too deep.
+    #[error("not JSON: {0}")]
+    Json(String),
+    /// More than [`MAX_DEPTH`] schemas within each other.
+    #[error("a schema that nests more than 64 deep")]
+    TooDeep,
+    /// More than [`MAX_NAMES`], [`MAX_NODES`] or [`MAX_NAME_BYTES`].
+    #[error("a schema of too many types or too long names")]
+    TooMany,
+    /// Something in the place of a schema that is none, a number for example.
+    #[error("a schema must be a name, an object or a list")]
+    NotASchema,
+    /// An attribute is missing or of the wrong kind.
+    #[error("{of} without a proper {attribute:?}")]
+    Attribute {
+        /// Of what, with its article: "a record", ...
+        of: &'static str,
+        /// Which attribute.
+        attribute: &'static str,
+    },
+    /// A name that is not defined before it is used.
+    #[error("the type {0:?} is not defined")]
+    UnknownName(String),
+    /// A name that is defined twice.
+    #[error("the type {0:?} is defined twice")]
+    DefinedTwice(String),
+}
+
+/// The number of a node, for [`Schema::node`] of the schema it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    /// The number itself: below [`Schema::len`], so it can index a table that has a row for each node.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One type of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// What it is, and so how its datum lies in the bytes.
+    pub kind: Kind,
+    /// The name of its logical type (`timestamp-millis`, `decimal`, ...) as the schema has it, known or not. It
+    /// changes nothing about the bytes.
+    pub logical: Option<String>,
+}
+
+/// What a type is. Bytes as "Binary encoding" in the specification says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// No bytes.
+    Null,
+    /// A byte, 0 or 1.
+    Boolean,
+    /// A zig-zag number of 32 bits.
+    Int,
+    /// A zig-zag number of 64 bits.
+    Long,
+    /// 4 bytes, little-endian.
+    Float,
+    /// 8 bytes, little-endian.
+    Double,
+    /// A length (long) and so many bytes.
+    Bytes,
+    /// The same, the bytes being UTF-8.
+    String,
+    /// The fields one after the other. An `error` is a record.
+    Record {
+        /// Its full name.
+        name: String,
+        /// Its fields, in order.
+        fields: Vec<Field>,
+    },
+    /// An int: the place of a symbol.
+    Enum {
+        /// Its full name.
+        name: String,
+        /// Its symbols, in order.
+        symbols: Vec<String>,
+    },
+    /// So many bytes.
+    Fixed {
+        /// Its full name.
+        name: String,
+        /// How many.
+        size: u64,
+    },
+    /// Runs of items, each with its count (long; below 0 it is followed by the run's length in bytes), ended by a
+    /// count of 0.
+    Array {
+        /// What each item is.
+        items: NodeId,
+    },
+    /// The same, each item being a string and a value.
+    Map {
+        /// What each value is.
+        values: NodeId,
+    },
+    /// A long, the place of a branch, and its datum.
+    Union {
+        /// The branches, in order.
+        branches: Vec<NodeId>,
+    },
+}
+
+/// A field of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub node: NodeId,
+}
+
+/// A schema whose names are resolved, ready to walk.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    nodes: Vec<Node>,
+    root: NodeId,
+    always_empty: bool,
+    pub(super) program: Program,
+}
+
+impl Schema {
+    /// Reads a schema from JSON.
+    ///
+    /// As strict as telling where a datum ends needs, and no stricter: names may hold any characters, unions may repeat
+    /// or nest, a name not found in its namespace is looked for outside of all namespaces, since such files exist.
+    /// A named type must be defined before it is used and only once.
+    ///
+    /// # Errors
+    /// What is not a schema, and what is beyond the limits of this module.
+    pub fn parse(text: &str) -> Result<Self, SchemaError> {
+        parse::schema(text)
+    }
+
+    /// The type of a datum.
+    pub fn root(&self) -> NodeId {
+        self.root
+    }
+
+    /// A node of this schema.
+    ///
+    /// # Panics
+    /// May panic on a number that came from another schema.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// How many nodes there are.
+    #[allow(clippy::len_without_is_empty, reason = "there is always a root")]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether a datum takes 0 bytes: null, a fixed of no bytes, a record of nothing but such. A datum of any other
+    /// schema takes at least one byte.
+    pub fn always_empty(&self) -> bool {
+        self.always_empty
+    }
+
+    /// The schema in its Parsing Canonical Form ("Transforming into Parsing Canonical Form").
+    pub fn canonical_form(&self) -> String {
+        canonical::form(self)
+    }
+
+    /// CRC-64-AVRO of the canonical form ("Schema Fingerprints").
+    pub fn fingerprint(&self) -> u64 {
+        canonical::crc64(self.canonical_form().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,402 @@
+//! Where records end: walks the bytes of a datum without building it, checking all that can be checked.
+//!
+//! "Binary encoding" in the Avro specification 1.12. Checked are: numbers of at most 10 bytes (an `int` within 32 bits),
+//! lengths and counts against what is left, branches and symbols that exist, booleans of 0 or 1, runs of array and map
+//! items that are as long as they announce. Not checked is whether strings are UTF-8.
+//!
+//! A schema is compiled into lists of `Op`s, `Body` being one list. Records that are used in one place only are part
+//! of the list around them; only records used in several places are called.
+
+mod compile;
+
+use super::schema::Schema;
+use super::varint::{self, Fault};
+
+/// How deep data may nest: arrays, maps, unions and records that lead back to themselves.
+pub const MAX_NESTING: usize = 512;
+
+/// Why a datum does not end where it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WalkError {
+    /// The bytes end within the datum; so far it is sound.
+    #[error("the bytes end within a record")]
+    Truncated,
+    /// No bytes that follow could make this a datum of the schema.
+    #[error("{reason} at byte {at}")]
+    Invalid {
+        /// What is wrong.
+        reason: Reason,
+        /// Where, as an index into the bytes that were walked.
+        at: usize,
+    },
+}
+
+/// What is wrong with a datum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A number of more than 10 bytes or 64 bits.
+    #[error("a number that is too long")]
+    Number,
+    /// An int of more than 32 bits.
+    #[error("an int of more than 32 bits")]
+    Int,
+    /// A boolean other than 0 and 1.
+    #[error("a boolean that is neither 0 nor 1")]
+    Boolean,
+    /// A string or a run of items of fewer than no bytes.
+    #[error("a negative length")]
+    NegativeLength,
+    /// A count that has no absolute value.
+    #[error("an impossible count")]
+    Count,
+    /// A run of items that is not as long as it announces.
+    #[error("items that are not as long as they say")]
+    RunLength,
+    /// A branch that the union does not have.
+    #[error("a branch that the union does not have")]
+    Branch,
+    /// A symbol that the enum does not have.
+    #[error("a symbol that the enum does not have")]
+    Symbol,
+    /// More than [`MAX_NESTING`] levels.
+    #[error("data nested more than 512 deep")]
+    TooDeep,
+    /// The schema is a record that holds itself whole, so nothing is a datum of it.
+    #[error("a record that holds itself without end")]
+    Endless,
+}
+
+/// What one step of a walk does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Op {
+    /// So many bytes of any value.
+    Skip(usize),
+    Boolean,
+    Int,
+    Long,
+    /// A length and so many bytes: bytes, string.
+    Bytes,
+    /// An int from 0 to below this.
+    Enum(u32),
+    Array {
+        /// What an item is.
+        item: Body,
+        /// The fewest bytes of an item, 0 only where all are empty.
+        least: u32,
+    },
+    /// The same; the key is part of the item.
+    Map {
+        item: Body,
+        least: u32,
+    },
+    /// A number and what the branch says that has it.
+    Union {
+        first: u32,
+        count: u32,
+    },
+    /// A union of null, whose number in its only byte is `null` (0 or 2), and of an int, a long, ...
+    OptionalInt {
+        null: u8,
+    },
+    OptionalLong {
+        null: u8,
+    },
+    OptionalBytes {
+        null: u8,
+    },
+    OptionalSkip {
+        null: u8,
+        size: u32,
+    },
+    /// A record that is used in several places.
+    Call(Body),
+    /// Nothing is a datum.
+    Never,
+}
+
+/// The number of a list of ops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Body(u32);
+
+/// A schema as ops.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    ops: Vec<Op>,
+    /// Where in `ops` each body stands.
+    bodies: Vec<(u32, u32)>,
+    /// The bodies of the branches of all unions.
+    branches: Vec<Body>,
+    root: Body,
+}
+
+type Walked = Result<usize, WalkError>;
+
+impl Schema {
+    /// Where the datum that begins at `at` ends.
+    ///
+    /// The work is bounded by the bytes that are there, whatever they say.
+    ///
+    /// # Errors
+    /// [`WalkError::Truncated`] where the bytes end too early (also where `at` is behind them), else
+    /// [`WalkError::Invalid`].
+    pub fn skip(&self, bytes: &[u8], at: usize) -> Result<usize, WalkError> {
+        self.program.datum(bytes, at)
+    }
+
+    /// Walks the records of one block: `declared` of them must fill `bytes` exactly. Tells `each` where each one ends,
+    /// in order, until something is wrong.
+    ///
+    /// Records of 0 bytes ([`Schema::always_empty`]) are counted, not told: there may be 2^63 of them.
+    pub fn walk_block(&self, bytes: &[u8], declared: u64, each: &mut impl FnMut(usize)) -> BlockWalk {
+        let (mut verified, mut end) = (0, 0);
+        if self.always_empty() {
+            verified = declared;
+        }
+        while verified < declared {
+            match self.program.datum(bytes, end) {
+                Ok(next) => {
+                    verified += 1;
+                    end = next;
+                    each(end);
+                }
+                Err(error) => return BlockWalk { verified, end, fault: Some(BlockFault::Record(error)) },
+            }
+        }
+        let fault = (end < bytes.len()).then_some(BlockFault::Trailing);
+        BlockWalk { verified, end, fault }
+    }
+}
+
+/// What walking a block taught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockWalk {
+    /// How many records were found sound.
+    pub verified: u64,
+    /// Where the last of them ends: up to here all is well.
+    pub end: usize,
+    /// What is wrong behind that; `None` where the block holds what it declares and nothing else.
+    pub fault: Option<BlockFault>,
+}
+
+/// What is wrong with a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BlockFault {
+    /// The next record is not sound. [`WalkError::Truncated`] at the end of the bytes is a record that is missing.
+    #[error("{0}")]
+    Record(WalkError),
+    /// Bytes follow the last record.
+    #[error("bytes behind the last record")]
+    Trailing,
+}
+
+impl Program {
+    /// [`Schema::skip`].
+    #[inline]
+    fn datum(&self, bytes: &[u8], at: usize) -> Walked {
+        match self.run(self.root, bytes, at, 0)? {
+            end if end <= bytes.len() => Ok(end),
+            _ => Err(WalkError::Truncated),
+        }
+    }
+
+    fn ops(&self, body: Body) -> &[Op] {
+        let (start, end) = self.bodies[body.0 as usize];
+        &self.ops[start as usize..end as usize]
+    }
+
+    /// Runs one list of ops. Plain lengths are not checked as they are added: what comes out may lie behind the bytes,
+    /// which the next look at them, or else the caller, finds.
+    fn run(&self, body: Body, bytes: &[u8], mut at: usize, depth: usize) -> Walked {
+        if depth > MAX_NESTING {
+            return invalid(Reason::TooDeep, at);
+        }
+        for op in self.ops(body) {
+            at = match *op {
+                Op::Skip(size) => at.saturating_add(size),
+                Op::Long => skip_long(bytes, at)?,
+                Op::Int => skip_int(bytes, at)?,
+                Op::Bytes => skip_bytes(bytes, at)?,
+                Op::OptionalBytes { null } => match branch(bytes, at, null)? {
+                    (at, true) => at,
+                    (at, false) => skip_bytes(bytes, at)?,
+                },
+                Op::OptionalSkip { null, size } => match branch(bytes, at, null)? {
+                    (at, true) => at,
+                    (at, false) => at.saturating_add(size as usize),
+                },
+                Op::OptionalInt { null } => match branch(bytes, at, null)? {
+                    (at, true) => at,
+                    (at, false) => skip_int(bytes, at)?,
+                },
+                Op::OptionalLong { null } => match branch(bytes, at, null)? {
+                    (at, true) => at,
+                    (at, false) => skip_long(bytes, at)?,
+                },
+                Op::Boolean => match bytes.get(at) {
+                    Some(0 | 1) => at + 1,
+                    Some(_) => return invalid(Reason::Boolean, at),
+                    None => return Err(WalkError::Truncated),
+                },
+                Op::Enum(symbols) => match long(bytes, at)? {
+                    (symbol, next) if (0..i64::from(symbols)).contains(&symbol) => next,
+                    _ => return invalid(Reason::Symbol, at),
+                },
+                Op::Union { first, count } => match long(bytes, at)? {
+                    (branch, next) if (0..i64::from(count)).contains(&branch) => {
+                        let body = self.branches[first as usize + branch as usize];
+                        self.run(body, bytes, next, depth + 1)?
+                    }
+                    _ => return invalid(Reason::Branch, at),
+                },
+                Op::Array { item, least } | Op::Map { item, least } => self.items(item, least, bytes, at, depth)?,
+                Op::Call(body) => self.run(body, bytes, at, depth + 1)?,
+                Op::Never => return invalid(Reason::Endless, at),
+            };
+        }
+        Ok(at)
+    }
+
+    /// The runs of items of an array or a map, to the 0 that ends them.
+    fn items(&self, item: Body, least: u32, bytes: &[u8], mut at: usize, depth: usize) -> Walked {
+        loop {
+            let run = at;
+            let (count, mut next) = long(bytes, at)?;
+            let mut announced = None;
+            match count {
+                0 => return Ok(next),
+                i64::MIN => return invalid(Reason::Count, at),
+                1.. => {}
+                _ => {
+                    let (length, start) = long(bytes, next)?;
+                    let Ok(length) = usize::try_from(length) else {
+                        return invalid(Reason::NegativeLength, next);
+                    };
+                    if length > bytes.len().saturating_sub(start) {
+                        return Err(WalkError::Truncated);
+                    }
+                    announced = Some(start + length);
+                    next = start;
+                }
+            }
+            at = next;
+            let count = count.unsigned_abs();
+            if least > 0 {
+                // Each item takes a byte, so from here on the count is bounded by what is left.
+                let left = bytes.len().saturating_sub(at);
+                if count.checked_mul(u64::from(least)).is_none_or(|bytes| bytes > left as u64) {
+                    return Err(WalkError::Truncated);
+                }
+                if let &[Op::Skip(size)] = self.ops(item) {
+                    at = at.saturating_add(size.saturating_mul(count as usize));
+                } else {
+                    for _ in 0..count {
+                        at = self.run(item, bytes, at, depth + 1)?;
+                    }
+                }
+            }
+            if at > bytes.len() {
+                return Err(WalkError::Truncated);
+            }
+            if announced.is_some_and(|end| end != at) {
+                return invalid(Reason::RunLength, run);
+            }
+        }
+    }
+}
+
+#[cold]
+fn invalid<T>(reason: Reason, at: usize) -> Result<T, WalkError> {
+    Err(WalkError::Invalid { reason, at })
+}
+
+/// The number at `at`, and where it ends.
+#[inline(always)]
+fn long(bytes: &[u8], at: usize) -> Result<(i64, usize), WalkError> {
+    match bytes.get(at) {
+        Some(&byte) if byte < 0x80 => Ok((varint::unzigzag(u64::from(byte)), at + 1)),
+        _ => any_long(bytes, at),
+    }
+}
+
+/// [`long`] for numbers of any length.
+#[inline(never)]
+fn any_long(bytes: &[u8], at: usize) -> Result<(i64, usize), WalkError> {
+    match varint::decode(bytes.get(at..).unwrap_or_default()) {
+        Ok(long) => Ok((long.value, at + long.used)),
+        Err(Fault::Short) => Err(WalkError::Truncated),
+        Err(Fault::TooLong) => invalid(Reason::Number, at),
+    }
+}
+
+/// How many bytes the number at `at` takes where that is at most 8 and 8 bytes are there.
+#[inline(always)]
+fn length_of_number(bytes: &[u8], at: usize) -> Option<usize> {
+    let word = u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
+    let ends = !word & 0x8080_8080_8080_8080;
+    (ends != 0).then_some(ends.trailing_zeros() as usize / 8 + 1)
+}
+
+#[inline(always)]
+fn skip_long(bytes: &[u8], at: usize) -> Walked {
+    match length_of_number(bytes, at) {
+        Some(length) => Ok(at + length),
+        None => any_long(bytes, at).map(|(_, end)| end),
+    }
+}
+
+#[inline(always)]
+fn skip_int(bytes: &[u8], at: usize) -> Walked {
+    match length_of_number(bytes, at) {
+        // 28 bits are an int in any case.
+        Some(length @ ..=4) => Ok(at + length),
+        _ => any_int(bytes, at),
+    }
+}
+
+#[inline(never)]
+fn any_int(bytes: &[u8], at: usize) -> Walked {
+    match any_long(bytes, at)? {
+        (value, end) if i32::try_from(value).is_ok() => Ok(end),
+        _ => invalid(Reason::Int, at),
+    }
+}
+
+#[inline(always)]
+fn skip_bytes(bytes: &[u8], at: usize) -> Walked {
+    match bytes.get(at) {
+        // Lengths below 64 in one byte; odd is negative.
+        Some(&byte) if byte & 0x81 == 0 => Ok(at + 1 + usize::from(byte >> 1)),
+        _ => skip_many_bytes(bytes, at),
+    }
+}
+
+#[inline(never)]
+fn skip_many_bytes(bytes: &[u8], at: usize) -> Walked {
+    let (length, start) = any_long(bytes, at)?;
+    match usize::try_from(length) {
+        Ok(length) if length <= bytes.len() - start => Ok(start + length),
+        Err(_) if length < 0 => invalid(Reason::NegativeLength, at),
+        _ => Err(WalkError::Truncated),
+    }
+}
+
+/// Reads the number of a branch where one of two is null: where the datum begins, and whether it is the null.
+#[inline(always)]
+fn branch(bytes: &[u8], at: usize, null: u8) -> Result<(usize, bool), WalkError> {
+    match bytes.get(at) {
+        Some(&byte @ (0 | 2)) => Ok((at + 1, byte == null)),
+        _ => any_branch(bytes, at, null),
+    }
+}
+
+#[inline(never)]
+fn any_branch(bytes: &[u8], at: usize, null: u8) -> Result<(usize, bool), WalkError> {
+    match any_long(bytes, at)? {
+        (branch @ (0 | 1), next) => Ok((next, branch == i64::from(null / 2))),
+        _ => invalid(Reason::Branch, at),
+    }
+}
+
+#[cfg(test)]
+mod tests;
