@@ -1,6 +1,8 @@
 //! Every promise of `Backend`, kept by every backend. A further backend, or a wrapper that makes one fail, joins with
 //! one line in `suite!`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
 mod common;
 
 use std::any::Any;
@@ -416,6 +418,58 @@ fn no_link_is_followed_to_an_object() {
     backend.delete(&name).unwrap();
     assert_eq!(backend.read(&Name::config(), 100).unwrap(), b"first");
     assert_eq!(backend.create(&name, b"x").unwrap(), Created::New);
+}
+
+#[test]
+fn what_must_last_is_synced_before_what_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let traced = std::process::Command::new("strace")
+        .args(["-f", "-y", "-e", "trace=fsync,renameat2,linkat", "-o"])
+        .arg(folder.path().join("trace"))
+        .args([std::env::current_exe().unwrap().as_os_str(), "--exact".as_ref(), "inner_pack_index_log".as_ref()])
+        .arg("--ignored")
+        .env("FOLDER", folder.path())
+        .output();
+    if !traced.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED what_must_last_is_synced_before_what_names_it: there is no strace, or it is not permitted");
+        return;
+    }
+    // What each call was about: the folder in the repository, or the folder that got a file.
+    let trace = fs::read_to_string(folder.path().join("trace")).unwrap();
+    let calls: Vec<String> = trace
+        .lines()
+        .skip_while(|line| !line.contains("renameat2") && !line.contains("linkat"))
+        .filter_map(|line| {
+            let what = if line.contains("fsync(") { "sync" } else { "name" };
+            let path = line.split(['<', '>']).rfind(|part| part.contains("/repository"))?;
+            let place = path.split("/repository").nth(1)?.trim_start_matches('/').split('/').next()?;
+            Some(format!("{what} {place}"))
+        })
+        .filter(|call| call != "sync ")
+        .collect();
+    let expected = [
+        "name packs",
+        "sync packs",
+        "sync tmp",
+        "name index",
+        "sync index",
+        "sync index",
+        "sync log",
+        "sync tmp",
+        "name log",
+        "sync log",
+    ];
+    assert_eq!(calls, expected, "{trace}");
+}
+
+#[test]
+#[ignore = "run by another test, which looks at its system calls"]
+fn inner_pack_index_log() {
+    let backend = Local::new(PathBuf::from(std::env::var_os("FOLDER").unwrap()).join("repository"));
+    backend.prepare().unwrap();
+    for kind in [Kind::Pack, Kind::Index, Kind::Log] {
+        backend.create(&name(kind, 1), b"x").unwrap();
+    }
 }
 
 #[test]
