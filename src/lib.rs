@@ -1,7 +1,7 @@
 //! snap: a content-addressed, deduplicating snapshot store for Apache Avro files.
 //!
 //! The modules form layers (`docs/architecture.md`): each names only those that stand after it in
-//! `commands > repository > snapshot > index > pack > backend > recipe > avro > chunk > crypto > progress > error >
+//! `commands > files > repository > snapshot > index > pack > backend > recipe > avro > chunk > crypto > progress > error >
 //! id > wire`, which a test holds. From `recipe` down there are no files, no threads and no clock.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -11,6 +11,7 @@ pub mod backend;
 pub mod chunk;
 pub mod crypto;
 pub mod error;
+pub mod files;
 pub mod id;
 pub mod index;
 pub mod pack;

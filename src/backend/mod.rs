@@ -3,13 +3,13 @@
 //! Nothing above this module knows where a repository lies. Each promise below is held by the conformance suite
 //! (`tests/backend_conformance.rs`), which every backend and every wrapper around one has to pass.
 
-// mod local;
-// mod memory;
+mod local;
+mod memory;
 
 use std::fmt;
 
-// pub use local::Local;
-// pub use memory::Memory;
+pub use local::Local;
+pub use memory::Memory;
 
 use crate::error::Result;
 

@@ -1,0 +1,31 @@
+//! The edge to the user's file system: reading what is to be saved, writing what is restored.
+//!
+//! [`source`] walks directories and tells what lies there, in the order of a manifest; [`open`] opens files to read
+//! them. [`target`] writes beneath one directory and never outside of it, whatever the manifest says and whatever
+//! links lie there. This module knows nothing of repositories.
+
+pub mod attributes;
+pub mod beneath;
+pub mod open;
+pub mod pattern;
+pub mod policy;
+pub mod rules;
+pub mod source;
+pub mod stat;
+pub mod target;
+pub mod writer;
+
+mod names;
+mod place;
+mod remove;
+mod roots;
+mod xattrs;
+
+pub use open::{open_for_reading, stat_of};
+pub use pattern::Pattern;
+pub use policy::{Existing, Overwrite};
+pub use rules::Rules;
+pub use source::{Problem, Source, SourceFile};
+pub use stat::{FileStat, now};
+pub use target::{Target, TargetOptions};
+pub use writer::FileWriter;

@@ -1,0 +1,194 @@
+//! What of the roots is not to be saved.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::open::open_quietly;
+use super::pattern::Pattern;
+use crate::error::{Error, IoContext, Result};
+
+/// The file that marks a directory as a cache (<https://bford.info/cachedir/>), and how it begins.
+const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
+const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+
+/// What of the roots is not to be saved. By default everything is.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    patterns: Vec<Pattern>,
+    markers: Vec<Marker>,
+    larger_than: Option<u64>,
+    one_file_system: bool,
+    passed_over: BTreeSet<(u64, u64)>,
+}
+
+/// A file whose presence says that nothing else in its directory is to be saved.
+#[derive(Debug, Clone)]
+struct Marker {
+    name: Vec<u8>,
+    header: Vec<u8>,
+}
+
+impl Rules {
+    /// No rules: everything is saved.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Leaves out what matches the pattern. It is matched with absolute paths; see [`pattern`](super::pattern).
+    pub fn exclude(&mut self, pattern: &[u8], insensitive: bool) -> Result<()> {
+        self.patterns.push(Pattern::new(pattern, insensitive)?);
+        Ok(())
+    }
+
+    /// Leaves out what matches the patterns in a file, one in a line. White space around a pattern, empty lines and
+    /// lines that begin with `#` mean nothing; `$NAME` and `${NAME}` stand for variables of the environment, `$$` for
+    /// a dollar.
+    pub fn exclude_file(&mut self, file: &Path, insensitive: bool) -> Result<()> {
+        let lines = std::fs::read(file).when("read", file)?;
+        for line in lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+            if !line.is_empty() && !line.starts_with(b"#") {
+                let variable = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec);
+                self.exclude(&expanded(line, variable), insensitive)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out all else in directories that hold a file `NAME`, or, for `NAME:HEADER`, one that begins with the
+    /// header.
+    pub fn exclude_if_present(&mut self, marker: &[u8]) -> Result<()> {
+        let mut halves = marker.splitn(2, |byte| *byte == b':');
+        let (name, header) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+        if name.is_empty() || name.contains(&b'/') {
+            return Err(Error::Invalid(format!("{:?} names no file", String::from_utf8_lossy(marker))));
+        }
+        self.markers.push(Marker { name: name.to_vec(), header: header.to_vec() });
+        Ok(())
+    }
+
+    /// Leaves out all else in directories that hold a sound `CACHEDIR.TAG`.
+    pub fn exclude_caches(&mut self) {
+        self.markers.push(Marker { name: CACHE_TAG.to_vec(), header: CACHE_SIGNATURE.to_vec() });
+    }
+
+    /// Leaves out regular files of more bytes than this.
+    pub fn exclude_larger_than(&mut self, bytes: u64) {
+        self.larger_than = Some(bytes);
+    }
+
+    /// Stays on the file system of each root. Where another is mounted, its root directory is saved without what is
+    /// in it.
+    pub fn one_file_system(&mut self) {
+        self.one_file_system = true;
+    }
+
+    /// Leaves out one directory or file, wherever it is met: the repository itself.
+    pub fn pass_over(&mut self, path: &Path) -> Result<()> {
+        let stat = rustix::fs::stat(path).map_err(std::io::Error::from).when("stat", path)?;
+        let seen = super::stat::Seen::from(stat).stat;
+        self.passed_over.insert((seen.dev, seen.inode));
+        Ok(())
+    }
+
+    /// Whether the path itself says that it is left out.
+    pub(super) fn excludes_path(&self, path: &Path) -> bool {
+        Pattern::any(&self.patterns, path.as_os_str().as_bytes())
+    }
+
+    pub(super) fn excludes_size(&self, size: u64) -> bool {
+        self.larger_than.is_some_and(|most| size > most)
+    }
+
+    pub(super) fn excludes_inode(&self, dev: u64, inode: u64) -> bool {
+        self.passed_over.contains(&(dev, inode))
+    }
+
+    pub(super) fn stays_on_one_file_system(&self) -> bool {
+        self.one_file_system
+    }
+
+    /// Of the names in a directory (sorted), the one that says that the others are left out.
+    pub(super) fn marker<'r>(&'r self, folder: &Path, names: &[Vec<u8>]) -> Option<&'r [u8]> {
+        let present = |marker: &&Marker| {
+            names.binary_search(&marker.name).is_ok()
+                && begins_with(&folder.join(std::ffi::OsStr::from_bytes(&marker.name)), &marker.header)
+        };
+        self.markers.iter().find(present).map(|marker| marker.name.as_slice())
+    }
+}
+
+/// Whether a file begins so. One that cannot be read does not.
+fn begins_with(path: &Path, header: &[u8]) -> bool {
+    if header.is_empty() {
+        return true;
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let mut start = Vec::new();
+    let read = open_quietly(path, flags).and_then(|file| file.take(header.len() as u64).read_to_end(&mut start));
+    read.is_ok() && start == header
+}
+
+/// Puts values in the place of variables; one that is not set leaves nothing, as in a shell.
+fn expanded(line: &[u8], variable: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(dollar) = rest.iter().position(|byte| *byte == b'$') {
+        out.extend_from_slice(&rest[..dollar]);
+        rest = &rest[dollar + 1..];
+        let word = |text: &[u8]| text.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'_').count();
+        let (name, used) = match rest.first() {
+            Some(b'$') => {
+                out.push(b'$');
+                (&[][..], 1)
+            }
+            Some(b'{') if rest.get(1 + word(&rest[1..])) == Some(&b'}') => {
+                let length = word(&rest[1..]);
+                (&rest[1..=length], length + 2)
+            }
+            _ => (&rest[..word(rest)], word(rest)),
+        };
+        if used == 0 {
+            out.push(b'$');
+        }
+        out.extend(
+            std::str::from_utf8(name).ok().filter(|name| !name.is_empty()).and_then(&variable).unwrap_or_default(),
+        );
+        rest = &rest[used..];
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_expanded() {
+        let variable = |name: &str| (name == "HOME").then(|| b"/home/me".to_vec());
+        for (line, expected) in [
+            ("$HOME/x", "/home/me/x"),
+            ("a${HOME}b", "a/home/meb"),
+            ("$NONE/x", "/x"),
+            ("$$HOME", "$HOME"),
+            ("100$", "100$"),
+            ("a$.b", "a$.b"),
+            ("${HOME", "${HOME"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(String::from_utf8(expanded(line.as_bytes(), variable)).unwrap(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_marker_needs_a_name() {
+        let mut rules = Rules::new();
+        assert!(rules.exclude_if_present(b":header").is_err());
+        assert!(rules.exclude_if_present(b"a/b").is_err());
+        assert!(rules.exclude_if_present(b".nobackup:a:b").is_ok());
+    }
+}

@@ -1,0 +1,316 @@
+//! Restoring beneath one directory.
+//!
+//! Every path of a manifest is resolved from the open directory without following any link, so nothing outside of it
+//! is read, made, changed or removed, whatever the manifest says and whoever puts links there meanwhile. Everything
+//! but directories is made under a temporary name (`.snap-<random>.tmp`) and takes its place all at once.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::attributes::{Attributes, Means, Thing};
+use super::beneath::{Beneath, check_path, parted};
+use super::place::through_fd;
+use super::policy::{Existing, Overwrite};
+use super::remove;
+use super::stat::Seen;
+use super::writer::{FileWriter, Temporary, Terms};
+use crate::error::{Error, IoContext, Result};
+use crate::progress::{Progress, Warning};
+use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
+
+/// How to restore.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TargetOptions {
+    /// What happens to what is there already.
+    pub overwrite: Overwrite,
+    /// Whether set-uid and set-gid bits are restored, where the owner can be as well.
+    pub restore_suid: bool,
+}
+
+/// A directory beneath which a snapshot is restored. May be used by several threads at once.
+#[derive(Debug)]
+pub struct Target {
+    beneath: Beneath,
+    options: TargetOptions,
+    means: Means,
+    /// Directories that get their metadata when all is in them. Small next to their manifest rows.
+    directories: Mutex<Vec<(Vec<u8>, Attributes)>>,
+    dropped_set_ids: Arc<AtomicU64>,
+}
+
+impl Target {
+    /// Restores beneath `directory`, which is made if it is missing. Links on the way to it are followed: it is the
+    /// user's choice. Its own metadata is left alone.
+    pub fn new(directory: &Path, options: TargetOptions) -> Result<Self> {
+        std::fs::create_dir_all(directory).when("create", directory)?;
+        Ok(Self {
+            beneath: Beneath::new(directory).when("open", directory)?,
+            options,
+            means: Means { set_ids: options.restore_suid, root: rustix::process::geteuid().is_root() },
+            directories: Mutex::default(),
+            dropped_set_ids: Arc::default(),
+        })
+    }
+
+    /// Where a path of the manifest comes to lie.
+    pub fn shown(&self, path: &[u8]) -> PathBuf {
+        self.beneath.shown(path)
+    }
+
+    /// How many things lost set-uid or set-gid bits that they had in the snapshot.
+    pub fn dropped_set_ids(&self) -> u64 {
+        self.dropped_set_ids.load(Ordering::Relaxed)
+    }
+
+    /// What is there at this path already. A link in the way is [`Error::UnsafePath`].
+    pub fn existing(&self, path: &[u8]) -> Result<Option<Existing>> {
+        check_path(path)?;
+        let (above, name) = parted(path);
+        let stat = self.beneath.folder(above).and_then(|at| rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW));
+        match stat.map(Seen::from) {
+            Ok(Seen { stat, kind, .. }) => {
+                let is_file = kind == FileType::RegularFile;
+                Ok(Some(Existing { is_file, size: stat.size, mtime: stat.mtime }))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(self.beneath.refused("stat", path, error)),
+        }
+    }
+
+    /// Whether the entry is to be written at this path by the chosen [`Overwrite`]. To be asked before anything but a
+    /// directory is made.
+    pub fn wants(&self, path: &[u8], entry: &FileEntry) -> Result<bool> {
+        match self.options.overwrite {
+            Overwrite::Always => check_path(path).map(|()| true),
+            policy => Ok(policy.writes(self.existing(path)?.as_ref(), entry)),
+        }
+    }
+
+    /// Opens a restored file to read it; none if there is no such file.
+    pub fn open_file(&self, path: &[u8]) -> Result<Option<File>> {
+        check_path(path)?;
+        self.beneath.open_file(path)
+    }
+
+    /// Makes a directory and those above it, with mode 0700, or takes the one that is there. With an entry, it gets
+    /// that entry's metadata in [`finish_directories`](Target::finish_directories).
+    ///
+    /// A link in its place is [`Error::UnsafePath`]. A file in its place is replaced if the chosen [`Overwrite`] is
+    /// `Always`, else an error.
+    pub fn make_directory(&self, path: &[u8], entry: Option<&FileEntry>) -> Result<()> {
+        check_path(path)?;
+        let folder = self.made(path)?;
+        let Some(entry) = entry else { return Ok(()) };
+        let stat = rustix::fs::fstat(&folder).map(Seen::from);
+        let mode = stat.map_err(|error| self.beneath.refused("stat", path, error))?.mode;
+        if mode & 0o700 != 0o700 {
+            // One that was restored before and may not be written to. Failing shows when something is made in it.
+            let _ = rustix::fs::chmod(through_fd(folder.as_fd(), b"."), Mode::from_bits_truncate((mode | 0o700) as _));
+        }
+        let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        directories.push((path.to_vec(), entry.into()));
+        Ok(())
+    }
+
+    /// Opens a directory; makes it, and those above it, if it is missing.
+    fn made(&self, path: &[u8]) -> Result<OwnedFd> {
+        match self.beneath.folder(path) {
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            opened => return opened.map_err(|error| self.beneath.refused("open", path, error)),
+        }
+        let mut folder = self.beneath.folder(b"").map_err(|error| self.beneath.refused("open", b"", error))?;
+        let mut end = 0;
+        for component in path.split(|byte| *byte == b'/') {
+            end += component.len() + usize::from(end > 0);
+            folder = self
+                .make_one(&folder, component)
+                .map_err(|error| self.beneath.refused("create", path.get(..end).unwrap_or(path), error))?;
+        }
+        Ok(folder)
+    }
+
+    fn make_one(&self, above: &OwnedFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+        let make = || match rustix::fs::mkdirat(above, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => self.beneath.step(above.as_fd(), name),
+            Err(error) => Err(error),
+        };
+        match make() {
+            Err(Errno::NOTDIR) if self.options.overwrite == Overwrite::Always => {
+                rustix::fs::unlinkat(above, name, AtFlags::empty())?;
+                make()
+            }
+            made => made,
+        }
+    }
+
+    /// The directory in which something is to be made, and its name there.
+    fn place<'p>(&self, path: &'p [u8]) -> Result<(OwnedFd, &'p [u8])> {
+        check_path(path)?;
+        let (above, name) = parted(path);
+        let folder = match above.is_empty() {
+            true => self.beneath.folder(b"").map_err(|error| self.beneath.refused("open", b"", error))?,
+            false => self.made(above)?,
+        };
+        Ok((folder, name))
+    }
+
+    fn replaces_folder(&self) -> bool {
+        self.options.overwrite == Overwrite::Always
+    }
+
+    /// Begins a regular file. `size` is how long it will be, `sparse` whether it is to have holes: then use
+    /// [`write_sparse`](FileWriter::write_sparse).
+    pub fn begin_file(&self, path: &[u8], size: u64, sparse: bool) -> Result<FileWriter> {
+        let (folder, name) = self.place(path)?;
+        let terms = Terms {
+            means: self.means,
+            replaces_folder: self.replaces_folder(),
+            dropped_set_ids: Arc::clone(&self.dropped_set_ids),
+        };
+        FileWriter::begin(folder, name, self.shown(path), size, sparse, terms)
+    }
+
+    /// Makes what has no content of its own: a symbolic link, a pipe or a device node. False, with a warning, if this
+    /// process may not make such a thing.
+    pub fn make_node(&self, path: &[u8], entry: &FileEntry, progress: &dyn Progress) -> Result<bool> {
+        let (folder, name) = self.place(path)?;
+        let shown = self.shown(path);
+        let mut temporary = Temporary::new(folder);
+        let (made, is_link) = match &entry.kind {
+            EntryKind::Symlink(to) => (temporary.make(|at, name| rustix::fs::symlinkat(to.as_slice(), at, name)), true),
+            EntryKind::File | EntryKind::Directory => {
+                return Err(Error::Invalid(format!("{} is no link, pipe or device", shown.display())));
+            }
+            kind => (temporary.make(|at, name| make_special(at, name, kind)), false),
+        };
+        match made {
+            Ok(()) => {}
+            Err(error @ (Errno::PERM | Errno::NOTSUP)) if !is_link => {
+                let message = format!("this device or pipe could not be made: {}", io::Error::from(error));
+                progress.warning(&Warning { path: shown.display().to_string(), message, incomplete: false });
+                return Ok(false);
+            }
+            Err(error) => return Err(Error::io("create", shown, error.into())),
+        }
+        let flags = HOLD | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let held = rustix::fs::openat(&temporary.folder, &temporary.name, flags, Mode::empty());
+        let held = held.map_err(io::Error::from).when("open", &shown)?;
+        let thing = if is_link { Thing::Link(held.as_fd()) } else { Thing::Held(held.as_fd()) };
+        if Attributes::from(entry).set(&thing, self.means, &shown, progress) {
+            self.dropped_set_ids.fetch_add(1, Ordering::Relaxed);
+        }
+        temporary.rename(name, self.replaces_folder()).map_err(io::Error::from).when("create", &shown)?;
+        Ok(true)
+    }
+
+    /// Makes `path` another name of the file at `original`, which was restored before.
+    pub fn hard_link(&self, path: &[u8], original: &[u8]) -> Result<()> {
+        check_path(original)?;
+        let (above, original_name) = parted(original);
+        let from = self.beneath.folder(above).map_err(|error| self.beneath.refused("link", original, error))?;
+        let (folder, name) = self.place(path)?;
+        let mut temporary = Temporary::new(folder);
+        temporary
+            .make(|at, name| rustix::fs::linkat(&from, original_name, at, name, AtFlags::empty()))
+            .and_then(|()| temporary.rename(name, self.replaces_folder()))
+            .map_err(io::Error::from)
+            .when("link", self.shown(path))
+    }
+
+    /// Gives all directories their metadata, those below first: making something in a directory changes its times. To
+    /// be called once, when nothing is made any more. What cannot be set is a warning.
+    pub fn finish_directories(&self, progress: &dyn Progress) {
+        let mut directories = std::mem::take(&mut *self.directories.lock().unwrap_or_else(PoisonError::into_inner));
+        directories.sort_by(|(a, _), (b, _)| path_order(b, a));
+        for (path, attributes) in directories {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let (above, name) = parted(&path);
+            let opened = self.beneath.folder(above).and_then(|at| rustix::fs::openat(at, name, flags, Mode::empty()));
+            let shown = self.shown(&path);
+            match opened {
+                Ok(folder) => {
+                    if attributes.set(&Thing::Open(folder.as_fd()), self.means, &shown, progress) {
+                        self.dropped_set_ids.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Err(error) => {
+                    let message = format!("its metadata could not be restored: {}", io::Error::from(error));
+                    progress.warning(&Warning { path: shown.display().to_string(), message, incomplete: false });
+                }
+            }
+        }
+    }
+
+    /// The names in a directory (the top for an empty path) that `keep` does not know, sorted; none if it is not there.
+    pub fn others(&self, directory: &[u8], keep: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Vec<u8>>> {
+        let Some(folder) = self.listable(directory)? else { return Ok(Vec::new()) };
+        let names = remove::names_of(folder.as_fd());
+        let mut names = names.map_err(|error| self.beneath.refused("list", directory, error))?;
+        names.retain(|name| !keep(name));
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Removes from a directory (the top for an empty path) what `keep` does not know, with all that is in it, and
+    /// tells how many things that were. Links are removed themselves. No file may be in the making in the directory:
+    /// its temporary name is not known to `keep` either.
+    pub fn delete_others(&self, directory: &[u8], keep: &dyn Fn(&[u8]) -> bool) -> Result<u64> {
+        let mut removed = 0;
+        let others = self.others(directory, keep)?;
+        if others.is_empty() {
+            return Ok(0);
+        }
+        let Some(folder) = self.listable(directory)? else { return Ok(0) };
+        for name in others {
+            removed += remove::remove(folder.as_fd(), &name).map_err(|error| {
+                let path = super::roots::joined(directory, &name);
+                Error::io("delete", self.shown(&path), error.into())
+            })?;
+        }
+        Ok(removed)
+    }
+
+    /// Opens a directory such that it can be listed.
+    fn listable(&self, directory: &[u8]) -> Result<Option<OwnedFd>> {
+        if !directory.is_empty() {
+            check_path(directory)?;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // "." of a directory that was reached without links is that directory.
+        let opened = self.beneath.folder(directory).and_then(|at| rustix::fs::openat(at, ".", flags, Mode::empty()));
+        match opened {
+            Ok(folder) => Ok(Some(folder)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(self.beneath.refused("list", directory, error)),
+        }
+    }
+}
+
+/// What something is opened with only to set its metadata, without any effect on it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const HOLD: OFlags = OFlags::PATH;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const HOLD: OFlags = OFlags::NONBLOCK;
+
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+fn make_special(folder: &OwnedFd, name: &str, kind: &EntryKind) -> rustix::io::Result<()> {
+    let (kind, device) = match kind {
+        EntryKind::CharDevice(device) => (FileType::CharacterDevice, Some(device)),
+        EntryKind::BlockDevice(device) => (FileType::BlockDevice, Some(device)),
+        _ => (FileType::Fifo, None),
+    };
+    let device = device.map_or(0, |device| rustix::fs::makedev(device.major, device.minor));
+    rustix::fs::mknodat(folder, name, kind, Mode::RUSR | Mode::WUSR, device)
+}
+
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+fn make_special(_: &OwnedFd, _: &str, _: &EntryKind) -> rustix::io::Result<()> {
+    Err(Errno::NOTSUP)
+}

@@ -1,0 +1,46 @@
+//! Extended attributes. ACLs are among them (`system.posix_acl_*`), and so are file capabilities.
+
+use std::path::Path;
+
+use rustix::io::{Errno, Result};
+
+use crate::snapshot::entry::Xattr;
+
+/// The name of an attribute that could not be read, and why.
+pub(super) type Unread = (Vec<u8>, Errno);
+
+/// The attributes of a file (a link is not followed), sorted by name; none where the file system has no such thing.
+/// Also tells which of them could not be read.
+pub(super) fn read(path: &Path) -> Result<(Vec<Xattr>, Vec<Unread>)> {
+    let names = match filled(|buffer| rustix::fs::llistxattr(path, buffer)) {
+        Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(Default::default()),
+        names => names?,
+    };
+    let mut xattrs = Vec::new();
+    let mut failed = Vec::new();
+    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        match filled(|buffer| rustix::fs::lgetxattr(path, name, buffer)) {
+            Ok(value) => xattrs.push(Xattr { name: name.to_vec(), value }),
+            // Removed since it was listed, or an ACL that says no more than the mode.
+            Err(Errno::NODATA) => {}
+            Err(error) => failed.push((name.to_vec(), error)),
+        }
+    }
+    xattrs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((xattrs, failed))
+}
+
+/// Calls with a larger buffer until it suffices. The system's own bound is 64 KiB for a value.
+fn filled(mut call: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8>> {
+    let mut buffer = vec![0; 256];
+    loop {
+        match call(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            Err(Errno::RANGE) if buffer.len() < 1 << 20 => buffer.resize(buffer.len() * 8, 0),
+            Err(error) => return Err(error),
+        }
+    }
+}
