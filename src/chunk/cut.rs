@@ -256,7 +256,8 @@ mod tests {
         let before = noise(1, 200_000);
         let mut after = before.clone();
         after.splice(100_000..100_000, [1, 2, 3, 4, 5]);
-        let before: std::collections::HashSet<_> = pieces(&before, None, &[4096]).into_iter().map(|p| p.bytes).collect();
+        let before: std::collections::HashSet<_> =
+            pieces(&before, None, &[4096]).into_iter().map(|p| p.bytes).collect();
         let after = pieces(&after, None, &[4096]);
         let new = after.iter().filter(|piece| !before.contains(&piece.bytes)).count();
         assert!(new <= 4, "{new} of {} pieces are new", after.len());

@@ -128,9 +128,7 @@ impl PackCipher {
         let (text, tag) = bytes.split_at_mut(length);
         let opened = match &self.key {
             Key::Open => open_tag(&[&bound], text) == *tag,
-            Key::Aes(key) => {
-                key.open_in_place(aes_nonce(context.number), aead::Aad::from(&bound), &mut *bytes).is_ok()
-            }
+            Key::Aes(key) => key.open_in_place(aes_nonce(context.number), aead::Aad::from(&bound), &mut *bytes).is_ok(),
             Key::ChaCha(key) => <&chacha20poly1305::Tag>::try_from(&*tag).is_ok_and(|tag| {
                 key.decrypt_inout_detached(&chacha_nonce(context.number), &bound, text.into(), tag).is_ok()
             }),

@@ -76,10 +76,8 @@ impl Database {
     }
 
     pub(super) fn head(&self) -> Result<Option<Head>> {
-        let row: Option<Vec<u8>> = self
-            .connection
-            .query_row("SELECT value FROM meta WHERE key = 'head'", [], |row| row.get(0))
-            .optional()?;
+        let row: Option<Vec<u8>> =
+            self.connection.query_row("SELECT value FROM meta WHERE key = 'head'", [], |row| row.get(0)).optional()?;
         Ok(row.and_then(|bytes| {
             let (sequence, hash) = bytes.split_first_chunk::<8>()?;
             Some((u64::from_le_bytes(*sequence), hash.try_into().ok()?))
@@ -147,8 +145,9 @@ impl Database {
             rows.extend(chunks.iter().enumerate().map(|(chunk, listed)| (&listed.id, frame as u32, chunk as u32)));
         }
         rows.sort_unstable();
-        let mut insert =
-            self.connection.prepare_cached("INSERT OR IGNORE INTO chunks (id, pack, slot, tag) VALUES (?1, ?2, ?3, ?4)")?;
+        let mut insert = self
+            .connection
+            .prepare_cached("INSERT OR IGNORE INTO chunks (id, pack, slot, tag) VALUES (?1, ?2, ?3, ?4)")?;
         for (id, frame, chunk) in rows {
             let slot = i64::from(frame) << CHUNK_BITS | i64::from(chunk);
             insert.execute(params![id.as_bytes(), number, slot, self.tag(id, &info.id, frame, chunk)])?;
@@ -218,7 +217,8 @@ fn connect_file(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path)?;
     restrict(path)?;
     // One process at a time: it holds the lock from its first write on.
-    connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?;
+    connection
+        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?;
     set_up(&connection)?;
     Ok(connection)
 }
@@ -266,7 +266,9 @@ fn remove_files(path: &Path) -> Result<()> {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);
         match std::fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &file, error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &file, error));
+            }
             _ => {}
         }
     }

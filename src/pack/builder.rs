@@ -97,14 +97,8 @@ impl PackBuilder {
         if bytes.len() as u64 > MAX_PACK {
             return Err(Error::Invalid(format!("a pack of {} bytes is longer than a pack may be", bytes.len())));
         }
-        let info = PackInfo {
-            id: PackId::new(digest(&bytes)),
-            length: bytes.len() as u64,
-            suite,
-            epoch,
-            salt,
-            directory,
-        };
+        let info =
+            PackInfo { id: PackId::new(digest(&bytes)), length: bytes.len() as u64, suite, epoch, salt, directory };
         Ok(SealedPack { info, bytes })
     }
 
@@ -190,7 +184,8 @@ mod tests {
             // Even under the name that its bytes now have, no frame opens to other bytes.
             let id = PackId::new(digest(&bytes));
             let Ok(info) = read_pack(&id, &bytes, REPOSITORY, Some(&keyring)) else { continue };
-            let (cipher, mut codec) = (info.cipher(REPOSITORY, Some(&keyring)).unwrap(), FrameCodec::new(None).unwrap());
+            let (cipher, mut codec) =
+                (info.cipher(REPOSITORY, Some(&keyring)).unwrap(), FrameCodec::new(None).unwrap());
             let frames = info.directory.frames.iter().enumerate();
             let opened = frames.filter(|(number, frame)| {
                 let range = frame.offset as usize..(frame.offset + frame.stored) as usize;

@@ -241,12 +241,14 @@ pub(super) mod tests {
 
     /// Any directory that a pack could have, deltas included.
     pub(crate) fn directories() -> impl Strategy<Value = Directory> {
-        let chunk = (any::<[u8; 32]>(), 0u32..300_000)
-            .prop_map(|(id, length)| FrameChunk { id: ChunkId::new(id), length });
-        let frame = (0..ChunkKind::ALL.len(), 0..4usize, prop::collection::vec(chunk, 1..9), 16u32..1_000_000, 1u8..=16);
+        let chunk =
+            (any::<[u8; 32]>(), 0u32..300_000).prop_map(|(id, length)| FrameChunk { id: ChunkId::new(id), length });
+        let frame =
+            (0..ChunkKind::ALL.len(), 0..4usize, prop::collection::vec(chunk, 1..9), 16u32..1_000_000, 1u8..=16);
         let bases = prop::collection::vec(any::<[u8; 32]>(), 1..5);
         (prop::collection::vec(frame, 0..20), bases).prop_map(|(frames, bases)| {
-            let mut directory = Directory { bases: bases.into_iter().map(ChunkId::new).collect(), ..Default::default() };
+            let mut directory =
+                Directory { bases: bases.into_iter().map(ChunkId::new).collect(), ..Default::default() };
             for (kind, encoding, chunks, stored, depth) in frames {
                 let encoding = Encoding::ALL[encoding];
                 let delta = encoding == Encoding::Delta;

@@ -104,7 +104,8 @@ impl Trailer {
         if magic != END_MAGIC || reserved != 0 || digest(&bytes[..24])[..8] != *check {
             return Err(Malformed::new("its last bytes are no sound trailer: it may be cut off"));
         }
-        let end = directory_offset.checked_add(u64::from(directory_length)).and_then(|e| e.checked_add(TRAILER_LEN as u64));
+        let end =
+            directory_offset.checked_add(u64::from(directory_length)).and_then(|e| e.checked_add(TRAILER_LEN as u64));
         match pack_length == length && end == Some(length) && directory_offset >= HEADER_LEN as u64 {
             true => Ok(Self { directory_offset, directory_length, pack_length }),
             false => Err(Malformed(format!("it has {length} bytes, its trailer says {pack_length}"))),

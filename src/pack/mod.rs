@@ -67,11 +67,14 @@ impl PackInfo {
         number: usize,
         mut sealed: Vec<u8>,
     ) -> Result<Vec<u8>> {
-        let frame = self.directory.frames.get(number).ok_or_else(|| self.damaged(format!("it has no frame {number}")))?;
+        let frame =
+            self.directory.frames.get(number).ok_or_else(|| self.damaged(format!("it has no frame {number}")))?;
         let bound = frame.bound(self.directory.chunks_of(frame));
         let context = FrameContext { number: number as u32, bound: &bound };
         cipher.open(context, &mut sealed).map_err(|e| self.damaged(format!("frame {number}: {e}")))?;
-        codec.decode(frame.encoding, &sealed, frame.plain as usize).map_err(|e| self.damaged(format!("frame {number}: {e}")))
+        codec
+            .decode(frame.encoding, &sealed, frame.plain as usize)
+            .map_err(|e| self.damaged(format!("frame {number}: {e}")))
     }
 
     fn damaged(&self, reason: String) -> Error {
@@ -123,14 +126,9 @@ pub fn read_parts(
         .map_err(|e| Error::damaged(&name, format!("directory: {e}")))?;
     let directory = Directory::decode(&plain).in_object(&name)?;
     match directory.frames.last().map_or(HEADER_LEN as u64, |frame| u64::from(frame.offset) + u64::from(frame.stored)) {
-        end if end <= trailer.directory_offset => Ok(PackInfo {
-            id: *id,
-            length,
-            suite: header.suite,
-            epoch: header.epoch,
-            salt: header.salt,
-            directory,
-        }),
+        end if end <= trailer.directory_offset => {
+            Ok(PackInfo { id: *id, length, suite: header.suite, epoch: header.epoch, salt: header.salt, directory })
+        }
         _ => Err(Error::damaged(name, "its frames reach into its directory")),
     }
 }

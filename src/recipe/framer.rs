@@ -1,6 +1,6 @@
 //! Taking a file apart into header, blocks and stray bytes, as its bytes arrive.
 
-use crate::avro::container::{self, Flaw, Header, MAX_BLOCK, MAX_HEADER, MARKER, Parsed};
+use crate::avro::container::{self, Flaw, Header, MARKER, MAX_BLOCK, MAX_HEADER, Parsed};
 
 /// A part of a file. Put together again, the parts are the file.
 #[derive(Debug)]

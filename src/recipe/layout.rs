@@ -267,7 +267,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_layout_is_read_back(entries in entries(), repeat in 1usize..200) {
-            let entries = entries.repeat(repeat);
+            let entries: Vec<Entry> = std::iter::repeat_n(entries, repeat).flatten().collect();
             let (mut map, mut writer) = (ChunkMap::default(), LayoutWriter::new());
             for entry in &entries {
                 writer.push(entry.clone(), b"payload", &mut map).unwrap();
@@ -276,7 +276,7 @@ mod tests {
             let mut reader = LayoutReader::new(&stream, &map);
             let mut back = Vec::new();
             while let Some((entries, checks)) = reader.next_segment().unwrap() {
-                prop_assert_eq!(checks.len(), 1);
+                prop_assert_eq!(checks.len(), 1, "{} entries", entries.len());
                 back.extend(entries);
             }
             prop_assert_eq!(back, entries);

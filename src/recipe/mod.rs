@@ -245,7 +245,12 @@ mod tests {
         let before = map.chunks.len();
         split(&file(777, [2; 16]), 999, true, &mut map);
         let new: Vec<_> = map.chunks.values().filter(|(kind, _)| *kind == ChunkKind::Records).collect();
-        assert!(map.chunks.len() <= before + 1, "{} new chunks, {} of records in all", map.chunks.len() - before, new.len());
+        assert!(
+            map.chunks.len() <= before + 1,
+            "{} new chunks, {} of records in all",
+            map.chunks.len() - before,
+            new.len()
+        );
     }
 
     use crate::chunk::ChunkKind;

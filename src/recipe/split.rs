@@ -106,12 +106,7 @@ impl Splitter {
     }
 
     /// The next block.
-    pub fn block(
-        &mut self,
-        block: RawBlock,
-        treatment: Treatment,
-        sink: &mut (impl ChunkSink + ?Sized),
-    ) -> Result<()> {
+    pub fn block(&mut self, block: RawBlock, treatment: Treatment, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
         match &mut self.container {
             Some(container) => container.block(block, treatment, sink),
             // The framer gives no block before a header.

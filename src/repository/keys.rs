@@ -56,7 +56,9 @@ pub(super) fn unlock(backend: &dyn Backend, repository: RepositoryId, password: 
         let bytes = backend.read(&name, slot::MAX_SLOT)?;
         match slot::open(&bytes, password) {
             Ok((keyring, info)) if info.repository == repository => return Ok(keyring),
-            Ok((_, info)) => unsound = Some(Error::damaged(name, format!("it belongs to repository {}", info.repository))),
+            Ok((_, info)) => {
+                unsound = Some(Error::damaged(name, format!("it belongs to repository {}", info.repository)))
+            }
             Err(SlotError::WrongPassword) => {}
             Err(SlotError::Malformed(malformed)) => unsound = Some(Error::damaged(name, malformed)),
             Err(SlotError::Crypto(reason)) => return Err(Error::Crypto(reason)),

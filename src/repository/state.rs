@@ -138,7 +138,9 @@ mod tests {
             state.apply(&entry(&state, reserved), EntryHash::new([9; 32])),
             Err(Error::Unsupported { .. })
         ));
-        state.apply(&entry(&state, Body::RemoveSnapshots { snapshots: vec![snapshot] }), EntryHash::new([12; 32])).unwrap();
+        state
+            .apply(&entry(&state, Body::RemoveSnapshots { snapshots: vec![snapshot] }), EntryHash::new([12; 32]))
+            .unwrap();
         assert!(state.snapshots.is_empty());
     }
 }

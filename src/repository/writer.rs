@@ -109,8 +109,7 @@ impl<'a> Writer<'a> {
         if create_resolved(&*repository.backend, &name, &sealed.bytes)? == Created::Exists {
             return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
         }
-        let report =
-            PackReport { chunks: sealed.info.directory.chunks.len() as u64, bytes: sealed.bytes.len() as u64 };
+        let report = PackReport { chunks: sealed.info.directory.chunks.len() as u64, bytes: sealed.bytes.len() as u64 };
         repository.index.insert_unpublished(&sealed.info)?;
         let mut inner = self.lock();
         for chunk in &sealed.info.directory.chunks {
@@ -216,8 +215,7 @@ impl Repository {
         let end = length.checked_sub(TRAILER_LEN as u64).ok_or_else(too_short)?;
         let trailer = Trailer::read(&self.backend.read_range(&name, end, TRAILER_LEN)?, length)
             .map_err(|malformed| Error::damaged(&name, malformed))?;
-        let directory =
-            self.backend.read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
+        let directory = self.backend.read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
         pack::read_parts(id, length, &header, &directory, &trailer, self.id(), self.keyring.as_ref())
     }
 }

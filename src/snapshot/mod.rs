@@ -1,3 +1,17 @@
-//! What was saved, and when.
+//! What was saved, and when: the root of a snapshot, and its manifest.
+//!
+//! Both are Avro (the schemas are in [`schema`]). A manifest is a list of [rows](entry), sorted by path, kept as chunks
+//! just like the content of files, so that the rows of an unchanged region cost nothing in the next snapshot.
 
+mod datum;
 pub mod entry;
+mod export;
+mod manifest;
+mod root;
+mod row;
+pub mod schema;
+
+pub use export::export_manifest;
+pub use manifest::{ManifestReader, ManifestWriter};
+pub use root::{SnapshotRoot, Totals};
+pub use row::{decode_row, encode_row};

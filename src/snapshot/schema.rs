@@ -1,0 +1,73 @@
+//! The Avro schemas of manifests and snapshot roots. They are part of the format: a changed one gets a new name beside
+//! the old.
+
+/// A row of a manifest ([`FileEntry`](super::entry::FileEntry)).
+pub const ROW: &str = r#"{
+  "type": "record", "name": "FileEntry", "namespace": "snap.v1",
+  "fields": [
+    {"name": "path", "type": "bytes", "doc": "components parted by '/', raw bytes"},
+    {"name": "kind", "type": {"type": "enum", "name": "EntryKind",
+      "symbols": ["file", "directory", "symlink", "fifo", "char_device", "block_device"]}},
+    {"name": "mode", "type": "int", "doc": "permission, set-id and sticky bits"},
+    {"name": "uid", "type": "long"},
+    {"name": "gid", "type": "long"},
+    {"name": "user", "type": ["null", "string"]},
+    {"name": "group", "type": ["null", "string"]},
+    {"name": "mtime", "type": {"type": "long", "logicalType": "timestamp-nanos"}},
+    {"name": "ctime", "type": {"type": "long", "logicalType": "timestamp-nanos"}},
+    {"name": "inode", "type": "long"},
+    {"name": "size", "type": "long", "doc": "bytes"},
+    {"name": "racy", "type": "boolean", "doc": "changed so shortly before it was read that its times prove nothing"},
+    {"name": "sparse", "type": "boolean"},
+    {"name": "link_target", "type": ["null", "bytes"], "doc": "of a symlink"},
+    {"name": "device", "type": ["null", {"type": "record", "name": "Device",
+      "fields": [{"name": "major", "type": "long"}, {"name": "minor", "type": "long"}]}]},
+    {"name": "hard_link", "type": ["null", "bytes"], "doc": "path of the first name of the same file"},
+    {"name": "xattrs", "type": {"type": "array", "items": {"type": "record", "name": "Xattr",
+      "fields": [{"name": "name", "type": "bytes"}, {"name": "value", "type": "bytes"}]}}},
+    {"name": "content", "type": ["null", {"type": "fixed", "name": "Blake3", "size": 32}]},
+    {"name": "recipe", "type": "bytes", "doc": "how to rebuild the content from chunks"},
+    {"name": "avro", "type": ["null", {"type": "record", "name": "AvroFacts", "fields": [
+      {"name": "state", "type": {"type": "enum", "name": "AvroState",
+        "symbols": ["ok", "header_only", "empty", "torn", "damaged", "foreign"]}},
+      {"name": "codec", "type": "string"},
+      {"name": "fingerprint", "type": {"type": "fixed", "name": "Crc64Avro", "size": 8},
+        "doc": "CRC-64-AVRO of the schema, little-endian"},
+      {"name": "blocks", "type": "long"},
+      {"name": "declared_records", "type": "long"},
+      {"name": "verified_records", "type": "long"},
+      {"name": "encoder", "type": "string"},
+      {"name": "blocks_exact", "type": "long"},
+      {"name": "blocks_corrected", "type": "long"},
+      {"name": "blocks_raw", "type": "long"}]}]}
+  ]
+}"#;
+
+/// The root of a snapshot ([`SnapshotRoot`](super::SnapshotRoot)).
+pub const ROOT: &str = r#"{
+  "type": "record", "name": "SnapshotRoot", "namespace": "snap.v1",
+  "fields": [
+    {"name": "version", "type": "int"},
+    {"name": "snapshot", "type": {"type": "fixed", "name": "SnapshotId", "size": 16}},
+    {"name": "series", "type": "string"},
+    {"name": "host", "type": "string"},
+    {"name": "user", "type": "string"},
+    {"name": "time", "type": {"type": "long", "logicalType": "timestamp-nanos"}},
+    {"name": "paths", "type": {"type": "array", "items": "bytes"}, "doc": "what was saved, as absolute paths"},
+    {"name": "tags", "type": {"type": "array", "items": "string"}},
+    {"name": "parent", "type": ["null", "SnapshotId"]},
+    {"name": "program", "type": "string"},
+    {"name": "required_read_features", "type": "long"},
+    {"name": "files", "type": "long"},
+    {"name": "directories", "type": "long"},
+    {"name": "others", "type": "long", "doc": "links, pipes, devices"},
+    {"name": "bytes", "type": "long", "doc": "of all regular files"},
+    {"name": "unreadable", "type": "long", "doc": "what could not be read and is not in the manifest"},
+    {"name": "manifest", "type": ["null", {"type": "record", "name": "Tree", "fields": [
+      {"name": "height", "type": "int"},
+      {"name": "root", "type": {"type": "fixed", "name": "ChunkId", "size": 32}},
+      {"name": "bytes", "type": "long"},
+      {"name": "rows", "type": "long"},
+      {"name": "last", "type": "bytes"}]}]}
+  ]
+}"#;
