@@ -75,7 +75,7 @@ impl Decoder {
         // What the buffer holds from before is room that need not be zeroed again.
         out.truncate(limit + 1);
         if out.len() < first_room(payload, limit) {
-            out.resize(first_room(payload, limit), 0);
+            lengthen(out, first_room(payload, limit));
         }
         let (mut read, mut written) = (0, 0);
         loop {
@@ -83,7 +83,7 @@ impl Decoder {
                 if written > limit {
                     return Err(DecodeError::TooLarge { codec, limit });
                 }
-                out.resize(next_room(written, limit), 0);
+                lengthen(out, next_room(written, limit));
             }
             let status = self.inflate.decompress(&payload[read..], &mut out[written..], InflateFlush::NoFlush);
             let before = (read, written);
@@ -117,7 +117,8 @@ impl Decoder {
         if length > stream.len().saturating_mul(SNAPPY_RATIO) {
             return Err(DecodeError::Truncated(codec));
         }
-        out.resize(length, 0);
+        out.truncate(length);
+        lengthen(out, length);
         self.snappy.decompress(stream, out).map_err(corrupt)?;
         match crc32fast::hash(out) == u32::from_le_bytes(*crc).swap_bytes() {
             true => Ok(payload.len()),
@@ -243,6 +244,12 @@ fn drain(
             return Err(DecodeError::Truncated(codec));
         }
     }
+}
+
+/// Makes `out` `length` bytes long, which is not shorter than it is, and no longer inside.
+fn lengthen(out: &mut Vec<u8>, length: usize) {
+    out.reserve_exact(length.saturating_sub(out.len()));
+    out.resize(length, 0);
 }
 
 /// The room to begin with; one byte above the limit is enough to see that it is passed.

@@ -75,7 +75,7 @@ fn deflate(hint: &WriterHint, tail: Tail, block: usize) -> Vec<Method> {
         .map(zlib)
         .into_iter()
         .chain(LEVELS.map(chromium))
-        .chain([6, 9, 1, 8, 7, 5, 4, 3, 2].map(miniz))
+        .chain([10, 6, 9, 1, 8, 7, 5, 4, 3, 2].map(miniz))
         .chain(LEVELS.map(ng))
         .chain(LEVELS.map(|level| Method::Zlib { level, mem_level: 9 }))
         .chain(LEVELS.map(|level| Method::ChromiumZlib { level, mem_level: 9 }))
