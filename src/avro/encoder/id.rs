@@ -221,7 +221,7 @@ impl Method {
             Self::Zlib { level, .. } | Self::ChromiumZlib { level, .. } => {
                 by_level(&[12, 12, 14, 18, 20, 28, 42, 55, 100, 140], level)
             }
-            Self::Miniz { level } => by_level(&[2, 10, 20, 22, 25, 30, 36, 40, 45, 50, 55], level),
+            Self::Miniz { level } => by_level(&[2, 10, 20, 22, 25, 30, 40, 50, 65, 80, 110], level),
             Self::ZlibNg { level } => by_level(&[5, 5, 8, 10, 12, 14, 16, 22, 32, 45], level),
             Self::Snappy(_) => 3,
             Self::Zstd157 { level, .. } => match level {

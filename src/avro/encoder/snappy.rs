@@ -35,6 +35,7 @@ impl Snappy {
         out: &mut Vec<u8>,
         mut check: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        out.reserve(plain.len() + plain.len() / 6 + 32);
         let mut length = plain.len();
         while length >= 0x80 {
             out.push(length as u8 | 0x80);
