@@ -49,7 +49,7 @@ pub fn candidates(codec: Codec, hint: &WriterHint, sample: &Sample<'_>) -> Vec<E
     let methods = match codec {
         Codec::Null => vec![Method::Null],
         Codec::Deflate => deflate(hint, tail, sample.plain.len()),
-        Codec::Snappy => snappy(hint, sample.plain.len()),
+        Codec::Snappy => snappy(hint),
         Codec::Zstandard => zstandard(sample.payload),
         Codec::Bzip2 => bzip2(sample.payload),
         Codec::Xz => xz(sample.payload),
@@ -84,12 +84,10 @@ fn deflate(hint: &WriterHint, tail: Tail, block: usize) -> Vec<Method> {
     methods
 }
 
-fn snappy(hint: &WriterHint, block: usize) -> Vec<Method> {
+fn snappy(hint: &WriterHint) -> Vec<Method> {
     let order = match hint.order {
-        // Java has C++ snappy inside. Where both fit, the one that fits all later blocks, too, should win.
-        MetadataOrder::SchemaFirst | MetadataOrder::Unknown if block >= JAVA_BLOCK => {
-            [SnappyHash::Mask14, SnappyHash::Shift14, SnappyHash::Mask15, SnappyHash::Crc15]
-        }
+        // Java has C++ snappy inside. Where several fit, the one that fits all later blocks, too, should win.
+        MetadataOrder::SchemaFirst => [SnappyHash::Mask14, SnappyHash::Shift14, SnappyHash::Mask15, SnappyHash::Crc15],
         _ => SnappyHash::ALL,
     };
     order.map(Method::Snappy).to_vec()
@@ -249,12 +247,16 @@ mod tests {
 
     #[test]
     fn java_snappy_is_recognised_with_short_last_fragments() {
-        // Sync intervals of 16 kB, 200 kB and 1 MB, the blocks a record longer than those: in most, the hashes differ.
+        // Sync intervals of 16 kB, 200 kB and 1 MB. The hashes differ where the last fragment of 64 KiB has 8 KiB or less,
+        // which a long record makes of any block, and the file's end of its last one.
         for interval in [16_000, 200_000, 1_000_000] {
-            let plain = sample(Kind::Records, 6 * interval + 6_000);
+            let plain = sample(Kind::Records, 1_200_000);
             let (mut encoders, mut decoder, mut decoded) = (Encoders::new(), Decoder::new(), Vec::new());
-            let mask14 = Method::Snappy(SnappyHash::Mask14).plain();
-            let blocks: Vec<&[u8]> = (0..6).map(|n| &plain[n * interval..][..interval + 37 * (n + 1)]).collect();
+            let [mask14, shift14] = [SnappyHash::Mask14, SnappyHash::Shift14].map(|hash| Method::Snappy(hash).plain());
+            let long = (interval / 65_536 + 1) * 65_536 + 5_000;
+            let lengths = [interval + 5, interval + 77, long, interval + 30, long + 100, interval, 2_500];
+            let blocks: Vec<&[u8]> =
+                lengths.iter().enumerate().map(|(n, length)| &plain[n * 5_000..][..*length]).collect();
             let payloads: Vec<Vec<u8>> = blocks
                 .iter()
                 .map(|block| {
@@ -273,6 +275,7 @@ mod tests {
             let hint = WriterHint { order: MetadataOrder::SchemaFirst };
             let mut prober = Prober::new(candidates(Codec::Snappy, &hint, &samples[0]));
             assert!(prober.probe(&mut encoders, &samples[..3], &mut PROBE_EFFORT.clone()).is_some());
+            assert!(samples.iter().any(|sample| !encoders.verify(&shift14, sample.plain, sample.payload)));
             for sample in &samples {
                 assert!(prober.find(&mut encoders, sample, &mut PROBE_EFFORT.clone()).is_some(), "{interval}");
             }
