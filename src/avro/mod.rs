@@ -1,14 +1,20 @@
-//! The parts of an Avro object container file: header, blocks, records. Pure: bytes in, bytes out.
+//! The parts of an Avro object container file: header, blocks, payloads, records. Pure: bytes in, bytes out.
 //!
 //! - [`container`]: header, blocks and sync markers ("Object Container Files" in the Avro specification 1.12).
 //! - [`schema`]: a schema, compiled for walking, with its canonical form and fingerprint.
 //! - [`walk`]: where records end, found and checked without building them.
 //! - [`varint`]: the zig-zag numbers that all of these are made of.
+//! - [`codec`]: the codecs of payloads, and their decoders.
+//! - [`encoder`]: what makes exactly the payload again from what a decoder gave.
+//! - [`deflate`]: the encoder behind the deflate ids.
 //!
 //! All of it reads bytes that may be damaged or forged: nothing here panics, and nothing is allocated that the input
 //! or a limit does not bound.
 
+pub mod codec;
 pub mod container;
+pub mod deflate;
+pub mod encoder;
 pub mod schema;
 pub mod varint;
 pub mod walk;

@@ -1,0 +1,263 @@
+//! One decoder for all codecs, with the state that is worth keeping from block to block.
+
+use super::{Codec, DecodeError, XZ_MEMORY};
+
+/// The room that a first attempt takes: writers compress records to a quarter or so.
+const FIRST_RATIO: usize = 4;
+/// ... and at least this many bytes.
+const FIRST_ROOM: usize = 16 << 10;
+/// Snappy's densest element makes 64 bytes out of 3, so no payload decodes to more than this many times its length.
+const SNAPPY_RATIO: usize = 22;
+/// A zstandard frame begins with this. Skippable frames and the formats before 1.0 are not Avro's.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Decodes payloads, one after the other. Not tied to a thread; one for each is best.
+pub struct Decoder {
+    inflate: zlib_rs::Inflate,
+    snappy: snap::raw::Decoder,
+    zstd: Option<zstd_safe::DCtx<'static>>,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Decoder(..)")
+    }
+}
+
+impl Decoder {
+    /// A decoder, with about 40 kB of state for deflate; the state of others is made when they come.
+    pub fn new() -> Self {
+        Self { inflate: zlib_rs::Inflate::new(false, 15), snappy: snap::raw::Decoder::new(), zstd: None }
+    }
+
+    /// Puts what `payload` decodes to in `out`, **in place of** what was there, and gives the number of payload bytes
+    /// that the compressed stream took; the rest is the tail.
+    ///
+    /// A buffer used again and not cleared between calls is fastest: it is neither grown nor zeroed again. Its capacity
+    /// becomes at most four times the payload or twice the decoded bytes (with 128 KiB to spare), and never more than
+    /// `limit` and one byte.
+    ///
+    /// # Errors
+    /// If more than `limit` bytes come out, the payload is cut short or damaged, or a checksum is wrong. `out` is then
+    /// empty.
+    pub fn decode(
+        &mut self,
+        codec: Codec,
+        payload: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, DecodeError> {
+        let limit = limit.min(isize::MAX as usize - 1);
+        let result = match codec {
+            Codec::Null => null(payload, limit, out),
+            Codec::Deflate => self.deflate(payload, limit, out),
+            Codec::Snappy => self.snappy(payload, limit, out),
+            Codec::Zstandard => self.zstandard(payload, limit, out),
+            Codec::Bzip2 => bzip2(payload, limit, out),
+            Codec::Xz => xz(payload, limit, out),
+        };
+        if result.is_err() {
+            out.clear();
+        }
+        result
+    }
+
+    fn deflate(&mut self, payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
+        use zlib_rs::{InflateFlush, Status};
+        let codec = Codec::Deflate;
+        self.inflate.reset(false);
+        // What the buffer holds from before is room that need not be zeroed again.
+        out.truncate(limit + 1);
+        if out.len() < first_room(payload, limit) {
+            lengthen(out, first_room(payload, limit));
+        }
+        let (mut read, mut written) = (0, 0);
+        loop {
+            if written == out.len() {
+                if written > limit {
+                    return Err(DecodeError::TooLarge { codec, limit });
+                }
+                lengthen(out, next_room(written, limit));
+            }
+            let status = self.inflate.decompress(&payload[read..], &mut out[written..], InflateFlush::NoFlush);
+            let before = (read, written);
+            (read, written) = (self.inflate.total_in() as usize, self.inflate.total_out() as usize);
+            match status {
+                Ok(Status::StreamEnd) => break,
+                Ok(_) if (read, written) == before => return Err(DecodeError::Truncated(codec)),
+                Ok(_) => {}
+                Err(error) => return Err(DecodeError::Corrupt { codec, reason: error.as_str() }),
+            }
+        }
+        out.truncate(written);
+        if written > limit { Err(DecodeError::TooLarge { codec, limit }) } else { Ok(read) }
+    }
+
+    fn snappy(&mut self, payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
+        let codec = Codec::Snappy;
+        let (stream, crc) = payload.split_last_chunk::<4>().ok_or(DecodeError::Truncated(codec))?;
+        let corrupt = |error| match error {
+            snap::Error::Empty => DecodeError::Truncated(codec),
+            snap::Error::Header => DecodeError::Corrupt { codec, reason: "no length" },
+            snap::Error::HeaderMismatch { .. } => {
+                DecodeError::Corrupt { codec, reason: "another length than declared" }
+            }
+            _ => DecodeError::Corrupt { codec, reason: "no valid elements" },
+        };
+        let length = snap::raw::decompress_len(stream).map_err(corrupt)?;
+        if length > limit {
+            return Err(DecodeError::TooLarge { codec, limit });
+        }
+        if length > stream.len().saturating_mul(SNAPPY_RATIO) {
+            return Err(DecodeError::Truncated(codec));
+        }
+        out.truncate(length);
+        lengthen(out, length);
+        self.snappy.decompress(stream, out).map_err(corrupt)?;
+        match crc32fast::hash(out) == u32::from_le_bytes(*crc).swap_bytes() {
+            true => Ok(payload.len()),
+            false => Err(DecodeError::Checksum(codec)),
+        }
+    }
+
+    /// Decodes in one go into a buffer that doubles until the frame fits: a window as large as the frame header may ask
+    /// for is then never allocated, whatever it says.
+    fn zstandard(&mut self, payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
+        use zstd_safe::zstd_sys::ZSTD_ErrorCode as Code;
+        let codec = Codec::Zstandard;
+        let is = |code, kind| zstd_safe::is_error_kind(code, kind);
+        let corrupt = |code| match code {
+            code if is(code, Code::ZSTD_error_srcSize_wrong) => DecodeError::Truncated(codec),
+            code if is(code, Code::ZSTD_error_checksum_wrong) => DecodeError::Checksum(codec),
+            code if is(code, Code::ZSTD_error_memory_allocation) => DecodeError::Memory(codec),
+            code => DecodeError::Corrupt { codec, reason: zstd_safe::get_error_name(code) },
+        };
+        if !payload.starts_with(&ZSTD_MAGIC) {
+            return Err(match ZSTD_MAGIC.starts_with(payload) {
+                true => DecodeError::Truncated(codec),
+                false => DecodeError::Corrupt { codec, reason: "not a frame" },
+            });
+        }
+        let length = zstd_safe::find_frame_compressed_size(payload).map_err(corrupt)?;
+        let frame = payload.get(..length).ok_or(DecodeError::Truncated(codec))?;
+        let context = match &mut self.zstd {
+            Some(context) => context,
+            none => none.insert(zstd_safe::DCtx::try_create().ok_or(DecodeError::Memory(codec))?),
+        };
+        out.clear();
+        out.reserve_exact(first_room(payload, limit));
+        loop {
+            match context.decompress(out, frame) {
+                Ok(_) if out.len() > limit => return Err(DecodeError::TooLarge { codec, limit }),
+                Ok(_) => return Ok(length),
+                Err(code) if is(code, Code::ZSTD_error_dstSize_tooSmall) && out.capacity() > limit => {
+                    return Err(DecodeError::TooLarge { codec, limit });
+                }
+                // Real output filled the room, but for the last part of a block, which is 128 KiB at most.
+                Err(code) if is(code, Code::ZSTD_error_dstSize_tooSmall) => {
+                    let room = next_room(out.capacity().max(64 << 10), limit);
+                    out.clear();
+                    out.reserve_exact(room);
+                }
+                Err(code) => return Err(corrupt(code)),
+            }
+        }
+    }
+}
+
+fn null(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
+    if payload.len() > limit {
+        return Err(DecodeError::TooLarge { codec: Codec::Null, limit });
+    }
+    out.clear();
+    out.extend_from_slice(payload);
+    Ok(payload.len())
+}
+
+fn bzip2(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
+    use bzip2::{Error, Status};
+    let codec = Codec::Bzip2;
+    let mut stream = bzip2::Decompress::new(false);
+    drain(codec, payload, limit, out, |rest, out| {
+        let before = stream.total_in();
+        let status = stream.decompress_vec(rest, out).map_err(|error| match error {
+            Error::DataMagic => DecodeError::Corrupt { codec, reason: "not a bzip2 file" },
+            Error::Data => DecodeError::Corrupt { codec, reason: "damaged, or a wrong checksum" },
+            Error::Sequence | Error::Param => DecodeError::Corrupt { codec, reason: "refused by the decoder" },
+        })?;
+        match status {
+            Status::MemNeeded => Err(DecodeError::Memory(codec)),
+            status => Ok(((stream.total_in() - before) as usize, status == Status::StreamEnd)),
+        }
+    })
+}
+
+fn xz(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
+    use liblzma::stream::{Action, Error, Status, Stream};
+    let codec = Codec::Xz;
+    let mut stream = Stream::new_stream_decoder(XZ_MEMORY, 0).map_err(|_| DecodeError::Memory(codec))?;
+    drain(codec, payload, limit, out, |rest, out| {
+        let before = stream.total_in();
+        let status = stream.process_vec(rest, out, Action::Run).map_err(|error| match error {
+            Error::MemLimit | Error::Mem => DecodeError::Memory(codec),
+            Error::Format => DecodeError::Corrupt { codec, reason: "not an xz file" },
+            Error::Options | Error::UnsupportedCheck => DecodeError::Corrupt { codec, reason: "unknown options" },
+            _ => DecodeError::Corrupt { codec, reason: "damaged, or a wrong checksum" },
+        })?;
+        Ok(((stream.total_in() - before) as usize, status == Status::StreamEnd))
+    })
+}
+
+/// Runs a decoder that fills a vector's spare room until its stream ends. A step takes the payload that is left and says
+/// how much of it was read, and whether the stream has ended.
+fn drain(
+    codec: Codec,
+    payload: &[u8],
+    limit: usize,
+    out: &mut Vec<u8>,
+    mut step: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(usize, bool), DecodeError>,
+) -> Result<usize, DecodeError> {
+    out.clear();
+    out.reserve_exact(first_room(payload, limit));
+    let mut read = 0;
+    loop {
+        if out.len() == out.capacity() && out.len() <= limit {
+            out.reserve_exact(next_room(out.len(), limit) - out.len());
+        }
+        let before = out.len();
+        let (taken, ended) = step(&payload[read..], out)?;
+        read += taken;
+        if out.len() > limit {
+            return Err(DecodeError::TooLarge { codec, limit });
+        }
+        if ended {
+            return Ok(read);
+        }
+        // There was room, so a step without progress lacks input.
+        if taken == 0 && out.len() == before {
+            return Err(DecodeError::Truncated(codec));
+        }
+    }
+}
+
+/// Makes `out` `length` bytes long, which is not shorter than it is, and no longer inside.
+fn lengthen(out: &mut Vec<u8>, length: usize) {
+    out.reserve_exact(length.saturating_sub(out.len()));
+    out.resize(length, 0);
+}
+
+/// The room to begin with; one byte above the limit is enough to see that it is passed.
+fn first_room(payload: &[u8], limit: usize) -> usize {
+    payload.len().saturating_mul(FIRST_RATIO).max(FIRST_ROOM).min(limit + 1)
+}
+
+/// The room after `full` bytes were filled.
+fn next_room(full: usize, limit: usize) -> usize {
+    full.saturating_mul(2).max(FIRST_ROOM).min(limit + 1)
+}

@@ -1,0 +1,284 @@
+//! Which encoders may have written a file, the likeliest first.
+
+use super::id::{EncoderId, Method, SnappyHash, Tail, XzCheck, ZstdMode};
+use super::probe::Sample;
+use crate::avro::codec::Codec;
+
+/// In which order a header's metadata names the schema and the codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum MetadataOrder {
+    /// `avro.schema` before `avro.codec`: Java, JavaScript.
+    SchemaFirst,
+    /// `avro.codec` before `avro.schema`: fastavro, Python avro.
+    CodecFirst,
+    /// Not both are there, or nothing is known. Rust writes either order, at random.
+    #[default]
+    Unknown,
+}
+
+/// What a header tells about its writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct WriterHint {
+    /// The order of the metadata.
+    pub order: MetadataOrder,
+}
+
+impl WriterHint {
+    /// From the metadata keys in the order of the file.
+    pub fn from_keys<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let known = keys.into_iter().find(|key| matches!(*key, b"avro.schema" | b"avro.codec"));
+        let order = match known {
+            Some(b"avro.schema") => MetadataOrder::SchemaFirst,
+            Some(_) => MetadataOrder::CodecFirst,
+            None => MetadataOrder::Unknown,
+        };
+        Self { order }
+    }
+}
+
+/// Java ends a block once it has about 64 000 bytes, fastavro, Python and Rust at 16 000.
+const JAVA_BLOCK: usize = 60_000;
+
+/// zlib's levels, the likelier first.
+const LEVELS: [u8; 9] = [6, 9, 1, 5, 4, 3, 2, 7, 8];
+
+/// The encoders that may have written `sample`, one of the file's first payloads, the likeliest first; each with the
+/// sample's tail. Empty if the tail is none that an encoder leaves.
+pub fn candidates(codec: Codec, hint: &WriterHint, sample: &Sample<'_>) -> Vec<EncoderId> {
+    let Some(tail) = sample.tail(codec) else { return Vec::new() };
+    let methods = match codec {
+        Codec::Null => vec![Method::Null],
+        Codec::Deflate => deflate(hint, tail, sample.plain.len()),
+        Codec::Snappy => snappy(hint),
+        Codec::Zstandard => zstandard(sample.payload),
+        Codec::Bzip2 => bzip2(sample.payload),
+        Codec::Xz => xz(sample.payload),
+    };
+    methods.into_iter().map(|method| EncoderId { method, tail }).collect()
+}
+
+fn deflate(hint: &WriterHint, tail: Tail, block: usize) -> Vec<Method> {
+    let zlib = |level| Method::Zlib { level, mem_level: 8 };
+    let chromium = |level| Method::ChromiumZlib { level, mem_level: 8 };
+    let ng = |level| Method::ZlibNg { level };
+    let miniz = |level| Method::Miniz { level };
+    let mut methods = match tail {
+        // Python links zlib, on some systems zlib-ng.
+        Tail::Adler3 => vec![zlib(6), ng(6), zlib(9), zlib(1)],
+        Tail::None if hint.order != MetadataOrder::CodecFirst && block >= JAVA_BLOCK => {
+            vec![zlib(6), chromium(6), miniz(10), zlib(9), zlib(1), ng(6)]
+        }
+        Tail::None if block >= JAVA_BLOCK => vec![zlib(6), miniz(10), chromium(6), zlib(9), zlib(1), ng(6)],
+        Tail::None => vec![miniz(10), zlib(6), chromium(6), zlib(9), zlib(1), ng(6)],
+    };
+    let rest = LEVELS
+        .map(zlib)
+        .into_iter()
+        .chain(LEVELS.map(chromium))
+        .chain([10, 6, 9, 1, 8, 7, 5, 4, 3, 2].map(miniz))
+        .chain(LEVELS.map(ng))
+        .chain(LEVELS.map(|level| Method::Zlib { level, mem_level: 9 }))
+        .chain(LEVELS.map(|level| Method::ChromiumZlib { level, mem_level: 9 }))
+        .chain([miniz(0)]);
+    append_new(&mut methods, rest);
+    methods
+}
+
+fn snappy(hint: &WriterHint) -> Vec<Method> {
+    let order = match hint.order {
+        // Java has C++ snappy inside. Where several fit, the one that fits all later blocks, too, should win.
+        MetadataOrder::SchemaFirst => [SnappyHash::Mask14, SnappyHash::Shift14, SnappyHash::Mask15, SnappyHash::Crc15],
+        _ => SnappyHash::ALL,
+    };
+    order.map(Method::Snappy).to_vec()
+}
+
+/// What a zstandard frame header tells (RFC 8878, 3.1.1.1).
+fn zstandard(payload: &[u8]) -> Vec<Method> {
+    let Some(&descriptor) = payload.get(4) else { return Vec::new() };
+    let single_segment = descriptor & 0x20 != 0;
+    let checksum = descriptor & 0x04 != 0;
+    let mode = if descriptor & 0xc0 != 0 || single_segment { ZstdMode::Once } else { ZstdMode::Stream };
+    // A stream's window is the level's own, so most levels are ruled out at once.
+    let window = if single_segment { None } else { payload.get(5).map(|byte| 10 + u32::from(byte >> 3)) };
+    let fits = |level: &i32| match (mode, window) {
+        (ZstdMode::Stream, Some(window)) => stream_window(*level) == window,
+        _ => true,
+    };
+    let mut levels = vec![3, 1, 6, 9, 5, 2, 4, 7, 8, 10, 11, 12, -1, -2, -3, -4, -5, -6, -7];
+    levels.extend(13..=22);
+    levels.into_iter().filter(fits).map(|level| Method::Zstd157 { mode, level, checksum }).collect()
+}
+
+/// The window's logarithm at a level for input of unknown length (libzstd's `ZSTD_defaultCParameters[0]`).
+fn stream_window(level: i32) -> u32 {
+    match level {
+        ..=1 => 19,
+        2 => 20,
+        3..=8 => 21,
+        9..=16 => 22,
+        17..=19 => 23,
+        20 => 25,
+        21 => 26,
+        22.. => 27,
+    }
+}
+
+fn bzip2(payload: &[u8]) -> Vec<Method> {
+    // "BZh", then the block size as a digit.
+    match payload.get(3) {
+        Some(digit @ b'1'..=b'9') => vec![Method::Bzip2 { level: digit - b'0' }],
+        _ => Vec::new(),
+    }
+}
+
+fn xz(payload: &[u8]) -> Vec<Method> {
+    // Six bytes of magic, a zero, then the check (xz-file-format 2.1.1.2).
+    let check = match payload.get(7) {
+        Some(0) => XzCheck::None,
+        Some(1) => XzCheck::Crc32,
+        Some(4) => XzCheck::Crc64,
+        Some(10) => XzCheck::Sha256,
+        _ => return Vec::new(),
+    };
+    let presets = [6, 9, 0, 1, 2, 3, 4, 5, 7, 8];
+    // The first block's LZMA2 filter names its dictionary: flags at 13, id 21h and length 1 at 14, then the size.
+    let dictionary = match payload.get(12..17) {
+        Some(&[_, 0, 0x21, 1, size]) => Some(size),
+        _ => None,
+    };
+    let fits = |preset: &u8| dictionary.is_none_or(|size| size == xz_dictionary(*preset));
+    let ids = |extreme| presets.into_iter().filter(fits).map(move |preset| Method::Xz { preset, extreme, check });
+    ids(false).chain(ids(true)).collect()
+}
+
+/// How an LZMA2 filter writes the dictionary size of a preset: 256 KiB, 1, 2, 4, 4, 8, 8, 16, 32, 64 MiB.
+fn xz_dictionary(preset: u8) -> u8 {
+    [12, 16, 18, 20, 20, 22, 22, 24, 26, 28].get(usize::from(preset)).copied().unwrap_or(u8::MAX)
+}
+
+fn append_new(methods: &mut Vec<Method>, more: impl IntoIterator<Item = Method>) {
+    for method in more {
+        if !methods.contains(&method) {
+            methods.push(method);
+        }
+    }
+}
+
+/// Every id with the usual settings, for tests and benches: all levels, and with zstandard one of each kind.
+pub fn all() -> Vec<EncoderId> {
+    let adler = |method| EncoderId { method, tail: Tail::Adler3 };
+    let zlib = |mem_level| (1..=9).map(move |level| Method::Zlib { level, mem_level }.plain());
+    let chromium = |mem_level| (1..=9).map(move |level| Method::ChromiumZlib { level, mem_level }.plain());
+    let mut ids = vec![Method::Null.plain()];
+    ids.extend(zlib(8).chain(zlib(9)));
+    ids.push(adler(Method::Zlib { level: 6, mem_level: 8 }));
+    ids.extend(chromium(8).chain(chromium(9)));
+    ids.extend((0..=10).map(|level| Method::Miniz { level }.plain()));
+    ids.extend((1..=9).map(|level| Method::ZlibNg { level }.plain()));
+    ids.push(adler(Method::ZlibNg { level: 6 }));
+    ids.extend(SnappyHash::ALL.map(|hash| Method::Snappy(hash).plain()));
+    for mode in [ZstdMode::Once, ZstdMode::Stream] {
+        ids.extend((-7..=22).filter(|level| *level != 0).map(|level| {
+            let checksum = false;
+            Method::Zstd157 { mode, level, checksum }.plain()
+        }));
+        ids.push(Method::Zstd157 { mode, level: 3, checksum: true }.plain());
+    }
+    ids.extend((1..=9).map(|level| Method::Bzip2 { level }.plain()));
+    for extreme in [false, true] {
+        ids.extend((0..=9).map(|preset| Method::Xz { preset, extreme, check: XzCheck::Crc64 }.plain()));
+    }
+    ids.extend(
+        [XzCheck::Crc32, XzCheck::None, XzCheck::Sha256]
+            .map(|check| Method::Xz { preset: 6, extreme: false, check }.plain()),
+    );
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::avro::codec::{Decoder, MAX_DECODED};
+    use crate::avro::encoder::selftest::{Kind, sample};
+    use crate::avro::encoder::{Encoders, PROBE_EFFORT, Prober};
+
+    /// What the header of a payload leaves of the candidates.
+    fn of(method: Method, plain: &[u8]) -> Vec<EncoderId> {
+        let mut payload = Vec::new();
+        Encoders::new().encode(&method.plain(), plain, &mut payload).unwrap();
+        let sample = Sample { plain, payload: &payload, consumed: payload.len() };
+        candidates(method.codec(), &WriterHint::default(), &sample)
+    }
+
+    #[test]
+    fn a_header_never_rules_out_its_own_encoder() {
+        for length in [1, 5_000, 70_000] {
+            let plain = sample(Kind::Records, length);
+            for id in all() {
+                // These are slow, and have nothing in their header that the others have not.
+                let slow =
+                    matches!(id.method, Method::Xz { extreme: true, .. } | Method::Bzip2 { .. }) && length > 5_000;
+                if slow || id.tail != Tail::None || matches!(id.method, Method::ChromiumZlib { .. }) {
+                    continue;
+                }
+                assert!(of(id.method, &plain).contains(&id), "{id}, {length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn headers_narrow_the_choice() {
+        let plain = sample(Kind::Records, 5_000);
+        let zstd = |mode, level, checksum| of(Method::Zstd157 { mode, level, checksum }, &plain);
+        assert_eq!(zstd(ZstdMode::Stream, 19, false).len(), 3);
+        assert!(zstd(ZstdMode::Once, 3, true).iter().all(|id| id.to_string().ends_with(":C")));
+        assert_eq!(of(Method::Bzip2 { level: 7 }, &plain), [Method::Bzip2 { level: 7 }.plain()]);
+        assert_eq!(of(Method::Xz { preset: 6, extreme: false, check: XzCheck::Sha256 }, &plain).len(), 4);
+    }
+
+    #[test]
+    fn the_writer_is_seen_in_the_metadata() {
+        let order = |keys: &[&'static [u8]]| WriterHint::from_keys(keys.iter().copied()).order;
+        assert_eq!(order(&[b"avro.codec", b"avro.schema"]), MetadataOrder::CodecFirst);
+        assert_eq!(order(&[b"owner", b"avro.schema", b"avro.codec"]), MetadataOrder::SchemaFirst);
+        assert_eq!(order(&[]), MetadataOrder::Unknown);
+    }
+
+    #[test]
+    fn java_snappy_is_recognised_with_short_last_fragments() {
+        // Sync intervals of 16 kB, 200 kB and 1 MB. The hashes differ where the last fragment of 64 KiB has 8 KiB or less,
+        // which a long record makes of any block, and the file's end of its last one.
+        for interval in [16_000, 200_000, 1_000_000] {
+            let plain = sample(Kind::Records, 1_200_000);
+            let (mut encoders, mut decoder, mut decoded) = (Encoders::new(), Decoder::new(), Vec::new());
+            let [mask14, shift14] = [SnappyHash::Mask14, SnappyHash::Shift14].map(|hash| Method::Snappy(hash).plain());
+            let long = (interval / 65_536 + 1) * 65_536 + 5_000;
+            let lengths = [interval + 5, interval + 77, long, interval + 30, long + 100, interval, 2_500];
+            let blocks: Vec<&[u8]> =
+                lengths.iter().enumerate().map(|(n, length)| &plain[n * 5_000..][..*length]).collect();
+            let payloads: Vec<Vec<u8>> = blocks
+                .iter()
+                .map(|block| {
+                    let mut payload = Vec::new();
+                    encoders.encode(&mask14, block, &mut payload).unwrap();
+                    assert_eq!(decoder.decode(Codec::Snappy, &payload, MAX_DECODED, &mut decoded), Ok(payload.len()));
+                    assert_eq!(decoded, *block);
+                    payload
+                })
+                .collect();
+            let samples: Vec<Sample<'_>> = blocks
+                .iter()
+                .zip(&payloads)
+                .map(|(plain, payload)| Sample { plain, payload, consumed: payload.len() })
+                .collect();
+            let hint = WriterHint { order: MetadataOrder::SchemaFirst };
+            let mut prober = Prober::new(candidates(Codec::Snappy, &hint, &samples[0]));
+            assert!(prober.probe(&mut encoders, &samples[..3], &mut PROBE_EFFORT.clone()).is_some());
+            assert!(samples.iter().any(|sample| !encoders.verify(&shift14, sample.plain, sample.payload)));
+            for sample in &samples {
+                assert!(prober.find(&mut encoders, sample, &mut PROBE_EFFORT.clone()).is_some(), "{interval}");
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The compressors of other crates, each with the settings that its ids promise. All append to `out`.
+
+use miniz_oxide::deflate::core::{
+    CompressorOxide, TDEFLFlush, TDEFLStatus, compress_to_output, create_comp_flags_from_zip_params,
+};
+use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Status};
+
+use super::id::{XzCheck, ZstdMode};
+
+/// miniz_oxide as `miniz_oxide::deflate::compress_to_vec` sets it up.
+pub(super) struct Miniz(Box<CompressorOxide>);
+
+impl Miniz {
+    pub(super) fn new(level: u8) -> Self {
+        Self(Box::new(CompressorOxide::new(create_comp_flags_from_zip_params(i32::from(level), 0, 0))))
+    }
+
+    /// Hands the output over piece by piece; false if `put` refused one.
+    pub(super) fn encode(&mut self, plain: &[u8], put: impl FnMut(&[u8]) -> bool) -> bool {
+        self.0.reset();
+        let (status, read) = compress_to_output(&mut self.0, plain, TDEFLFlush::Finish, put);
+        status == TDEFLStatus::Done && read == plain.len()
+    }
+}
+
+/// zlib-rs: raw deflate, memory level 8, default strategy.
+pub(super) struct ZlibNg(Deflate);
+
+impl ZlibNg {
+    pub(super) fn new(level: u8) -> Self {
+        let config = DeflateConfig { level: i32::from(level), window_bits: -15, mem_level: 8, ..Default::default() };
+        Self(Deflate::new_with_config(config))
+    }
+
+    pub(super) fn encode(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+        self.0.reset();
+        let start = out.len();
+        // All output in one go: the quick level's block borders must not depend on the room.
+        out.resize(start + plain.len() + plain.len() / 8 + 1024, 0);
+        match self.0.compress(plain, &mut out[start..], DeflateFlush::Finish) {
+            Ok(Status::StreamEnd) => {}
+            Ok(_) => return Err("not done in one go"),
+            Err(error) => return Err(error.as_str()),
+        }
+        out.truncate(start + self.0.total_out() as usize);
+        Ok(())
+    }
+}
+
+/// The `snap` crate's raw encoder, which is the fastest for its own hash.
+pub(super) fn snap(encoder: &mut snap::raw::Encoder, plain: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+    let start = out.len();
+    out.resize(start + snap::raw::max_compress_len(plain.len()), 0);
+    let length = encoder.compress(plain, &mut out[start..]).map_err(|_| "too long")?;
+    out.truncate(start + length);
+    Ok(())
+}
+
+/// libzstd, all at once (`ZSTD_compress2`) or as a stream whose length it does not know.
+pub(super) fn zstd(
+    context: &mut zstd_safe::CCtx<'static>,
+    mode: ZstdMode,
+    level: i32,
+    checksum: bool,
+    plain: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), &'static str> {
+    use zstd_safe::zstd_sys::ZSTD_EndDirective::ZSTD_e_continue;
+    use zstd_safe::{CParameter, InBuffer, OutBuffer, ResetDirective};
+    let start = out.len();
+    let room = zstd_safe::compress_bound(plain.len()) + 64;
+    let mut run = || -> Result<(), usize> {
+        context.reset(ResetDirective::SessionAndParameters)?;
+        context.set_parameter(CParameter::CompressionLevel(level))?;
+        context.set_parameter(CParameter::ChecksumFlag(checksum))?;
+        match mode {
+            ZstdMode::Once => {
+                out.resize(start + room, 0);
+                let length = context.compress2(&mut out[start..], plain)?;
+                out.truncate(start + length);
+            }
+            ZstdMode::Stream => {
+                out.reserve(room);
+                let mut output = OutBuffer::around_pos(out, start);
+                let mut input = InBuffer::around(plain);
+                while input.pos() < plain.len() {
+                    context.compress_stream2(&mut output, &mut input, ZSTD_e_continue)?;
+                }
+                while context.end_stream(&mut output)? != 0 {}
+            }
+        }
+        Ok(())
+    };
+    run().map_err(zstd_safe::get_error_name)
+}
+
+/// libbz2-rs with the default work factor.
+pub(super) fn bzip2(level: u8, plain: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+    let mut stream = bzip2::Compress::new(bzip2::Compression::new(u32::from(level)), 0);
+    out.reserve(plain.len() + plain.len() / 50 + 1024);
+    loop {
+        let read = usize::try_from(stream.total_in()).map_err(|_| "too long")?;
+        match stream.compress_vec(&plain[read..], out, bzip2::Action::Finish) {
+            Ok(bzip2::Status::StreamEnd) => return Ok(()),
+            Ok(_) => out.reserve(64 << 10),
+            Err(_) => return Err("refused by the encoder"),
+        }
+    }
+}
+
+/// liblzma's `lzma_easy_encoder`.
+pub(super) fn xz(
+    preset: u8,
+    extreme: bool,
+    check: XzCheck,
+    plain: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), &'static str> {
+    use liblzma::stream::{Action, Check, Status, Stream};
+    const EXTREME: u32 = 1 << 31;
+    let check = match check {
+        XzCheck::None => Check::None,
+        XzCheck::Crc32 => Check::Crc32,
+        XzCheck::Crc64 => Check::Crc64,
+        XzCheck::Sha256 => Check::Sha256,
+    };
+    let preset = u32::from(preset) | if extreme { EXTREME } else { 0 };
+    let mut stream = Stream::new_easy_encoder(preset, check).map_err(|_| "no memory, or unknown settings")?;
+    out.reserve(plain.len() + plain.len() / 3 + 4096);
+    loop {
+        let read = usize::try_from(stream.total_in()).map_err(|_| "too long")?;
+        match stream.process_vec(&plain[read..], out, Action::Finish) {
+            Ok(Status::StreamEnd) => return Ok(()),
+            Ok(_) => out.reserve(64 << 10),
+            Err(_) => return Err("failed inside"),
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! The frozen names of encoders, which recipes carry.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::avro::codec::Codec;
+
+/// Names one function from decoded bytes to a payload, for ever.
+///
+/// The text is what a recipe keeps: the method, its parameters after colons, and the tail rule after a plus, as in
+/// `zlib:L6:M8+adler3`. There is one text for each id; any other spelling is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EncoderId {
+    /// The compressor and its settings.
+    pub method: Method,
+    /// What follows the compressed stream.
+    pub tail: Tail,
+}
+
+/// A compressor and its settings. [`Method::is_valid`] says whether they are in range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Method {
+    /// `null`: the bytes as they are.
+    Null,
+    /// `zlib:L6:M8`: stock zlib (1.2.11 to 1.3.2 write the same), raw deflate, 32 KiB window.
+    Zlib {
+        /// 1 to 9. Level 0 depends on the caller's buffers, so it has no id.
+        level: u8,
+        /// 8 or 9.
+        mem_level: u8,
+    },
+    /// `chromium-zlib:L6:M8`: zlib as Chromium and Node.js have it.
+    ChromiumZlib {
+        /// 1 to 9.
+        level: u8,
+        /// 8 or 9.
+        mem_level: u8,
+    },
+    /// `miniz:L10`: miniz_oxide, raw deflate. Level 10 is what apache-avro's default setting comes to.
+    Miniz {
+        /// 0 to 10.
+        level: u8,
+    },
+    /// `zlib-ng:L6`: zlib-ng 2.3 as zlib-rs reproduces it, raw deflate, memory level 8.
+    ZlibNg {
+        /// 1 to 9.
+        level: u8,
+    },
+    /// `snappy:mask14`: raw snappy and the big-endian CRC-32 of the decoded bytes.
+    Snappy(SnappyHash),
+    /// `zstd-1.5.7:once:L3` or `zstd-1.5.7:stream:L3:C`: libzstd 1.5.7.
+    Zstd157 {
+        /// How the bytes were handed over.
+        mode: ZstdMode,
+        /// -131072 to 22 without 0.
+        level: i32,
+        /// Whether a checksum is in the frame (`:C`).
+        checksum: bool,
+    },
+    /// `bzip2:L9`: libbzip2, work factor 30.
+    Bzip2 {
+        /// 1 to 9: block size in 100 kB.
+        level: u8,
+    },
+    /// `xz:P6:crc64` or `xz:P6:crc64:extreme`: liblzma's easy encoder, one block.
+    Xz {
+        /// 0 to 9.
+        preset: u8,
+        /// The slower variant of a preset.
+        extreme: bool,
+        /// The integrity check.
+        check: XzCheck,
+    },
+}
+
+/// What picks a snappy encoder's hash table slot. The parse is the same for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SnappyHash {
+    /// The upper bits of a product, at most 14: Go, Rust's `snap`, and what is made of them (cramjam, npm snappy).
+    Shift14,
+    /// The 14 upper bits of a product, masked: C++ snappy until 1.1.9, Java.
+    Mask14,
+    /// The 15 upper bits of a product, masked: C++ snappy since 1.1.10.
+    Mask15,
+    /// CRC-32C, 15 bits: C++ snappy since 1.1.10 where the processor's CRC instruction was compiled in.
+    Crc15,
+}
+
+impl SnappyHash {
+    /// All variants, the likeliest first.
+    pub const ALL: [Self; 4] = [Self::Shift14, Self::Mask14, Self::Mask15, Self::Crc15];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Shift14 => "shift14",
+            Self::Mask14 => "mask14",
+            Self::Mask15 => "mask15",
+            Self::Crc15 => "crc15",
+        }
+    }
+}
+
+/// How bytes are handed to libzstd, which decides the frame header and with it the parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ZstdMode {
+    /// All at once: the frame declares its content size, and the window fits it.
+    Once,
+    /// As a stream that ends after all bytes were given: the frame declares its window only.
+    Stream,
+}
+
+impl ZstdMode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+/// The integrity check of an xz file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum XzCheck {
+    /// No check.
+    None,
+    /// CRC-32.
+    Crc32,
+    /// CRC-64, the usual one.
+    Crc64,
+    /// SHA-256.
+    Sha256,
+}
+
+impl XzCheck {
+    /// All checks.
+    pub const ALL: [Self; 4] = [Self::Crc64, Self::Crc32, Self::None, Self::Sha256];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Crc32 => "crc32",
+            Self::Crc64 => "crc64",
+            Self::Sha256 => "sha256",
+        }
+    }
+}
+
+/// What follows the compressed stream inside a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Tail {
+    /// Nothing.
+    None,
+    /// `+adler3`: the first three bytes of the big-endian Adler-32 of the decoded bytes. Python's writers cut the zlib
+    /// header and one byte too few of the trailer off. After raw deflate only.
+    Adler3,
+}
+
+impl Tail {
+    /// The tail's bytes.
+    pub fn bytes(self, plain: &[u8]) -> ([u8; 3], usize) {
+        match self {
+            Self::None => ([0; 3], 0),
+            Self::Adler3 => {
+                let sum = zlib_rs::adler32::adler32(1, plain);
+                ([(sum >> 24) as u8, (sum >> 16) as u8, (sum >> 8) as u8], 3)
+            }
+        }
+    }
+
+    /// The rule that gives `tail`, the bytes after a compressed stream, if there is one.
+    pub fn of(codec: Codec, plain: &[u8], tail: &[u8]) -> Option<Self> {
+        let rules = [Self::None, Self::Adler3];
+        rules.into_iter().find(|rule| {
+            let (bytes, length) = match (rule, codec, tail.len()) {
+                (Self::None, _, 0) | (Self::Adler3, Codec::Deflate, 3) => rule.bytes(plain),
+                _ => return false,
+            };
+            bytes[..length] == *tail
+        })
+    }
+}
+
+/// A text names no encoder of this version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no encoder that this version knows")]
+pub struct UnknownEncoder(pub String);
+
+impl Method {
+    /// The codec whose payloads it makes.
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::Null => Codec::Null,
+            Self::Zlib { .. } | Self::ChromiumZlib { .. } | Self::Miniz { .. } | Self::ZlibNg { .. } => Codec::Deflate,
+            Self::Snappy(_) => Codec::Snappy,
+            Self::Zstd157 { .. } => Codec::Zstandard,
+            Self::Bzip2 { .. } => Codec::Bzip2,
+            Self::Xz { .. } => Codec::Xz,
+        }
+    }
+
+    /// Whether all settings are in range.
+    pub fn is_valid(self) -> bool {
+        match self {
+            Self::Null | Self::Snappy(_) => true,
+            Self::Zlib { level, mem_level } | Self::ChromiumZlib { level, mem_level } => {
+                (1..=9).contains(&level) && (8..=9).contains(&mem_level)
+            }
+            Self::Miniz { level } => level <= 10,
+            Self::ZlibNg { level } | Self::Bzip2 { level } => (1..=9).contains(&level),
+            Self::Zstd157 { level, .. } => level != 0 && (-131_072..=22).contains(&level),
+            Self::Xz { preset, .. } => preset <= 9,
+        }
+    }
+
+    /// Roughly how long encoding takes on one core, in nanoseconds a decoded byte: 1000 means 1 MB/s. A fixed table, not
+    /// a measurement, so that what follows from it is the same everywhere.
+    pub fn cost(self) -> u32 {
+        let by_level = |costs: &[u32], level: u8| costs.get(usize::from(level)).copied().unwrap_or(1000);
+        match self {
+            Self::Null => 1,
+            Self::Zlib { level, .. } | Self::ChromiumZlib { level, .. } => {
+                by_level(&[12, 12, 14, 18, 20, 28, 42, 55, 100, 140], level)
+            }
+            Self::Miniz { level } => by_level(&[2, 10, 20, 22, 25, 30, 40, 50, 65, 80, 110], level),
+            Self::ZlibNg { level } => by_level(&[5, 5, 8, 10, 12, 14, 16, 22, 32, 45], level),
+            Self::Snappy(_) => 3,
+            Self::Zstd157 { level, .. } => match level {
+                ..=4 => 5,
+                5..=9 => 15,
+                10..=12 => 40,
+                13..=15 => 120,
+                16..=19 => 300,
+                20.. => 500,
+            },
+            Self::Bzip2 { .. } => 220,
+            Self::Xz { preset, extreme, .. } => {
+                by_level(&[80, 100, 120, 160, 250, 280, 300, 400, 600, 1000], preset) << u32::from(extreme)
+            }
+        }
+    }
+
+    /// With nothing after the stream.
+    pub fn plain(self) -> EncoderId {
+        EncoderId { method: self, tail: Tail::None }
+    }
+}
+
+impl EncoderId {
+    /// The codec whose payloads it makes.
+    pub fn codec(self) -> Codec {
+        self.method.codec()
+    }
+
+    /// Whether all settings are in range and the tail is one that the codec has.
+    pub fn is_valid(self) -> bool {
+        self.method.is_valid() && (self.tail == Tail::None || self.codec() == Codec::Deflate)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Null => f.write_str("null"),
+            Self::Zlib { level, mem_level } => write!(f, "zlib:L{level}:M{mem_level}"),
+            Self::ChromiumZlib { level, mem_level } => write!(f, "chromium-zlib:L{level}:M{mem_level}"),
+            Self::Miniz { level } => write!(f, "miniz:L{level}"),
+            Self::ZlibNg { level } => write!(f, "zlib-ng:L{level}"),
+            Self::Snappy(hash) => write!(f, "snappy:{}", hash.name()),
+            Self::Zstd157 { mode, level, checksum } => {
+                write!(f, "zstd-1.5.7:{}:L{level}{}", mode.name(), if checksum { ":C" } else { "" })
+            }
+            Self::Bzip2 { level } => write!(f, "bzip2:L{level}"),
+            Self::Xz { preset, extreme, check } => {
+                write!(f, "xz:P{preset}:{}{}", check.name(), if extreme { ":extreme" } else { "" })
+            }
+        }
+    }
+}
+
+impl fmt::Display for EncoderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tail = match self.tail {
+            Tail::None => "",
+            Tail::Adler3 => "+adler3",
+        };
+        write!(f, "{}{tail}", self.method)
+    }
+}
+
+impl FromStr for EncoderId {
+    type Err = UnknownEncoder;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEncoder> {
+        // No id is longer, and an error should not repeat a megabyte.
+        let unknown = || UnknownEncoder(text.chars().take(64).collect());
+        let id = parse(text).ok_or_else(unknown)?;
+        // One text for each id: numbers with signs or zeros in front do not come back as they were.
+        if id.is_valid() && id.to_string() == text { Ok(id) } else { Err(unknown()) }
+    }
+}
+
+/// Reads leniently; [`EncoderId::from_str`] checks the result.
+fn parse(text: &str) -> Option<EncoderId> {
+    let (method, tail) = match text.split_once('+') {
+        Some((method, "adler3")) => (method, Tail::Adler3),
+        Some(_) => return None,
+        None => (text, Tail::None),
+    };
+    let parts: Vec<&str> = method.splitn(5, ':').collect();
+    let method = match parts[..] {
+        ["null"] => Method::Null,
+        ["zlib", level, mem_level] => Method::Zlib { level: number(level, "L")?, mem_level: number(mem_level, "M")? },
+        ["chromium-zlib", level, mem_level] => {
+            Method::ChromiumZlib { level: number(level, "L")?, mem_level: number(mem_level, "M")? }
+        }
+        ["miniz", level] => Method::Miniz { level: number(level, "L")? },
+        ["zlib-ng", level] => Method::ZlibNg { level: number(level, "L")? },
+        ["snappy", hash] => Method::Snappy(SnappyHash::ALL.into_iter().find(|known| known.name() == hash)?),
+        ["zstd-1.5.7", mode, level, ref checksum @ ..] => Method::Zstd157 {
+            mode: [ZstdMode::Once, ZstdMode::Stream].into_iter().find(|known| known.name() == mode)?,
+            level: number(level, "L")?,
+            checksum: flag(checksum, "C")?,
+        },
+        ["bzip2", level] => Method::Bzip2 { level: number(level, "L")? },
+        ["xz", preset, check, ref extreme @ ..] => Method::Xz {
+            preset: number(preset, "P")?,
+            extreme: flag(extreme, "extreme")?,
+            check: XzCheck::ALL.into_iter().find(|known| known.name() == check)?,
+        },
+        _ => return None,
+    };
+    Some(EncoderId { method, tail })
+}
+
+fn number<T: FromStr>(part: &str, prefix: &str) -> Option<T> {
+    part.strip_prefix(prefix)?.parse().ok()
+}
+
+/// Nothing, or the one part `name`.
+fn flag(parts: &[&str], name: &str) -> Option<bool> {
+    match parts {
+        [] => Some(false),
+        [part] if *part == name => Some(true),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::avro::encoder::all;
+
+    #[test]
+    fn an_id_is_read_back_from_its_text() {
+        for id in all() {
+            assert_eq!(id.to_string().parse(), Ok(id));
+            assert!(id.is_valid());
+            assert!(id.method.cost() > 0);
+        }
+    }
+
+    #[test]
+    fn an_id_has_one_text_only() {
+        for wrong in [
+            "",
+            "zlib",
+            "zlib:L0:M8",
+            "zlib:L10:M8",
+            "zlib:L6:M7",
+            "zlib:L06:M8",
+            "zlib:L+6:M8",
+            "zlib:L6:M8:",
+            "zlib:L6:M8+",
+            "zlib:L6:M8+adler4",
+            "zlib:L6:M8+adler3+adler3",
+            "ZLIB:L6:M8",
+            " zlib:L6:M8",
+            "zlib:M8:L6",
+            "miniz:L11",
+            "miniz:L256",
+            "snappy:crc14",
+            "snappy:mask14+adler3",
+            "zstd-1.5.6:once:L3",
+            "zstd-1.5.7:once:L0",
+            "zstd-1.5.7:once:L-0",
+            "zstd-1.5.7:once:L23",
+            "zstd-1.5.7:once:L3:c",
+            "zstd-1.5.7:once:L3:C:C",
+            "bzip2:L0",
+            "xz:P6",
+            "xz:P6:crc64:extreme:extreme",
+            "xz:P6:extreme",
+            "null+adler3",
+        ] {
+            assert_eq!(wrong.parse::<EncoderId>(), Err(UnknownEncoder(wrong.into())));
+        }
+        assert!("x".repeat(1 << 20).parse::<EncoderId>().unwrap_err().0.len() <= 64);
+    }
+
+    #[test]
+    fn a_tail_is_recognised() {
+        let plain = b"Wikipedia"; // its Adler-32 is 11E60398
+        assert_eq!(Tail::of(Codec::Deflate, plain, &[0x11, 0xe6, 0x03]), Some(Tail::Adler3));
+        assert_eq!(Tail::of(Codec::Deflate, plain, &[]), Some(Tail::None));
+        assert_eq!(Tail::of(Codec::Deflate, plain, &[0x11, 0xe6, 0x04]), None);
+        assert_eq!(Tail::of(Codec::Deflate, plain, &[0x11, 0xe6]), None);
+        assert_eq!(Tail::of(Codec::Bzip2, plain, &[0x11, 0xe6, 0x03]), None);
+    }
+}

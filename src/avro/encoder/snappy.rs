@@ -1,0 +1,260 @@
+//! Raw snappy as its several implementations write it.
+//!
+//! All of them cut the input into fragments of 64 KiB and parse each greedily with a small hash table; they differ in
+//! the hash alone (google/snappy's `CompressFragment`, <https://github.com/google/snappy/blob/main/snappy.cc>; the format
+//! is `format_description.txt` there). Measured against C++ 1.1.9, 1.2.1, 1.2.2 and 1.3.1, Java and Rust.
+
+use std::ops::ControlFlow;
+
+use super::id::SnappyHash;
+
+/// A fragment's length, in bytes.
+const FRAGMENT: usize = 1 << 16;
+/// So many bytes at a fragment's end are never looked at for a match.
+const MARGIN: usize = 15;
+/// The largest table, in slots.
+const SLOTS: usize = 1 << 15;
+/// What a four-byte word is multiplied by.
+const FACTOR: u32 = 0x1e35_a7bd;
+
+/// An encoder's table, to be used again and again.
+pub(super) struct Snappy {
+    table: Box<[u16; SLOTS]>,
+}
+
+impl Snappy {
+    pub(super) fn new() -> Self {
+        Self { table: Box::new([0; SLOTS]) }
+    }
+
+    /// Appends the encoding of `plain` to `out`, without the CRC-32. After each fragment `check` sees `out` and may stop.
+    pub(super) fn encode(
+        &mut self,
+        hash: SnappyHash,
+        plain: &[u8],
+        out: &mut Vec<u8>,
+        mut check: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        out.reserve(plain.len() + plain.len() / 6 + 32);
+        let mut length = plain.len();
+        while length >= 0x80 {
+            out.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        out.push(length as u8);
+        for fragment in plain.chunks(FRAGMENT) {
+            let limit = if matches!(hash, SnappyHash::Shift14 | SnappyHash::Mask14) { SLOTS / 2 } else { SLOTS };
+            let slots = fragment.len().next_power_of_two().clamp(256, limit);
+            self.table[..slots].fill(0);
+            let mask = slots as u32 - 1;
+            match hash {
+                SnappyHash::Shift14 => {
+                    let shift = 32 - slots.trailing_zeros();
+                    encode_fragment(fragment, &mut self.table, out, |word| word.wrapping_mul(FACTOR) >> shift);
+                }
+                SnappyHash::Mask14 => {
+                    encode_fragment(fragment, &mut self.table, out, |word| (word.wrapping_mul(FACTOR) >> 18) & mask);
+                }
+                SnappyHash::Mask15 => {
+                    encode_fragment(fragment, &mut self.table, out, |word| (word.wrapping_mul(FACTOR) >> 17) & mask);
+                }
+                SnappyHash::Crc15 => {
+                    // C++ has a mask for byte offsets into a table of two-byte slots.
+                    let bytes = 2 * mask;
+                    encode_fragment(fragment, &mut self.table, out, |word| (crc32c(word ^ bytes) & bytes) >> 1);
+                }
+            }
+            check(out)?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    match bytes.get(at..at + 4) {
+        Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]),
+        _ => 0,
+    }
+}
+
+fn encode_fragment(bytes: &[u8], table: &mut [u16; SLOTS], out: &mut Vec<u8>, hash: impl Fn(u32) -> u32) {
+    // The table's length is a power of two, so the mask costs less than a check.
+    let slot = |word| hash(word) as usize & (SLOTS - 1);
+    let mut emitted = 0;
+    if let Some(limit) = bytes.len().checked_sub(MARGIN) {
+        let mut at = 0;
+        'fragment: loop {
+            // Look for a match, in longer steps the longer none is found.
+            at += 1;
+            let mut skip = 32;
+            let mut candidate;
+            loop {
+                if at > limit {
+                    break 'fragment;
+                }
+                let here = word(bytes, at);
+                let step = skip >> 5;
+                skip += step;
+                let next = at + step;
+                if next > limit {
+                    break 'fragment;
+                }
+                let slot = slot(here);
+                candidate = usize::from(table[slot]);
+                table[slot] = at as u16;
+                if here == word(bytes, candidate) {
+                    break;
+                }
+                at = next;
+            }
+            put_literal(out, &bytes[emitted..at]);
+            // Copy, and again as long as the bytes after a copy match something at once.
+            loop {
+                let length = 4 + common(bytes, candidate + 4, at + 4);
+                put_copy(out, at - candidate, length);
+                at += length;
+                emitted = at;
+                if at >= limit {
+                    break 'fragment;
+                }
+                table[slot(word(bytes, at - 1))] = (at - 1) as u16;
+                let here = word(bytes, at);
+                let slot = slot(here);
+                candidate = usize::from(table[slot]);
+                table[slot] = at as u16;
+                if here != word(bytes, candidate) {
+                    break;
+                }
+            }
+        }
+    }
+    if emitted < bytes.len() {
+        put_literal(out, &bytes[emitted..]);
+    }
+}
+
+/// How many bytes are the same from `earlier` and from `later` on.
+fn common(bytes: &[u8], earlier: usize, later: usize) -> usize {
+    let (Some(later), Some(earlier)) = (bytes.get(later..), bytes.get(earlier..)) else { return 0 };
+    let mut length = 0;
+    for (a, b) in earlier.chunks_exact(8).zip(later.chunks_exact(8)) {
+        let difference = eight(a) ^ eight(b);
+        if difference != 0 {
+            return length + (difference.trailing_zeros() / 8) as usize;
+        }
+        length += 8;
+    }
+    length + earlier[length..].iter().zip(&later[length..]).take_while(|(a, b)| a == b).count()
+}
+
+fn eight(bytes: &[u8]) -> u64 {
+    match *bytes {
+        [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}
+
+fn put_literal(out: &mut Vec<u8>, bytes: &[u8]) {
+    let Some(length) = bytes.len().checked_sub(1) else { return };
+    match length {
+        0..60 => out.push((length << 2) as u8),
+        60..256 => out.extend_from_slice(&[60 << 2, length as u8]),
+        _ => out.extend_from_slice(&[61 << 2, length as u8, (length >> 8) as u8]),
+    }
+    out.extend_from_slice(bytes);
+}
+
+fn put_copy(out: &mut Vec<u8>, offset: usize, mut length: usize) {
+    let long = |out: &mut Vec<u8>, length: usize| {
+        out.extend_from_slice(&[2 | ((length - 1) << 2) as u8, offset as u8, (offset >> 8) as u8]);
+    };
+    while length >= 68 {
+        long(out, 64);
+        length -= 64;
+    }
+    if length > 64 {
+        long(out, 60);
+        length -= 60;
+    }
+    if length < 12 && offset < 2048 {
+        out.extend_from_slice(&[1 | ((length - 4) << 2) as u8 | ((offset >> 3) & 0xe0) as u8, offset as u8]);
+    } else {
+        long(out, length);
+    }
+}
+
+/// What four zero bytes make of a CRC-32C register, as the processor's instruction does it.
+fn crc32c(register: u32) -> u32 {
+    let byte = |shift: u32| (register >> shift & 0xff) as usize;
+    CRC[3][byte(0)] ^ CRC[2][byte(8)] ^ CRC[1][byte(16)] ^ CRC[0][byte(24)]
+}
+
+/// `CRC[n][b]`: the register after byte `b` and `n` zero bytes; reflected polynomial 0x82F63B78.
+static CRC: [[u32; 256]; 4] = {
+    let mut tables = [[0u32; 256]; 4];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut register = byte as u32;
+        let mut table = 0;
+        while table < 4 {
+            let mut bit = 0;
+            while bit < 8 {
+                register = (register >> 1) ^ (0x82f6_3b78 * (register & 1));
+                bit += 1;
+            }
+            tables[table][byte] = register;
+            table += 1;
+        }
+        byte += 1;
+    }
+    tables
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::avro::encoder::selftest::{Kind, sample};
+    use proptest::prelude::*;
+
+    fn encode(hash: SnappyHash, plain: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let _ = Snappy::new().encode(hash, plain, &mut out, |_| ControlFlow::Continue(()));
+        out
+    }
+
+    #[test]
+    fn the_crc_is_the_one_of_the_processor() {
+        // CRC-32C of "123456789" is E3069283; here without the first and last inversion, four bytes at a time.
+        let mut register = u32::MAX;
+        for four in [u32::from_le_bytes(*b"1234"), u32::from_le_bytes(*b"5678")] {
+            register = crc32c(register ^ four);
+        }
+        register = CRC[0][((register ^ u32::from(b'9')) & 0xff) as usize] ^ (register >> 8);
+        assert_eq!(!register, 0xe306_9283);
+    }
+
+    #[test]
+    fn shift14_is_what_the_snap_crate_writes() {
+        for kind in Kind::ALL {
+            let plain = sample(kind, 300_000);
+            for length in (0..600).chain([5_000, 8_191, 8_192, 8_193, 16_384, 65_535, 65_536, 65_537, 73_000, 300_000])
+            {
+                let expected = snap::raw::Encoder::new().compress_vec(&plain[..length]).unwrap();
+                assert_eq!(encode(SnappyHash::Shift14, &plain[..length]), expected, "{kind:?} {length}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_hash_makes_a_valid_stream(words in proptest::collection::vec(0u8..6, 0..4000), cut in 1usize..400) {
+            // Few letters, repeated: many matches of many lengths.
+            let plain: Vec<u8> = words.iter().flat_map(|w| [*w; 3]).chain(words.iter().copied().take(cut)).collect();
+            for hash in SnappyHash::ALL {
+                let encoded = encode(hash, &plain);
+                prop_assert_eq!(&snap::raw::Decoder::new().decompress_vec(&encoded).unwrap(), &plain);
+            }
+            prop_assert_eq!(encode(SnappyHash::Shift14, &plain), snap::raw::Encoder::new().compress_vec(&plain).unwrap());
+        }
+    }
+}
