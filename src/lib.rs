@@ -9,6 +9,7 @@
 pub mod avro;
 pub mod backend;
 pub mod chunk;
+pub mod commands;
 pub mod crypto;
 pub mod error;
 pub mod files;

@@ -1,0 +1,1 @@
+//! Which snapshot is meant.
