@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::Result;
-use crate::files::source::Rules;
+use crate::files::Rules;
 use crate::id::SnapshotId;
 use crate::progress::Progress;
 use crate::repository::Repository;

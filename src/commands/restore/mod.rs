@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::files::source::Pattern;
-use crate::files::target::Overwrite;
+use crate::files::{Overwrite, Pattern};
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
