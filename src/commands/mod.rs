@@ -2,5 +2,6 @@
 
 pub mod check;
 pub mod create;
+mod gate;
 pub mod restore;
 pub mod select;

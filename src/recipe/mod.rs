@@ -28,6 +28,9 @@ use crate::wire::{self, Malformed, Reader, Write};
 /// Below so many bytes a stream is kept in the recipe itself.
 pub const INLINE_BELOW: usize = 512;
 
+/// The frozen id of the encoder whose output always needs corrections.
+pub const PREFLATE: &str = "preflate-0.7.6";
+
 /// How to rebuild one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipe {

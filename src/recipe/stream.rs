@@ -250,7 +250,10 @@ impl<'s, S: ChunkSource + ?Sized> StreamReader<'s, S> {
         while announced < AHEAD {
             let Some(piece) = self.pieces.next()? else { break };
             announced += piece.length;
-            self.source.will_need(&piece.id);
+            // What is read at once need not be announced.
+            if !self.ahead.is_empty() {
+                self.source.will_need(&piece.id);
+            }
             self.ahead.push_back(piece);
         }
         let Some(piece) = self.ahead.pop_front() else {

@@ -75,6 +75,11 @@ impl<'a> Writer<'a> {
         Ok(Self { repository, inner: Mutex::new(inner) })
     }
 
+    /// Whether packs that the index names are missing: then what older snapshots hold may be lost.
+    pub fn lost_packs(&self) -> bool {
+        self.repository.index.has_gone()
+    }
+
     /// Announces a chunk. True if it has to be put into a frame: it is neither stored nor announced by anybody else.
     pub fn reserve(&self, id: ChunkId) -> Result<bool> {
         if self.lock().in_flight.contains(&id) || !self.repository.index.locate(&id)?.is_empty() {
