@@ -1,3 +1,7 @@
-//! The `snap` command.
+//! The `snap` command. What it does is the library's (`avro_snap`); what it says and how it is asked is in `cli`.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

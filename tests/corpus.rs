@@ -1,5 +1,7 @@
 //! Real files by real writers: all of them come back bit for bit, and a night costs what changed.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
+
 #[path = "common/lab.rs"]
 mod lab;
 

@@ -22,7 +22,7 @@ mod roots;
 mod xattrs;
 
 pub use open::{open_for_reading, stat_of};
-pub use pattern::Pattern;
+pub use pattern::{Matchable, Pattern};
 pub use policy::{Existing, Overwrite};
 pub use rules::Rules;
 pub use source::{Problem, Source, SourceFile};

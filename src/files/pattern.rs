@@ -110,6 +110,13 @@ impl Pattern {
         (0..=last).any(|from| begins(&self.parts, components.get(from..).unwrap_or(&[])))
     }
 
+    /// Whether the path itself matches, and not just something above it. A leading `!` is not looked at.
+    pub fn matches_itself(&self, path: &Matchable) -> bool {
+        let components = if self.insensitive { &path.lower } else { &path.exact };
+        let last = if self.anchored { 0 } else { components.len() };
+        (0..=last).any(|from| is_all(&self.parts, components.get(from..).unwrap_or(&[])))
+    }
+
     /// What a list of patterns says of a path: the last one that matches decides.
     pub fn any(patterns: &[Pattern], path: &[u8]) -> bool {
         if patterns.is_empty() {
@@ -130,6 +137,18 @@ fn begins(parts: &[Part], components: &[Units]) -> bool {
         ([Part::Any, parts @ ..], _) => (0..=components.len()).any(|skip| begins(parts, &components[skip..])),
         ([Part::Component(tokens), parts @ ..], [component, components @ ..]) => {
             whole(tokens, component) && begins(parts, components)
+        }
+        ([Part::Component(_), ..], []) => false,
+    }
+}
+
+/// Whether the parts match all of these components.
+fn is_all(parts: &[Part], components: &[Units]) -> bool {
+    match (parts, components) {
+        ([], _) => components.is_empty(),
+        ([Part::Any, parts @ ..], _) => (0..=components.len()).any(|skip| is_all(parts, &components[skip..])),
+        ([Part::Component(tokens), parts @ ..], [component, components @ ..]) => {
+            whole(tokens, component) && is_all(parts, components)
         }
         ([Part::Component(_), ..], []) => false,
     }
@@ -265,6 +284,21 @@ mod tests {
             [("/data/a", true), ("/data/keep", false), ("/data/keep/x", false), ("/data/keep/not", true)]
         {
             assert_eq!(Pattern::any(&patterns, path.as_bytes()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_lies_below_a_match_does_not_match_itself() {
+        for (pattern, path, expected) in [
+            ("data", "/x/data", true),
+            ("data", "/x/data/a", false),
+            ("*/b", "/a/b/x/b", true),
+            ("/x/*", "/x/y/z", false),
+            ("x/**", "/x/y/z", true),
+            ("*.avro", "/x/a.avro", true),
+        ] {
+            let itself = Pattern::new(pattern.as_bytes(), false).unwrap();
+            assert_eq!(itself.matches_itself(&Matchable::new(path.as_bytes(), false)), expected, "{pattern} {path}");
         }
     }
 

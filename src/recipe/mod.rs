@@ -16,7 +16,7 @@ mod stream;
 mod tree;
 
 pub use framer::{Finding, Framer, RawBlock, Segment};
-pub use layout::{Class, Entry, LayoutReader, LayoutWriter};
+pub use layout::{Class, Entry, LayoutReader, LayoutSegment, LayoutWriter};
 pub use rebuild::{BlockFrame, Part, Rebuild};
 pub use split::{Split, Splitter, Treatment};
 pub use state::AvroState;

@@ -12,6 +12,7 @@ mod open;
 mod reader;
 mod remembered;
 mod state;
+mod tags;
 mod writer;
 
 use std::path::PathBuf;

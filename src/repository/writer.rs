@@ -125,9 +125,8 @@ impl<'a> Writer<'a> {
         let due = inner.unpublished.len() >= PACKS_AN_INDEX || inner.last_index.elapsed() > TIME_AN_INDEX;
         let packs = due.then(|| std::mem::take(&mut inner.unpublished));
         drop(inner);
-        match packs {
-            Some(packs) => self.publish(&packs)?,
-            None => {}
+        if let Some(packs) = packs {
+            self.publish(&packs)?;
         }
         Ok(report)
     }

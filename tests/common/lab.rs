@@ -1,6 +1,6 @@
 //! A repository to experiment with: the library's own verbs, short to call.
 #![allow(dead_code, reason = "each test file uses what it needs")]
-#![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "this is part of tests")]
+#![allow(unreachable_pub, missing_docs, clippy::unwrap_used, clippy::print_stderr, reason = "this is part of tests")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,0 +1,440 @@
+//! `snap create`
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use avro_snap::chunk::CutParams;
+use avro_snap::commands::create::{CreateOptions, CreateReport, Depth, StreamSource, create};
+use avro_snap::commands::select::manifest_path;
+use avro_snap::crypto::Suite;
+use avro_snap::crypto::slot::KdfCost;
+use avro_snap::error::{Error, IoContext};
+use avro_snap::files::Rules;
+use avro_snap::repository::Repository;
+use serde_json::json;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Result};
+use super::format::{Day, count, parse_size, parse_time, seconds, size};
+use super::init;
+use super::open::{host, user};
+use super::password::is_standard_input;
+use super::pick::comma_list;
+use super::progress::Meter;
+
+/// Save files and directories as a new snapshot
+///
+/// Files that are as they were in the snapshot before (by size, times and inode) are not read again. The repository
+/// itself, and snap's own cache, are passed over where they lie inside of what is saved.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to save
+    #[arg(required_unless_present_any = ["stdin", "files_from", "files_from_raw"], value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Give the snapshot these tags; may be given several times
+    #[arg(long, value_name = "TAG,...")]
+    tag: Vec<String>,
+
+    /// Take this for the name of the host [default: the system's]
+    #[arg(short = 'H', long, value_name = "HOST", env = "SNAP_HOST")]
+    host: Option<String>,
+
+    /// What the snapshot is one of: it is compared with the last one of the same series [default: the host and paths]
+    #[arg(long, value_name = "SERIES")]
+    series: Option<String>,
+
+    /// Take this for the time of the snapshot, like "2026-07-14 12:00" [default: now]
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+
+    #[command(flatten)]
+    source: SourceArgs,
+
+    #[command(flatten)]
+    exclude: ExcludeArgs,
+
+    /// Look at everything, write nothing, and say what would be stored
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Make the repository if there is none yet, encrypted with the password that is given
+    #[arg(long)]
+    init: bool,
+
+    /// Read every file, even if it looks as it did in the snapshot before
+    #[arg(short, long)]
+    force: bool,
+
+    /// Do not take a file for changed because of its ctime alone
+    #[arg(long)]
+    ignore_ctime: bool,
+
+    /// Do not take a file for changed because of its inode number alone (for network file systems)
+    #[arg(long)]
+    ignore_inode: bool,
+
+    /// How far to look into Avro files
+    #[arg(long, value_enum, default_value_t, value_name = "DEPTH")]
+    avro: Avro,
+
+    /// Do not take compressed blocks apart whose codec encodes fewer MB (of records) a second on one core
+    ///
+    /// Restoring them would take as long. 0 takes everything apart that can be put together again.
+    #[arg(long, value_name = "MB/S", default_value_t = 5.0)]
+    min_encode_speed: f64,
+
+    /// How hard to compress what is stored
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    compression: Compression,
+
+    /// End with exit code 20 if an Avro file is damaged or cut off (it is saved as it is in any case)
+    #[arg(long)]
+    fail_on_damaged: bool,
+}
+
+/// Where what is to be saved comes from.
+#[derive(Debug, clap::Args)]
+struct SourceArgs {
+    /// Save standard input as one file
+    #[arg(long, conflicts_with_all = ["paths", "files_from", "files_from_raw"])]
+    stdin: bool,
+
+    /// The path of that file in the snapshot
+    #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stdin")]
+    stdin_filename: OsString,
+
+    /// Save the paths in this file, one a line; - is standard input
+    ///
+    /// Empty lines and lines that begin with # do not count. They are paths, not patterns.
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
+
+    /// Save the paths in this file, each ended by a NUL character, as `find -print0` writes them; - is standard input
+    #[arg(long, value_name = "FILE")]
+    files_from_raw: Vec<PathBuf>,
+}
+
+/// What of it is not saved.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What to leave out")]
+struct ExcludeArgs {
+    /// Leave out what fits this pattern
+    ///
+    /// `*`, `?` and `[a-z]` stand within a name, `**` for any directories; a leading `/` ties it to the root, a leading `!`
+    /// takes back what patterns before matched.
+    #[arg(short, long, value_name = "PATTERN")]
+    exclude: Vec<OsString>,
+
+    /// The same, whatever the case of letters
+    #[arg(long, value_name = "PATTERN")]
+    iexclude: Vec<OsString>,
+
+    /// Leave out what fits the patterns in this file, one a line
+    #[arg(long, value_name = "FILE")]
+    exclude_file: Vec<PathBuf>,
+
+    /// Leave out directories that hold a file of this name (and which begins so)
+    #[arg(long, value_name = "NAME[:HEADER]")]
+    exclude_if_present: Vec<OsString>,
+
+    /// Leave out directories that hold a CACHEDIR.TAG
+    #[arg(long)]
+    exclude_caches: bool,
+
+    /// Leave out files larger than this: bytes, or with k, M, G or T behind the number
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    exclude_larger_than: Option<u64>,
+
+    /// Do not enter other file systems
+    #[arg(short = 'x', long)]
+    one_file_system: bool,
+}
+
+/// How far to look into Avro files.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Avro {
+    /// Decode blocks where they can be encoded again to the same bytes
+    #[default]
+    Deep,
+    /// Take files apart, but keep compressed blocks as they are: restores faster, dedups less
+    Frame,
+    /// Treat them as any other file
+    Bytes,
+}
+
+/// How hard to compress.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Compression {
+    /// Zstandard level 1
+    Fast,
+    /// Zstandard level 3
+    #[default]
+    Default,
+    /// Zstandard level 12
+    Max,
+    /// Not at all
+    Off,
+}
+
+impl Compression {
+    fn level(self) -> Option<i32> {
+        match self {
+            Self::Fast => Some(1),
+            Self::Default => Some(3),
+            Self::Max => Some(12),
+            Self::Off => None,
+        }
+    }
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        self.check_standard_input(context)?;
+        let time = self.time.as_deref().map(|text| parse_time(text, Day::Begins)).transpose();
+        let time = time.map_err(Failure::Usage)?;
+        let roots = self.roots()?;
+        let mut rules = self.exclude.rules()?;
+        let stream = match self.source.stdin {
+            true => Some(StreamSource { reader: Box::new(std::io::stdin()), path: self.source.stream_path()? }),
+            false => None,
+        };
+        let place = context.repository_folder()?;
+        let repository = self.open(context, &place)?;
+        rules.pass_over(&place)?;
+        if let Some(cache) = context.globals.cache_folder().map(|folder| folder.join(repository.id().to_string()))
+            && cache.exists()
+        {
+            rules.pass_over(&cache)?;
+        }
+        let options = CreateOptions {
+            roots,
+            working_directory: std::env::current_dir().when("find", "the working directory")?,
+            rules,
+            stream,
+            series: self.series,
+            host: self.host.filter(|name| !name.is_empty()).unwrap_or_else(host),
+            user: user(),
+            tags: distinct(self.tag.iter().flat_map(|list| comma_list(list))),
+            time,
+            force: self.force,
+            ignore_ctime: self.ignore_ctime,
+            ignore_inode: self.ignore_inode,
+            depth: match self.avro {
+                Avro::Deep => Depth::Deep,
+                Avro::Frame => Depth::Frame,
+                Avro::Bytes => Depth::Bytes,
+            },
+            min_encode_speed: self.min_encode_speed,
+            compression: self.compression.level(),
+            dry_run: self.dry_run,
+            threads: context.globals.threads(),
+        };
+        let meter = Meter::new(&context.output);
+        let created = create(&repository, options, &meter);
+        meter.finish();
+        let report = created?;
+        let exit = match (report.unreadable, report.avro.unsound) {
+            (1.., _) => Exit::Incomplete,
+            (0, 1..) if self.fail_on_damaged => Exit::DamagedInput,
+            _ => Exit::Done,
+        };
+        context.told(exit, tell(context, &report, self.dry_run))
+    }
+
+    /// Standard input can be read once only.
+    fn check_standard_input(&self, context: &Context) -> Result<()> {
+        let lists = self.source.files_from.iter().chain(&self.source.files_from_raw);
+        let mut readers: Vec<&str> = lists.filter(|file| is_standard_input(file)).map(|_| "--files-from").collect();
+        if self.source.stdin {
+            readers.push("--stdin");
+        }
+        if context.password_source()?.is_standard_input() {
+            readers.push("the password file");
+        }
+        match readers.as_slice() {
+            [] | [_] => Ok(()),
+            [one, other, ..] => Err(Failure::Usage(format!("{one} and {other} would both read standard input"))),
+        }
+    }
+
+    fn open(&self, context: &Context, place: &Path) -> Result<Repository> {
+        match context.open() {
+            Err(Failure::Library(Error::NoRepository { .. })) if self.init && !self.dry_run => {
+                let suite = Suite::Aes256Gcm;
+                let made = init::make(context, place, suite, KdfCost::default(), CutParams::default(), None)?;
+                context.output.note(format_args!("made repository {} at {}", made.0, place.display()))?;
+                context.open_knowing(place, &made.1.unwrap_or_default())
+            }
+            opened => opened,
+        }
+    }
+
+    /// All paths that are to be saved, each once.
+    fn roots(&self) -> Result<Vec<PathBuf>> {
+        let mut roots = self.paths.clone();
+        for file in &self.source.files_from {
+            let text = read_list(file)?;
+            let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+            roots.extend(lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(to_path));
+        }
+        for file in &self.source.files_from_raw {
+            roots.extend(read_list(file)?.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(to_path));
+        }
+        match roots.is_empty() && !self.source.stdin {
+            true => Err(Failure::Usage("the lists of files are empty: there is nothing to save".into())),
+            false => Ok(distinct(roots)),
+        }
+    }
+}
+
+impl SourceArgs {
+    fn stream_path(&self) -> Result<Vec<u8>> {
+        let path = manifest_path(self.stdin_filename.as_bytes()).map_err(|error| Failure::Usage(error.to_string()))?;
+        match path.is_empty() {
+            true => Err(Failure::Usage("--stdin-filename names no file".into())),
+            false => Ok(path),
+        }
+    }
+}
+
+impl ExcludeArgs {
+    fn rules(&self) -> Result<Rules> {
+        let mut rules = Rules::new();
+        let usage = |error: Error| match error {
+            Error::Invalid(message) => Failure::Usage(message),
+            error => error.into(),
+        };
+        for pattern in &self.exclude {
+            rules.exclude(pattern.as_bytes(), false).map_err(usage)?;
+        }
+        for pattern in &self.iexclude {
+            rules.exclude(pattern.as_bytes(), true).map_err(usage)?;
+        }
+        for file in &self.exclude_file {
+            rules.exclude_file(file, false).map_err(usage)?;
+        }
+        for marker in &self.exclude_if_present {
+            rules.exclude_if_present(marker.as_bytes()).map_err(usage)?;
+        }
+        if self.exclude_caches {
+            rules.exclude_caches();
+        }
+        if let Some(bytes) = self.exclude_larger_than {
+            rules.exclude_larger_than(bytes);
+        }
+        if self.one_file_system {
+            rules.one_file_system();
+        }
+        Ok(rules)
+    }
+}
+
+fn to_path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes.to_vec()))
+}
+
+fn read_list(file: &Path) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    match is_standard_input(file) {
+        true => std::io::stdin().read_to_end(&mut text).map(|_| text).when("read", "standard input"),
+        false => std::fs::read(file).when("read", file),
+    }
+    .map_err(Failure::from)
+}
+
+fn distinct<T: Clone + std::hash::Hash + Eq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    items.into_iter().filter(|item| seen.insert(item.clone())).collect()
+}
+
+fn tell(context: &Context, report: &CreateReport, dry_run: bool) -> Result<()> {
+    let output = &context.output;
+    let CreateReport { avro, .. } = report;
+    if output.json {
+        return Ok(output.object(
+            "summary",
+            json!({
+                "dry_run": dry_run,
+                "snapshot_id": report.snapshot.map(|id| id.to_string()),
+                "parent": report.parent.map(|id| id.to_string()),
+                "series": report.series,
+                "similar_series": report.similar_series,
+                "files_new": report.files_new,
+                "files_changed": report.files_changed,
+                "files_unmodified": report.files_unmodified,
+                "directories": report.directories,
+                "others": report.others,
+                "unreadable": report.unreadable,
+                "bytes_total": report.bytes_total,
+                "bytes_read": report.bytes_read,
+                "bytes_added": report.bytes_added,
+                "chunks_new": report.chunks_new,
+                "avro_files": avro.files,
+                "avro_unsound": avro.unsound,
+                "avro_records": avro.records,
+                "avro_blocks_exact": avro.blocks_exact,
+                "avro_blocks_corrected": avro.blocks_corrected,
+                "avro_blocks_raw": avro.blocks_raw,
+                "duration_secs": report.duration_secs,
+            }),
+        )?);
+    }
+    match (report.snapshot, report.parent) {
+        (Some(id), Some(parent)) => {
+            output.note(format_args!("snapshot {} saved, compared with {}", id.short(), parent.short()))?;
+        }
+        (Some(id), None) => output.note(format_args!("snapshot {} saved, the first of its series", id.short()))?,
+        (None, _) => output.note(format_args!("nothing was written; this is what would be saved:"))?,
+    }
+    output.note(format_args!(
+        "files:   {} new, {} changed, {} unmodified ({})",
+        report.files_new,
+        report.files_changed,
+        report.files_unmodified,
+        size(report.bytes_total)
+    ))?;
+    if report.unreadable > 0 {
+        output.note(format_args!("missing: {} could not be read", report.unreadable))?;
+    }
+    if avro.files > 0 {
+        output.note(format_args!(
+            "avro:    {} ({} not sound), {}; blocks: {} decoded, {} kept as they are",
+            count(avro.files, "file"),
+            avro.unsound,
+            count(avro.records, "record"),
+            avro.blocks_exact + avro.blocks_corrected,
+            avro.blocks_raw
+        ))?;
+    }
+    output.note(format_args!(
+        "read {}, added {} ({}) in {}",
+        size(report.bytes_read),
+        size(report.bytes_added),
+        count(report.chunks_new, "new chunk"),
+        seconds(report.duration_secs)
+    ))?;
+    if let Some(similar) = &report.similar_series {
+        output.warn(&format!(
+            "this is the first snapshot of series {:?}, which differs from {similar:?} in digits only; with the same \
+             `--series NAME` for both, unchanged files need not be read",
+            report.series
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_kept_once_and_in_order() {
+        assert_eq!(distinct(["b", "a", "b"]), ["b", "a"]);
+        assert_eq!(to_path(b"a\xff").as_os_str(), std::ffi::OsStr::from_bytes(b"a\xff"));
+    }
+}

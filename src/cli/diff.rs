@@ -1,0 +1,142 @@
+//! `snap diff`
+
+use std::ffi::OsString;
+
+use avro_snap::commands::diff::{Change, DiffSummary, Difference, Side, diff};
+use serde_json::json;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::Result;
+use super::format::{kind, size};
+use super::output::put_path;
+use super::pick::{Filters, selector};
+
+/// Show what changed from one snapshot to another
+///
+/// What the letters mean: "+" added, "-" removed, "M" changed content, "T" became another kind of thing, "U" (with
+/// --metadata) changed mode, owner, time or attributes only.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The earlier snapshot
+    #[arg(value_name = "SNAPSHOT[:PATH]")]
+    before: OsString,
+
+    /// The later snapshot
+    #[arg(value_name = "SNAPSHOT[:PATH]")]
+    after: OsString,
+
+    /// Show also what has other metadata and the same content
+    #[arg(long)]
+    metadata: bool,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let output = &context.output;
+        let (before, after) = (selector(Some(&self.before))?, selector(Some(&self.after))?);
+        let filter = self.filters.filter()?;
+        let repository = context.open()?;
+        let mut listing = context.listing(&repository);
+        let (old, new) = (before.pick(&mut listing, &filter)?, after.pick(&mut listing, &filter)?);
+        let sides = (Side { snapshot: &old, path: &before.path }, Side { snapshot: &new, path: &after.path });
+        let summary = diff(&repository, sides.0, sides.1, &mut |change| {
+            if change.difference == Difference::Metadata && !self.metadata {
+                return Ok(());
+            }
+            match output.json {
+                true => output.object("change", object(change)),
+                false => {
+                    let mut line = format!("{}  ", sign(change.difference)).into_bytes();
+                    line.extend_from_slice(&output.path(change.path));
+                    line.extend_from_slice(sizes(change).as_bytes());
+                    output.line(line)
+                }
+            }
+        })?;
+        match output.json {
+            true => output.object("summary", totals(&summary, &old.id.to_string(), &new.id.to_string()))?,
+            false => say(context, &summary)?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn sign(difference: Difference) -> char {
+    match difference {
+        Difference::Added => '+',
+        Difference::Removed => '-',
+        Difference::Content => 'M',
+        Difference::Metadata => 'U',
+        Difference::Type => 'T',
+    }
+}
+
+/// The sizes of files, behind their path.
+fn sizes(change: &Change<'_>) -> String {
+    let file = |entry: Option<&avro_snap::snapshot::entry::FileEntry>| {
+        entry.filter(|entry| kind(entry) == "file").map(|entry| size(entry.size))
+    };
+    match (change.difference, file(change.before), file(change.after)) {
+        (Difference::Content | Difference::Type, Some(before), Some(after)) => format!("  ({before} -> {after})"),
+        (Difference::Metadata, ..) | (_, None, None) => String::new(),
+        (_, before, after) => before.or(after).map(|size| format!("  ({size})")).unwrap_or_default(),
+    }
+}
+
+fn object(change: &Change<'_>) -> serde_json::Value {
+    let mut object = json!({
+        "modifier": sign(change.difference).to_string(),
+        "type_before": change.before.map(kind),
+        "type_after": change.after.map(kind),
+        "size_before": change.before.map(|entry| entry.size),
+        "size_after": change.after.map(|entry| entry.size),
+    });
+    put_path(&mut object, change.path);
+    object
+}
+
+fn totals(summary: &DiffSummary, before: &str, after: &str) -> serde_json::Value {
+    json!({
+        "snapshot_before": before,
+        "snapshot_after": after,
+        "files_added": summary.files_added,
+        "files_removed": summary.files_removed,
+        "files_changed": summary.files_changed,
+        "others_added": summary.others_added,
+        "others_removed": summary.others_removed,
+        "others_changed": summary.others_changed,
+        "metadata_changed": summary.metadata_changed,
+        "type_changed": summary.type_changed,
+        "bytes_added": summary.bytes_added,
+        "bytes_removed": summary.bytes_removed,
+        "bytes_changed_before": summary.bytes_changed_before,
+        "bytes_changed_after": summary.bytes_changed_after,
+    })
+}
+
+fn say(context: &Context, summary: &DiffSummary) -> Result<()> {
+    let output = &context.output;
+    output.note(format_args!(
+        "files:  {} added ({}), {} removed ({}), {} changed ({} -> {})",
+        summary.files_added,
+        size(summary.bytes_added),
+        summary.files_removed,
+        size(summary.bytes_removed),
+        summary.files_changed,
+        size(summary.bytes_changed_before),
+        size(summary.bytes_changed_after)
+    ))?;
+    output.note(format_args!(
+        "others: {} added, {} removed, {} changed; {} became another kind; {} with other metadata only",
+        summary.others_added,
+        summary.others_removed,
+        summary.others_changed,
+        summary.type_changed,
+        summary.metadata_changed
+    ))?;
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The exit codes: all of them, here.
+
+use avro_snap::error::Error;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// All was done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The arguments make no sense.
+    Usage = 2,
+    /// A snapshot was made, but some input could not be read and is not in it.
+    Incomplete = 3,
+    /// There is no repository.
+    NoRepository = 10,
+    /// Somebody else uses what is needed.
+    Busy = 11,
+    /// The password is wrong, or there is none.
+    Password = 12,
+    /// A snapshot was made of all input, and `--fail-on-damaged` was asked for and found damaged Avro files.
+    DamagedInput = 20,
+    /// It was restored, but for files whose data is lost or damaged.
+    RestoredWithDamage = 21,
+    /// Data in the repository is lost or damaged.
+    Damage = 22,
+}
+
+/// The table for people; part of the help.
+pub(crate) const TABLE: &str = "\
+Exit codes:
+    0  done
+    1  failed
+    2  the arguments make no sense
+    3  a snapshot was made, but some input could not be read
+   10  there is no repository
+   11  the repository is busy
+   12  wrong password, or none
+   20  a snapshot was made, --fail-on-damaged found damaged Avro files
+   21  restored, but some files are lost or damaged
+   22  data in the repository is lost or damaged
+  130  interrupted";
+
+impl Exit {
+    /// What an error of the library ends the program with.
+    pub(crate) fn of(error: &Error) -> Self {
+        match error {
+            Error::NoRepository { .. } => Self::NoRepository,
+            Error::Busy { .. } => Self::Busy,
+            Error::WrongPassword { .. } | Error::NoPassword { .. } => Self::Password,
+            error if error.is_damage() => Self::Damage,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_lists_every_code() {
+        use Exit::*;
+        let all =
+            [Done, Failed, Usage, Incomplete, NoRepository, Busy, Password, DamagedInput, RestoredWithDamage, Damage];
+        for exit in all {
+            let code = format!("{:>5}  ", exit as u8);
+            assert!(TABLE.lines().any(|line| line.starts_with(&code)), "{exit:?}");
+        }
+        assert_eq!(TABLE.lines().count(), 1 + all.len() + 1, "and 130, which is the shell's");
+    }
+}

@@ -1,0 +1,188 @@
+//! Why a command ended without its work done, what code it ends with, and what helps.
+
+use std::error::Error as _;
+use std::io::ErrorKind;
+
+use avro_snap::error::Error;
+
+use super::exit::Exit;
+use super::globals::Globals;
+use super::output::STANDARD_OUTPUT;
+
+/// What verbs give.
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+/// Why a command ended without its work done.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The library says so.
+    Library(Error),
+    /// The arguments make no sense.
+    Usage(String),
+    /// Something about the way the command was called.
+    Own {
+        /// How the program ends.
+        exit: Exit,
+        /// Stable, for programs.
+        code: &'static str,
+        /// For people.
+        message: String,
+        /// What helps.
+        hint: Option<String>,
+    },
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Library(error)
+    }
+}
+
+impl Failure {
+    /// Something that has no code of its own.
+    pub(crate) fn plain(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Own { exit: Exit::Failed, code: "failed", message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// There is no password to be had.
+    pub(crate) fn no_password(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Own { exit: Exit::Password, code: "no_password", message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// How the program ends.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Library(error) => Exit::of(error),
+            Self::Usage(_) => Exit::Usage,
+            Self::Own { exit, .. } => *exit,
+        }
+    }
+
+    /// Whether whoever read the output had enough of it. Nothing is wrong then.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Library(Error::Io { path, source, .. })
+            if source.kind() == ErrorKind::BrokenPipe && path.as_os_str() == STANDARD_OUTPUT)
+    }
+
+    /// What is said about it: the error and all its causes, each once.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Library(error) => chain(error),
+            Self::Usage(message) | Self::Own { message, .. } => message.clone(),
+        }
+    }
+
+    /// A stable name for programs.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Library(error) => code(error),
+            Self::Usage(_) => "usage",
+            Self::Own { code, .. } => code,
+        }
+    }
+
+    /// What helps, where there is a way out.
+    pub(crate) fn hint(&self, globals: &Globals) -> Option<String> {
+        match self {
+            Self::Library(error) => hint(error, globals),
+            Self::Usage(_) => Some("`snap --help` and `snap VERB --help` say what goes where".into()),
+            Self::Own { hint, .. } => hint.clone(),
+        }
+    }
+}
+
+/// An error and its causes, without those that it has in its own text.
+pub(crate) fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A stable name for programs.
+pub(crate) fn code(error: &Error) -> &'static str {
+    match error {
+        Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull => "no_space",
+        Error::Io { .. } => "io",
+        Error::ObjectMissing { .. } => "object_missing",
+        Error::Damaged { .. } => "damaged",
+        Error::ChunkMissing { .. } => "chunk_missing",
+        Error::ChunkDamaged { .. } => "chunk_damaged",
+        Error::NoRepository { .. } => "no_repository",
+        Error::CannotInit { .. } => "cannot_init",
+        Error::Unsupported { .. } => "unsupported",
+        Error::WrongPassword { .. } => "wrong_password",
+        Error::NoPassword { .. } => "no_password",
+        Error::RolledBack { .. } => "rolled_back",
+        Error::Busy { .. } => "busy",
+        Error::NoSnapshot { .. } => "no_snapshot",
+        Error::AmbiguousSnapshot { .. } => "ambiguous_snapshot",
+        Error::NoPath { .. } => "no_path",
+        Error::UnsafePath { .. } => "unsafe_path",
+        Error::NotRestored { .. } => "not_restored",
+        Error::Cache { .. } => "cache",
+        Error::Invalid(_) => "invalid",
+        Error::Crypto(_) => "crypto",
+        Error::WorkerStopped => "worker_stopped",
+        _ => "failed",
+    }
+}
+
+/// What helps against an error, where there is a way out.
+pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
+    Some(match error {
+        Error::NoRepository { location } => format!("make one with `snap init -r {location}`, or check -r"),
+        Error::CannotInit { .. } => "choose another place, or use what is there with -r".into(),
+        Error::WrongPassword { .. } => {
+            "check --password-file, --password-command, SNAP_PASSWORD, SNAP_PASSWORD_FILE; if all passwords are lost, \
+             `snap key import` makes a new one from a key export"
+                .into()
+        }
+        Error::NoPassword { .. } => "give it with --password-file, --password-command or SNAP_PASSWORD".into(),
+        Error::RolledBack { repository, .. } => {
+            let head = globals.state_folder().map(|folder| folder.join(repository.to_string()).join("head"));
+            let file = head.map_or_else(|| "the file `head` in the state folder".into(), |p| p.display().to_string());
+            format!(
+                "the storage shows an older or another state than before: a copy was put back, a disk lost writes, or \
+                 somebody tampers with it. Snapshots made since may be gone. Once you are sure that this is the state \
+                 to go on with, remove {file}"
+            )
+        }
+        Error::Busy { .. } => "wait until the other process is done, then run it again".into(),
+        Error::Cache { .. } => "--no-cache works without it; it may be deleted, nothing is lost with it".into(),
+        Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
+            "the disk is full. What was stored before is safe; make room and run it again, it goes on from there".into()
+        }
+        Error::Io { source, .. } if source.kind() == ErrorKind::ReadOnlyFilesystem => {
+            "the file system is mounted read-only".into()
+        }
+        Error::UnsafePath { .. } => {
+            "a path that leads out of the target is never written; restore into an empty directory instead".into()
+        }
+        Error::NoSnapshot { .. } => "`snap snapshots` lists those that there are".into(),
+        Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
+        Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),
+        Error::Unsupported { .. } => "use the version of snap that wrote it, or a later one".into(),
+        error if error.is_damage() => {
+            "`snap check --read-data` tells all that is damaged; other files and snapshots can still be restored".into()
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let error = Error::io("read", "x", std::io::Error::other("no such luck"));
+        assert_eq!(chain(&error), "read x: no such luck");
+    }
+}

@@ -1,0 +1,158 @@
+//! `snap init`
+
+use std::path::{Path, PathBuf};
+
+use avro_snap::chunk::CutParams;
+use avro_snap::crypto::slot::KdfCost;
+use avro_snap::crypto::{Secret, Suite, SystemEntropy};
+use avro_snap::id::RepositoryId;
+use avro_snap::repository::{InitOptions, Repository, SystemClock};
+use serde_json::json;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Result};
+use super::open::{backend, folder, who};
+use super::password::Source;
+
+/// Make a new repository
+///
+/// The password is asked for twice on a terminal; --password-file, --password-command, SNAP_PASSWORD and
+/// SNAP_PASSWORD_FILE give it otherwise. Without the password (or a key export) nothing can ever be read.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How data is encrypted; it cannot be changed later
+    ///
+    /// aes-256-gcm is the fastest on machines with AES instructions, xchacha20-poly1305 on those without.
+    #[arg(long, value_enum, default_value_t, value_name = "SUITE")]
+    encryption: Encryption,
+
+    #[command(flatten)]
+    kdf: Kdf,
+
+    /// Take over the chunk-id key and the cutting parameters of this repository
+    ///
+    /// The same data then has the same chunk ids in both, so that snapshots can be copied from one to the other without
+    /// being stored twice.
+    #[arg(long, value_name = "PATH")]
+    from_repo: Option<PathBuf>,
+
+    /// Read the password of the other repository from this file [env: SNAP_FROM_PASSWORD_FILE, SNAP_FROM_PASSWORD]
+    #[arg(long, value_name = "FILE", requires = "from_repo", conflicts_with = "from_password_command")]
+    from_password_file: Option<PathBuf>,
+
+    /// Run this command for the password of the other repository [env: SNAP_FROM_PASSWORD_COMMAND]
+    #[arg(long, value_name = "COMMAND", requires = "from_repo")]
+    from_password_command: Option<String>,
+}
+
+/// How dear it is to try a password.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Kdf {
+    /// How much memory trying a password takes, in MiB: more makes guessing dearer (8 to 2048)
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=2048))]
+    kdf_memory: u32,
+}
+
+impl Kdf {
+    /// As the library takes it.
+    pub(crate) fn cost(self) -> KdfCost {
+        KdfCost { memory_kib: self.kdf_memory << 10, ..KdfCost::default() }
+    }
+}
+
+/// How data is encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Encryption {
+    /// AES-256 in Galois/counter mode
+    #[default]
+    #[value(name = "aes-256-gcm")]
+    Aes,
+    /// XChaCha20-Poly1305
+    #[value(name = "xchacha20-poly1305")]
+    ChaCha,
+    /// None: everybody who can read the storage can read the data
+    None,
+}
+
+impl Encryption {
+    fn suite(self) -> Suite {
+        match self {
+            Self::Aes => Suite::Aes256Gcm,
+            Self::ChaCha => Suite::XChaCha20Poly1305,
+            Self::None => Suite::None,
+        }
+    }
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let place = context.repository_folder()?;
+        if context.globals.key_export.is_some() {
+            return Err(Failure::Usage("a new repository has no key export yet: --key-export does not go here".into()));
+        }
+        let (cut, chunk_id_key) = match &self.from_repo {
+            Some(other) => self.taken_over(context, &folder(other)?)?,
+            None => (CutParams::default(), None),
+        };
+        let suite = self.encryption.suite();
+        let (id, _) = make(context, &place, suite, self.kdf.cost(), cut, chunk_id_key)?;
+        let output = &context.output;
+        let said = match output.json {
+            true => output.object(
+                "summary",
+                json!({
+                    "repository_id": id.to_string(),
+                    "location": place.to_string_lossy(),
+                    "encryption": suite.name(),
+                }),
+            ),
+            false => output.note(format_args!("made repository {id} at {} ({})", place.display(), suite.name())),
+        };
+        let said = said.and_then(|()| match suite {
+            Suite::None => Ok(()),
+            _ => output.note(format_args!(
+                "Without its password nothing in it can be read. `snap key export` makes a second way in."
+            )),
+        });
+        context.told(Exit::Done, said.map_err(Failure::from))
+    }
+
+    /// What the other repository gives to this one.
+    fn taken_over(&self, context: &Context, other: &Path) -> Result<(CutParams, Option<Secret>)> {
+        let source =
+            Source::find(self.from_password_file.as_deref(), self.from_password_command.as_deref(), "SNAP_FROM")?;
+        let what = format!("password of {}", other.display());
+        let (other, _) = context.open_folder(other, &source, &what)?;
+        let key = other.keyring().map(|keyring| keyring.chunk_id_key.clone());
+        match (key.is_some(), self.encryption) {
+            (true, Encryption::None) => Err(Failure::Usage(
+                "the other repository is encrypted: its chunk-id key cannot be kept in one that is not".into(),
+            )),
+            (false, Encryption::Aes | Encryption::ChaCha) => Err(Failure::Usage(
+                "the other repository is not encrypted and has no chunk-id key: only one made with `--encryption none` \
+                 has the same chunk ids"
+                    .into(),
+            )),
+            _ => Ok((other.cut_params(), key)),
+        }
+    }
+}
+
+/// Makes the repository, and gives the password that was given for it.
+pub(crate) fn make(
+    context: &Context,
+    place: &Path,
+    suite: Suite,
+    kdf: KdfCost,
+    cut: CutParams,
+    chunk_id_key: Option<Secret>,
+) -> Result<(RepositoryId, Option<Vec<u8>>)> {
+    let password = match suite {
+        Suite::None => None,
+        _ => Some(context.password_source()?.password("password of the new repository", true, &context.output)?),
+    };
+    let options = InitOptions { suite, password: password.clone(), kdf, label: who(), cut, chunk_id_key };
+    let id = Repository::init(&backend(place), &options, &SystemClock, &SystemEntropy)?;
+    Ok((id, password))
+}

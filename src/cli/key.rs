@@ -1,0 +1,233 @@
+//! `snap key`
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use avro_snap::error::IoContext;
+use avro_snap::id::KeyId;
+use avro_snap::repository::Repository;
+use serde_json::json;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Result};
+use super::file::create_new;
+use super::format::{local_time, size, utc_time};
+use super::init::Kdf;
+use super::open::who;
+use super::output::Table;
+use super::password::Source;
+
+/// Manage the passwords that open the repository
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// List the keys: each is a password that opens the repository
+    List,
+    /// Add a password
+    Add(NewKey),
+    /// Change the password that the repository is opened with
+    Passwd(NewKey),
+    /// Take a password away
+    ///
+    /// Who knew it and has kept a copy of the repository (or of its keys) can still read that.
+    Remove {
+        /// Which key, by the beginning of its id (see `snap key list`)
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Write the secrets of the repository to a file, as a way in if keys or passwords are lost
+    ///
+    /// Who has that file can read everything: keep it as safe as the data, on paper or in a vault.
+    Export {
+        /// Where to; a file that is there is never overwritten; - is standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Add a password with the help of a key export, where no password is known or all keys are lost
+    Import {
+        /// What `snap key export` wrote
+        #[arg(value_name = "EXPORT_FILE")]
+        export: PathBuf,
+        #[command(flatten)]
+        new: NewKey,
+    },
+}
+
+/// A password that is to be added.
+#[derive(Debug, clap::Args)]
+struct NewKey {
+    /// Read the new password from this file [env: SNAP_NEW_PASSWORD_FILE, SNAP_NEW_PASSWORD]
+    #[arg(long, value_name = "FILE", conflicts_with = "new_password_command")]
+    new_password_file: Option<PathBuf>,
+
+    /// Run this command for the new password [env: SNAP_NEW_PASSWORD_COMMAND]
+    #[arg(long, value_name = "COMMAND")]
+    new_password_command: Option<String>,
+
+    /// Who or what the password is for [default: user@host]
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+
+    #[command(flatten)]
+    kdf: Kdf,
+}
+
+impl NewKey {
+    fn source(&self) -> Result<Source> {
+        Source::find(self.new_password_file.as_deref(), self.new_password_command.as_deref(), "SNAP_NEW")
+    }
+
+    fn add(&self, context: &Context, repository: &Repository, source: &Source) -> Result<KeyId> {
+        let password = source.password("new password", true, &context.output)?;
+        Ok(repository.add_key(&password, self.kdf.cost(), &self.label.clone().unwrap_or_else(who))?)
+    }
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        match &self.what {
+            What::List => list(context, &context.open()?),
+            What::Add(new) => {
+                let (source, repository) = (new.source()?, context.open()?);
+                encrypted(&repository)?;
+                let id = new.add(context, &repository, &source)?;
+                said(context, "added", id)
+            }
+            What::Passwd(new) => change(context, new),
+            What::Remove { id } => remove(context, id),
+            What::Export { output } => export(context, output),
+            What::Import { export, new } => {
+                let source = new.source()?;
+                let text = std::fs::read_to_string(export).when("read", export)?;
+                let repository = context.open_by_export(&context.repository_folder()?, &text)?;
+                let id = new.add(context, &repository, &source)?;
+                said(context, "added", id)
+            }
+        }
+    }
+}
+
+fn said(context: &Context, what: &str, id: KeyId) -> Result<Exit> {
+    let said = match context.output.json {
+        true => context.output.object("summary", json!({"key_id": id.to_string(), "done": what})),
+        false => context.output.note(format_args!("{what} key {id}")),
+    };
+    context.told(Exit::Done, said.map_err(Failure::from))
+}
+
+/// One without keys says so before a new password is asked for.
+fn encrypted(repository: &Repository) -> Result<()> {
+    match repository.keyring() {
+        Some(_) => Ok(()),
+        None => Err(Failure::plain(
+            "the repository is not encrypted: it has no keys",
+            "encryption is chosen at `snap init` and cannot be changed",
+        )),
+    }
+}
+
+fn list(context: &Context, repository: &Repository) -> Result<Exit> {
+    let output = &context.output;
+    let mut table = Table::new(&["ID", "For", "Made", "Memory"], &[3]);
+    for key in repository.keys() {
+        let info = key.info.as_ref();
+        if output.json {
+            let object = json!({
+                "id": key.id.to_string(),
+                "label": info.map(|info| &info.label),
+                "created": info.map(|info| utc_time(info.created)),
+                "kdf_memory_kib": info.map(|info| info.cost.memory_kib),
+                "readable": info.is_some(),
+            });
+            output.object("key", object)?;
+            continue;
+        }
+        table.row(match info {
+            Some(info) => vec![
+                key.id.to_string(),
+                info.label.clone(),
+                local_time(info.created),
+                size(u64::from(info.cost.memory_kib) << 10),
+            ],
+            None => vec![key.id.to_string(), "cannot be read".into()],
+        });
+    }
+    if !output.json {
+        table.print(output)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn change(context: &Context, new: &NewKey) -> Result<Exit> {
+    if context.globals.key_export.is_some() {
+        let message = "there is no password to change with --key-export: use `snap key import`";
+        return Err(Failure::Usage(message.into()));
+    }
+    let (source, (repository, password)) = (new.source()?, context.open_with_password()?);
+    encrypted(&repository)?;
+    let old = repository.find_key(&password.unwrap_or_default())?;
+    // The new one first: whatever happens, there is a way in.
+    let id = new.add(context, &repository, &source)?;
+    repository.remove_key(old)?;
+    said(context, "changed the password; it is now", id)
+}
+
+fn remove(context: &Context, prefix: &str) -> Result<Exit> {
+    let (repository, password) = context.open_with_password()?;
+    encrypted(&repository)?;
+    let prefix = prefix.to_ascii_lowercase();
+    let fitting: Vec<KeyId> =
+        repository.keys().iter().map(|key| key.id).filter(|id| id.to_string().starts_with(&prefix)).collect();
+    let id = match fitting.as_slice() {
+        [id] => *id,
+        [] => return Err(Failure::plain(format!("there is no key {prefix}"), "`snap key list` lists them")),
+        several => {
+            let message = format!("{prefix} fits {} keys", several.len());
+            return Err(Failure::plain(message, "give more digits of the id"));
+        }
+    };
+    if let Some(password) = password
+        && repository.keys().len() > 1
+        && repository.find_key(&password)? == id
+    {
+        return Err(Failure::plain(
+            format!("{id} is the key that the repository was just opened with"),
+            "open it with another password, or use `snap key passwd`",
+        ));
+    }
+    repository.remove_key(id)?;
+    said(context, "removed", id)
+}
+
+fn export(context: &Context, output: &Path) -> Result<Exit> {
+    // Before a password is asked for in vain.
+    if output != Path::new("-") && output.symlink_metadata().is_ok() {
+        return Err(Failure::plain(
+            format!("{} is there already", output.display()),
+            "a key export never overwrites a file: choose another name",
+        ));
+    }
+    let repository = context.open()?;
+    encrypted(&repository)?;
+    let text = repository.export_keys()?;
+    if output == Path::new("-") {
+        context.output.bytes(text.as_bytes())?;
+        return Ok(Exit::Done);
+    }
+    let mut file = create_new(output, 0o600)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).when("write", output)?;
+    let said = match context.output.json {
+        true => context.output.object("summary", json!({"file": output.to_string_lossy()})),
+        false => context.output.note(format_args!(
+            "wrote {}. Who has it can read the whole repository: keep it safe, and away from the repository.",
+            output.display()
+        )),
+    };
+    context.told(Exit::Done, said.map_err(Failure::from))
+}

@@ -1,0 +1,59 @@
+//! `snap manifest`
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use avro_snap::commands::manifest::manifest;
+use serde_json::json;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Result};
+use super::file;
+use super::format::size;
+use super::pick::{Filters, selector};
+
+/// Write the list of all files of a snapshot as an Avro file
+///
+/// Any Avro reader takes it: fastavro, avro-tools, DuckDB, Spark.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which snapshot
+    #[arg(value_name = "SNAPSHOT", required_unless_present = "at")]
+    snapshot: Option<OsString>,
+
+    /// Where to; - is standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let selector = selector(self.snapshot.as_deref())?;
+        if !selector.path.is_empty() {
+            return Err(Failure::Usage("a manifest is that of a whole snapshot: no path goes here".into()));
+        }
+        let repository = context.open()?;
+        let (snapshot, _) = context.pick(&repository, selector, &self.filters)?;
+        let mut length = 0;
+        file::write(Some(&self.output), &context.output, |write| {
+            length = manifest(&repository, &snapshot, write)?;
+            Ok(())
+        })?;
+        if self.output == Path::new("-") {
+            return Ok(Exit::Done);
+        }
+        let (id, path) = (snapshot.id, &self.output);
+        let said = match context.output.json {
+            true => context.output.object(
+                "summary",
+                json!({"snapshot_id": id.to_string(), "file": path.to_string_lossy(), "bytes": length}),
+            ),
+            false => context.output.note(format_args!("wrote {} ({})", path.display(), size(length))),
+        };
+        context.told(Exit::Done, said.map_err(Failure::from))
+    }
+}

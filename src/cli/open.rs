@@ -1,0 +1,152 @@
+//! Which repository, and how it is opened.
+
+use std::cell::RefCell;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use avro_snap::backend::{Backend, Local};
+use avro_snap::crypto::SystemEntropy;
+use avro_snap::error::{Error, IoContext};
+use avro_snap::repository::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
+
+use super::Context;
+use super::failure::{Failure, Result};
+use super::password::Source;
+
+/// Prefixes that mean a place that this version cannot reach.
+const REMOTE: [&str; 10] = ["s3:", "gs:", "gcs:", "az:", "azure:", "b2:", "sftp:", "ssh:", "rest:", "rclone:"];
+
+/// The directory that a repository location names.
+pub(crate) fn folder(location: &Path) -> Result<PathBuf> {
+    let text = location.to_string_lossy();
+    if let Some(scheme) = REMOTE.iter().find(|scheme| text.starts_with(**scheme))
+        && !location.exists()
+    {
+        return Err(remote(scheme.trim_end_matches(':')));
+    }
+    if let Some((scheme, _)) = text.split_once("://") {
+        return Err(remote(scheme));
+    }
+    let bytes = location.as_os_str().as_bytes();
+    match bytes.strip_prefix(b"local:").unwrap_or(bytes) {
+        b"" => Err(Failure::Usage("the repository location is empty".into())),
+        path => Ok(PathBuf::from(std::ffi::OsStr::from_bytes(path))),
+    }
+}
+
+fn remote(scheme: &str) -> Failure {
+    Failure::plain(
+        format!("repositories at {scheme} are not supported yet"),
+        "give a directory, which may be a mounted file system: -r PATH or -r local:PATH",
+    )
+}
+
+impl Context {
+    /// The directory of the repository that was asked for.
+    pub(crate) fn repository_folder(&self) -> Result<PathBuf> {
+        match &self.globals.repo {
+            Some(location) if !location.as_os_str().is_empty() => folder(location),
+            _ => Err(Failure::Usage("no repository is given: use -r PATH or set SNAP_REPOSITORY".into())),
+        }
+    }
+
+    /// Where its password comes from.
+    pub(crate) fn password_source(&self) -> Result<Source> {
+        let globals = &self.globals;
+        Source::find(globals.password_file.as_deref(), globals.password_command.as_deref(), "SNAP")
+    }
+
+    /// Opens the repository.
+    pub(crate) fn open(&self) -> Result<Repository> {
+        self.open_with_password().map(|(repository, _)| repository)
+    }
+
+    /// Opens the repository, and gives the password where one was needed.
+    pub(crate) fn open_with_password(&self) -> Result<(Repository, Option<Vec<u8>>)> {
+        let folder = self.repository_folder()?;
+        let Some(export) = &self.globals.key_export else {
+            return self.open_folder(&folder, &self.password_source()?, "password");
+        };
+        let text = std::fs::read_to_string(export).when("read", export)?;
+        Ok((self.open_by_export(&folder, &text)?, None))
+    }
+
+    /// Opens a repository by the text of a key export.
+    pub(crate) fn open_by_export(&self, folder: &Path, text: &str) -> Result<Repository> {
+        Ok(Repository::open(backend(folder), Unlock::Export(text), &self.options())?)
+    }
+
+    /// Opens the repository in a directory. On a terminal, a wrong password may be corrected twice.
+    pub(crate) fn open_folder(
+        &self,
+        folder: &Path,
+        source: &Source,
+        what: &str,
+    ) -> Result<(Repository, Option<Vec<u8>>)> {
+        let attempts = if matches!(source, Source::Terminal) { 3 } else { 1 };
+        let mut attempt = 1;
+        loop {
+            let given = RefCell::new(None);
+            let failed = RefCell::new(None);
+            // What goes wrong here is told as it is, not as what the library makes of it.
+            let mut ask = || match source.password(what, false, &self.output) {
+                Ok(password) => {
+                    given.replace(Some(password.clone()));
+                    Ok(password)
+                }
+                Err(failure) => {
+                    let message = failure.message();
+                    failed.replace(Some(failure));
+                    Err(Error::Invalid(message))
+                }
+            };
+            let opened = Repository::open(backend(folder), Unlock::Password(&mut ask), &self.options());
+            match (opened, failed.into_inner()) {
+                (_, Some(failure)) => return Err(failure),
+                (Ok(repository), None) => return Ok((repository, given.into_inner())),
+                (Err(Error::WrongPassword { .. }), None) if attempt < attempts => {
+                    self.output.warn("that is not the password; try again");
+                }
+                (Err(error), None) => return Err(error.into()),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Opens a repository whose password is known.
+    pub(crate) fn open_knowing(&self, folder: &Path, password: &[u8]) -> Result<Repository> {
+        let mut known = || Ok(password.to_vec());
+        Ok(Repository::open(backend(folder), Unlock::Password(&mut known), &self.options())?)
+    }
+
+    fn options(&self) -> OpenOptions {
+        OpenOptions {
+            cache: self.globals.cache_folder().map_or(CachePlace::Temporary, CachePlace::Folder),
+            state_folder: self.globals.state_folder(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+        }
+    }
+}
+
+/// The storage in a directory.
+pub(crate) fn backend(folder: &Path) -> Arc<dyn Backend> {
+    Arc::new(Local::new(folder))
+}
+
+/// Who works on which machine: `anna@host`.
+pub(crate) fn who() -> String {
+    format!("{}@{}", user(), host())
+}
+
+/// Who works, by name or number.
+pub(crate) fn user() -> String {
+    let name = uzers::get_current_username().map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+}
+
+/// The name of this machine.
+pub(crate) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

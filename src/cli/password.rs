@@ -1,0 +1,153 @@
+//! Where passwords come from: never from the command line itself, which every user of the machine can read.
+
+use std::io::{IsTerminal, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::failure::{Failure, Result};
+use super::globals::given;
+use super::output::Output;
+use super::words;
+
+/// The longest password, in bytes. Anything longer is some other file.
+const LONGEST: u64 = 64 << 10;
+
+/// Where one password comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// From a file.
+    File(PathBuf),
+    /// It is what a command prints.
+    Command(String),
+    /// From the environment.
+    Given(Vec<u8>),
+    /// It is asked for on the terminal.
+    Terminal,
+}
+
+impl Source {
+    /// Flags come first, then `<prefix>_PASSWORD_COMMAND` or `<prefix>_PASSWORD_FILE`, then `<prefix>_PASSWORD`, then the
+    /// terminal.
+    pub(crate) fn find(file: Option<&Path>, command: Option<&str>, prefix: &str) -> Result<Self> {
+        let variable = |name: &str| given(&format!("{prefix}_{name}"));
+        let from_flags = (file.map(Path::to_path_buf), command.map(str::to_owned));
+        let (file, command) = match from_flags {
+            (None, None) => {
+                let command = variable("PASSWORD_COMMAND").map(|text| text.to_string_lossy().into_owned());
+                (variable("PASSWORD_FILE"), command)
+            }
+            flags => flags,
+        };
+        match (file, command) {
+            (Some(_), Some(_)) => Err(Failure::Usage(format!(
+                "a password file and a password command are both given ({prefix}_PASSWORD_FILE, \
+                 {prefix}_PASSWORD_COMMAND): give one"
+            ))),
+            (Some(file), None) => Ok(Self::File(file)),
+            (None, Some(command)) => Ok(Self::Command(command)),
+            (None, None) => Ok(match variable("PASSWORD") {
+                Some(password) => Self::Given(password.into_os_string().into_vec()),
+                None => Self::Terminal,
+            }),
+        }
+    }
+
+    /// Whether it would be read from standard input.
+    pub(crate) fn is_standard_input(&self) -> bool {
+        match self {
+            Self::File(file) => is_standard_input(file),
+            _ => false,
+        }
+    }
+
+    /// The password. `what` says what for; a new one is asked for twice.
+    pub(crate) fn password(&self, what: &str, new: bool, output: &Output) -> Result<Vec<u8>> {
+        let password = match self {
+            Self::File(file) => read_file(file, output)?,
+            Self::Command(command) => run(command)?,
+            Self::Given(password) => password.clone(),
+            Self::Terminal => ask(what, new)?,
+        };
+        match password.is_empty() {
+            true => Err(Failure::no_password(
+                format!("the {what} is empty"),
+                "an empty password protects nothing; `snap init --encryption none` makes a repository without one",
+            )),
+            false => Ok(password),
+        }
+    }
+}
+
+/// Whether this names standard input.
+pub(crate) fn is_standard_input(file: &Path) -> bool {
+    ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| file == Path::new(name))
+}
+
+fn read_file(file: &Path, output: &Output) -> Result<Vec<u8>> {
+    let file = if file == Path::new("-") { Path::new("/dev/stdin") } else { file };
+    let failed = |error: std::io::Error| {
+        Failure::no_password(
+            format!("cannot read the password file {}: {error}", file.display()),
+            "check --password-file or SNAP_PASSWORD_FILE",
+        )
+    };
+    let open = std::fs::File::open(file).map_err(failed)?;
+    let stat = open.metadata().map_err(failed)?;
+    if stat.is_file() && stat.mode() & 0o044 != 0 {
+        output.warn(&format!(
+            "the password file {} can be read by others (mode {:03o}); `chmod 600` it",
+            file.display(),
+            stat.mode() & 0o777
+        ));
+    }
+    let mut password = Vec::new();
+    open.take(LONGEST + 1).read_to_end(&mut password).map_err(failed)?;
+    without_line_break(password, "password file")
+}
+
+fn run(command: &str) -> Result<Vec<u8>> {
+    let failed = |reason: String| {
+        Failure::no_password(
+            format!("the password command {command:?} {reason}"),
+            "no shell runs it: give a program and its arguments, or `sh -c '...'`",
+        )
+    };
+    let words = words::split(command).ok_or_else(|| failed("has a quote that is not closed".into()))?;
+    let (program, arguments) = words.split_first().ok_or_else(|| failed("is empty".into()))?;
+    let mut command = Command::new(program);
+    command.args(arguments).stderr(Stdio::inherit()).stdin(Stdio::inherit());
+    let said = command.output().map_err(|error| failed(format!("cannot be run: {error}")))?;
+    match said.status.success() {
+        true => without_line_break(said.stdout, "output of the password command"),
+        false => Err(failed(format!("failed ({})", said.status))),
+    }
+}
+
+fn without_line_break(mut password: Vec<u8>, what: &str) -> Result<Vec<u8>> {
+    if password.len() as u64 > LONGEST {
+        return Err(Failure::no_password(format!("the {what} is too long for a password"), "is it the right one?"));
+    }
+    if password.pop_if(|last| *last == b'\n').is_some() {
+        password.pop_if(|last| *last == b'\r');
+    }
+    Ok(password)
+}
+
+fn ask(what: &str, new: bool) -> Result<Vec<u8>> {
+    let none = || {
+        Failure::no_password(
+            format!("there is no {what}, and no terminal to ask for it"),
+            "give it with --password-file, --password-command, SNAP_PASSWORD or SNAP_PASSWORD_FILE",
+        )
+    };
+    if !std::io::stderr().is_terminal() {
+        return Err(none());
+    }
+    let password = rpassword::prompt_password(format!("{what}: ")).map_err(|_| none())?;
+    if new && rpassword::prompt_password(format!("{what}, once more: ")).map_err(|_| none())? != password {
+        return Err(Failure::no_password("the two passwords are not the same", "try again"));
+    }
+    Ok(password.into_bytes())
+}

@@ -1,0 +1,204 @@
+//! `snap restore`
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use avro_snap::avro::codec::Codec;
+use avro_snap::commands::restore::{RestoreOptions, RestoreReport, restore};
+use avro_snap::error::{Error, IoContext};
+use avro_snap::files::{Overwrite, Pattern};
+use avro_snap::snapshot::SnapshotRoot;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Result, chain, code};
+use super::format::{count, seconds, size};
+use super::output::put_path;
+use super::pick::{Filters, selector};
+use super::progress::Meter;
+
+/// Write the files of a snapshot into a directory
+///
+/// Nothing outside of the target is ever touched, whatever the snapshot says. Every restored file is compared with the
+/// hash of the one that was saved.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which snapshot, and what of it: the components of PATH do not appear in the target
+    #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present = "at")]
+    snapshot: Option<OsString>,
+
+    /// Where to; it is made if it is not there
+    #[arg(short, long, value_name = "DIR")]
+    target: PathBuf,
+
+    /// Restore only what fits this pattern, and what is below it; may be given several times
+    #[arg(short, long, value_name = "PATTERN")]
+    include: Vec<OsString>,
+
+    /// Do not restore what fits this pattern; may be given several times
+    #[arg(short, long, value_name = "PATTERN")]
+    exclude: Vec<OsString>,
+
+    /// What happens to files that are there already
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    overwrite: When,
+
+    /// Remove what is in restored directories of the target and not in the snapshot
+    #[arg(long)]
+    delete: bool,
+
+    /// Look at everything, write nothing, and say what would be restored
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Read every restored file again and compare it
+    #[arg(long, conflicts_with = "dry_run")]
+    verify: bool,
+
+    /// Set set-user-id and set-group-id bits
+    #[arg(long)]
+    restore_suid: bool,
+
+    /// Write Avro files with this codec instead of bit for bit: much faster where theirs is slow
+    #[arg(long, value_enum, value_name = "CODEC", conflicts_with = "verify")]
+    recode: Option<Recode>,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+/// What happens to files that are there already.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum When {
+    /// They are replaced
+    #[default]
+    Always,
+    /// They are replaced if size or modification time differ
+    IfChanged,
+    /// They are replaced if the snapshot's are newer
+    IfNewer,
+    /// They stay
+    Never,
+}
+
+/// The codecs that Avro files can be written with.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Recode {
+    /// Not compressed
+    Null,
+    /// The one that every reader knows
+    Deflate,
+    /// Fast
+    Snappy,
+    /// Fast and small
+    Zstandard,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let selector = selector(self.snapshot.as_deref())?;
+        let (include, exclude) = (patterns(&self.include)?, patterns(&self.exclude)?);
+        let repository = context.open()?;
+        let (snapshot, subfolder) = context.pick(&repository, selector, &self.filters)?;
+        let options = RestoreOptions {
+            target: std::path::absolute(&self.target).when("resolve", &self.target)?,
+            subfolder,
+            include,
+            exclude,
+            overwrite: match self.overwrite {
+                When::Always => Overwrite::Always,
+                When::IfChanged => Overwrite::IfChanged,
+                When::IfNewer => Overwrite::IfNewer,
+                When::Never => Overwrite::Never,
+            },
+            delete: self.delete,
+            dry_run: self.dry_run,
+            verify: self.verify,
+            restore_suid: self.restore_suid,
+            recode: self.recode.map(|codec| match codec {
+                Recode::Null => Codec::Null,
+                Recode::Deflate => Codec::Deflate,
+                Recode::Snappy => Codec::Snappy,
+                Recode::Zstandard => Codec::Zstandard,
+            }),
+            threads: context.globals.threads(),
+        };
+        let meter = Meter::new(&context.output);
+        let restored = restore(&repository, &snapshot, &options, &meter);
+        meter.finish();
+        let report = restored?;
+        let exit = match report.failed.as_slice() {
+            [] => Exit::Done,
+            failed if failed.iter().any(|(_, error)| error.is_damage()) => Exit::RestoredWithDamage,
+            _ => Exit::Failed,
+        };
+        context.told(exit, tell(context, &snapshot, &options, &report))
+    }
+}
+
+fn patterns(texts: &[OsString]) -> Result<Vec<Pattern>> {
+    let pattern = |text: &OsString| Pattern::new(text.as_bytes(), false);
+    texts.iter().map(pattern).collect::<std::result::Result<_, Error>>().map_err(|e| Failure::Usage(e.to_string()))
+}
+
+fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, report: &RestoreReport) -> Result<()> {
+    let output = &context.output;
+    if output.json {
+        let failed: Vec<Value> = report
+            .failed
+            .iter()
+            .map(|(path, error)| {
+                let mut object = json!({"code": code(error), "message": chain(error)});
+                put_path(&mut object, path);
+                object
+            })
+            .collect();
+        return Ok(output.object(
+            "summary",
+            json!({
+                "dry_run": options.dry_run,
+                "snapshot_id": snapshot.id.to_string(),
+                "target": options.target.to_string_lossy(),
+                "files_restored": report.files_restored,
+                "files_skipped": report.files_skipped,
+                "others_restored": report.others_restored,
+                "bytes_restored": report.bytes_restored,
+                "deleted": report.deleted,
+                "verified": report.verified,
+                "recoded": report.recoded,
+                "set_ids_dropped": report.set_ids_dropped,
+                "files_failed": report.failed.len(),
+                "failed": failed,
+                "duration_secs": report.duration_secs,
+            }),
+        )?);
+    }
+    output.note(format_args!(
+        "{} {} ({}) of snapshot {} {} {} in {}",
+        if options.dry_run { "would restore" } else { "restored" },
+        count(report.files_restored, "file"),
+        size(report.bytes_restored),
+        snapshot.id.short(),
+        if options.dry_run { "into" } else { "to" },
+        options.target.display(),
+        seconds(report.duration_secs)
+    ))?;
+    for (number, said) in [
+        (report.files_skipped, "left as they were there"),
+        (report.deleted, if options.dry_run { "would be removed" } else { "removed" }),
+        (report.verified, "read again and found right"),
+        (report.recoded, "written with another codec"),
+        (report.set_ids_dropped, "without their set-id bits (--restore-suid sets them)"),
+    ] {
+        if number > 0 {
+            output.note(format_args!("{number} {said}"))?;
+        }
+    }
+    if !report.failed.is_empty() {
+        let what = count(report.failed.len() as u64, "file");
+        output.error("not_restored", &format!("{what} could not be restored, as told above"), None);
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! `snap tag`
+
+use std::ffi::OsString;
+
+use avro_snap::commands::tag::{TagChange, tag};
+use serde_json::json;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Result};
+use super::format::count;
+use super::pick::{Filters, comma_list, selector};
+
+/// Change the tags of snapshots
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub(crate) struct Args {
+    /// Which snapshots; without any, all those that the filters let through
+    #[arg(value_name = "SNAPSHOT")]
+    snapshots: Vec<OsString>,
+
+    /// Give them these tags instead of all others; an empty list takes all away
+    #[arg(long, value_name = "TAG,...", group = "change", conflicts_with_all = ["add", "remove"])]
+    set: Option<Vec<String>>,
+
+    /// Give them these tags as well
+    #[arg(long, value_name = "TAG,...", group = "change")]
+    add: Vec<String>,
+
+    /// Take these tags away
+    #[arg(long, value_name = "TAG,...", group = "change")]
+    remove: Vec<String>,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let lists = |lists: &[String]| lists.iter().flat_map(|list| comma_list(list)).collect::<Vec<_>>();
+        let change =
+            TagChange { set: self.set.as_deref().map(lists), add: lists(&self.add), remove: lists(&self.remove) };
+        let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
+        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+            return Err(Failure::Usage("tags are those of whole snapshots: no path goes here".into()));
+        }
+        let filter = self.filters.filter()?;
+        if selectors.is_empty() && filter == Default::default() {
+            return Err(Failure::Usage("say which snapshots: by their ids, `latest`, or filters like --host".into()));
+        }
+        let repository = context.open()?;
+        let mut listing = context.listing(&repository);
+        let mut chosen = Vec::new();
+        for selector in &selectors {
+            chosen.push(selector.pick(&mut listing, &filter)?);
+        }
+        if selectors.is_empty() {
+            chosen.extend(listing.fitting(&filter).cloned());
+        }
+        let mut changed = 0;
+        for snapshot in &chosen {
+            let did = tag(&repository, snapshot, &change)?;
+            changed += u64::from(did);
+            if context.output.json {
+                let tags = change.apply(&snapshot.tags);
+                let id = snapshot.id.to_string();
+                context.output.object("snapshot", json!({"id": id, "tags": tags, "changed": did}))?;
+            }
+        }
+        context.output.note(format_args!("changed the tags of {}", count(changed, "snapshot")))?;
+        Ok(Exit::Done)
+    }
+}
