@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release --example quickstart`
 
+#![allow(clippy::print_stdout, reason = "it is there to show something")]
+
 use std::error::Error;
 use std::fs;
 use std::path::Path;
