@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
-use super::file::{FileContext, Stored, store_content, store_file};
+use super::file::{FileContext, SchemaCache, Stored, store_content, store_file};
 use super::lineage::{Indifference, Lineage};
 use super::pipeline::{Feeder, Pipeline, Unfilled};
 use super::treat::{Effort, Workbench};
@@ -58,6 +58,9 @@ enum Outcome {
     Lost,
 }
 
+/// How many files may wait for a worker.
+const JOBS: usize = 256;
+
 /// How many things may be on their way between the walker and the manifest.
 const WINDOW: usize = 4096;
 
@@ -68,7 +71,7 @@ impl Run<'_> {
         scope: &rayon::Scope<'p>,
         options: CreateOptions,
     ) -> Result<(ChunkId, CreateReport)> {
-        let bench = Workbench::default();
+        let (bench, schemas) = (Workbench::default(), SchemaCache::default());
         let context = FileContext {
             cut: self.repository.cut_params(),
             effort: Effort {
@@ -79,6 +82,7 @@ impl Run<'_> {
             bench: &bench,
             pool: self.pool,
             progress: self.progress,
+            schemas: &schemas,
         };
         let time = options.time.unwrap_or_else(|| self.repository.clock().now());
         let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tags.clone());
@@ -135,7 +139,7 @@ impl Run<'_> {
             to_inode: options.ignore_inode,
         };
         let window = Gate::new(WINDOW);
-        let (send_job, jobs) = crossbeam_channel::bounded::<Job>(2 * self.threads);
+        let (send_job, jobs) = crossbeam_channel::bounded::<Job>(JOBS);
         let (send_outcome, outcomes) = channel::<(u64, Outcome)>();
         let unfilled: Mutex<Vec<Unfilled>> = Mutex::default();
         let done = std::thread::scope(|threads| {
