@@ -1,8 +1,19 @@
 //! `check`: is everything there, and is it what it should be?
 
-use crate::error::{Error, Result};
-use crate::progress::Progress;
-use crate::repository::Repository;
+use std::collections::{HashMap, HashSet};
+
+use rayon::prelude::*;
+
+use crate::backend::Kind;
+use crate::chunk::ChunkSource;
+use crate::error::{Context, Error, Result};
+use crate::id::{ChunkHasher, ChunkId, PackId, SnapshotId};
+use crate::pack::{self, FrameChunk, FrameCodec};
+use crate::progress::{Phase, Progress};
+use crate::recipe::{Recipe, Stream};
+use crate::repository::{FrameKey, Repository};
+use crate::snapshot::SnapshotRoot;
+use crate::snapshot::entry::FileEntry;
 
 /// What to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +66,271 @@ pub struct CheckReport {
 /// # Errors
 /// If the work itself cannot be done.
 pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Progress) -> Result<CheckReport> {
-    let _ = (repository, options, progress);
-    Ok(CheckReport::default())
+    let mut report = CheckReport::default();
+    // A cache that is stale or damaged must neither hide damage nor make any up.
+    repository.rebuild_index()?;
+    progress.begin(Phase::CheckStructure, None, None);
+    report.problems.extend(repository.check_keys());
+    let packs = check_packs(repository, &mut report)?;
+    let bad = match options.data {
+        DataSubset::None => HashSet::new(),
+        subset => check_data(repository, subset, options.threads, &packs, &mut report, progress)?,
+    };
+    let mut closure = Closure { repository, bad, seen: HashSet::new(), report: &mut report };
+    for record in repository.state().snapshots {
+        closure.snapshot(record.id, &record.root);
+    }
+    Ok(report)
+}
+
+/// Index objects that the log names, and packs that these name.
+fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<u32>> {
+    let state = repository.state();
+    let mut objects = state.indexes.clone();
+    let mut unreadable = Vec::new();
+    repository.backend().list(Kind::Index, &mut |name, _| {
+        match name.file().parse() {
+            Ok(id) => drop(objects.insert(id)),
+            Err(_) => unreadable.push(Error::damaged(name, "no index object is called so")),
+        }
+        Ok(())
+    })?;
+    report.problems.append(&mut unreadable);
+    for object in &objects {
+        if let Err(error) = repository.read_index_object(object) {
+            report.problems.push(error);
+        }
+    }
+    let mut there = HashMap::new();
+    repository.backend().list(Kind::Pack, &mut |name, length| {
+        there.insert(name, length);
+        Ok(())
+    })?;
+    let mut numbers = Vec::new();
+    for number in repository.index().pack_numbers() {
+        let info = repository.index().pack(number)?;
+        report.packs += 1;
+        report.chunks += info.directory.chunks.len() as u64;
+        // A listing may be behind: what it does not show is asked for.
+        let length = match there.remove(&info.name()) {
+            Some(length) => Some(length),
+            None => repository.backend().size(&info.name())?,
+        };
+        match length {
+            Some(length) if length == info.length => {}
+            Some(length) => report
+                .problems
+                .push(Error::damaged(info.name(), format!("it has {length} bytes where {} were written", info.length))),
+            None => report.problems.push(Error::ObjectMissing { name: info.name().to_string() }),
+        }
+        match length {
+            // Even in one that was cut off, frames may still be sound.
+            Some(_) => numbers.push(number),
+            None => repository.index().mark_gone(&info.id),
+        }
+    }
+    report.unindexed_packs = there.len() as u64;
+    Ok(numbers)
+}
+
+/// Reads packs, decodes every frame, recomputes every chunk's id. Gives the frames that are not what they should be.
+fn check_data(
+    repository: &Repository,
+    subset: DataSubset,
+    threads: usize,
+    packs: &[u32],
+    report: &mut CheckReport,
+    progress: &dyn Progress,
+) -> Result<HashSet<FrameKey>> {
+    let mut chosen = Vec::new();
+    let mut bytes = 0;
+    for number in packs {
+        let info = repository.index().pack(*number)?;
+        if subset.holds(&info.id) {
+            chosen.push(*number);
+            bytes += info.length;
+        }
+    }
+    progress.begin(Phase::CheckData, Some(chosen.len() as u64), Some(bytes));
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.max(1))
+        .build()
+        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let found: Vec<PackFindings> = pool.install(|| {
+        chosen
+            .par_iter()
+            .map(|number| {
+                let findings = check_pack(repository, *number);
+                progress.files(1);
+                progress.bytes(findings.as_ref().map_or(0, |findings| findings.bytes));
+                findings
+            })
+            .collect::<Result<_>>()
+    })?;
+    let mut bad = HashSet::new();
+    for findings in found {
+        report.packs_read += 1;
+        report.bytes_read += findings.bytes;
+        report.problems.extend(findings.problems);
+        bad.extend(findings.bad);
+    }
+    Ok(bad)
+}
+
+#[derive(Default)]
+struct PackFindings {
+    problems: Vec<Error>,
+    bad: Vec<FrameKey>,
+    bytes: u64,
+}
+
+fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
+    let info = repository.index().pack(number)?;
+    let mut findings = PackFindings::default();
+    let bytes = match repository.backend().read(&info.name(), pack::MAX_PACK) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            findings.problems.push(error);
+            findings.bad.extend((0..info.directory.frames.len()).map(|frame| (number, frame as u32)));
+            return Ok(findings);
+        }
+    };
+    findings.bytes = bytes.len() as u64;
+    match pack::read_pack(&info.id, &bytes, repository.id(), repository.keyring()) {
+        Ok(own) if own == *info => {}
+        Ok(_) => findings.problems.push(Error::damaged(info.name(), "its directory is not what the index says")),
+        Err(error) => findings.problems.push(error),
+    }
+    // With what the index says, frames can be read even where the pack's own directory is lost.
+    let cipher = info.cipher(repository.id(), repository.keyring())?;
+    let mut codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
+    let hasher = repository.hasher();
+    for (frame_number, (frame, chunks)) in info.directory.iter().enumerate() {
+        let start = frame.offset as usize;
+        let sealed = bytes.get(start..start + frame.stored as usize);
+        let opened = sealed
+            .ok_or_else(|| Error::damaged(info.name(), format!("it ends before frame {frame_number} does")))
+            .and_then(|sealed| info.open_frame(&cipher, &mut codec, frame_number, sealed.to_vec()));
+        let wrong = match opened {
+            Ok(plain) => wrong_chunk(&plain, chunks, &hasher).map(|id| Error::ChunkDamaged {
+                id,
+                pack: info.id,
+                reason: "its bytes do not hash to its id".into(),
+            }),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = wrong {
+            findings.problems.push(error);
+            findings.bad.push((number, frame_number as u32));
+        }
+    }
+    Ok(findings)
+}
+
+/// The first chunk of a frame whose bytes do not hash to its id.
+fn wrong_chunk(plain: &[u8], chunks: &[FrameChunk], hasher: &ChunkHasher) -> Option<ChunkId> {
+    let mut rest = plain;
+    for chunk in chunks {
+        let Some((bytes, behind)) = rest.split_at_checked(chunk.length as usize) else { return Some(chunk.id) };
+        if hasher.id(bytes) != chunk.id {
+            return Some(chunk.id);
+        }
+        rest = behind;
+    }
+    None
+}
+
+impl DataSubset {
+    fn holds(self, id: &PackId) -> bool {
+        let [a, b, c, d, ..] = *id.as_bytes();
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Part { part, of } => u32::from_le_bytes([a, b, c, d]) % of.max(1) + 1 == part,
+        }
+    }
+}
+
+/// Follows a snapshot from its root to the last chunk.
+struct Closure<'a> {
+    repository: &'a Repository,
+    bad: HashSet<FrameKey>,
+    /// Trees that were followed already and are whole.
+    seen: HashSet<ChunkId>,
+    report: &'a mut CheckReport,
+}
+
+/// How many lost paths are listed.
+const LISTED: usize = 1000;
+
+impl Closure<'_> {
+    fn snapshot(&mut self, id: SnapshotId, root: &ChunkId) {
+        self.report.snapshots += 1;
+        let followed = self.present(root).and_then(|()| {
+            let bytes = self.repository.get(root)?;
+            let root = SnapshotRoot::decode(&bytes).in_object(format_args!("the root of snapshot {id}"))?;
+            self.manifest(&root)
+        });
+        if let Err(error) = followed {
+            self.report.problems.push(error);
+            self.lose(id, b"");
+        }
+    }
+
+    fn manifest(&mut self, root: &SnapshotRoot) -> Result<()> {
+        if let Some(tree) = &root.manifest {
+            if self.seen.contains(&tree.root.id) {
+                return Ok(());
+            }
+            // Every chunk of the manifest, also those that a reader would find in its cache.
+            Stream::Tree(tree.clone()).each_chunk(self.repository, |id, _| self.present(id))?;
+        }
+        let mut rows = root.rows(self.repository);
+        let mut whole = true;
+        while let Some(row) = rows.next_row()? {
+            if let Err(error) = self.row(&row) {
+                whole = false;
+                self.report.problems.push(Error::damaged(
+                    format_args!("{} in snapshot {}", String::from_utf8_lossy(&row.path), root.id.short()),
+                    error,
+                ));
+                self.lose(root.id, &row.path);
+            }
+        }
+        if let (true, Some(tree)) = (whole, &root.manifest) {
+            self.seen.insert(tree.root.id);
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, row: &FileEntry) -> Result<()> {
+        if row.recipe.is_empty() {
+            return Ok(());
+        }
+        let recipe = Recipe::decode(&row.recipe).in_object("its recipe")?;
+        for stream in recipe.streams() {
+            let Stream::Tree(tree) = stream else { continue };
+            if self.seen.contains(&tree.root.id) {
+                continue;
+            }
+            stream.each_chunk(self.repository, |id, _| self.present(id))?;
+            self.seen.insert(tree.root.id);
+        }
+        Ok(())
+    }
+
+    /// Whether the chunk lies anywhere where nothing wrong was found.
+    fn present(&self, id: &ChunkId) -> Result<()> {
+        let locations = self.repository.index().locate(id)?;
+        match locations.iter().any(|location| !self.bad.contains(&(location.pack, location.frame))) {
+            true => Ok(()),
+            false => Err(Error::ChunkMissing { id: *id }),
+        }
+    }
+
+    fn lose(&mut self, snapshot: SnapshotId, path: &[u8]) {
+        if self.report.lost_paths.len() < LISTED {
+            self.report.lost_paths.push((snapshot, path.to_vec()));
+        }
+    }
 }

@@ -4,6 +4,7 @@ pub mod check;
 pub mod create;
 pub mod diff;
 pub mod find;
+mod gate;
 pub mod ls;
 pub mod manifest;
 pub mod restore;

@@ -28,6 +28,7 @@ impl Node {
 /// Merges the roots into one tree whose top is the top of the manifest. Fails if two of them, at different places of
 /// the file system, come to stand at the same place of the manifest.
 pub(super) fn merged(roots: &[PathBuf], working_directory: &Path) -> Result<Node> {
+    let working_directory = &*cleaned(working_directory);
     let mut top: Option<Node> = None;
     for root in roots {
         if root.as_os_str().is_empty() {
@@ -135,5 +136,12 @@ mod tests {
             assert!(tree(clashing).is_err(), "{clashing:?}");
         }
         assert!(tree(&[]).is_err() && tree(&[""]).is_err());
+    }
+
+    #[test]
+    fn how_the_working_directory_is_written_does_not_matter() {
+        let top = merged(&[PathBuf::from("data")], Path::new("/home/you/../me/.")).unwrap();
+        assert_eq!(top.fs_path, Path::new("/home/me"));
+        assert_eq!(top.below.keys().next().map(Vec::as_slice), Some(&b"data"[..]));
     }
 }

@@ -170,6 +170,11 @@ impl Index {
         }
     }
 
+    /// Whether any pack was found to be gone.
+    pub fn has_gone(&self) -> bool {
+        self.packs().known.values().any(|pack| pack.gone)
+    }
+
     /// Where the chunk lies; empty if it is nowhere.
     pub fn locate(&self, id: &ChunkId) -> Result<Vec<Location>> {
         let rows = self.database().locate(id)?;
@@ -184,11 +189,6 @@ impl Index {
             })
             .map(|(location, _)| location)
             .collect())
-    }
-
-    /// The index objects that name the packs of these locations; `None` among them means: not published yet.
-    pub fn object_of(&self, pack: u32) -> Option<IndexId> {
-        self.packs().known.get(&pack).and_then(|pack| pack.object)
     }
 
     /// What a pack says about itself.
@@ -209,11 +209,11 @@ impl Index {
         Ok(info)
     }
 
-    /// Calls `each` with every pack.
-    pub fn each_pack(&self, mut each: impl FnMut(&Arc<PackInfo>) -> Result<()>) -> Result<()> {
+    /// The numbers of all packs, in the order in which they were taken in.
+    pub fn pack_numbers(&self) -> Vec<u32> {
         let mut numbers: Vec<u32> = self.packs().known.keys().copied().collect();
         numbers.sort_unstable();
-        numbers.into_iter().try_for_each(|number| each(&self.pack(number)?))
+        numbers
     }
 
     fn database(&self) -> MutexGuard<'_, Database> {

@@ -29,7 +29,7 @@ pub const MAX_PACK: u64 = 64 << 20;
 pub const PACK_TARGET: usize = 16 << 20;
 
 /// When a frame is closed, in plain bytes.
-pub const FRAME_TARGET: usize = 512 << 10;
+pub const FRAME_TARGET: usize = 1 << 20;
 
 /// All that is needed to read from a pack: what its header and its directory say. Index objects hold these.
 #[derive(Debug, Clone, PartialEq, Eq)]

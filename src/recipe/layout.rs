@@ -208,6 +208,9 @@ fn decode_segment(body: &[u8]) -> wire::Result<(Vec<Entry>, Vec<[u8; CHECK_LEN]>
 /// The longest segment that is read, in bytes.
 const MAX_SEGMENT: u32 = 4 << 20;
 
+/// The entries of a segment and its checks.
+pub type LayoutSegment = (Vec<Entry>, Vec<[u8; CHECK_LEN]>);
+
 /// Reads a layout, segment by segment.
 pub struct LayoutReader<'s, S: ?Sized> {
     stream: StreamReader<'s, S>,
@@ -220,7 +223,7 @@ impl<'s, S: ChunkSource + ?Sized> LayoutReader<'s, S> {
     }
 
     /// The entries and checks of the next segment.
-    pub fn next_segment(&mut self) -> Result<Option<(Vec<Entry>, Vec<[u8; 4]>)>> {
+    pub fn next_segment(&mut self) -> Result<Option<LayoutSegment>> {
         if self.stream.left() == 0 {
             return Ok(None);
         }

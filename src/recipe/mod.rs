@@ -16,7 +16,7 @@ mod stream;
 mod tree;
 
 pub use framer::{Finding, Framer, RawBlock, Segment};
-pub use layout::{Class, Entry, LayoutReader, LayoutWriter};
+pub use layout::{Class, Entry, LayoutReader, LayoutSegment, LayoutWriter};
 pub use rebuild::{BlockFrame, Part, Rebuild};
 pub use split::{Split, Splitter, Treatment};
 pub use state::AvroState;
@@ -27,6 +27,9 @@ use crate::wire::{self, Malformed, Reader, Write};
 
 /// Below so many bytes a stream is kept in the recipe itself.
 pub const INLINE_BELOW: usize = 512;
+
+/// The frozen id of the encoder whose output always needs corrections.
+pub const PREFLATE: &str = "preflate-0.7.6";
 
 /// How to rebuild one file.
 #[derive(Debug, Clone, PartialEq, Eq)]

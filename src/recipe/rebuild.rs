@@ -43,6 +43,11 @@ pub struct BlockFrame {
 }
 
 impl BlockFrame {
+    /// How many records the block says it holds.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
     /// Appends the block with this payload.
     pub fn put(&self, payload: &[u8], out: &mut Vec<u8>) {
         match &self.odd_head {

@@ -74,7 +74,7 @@ impl Stream {
         let Stream::Tree(tree) = self else { return Ok(()) };
         TreeReader::new(tree, source).each_node(|id| each(id, true))?;
         let mut pieces = TreeReader::new(tree, source);
-        while let Some(piece) = pieces.next()? {
+        while let Some(piece) = pieces.next_piece()? {
             each(&piece.id, false)?;
         }
         Ok(())
@@ -248,9 +248,12 @@ impl<'s, S: ChunkSource + ?Sized> StreamReader<'s, S> {
     fn next_piece(&mut self) -> Result<()> {
         let mut announced: u64 = self.ahead.iter().map(|piece| piece.length).sum();
         while announced < AHEAD {
-            let Some(piece) = self.pieces.next()? else { break };
+            let Some(piece) = self.pieces.next_piece()? else { break };
             announced += piece.length;
-            self.source.will_need(&piece.id);
+            // What is read at once need not be announced.
+            if !self.ahead.is_empty() {
+                self.source.will_need(&piece.id);
+            }
             self.ahead.push_back(piece);
         }
         let Some(piece) = self.ahead.pop_front() else {

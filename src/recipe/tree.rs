@@ -212,7 +212,7 @@ impl<'s, S: ChunkSource + ?Sized> TreeReader<'s, S> {
     }
 
     /// The next piece.
-    pub fn next(&mut self) -> Result<Option<Reference>> {
+    pub fn next_piece(&mut self) -> Result<Option<Reference>> {
         loop {
             let Some((level, references)) = self.open.last_mut() else { return Ok(None) };
             match *level {
@@ -289,7 +289,7 @@ mod tests {
 
     fn read(tree: &Tree, map: &ChunkMap) -> Vec<Reference> {
         let mut reader = TreeReader::new(tree, map);
-        std::iter::from_fn(|| reader.next().unwrap()).collect()
+        std::iter::from_fn(|| reader.next_piece().unwrap()).collect()
     }
 
     proptest! {
@@ -335,7 +335,7 @@ mod tests {
         let wanted = &references[12_345];
         let mut reader = TreeReader::new(tree.as_ref().unwrap(), &map);
         reader.skip_while(|reference| reference.last < wanted.last).unwrap();
-        assert_eq!(reader.next().unwrap().as_ref(), Some(wanted));
-        assert_eq!(reader.next().unwrap().as_ref(), Some(&references[12_346]));
+        assert_eq!(reader.next_piece().unwrap().as_ref(), Some(wanted));
+        assert_eq!(reader.next_piece().unwrap().as_ref(), Some(&references[12_346]));
     }
 }

@@ -86,6 +86,20 @@ impl Repository {
         self.lock_state().keys.keys().map(describe).collect()
     }
 
+    /// What is wrong with the key slots: each must be there and what the log says it is.
+    pub fn check_keys(&self) -> Vec<Error> {
+        let keys = self.lock_state().keys.clone();
+        let check = |(key, hash): (KeyId, [u8; 32])| {
+            let name = Name::new(Kind::Key, key);
+            match self.backend.read(&name, slot::MAX_SLOT) {
+                Ok(bytes) if digest(&bytes) == hash => None,
+                Ok(_) => Some(Error::damaged(name, "its bytes are not those that the log recorded")),
+                Err(error) => Some(error),
+            }
+        };
+        keys.into_iter().filter_map(check).collect()
+    }
+
     /// Adds a key slot for another password.
     pub fn add_key(&self, password: &[u8], cost: KdfCost, label: &str) -> Result<KeyId> {
         let keyring = self.keyring.as_ref().ok_or_else(unencrypted)?;

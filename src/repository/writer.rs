@@ -75,6 +75,11 @@ impl<'a> Writer<'a> {
         Ok(Self { repository, inner: Mutex::new(inner) })
     }
 
+    /// Whether packs that the index names are missing: then what older snapshots hold may be lost.
+    pub fn lost_packs(&self) -> bool {
+        self.repository.index.has_gone()
+    }
+
     /// Announces a chunk. True if it has to be put into a frame: it is neither stored nor announced by anybody else.
     pub fn reserve(&self, id: ChunkId) -> Result<bool> {
         if self.lock().in_flight.contains(&id) || !self.repository.index.locate(&id)?.is_empty() {
@@ -120,9 +125,8 @@ impl<'a> Writer<'a> {
         let due = inner.unpublished.len() >= PACKS_AN_INDEX || inner.last_index.elapsed() > TIME_AN_INDEX;
         let packs = due.then(|| std::mem::take(&mut inner.unpublished));
         drop(inner);
-        match packs {
-            Some(packs) => self.publish(&packs)?,
-            None => {}
+        if let Some(packs) = packs {
+            self.publish(&packs)?;
         }
         Ok(report)
     }

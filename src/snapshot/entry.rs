@@ -52,6 +52,32 @@ pub struct FileEntry {
     pub avro: Option<AvroFacts>,
 }
 
+impl FileEntry {
+    /// A row of an empty regular file without a name.
+    pub fn nothing() -> Self {
+        Self {
+            path: Vec::new(),
+            kind: EntryKind::File,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            user: None,
+            group: None,
+            mtime: 0,
+            ctime: 0,
+            inode: 0,
+            size: 0,
+            racy: false,
+            sparse: false,
+            hard_link: None,
+            xattrs: Vec::new(),
+            content: None,
+            recipe: Vec::new(),
+            avro: None,
+        }
+    }
+}
+
 /// What a row stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {

@@ -1,11 +1,22 @@
 //! `create`: reads files and makes a snapshot of them.
 
-use std::path::PathBuf;
+mod file;
+mod lineage;
+mod pipeline;
+mod run;
+mod treat;
 
-use crate::error::Result;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use lineage::Lineage;
+use pipeline::Pipeline;
+use run::Run;
+
+use crate::error::{Error, Result};
 use crate::files::Rules;
 use crate::id::SnapshotId;
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress};
 use crate::repository::Repository;
 
 /// What to save, and how.
@@ -133,6 +144,34 @@ pub struct AvroReport {
 /// Those of the repository. What is wrong with a single file is told to `progress` and counted, and does not stop the
 /// work.
 pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
-    let _ = (repository, options, progress);
-    Ok(CreateReport::default())
+    let began = Instant::now();
+    let threads = options.threads.max(1);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let lineage = Lineage::find(repository, &options, progress)?;
+    let pipeline = Pipeline::new(repository, options.compression, options.dry_run, threads)?;
+    let (dry_run, id) = (options.dry_run, SnapshotId::new(repository.entropy().array()?));
+    progress.begin(Phase::Create, None, None);
+    let run = Run { repository, pipeline: &pipeline, pool: &pool, lineage: &lineage, progress, id, threads };
+    let done = pool.in_place_scope(|scope| run.store(scope, options));
+    let (root, mut report) = match done.and_then(|done| pipeline.check().map(|()| done)) {
+        Ok(done) => done,
+        Err(error) => {
+            pipeline.abandon();
+            return Err(error);
+        }
+    };
+    report.chunks_new = pipeline.chunks_new();
+    report.series = lineage.series;
+    report.similar_series = lineage.similar;
+    report.parent = lineage.parent.map(|parent| parent.id);
+    if !dry_run {
+        let committed = pipeline.commit(id, root)?;
+        report.snapshot = Some(id);
+        report.bytes_added = committed.bytes_added;
+    }
+    report.duration_secs = began.elapsed().as_secs_f64();
+    Ok(report)
 }

@@ -1,12 +1,19 @@
 //! `restore`: writes the files of a snapshot into a directory.
 
+mod content;
+mod prefetch;
+mod recode;
+mod run;
+
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, Pattern};
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress};
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
+use crate::snapshot::entry::EntryKind;
 
 /// What to restore, and where.
 #[derive(Debug)]
@@ -63,25 +70,52 @@ pub struct RestoreReport {
 /// Restores a snapshot.
 ///
 /// # Errors
-/// If the target or the manifest cannot be used. What is wrong with a single file is told to `progress`, is in the
-/// report, and does not stop the work.
+/// If the target or the manifest cannot be used, or the disk is full. What is wrong with a single file is told to
+/// `progress`, is in the report, and does not stop the work.
 pub fn restore(
     repository: &Repository,
     snapshot: &SnapshotRoot,
     options: &RestoreOptions,
     progress: &dyn Progress,
 ) -> Result<RestoreReport> {
-    let _ = (repository, snapshot, options, progress);
-    Ok(RestoreReport::default())
+    let began = Instant::now();
+    if options.delete && options.target.parent().is_none() && options.include.is_empty() {
+        return Err(Error::Invalid("deleting everything else from the root of the system is refused".into()));
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads.max(1))
+        .build()
+        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    progress.begin(Phase::Restore, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
+    let mut report = run::run(repository, snapshot, options, progress, &pool)?;
+    report.duration_secs = began.elapsed().as_secs_f64();
+    Ok(report)
 }
 
 /// Hands the content of one file to `write`, piece by piece, and compares its hash.
+///
+/// # Errors
+/// [`Error::NoPath`] if there is no such file; what is wrong with its content, when some of it may have been written.
 pub fn dump(
     repository: &Repository,
     snapshot: &SnapshotRoot,
     path: &[u8],
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let _ = (repository, snapshot, path, write);
-    Ok(())
+    let no_path = || Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() };
+    let mut entry = snapshot.rows(repository).find(path)?.ok_or_else(no_path)?;
+    if let Some(first) = entry.hard_link.take() {
+        entry = snapshot.rows(repository).find(&first)?.ok_or_else(no_path)?;
+    }
+    if entry.kind != EntryKind::File {
+        return Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path))));
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let encoders = content::EncoderBench::default();
+    let rebuilder = content::Rebuilder { source: repository, pool: &pool, encoders: &encoders };
+    rebuilder.rebuild(&entry, write)
 }

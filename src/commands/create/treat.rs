@@ -1,0 +1,168 @@
+//! What to do with the payloads of a container: finds the encoder that makes them again, and proves it block by block.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::Depth;
+use crate::avro::codec::{Codec, Decoder, MAX_DECODED};
+use crate::avro::container::Header;
+use crate::avro::encoder::{
+    BLOCK_EFFORT, EncoderId, Encoders, PROBE_EFFORT, Prober, Sample, WriterHint, candidates, preflate_split,
+};
+use crate::recipe::{RawBlock, Treatment};
+
+/// Contexts for decoding and encoding, used again and again by whichever thread needs one.
+#[derive(Default)]
+pub(super) struct Workbench {
+    idle: Mutex<Vec<(Decoder, Encoders)>>,
+}
+
+impl Workbench {
+    fn with<T>(&self, work: impl FnOnce(&mut Decoder, &mut Encoders) -> T) -> T {
+        let lock = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = lock().pop();
+        let (mut decoder, mut encoders) = idle.unwrap_or_else(|| (Decoder::new(), Encoders::new()));
+        let done = work(&mut decoder, &mut encoders);
+        lock().push((decoder, encoders));
+        done
+    }
+}
+
+/// How far to go to reproduce a payload.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Effort {
+    pub(super) depth: Depth,
+    /// The most nanoseconds that encoding one byte may cost when restoring.
+    pub(super) max_cost: u32,
+    /// Whether an encoder's output may be corrected. Reading corrections back trusts them, so only where they are
+    /// authenticated.
+    pub(super) corrections: bool,
+}
+
+/// Looks into the blocks of one container.
+pub(super) struct Inspector<'w> {
+    bench: &'w Workbench,
+    effort: Effort,
+    codec: Option<Codec>,
+    hint: WriterHint,
+    expected: Option<EncoderId>,
+    prober: Option<Prober>,
+    /// Blocks in a row that nothing reproduced, from the start.
+    hopeless: usize,
+}
+
+/// If nothing reproduces so many blocks from the start, nothing will.
+const GIVE_UP_AFTER: usize = 16;
+
+/// How many blocks are tried with every candidate, to find the file's encoder.
+const PROBED: usize = 2;
+
+impl<'w> Inspector<'w> {
+    /// For a container with this header; `expected` is the encoder that its predecessor had.
+    pub(super) fn new(bench: &'w Workbench, effort: Effort, header: &Header, expected: Option<&str>) -> Self {
+        Self {
+            bench,
+            effort,
+            codec: Codec::from_name(header.codec_name())
+                .filter(|codec| effort.depth == Depth::Deep || *codec == Codec::Null),
+            hint: WriterHint::from_keys(header.entries().map(|(key, _)| key)),
+            expected: expected.and_then(|id| id.parse().ok()),
+            prober: None,
+            hopeless: 0,
+        }
+    }
+
+    /// Whether payloads have to be decoded, so that it pays to hand over many blocks at once.
+    pub(super) fn decodes(&self) -> bool {
+        self.codec.is_some_and(|codec| codec != Codec::Null) && self.hopeless < GIVE_UP_AFTER
+    }
+
+    /// What to do with these blocks, which follow each other. Uses all threads of the pool.
+    pub(super) fn treat(&mut self, pool: &rayon::ThreadPool, blocks: &[RawBlock]) -> Vec<Treatment> {
+        match self.codec {
+            // Records that are not compressed are their own payload, however far one looks, as long as one looks.
+            Some(Codec::Null) => blocks.iter().map(|_| as_they_are()).collect(),
+            Some(codec) if self.decodes() => self.decode(pool, codec, blocks),
+            _ => blocks.iter().map(|_| Treatment::Keep).collect(),
+        }
+    }
+
+    fn decode(&mut self, pool: &rayon::ThreadPool, codec: Codec, blocks: &[RawBlock]) -> Vec<Treatment> {
+        if self.prober.is_none() {
+            self.prober = self.probe(codec, blocks);
+        }
+        let (prober, bench, effort) = (self.prober.as_ref(), self.bench, self.effort);
+        let treat =
+            |block: &RawBlock| bench.with(|decoder, encoders| one(decoder, encoders, codec, prober, effort, block));
+        let treatments: Vec<Treatment> = match blocks.len() {
+            1 => blocks.iter().map(treat).collect(),
+            _ => pool.install(|| blocks.par_iter().map(treat).collect()),
+        };
+        match treatments.iter().any(|treatment| matches!(treatment, Treatment::Decode { .. })) {
+            true => self.hopeless = 0,
+            false => self.hopeless += treatments.len(),
+        }
+        treatments
+    }
+
+    /// Finds the file's encoder with its first blocks.
+    fn probe(&self, codec: Codec, blocks: &[RawBlock]) -> Option<Prober> {
+        self.bench.with(|decoder, encoders| {
+            let mut decoded = Vec::new();
+            for block in blocks.iter().take(PROBED) {
+                let mut plain = Vec::new();
+                if let Ok(consumed) = decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain) {
+                    decoded.push((plain, consumed, &block.payload));
+                }
+            }
+            let samples: Vec<Sample<'_>> = decoded
+                .iter()
+                .map(|(plain, consumed, payload)| Sample { plain, payload, consumed: *consumed })
+                .collect();
+            let mut ids = candidates(codec, &self.hint, samples.first()?);
+            ids.retain(|id| id.method.cost() <= self.effort.max_cost);
+            let mut prober = Prober::new(ids);
+            if let Some(expected) = self.expected.filter(|id| id.codec() == codec) {
+                prober.expect(expected);
+            }
+            let mut effort = PROBE_EFFORT;
+            prober.probe(encoders, &samples, &mut effort);
+            Some(prober)
+        })
+    }
+}
+
+/// A payload that is its own decoded form.
+fn as_they_are() -> Treatment {
+    Treatment::Decode { plain: None, encoder: "null".into(), corrections: None }
+}
+
+/// What to do with one block: decoded if an encoder gives exactly its payload again, which is tried out here.
+fn one(
+    decoder: &mut Decoder,
+    encoders: &mut Encoders,
+    codec: Codec,
+    prober: Option<&Prober>,
+    effort: Effort,
+    block: &RawBlock,
+) -> Treatment {
+    let mut plain = Vec::new();
+    let Ok(consumed) = decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain) else { return Treatment::Keep };
+    let sample = Sample { plain: &plain, payload: &block.payload, consumed };
+    let mut budget = BLOCK_EFFORT.max(effort.max_cost as u64 * plain.len() as u64);
+    if let Some(id) = prober.and_then(|prober| prober.find(encoders, &sample, &mut budget)) {
+        return Treatment::Decode { plain: Some(plain), encoder: id.to_string(), corrections: None };
+    }
+    if codec == Codec::Deflate
+        && effort.corrections
+        && let Some(stream) = block.payload.get(..consumed)
+        && consumed == block.payload.len()
+        && let Some((split, corrections)) = preflate_split(stream, MAX_DECODED)
+        && split == plain
+    {
+        let encoder = crate::recipe::PREFLATE.to_string();
+        return Treatment::Decode { plain: Some(plain), encoder, corrections: Some(corrections) };
+    }
+    Treatment::Keep
+}

@@ -1,0 +1,127 @@
+//! The content of one file, from its recipe.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::avro::encoder::{EncoderId, Encoders, preflate_join};
+use crate::chunk::ChunkSource;
+use crate::error::{Context, Error, Result};
+use crate::id::Digester;
+use crate::recipe::{PREFLATE, Part, Rebuild, Recipe};
+use crate::snapshot::entry::FileEntry;
+
+/// Contexts for encoding, used again and again by whichever thread needs one.
+#[derive(Default)]
+pub(super) struct EncoderBench {
+    idle: Mutex<Vec<Encoders>>,
+}
+
+impl EncoderBench {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Encoders) -> T) -> T {
+        let lock = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = lock().pop();
+        let mut encoders = idle.unwrap_or_else(Encoders::new);
+        let done = work(&mut encoders);
+        lock().push(encoders);
+        done
+    }
+}
+
+/// Rebuilds files.
+pub(super) struct Rebuilder<'a, S: ?Sized> {
+    pub(super) source: &'a S,
+    pub(super) pool: &'a rayon::ThreadPool,
+    pub(super) encoders: &'a EncoderBench,
+}
+
+/// Blocks that have to be encoded are gathered up to so many bytes, to be dealt with in parallel.
+const BATCH_BYTES: usize = 4 << 20;
+
+impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
+    /// Hands the content to `write` and compares its hash with the row's.
+    ///
+    /// # Errors
+    /// If a chunk is lost or damaged, or if what was rebuilt is not bit for bit what was saved.
+    pub(super) fn rebuild(&self, entry: &FileEntry, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let shown = String::from_utf8_lossy(&entry.path);
+        let recipe = Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))?;
+        let mut digester = Digester::new();
+        let mut emit = |bytes: &[u8]| {
+            digester.update(bytes);
+            write(bytes)
+        };
+        let mut rebuild = Rebuild::new(&recipe, self.source);
+        let (mut batch, mut bytes, mut block) = (Vec::new(), 0, Vec::new());
+        loop {
+            let part = rebuild.next_part()?;
+            let waits = matches!(part, Some(Part::Encode { .. }));
+            let last = part.is_none();
+            if let Some(part) = part {
+                bytes += if let Part::Encode { plain, .. } = &part { plain.len() } else { 0 };
+                batch.push(part);
+            }
+            if waits && bytes < BATCH_BYTES {
+                continue;
+            }
+            for part in self.encode(std::mem::take(&mut batch))? {
+                match part {
+                    Part::Header(bytes) => emit(&bytes)?,
+                    Part::Bytes(bytes) => {
+                        rebuild.check(&bytes)?;
+                        emit(&bytes)?;
+                    }
+                    Part::Payload { payload, frame } => {
+                        rebuild.check(&payload)?;
+                        block.clear();
+                        frame.put(&payload, &mut block);
+                        emit(&block)?;
+                    }
+                    Part::Encode { .. } => return Err(Error::WorkerStopped),
+                }
+            }
+            bytes = 0;
+            if last {
+                break;
+            }
+        }
+        match entry.content {
+            Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
+            _ => Err(Error::NotRestored {
+                path: shown.into_owned(),
+                reason: "what was rebuilt is not what was saved".into(),
+            }),
+        }
+    }
+
+    /// Encodes the parts that have to be, on all threads of the pool.
+    fn encode(&self, parts: Vec<Part>) -> Result<Vec<Part>> {
+        let encode = |part| match part {
+            Part::Encode { plain, encoder, corrections, frame } => {
+                let payload = self.encoders.with(|encoders| encode(encoders, &plain, &encoder, corrections))?;
+                Ok(Part::Payload { payload, frame })
+            }
+            part => Ok(part),
+        };
+        match parts.len() {
+            0 | 1 => parts.into_iter().map(encode).collect(),
+            _ => self.pool.install(|| parts.into_par_iter().map(encode).collect()),
+        }
+    }
+}
+
+fn encode(encoders: &mut Encoders, plain: &[u8], encoder: &str, corrections: Option<Vec<u8>>) -> Result<Vec<u8>> {
+    let failed = |reason: &str| Error::Unsupported { name: format!("encoder {encoder}"), reason: reason.into() };
+    match corrections {
+        Some(corrections) if encoder == PREFLATE => {
+            preflate_join(plain, &corrections).ok_or_else(|| failed("its corrections do not fit"))
+        }
+        Some(_) => Err(failed("it takes no corrections")),
+        None => {
+            let id: EncoderId = encoder.parse().map_err(|_| failed("it is not known to this version"))?;
+            let mut payload = Vec::new();
+            encoders.encode(&id, plain, &mut payload).map_err(|e| failed(&e.to_string()))?;
+            Ok(payload)
+        }
+    }
+}

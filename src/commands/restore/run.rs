@@ -1,0 +1,360 @@
+//! One run of `restore`: the rows of the manifest in order, files by several workers.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::Read;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::content::{EncoderBench, Rebuilder};
+use super::prefetch::Prefetching;
+use super::recode::{can_recode, recode};
+use super::{RestoreOptions, RestoreReport};
+use crate::error::{Error, IoContext, Result};
+use crate::files::{Pattern, Target, TargetOptions};
+use crate::id::Digester;
+use crate::progress::{Progress, Warning};
+use crate::repository::Repository;
+use crate::snapshot::SnapshotRoot;
+use crate::snapshot::entry::{EntryKind, FileEntry};
+
+/// A regular file that is to be written.
+struct Job {
+    entry: FileEntry,
+    /// Where to, below the target.
+    path: Vec<u8>,
+}
+
+struct Run<'r> {
+    options: &'r RestoreOptions,
+    progress: &'r dyn Progress,
+    target: Option<Target>,
+    report: Mutex<RestoreReport>,
+    /// What stops everything.
+    fatal: Mutex<Option<Error>>,
+    encoders: EncoderBench,
+}
+
+pub(super) fn run(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+    pool: &rayon::ThreadPool,
+) -> Result<RestoreReport> {
+    // A dry run must not even make the target; without one there is nothing to compare with, either.
+    let target_options = TargetOptions { overwrite: options.overwrite, restore_suid: options.restore_suid };
+    let target = match options.dry_run && !options.target.is_dir() {
+        true => None,
+        false => Some(Target::new(&options.target, target_options)?),
+    };
+    let run = Run {
+        options,
+        progress,
+        target,
+        report: Mutex::default(),
+        fatal: Mutex::default(),
+        encoders: EncoderBench::default(),
+    };
+    let (send, jobs) = crossbeam_channel::bounded::<Job>(64);
+    let (links, swept) = pool.in_place_scope(|scope| {
+        let source = Prefetching::new(repository, scope);
+        std::thread::scope(|threads| {
+            for _ in 0..options.threads.max(1) {
+                let (jobs, run, source) = (jobs.clone(), &run, &source);
+                threads.spawn(move || {
+                    let rebuilder = Rebuilder { source, pool, encoders: &run.encoders };
+                    for Job { entry, path } in jobs {
+                        run.file(&rebuilder, &entry, &path);
+                    }
+                });
+            }
+            drop(jobs);
+            let rows = run.rows(repository, snapshot, &send);
+            drop(send);
+            rows
+        })
+    })?;
+    run.check()?;
+    run.links(repository, snapshot, pool, links)?;
+    run.sweep(swept)?;
+    let dropped = run.target.as_ref().map_or(0, |target| {
+        if !options.dry_run {
+            target.finish_directories(progress);
+        }
+        target.dropped_set_ids()
+    });
+    run.check()?;
+    let mut report = run.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report.set_ids_dropped = dropped;
+    Ok(report)
+}
+
+/// Hard links to be made when all files are there, and directories with the names that belong into them.
+type Later = (Vec<(Vec<u8>, FileEntry)>, Vec<(Vec<u8>, BTreeSet<Vec<u8>>)>);
+
+impl Run<'_> {
+    /// Goes through the manifest: makes what is no regular file, hands the files on.
+    fn rows(
+        &self,
+        repository: &Repository,
+        snapshot: &SnapshotRoot,
+        jobs: &crossbeam_channel::Sender<Job>,
+    ) -> Result<Later> {
+        let sub = &self.options.subfolder;
+        let mut rows = snapshot.rows(repository);
+        rows.seek(sub)?;
+        let (mut links, mut directories, mut found) = (Vec::new(), Vec::new(), sub.is_empty());
+        if sub.is_empty() && self.selected(b"") {
+            directories.push((Vec::new(), BTreeSet::new()));
+        }
+        while let Some(entry) = rows.next_row()? {
+            self.check()?;
+            let Some(path) = below(&entry.path, sub) else { break };
+            found = true;
+            if entry.path == *sub && entry.kind == EntryKind::Directory {
+                // What is in the subfolder goes right into the target.
+                directories.push((Vec::new(), BTreeSet::new()));
+                continue;
+            }
+            if self.options.delete {
+                let (parent, name) = parted(&path);
+                // Rows of one directory come before those of the next, so its entry is near the end.
+                if let Some((_, names)) = directories.iter_mut().rev().find(|(directory, _)| directory == parent) {
+                    names.insert(name.to_vec());
+                }
+            }
+            if !self.selected(&entry.path) {
+                continue;
+            }
+            match &entry.kind {
+                EntryKind::Directory => {
+                    if !self.options.dry_run {
+                        self.attempt(&entry, |target| target.make_directory(&path, Some(&entry)).map(|()| true));
+                    } else {
+                        self.report().others_restored += 1;
+                    }
+                    if self.options.delete {
+                        directories.push((path, BTreeSet::new()));
+                    }
+                }
+                EntryKind::File if entry.hard_link.is_some() => links.push((path, entry)),
+                EntryKind::File => {
+                    if jobs.send(Job { entry, path }).is_err() {
+                        return Err(Error::WorkerStopped);
+                    }
+                }
+                _ if self.options.dry_run => self.report().others_restored += 1,
+                _ => self.attempt(&entry, |target| match target.wants(&path, &entry)? {
+                    true => target.make_node(&path, &entry, self.progress),
+                    false => Ok(false),
+                }),
+            }
+        }
+        match found {
+            true => Ok((links, directories)),
+            false => {
+                Err(Error::NoPath { path: String::from_utf8_lossy(sub).into_owned(), snapshot: snapshot.id.short() })
+            }
+        }
+    }
+
+    /// Whether the filters let this path of the snapshot through. What is below something that fits, fits.
+    fn selected(&self, path: &[u8]) -> bool {
+        let RestoreOptions { include, exclude, .. } = self.options;
+        let fits = |patterns: &[Pattern]| {
+            let absolute = [b"/", path].concat();
+            let ends = absolute.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+            ends.chain([absolute.len()]).any(|end| Pattern::any(patterns, &absolute[..end]))
+        };
+        (include.is_empty() || fits(include)) && (exclude.is_empty() || !fits(exclude))
+    }
+
+    /// Restores something that is no regular file.
+    fn attempt(&self, entry: &FileEntry, work: impl FnOnce(&Target) -> Result<bool>) {
+        let Some(target) = &self.target else { return };
+        match work(target) {
+            Ok(true) => self.report().others_restored += 1,
+            Ok(false) => {}
+            Err(error) => self.failed(entry, error),
+        }
+    }
+
+    /// Restores a regular file.
+    fn file<S: crate::chunk::ChunkSource + ?Sized>(
+        &self,
+        rebuilder: &Rebuilder<'_, S>,
+        entry: &FileEntry,
+        path: &[u8],
+    ) {
+        if self.fatal().is_some() {
+            return;
+        }
+        self.progress.at(std::path::Path::new(&*String::from_utf8_lossy(path)));
+        match self.write(rebuilder, entry, path) {
+            Ok(()) => self.progress.files(1),
+            Err(error) => self.failed(entry, error),
+        }
+    }
+
+    fn write<S: crate::chunk::ChunkSource + ?Sized>(
+        &self,
+        rebuilder: &Rebuilder<'_, S>,
+        entry: &FileEntry,
+        path: &[u8],
+    ) -> Result<()> {
+        let wanted = self.target.as_ref().map_or(Ok(true), |target| target.wants(path, entry))?;
+        let recoded = self.options.recode.filter(|_| can_recode(entry));
+        let target = match &self.target {
+            _ if !wanted => {
+                self.progress.bytes(entry.size);
+                self.report().files_skipped += 1;
+                None
+            }
+            Some(target) if !self.options.dry_run => Some(target),
+            _ => {
+                let mut report = self.report();
+                report.files_restored += 1;
+                report.bytes_restored += entry.size;
+                None
+            }
+        };
+        let Some(target) = target else { return Ok(()) };
+        let mut writer = target.begin_file(path, if recoded.is_some() { 0 } else { entry.size }, entry.sparse)?;
+        let mut write = |bytes: &[u8]| {
+            self.progress.bytes(bytes.len() as u64);
+            if entry.sparse { writer.write_sparse(bytes) } else { writer.write(bytes) }
+        };
+        let mut written = entry.clone();
+        match recoded {
+            Some(codec) => {
+                recode(rebuilder.source, rebuilder.encoders, entry, codec, &mut write)?;
+                written.size = writer.written();
+            }
+            None => rebuilder.rebuild(entry, &mut write)?,
+        }
+        writer.finish(&written, self.progress)?;
+        {
+            let mut report = self.report();
+            report.files_restored += 1;
+            report.bytes_restored += written.size;
+            report.recoded += u64::from(recoded.is_some());
+        }
+        if self.options.verify && recoded.is_none() {
+            verify(target, entry, path)?;
+            self.report().verified += 1;
+        }
+        Ok(())
+    }
+
+    /// Makes hard links to files that were restored. Where the first name is not among them, the file is written under
+    /// the first of its names that is.
+    fn links(
+        &self,
+        repository: &Repository,
+        snapshot: &SnapshotRoot,
+        pool: &rayon::ThreadPool,
+        links: Vec<(Vec<u8>, FileEntry)>,
+    ) -> Result<()> {
+        let mut stand_ins: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+        for (path, entry) in links {
+            let Some(original) = entry.hard_link.clone() else { continue };
+            let known = below(&original, &self.options.subfolder).filter(|_| self.selected(&original));
+            let known = known.or_else(|| stand_ins.get(&original).cloned());
+            if self.options.dry_run {
+                self.report().others_restored += 1;
+                continue;
+            }
+            match known {
+                Some(first) => self.attempt(&entry, |target| target.hard_link(&path, &first).map(|()| true)),
+                None => match snapshot.rows(repository).find(&original)? {
+                    Some(row) => {
+                        let rebuilder = Rebuilder { source: repository, pool, encoders: &self.encoders };
+                        self.file(&rebuilder, &row, &path);
+                        stand_ins.insert(original, path);
+                    }
+                    None => {
+                        let error = Error::damaged("the manifest", "a hard link names a path that is not there");
+                        self.failed(&entry, error);
+                    }
+                },
+            }
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    /// Removes what does not belong into restored directories.
+    fn sweep(&self, directories: Vec<(Vec<u8>, BTreeSet<Vec<u8>>)>) -> Result<()> {
+        let (true, Some(target)) = (self.options.delete, &self.target) else { return Ok(()) };
+        for (directory, names) in directories {
+            let keep = |name: &[u8]| names.contains(name);
+            let count = match self.options.dry_run {
+                true => target.others(&directory, &keep)?.len() as u64,
+                false => target.delete_others(&directory, &keep)?,
+            };
+            self.report().deleted += count;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, entry: &FileEntry, error: Error) {
+        // A full disk concerns every file that is still to come.
+        if matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull) {
+            self.fatal().get_or_insert(error);
+            return;
+        }
+        let path = String::from_utf8_lossy(&entry.path).into_owned();
+        self.progress.warning(&Warning { path, message: format!("not restored: {error}"), incomplete: true });
+        self.report().failed.push((entry.path.clone(), error));
+    }
+
+    fn check(&self) -> Result<()> {
+        self.fatal().take().map_or(Ok(()), Err)
+    }
+
+    fn report(&self) -> MutexGuard<'_, RestoreReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fatal(&self) -> MutexGuard<'_, Option<Error>> {
+        self.fatal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads a restored file again and compares its hash.
+fn verify(target: &Target, entry: &FileEntry, path: &[u8]) -> Result<()> {
+    let shown = target.shown(path);
+    let differs = |reason: &str| Error::NotRestored { path: shown.display().to_string(), reason: reason.into() };
+    let mut file = target.open_file(path)?.ok_or_else(|| differs("it is not there any more"))?;
+    let (mut digester, mut buffer) = (Digester::new(), vec![0; 1 << 20]);
+    loop {
+        let count = file.read(&mut buffer).when("read", &shown)?;
+        if count == 0 {
+            break;
+        }
+        digester.update(&buffer[..count]);
+    }
+    match entry.content {
+        Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
+        _ => Err(differs("what was read back is not what was written")),
+    }
+}
+
+/// The path below a subfolder of the snapshot, or the file's own name if it is the subfolder itself.
+fn below(path: &[u8], sub: &[u8]) -> Option<Vec<u8>> {
+    if sub.is_empty() {
+        return Some(path.to_vec());
+    }
+    match path.strip_prefix(sub)? {
+        [] => Some(parted(path).1.to_vec()),
+        [b'/', rest @ ..] => Some(rest.to_vec()),
+        _ => None,
+    }
+}
+
+/// The directory and the name of a path.
+fn parted(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
