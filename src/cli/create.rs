@@ -55,9 +55,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     source: SourceArgs,
 
-    #[command(flatten)]
-    exclude: ExcludeArgs,
-
     /// Look at everything, write nothing, and say what would be stored
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -95,6 +92,10 @@ pub(crate) struct Args {
     /// End with exit code 20 if an Avro file is damaged or cut off (it is saved as it is in any case)
     #[arg(long)]
     fail_on_damaged: bool,
+
+    // Last, since its heading goes for all that follows.
+    #[command(flatten)]
+    exclude: ExcludeArgs,
 }
 
 /// Where what is to be saved comes from.
