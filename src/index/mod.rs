@@ -177,10 +177,11 @@ impl Index {
 
     /// Where the chunk lies; empty if it is nowhere.
     pub fn locate(&self, id: &ChunkId) -> Result<Vec<Location>> {
-        let rows = self.database().locate(id)?;
-        let packs = self.packs();
+        // Always in this order: who puts packs in holds both as well.
         let database = self.database();
-        Ok(rows
+        let packs = self.packs();
+        Ok(database
+            .locate(id)?
             .into_iter()
             .filter(|(location, tag)| {
                 packs.known.get(&location.pack).is_some_and(|pack| {
@@ -196,11 +197,12 @@ impl Index {
         if let Some((_, info)) = self.packs().recent.iter().find(|(recent, _)| *recent == number) {
             return Ok(info.clone());
         }
-        let info = Arc::new(self.database().pack(number)?);
+        let database = self.database();
+        let info = Arc::new(database.pack(number)?);
         let mut packs = self.packs();
         match packs.known.get(&number) {
             Some(pack) if pack.id == info.id => {}
-            _ => return Err(self.database().failed("a pack's row is not what it was")),
+            _ => return Err(database.failed("a pack's row is not what it was")),
         }
         if packs.recent.len() >= RECENT {
             packs.recent.pop_front();
