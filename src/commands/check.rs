@@ -95,7 +95,8 @@ fn check_log(repository: &Repository) -> Result<Option<Error>> {
     repository.refresh()?;
     let end = Name::log(repository.state().next);
     let behind = listed.iter().filter(|name| **name >= end).count();
-    Ok((behind > 0).then(|| Error::damaged(end, format!("it is gone, and {behind} entries that come after it are there"))))
+    Ok((behind > 0)
+        .then(|| Error::damaged(end, format!("it is gone, and {behind} entries that come after it are there"))))
 }
 
 /// Index objects that the log names, and packs that these name.
