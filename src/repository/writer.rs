@@ -1,7 +1,7 @@
 //! Putting chunks in. Passive: whoever calls it owns the threads. Chunks are announced with [`Writer::reserve`], come
 //! in as encoded frames, are gathered into packs, and each pack is stored by [`Writer::store`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -179,23 +179,23 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Compares the packs that are there with those that are indexed. Marks those that are gone, so that their chunks are
-/// stored again, and reads the directories of those that no index object names.
+/// Compares the packs that are there with those that are indexed. Marks those that are gone or were cut off, so that
+/// their chunks are stored again, and reads the directories of those that no index object names.
 fn adopt_packs(repository: &Repository) -> Result<Vec<PackInfo>> {
-    let mut there = HashSet::new();
+    let mut there = HashMap::new();
     let mut unknown = Vec::new();
     repository.backend.list(Kind::Pack, &mut |name, length| {
         if let Ok(id) = name.file().parse::<PackId>() {
-            there.insert(id);
+            there.insert(id, length);
             if !repository.index.knows_pack(&id) {
                 unknown.push((id, length));
             }
         }
         Ok(())
     })?;
-    for id in repository.index.packs_known() {
+    for (id, length) in repository.index.packs_known() {
         // A listing proves nothing: ask for the pack itself.
-        if !there.contains(&id) && repository.backend.size(&pack::pack_name(&id))?.is_none() {
+        if there.get(&id) != Some(&length) && repository.backend.size(&pack::pack_name(&id))? != Some(length) {
             repository.index.mark_gone(&id);
         }
     }
