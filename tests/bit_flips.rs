@@ -175,9 +175,8 @@ fn objects_in_each_others_place_are_noticed() {
             let names = sample.of_kind(kind);
             for (n, a) in names.iter().enumerate() {
                 for b in &names[n + 1..] {
-                    let swapped = sample
-                        .with(a, Some(sample.objects[*b].clone()))
-                        .with(b, Some(sample.objects[*a].clone()));
+                    let swapped =
+                        sample.with(a, Some(sample.objects[*b].clone())).with(b, Some(sample.objects[*a].clone()));
                     let verdict = sample.judge(swapped);
                     assert_noticed(&verdict, &format!("{a} and {b} swapped, {}", suite.name()));
                 }
@@ -229,11 +228,8 @@ fn heals(sample: &Sample, damaged: Overlay, what: &str) {
     let files = files_of(&sample.folder);
     for turn in ["first", "second"] {
         let Ok(repository) = lab.try_open() else { return };
-        let saved = avro_snap::commands::create::create(
-            &repository,
-            lab::saving(&sample.folder),
-            &avro_snap::progress::Silent,
-        );
+        let saved =
+            avro_snap::commands::create::create(&repository, lab::saving(&sample.folder), &avro_snap::progress::Silent);
         let Ok(report) = saved else { return };
         drop(repository);
         let whole = restored(&lab.open(), report.snapshot.unwrap(), &files);

@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use crate::backend::{Kind, Name};
-use crate::chunk::ChunkSource;
+use crate::commands::select::read_root;
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkHasher, ChunkId, PackId, SnapshotId};
 use crate::pack::{self, FrameChunk, FrameCodec};
 use crate::progress::{Phase, Progress};
 use crate::recipe::{Recipe, Stream};
-use crate::repository::{FrameKey, Repository};
+use crate::repository::{FrameKey, Repository, SnapshotRecord};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 
@@ -79,7 +79,7 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
     };
     let mut closure = Closure { repository, bad, seen: HashSet::new(), report: &mut report };
     for record in repository.state().snapshots {
-        closure.snapshot(record.id, &record.root);
+        closure.snapshot(&record);
     }
     Ok(report)
 }
@@ -280,16 +280,12 @@ struct Closure<'a> {
 const LISTED: usize = 1000;
 
 impl Closure<'_> {
-    fn snapshot(&mut self, id: SnapshotId, root: &ChunkId) {
+    fn snapshot(&mut self, record: &SnapshotRecord) {
         self.report.snapshots += 1;
-        let followed = self.present(root).and_then(|()| {
-            let bytes = self.repository.get(root)?;
-            let root = SnapshotRoot::decode(&bytes).in_object(format_args!("the root of snapshot {id}"))?;
-            self.manifest(&root)
-        });
+        let followed = self.present(&record.root).and_then(|()| self.manifest(&read_root(self.repository, record)?));
         if let Err(error) = followed {
             self.report.problems.push(error);
-            self.lose(id, b"");
+            self.lose(record.id, b"");
         }
     }
 

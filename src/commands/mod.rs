@@ -10,6 +10,7 @@ pub mod manifest;
 pub mod restore;
 pub mod select;
 pub mod tag;
+mod trust;
 
 use crate::snapshot::ManifestReader;
 

@@ -43,14 +43,15 @@ impl Repository {
         entropy: &dyn Entropy,
     ) -> Result<RepositoryId> {
         let cannot = |reason: &str| Error::CannotInit { location: backend.location(), reason: reason.into() };
-        if backend.size(&Name::config())?.is_some() {
-            return Err(cannot("there is a repository already"));
+        match (backend.size(&Name::config())?.is_some(), backend.size(&Name::log(0))?.is_some()) {
+            (true, true) => return Err(cannot("there is a repository already")),
+            // Something of an older repository without its config must not be taken over.
+            (false, true) => return Err(cannot("there is the log of a repository whose config is lost")),
+            // An `init` died before there was a repository: nothing can have been saved in it.
+            (true, false) => backend.delete(&Name::config())?,
+            (false, false) => {}
         }
         backend.prepare()?;
-        // Something of an older repository without its config must not be taken over.
-        if backend.size(&Name::log(0))?.is_some() {
-            return Err(cannot("there is the log of a repository whose config is lost"));
-        }
         probe(&**backend, entropy)?;
         options.cut.check().map_err(|malformed| Error::Invalid(malformed.0))?;
         let repository = RepositoryId::new(entropy.array()?);

@@ -10,7 +10,7 @@ use super::{Features, Repository, create_resolved};
 use crate::backend::{Created, Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
-use crate::pack::{self, EncodedFrame, HEADER_LEN, PACK_TARGET, PackBuilder, PackInfo, TRAILER_LEN, Trailer};
+use crate::pack::{self, EncodedFrame, PACK_TARGET, PackBuilder, PackInfo};
 
 /// After so many packs, or so much time, an index object is published, so that an interrupted run is cheap to resume.
 const PACKS_AN_INDEX: usize = 64;
@@ -202,7 +202,7 @@ fn adopt_packs(repository: &Repository) -> Result<Vec<PackInfo>> {
     let mut adopted = Vec::new();
     for (id, length) in unknown {
         // One that cannot be read is no use, and no harm.
-        if let Ok(info) = repository.read_pack_info(&id, length) {
+        if let Ok(info) = adopt(repository, &id, length) {
             repository.index.insert_unpublished(&info)?;
             adopted.push(info);
         }
@@ -210,16 +210,12 @@ fn adopt_packs(repository: &Repository) -> Result<Vec<PackInfo>> {
     Ok(adopted)
 }
 
-impl Repository {
-    /// What a pack says about itself, from its first and last bytes.
-    pub fn read_pack_info(&self, id: &PackId, length: u64) -> Result<PackInfo> {
-        let name = pack::pack_name(id);
-        let too_short = || Error::damaged(&name, "it is too short for a pack");
-        let header = self.backend.read_range(&name, 0, HEADER_LEN)?;
-        let end = length.checked_sub(TRAILER_LEN as u64).ok_or_else(too_short)?;
-        let trailer = Trailer::read(&self.backend.read_range(&name, end, TRAILER_LEN)?, length)
-            .map_err(|malformed| Error::damaged(&name, malformed))?;
-        let directory = self.backend.read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
-        pack::read_parts(id, length, &header, &directory, &trailer, self.id(), self.keyring.as_ref())
-    }
+/// Takes over a pack that another run wrote and did not live to name. It may have died before its folder was durable:
+/// creating the pack once more changes nothing, but what a backend promises after that holds.
+fn adopt(repository: &Repository, id: &PackId, length: u64) -> Result<PackInfo> {
+    let name = pack::pack_name(id);
+    let bytes = repository.backend.read(&name, length.min(pack::MAX_PACK))?;
+    let info = pack::read_pack(id, &bytes, repository.id(), repository.keyring.as_ref())?;
+    create_resolved(&*repository.backend, &name, &bytes)?;
+    Ok(info)
 }

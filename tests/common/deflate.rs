@@ -1,5 +1,13 @@
 //! Shared by the tests and examples: libz as the judge, generated data, blocks of the corpus.
-#![allow(unsafe_code, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    unsafe_code,
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};

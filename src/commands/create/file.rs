@@ -15,7 +15,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::files::{open_for_reading, stat_of};
 use crate::id::{ContentHash, Digester, digest};
 use crate::progress::Progress;
-use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, RawBlock, Segment, Splitter};
+use crate::recipe::{AvroState, CompiledSchema, Framer, RawBlock, Segment, Splitter};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
 
 /// What storing files needs.
@@ -150,7 +150,8 @@ pub(super) fn store_content(
     entry.content = Some(ContentHash::new(digester.finish()));
     entry.recipe = split.recipe.encode();
     let state = match framer.finding() {
-        Finding::NotAContainer if length == 0 && entry.path.ends_with(b".avro") => Some(AvroState::Empty),
+        // Only its name says what a file of no bytes should have been.
+        _ if length == 0 => entry.path.ends_with(b".avro").then_some(AvroState::Empty),
         finding => split.state(finding).filter(|_| framer.looks_for_containers()),
     };
     entry.avro = state.map(|state| AvroFacts {

@@ -1,7 +1,7 @@
 //! One run of `create`: a walker finds the files, workers store them, and the rows they make are put into the manifest in
 //! the order of their paths.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -55,7 +55,8 @@ enum Outcome {
         stored: Box<Stored>,
         parent: Option<ParentRow>,
     },
-    Lost,
+    /// It could not be read. Its path, if other names of the same file may follow.
+    Lost(Option<Vec<u8>>),
 }
 
 /// How many files may wait for a worker.
@@ -93,6 +94,7 @@ impl Run<'_> {
             feeder: &mut feeder,
             report: &mut report,
             progress: self.progress,
+            lost: HashSet::new(),
         };
         match options.stream {
             Some(stream) => store_stream(&context, stream, time, &mut rows)?,
@@ -207,7 +209,7 @@ impl Run<'_> {
                         window.leave();
                         continue;
                     }
-                    if outcomes.send((number, Outcome::Lost)).is_err() {
+                    if outcomes.send((number, Outcome::Lost(None))).is_err() {
                         return Ok(());
                     }
                     number += 1;
@@ -267,6 +269,7 @@ impl Run<'_> {
     /// Stores one file.
     fn work(&self, context: &FileContext<'_>, feeder: &mut Feeder<'_, '_, '_>, job: Job) -> (u64, Outcome) {
         let Job { number, path, entry, parent } = job;
+        let tree_path = entry.path.clone();
         self.progress.at(&path);
         let expected = parent.as_ref().and_then(|parent| parent.encoder.as_deref());
         match store_file(context, feeder, &path, entry, expected, &now) {
@@ -281,16 +284,16 @@ impl Run<'_> {
             // What the system says of one file concerns that file alone.
             Err(error @ Error::Io { .. }) if !is_ours(&error, &path) => {
                 self.pipeline.fail(error);
-                (number, Outcome::Lost)
+                (number, Outcome::Lost(Some(tree_path)))
             }
             Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
                 let problem = Problem { path, error, incomplete: true };
                 self.progress.warning(&problem.warning());
-                (number, Outcome::Lost)
+                (number, Outcome::Lost(Some(tree_path)))
             }
             Err(error) => {
                 self.pipeline.fail(error);
-                (number, Outcome::Lost)
+                (number, Outcome::Lost(Some(tree_path)))
             }
         }
     }
@@ -332,14 +335,24 @@ struct RowWriter<'a, 's, 'p, 'r> {
     feeder: &'a mut Feeder<'p, 'r, 's>,
     report: &'a mut CreateReport,
     progress: &'a dyn Progress,
+    /// Files that could not be read.
+    lost: HashSet<Vec<u8>>,
 }
 
 impl RowWriter<'_, '_, '_, '_> {
     fn outcome(&mut self, outcome: Outcome) -> Result<()> {
         let report = &mut *self.report;
         let entry = match outcome {
-            Outcome::Lost => {
+            Outcome::Lost(path) => {
                 report.unreadable += 1;
+                self.lost.extend(path);
+                return Ok(());
+            }
+            Outcome::Other(entry) if entry.hard_link.as_ref().is_some_and(|first| self.lost.contains(first)) => {
+                report.unreadable += 1;
+                let path = String::from_utf8_lossy(&entry.path).into_owned();
+                let message = "it is another name of a file that could not be read".into();
+                self.progress.warning(&Warning { path, message, incomplete: true });
                 return Ok(());
             }
             Outcome::Unmodified(entry) => {
