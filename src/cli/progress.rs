@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::format::count;
-use super::output::Output;
+use super::output::{Output, printable};
 
 /// How often something new is said.
 const EVERY: Duration = Duration::from_millis(300);
@@ -85,7 +85,7 @@ impl<'a> Meter<'a> {
                 bar.set_length(all_bytes);
             }
             bar.set_position(bytes);
-            bar.set_message(format!("{}  {}", count(files, "file"), shown.at.display()));
+            bar.set_message(format!("{}  {}", count(files, "file"), printable(&shown.at.to_string_lossy())));
         }
         if self.status {
             let elapsed = shown.began.elapsed().as_secs_f64();
