@@ -241,7 +241,7 @@ impl Args {
         let report = created?;
         let exit = match (report.unreadable, report.avro.unsound) {
             (1.., _) => Exit::Incomplete,
-            (0, 1..) if self.fail_on_damaged => Exit::DamagedInput,
+            (0, 1..) if self.fail_on_damaged => Exit::Incomplete,
             _ => Exit::Done,
         };
         context.told(exit, tell(context, &report, self.dry_run))

@@ -12,7 +12,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The arguments make no sense.
     Usage = 2,
-    /// A snapshot was made, but some input could not be read and is not in it.
+    /// A snapshot was made, but some input could not be read and is not in it; or `--fail-on-damaged` was asked for and
+    /// found damaged Avro files.
     Incomplete = 3,
     /// There is no repository.
     NoRepository = 10,
@@ -20,8 +21,6 @@ pub(crate) enum Exit {
     Busy = 11,
     /// The password is wrong, or there is none.
     Password = 12,
-    /// A snapshot was made of all input, and `--fail-on-damaged` was asked for and found damaged Avro files.
-    DamagedInput = 20,
     /// It was restored, but for files whose data is lost or damaged.
     RestoredWithDamage = 21,
     /// Data in the repository is lost or damaged.
@@ -35,10 +34,10 @@ Exit codes:
     1  failed
     2  the arguments make no sense
     3  a snapshot was made, but some input could not be read
+       (or, with --fail-on-damaged, is a damaged Avro file)
    10  there is no repository
    11  the repository is busy
    12  wrong password, or none
-   20  a snapshot was made, --fail-on-damaged found damaged Avro files
    21  restored, but some files are lost or damaged
    22  data in the repository is lost or damaged
   130  interrupted";
