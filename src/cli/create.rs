@@ -89,7 +89,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     compression: Compression,
 
-    /// End with exit code 20 if an Avro file is damaged or cut off (it is saved as it is in any case)
+    /// End with exit code 3 if an Avro file is damaged or cut off (it is saved as it is in any case)
     #[arg(long)]
     fail_on_damaged: bool,
 
