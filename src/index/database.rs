@@ -53,13 +53,24 @@ impl Database {
         self.path.is_some()
     }
 
-    /// Throws everything away.
+    /// Throws everything away. Where the file cannot be made anew (or another process takes it just then), a temporary
+    /// one serves.
     pub(super) fn recreate(&mut self) -> Result<()> {
-        self.connection = connect_temporary()?;
-        if let Some(path) = &self.path {
-            remove_files(path)?;
-            self.connection = connect_file(path)?;
+        let path = self.path.clone();
+        self.forsake_file()?;
+        if let Some(path) = path
+            && remove_files(&path).is_ok()
+            && let Ok(connection) = connect_file(&path)
+        {
+            (self.connection, self.path) = (connection, Some(path));
         }
+        Ok(())
+    }
+
+    /// Goes on with an empty temporary database.
+    pub(super) fn forsake_file(&mut self) -> Result<()> {
+        self.connection = connect_temporary()?;
+        self.path = None;
         Ok(())
     }
 
@@ -133,10 +144,11 @@ impl Database {
         decoded.ok_or_else(|| self.failed("a pack's row does not decode"))
     }
 
-    /// Adds a pack and where its chunks lie; gives its number.
-    pub(super) fn insert_pack(&self, info: &PackInfo) -> Result<u32> {
+    /// Adds a pack and where its chunks lie; gives its number, which is higher than `last`.
+    pub(super) fn insert_pack(&self, info: &PackInfo, last: u32) -> Result<u32> {
         let number: u32 =
-            self.connection.query_row("SELECT COALESCE(MAX(number), 0) + 1 FROM packs", [], |row| row.get(0))?;
+            self.connection
+                .query_row("SELECT MAX(COALESCE(MAX(number), 0), ?1) + 1 FROM packs", [last], |row| row.get(0))?;
         let encoded = encode_object(std::slice::from_ref(info));
         let tag = self.pack_tag(number, info.id.as_bytes(), &encoded);
         self.connection

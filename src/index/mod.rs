@@ -50,6 +50,9 @@ struct Packs {
     /// Packs that were found to be gone from the repository, or cut off. Outlives the tables: they may be made anew at
     /// any time, and what is gone must not count as stored again.
     gone: HashSet<PackId>,
+    /// The highest number that was given in this process. None is given to another pack, whatever becomes of the tables:
+    /// others hold on to locations and to frames by it.
+    last_number: u32,
 }
 
 #[derive(Debug)]
@@ -64,7 +67,7 @@ struct KnownPack {
 impl Packs {
     /// Forgets what the tables say.
     fn forget(&mut self) {
-        *self = Self { gone: std::mem::take(&mut self.gone), ..Self::default() };
+        *self = Self { gone: std::mem::take(&mut self.gone), last_number: self.last_number, ..Self::default() };
     }
 }
 
@@ -97,6 +100,7 @@ impl Index {
         for (number, id, length, object) in database.packs()? {
             packs.numbers.insert(id, number);
             packs.known.insert(number, KnownPack { id, object, length });
+            packs.last_number = packs.last_number.max(number);
         }
         Ok(())
     }
@@ -106,6 +110,13 @@ impl Index {
         let mut database = self.database();
         self.packs().forget();
         database.recreate()
+    }
+
+    /// Forgets everything, and from now on uses a temporary file.
+    pub fn forsake_file(&self) -> Result<()> {
+        let mut database = self.database();
+        self.packs().forget();
+        database.forsake_file()
     }
 
     /// Whether the cache is kept in a file of its own that outlives the process.
@@ -136,8 +147,9 @@ impl Index {
             for info in infos {
                 let number = match packs.numbers.get(&info.id) {
                     Some(number) => *number,
-                    None => database.insert_pack(info)?,
+                    None => database.insert_pack(info, packs.last_number)?,
                 };
+                packs.last_number = packs.last_number.max(number);
                 database.name_pack(number, object)?;
                 packs.numbers.insert(info.id, number);
                 let known =
@@ -155,7 +167,9 @@ impl Index {
         if packs.numbers.contains_key(&info.id) {
             return Ok(());
         }
-        let number = database.transaction(|database| database.insert_pack(info))?;
+        let last = packs.last_number;
+        let number = database.transaction(|database| database.insert_pack(info, last))?;
+        packs.last_number = last.max(number);
         packs.numbers.insert(info.id, number);
         packs.known.insert(number, KnownPack { id: info.id, object: None, length: info.length });
         Ok(())

@@ -16,7 +16,6 @@ mod tags;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use clock::{Clock, SystemClock};
@@ -49,7 +48,7 @@ pub struct Repository {
     remembered: Option<PathBuf>,
     frames: reader::FrameCache,
     /// The local index was made anew since the repository was opened.
-    rebuilt: AtomicBool,
+    rebuilt: Mutex<bool>,
 }
 
 impl Repository {
@@ -161,7 +160,7 @@ impl Repository {
         let bytes = self.envelope.seal(&*self.entropy, ObjectKind::Index, "", &body)?;
         let id = crate::id::IndexId::new(digest(&bytes));
         create_resolved(&*self.backend, &Name::new(Kind::Index, id), &bytes)?;
-        self.index.insert_object(&id, packs)?;
+        self.with_index(|index| index.insert_object(&id, packs))?;
         Ok((id, bytes.len() as u64))
     }
 }

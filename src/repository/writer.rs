@@ -10,6 +10,7 @@ use super::{Features, Repository, create_resolved};
 use crate::backend::{Created, Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
+use crate::index::Index;
 use crate::pack::{self, EncodedFrame, PACK_TARGET, PackBuilder, PackInfo};
 
 /// After so many packs, or so much time, an index object is published, so that an interrupted run is cheap to resume.
@@ -63,7 +64,7 @@ impl<'a> Writer<'a> {
         Features::check(repository.config.features.write, Features::KNOWN.write, "to write into")?;
         let adopted = adopt_packs(repository)?;
         let logged = repository.lock_state().indexes.clone();
-        let known = repository.index.objects()?.into_iter();
+        let known = repository.with_index(Index::objects)?.into_iter();
         let inner = Inner {
             in_flight: HashSet::new(),
             open: PackBuilder::default(),
@@ -82,7 +83,7 @@ impl<'a> Writer<'a> {
 
     /// Announces a chunk. True if it has to be put into a frame: it is neither stored nor announced by anybody else.
     pub fn reserve(&self, id: ChunkId) -> Result<bool> {
-        if self.lock().in_flight.contains(&id) || !self.repository.index.locate(&id)?.is_empty() {
+        if self.lock().in_flight.contains(&id) || !self.repository.with_index(|index| index.locate(&id))?.is_empty() {
             return Ok(false);
         }
         Ok(self.lock().in_flight.insert(id))
@@ -115,7 +116,7 @@ impl<'a> Writer<'a> {
             return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
         }
         let report = PackReport { chunks: sealed.info.directory.chunks.len() as u64, bytes: sealed.bytes.len() as u64 };
-        repository.index.insert_unpublished(&sealed.info)?;
+        repository.with_index(|index| index.insert_unpublished(&sealed.info))?;
         let mut inner = self.lock();
         for chunk in &sealed.info.directory.chunks {
             inner.in_flight.remove(&chunk.id);
@@ -203,7 +204,7 @@ fn adopt_packs(repository: &Repository) -> Result<Vec<PackInfo>> {
     for (id, length) in unknown {
         // One that cannot be read is no use, and no harm.
         if let Ok(info) = adopt(repository, &id, length) {
-            repository.index.insert_unpublished(&info)?;
+            repository.with_index(|index| index.insert_unpublished(&info))?;
             adopted.push(info);
         }
     }
