@@ -256,7 +256,11 @@ fn an_interrupted_create_that_is_run_again_does_not_store_packs_again() {
             let what = format!("death {moment:?} operation {operations}");
             assert_eq!(failure.is_some(), crashing.died(), "{what}: {failure:?}");
             let bytes = |kind| -> u64 {
-                objects_of(&*lab.backend).iter().filter(|(name, _)| name.kind() == kind).map(|(_, b)| b.len() as u64).sum()
+                objects_of(&*lab.backend)
+                    .iter()
+                    .filter(|(name, _)| name.kind() == kind)
+                    .map(|(_, b)| b.len() as u64)
+                    .sum()
             };
             let before = bytes(Kind::Pack);
             let report = lab.save(own.path());

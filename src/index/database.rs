@@ -4,6 +4,7 @@
 //! meta(key, value)                       layout version, head of the log
 //! objects(id)                            index objects whose packs are in here
 //! packs(number, id, length, info, object, tag)   one row a pack; `info` as in an index object
+//! payloads(...)                         see `payloads.rs`
 //! chunks(id, pack, slot, tag)            one row a location; slot = frame << 24 | chunk
 //! ```
 
@@ -222,7 +223,11 @@ impl Database {
         self.keyed(&[b"pack", &number.to_le_bytes(), id, info])
     }
 
-    fn keyed(&self, parts: &[&[u8]]) -> i64 {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn keyed(&self, parts: &[&[u8]]) -> i64 {
         i64::from_le_bytes(crate::crypto::checksum(&self.row_key, parts))
     }
 }
@@ -260,7 +265,9 @@ fn set_up(connection: &Connection) -> Result<()> {
          CREATE TABLE IF NOT EXISTS chunks
              (id BLOB NOT NULL, pack INTEGER NOT NULL, slot INTEGER NOT NULL, tag INTEGER NOT NULL,
               PRIMARY KEY (id, pack, slot)) WITHOUT ROWID;
-         COMMIT"
+         {}
+         COMMIT",
+        super::payloads::TABLE
     ))?;
     let layout: Option<i64> =
         connection.query_row("SELECT value FROM meta WHERE key = 'layout'", [], |row| row.get(0)).optional()?;

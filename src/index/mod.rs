@@ -7,6 +7,7 @@
 
 mod database;
 mod object;
+mod payloads;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use database::Database;
 pub use object::{MAX_OBJECT, decode_object, encode_object};
+pub use payloads::ProvenPayload;
 
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId};

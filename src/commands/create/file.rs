@@ -14,6 +14,7 @@ use crate::chunk::CutParams;
 use crate::error::{Error, IoContext, Result};
 use crate::files::{open_for_reading, stat_of};
 use crate::id::{ContentHash, Digester, digest};
+use crate::index::Index;
 use crate::progress::Progress;
 use crate::recipe::{AvroState, CompiledSchema, Framer, RawBlock, Segment, Splitter};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
@@ -26,6 +27,7 @@ pub(super) struct FileContext<'a> {
     pub(super) pool: &'a rayon::ThreadPool,
     pub(super) progress: &'a dyn Progress,
     pub(super) schemas: &'a SchemaCache,
+    pub(super) index: &'a Index,
 }
 
 /// Schemas that were compiled lately, by what the header says before its marker: the files of a table share it.
@@ -196,8 +198,8 @@ impl ContainerFile<'_, '_> {
                 self.flush(feeder)?;
                 let Segment::Header(header) = &segment else { return self.splitter.segment(segment, feeder) };
                 header.codec_name().clone_into(&mut self.codec);
-                let FileContext { bench, effort, schemas, .. } = self.context;
-                self.inspector = Some(Inspector::new(bench, *effort, header, self.expected));
+                let FileContext { bench, effort, schemas, index, .. } = self.context;
+                self.inspector = Some(Inspector::new(bench, index, *effort, header, self.expected));
                 self.splitter.header(header, schemas.of(header), feeder)
             }
         }

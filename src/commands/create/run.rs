@@ -84,6 +84,7 @@ impl Run<'_> {
             pool: self.pool,
             progress: self.progress,
             schemas: &schemas,
+            index: self.repository.index(),
         };
         let time = options.time.unwrap_or_else(|| self.repository.clock().now());
         let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tags.clone());

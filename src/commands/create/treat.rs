@@ -11,6 +11,8 @@ use crate::avro::encoder::{
     BLOCK_EFFORT, EncoderId, Encoders, PROBE_EFFORT, Prober, Sample, WriterHint, candidates, preflate_split,
 };
 use crate::commands::trust::is_trusted;
+use crate::id::digest;
+use crate::index::{Index, ProvenPayload};
 use crate::recipe::{RawBlock, Treatment};
 
 /// Contexts for decoding and encoding, used again and again by whichever thread needs one.
@@ -44,6 +46,8 @@ pub(super) struct Effort {
 /// Looks into the blocks of one container.
 pub(super) struct Inspector<'w> {
     bench: &'w Workbench,
+    /// Where it is remembered which payloads were proven before.
+    memory: &'w Index,
     effort: Effort,
     codec: Option<Codec>,
     hint: WriterHint,
@@ -61,9 +65,16 @@ const PROBED: usize = 2;
 
 impl<'w> Inspector<'w> {
     /// For a container with this header; `expected` is the encoder that its predecessor had.
-    pub(super) fn new(bench: &'w Workbench, effort: Effort, header: &Header, expected: Option<&str>) -> Self {
+    pub(super) fn new(
+        bench: &'w Workbench,
+        memory: &'w Index,
+        effort: Effort,
+        header: &Header,
+        expected: Option<&str>,
+    ) -> Self {
         Self {
             bench,
+            memory,
             effort,
             codec: Codec::from_name(header.codec_name())
                 .filter(|codec| effort.depth == Depth::Deep || *codec == Codec::Null),
@@ -93,13 +104,28 @@ impl<'w> Inspector<'w> {
         if self.prober.is_none() {
             self.prober = self.probe(codec, blocks);
         }
-        let (prober, bench, effort) = (self.prober.as_ref(), self.bench, self.effort);
-        let treat =
-            |block: &RawBlock| bench.with(|decoder, encoders| one(decoder, encoders, codec, prober, effort, block));
-        let treatments: Vec<Treatment> = match blocks.len() {
+        let (prober, effort) = (self.prober.as_ref(), self.effort);
+        let (bench, memory) = (self.bench, self.memory);
+        let treat = |block: &RawBlock| {
+            bench.with(|decoder, encoders| {
+                let hash = digest(&block.payload);
+                let proven = memory.proven_encoder(&hash).filter(|id| effort.allows(codec, id));
+                match proven.and_then(|encoder| again(decoder, codec, encoder, block)) {
+                    Some(treatment) => (treatment, None),
+                    None => {
+                        let treatment = one(decoder, encoders, codec, prober, effort, block);
+                        let proven = newly_proven(hash, &treatment);
+                        (treatment, proven)
+                    }
+                }
+            })
+        };
+        let treated: Vec<(Treatment, Option<ProvenPayload>)> = match blocks.len() {
             1 => blocks.iter().map(treat).collect(),
             _ => pool.install(|| blocks.par_iter().map(treat).collect()),
         };
+        let (treatments, proven): (Vec<Treatment>, Vec<Option<ProvenPayload>>) = treated.into_iter().unzip();
+        self.memory.remember_proven(&proven.into_iter().flatten().collect::<Vec<_>>());
         match treatments.iter().any(|treatment| matches!(treatment, Treatment::Decode { .. })) {
             true => self.hopeless = 0,
             false => self.hopeless += treatments.len(),
@@ -133,6 +159,29 @@ impl<'w> Inspector<'w> {
             prober.probe(encoders, &samples, &mut effort);
             Some(prober)
         })
+    }
+}
+
+impl Effort {
+    /// Whether an encoder may be used for a codec.
+    fn allows(self, codec: Codec, id: &str) -> bool {
+        let id = id.parse::<EncoderId>();
+        id.is_ok_and(|id| id.codec() == codec && id.method.cost() <= self.max_cost && is_trusted(&id))
+    }
+}
+
+/// What to do with a block whose payload was proven before: it is decoded, but not encoded once more.
+fn again(decoder: &mut Decoder, codec: Codec, encoder: String, block: &RawBlock) -> Option<Treatment> {
+    let mut plain = Vec::new();
+    decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain).ok()?;
+    Some(Treatment::Decode { plain: Some(plain), encoder, corrections: None })
+}
+
+/// What to remember of a treatment: corrections are not, since they would have to be remembered, too.
+fn newly_proven(payload: [u8; 32], treatment: &Treatment) -> Option<ProvenPayload> {
+    match treatment {
+        Treatment::Decode { encoder, corrections: None, .. } => Some((payload, encoder.clone())),
+        _ => None,
     }
 }
 
