@@ -39,7 +39,7 @@ struct Sample {
 }
 
 fn sample(suite: Suite) -> Sample {
-    let own = tempfile::tempdir().unwrap();
+    let own = faults::quick_folder();
     let path = |name: &str| own.path().join(name);
     let (data, cache) = (path("data"), path("cache"));
     fs::create_dir(&data).unwrap();
@@ -111,11 +111,8 @@ impl Sample {
         drop(repository);
         // A create with it, as the cache was; then with what that made of the cache.
         for turn in ["first", "second"] {
-            let saved = avro_snap::commands::create::create(
-                &lab.open(),
-                lab::saving(&self.data),
-                &avro_snap::progress::Silent,
-            );
+            let saved =
+                avro_snap::commands::create::create(&lab.open(), lab::saving(&self.data), &avro_snap::progress::Silent);
             let report = saved.unwrap_or_else(|error| panic!("{what}, {turn} create: {error}"));
             assert!(report.bytes_added < 150_000, "{what}: all was stored again: {report:?}");
             for cache in [lab.cache.clone(), CachePlace::Temporary] {
@@ -165,7 +162,8 @@ fn a_stale_cache_is_brought_up_to_date() {
         sample.works_with(&folder, "an older copy of the cache");
         // Another machine, with a cache of its own, goes on; then the cache of the first one is used again.
         let (folder, _) = sample.cache(1, "first machine");
-        let lab = Lab { backend: Arc::new(sample.memory.clone()), cache: CachePlace::Folder(sample.own.path().join("x")) };
+        let lab =
+            Lab { backend: Arc::new(sample.memory.clone()), cache: CachePlace::Folder(sample.own.path().join("x")) };
         lab.save(&sample.data);
         sample.works_with(&folder, "another machine went on");
     }
