@@ -1,7 +1,7 @@
 //! Days in the life of a folder: random edits of random files, a snapshot after each day, and in the end every day comes
 //! back as it was.
 //!
-//! `PROPTEST_CASES=n` lives n lives (60 by default). A failing one is printed as its seed and days: `SNAP_LIFE=seed,days`
+//! `PROPTEST_CASES=n` lives n lives (40 by default). A failing one is printed as its seed and days: `SNAP_LIFE=seed,days`
 //! lives that one alone.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -187,7 +187,7 @@ fn one_life_again() {
 /// The cases, if `PROPTEST_CASES` says nothing else; no file of failures, which belongs beside sources.
 fn cases() -> ProptestConfig {
     let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if std::env::var_os("PROPTEST_CASES").is_some() { default } else { ProptestConfig { cases: 60, ..default } }
+    if std::env::var_os("PROPTEST_CASES").is_some() { default } else { ProptestConfig { cases: 40, ..default } }
 }
 
 proptest! {
