@@ -39,7 +39,7 @@ struct Sample {
 }
 
 fn sample(suite: Suite) -> Sample {
-    let own = tempfile::tempdir().unwrap();
+    let own = faults::quick_folder();
     let path = |name: &str| own.path().join(name);
     let (data, cache) = (path("data"), path("cache"));
     fs::create_dir(&data).unwrap();

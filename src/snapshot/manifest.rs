@@ -71,13 +71,15 @@ pub struct ManifestReader<'s, S: ?Sized> {
     source: &'s S,
     leaves: TreeReader<'s, S>,
     rows: VecDeque<FileEntry>,
+    /// The path of the last row that was decoded.
+    last: Option<Vec<u8>>,
 }
 
 impl<'s, S: ChunkSource + ?Sized> ManifestReader<'s, S> {
     /// At the first row.
     pub fn new(manifest: Option<&Tree>, source: &'s S) -> Self {
         let leaves = manifest.map_or_else(|| TreeReader::empty(source), |tree| TreeReader::new(tree, source));
-        Self { source, leaves, rows: VecDeque::new() }
+        Self { source, leaves, rows: VecDeque::new(), last: None }
     }
 
     /// Goes on to the first row whose path is not before `path`. What lies between is not read.
@@ -130,7 +132,16 @@ impl<'s, S: ChunkSource + ?Sized> ManifestReader<'s, S> {
         let name = format_args!("chunk {}", reference.id).to_string();
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            self.rows.push_back(decode_row(&mut rest).in_object(&name)?);
+            let row = decode_row(&mut rest).in_object(&name)?;
+            // Everything rests on the order: paths are found by it, and none is there twice.
+            if self.last.as_ref().is_some_and(|last| path_order(last, &row.path).is_ge()) {
+                return Err(Malformed::new("its rows are not in the order of their paths")).in_object(name);
+            }
+            self.last = Some(row.path.clone());
+            self.rows.push_back(row);
+        }
+        if self.rows.back().is_some_and(|row| row.path != reference.last) {
+            return Err(Malformed::new("it does not end with the path that the reference to it says")).in_object(name);
         }
         match self.rows.len() as u64 == reference.records {
             true => Ok(()),

@@ -42,6 +42,11 @@ pub fn seed() -> u64 {
     seed
 }
 
+/// A temporary folder, in memory where that is possible: for what is to be durable, and need not be in a test.
+pub fn quick_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// All objects of a backend.
 pub fn objects_of(backend: &dyn Backend) -> BTreeMap<Name, Vec<u8>> {
     let mut names = Vec::new();
@@ -365,6 +370,14 @@ pub fn check_all(repository: &Repository) -> Result<CheckReport> {
     check(repository, CheckOptions { data: DataSubset::All, threads: 1 }, &Silent)
 }
 
+/// The files of the snapshot, if it is there and all of it comes back.
+pub fn all_files(repository: &Repository, id: SnapshotId) -> Option<Files> {
+    let snapshot = Listing::read(repository).snapshots.into_iter().find(|snapshot| snapshot.id == id)?;
+    let target = quick_folder();
+    let report = restore(repository, &snapshot, &restoring(target.path()), &Silent).ok()?;
+    report.failed.is_empty().then(|| files_of(target.path()))
+}
+
 /// Whether the snapshot is there, and comes back whole. Panics on wrong bytes.
 pub fn restored(repository: &Repository, id: SnapshotId, files: &Files) -> Option<bool> {
     let listing = Listing::read(repository);
@@ -372,7 +385,7 @@ pub fn restored(repository: &Repository, id: SnapshotId, files: &Files) -> Optio
         return Some(false);
     }
     let snapshot = listing.snapshots.into_iter().find(|snapshot| snapshot.id == id)?;
-    let target = tempfile::tempdir().unwrap();
+    let target = quick_folder();
     let options = avro_snap::commands::restore::RestoreOptions { threads: 1, ..restoring(target.path()) };
     let done = restore(repository, &snapshot, &options, &Silent);
     let found = files_of(target.path());

@@ -1,6 +1,6 @@
 //! One run of `restore`: the rows of the manifest in order, files by several workers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use super::prefetch::Prefetching;
 use super::recode::{can_recode, recode};
 use super::{RestoreOptions, RestoreReport};
 use crate::error::{Error, IoContext, Result};
-use crate::files::{Pattern, Target, TargetOptions};
+use crate::files::{Overwrite, Pattern, Target, TargetOptions};
 use crate::id::Digester;
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
@@ -110,7 +110,7 @@ impl Run<'_> {
             self.check()?;
             let Some(path) = below(&entry.path, sub) else { break };
             found = true;
-            if entry.path == *sub && entry.kind == EntryKind::Directory {
+            if !sub.is_empty() && entry.path == *sub && entry.kind == EntryKind::Directory {
                 // What is in the subfolder goes right into the target.
                 directories.push((Vec::new(), BTreeSet::new()));
                 continue;
@@ -178,21 +178,24 @@ impl Run<'_> {
         }
     }
 
-    /// Restores a regular file.
+    /// Restores a regular file. Gives whether that was done, or was not to be done.
     fn file<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
         rebuilder: &Rebuilder<'_, S>,
         entry: &FileEntry,
         path: &[u8],
-    ) {
+    ) -> bool {
         if self.fatal().is_some() {
-            return;
+            return false;
         }
         self.progress.at(std::path::Path::new(&*String::from_utf8_lossy(path)));
-        match self.write(rebuilder, entry, path) {
+        let done = self.write(rebuilder, entry, path);
+        let fine = done.is_ok();
+        match done {
             Ok(()) => self.progress.files(1),
             Err(error) => self.failed(entry, error),
         }
+        fine
     }
 
     fn write<S: crate::chunk::ChunkSource + ?Sized>(
@@ -255,9 +258,22 @@ impl Run<'_> {
         links: Vec<(Vec<u8>, FileEntry)>,
     ) -> Result<()> {
         let mut stand_ins: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+        let failed: HashSet<Vec<u8>> = self.report().failed.iter().map(|(path, _)| path.clone()).collect();
         for (path, entry) in links {
             let Some(original) = entry.hard_link.clone() else { continue };
-            let known = below(&original, &self.options.subfolder).filter(|_| self.selected(&original));
+            match self.target.as_ref().map_or(Ok(true), |target| target.wants(&path, &entry)) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.report().files_skipped += 1;
+                    continue;
+                }
+                Err(error) => {
+                    self.failed(&entry, error);
+                    continue;
+                }
+            }
+            let known = below(&original, &self.options.subfolder)
+                .filter(|first| self.selected(&original) && !failed.contains(&original) && self.holds(first, &entry));
             let known = known.or_else(|| stand_ins.get(&original).cloned());
             if self.options.dry_run {
                 self.report().others_restored += 1;
@@ -268,8 +284,10 @@ impl Run<'_> {
                 None => match snapshot.rows(repository).find(&original)? {
                     Some(row) => {
                         let rebuilder = Rebuilder { source: repository, pool, encoders: &self.encoders };
-                        self.file(&rebuilder, &row, &path);
-                        stand_ins.insert(original, path);
+                        // Under its own path: that is what is restored, or is not.
+                        if self.file(&rebuilder, &FileEntry { path: entry.path.clone(), ..row }, &path) {
+                            stand_ins.insert(original, path);
+                        }
                     }
                     None => {
                         let error = Error::damaged("the manifest", "a hard link names a path that is not there");
@@ -280,6 +298,18 @@ impl Run<'_> {
             self.check()?;
         }
         Ok(())
+    }
+
+    /// Whether the first name of a file has its content now. Where files that are there may be left as they are, what is
+    /// there may be another one.
+    fn holds(&self, first: &[u8], entry: &FileEntry) -> bool {
+        match (self.options.overwrite, &self.target) {
+            (Overwrite::Always, _) | (_, None) => true,
+            (_, Some(target)) => {
+                let existing = target.existing(first).ok().flatten();
+                existing.is_some_and(|existing| !Overwrite::IfChanged.writes(Some(&existing), entry))
+            }
+        }
     }
 
     /// Removes what does not belong into restored directories.
