@@ -12,7 +12,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The arguments make no sense.
     Usage = 2,
-    /// A snapshot was made, but some input could not be read and is not in it.
+    /// A snapshot was made, but some input could not be read and is not in it; or an Avro file was looked into that was
+    /// not sound when it was saved.
     Incomplete = 3,
     /// There is no repository.
     NoRepository = 10,
@@ -34,7 +35,8 @@ Exit codes:
     0  done
     1  failed
     2  the arguments make no sense
-    3  a snapshot was made, but some input could not be read
+    3  a snapshot was made, but some input could not be read; or (cat, check --avro) an Avro file was
+       not sound when it was saved
    10  there is no repository
    11  the repository is busy
    12  wrong password, or none
@@ -75,6 +77,6 @@ mod tests {
             let code = format!("{:>5}  ", exit as u8);
             assert!(TABLE.lines().any(|line| line.starts_with(&code)), "{exit:?}");
         }
-        assert_eq!(TABLE.lines().count(), 1 + all.len() + 1, "and 130, which is the shell's");
+        assert_eq!(TABLE.lines().count(), 1 + all.len() + 2, "one takes two lines, and 130 is the shell's");
     }
 }
