@@ -5,6 +5,8 @@
 //! - [`walk`]: where records end, found and checked without building them.
 //! - [`varint`]: the zig-zag numbers that all of these are made of.
 //! - [`codec`]: the codecs of payloads, and their decoders.
+//! - [`compat`]: whether one schema reads the data of another.
+//! - [`records`]: records as JSON.
 //! - [`encoder`]: what makes exactly the payload again from what a decoder gave.
 //! - [`deflate`]: the encoder behind the deflate ids.
 //!
@@ -12,9 +14,11 @@
 //! or a limit does not bound.
 
 pub mod codec;
+pub mod compat;
 pub mod container;
 pub mod deflate;
 pub mod encoder;
+pub mod records;
 pub mod schema;
 pub mod varint;
 pub mod walk;

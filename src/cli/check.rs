@@ -1,12 +1,19 @@
 //! `snap check`
 
+use std::ffi::OsString;
+
+use avro_snap::commands::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
 use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check};
+use avro_snap::commands::select::Filter;
+use avro_snap::repository::Repository;
 use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result, chain, code};
 use super::format::{count, size};
+use super::output::put_path;
+use super::pick::selector;
 use super::progress::Meter;
 
 /// Look whether everything is there and is what it should be
@@ -21,6 +28,16 @@ pub(crate) struct Args {
     /// Read and decode part N of M (1 to M): with a part a day, all is read in M days
     #[arg(long, value_name = "N/M", conflicts_with = "read_data", value_parser = parse_part)]
     read_data_subset: Option<(u32, u32)>,
+
+    /// Decode the records of the Avro files in the latest snapshot of each series, against their schemas
+    ///
+    /// Files that were not sound when they were saved are told (exit code 3); others that do not decode are damage.
+    #[arg(long)]
+    avro: bool,
+
+    /// With --avro, look at this snapshot instead; may be given several times
+    #[arg(long, value_name = "SNAPSHOT", requires = "avro")]
+    snapshot: Vec<OsString>,
 }
 
 fn parse_part(text: &str) -> std::result::Result<(u32, u32), String> {
@@ -45,8 +62,96 @@ impl Args {
         meter.finish();
         let report = checked?;
         let exit = if report.problems.is_empty() { Exit::Done } else { Exit::Damage };
-        context.told(exit, tell(context, &report))
+        if !self.avro {
+            return context.told(exit, tell(context, &report));
+        }
+        let said = tell(context, &report);
+        let avro = self.records(context, &repository)?;
+        let exit = match (exit, avro.damaged.is_empty() && avro.problems.is_empty(), avro.unsound.is_empty()) {
+            (Exit::Done, true, true) => Exit::Done,
+            (Exit::Done, true, false) => Exit::Incomplete,
+            _ => Exit::Damage,
+        };
+        context.told(exit, said.and_then(|()| tell_avro(context, &avro)))
     }
+
+    /// Decodes records.
+    fn records(&self, context: &Context, repository: &Repository) -> Result<AvroCheckReport> {
+        let mut listing = context.listing(repository);
+        let selectors = self.snapshot.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
+        let mut chosen = Vec::new();
+        for selector in selectors {
+            chosen.push(selector.pick(&mut listing, &Filter::default())?);
+        }
+        let chosen = match chosen.is_empty() {
+            true => latest_of_each_series(listing.snapshots.iter()),
+            false => chosen.iter().collect(),
+        };
+        let meter = Meter::new(&context.output);
+        let checked = avro_check(repository, &chosen, context.globals.threads(), &meter);
+        meter.finish();
+        Ok(checked?)
+    }
+}
+
+fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
+    let output = &context.output;
+    for error in &report.problems {
+        output.error(code(error), &chain(error), None);
+    }
+    let say = |finding: &Finding, kind: &str| -> Result<()> {
+        let path = String::from_utf8_lossy(&finding.path);
+        if output.json {
+            let mut object = json!({
+                "finding": kind,
+                "snapshot": finding.snapshot.to_string(),
+                "state": finding.state.name(),
+                "block": finding.fault.as_ref().map(|fault| fault.block),
+                "record": finding.fault.as_ref().and_then(|fault| fault.record),
+                "reason": finding.reason,
+            });
+            put_path(&mut object, &finding.path);
+            return output.object("avro_finding", object).map_err(Failure::from);
+        }
+        output.error(kind, &format!("{path} in snapshot {}: {}", finding.snapshot.short(), finding.reason), None);
+        Ok(())
+    };
+    for finding in &report.damaged {
+        say(finding, "damaged")?;
+    }
+    for finding in &report.unsound {
+        say(finding, "unsound")?;
+    }
+    if output.json {
+        let summary = json!({
+            "files": report.files,
+            "distinct_files": report.distinct,
+            "blocks": report.blocks,
+            "records": report.records,
+            "unsound": report.unsound.len(),
+            "damaged": report.damaged.len() + report.problems.len(),
+        });
+        return output.object("avro_summary", summary).map_err(Failure::from);
+    }
+    output.note(format_args!(
+        "decoded {} of {} ({} different)",
+        count(report.records, "record"),
+        count(report.files, "Avro file"),
+        report.distinct
+    ))?;
+    if !report.unsound.is_empty() {
+        let faults = count(report.unsound.len() as u64, "fault");
+        output.note(format_args!("{faults} that the files had when they were saved: they are kept as they were"))?;
+    }
+    if !report.damaged.is_empty() || !report.problems.is_empty() {
+        let problems = count((report.damaged.len() + report.problems.len()) as u64, "Avro problem");
+        output.error(
+            "damage",
+            &format!("{problems} found"),
+            Some("`snap check --read-data` tells all that is damaged"),
+        );
+    }
+    Ok(())
 }
 
 fn tell(context: &Context, report: &CheckReport) -> Result<()> {

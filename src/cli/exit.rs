@@ -12,8 +12,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The arguments make no sense.
     Usage = 2,
-    /// A snapshot was made, but some input could not be read and is not in it; or `--fail-on-damaged` was asked for and
-    /// found damaged Avro files.
+    /// A snapshot was made, but some input could not be read and is not in it; or an Avro file was looked into
+    /// (`--fail-on-damaged`, `cat`, `check --avro`) that is not sound.
     Incomplete = 3,
     /// There is no repository.
     NoRepository = 10,
@@ -33,8 +33,8 @@ Exit codes:
     0  done
     1  failed
     2  the arguments make no sense
-    3  a snapshot was made, but some input could not be read
-       (or, with --fail-on-damaged, is a damaged Avro file)
+    3  a snapshot was made, but some input could not be read; or (create --fail-on-damaged, cat,
+       check --avro) an Avro file is not sound
    10  there is no repository
    11  the repository is busy
    12  wrong password, or none
@@ -69,11 +69,11 @@ mod tests {
     fn the_table_lists_every_code() {
         use Exit::*;
         let all =
-            [Done, Failed, Usage, Incomplete, NoRepository, Busy, Password, DamagedInput, RestoredWithDamage, Damage];
+            [Done, Failed, Usage, Incomplete, NoRepository, Busy, Password, RestoredWithDamage, Damage];
         for exit in all {
             let code = format!("{:>5}  ", exit as u8);
             assert!(TABLE.lines().any(|line| line.starts_with(&code)), "{exit:?}");
         }
-        assert_eq!(TABLE.lines().count(), 1 + all.len() + 1, "and 130, which is the shell's");
+        assert_eq!(TABLE.lines().count(), 1 + all.len() + 2, "one takes two lines, and 130 is the shell's");
     }
 }

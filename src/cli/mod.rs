@@ -1,5 +1,6 @@
 //! The command line: what it takes, and what comes of it. One file a verb; all printing goes through [`output`].
 
+mod cat;
 mod check;
 mod completions;
 mod create;
@@ -23,6 +24,7 @@ mod pick;
 mod progress;
 mod restore;
 mod rows;
+mod schema;
 mod snapshots;
 mod tag;
 mod words;
@@ -58,6 +60,8 @@ enum Verb {
     Snapshots(snapshots::Args),
     Ls(ls::Args),
     Find(find::Args),
+    Cat(cat::Args),
+    Schema(schema::Args),
     Diff(diff::Args),
     Tag(tag::Args),
     Dump(dump::Args),
@@ -104,6 +108,8 @@ impl Verb {
             Self::Snapshots(args) => args.run(context),
             Self::Ls(args) => args.run(context),
             Self::Find(args) => args.run(context),
+            Self::Cat(args) => args.run(context),
+            Self::Schema(args) => args.run(context),
             Self::Diff(args) => args.run(context),
             Self::Tag(args) => args.run(context),
             Self::Dump(args) => args.run(context),

@@ -1,5 +1,8 @@
 //! What each verb does: a plan where there is something to decide, then a report. The threads are here.
 
+pub mod avro_check;
+pub mod avro_file;
+pub mod cat;
 pub mod check;
 pub mod create;
 pub mod diff;
@@ -8,6 +11,7 @@ mod gate;
 pub mod ls;
 pub mod manifest;
 pub mod restore;
+pub mod schema;
 pub mod select;
 pub mod tag;
 mod trust;

@@ -47,8 +47,24 @@ impl Object {
 }
 
 /// The attributes that mean something.
-const ATTRIBUTES: [&str; 9] =
-    ["type", "name", "namespace", "fields", "symbols", "items", "values", "size", "logicalType"];
+const ATTRIBUTES: [&str; 13] = [
+    "type",
+    "name",
+    "namespace",
+    "fields",
+    "symbols",
+    "items",
+    "values",
+    "size",
+    "logicalType",
+    "default",
+    "aliases",
+    "precision",
+    "scale",
+];
+
+/// Those of them that hold no schemas. What nests in them is not kept, and may nest as deep as it likes.
+const SHALLOW: [&str; 4] = ["default", "aliases", "precision", "scale"];
 
 /// The key of an object.
 struct Key(Option<&'static str>);
@@ -123,7 +139,10 @@ impl<'de> Visitor<'de> for JsonVisitor {
         while let Some(Key(key)) = entries.next_key()? {
             match key {
                 Some(key) => {
-                    let value = entries.next_value()?;
+                    let value = match SHALLOW.contains(&key) {
+                        true => entries.next_value::<Shallow>()?.0,
+                        false => entries.next_value()?,
+                    };
                     // Keys that repeat without end must not pile up.
                     object.0.retain(|entry| entry.0 != key);
                     object.0.push((key, value));
@@ -133,5 +152,79 @@ impl<'de> Visitor<'de> for JsonVisitor {
         }
         object.0.shrink_to_fit();
         Ok(Json::Object(object))
+    }
+}
+
+/// A value that is no schema: a text, a number, or a list of texts; anything else is [`Json::Other`].
+struct Shallow(Json);
+
+impl<'de> Deserialize<'de> for Shallow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ShallowVisitor { texts: true }).map(Self)
+    }
+}
+
+/// An item of a list that is no schema.
+struct Item(Json);
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ShallowVisitor { texts: false }).map(Self)
+    }
+}
+
+struct ShallowVisitor {
+    /// Whether lists are looked into.
+    texts: bool,
+}
+
+impl<'de> Visitor<'de> for ShallowVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(Json::Text(text.to_owned()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
+        Ok(Json::Number(number))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        if self.texts {
+            while let Some(Item(item)) = items.next_element()? {
+                if let Json::Text(_) = item {
+                    list.push(item);
+                }
+            }
+            return Ok(Json::List(list));
+        }
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Json::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Json::Other)
     }
 }

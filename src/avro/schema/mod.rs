@@ -2,13 +2,18 @@
 //!
 //! Names are resolved, so a schema is an arena of [`Node`]s that name each other by number: whoever compiles something
 //! from it (columns, a walk) starts at [`Schema::root`] and follows the numbers; records may lead back to themselves.
-//! What says nothing about the bytes of a datum is left out: aliases, defaults, docs, orders, unknown attributes.
+//! What says nothing about the bytes of a datum stands beside the nodes (defaults, aliases, the digits of decimals: what
+//! schema resolution needs) or is left out: docs, orders, unknown attributes.
 
 mod canonical;
+mod evolution;
 mod json;
 mod parse;
 
+pub use evolution::Decimal;
+
 use super::walk::Program;
+use evolution::Evolution;
 
 /// The most bytes of a schema's JSON: 4 MiB.
 pub const MAX_TEXT: usize = 4 << 20;
@@ -156,6 +161,7 @@ pub struct Schema {
     nodes: Vec<Node>,
     root: NodeId,
     always_empty: bool,
+    evolution: Evolution,
     pub(super) program: Program,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::evolution::{self, Decimal, Evolution};
 use super::json::{Json, Object};
 use super::{
     Field, Kind, MAX_DEPTH, MAX_NAME_BYTES, MAX_NAMES, MAX_NODES, MAX_TEXT, Node, NodeId, Schema, SchemaError,
@@ -18,7 +19,7 @@ pub(super) fn schema(text: &str) -> Result<Schema, SchemaError> {
     let root = parser.schema(&json, "", 0)?;
     let always_empty = parser.least[root.index()] == 0;
     let program = Program::compile(&parser.nodes, &parser.least, root);
-    Ok(Schema { nodes: parser.nodes, root, always_empty, program })
+    Ok(Schema { nodes: parser.nodes, root, always_empty, evolution: parser.evolution, program })
 }
 
 #[derive(Default)]
@@ -29,7 +30,8 @@ struct Parser {
     /// Named types by full name.
     names: HashMap<String, NodeId>,
     /// Primitive types, which need no more than one node each.
-    primitives: HashMap<(&'static str, Option<String>), NodeId>,
+    primitives: HashMap<(&'static str, Option<String>, Option<Decimal>), NodeId>,
+    evolution: Evolution,
     name_bytes: usize,
 }
 
@@ -39,7 +41,7 @@ impl Parser {
             return Err(SchemaError::TooDeep);
         }
         match json {
-            Json::Text(name) => self.reference(name, None, namespace),
+            Json::Text(name) => self.reference(name, None, None, namespace),
             Json::List(branches) => {
                 let id = self.open(None)?;
                 let branches = branches
@@ -56,6 +58,7 @@ impl Parser {
 
     fn object(&mut self, object: &Object, namespace: &str, depth: usize) -> Result<NodeId, SchemaError> {
         let logical = object.text("logicalType").map(str::to_owned);
+        let decimal = evolution::decimal(object);
         let missing = |of, attribute| SchemaError::Attribute { of, attribute };
         match object.get("type") {
             None => Err(missing("a schema", "type")),
@@ -70,6 +73,7 @@ impl Parser {
                         let node = field.get("type").ok_or(missing("a field", "type"))?;
                         let node = self.schema(node, &namespace, depth + 1)?;
                         least = least.saturating_add(self.least[node.index()]);
+                        self.keep_of_field((id, fields.len()), field);
                         fields.push(Field { name, node });
                     }
                     Ok(self.close(id, Kind::Record { name, fields }, least))
@@ -82,6 +86,9 @@ impl Parser {
                         _ => Err(missing("an enum", "symbols")),
                     });
                     let symbols = symbols.collect::<Result<_, _>>()?;
+                    if let Some(symbol) = object.text("default") {
+                        self.evolution.symbols.insert(id, symbol.to_owned());
+                    }
                     Ok(self.close(id, Kind::Enum { name, symbols }, 1))
                 }
                 "fixed" => {
@@ -93,6 +100,7 @@ impl Parser {
                         _ => None,
                     };
                     let size = size.ok_or(missing("a fixed", "size"))?;
+                    self.evolution.decimals.extend(decimal.map(|decimal| (id, decimal)));
                     Ok(self.close(id, Kind::Fixed { name, size }, size))
                 }
                 "array" => {
@@ -107,20 +115,27 @@ impl Parser {
                     let values = self.schema(values, namespace, depth + 1)?;
                     Ok(self.close(id, Kind::Map { values }, 1))
                 }
-                name => self.reference(name, logical, namespace),
+                name => self.reference(name, logical, decimal, namespace),
             },
             Some(nested) => self.schema(nested, namespace, depth + 1),
         }
     }
 
     /// A primitive type or one that is defined already.
-    fn reference(&mut self, name: &str, logical: Option<String>, namespace: &str) -> Result<NodeId, SchemaError> {
+    fn reference(
+        &mut self,
+        name: &str,
+        logical: Option<String>,
+        decimal: Option<Decimal>,
+        namespace: &str,
+    ) -> Result<NodeId, SchemaError> {
         if let Some((name, kind, least)) = primitive(name) {
-            let key = (name, logical);
+            let key = (name, logical, decimal);
             if let Some(&id) = self.primitives.get(&key) {
                 return Ok(id);
             }
             let id = self.open(key.1.clone())?;
+            self.evolution.decimals.extend(decimal.map(|decimal| (id, decimal)));
             self.primitives.insert(key, id);
             return Ok(self.close(id, kind, least));
         }
@@ -152,7 +167,23 @@ impl Parser {
             return Err(SchemaError::DefinedTwice(full));
         }
         let inner = full.rsplit_once('.').map_or("", |(namespace, _)| namespace).to_owned();
+        let aliases: Vec<_> = evolution::aliases(object).map(|alias| full_name(alias, &inner)).collect();
+        self.charge(aliases.iter().map(String::len).sum())?;
+        if !aliases.is_empty() {
+            self.evolution.aliases.insert(id, aliases);
+        }
         Ok((id, full, inner))
+    }
+
+    /// Writes down what a field says for readers.
+    fn keep_of_field(&mut self, field: (NodeId, usize), object: &Object) {
+        if object.get("default").is_some() {
+            self.evolution.defaults.insert(field);
+        }
+        let aliases: Vec<_> = evolution::aliases(object).map(str::to_owned).collect();
+        if !aliases.is_empty() {
+            self.evolution.field_aliases.insert(field, aliases);
+        }
     }
 
     fn charge(&mut self, bytes: usize) -> Result<(), SchemaError> {

@@ -1,0 +1,443 @@
+//! Whether data that one schema wrote can be read with another ("Schema Resolution" in the Avro specification 1.12).
+//!
+//! What decides is the types alone: fields that only the reader has need a default, ints may become longs and so on,
+//! every branch of a writer's union must be readable, every symbol of a writer's enum must be known or have a default.
+//! Names are compared without their namespace, or with the reader's aliases in full. Of a reader's union the branch is
+//! taken that fits best: the same full name or kind before the same short name or an alias, before a promotion.
+//! Defaults are taken at their word. Logical types change nothing, but decimals must have the same digits.
+
+use std::collections::{HashMap, HashSet};
+
+use super::schema::{Kind, NodeId, Schema};
+
+/// The most pairs of types that are looked at. Schemas that people write need as many as they have types.
+pub const MAX_PAIRS: usize = 1 << 20;
+
+/// The most comparisons of names and kinds.
+const MAX_WORK: usize = 1 << 26;
+
+/// The most reasons that are given.
+pub const MAX_REASONS: usize = 16;
+
+/// Why data cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Where in the schema, like `address.lines[]`; empty for the whole.
+    pub path: String,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.path.as_str() {
+            "" => f.write_str(&self.reason),
+            path => write!(f, "{path}: {}", self.reason),
+        }
+    }
+}
+
+/// How two versions of a schema go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Each reads what the other wrote.
+    Full,
+    /// The later one reads what the earlier one wrote.
+    Backward,
+    /// The earlier one reads what the later one wrote.
+    Forward,
+    /// Neither reads what the other wrote.
+    None,
+}
+
+impl Verdict {
+    /// The name that people know.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Backward => "backward",
+            Self::Forward => "forward",
+            Self::None => "none",
+        }
+    }
+}
+
+/// How a later version of a schema goes together with an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// Why the later one does not read what the earlier one wrote; empty if it does.
+    pub backward: Vec<Obstacle>,
+    /// Why the earlier one does not read what the later one wrote; empty if it does.
+    pub forward: Vec<Obstacle>,
+}
+
+impl Comparison {
+    /// Compares two versions.
+    pub fn new(earlier: &Schema, later: &Schema) -> Self {
+        Self { backward: obstacles(earlier, later), forward: obstacles(later, earlier) }
+    }
+
+    /// In one word.
+    pub fn verdict(&self) -> Verdict {
+        match (self.backward.is_empty(), self.forward.is_empty()) {
+            (true, true) => Verdict::Full,
+            (true, false) => Verdict::Backward,
+            (false, true) => Verdict::Forward,
+            (false, false) => Verdict::None,
+        }
+    }
+}
+
+/// What keeps `reader` from reading the data of `writer`, at most [`MAX_REASONS`]; nothing if it reads them.
+pub fn obstacles(writer: &Schema, reader: &Schema) -> Vec<Obstacle> {
+    let mut resolver = Resolver { writer, reader, pairs: Vec::new(), seen: HashSet::new(), found: Vec::new(), work: 0 };
+    resolver.push(writer.root(), reader.root(), None, String::new());
+    let mut at = 0;
+    // Pairs that were seen before are taken for readable: if they are not, that was said where they were first seen. So
+    // types that lead back to themselves end, however deep they nest.
+    while at < resolver.pairs.len() && resolver.found.len() < MAX_REASONS {
+        resolver.resolve(at);
+        if resolver.work > MAX_WORK {
+            resolver.found.push(too_large());
+            break;
+        }
+        at += 1;
+    }
+    resolver.found
+}
+
+/// A type of the writer that a type of the reader has to read.
+struct Pair {
+    writer: NodeId,
+    reader: NodeId,
+    /// Within which pair, and where in it.
+    within: Option<usize>,
+    step: String,
+}
+
+struct Resolver<'s> {
+    writer: &'s Schema,
+    reader: &'s Schema,
+    pairs: Vec<Pair>,
+    seen: HashSet<(NodeId, NodeId)>,
+    found: Vec<Obstacle>,
+    work: usize,
+}
+
+fn too_large() -> Obstacle {
+    Obstacle { path: String::new(), reason: "the schemas are too large to be compared".into() }
+}
+
+impl Resolver<'_> {
+    fn push(&mut self, writer: NodeId, reader: NodeId, within: Option<usize>, step: String) {
+        if self.pairs.len() >= MAX_PAIRS {
+            self.work = usize::MAX;
+            return;
+        }
+        if self.seen.insert((writer, reader)) {
+            self.pairs.push(Pair { writer, reader, within, step });
+        }
+    }
+
+    fn fail(&mut self, mut at: usize, last: &str, reason: String) {
+        let mut steps = vec![last];
+        loop {
+            let pair = &self.pairs[at];
+            steps.push(&pair.step);
+            match pair.within {
+                Some(within) => at = within,
+                None => break,
+            }
+        }
+        steps.reverse();
+        let path = steps.concat();
+        self.found.push(Obstacle { path: path.trim_start_matches('.').to_owned(), reason });
+    }
+
+    fn resolve(&mut self, at: usize) {
+        let Pair { writer: w, reader: r, .. } = self.pairs[at];
+        let (writer, reader) = (self.writer, self.reader);
+        let width = |kind: &Kind| match kind {
+            Kind::Record { fields, .. } => fields.len(),
+            Kind::Enum { symbols, .. } => symbols.len(),
+            Kind::Union { branches } => branches.len(),
+            _ => 1,
+        };
+        let (theirs, ours) = (&writer.node(w).kind, &reader.node(r).kind);
+        self.work = self.work.saturating_add(width(theirs)).saturating_add(width(ours));
+        match (theirs, ours) {
+            (Kind::Union { branches }, _) => {
+                for branch in branches {
+                    self.push(*branch, r, Some(at), String::new());
+                }
+            }
+            (_, Kind::Union { branches }) => match self.best(w, branches) {
+                Some(branch) => self.push(w, branch, Some(at), String::new()),
+                None => self.fail(at, "", format!("{} fits no branch of {}", writer.say(w), reader.say(r))),
+            },
+            (Kind::Record { fields: theirs, .. }, Kind::Record { fields: ours, .. }) if self.same_name(w, r) => {
+                let by_name: HashMap<&str, NodeId> =
+                    theirs.iter().map(|field| (field.name.as_str(), field.node)).collect();
+                for (place, field) in ours.iter().enumerate() {
+                    let aliases = reader.field_aliases(r, place).iter().map(String::as_str);
+                    let names = std::iter::once(field.name.as_str()).chain(aliases);
+                    let step = format!(".{}", field.name);
+                    match names.into_iter().find_map(|name| by_name.get(name)) {
+                        Some(node) => self.push(*node, field.node, Some(at), step),
+                        None if reader.has_default(r, place) => {}
+                        None => self.fail(at, &step, "the field is not written and has no default".into()),
+                    }
+                }
+            }
+            (Kind::Enum { symbols: theirs, .. }, Kind::Enum { symbols: ours, .. }) if self.same_name(w, r) => {
+                let known: HashSet<&str> = ours.iter().map(String::as_str).collect();
+                let default = reader.default_symbol(r).is_some_and(|symbol| known.contains(symbol));
+                let unknown: Vec<&str> =
+                    theirs.iter().map(String::as_str).filter(|symbol| !known.contains(symbol)).collect();
+                if !default && !unknown.is_empty() {
+                    let more = if unknown.len() > 5 { ", ..." } else { "" };
+                    let some = unknown[..unknown.len().min(5)].join(", ");
+                    self.fail(at, "", format!("the symbols {some}{more} are not known and there is no default"));
+                }
+            }
+            (Kind::Fixed { size: theirs, .. }, Kind::Fixed { size: ours, .. }) if self.same_name(w, r) => {
+                match theirs == ours {
+                    true => self.decimals(at),
+                    false => self.fail(at, "", format!("{theirs} bytes are not {ours}")),
+                }
+            }
+            (Kind::Array { items: theirs }, Kind::Array { items: ours }) => {
+                self.push(*theirs, *ours, Some(at), "[]".into());
+            }
+            (Kind::Map { values: theirs }, Kind::Map { values: ours }) => {
+                self.push(*theirs, *ours, Some(at), "{}".into());
+            }
+            (theirs, ours) if is_plain(theirs) && theirs == ours => self.decimals(at),
+            (theirs, ours) if promotes(theirs, ours) => {}
+            _ => self.fail(at, "", format!("{} cannot be read as {}", writer.say(w), reader.say(r))),
+        }
+    }
+
+    /// Decimals of other digits would be other numbers.
+    fn decimals(&mut self, at: usize) {
+        let Pair { writer, reader, .. } = self.pairs[at];
+        if let (Some(theirs), Some(ours)) = (self.writer.decimal(writer), self.reader.decimal(reader))
+            && theirs != ours
+        {
+            let said = |decimal: super::schema::Decimal| format!("{}.{}", decimal.precision, decimal.scale);
+            self.fail(at, "", format!("a decimal of {} digits is none of {}", said(theirs), said(ours)));
+        }
+    }
+
+    /// The branch of a reader's union for a type of the writer that is no union.
+    fn best(&self, writer: NodeId, branches: &[NodeId]) -> Option<NodeId> {
+        let mut best = (0, None);
+        for branch in branches {
+            let fit = self.fit(writer, *branch);
+            if fit > best.0 {
+                best = (fit, Some(*branch));
+            }
+        }
+        best.1
+    }
+
+    /// How well a type of the writer fits a branch of the reader at first sight; 0 if not at all. Unions within unions
+    /// nest no deeper than the schema's text.
+    fn fit(&self, w: NodeId, r: NodeId) -> u8 {
+        let (writer, reader) = (&self.writer.node(w).kind, &self.reader.node(r).kind);
+        match (writer, reader) {
+            (_, Kind::Union { branches }) => branches.iter().map(|branch| self.fit(w, *branch)).max().unwrap_or(0),
+            (Kind::Array { .. }, Kind::Array { .. }) | (Kind::Map { .. }, Kind::Map { .. }) => 3,
+            (Kind::Record { .. }, Kind::Record { .. })
+            | (Kind::Enum { .. }, Kind::Enum { .. })
+            | (Kind::Fixed { .. }, Kind::Fixed { .. }) => match (full_name(writer), full_name(reader)) {
+                (theirs, ours) if theirs == ours => 3,
+                _ if self.same_name(w, r) => 2,
+                _ => 0,
+            },
+            (theirs, ours) if is_plain(theirs) && theirs == ours => 3,
+            (theirs, ours) => u8::from(promotes(theirs, ours)),
+        }
+    }
+
+    /// Whether the names of two named types of one kind go together.
+    fn same_name(&self, writer: NodeId, reader: NodeId) -> bool {
+        let theirs = full_name(&self.writer.node(writer).kind);
+        let ours = full_name(&self.reader.node(reader).kind);
+        short(theirs) == short(ours) || self.reader.aliases(reader).iter().any(|alias| alias == theirs)
+    }
+}
+
+/// Whether a kind is one of those without a name and without anything inside.
+fn is_plain(kind: &Kind) -> bool {
+    use Kind::*;
+    matches!(kind, Null | Boolean | Int | Long | Float | Double | Bytes | String)
+}
+
+/// Whether the specification lets one kind be read as the other.
+fn promotes(writer: &Kind, reader: &Kind) -> bool {
+    use Kind::*;
+    matches!(
+        (writer, reader),
+        (Int, Long | Float | Double) | (Long, Float | Double) | (Float, Double) | (String, Bytes) | (Bytes, String)
+    )
+}
+
+fn full_name(kind: &Kind) -> &str {
+    match kind {
+        Kind::Record { name, .. } | Kind::Enum { name, .. } | Kind::Fixed { name, .. } => name,
+        _ => "",
+    }
+}
+
+fn short(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+/// What changed about a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldChange {
+    /// Where it stands, like `address.lines[]`; empty for the type of the whole.
+    pub path: String,
+    /// What it was; none if there was no such field.
+    pub before: Option<String>,
+    /// What it is; none if there is no such field any more.
+    pub after: Option<String>,
+}
+
+/// The fields that were added, removed or changed from one schema to another, in the order of the later one; removed
+/// ones come last. A named type is looked into where it first stands.
+pub fn changes(before: &Schema, after: &Schema) -> Vec<FieldChange> {
+    let (old, new) = (outline(before), outline(after));
+    let was: HashMap<&str, &str> = old.iter().map(|(path, said)| (path.as_str(), said.as_str())).collect();
+    let there: HashSet<&str> = new.iter().map(|(path, _)| path.as_str()).collect();
+    let mut changes = Vec::new();
+    for (path, after) in &new {
+        let before = was.get(path.as_str()).copied();
+        if before != Some(after) {
+            let before = before.map(str::to_owned);
+            changes.push(FieldChange { path: path.clone(), before, after: Some(after.clone()) });
+        }
+    }
+    for (path, before) in &old {
+        if !there.contains(path.as_str()) {
+            changes.push(FieldChange { path: path.clone(), before: Some(before.clone()), after: None });
+        }
+    }
+    changes
+}
+
+/// Every field and what it is.
+fn outline(schema: &Schema) -> Vec<(String, String)> {
+    let mut outline = Outline { schema, seen: HashSet::new(), lines: vec![(String::new(), schema.say(schema.root()))] };
+    outline.node(schema.root(), "");
+    outline.lines
+}
+
+struct Outline<'s> {
+    schema: &'s Schema,
+    seen: HashSet<NodeId>,
+    lines: Vec<(String, String)>,
+}
+
+impl Outline<'_> {
+    /// Nests no deeper than the text of the schema, in which a name is defined before it is referred to.
+    fn node(&mut self, id: NodeId, path: &str) {
+        let schema = self.schema;
+        match &schema.node(id).kind {
+            Kind::Record { fields, .. } if self.seen.insert(id) => {
+                for (place, field) in fields.iter().enumerate() {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    let path = format!("{path}{dot}{}", field.name);
+                    let default = if schema.has_default(id, place) { ", with a default" } else { "" };
+                    self.lines.push((path.clone(), format!("{}{default}", schema.say(field.node))));
+                    self.node(field.node, &path);
+                }
+            }
+            Kind::Array { items } => self.node(*items, &format!("{path}[]")),
+            Kind::Map { values } => self.node(*values, &format!("{path}{{}}")),
+            Kind::Union { branches } => {
+                let several = branches.iter().filter(|id| !is_plain(&schema.node(**id).kind)).count() > 1;
+                for branch in branches {
+                    match full_name(&schema.node(*branch).kind) {
+                        name if several && !name.is_empty() => self.node(*branch, &format!("{path}<{name}>")),
+                        _ => self.node(*branch, path),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// How long the description of a type is at most, in bytes (about).
+const SAID: usize = 400;
+
+impl Schema {
+    /// What a type is, for people, in a line. Named types are named, not spelled out.
+    pub fn say(&self, id: NodeId) -> String {
+        let mut out = String::new();
+        self.say_into(id, &mut out);
+        out
+    }
+
+    fn say_into(&self, id: NodeId, out: &mut String) {
+        if out.len() > SAID {
+            return out.push_str("...");
+        }
+        let node = self.node(id);
+        match &node.kind {
+            Kind::Null => out.push_str("null"),
+            Kind::Boolean => out.push_str("boolean"),
+            Kind::Int => out.push_str("int"),
+            Kind::Long => out.push_str("long"),
+            Kind::Float => out.push_str("float"),
+            Kind::Double => out.push_str("double"),
+            Kind::Bytes => out.push_str("bytes"),
+            Kind::String => out.push_str("string"),
+            Kind::Record { name, .. } => out.push_str(&format!("record {name}")),
+            Kind::Fixed { name, size } => out.push_str(&format!("fixed {name} of {size} bytes")),
+            Kind::Enum { name, symbols } => {
+                out.push_str(&format!("enum {name} {{"));
+                for (place, symbol) in symbols.iter().enumerate() {
+                    if out.len() > SAID {
+                        out.push_str(", ...");
+                        break;
+                    }
+                    out.push_str(if place == 0 { "" } else { ", " });
+                    out.push_str(symbol);
+                }
+                out.push('}');
+            }
+            Kind::Array { items } => {
+                out.push_str("array of ");
+                self.say_into(*items, out);
+            }
+            Kind::Map { values } => {
+                out.push_str("map of ");
+                self.say_into(*values, out);
+            }
+            Kind::Union { branches } => {
+                out.push('[');
+                for (place, branch) in branches.iter().enumerate() {
+                    if out.len() > SAID {
+                        out.push_str(", ...");
+                        break;
+                    }
+                    out.push_str(if place == 0 { "" } else { ", " });
+                    self.say_into(*branch, out);
+                }
+                out.push(']');
+            }
+        }
+        match (self.decimal(id), &node.logical) {
+            (Some(decimal), _) => out.push_str(&format!(" (decimal {}, {})", decimal.precision, decimal.scale)),
+            (None, Some(logical)) => out.push_str(&format!(" ({logical})")),
+            (None, None) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "compat_tests.rs"]
+mod tests;

@@ -1,0 +1,127 @@
+//! `snap cat`
+
+use std::ffi::OsString;
+
+use avro_snap::avro::records::RecordError;
+use avro_snap::commands::avro_file::NotAvro;
+use avro_snap::commands::cat::{CatError, CatFormat, CatOptions, Given, cat};
+use serde_json::json;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Result};
+use super::format::count;
+use super::pick::{Filters, comma_list, selector};
+
+/// Print the records of an Avro file
+///
+/// As JSON, a record a line: numbers, texts, lists and objects as one would expect; the value of a union without the name
+/// of its branch; bytes and fixed as texts of the characters 0 to 255; decimals, dates, times, timestamps, durations and
+/// UUIDs as texts ("12.30", "2026-03-01T12:30:00.000Z"); NaN and infinities as texts, too.
+///
+/// Of a file that is damaged the sound records are printed, what is wrong is said, and the exit code is 3.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which file of which snapshot
+    #[arg(value_name = "SNAPSHOT:PATH")]
+    what: OsString,
+
+    /// Print at most so many records
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<u64>,
+
+    /// Pass over so many records first; whole blocks of them are not even read
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip: u64,
+
+    /// Print only these fields, like `id,address.city`
+    #[arg(long, value_name = "FIELD,...")]
+    fields: Vec<String>,
+
+    /// JSON lines, or an Avro file without compression
+    #[arg(long, value_name = "FORMAT", default_value = "json", value_enum)]
+    format: Format,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Json,
+    Avro,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let output = &context.output;
+        let selector = selector(Some(&self.what))?;
+        if selector.path.is_empty() {
+            return Err(Failure::Usage("say which file, like `snap cat latest:path/to/file.avro`".into()));
+        }
+        let fields: Vec<String> = self.fields.iter().flat_map(|list| comma_list(list)).collect();
+        if self.format == Format::Avro && (output.json || !fields.is_empty()) {
+            let other = if output.json { "--json" } else { "--fields" };
+            return Err(Failure::Usage(format!("--format avro and {other} do not go together")));
+        }
+        let repository = context.open()?;
+        let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
+        let format = if self.format == Format::Avro { CatFormat::Avro } else { CatFormat::Json };
+        let options = CatOptions { skip: self.skip, limit: self.limit, fields, format };
+        let report = cat(&repository, &snapshot, &path, &options, &mut |given| match given {
+            Given::Bytes(bytes) => output.bytes(bytes),
+            // The record is JSON already; it is not read again only to be wrapped.
+            Given::Record { ordinal, json } if output.json => {
+                output.line(format!(r#"{{"message_type":"record","ordinal":{ordinal},"record":{json}}}"#))
+            }
+            Given::Record { json, .. } => output.line(json),
+        });
+        let report = report.map_err(failure)?;
+        output.flush()?;
+        let shown = String::from_utf8_lossy(&path);
+        for fault in &report.faults {
+            output.error("unsound", &format!("{shown}: {fault}"), None);
+        }
+        if output.json {
+            output.object("summary", json!({"records": report.records, "faults": report.faults.len()}))?;
+        }
+        match report.faults.len() as u64 {
+            0 => Ok(Exit::Done),
+            faults => {
+                let message = format!(
+                    "{shown} is not sound: {} printed, {} found",
+                    count(report.records, "record"),
+                    count(faults, "fault")
+                );
+                output.error("unsound", &message, Some("the file itself can be restored as it was: see `snap dump`"));
+                Ok(Exit::Incomplete)
+            }
+        }
+    }
+}
+
+/// What `cat` says, with what helps.
+pub(super) fn failure(error: CatError) -> Failure {
+    let message = error.to_string();
+    match error {
+        CatError::Library(error) => Failure::Library(error),
+        CatError::NotAvro { reason, .. } => not_avro(message, &reason),
+        CatError::Records(RecordError::NoField { .. }) => Failure::Own {
+            exit: Exit::Usage,
+            code: "no_field",
+            message,
+            hint: Some("`snap schema show SNAPSHOT:PATH` shows all fields".into()),
+        },
+        CatError::Records(_) => Failure::plain(message, "`--format avro` and `snap dump` need not decode records"),
+        _ => Failure::plain(message, "`snap dump` writes the file as it is"),
+    }
+}
+
+/// A file that is no Avro file that can be looked into.
+pub(super) fn not_avro(message: String, reason: &NotAvro) -> Failure {
+    let hint = match reason {
+        NotAvro::NoContainer => "`snap ls --long` shows which files are Avro files; `snap dump` writes any file",
+        _ => "`snap dump` writes the file as it is",
+    };
+    Failure::Own { exit: Exit::Failed, code: "not_avro", message, hint: Some(hint.into()) }
+}

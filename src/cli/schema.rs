@@ -1,0 +1,388 @@
+//! `snap schema`
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use avro_snap::avro::compat::{Comparison, Obstacle, changes};
+use avro_snap::commands::schema::{FileSchema, What, log, ls, schema_of};
+use avro_snap::commands::select::manifest_path;
+use avro_snap::error::Error;
+use avro_snap::id::hex;
+use avro_snap::repository::Repository;
+use avro_snap::snapshot::SnapshotRoot;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::cat::not_avro;
+use super::exit::Exit;
+use super::failure::{Failure, Result};
+use super::format::{count, local_time, utc_time};
+use super::output::{Table, put_path};
+use super::pick::{Filters, selector};
+
+/// Look at the schemas of Avro files, and how they changed
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: Sub,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Sub {
+    /// List the different schemas of the files in a snapshot
+    Ls(Ls),
+    /// Print the schema of a file
+    Show(Show),
+    /// Follow the schema of a path through all snapshots
+    ///
+    /// A line for each change, with what it means for readers: `full` (old and new read each other's files), `backward`
+    /// (the new schema reads the old files), `forward` (the old schema reads the new files), `none`. This is schema
+    /// resolution as the Avro specification has it, with defaults, promotions and aliases.
+    Log(Log),
+    /// Compare the schemas of two files
+    Diff(Diff),
+}
+
+#[derive(Debug, clap::Args)]
+struct Ls {
+    /// Which snapshot, and where in it
+    #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present = "at")]
+    snapshot: Option<OsString>,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// Which file of which snapshot
+    #[arg(value_name = "SNAPSHOT:PATH")]
+    what: OsString,
+
+    /// Print the Parsing Canonical Form: only what tells how records are read
+    #[arg(long)]
+    canonical: bool,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+#[derive(Debug, clap::Args)]
+struct Log {
+    /// Which path, as `snap ls` prints it
+    #[arg(value_name = "PATH")]
+    file: OsString,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+#[derive(Debug, clap::Args)]
+struct Diff {
+    /// The earlier file
+    #[arg(value_name = "SNAPSHOT:PATH")]
+    before: OsString,
+
+    /// The later file
+    #[arg(value_name = "SNAPSHOT:PATH")]
+    after: OsString,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        match self.what {
+            Sub::Ls(args) => args.run(context),
+            Sub::Show(args) => args.run(context),
+            Sub::Log(args) => args.run(context),
+            Sub::Diff(args) => args.run(context),
+        }
+    }
+}
+
+/// CRC-64-AVRO, as it stands in single-object encoding and in `snap ls --json`.
+fn fingerprint(schema: &FileSchema) -> String {
+    hex(&schema.schema.fingerprint().to_le_bytes())
+}
+
+fn named(schema: &FileSchema) -> String {
+    format!("{} {}", fingerprint(schema), schema.name())
+}
+
+fn file_schema(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<FileSchema> {
+    if path.is_empty() {
+        return Err(Failure::Usage("say which file, like latest:path/to/file.avro".into()));
+    }
+    schema_of(repository, snapshot, path)?.map_err(|reason| {
+        not_avro(format!("{} has no schema to be shown: {reason}", String::from_utf8_lossy(path)), &reason)
+    })
+}
+
+impl Ls {
+    fn run(self, context: &Context) -> Result<Exit> {
+        let output = &context.output;
+        let selector = selector(self.snapshot.as_deref())?;
+        let repository = context.open()?;
+        let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
+        let listed = ls(&repository, &snapshot, &path)?;
+        if output.json {
+            for listed in &listed {
+                let mut object = json!({
+                    "fingerprint": listed.schema.as_ref().ok().map(fingerprint),
+                    "name": listed.schema.as_ref().ok().map(FileSchema::name),
+                    "files": listed.files,
+                    "records": listed.records,
+                    "schema": listed.schema.as_ref().ok().map(|schema| &schema.text),
+                    "error": listed.schema.as_ref().err().map(ToString::to_string),
+                });
+                put_path(&mut object, &listed.example);
+                output.object("schema", object)?;
+            }
+            return Ok(Exit::Done);
+        }
+        let mut table = Table::new(&["FINGERPRINT", "NAME", "FILES", "RECORDS", "EXAMPLE"], &[2, 3]);
+        for listed in &listed {
+            let (fingerprint, name) = match &listed.schema {
+                Ok(schema) => (fingerprint(schema), schema.name()),
+                Err(reason) => ("-".into(), format!("({reason})")),
+            };
+            let example = String::from_utf8_lossy(&listed.example).into_owned();
+            table.row(vec![fingerprint, name, listed.files.to_string(), listed.records.to_string(), example]);
+        }
+        table.print(output)?;
+        output.note(format_args!(
+            "{} in snapshot {} ({})",
+            count(listed.len() as u64, "schema"),
+            snapshot.id.short(),
+            local_time(snapshot.time)
+        ))?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Show {
+    fn run(self, context: &Context) -> Result<Exit> {
+        let output = &context.output;
+        let selector = selector(Some(&self.what))?;
+        let repository = context.open()?;
+        let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
+        let schema = file_schema(&repository, &snapshot, &path)?;
+        if output.json {
+            let text = if self.canonical { schema.schema.canonical_form() } else { schema.text.clone() };
+            let mut object = json!({"fingerprint": fingerprint(&schema), "name": schema.name(), "schema": text});
+            put_path(&mut object, &path);
+            output.object("schema", object)?;
+            return Ok(Exit::Done);
+        }
+        match self.canonical {
+            true => output.line(schema.schema.canonical_form())?,
+            false => output.line(output.path(pretty(&schema.text).as_bytes()))?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// JSON with line breaks. Nothing but white space between its parts is changed, so the order of attributes stays.
+fn pretty(text: &str) -> String {
+    let (mut out, mut depth, mut in_text, mut escaped) = (String::new(), 0usize, false, false);
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if in_text {
+            out.push(c);
+            in_text = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            continue;
+        }
+        let line = |out: &mut String, depth: usize| {
+            out.push('\n');
+            out.extend(std::iter::repeat_n("  ", depth));
+        };
+        match c {
+            c if c.is_ascii_whitespace() => {}
+            '{' | '[' => {
+                while rest.next_if(char::is_ascii_whitespace).is_some() {}
+                out.push(c);
+                if let Some(end) = rest.next_if(|c| matches!(c, '}' | ']')) {
+                    out.push(end);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c => {
+                in_text = c == '"';
+                out.push(c);
+            }
+        }
+    }
+    out
+}
+
+impl Log {
+    fn run(self, context: &Context) -> Result<Exit> {
+        let output = &context.output;
+        let path = manifest_path(self.file.as_bytes()).map_err(|error| Failure::Usage(error.to_string()))?;
+        let filter = self.filters.filter()?;
+        let repository = context.open()?;
+        let listing = context.listing(&repository);
+        let events = log(&repository, listing.fitting(&filter), &path).map_err(|error| match error {
+            Error::Invalid(message) => Failure::plain(
+                message,
+                "give it as `snap ls` prints it; `snap find NAME` looks for files in all snapshots",
+            ),
+            error => Failure::Library(error),
+        })?;
+        let several = events.iter().any(|event| event.snapshot.series != events[0].snapshot.series);
+        for event in &events {
+            if output.json {
+                let mut object = happened(&event.what);
+                put_path(&mut object, &path);
+                if let Value::Object(fields) = &mut object {
+                    fields.insert("snapshot".into(), event.snapshot.id.to_string().into());
+                    fields.insert("time".into(), utc_time(event.snapshot.time).into());
+                    fields.insert("series".into(), event.snapshot.series.clone().into());
+                }
+                output.object("schema_event", object)?;
+                continue;
+            }
+            let said = match &event.what {
+                What::Appeared(schema) => format!("{:<8}  {}", "first", named(schema)),
+                What::Changed { after, comparison, .. } => {
+                    format!("{:<8}  {}{}", comparison.verdict().name(), named(after), why(comparison))
+                }
+                What::NotAvro(reason) => format!("{:<8}  {reason}", "-"),
+                What::Removed => format!("{:<8}", "removed"),
+            };
+            let series = if several { format!("  [{}]", event.snapshot.series) } else { String::new() };
+            let (time, id) = (local_time(event.snapshot.time), event.snapshot.id.short());
+            let line = format!("{time}  {id}  {}{series}", said.trim_end());
+            output.line(output.path(line.as_bytes()))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// The first reason against each direction.
+fn why(comparison: &Comparison) -> String {
+    let first = |obstacles: &[Obstacle], who: &str| {
+        obstacles.first().map(|obstacle| format!("  ({who}: {obstacle})")).unwrap_or_default()
+    };
+    let backward = first(&comparison.backward, "new does not read old");
+    format!("{backward}{}", first(&comparison.forward, "old does not read new"))
+}
+
+fn happened(what: &What) -> Value {
+    match what {
+        What::Appeared(schema) => {
+            json!({"event": "appeared", "fingerprint": fingerprint(schema), "name": schema.name(), "schema": schema.text})
+        }
+        What::Changed { before, after, comparison } => {
+            let mut object = verdict(comparison);
+            if let Value::Object(fields) = &mut object {
+                fields.insert("event".into(), "changed".into());
+                fields.insert("fingerprint_before".into(), fingerprint(before).into());
+                fields.insert("fingerprint".into(), fingerprint(after).into());
+                fields.insert("name".into(), after.name().into());
+                fields.insert("schema".into(), after.text.clone().into());
+            }
+            object
+        }
+        What::NotAvro(reason) => json!({"event": "not_avro", "error": reason.to_string()}),
+        What::Removed => json!({"event": "removed"}),
+    }
+}
+
+fn verdict(comparison: &Comparison) -> Value {
+    let list = |obstacles: &[Obstacle]| -> Vec<String> { obstacles.iter().map(ToString::to_string).collect() };
+    json!({
+        "verdict": comparison.verdict().name(),
+        "against_backward": list(&comparison.backward),
+        "against_forward": list(&comparison.forward),
+    })
+}
+
+impl Diff {
+    fn run(self, context: &Context) -> Result<Exit> {
+        let output = &context.output;
+        let (before, after) = (selector(Some(&self.before))?, selector(Some(&self.after))?);
+        let filter = self.filters.filter()?;
+        let repository = context.open()?;
+        let mut listing = context.listing(&repository);
+        let (old, new) = (before.pick(&mut listing, &filter)?, after.pick(&mut listing, &filter)?);
+        let old = file_schema(&repository, &old, &before.path)?;
+        let new = file_schema(&repository, &new, &after.path)?;
+        let comparison = Comparison::new(&old.schema, &new.schema);
+        let changes = changes(&old.schema, &new.schema);
+        for change in &changes {
+            let (sign, said) = match (&change.before, &change.after) {
+                (Some(before), Some(after)) => ('M', format!("{before} -> {after}")),
+                (None, Some(after)) => ('+', after.clone()),
+                (before, None) => ('-', before.clone().unwrap_or_default()),
+            };
+            if output.json {
+                let object = json!({
+                    "modifier": sign.to_string(),
+                    "field": change.path,
+                    "before": change.before,
+                    "after": change.after,
+                });
+                output.object("change", object)?;
+                continue;
+            }
+            let path = if change.path.is_empty() { "(the whole)" } else { &change.path };
+            output.line(output.path(format!("{sign}  {path}: {said}").as_bytes()))?;
+        }
+        if output.json {
+            let mut object = verdict(&comparison);
+            if let Value::Object(fields) = &mut object {
+                fields.insert("changes".into(), changes.len().into());
+                fields.insert("same_text".into(), (old.text == new.text).into());
+                fields.insert("fingerprint_before".into(), fingerprint(&old).into());
+                fields.insert("fingerprint_after".into(), fingerprint(&new).into());
+            }
+            output.object("summary", object)?;
+            return Ok(Exit::Done);
+        }
+        for (obstacles, who) in [
+            (&comparison.backward, "the new does not read the old"),
+            (&comparison.forward, "the old does not read the new"),
+        ] {
+            for obstacle in obstacles {
+                output.line(output.path(format!("!  {who}: {obstacle}").as_bytes()))?;
+            }
+        }
+        let same = match (old.text == new.text, changes.is_empty()) {
+            (true, _) => "; the schemas are the same",
+            (false, true) => "; only the text of the schemas differs (docs, order of attributes, values of defaults)",
+            (false, false) => "",
+        };
+        output.line(format!("compatibility: {}{same}", comparison.verdict().name()))?;
+        Ok(Exit::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_gets_line_breaks_and_keeps_its_order() {
+        let text = r#" {"z" :[ ],"a":{ },"t":"{\",\\" , "l":[1,{"x":null}]} "#;
+        let expected = "{\n  \"z\": [],\n  \"a\": {},\n  \"t\": \"{\\\",\\\\\",\n  \"l\": [\n    1,\n    {\n      \"x\": null\n    }\n  ]\n}";
+        assert_eq!(pretty(text), expected);
+        let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert_eq!(value(&pretty(text)), value(text));
+    }
+}
