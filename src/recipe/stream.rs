@@ -152,8 +152,10 @@ pub struct StreamReader<'s, S: ?Sized> {
     left: u64,
 }
 
-/// How many bytes of pieces are announced ahead of what is read.
+/// How many bytes of pieces are announced ahead of what is read, ...
 const AHEAD: u64 = 8 << 20;
+/// ... and how many pieces: a forged tree may have any number of short ones.
+const AHEAD_PIECES: usize = 1024;
 
 impl<'s, S: ChunkSource + ?Sized> StreamReader<'s, S> {
     /// At the start of the stream.
@@ -246,10 +248,11 @@ impl<'s, S: ChunkSource + ?Sized> StreamReader<'s, S> {
     }
 
     fn next_piece(&mut self) -> Result<()> {
-        let mut announced: u64 = self.ahead.iter().map(|piece| piece.length).sum();
-        while announced < AHEAD {
+        // What a forged tree says about lengths may not even add up.
+        let mut announced = self.ahead.iter().fold(0, |sum: u64, piece| sum.saturating_add(piece.length));
+        while announced < AHEAD && self.ahead.len() < AHEAD_PIECES {
             let Some(piece) = self.pieces.next_piece()? else { break };
-            announced += piece.length;
+            announced = announced.saturating_add(piece.length);
             // What is read at once need not be announced.
             if !self.ahead.is_empty() {
                 self.source.will_need(&piece.id);
@@ -314,6 +317,39 @@ mod tests {
             }
             prop_assert_eq!(&read, &all[skip..]);
             prop_assert!(reader.read(1, &mut read).is_err());
+        }
+    }
+
+    /// A stream whose tree has so many levels of nodes with these lengths; all its pieces are one chunk of 3 bytes.
+    fn forged(map: &mut ChunkMap, lengths: &[u64], levels: u8) -> Stream {
+        let mut id = map.put(ChunkKind::Bytes, b"abc".to_vec()).unwrap();
+        let mut lengths = lengths.to_vec();
+        for _ in 0..levels {
+            let mut node = vec![1];
+            node.put_varint(lengths.len() as u64);
+            lengths.iter().for_each(|_| node.put(id.as_bytes()));
+            lengths.iter().for_each(|length| node.put_varint(*length));
+            node.extend(std::iter::repeat_n(0, lengths.len() + 1));
+            id = map.put(ChunkKind::Node, node).unwrap();
+            let length = lengths.iter().fold(0, |sum: u64, length| sum.saturating_add(*length));
+            lengths.fill(length);
+        }
+        Stream::Tree(Tree { root: Reference { id, length: lengths[0], records: 0, last: Vec::new() }, height: levels })
+    }
+
+    #[test]
+    fn lengths_that_are_forged_neither_overflow_nor_fill_the_memory() {
+        let mut map = ChunkMap::default();
+        for (lengths, levels) in [(&[3, u64::MAX][..], 1), (&[3, 0, 5], 1), (&[3; 1000], 2)] {
+            let stream = forged(&mut map, lengths, levels);
+            let mut reader = StreamReader::new(&stream, &map);
+            let mut out = Vec::new();
+            reader.read(3, &mut out).unwrap();
+            assert_eq!(out, b"abc");
+            assert!(reader.ahead.len() <= AHEAD_PIECES);
+            if levels == 1 {
+                assert!(reader.read(1, &mut out).is_err());
+            }
         }
     }
 }

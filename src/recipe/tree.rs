@@ -38,6 +38,10 @@ const MIN_NODE: usize = 8;
 /// ... and after so many in any case.
 const MAX_NODE: usize = 1024;
 
+/// The keys of a node come to no more bytes: they are stored without what they share, so a forged chunk of a few MB could
+/// otherwise make gigabytes of them.
+const MAX_KEYS: usize = 16 << 20;
+
 /// No tree that could be written is higher.
 const MAX_HEIGHT: u8 = 16;
 
@@ -153,6 +157,7 @@ fn decode_node(bytes: &[u8]) -> wire::Result<Vec<Reference>> {
     let records = (0..count).map(|_| reader.varint()).collect::<wire::Result<Vec<_>>>()?;
     let keyed = reader.u8()? != 0;
     let mut node: Vec<Reference> = Vec::with_capacity(count);
+    let mut key_bytes = 0usize;
     for ((id, length), records) in ids.into_iter().zip(lengths).zip(records) {
         let mut last = Vec::new();
         if keyed {
@@ -161,6 +166,10 @@ fn decode_node(bytes: &[u8]) -> wire::Result<Vec<Reference>> {
             let shared = usize::try_from(shared).ok().and_then(|shared| before.get(..shared));
             last.extend_from_slice(shared.ok_or_else(|| Malformed::new("a key shares more than there is"))?);
             last.extend_from_slice(reader.string()?);
+            key_bytes = key_bytes.saturating_add(last.len());
+            if key_bytes > MAX_KEYS {
+                return Err(Malformed::new("a node whose keys are too long"));
+            }
         }
         node.push(Reference { id, length, records, last });
     }
@@ -316,6 +325,14 @@ mod tests {
             bytes[at] = to;
             let _ = decode_node(&bytes);
         }
+    }
+
+    #[test]
+    fn keys_that_share_megabytes_are_refused() {
+        let node =
+            |length| -> Vec<_> { (0..1000).map(|n| Reference { last: vec![b'k'; length], ..reference(n) }).collect() };
+        assert_eq!(decode_node(&encode_node(&node(4096))), Ok(node(4096)));
+        assert!(decode_node(&encode_node(&node(20_000))).is_err());
     }
 
     #[test]

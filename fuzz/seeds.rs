@@ -1,0 +1,322 @@
+//! Writes the first inputs of every target into `corpus/`: small, valid ones, which a fuzzer would take long to find.
+//!
+//! `cargo run --release --example seeds`, in this folder. The same bytes each time.
+
+use std::fs;
+use std::path::Path;
+
+use avro_snap::avro::encoder::{Encoders, Method, SnappyHash, all};
+use avro_snap::chunk::{ChunkKind, ChunkMap, CutParams};
+use avro_snap::crypto::{Envelope, Keyring, ObjectKind, SeededEntropy, Suite, slot};
+use avro_snap::id::{ChunkHasher, ChunkId, EntryHash, IndexId, KeyId, PackId, RepositoryId, SnapshotId};
+use avro_snap::pack::{Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, PlainChunk};
+use avro_snap::recipe::{Framer, Segment, Splitter, Treatment};
+use avro_snap::repository::log::{Body, LogEntry, kind};
+use avro_snap::repository::{Config, Features};
+use avro_snap::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry, Xattr};
+use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals, encode_row};
+
+const REPOSITORY: RepositoryId = RepositoryId::new([0x5a; 16]);
+
+fn main() {
+    avro();
+    recipes();
+    repository();
+}
+
+fn put(target: &str, name: &str, bytes: impl AsRef<[u8]>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(name), bytes).unwrap();
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)).unwrap()
+}
+
+fn avro() {
+    for name in [
+        "header-only",
+        "negative-map-count",
+        "split-metadata",
+        "marker-in-metadata",
+        "marker-in-record",
+        "noncanonical-varints",
+        "noncanonical-header",
+        "stray-bytes",
+        "wrong-marker",
+        "truncated-in-header",
+        "zero-record-block",
+        "old-obj0",
+        "huge-metadata-count",
+        "flipped-deflate",
+        "same-records-c",
+        "empty-records",
+    ] {
+        let file = fixture(&format!("odd/{name}.avro"));
+        let file = &file[..file.len().min(4096)];
+        put("container", name, [&[3][..], file].concat());
+        put("split_rebuild", name, [&[0x27][..], file].concat());
+    }
+    let text: Vec<u8> = (0..60u32).flat_map(|n| format!("row {n}: {} and again\n", n * n % 97).into_bytes()).collect();
+    let mut encoders = Encoders::new();
+    for id in all() {
+        let target = match id.method {
+            Method::Zlib { level: 1 | 6 | 9, mem_level: 8 } | Method::Miniz { level: 0 | 10 } => "payload_deflate",
+            Method::Snappy(SnappyHash::Shift14 | SnappyHash::Mask14) => "payload_snappy",
+            Method::Zstd157 { level: 1 | 3 | 9, .. } => "payload_zstandard",
+            Method::Bzip2 { level: 1 | 9 } => "payload_bzip2",
+            Method::Xz { preset: 0 | 6, extreme: false, .. } => "payload_xz",
+            _ => continue,
+        };
+        let name = id.to_string().replace([':', '.'], "-");
+        for (size, plain) in [("", &text[..]), ("-short", b"ab"), ("-empty", b"")] {
+            let mut payload = Vec::new();
+            if encoders.encode(&id, plain, &mut payload).is_ok() {
+                if target == "payload_snappy" {
+                    put(target, &format!("{name}{size}-bare"), [&[1][..], &payload[..payload.len() - 4]].concat());
+                    payload.insert(0, 0);
+                }
+                put(target, &format!("{name}{size}"), payload);
+            }
+        }
+        put("encoder_id", &name, [id.to_string().as_bytes(), b"\0abcabcabcabcabcabcabcd"].concat());
+    }
+    for codec in 0..6u8 {
+        for encoder in [0, 1, 5] {
+            // Two blocks, then one change to the file.
+            let mut bytes = vec![0xa5, codec, 0, 7, 2, encoder, 9, 12];
+            bytes.extend(b"abcdefghijkl");
+            bytes.extend([encoder + 1, 63, 4, 1, 2, 3, 4]);
+            put("split_rebuild", &format!("built-{codec}-{encoder}"), &bytes);
+            bytes.extend([90, 0, 1, 2]);
+            put("split_rebuild", &format!("built-{codec}-{encoder}-changed"), &bytes);
+        }
+    }
+    let schemas: [(&str, &str, &[u8]); 12] = [
+        ("long", r#""long""#, &[0x80, 1]),
+        ("string", r#"["null","string"]"#, &[2, 4, 97, 98]),
+        ("map", r#"{"type":"map","values":"int"}"#, &[2, 2, 97, 2, 0]),
+        ("array", r#"{"type":"array","items":{"type":"fixed","name":"F","size":3}}"#, &[3, 6, 1, 2, 3, 1, 2, 3, 0]),
+        ("nulls", r#"{"type":"array","items":"null"}"#, &[0xfe, 0xff, 0xff, 0xff, 0x0f, 0]),
+        ("enum", r#"{"type":"enum","name":"E","symbols":["A","B"]}"#, &[2]),
+        ("list", r#"{"type":"record","name":"L","fields":[{"name":"n","type":["null","L"]}]}"#, &[2, 2, 0]),
+        ("endless", r#"{"type":"record","name":"L","fields":[{"name":"n","type":"L"}]}"#, &[2, 2, 0]),
+        ("empty", r#"{"type":"record","name":"a.b.L","fields":[]}"#, &[]),
+        ("logical", r#"{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}"#, &[2, 9]),
+        ("unions", r#"["null","long","boolean","double",{"type":"map","values":["null","bytes"]}]"#, &[4, 1]),
+        (
+            "calls",
+            r#"[{"type":"record","name":"A","fields":[{"name":"a","type":"int"},{"name":"b","type":{"type":"record","name":"B","namespace":"n","fields":[{"name":"c","type":"string"}]}}]},"A","n.B"]"#,
+            &[0, 2, 2, 97],
+        ),
+    ];
+    for (name, text, data) in schemas {
+        put("schema", name, [text.as_bytes(), &[0], data].concat());
+    }
+    // Each record holds the one before twice.
+    let mut text = r#"{"type":"record","name":"R0","fields":[]}"#.to_string();
+    for n in 1..12 {
+        let fields = format!(r#"[{{"name":"a","type":{text}}},{{"name":"b","type":"R{}"}}]"#, n - 1);
+        text = format!(r#"{{"type":"record","name":"R{n}","fields":{fields}}}"#);
+    }
+    put("schema", "doubling", [text.as_bytes(), &[0]].concat());
+}
+
+fn recipes() {
+    const SMALL: CutParams = CutParams { min: 64, average: 256, max: 1024, align: 512 };
+    for (name, decode) in
+        [("stray-bytes", true), ("same-records-c", false), ("zero-record-block", true), ("not-avro", true)]
+    {
+        let file = fixture(&format!("odd/{name}.avro"));
+        let (mut framer, mut splitter, mut map) = (Framer::new(true), Splitter::new(SMALL), ChunkMap::default());
+        framer.push(&file);
+        while let Some(segment) = framer.next_segment(true) {
+            match segment {
+                Segment::Block(block) if decode => {
+                    let treatment = Treatment::Decode { plain: None, encoder: "null".into(), corrections: None };
+                    splitter.block(block, treatment, &mut map).unwrap();
+                }
+                segment => splitter.segment(segment, &mut map).unwrap(),
+            }
+        }
+        let recipe = splitter.finish(&mut map).unwrap().recipe.encode();
+        // Chunks as the targets know them: numbered, the number being the first byte of the id.
+        let mut chunks: Vec<_> = map.chunks.into_iter().collect();
+        chunks.sort_by_key(|(id, (kind, _))| (*kind != ChunkKind::Node, *id));
+        chunks.truncate(8);
+        let mut bytes = vec![chunks.len() as u8];
+        for (_, (_, chunk)) in &chunks {
+            put_part(&mut bytes, &renamed(chunk, &chunks));
+        }
+        bytes.extend([0, 0]);
+        bytes.extend(renamed(&recipe, &chunks));
+        put("recipe", name, bytes);
+    }
+
+    let (mut map, hasher) = (ChunkMap::default(), ChunkHasher::open());
+    let mut writer = ManifestWriter::new(hasher);
+    for number in 0..900 {
+        let entry = FileEntry { path: format!("{number:04}").into_bytes(), ..FileEntry::nothing() };
+        writer.push(&entry, &mut map).unwrap();
+    }
+    let tree = writer.finish(&mut map).unwrap().unwrap();
+    let mut chunks: Vec<_> = map.chunks.into_iter().collect();
+    chunks.sort_by_key(|(id, (kind, bytes))| (*id != tree.root.id, *kind != ChunkKind::Node, bytes.len()));
+    chunks.truncate(8);
+    let mut bytes = vec![chunks.len() as u8];
+    for (_, (_, chunk)) in &chunks {
+        put_part(&mut bytes, &renamed(chunk, &chunks));
+    }
+    bytes.push(tree.height);
+    bytes.extend([
+        tree.root.length as u8,
+        (tree.root.length >> 8) as u8,
+        tree.root.records as u8,
+        (tree.root.records >> 8) as u8,
+    ]);
+    put_part(&mut bytes, &tree.root.last);
+    put_part(&mut bytes, b"0100");
+    put("manifest", "rows", bytes);
+}
+
+/// With the ids of these chunks replaced by their numbers.
+fn renamed<T>(bytes: &[u8], chunks: &[(ChunkId, T)]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for (number, (id, _)) in chunks.iter().enumerate() {
+        while let Some(at) = bytes.windows(32).position(|window| window == id.as_bytes()) {
+            bytes[at..at + 32].fill(number as u8);
+        }
+    }
+    bytes
+}
+
+fn put_part(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend((part.len() as u16).to_le_bytes());
+    bytes.extend(part);
+}
+
+fn repository() {
+    let entropy = SeededEntropy::new(3);
+    let chunk = |n: u8| FrameChunk { id: ChunkId::new([n; 32]), length: 100 + u32::from(n) };
+    let mut directory = Directory::default();
+    directory.push(Encoding::Zstd, ChunkKind::Records, &[chunk(1), chunk(2)], 120);
+    directory.push(Encoding::Raw, ChunkKind::Bytes, &[chunk(3)], 119);
+    put("pack_directory", "two", directory.encode());
+    directory.push(Encoding::Delta, ChunkKind::Records, &[chunk(4)], 50);
+    directory.bases.push(ChunkId::new([9; 32]));
+    let last = directory.frames.last_mut().unwrap();
+    (last.depth, last.bases) = (1, vec![0]);
+    put("pack_directory", "delta", directory.encode());
+    put("pack_directory", "empty", Directory::default().encode());
+    let info = |n: u8, directory: &Directory| PackInfo {
+        id: PackId::new([n; 32]),
+        length: 1000,
+        suite: Suite::Aes256Gcm,
+        epoch: 1,
+        salt: [n; 32],
+        directory: directory.clone(),
+    };
+    put("index_object", "two", avro_snap::index::encode_object(&[info(1, &directory), info(2, &Directory::default())]));
+    put("index_object", "empty", avro_snap::index::encode_object(&[]));
+
+    let hasher = ChunkHasher::open();
+    let plain = |bytes: &[u8]| PlainChunk { id: hasher.id(bytes), bytes: bytes.to_vec() };
+    let mut codec = FrameCodec::new(Some(3)).unwrap();
+    let frames = [
+        codec.encode(ChunkKind::Bytes, &[plain(&[b"abcd".repeat(60), vec![7; 40]].concat()), plain(b"second")]),
+        codec.encode(ChunkKind::Records, &[plain(b"short")]),
+    ];
+    for (number, frame) in frames.iter().enumerate() {
+        let length: u32 = frame.chunks.iter().map(|chunk| chunk.length).sum();
+        let head = [frame.encoding as u8, length as u8, (length >> 8) as u8];
+        put("frame", &format!("body-{number}"), [&head[..], &frame.body].concat());
+        let head = [frame.encoding as u8 | 4, length as u8, (length >> 8) as u8, 0, 0];
+        put("frame", &format!("body-{number}-wide"), [&head[..], &frame.body].concat());
+    }
+    let mut builder = PackBuilder::default();
+    frames.iter().for_each(|frame| builder.push(frame.clone()));
+    let sealed = builder.seal(REPOSITORY, Suite::None, None, &entropy).unwrap();
+    let mut bytes = vec![1];
+    put_part(&mut bytes, &sealed.info.directory.encode());
+    frames.iter().for_each(|frame| bytes.extend(&frame.body));
+    put("pack", "parts", bytes);
+    put("pack", "header", &sealed.bytes[..96]);
+    put("pack", "whole", &sealed.bytes);
+
+    let ids = (SnapshotId::new([1; 16]), ChunkId::new([2; 32]), IndexId::new([3; 32]), KeyId::new([4; 8]));
+    let bodies = [
+        Body::Init { config: [1; 32] },
+        Body::AddSnapshot { snapshot: ids.0, root: ids.1, indexes: vec![ids.2, ids.2] },
+        Body::RemoveSnapshots { snapshots: vec![ids.0] },
+        Body::SetTags { snapshot: ids.0, tags: vec!["a".into(), "bc".into()] },
+        Body::KeyAdd { key: ids.3, hash: [5; 32] },
+        Body::KeyRemove { key: ids.3 },
+        Body::Reserved { kind: kind::CONDEMN, bytes: vec![1, 2, 3] },
+    ];
+    for body in bodies {
+        let name = format!("kind-{}", body.kind());
+        let previous = EntryHash::new([6; 32]);
+        let entry = LogEntry { sequence: 7, previous, transaction: [8; 16], time: 9, writer: "anna".into(), body };
+        put("log_entry", &name, entry.encode());
+    }
+
+    let keyring = Keyring::random(&entropy).unwrap();
+    let cost = slot::KdfCost { memory_kib: 64, passes: 1, lanes: 1 };
+    let slot_info = slot::SlotInfo { repository: REPOSITORY, cost, created: 5, label: "anna@host".into() };
+    put("key_slot", "slot", slot::seal(&entropy, &keyring, b"password", &slot_info).unwrap());
+    put("key_slot", "keyring", keyring.encode());
+
+    let config = Config {
+        repository: REPOSITORY,
+        suite: Suite::None,
+        created: 1,
+        cut: CutParams::default(),
+        features: Features::default(),
+    };
+    put("envelope", "config", config.encode());
+    let envelope = Envelope::new(REPOSITORY, None);
+    put("envelope", "index", envelope.seal(&entropy, ObjectKind::Index, "", b"body").unwrap());
+
+    let row = FileEntry {
+        path: b"dir/file.avro".to_vec(),
+        user: Some("anna".into()),
+        size: 12345,
+        xattrs: vec![Xattr { name: b"user.a".to_vec(), value: b"b".to_vec() }],
+        content: Some(avro_snap::id::ContentHash::new([7; 32])),
+        recipe: vec![1, 1, 1, 2, 97, 98],
+        avro: Some(AvroFacts {
+            state: AvroState::Ok,
+            codec: "deflate".into(),
+            fingerprint: 77,
+            blocks: 2,
+            declared_records: 20,
+            verified_records: 20,
+            encoder: "zlib:L6:M8".into(),
+            blocks_exact: 2,
+            blocks_corrected: 0,
+            blocks_raw: 0,
+        }),
+        ..FileEntry::nothing()
+    };
+    let link = FileEntry { kind: EntryKind::Symlink(b"to".to_vec()), path: b"link".to_vec(), ..FileEntry::nothing() };
+    let mut rows = Vec::new();
+    encode_row(&row, &mut rows);
+    encode_row(&link, &mut rows);
+    put("manifest_rows", "two", rows);
+    let root = SnapshotRoot {
+        id: ids.0,
+        series: "host:/data".into(),
+        host: "host".into(),
+        user: "anna".into(),
+        time: 1,
+        paths: vec![b"/data".to_vec()],
+        tags: vec!["nightly".into()],
+        parent: Some(ids.0),
+        program: "snap".into(),
+        required_read: 0,
+        totals: Totals { files: 1, ..Totals::default() },
+        manifest: None,
+    };
+    put("manifest_rows", "root", root.encode());
+}

@@ -1,0 +1,290 @@
+//! Taking files apart and putting them together again; recipes and trees that anybody may have written.
+
+use std::sync::Arc;
+
+use avro_snap::avro::codec::{Codec, Decoder};
+use avro_snap::avro::container::{Header, put_block_header};
+use avro_snap::avro::encoder::{
+    EncoderId, Encoders, Prober, Sample, WriterHint, all, candidates, preflate_join, preflate_split,
+};
+use avro_snap::chunk::{ChunkMap, ChunkSource, CutParams};
+use avro_snap::error::{Error, Result};
+use avro_snap::id::ChunkId;
+use avro_snap::recipe::{Framer, PREFLATE, Part, RawBlock, Rebuild, Recipe, Segment, Splitter, Treatment};
+use avro_snap::recipe::{Reference, StreamReader, Tree};
+use avro_snap::snapshot::ManifestReader;
+
+use crate::Input;
+use crate::avro::is_cheap;
+
+const SMALL: CutParams = CutParams { min: 64, average: 256, max: 1024, align: 512 };
+
+/// A block decodes to no more than this, in bytes.
+const LIMIT: usize = 1 << 20;
+
+/// What may be spent on a file, in the nominal nanoseconds of encoders.
+const EFFORT: u64 = 20_000_000;
+
+/// Any file comes back bit for bit. The first byte says how its bytes arrive and how deep to look; with its highest bit
+/// the rest is not the file but says what container to build.
+pub fn split_rebuild(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let how = input.byte();
+    let file = match how & 0x80 {
+        0 => input.0.to_vec(),
+        _ => built(&mut input),
+    };
+    let part = 1 + usize::from(how & 0x1f).pow(3);
+    let (mut framer, mut splitter, mut map) = (Framer::new(true), Splitter::new(SMALL), ChunkMap::default());
+    let mut treater = Treater::new(how);
+    for (bytes, end) in file.chunks(part).map(|bytes| (bytes, false)).chain([(&[][..], true)]) {
+        framer.push(bytes);
+        while let Some(segment) = framer.next_segment(end) {
+            let done = match segment {
+                Segment::Block(block) => {
+                    let treatment = treater.treat(&block);
+                    splitter.block(block, treatment, &mut map)
+                }
+                segment => {
+                    if let Segment::Header(header) = &segment {
+                        treater.header(header);
+                    }
+                    splitter.segment(segment, &mut map)
+                }
+            };
+            done.expect("a map takes every chunk");
+        }
+    }
+    let split = splitter.finish(&mut map).expect("a map takes every chunk");
+    let _ = split.state(framer.finding());
+    let recipe = Recipe::decode(&split.recipe.encode()).expect("a recipe is read back");
+    assert_eq!(recipe, split.recipe);
+    assert!(rebuilt(&recipe, &map, file.len()).expect("the file comes back") == file, "the file differs");
+}
+
+/// Decides about blocks as `create` does, within less effort.
+struct Treater {
+    deep: bool,
+    corrections: bool,
+    codec: Option<Codec>,
+    hint: WriterHint,
+    prober: Option<Prober>,
+    decoder: Decoder,
+    encoders: Encoders,
+    effort: u64,
+}
+
+impl Treater {
+    fn new(how: u8) -> Self {
+        Self {
+            deep: how & 0x40 == 0,
+            corrections: how & 0x20 != 0,
+            codec: None,
+            hint: WriterHint::default(),
+            prober: None,
+            decoder: Decoder::new(),
+            encoders: Encoders::new(),
+            effort: EFFORT,
+        }
+    }
+
+    fn header(&mut self, header: &Header) {
+        self.codec = Codec::from_name(header.codec_name()).filter(|_| self.deep);
+        self.hint = WriterHint::from_keys(header.entries().map(|(key, _)| key));
+    }
+
+    fn treat(&mut self, block: &RawBlock) -> Treatment {
+        let Some(codec) = self.codec else { return Treatment::Keep };
+        if codec == Codec::Null {
+            return Treatment::Decode { plain: None, encoder: "null".into(), corrections: None };
+        }
+        let mut plain = Vec::new();
+        let Ok(consumed) = self.decoder.decode(codec, &block.payload, LIMIT, &mut plain) else {
+            return Treatment::Keep;
+        };
+        let sample = Sample { plain: &plain, payload: &block.payload, consumed };
+        let prober = self.prober.get_or_insert_with(|| {
+            let mut ids = candidates(codec, &self.hint, &sample);
+            ids.retain(|id| is_cheap(*id));
+            let mut prober = Prober::new(ids);
+            prober.probe(&mut self.encoders, &[sample], &mut self.effort);
+            prober
+        });
+        if let Some(id) = prober.find(&mut self.encoders, &sample, &mut self.effort) {
+            let encoder = id.to_string();
+            return Treatment::Decode { plain: Some(plain), encoder, corrections: None };
+        }
+        if self.corrections
+            && codec == Codec::Deflate
+            && consumed == block.payload.len()
+            && let Some((split, corrections)) = preflate_split(&block.payload, LIMIT)
+            && split == plain
+        {
+            let encoder = PREFLATE.to_string();
+            return Treatment::Decode { plain: Some(plain), encoder, corrections: Some(corrections) };
+        }
+        Treatment::Keep
+    }
+}
+
+/// A container whose payloads encoders made: codec, blocks (encoder, repeats, bytes), and then changes to the file.
+fn built(input: &mut Input<'_>) -> Vec<u8> {
+    let codec = Codec::ALL[usize::from(input.byte()) % Codec::ALL.len()];
+    let ids: Vec<EncoderId> = all().into_iter().filter(|id| id.codec() == codec && is_cheap(*id)).collect();
+    let schema = ["\"long\"", "\"bytes\"", r#"{"type":"array","items":"int"}"#][usize::from(input.byte()) % 3];
+    let marker = [input.byte(); 16];
+    let mut file = b"Obj\x01\x04\x16avro.schema".to_vec();
+    file.push(schema.len() as u8 * 2);
+    file.extend(schema.as_bytes());
+    file.extend(b"\x14avro.codec");
+    file.push(codec.name().len() as u8 * 2);
+    file.extend(codec.name().as_bytes());
+    file.push(0);
+    file.extend(marker);
+    let mut encoders = Encoders::new();
+    for _ in 0..input.byte() % 8 {
+        let id = ids[usize::from(input.byte()) % ids.len()];
+        let (repeat, length) = (1 + usize::from(input.byte() % 64), usize::from(input.byte()));
+        let plain = input.take(length).repeat(repeat);
+        let mut payload = Vec::new();
+        if encoders.encode(&id, &plain, &mut payload).is_ok() {
+            put_block_header(&mut file, plain.len() as u64, payload.len());
+            file.extend(payload);
+            file.extend(marker);
+        }
+    }
+    while !input.0.is_empty() {
+        let (at, to) = (input.short() % file.len(), input.byte());
+        match input.byte() % 8 {
+            0 => file.truncate(at.max(1)),
+            1 => file.insert(at, to),
+            _ => file[at] ^= to,
+        }
+    }
+    file
+}
+
+/// How many bytes a recipe may be rebuilt to before it is given up.
+const MOST: usize = 4 << 20;
+
+/// The file, put together again.
+fn rebuilt<S: ChunkSource + ?Sized>(recipe: &Recipe, source: &S, limit: usize) -> Result<Vec<u8>> {
+    let (mut rebuild, mut file, mut encoders) = (Rebuild::new(recipe, source), Vec::new(), Encoders::new());
+    let mut parts = 0;
+    while let Some(part) = rebuild.next_part()? {
+        match part {
+            Part::Header(bytes) => file.extend(bytes),
+            Part::Bytes(bytes) => {
+                rebuild.check(&bytes)?;
+                file.extend(bytes);
+            }
+            Part::Payload { payload, frame } => {
+                rebuild.check(&payload)?;
+                frame.put(&payload, &mut file);
+            }
+            Part::Encode { plain, encoder, corrections, frame } => {
+                let damaged = |reason| Error::damaged("the recipe", reason);
+                let payload = match corrections {
+                    Some(corrections) => {
+                        preflate_join(&plain, &corrections).ok_or_else(|| damaged("no corrections"))?
+                    }
+                    None => {
+                        let id: EncoderId = encoder.parse().map_err(|_| damaged("no encoder"))?;
+                        let mut payload = Vec::new();
+                        if !is_cheap(id) || encoders.encode(&id, &plain, &mut payload).is_err() {
+                            return Err(damaged("no encoder"));
+                        }
+                        payload
+                    }
+                };
+                rebuild.check(&payload)?;
+                frame.put(&payload, &mut file);
+            }
+        }
+        parts += 1;
+        if file.len() > limit.max(MOST) || parts > 100_000 {
+            return Err(Error::damaged("the recipe", "it goes on and on"));
+        }
+    }
+    Ok(file)
+}
+
+/// Chunks that were not written by this program: the first byte of an id says which of them it is.
+struct Forged {
+    chunks: Vec<Arc<[u8]>>,
+}
+
+impl Forged {
+    /// Up to eight chunks, each with its length before it.
+    fn new(input: &mut Input<'_>) -> Self {
+        let count = usize::from(input.byte() % 9);
+        Self { chunks: (0..count).map(|_| Arc::from(input.part())).collect() }
+    }
+}
+
+impl ChunkSource for Forged {
+    fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        let chunk = self.chunks.get(usize::from(id.as_bytes()[0]));
+        chunk.cloned().ok_or(Error::ChunkMissing { id: *id })
+    }
+}
+
+/// Chunks, then a recipe over them: it is rebuilt, or refused, or goes on until nobody wants more. What is a recipe is
+/// read back as it is written.
+pub fn recipe(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let source = Forged::new(&mut input);
+    let skip = input.short();
+    let Ok(recipe) = Recipe::decode(input.0) else { return };
+    assert_eq!(Recipe::decode(&recipe.encode()).as_ref(), Ok(&recipe));
+    if let Recipe::Container(container) = &recipe
+        && container.corrections.length() > 0
+    {
+        // Those of preflate are trusted by whoever applies them, which must not be done with forged ones.
+        return;
+    }
+    let _ = rebuilt(&recipe, &source, MOST);
+    for stream in recipe.streams() {
+        let mut reader = StreamReader::new(stream, &source);
+        let mut out = Vec::new();
+        if reader.skip(skip as u64).is_ok() && reader.left() > 0 && reader.read(1, &mut out).is_ok() {
+            assert_eq!(out.len(), 1);
+            let _ = reader.some();
+        }
+        let mut steps = 0;
+        let _ = stream.each_chunk(&source, |id, _| {
+            steps += 1;
+            match steps > 10_000 {
+                true => Err(Error::ChunkMissing { id: *id }),
+                false => Ok(()),
+            }
+        });
+    }
+}
+
+/// Chunks, then the height of a tree over the first of them: the rows of a manifest are read, or refused, from its start
+/// and from a path.
+pub fn manifest(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let source = Forged::new(&mut input);
+    let (height, length, records) = (input.byte(), input.short() as u64, input.short() as u64);
+    let root = Reference { id: ChunkId::new([0; 32]), length, records, last: input.part().to_vec() };
+    let tree = Tree { root, height };
+    let path = input.part();
+    let mut reader = ManifestReader::new(Some(&tree), &source);
+    for _ in 0..10_000 {
+        if !matches!(reader.next_row(), Ok(Some(_))) {
+            break;
+        }
+    }
+    let mut reader = ManifestReader::new(Some(&tree), &source);
+    if let Ok(Some(row)) = reader.find(path) {
+        assert_eq!(row.path, path);
+    }
+    let mut reader = ManifestReader::new(Some(&tree), &source);
+    for _ in 0..1000 {
+        if !matches!(reader.next_chunk(), Ok(Some(_))) {
+            break;
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Bytes of a repository that anybody may have written.
+
+use avro_snap::chunk::MAX_CHUNK;
+use avro_snap::crypto::{Envelope, FrameContext, Keyring, ObjectKind, PackCipher, SeededEntropy, Suite, slot};
+use avro_snap::id::{PackId, RepositoryId, digest};
+use avro_snap::index::{decode_object, encode_object};
+use avro_snap::pack::{Directory, Encoding, FrameCodec, Header, TRAILER_LEN, Trailer, read_pack};
+use avro_snap::repository::Config;
+use avro_snap::repository::log::LogEntry;
+use avro_snap::snapshot::{SnapshotRoot, decode_row, encode_row};
+
+use crate::Input;
+
+const REPOSITORY: RepositoryId = RepositoryId::new([0x5a; 16]);
+
+/// A directory is read back as it is written, and its frames lie end to end.
+pub fn pack_directory(bytes: &[u8]) {
+    for bytes in [bytes, &[&[0, 1], bytes].concat()] {
+        let Ok(directory) = Directory::decode(bytes) else { continue };
+        assert_eq!(Directory::decode(&directory.encode()).as_ref(), Ok(&directory));
+        let mut at = avro_snap::pack::HEADER_LEN as u32;
+        for (frame, chunks) in directory.iter() {
+            assert_eq!(frame.offset, at);
+            at += frame.stored;
+            assert_eq!(chunks.len(), frame.count as usize);
+            assert_eq!(frame.plain, chunks.iter().map(|chunk| chunk.length).sum::<u32>());
+            let _ = frame.bound(chunks);
+        }
+    }
+}
+
+/// Header and trailer of any bytes; then a whole pack whose checksums fit, made of what the fuzzer likes: a directory,
+/// then frames. Every frame opens to as many bytes as it says, or is refused.
+pub fn pack(bytes: &[u8]) {
+    if let Ok(header) = Header::read(bytes) {
+        assert_eq!(header.encode(), bytes);
+    }
+    let split = bytes.len().saturating_sub(TRAILER_LEN);
+    if let Ok(trailer) = Trailer::read(&bytes[split..], bytes.len() as u64) {
+        assert!(trailer.directory_range(split).end <= bytes.len());
+    }
+    let _ = read_pack(&PackId::new(digest(bytes)), bytes, REPOSITORY, None);
+
+    let mut input = Input(bytes);
+    let salt = [input.byte(); 32];
+    let mut directory = input.part().to_vec();
+    let Ok(cipher) = PackCipher::new(Suite::None, REPOSITORY, None, &salt) else { return };
+    let header =
+        Header { suite: Suite::None, epoch: 0, repository: REPOSITORY, salt, commitment: *cipher.commitment() };
+    let mut pack = header.encode();
+    // Where the directory can be read, the frames get the tags that they need.
+    let decoded = Directory::decode(&directory).unwrap_or_default();
+    for (number, (frame, chunks)) in decoded.iter().enumerate() {
+        let length = (frame.stored as usize).saturating_sub(avro_snap::crypto::TAG_LEN);
+        let mut body = input.take(length).to_vec();
+        let bound = frame.bound(chunks);
+        if cipher.seal(FrameContext { number: number as u32, bound: &bound }, &mut body).is_err() {
+            return;
+        }
+        pack.extend(body);
+    }
+    pack.extend(input.0);
+    let directory_offset = pack.len() as u64;
+    if cipher.seal(FrameContext { number: FrameContext::DIRECTORY, bound: b"directory" }, &mut directory).is_err() {
+        return;
+    }
+    let pack_length = directory_offset + (directory.len() + TRAILER_LEN) as u64;
+    let trailer = Trailer { directory_offset, directory_length: directory.len() as u32, pack_length };
+    pack.extend(directory);
+    pack.extend(trailer.encode());
+    let Ok(info) = read_pack(&PackId::new(digest(&pack)), &pack, REPOSITORY, None) else { return };
+    let Ok(mut codec) = FrameCodec::new(None) else { return };
+    for (number, frame) in info.directory.frames.iter().enumerate() {
+        let sealed = pack.get(frame.offset as usize..).and_then(|rest| rest.get(..frame.stored as usize));
+        let Some(sealed) = sealed else { continue };
+        if let Ok(plain) = info.open_frame(&cipher, &mut codec, number, sealed.to_vec()) {
+            assert_eq!(plain.len(), frame.plain as usize);
+        }
+    }
+}
+
+/// The body of a frame decodes to exactly the length that is asked for, or is refused. Encoding, length (two forms),
+/// body.
+pub fn frame(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let how = input.byte();
+    let encoding = Encoding::ALL[usize::from(how % 4)];
+    let length = match how & 4 {
+        0 => input.short(),
+        _ => (input.short() | input.short() << 16) % (2 * MAX_CHUNK + 1),
+    };
+    let Ok(mut codec) = FrameCodec::new(None) else { return };
+    let decoded = codec.decode(encoding, input.0, length).ok();
+    if let Some(plain) = &decoded {
+        assert_eq!(plain.len(), length);
+    }
+    // What the codec did before changes nothing.
+    assert_eq!(codec.decode(encoding, input.0, length).ok(), decoded);
+}
+
+/// An index object is read back as it is written.
+pub fn index_object(bytes: &[u8]) {
+    if let Ok(packs) = decode_object(bytes) {
+        assert_eq!(decode_object(&encode_object(&packs)).as_ref(), Ok(&packs));
+    }
+}
+
+/// An entry has one form in bytes.
+pub fn log_entry(bytes: &[u8]) {
+    if let Ok(entry) = LogEntry::decode(bytes) {
+        assert_eq!(entry.encode(), bytes);
+    }
+}
+
+/// The clear part of a key slot, and a keyring, which has one form in bytes. Deriving keys is left out: it is slow, and
+/// what a slot may ask for is bounded.
+pub fn key_slot(bytes: &[u8]) {
+    let _ = slot::info(bytes);
+    if let Ok(keyring) = Keyring::decode(bytes) {
+        assert_eq!(keyring.encode(), bytes);
+        let _ = keyring.master(keyring.current_epoch());
+    }
+}
+
+/// The config, and objects in envelopes: any bytes as those of an open and of an encrypted repository, then any body
+/// sealed and opened.
+pub fn envelope(bytes: &[u8]) {
+    if let Ok(config) = Config::decode(bytes) {
+        assert_eq!(config.encode(), bytes);
+    }
+    let entropy = SeededEntropy::new(1);
+    for keyring in [None, Keyring::random(&entropy).ok()] {
+        let envelope = Envelope::new(REPOSITORY, keyring);
+        let _ = envelope.open(ObjectKind::Index, "", bytes);
+        let _ = envelope.open(ObjectKind::LogEntry, "log/00000001", bytes);
+        let sealed = envelope.seal(&entropy, ObjectKind::Index, "name", bytes).expect("short bodies are sealed");
+        assert_eq!(envelope.open(ObjectKind::Index, "name", &sealed).as_deref(), Ok(bytes));
+        assert!(envelope.open(ObjectKind::Index, "other", &sealed).is_err());
+    }
+}
+
+/// A row is read back as it is written, and so is a snapshot's root.
+pub fn manifest_rows(bytes: &[u8]) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let before = rest.len();
+        let Ok(row) = decode_row(&mut rest) else { break };
+        assert!(rest.len() < before);
+        let mut encoded = Vec::new();
+        encode_row(&row, &mut encoded);
+        assert_eq!(decode_row(&mut &encoded[..]).as_ref(), Ok(&row));
+    }
+    if let Ok(root) = SnapshotRoot::decode(bytes) {
+        assert_eq!(SnapshotRoot::decode(&root.encode()).as_ref(), Ok(&root));
+    }
+}
