@@ -68,8 +68,7 @@ mod tests {
     #[test]
     fn the_table_lists_every_code() {
         use Exit::*;
-        let all =
-            [Done, Failed, Usage, Incomplete, NoRepository, Busy, Password, RestoredWithDamage, Damage];
+        let all = [Done, Failed, Usage, Incomplete, NoRepository, Busy, Password, RestoredWithDamage, Damage];
         for exit in all {
             let code = format!("{:>5}  ", exit as u8);
             assert!(TABLE.lines().any(|line| line.starts_with(&code)), "{exit:?}");

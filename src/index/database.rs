@@ -25,6 +25,9 @@ const MEMORY_KIB: i64 = 32 << 10;
 
 const CHUNK_BITS: u32 = 24;
 
+/// A pack's number, name and length, and the index object that names it.
+pub(super) type PackRow = (u32, PackId, u64, Option<IndexId>);
+
 #[derive(Debug)]
 pub(super) struct Database {
     connection: Connection,
@@ -114,7 +117,7 @@ impl Database {
     }
 
     /// All packs whose rows are sound.
-    pub(super) fn packs(&self) -> Result<Vec<(u32, PackId, u64, Option<IndexId>)>> {
+    pub(super) fn packs(&self) -> Result<Vec<PackRow>> {
         let mut statement =
             self.connection.prepare_cached("SELECT number, id, object, tag, info, length FROM packs")?;
         let mut rows = statement.query([])?;
