@@ -178,8 +178,8 @@ fn a_cache_of_a_repository_that_was_put_back_to_an_older_state_is_forgotten() {
     let repository = lab.open();
     let (first, second) = (repository.state().snapshots[0].clone(), repository.state().snapshots[1].clone());
     overlay = overlay.with(&avro_snap::backend::Name::log(second.added), None);
-    let newest = repository.index().pack_numbers().pop().unwrap();
-    let pack = repository.index().pack(newest).unwrap();
+    let of_second = repository.index().locate(&second.root).unwrap();
+    let pack = repository.index().pack(of_second[0].pack).unwrap();
     let lab = |overlay: Overlay| Lab { backend: Arc::new(overlay), cache: CachePlace::Folder(folder.clone()) };
     let lab = lab(overlay.with(&pack.name(), None));
     let report = lab.save(&sample.data);
