@@ -55,9 +55,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     source: SourceArgs,
 
-    #[command(flatten)]
-    exclude: ExcludeArgs,
-
     /// Look at everything, write nothing, and say what would be stored
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -92,9 +89,13 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     compression: Compression,
 
-    /// End with exit code 20 if an Avro file is damaged or cut off (it is saved as it is in any case)
+    /// End with exit code 3 if an Avro file is damaged or cut off (it is saved as it is in any case)
     #[arg(long)]
     fail_on_damaged: bool,
+
+    // Last, since its heading goes for all that follows.
+    #[command(flatten)]
+    exclude: ExcludeArgs,
 }
 
 /// Where what is to be saved comes from.
@@ -240,7 +241,7 @@ impl Args {
         let report = created?;
         let exit = match (report.unreadable, report.avro.unsound) {
             (1.., _) => Exit::Incomplete,
-            (0, 1..) if self.fail_on_damaged => Exit::DamagedInput,
+            (0, 1..) if self.fail_on_damaged => Exit::Incomplete,
             _ => Exit::Done,
         };
         context.told(exit, tell(context, &report, self.dry_run))

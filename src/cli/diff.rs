@@ -14,8 +14,8 @@ use super::pick::{Filters, selector};
 
 /// Show what changed from one snapshot to another
 ///
-/// What the letters mean: "+" added, "-" removed, "M" changed content, "T" became another kind of thing, "U" (with
-/// --metadata) changed mode, owner, time or attributes only.
+/// Before each path stands what happened to it: + added, - removed, M changed content, T became another kind of thing, and
+/// with --metadata U where only mode, owner, time or attributes changed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The earlier snapshot

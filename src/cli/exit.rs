@@ -12,8 +12,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The arguments make no sense.
     Usage = 2,
-    /// A snapshot was made, but some input could not be read and is not in it; or an Avro file was looked into that was
-    /// not sound when it was saved.
+    /// A snapshot was made, but some input could not be read and is not in it; or `--fail-on-damaged` was asked for and
+    /// found damaged Avro files; or `cat` or `check --avro` looked into a file that was damaged when it was saved.
     Incomplete = 3,
     /// There is no repository.
     NoRepository = 10,
@@ -21,8 +21,6 @@ pub(crate) enum Exit {
     Busy = 11,
     /// The password is wrong, or there is none.
     Password = 12,
-    /// A snapshot was made of all input, and `--fail-on-damaged` was asked for and found damaged Avro files.
-    DamagedInput = 20,
     /// It was restored, but for files whose data is lost or damaged.
     RestoredWithDamage = 21,
     /// Data in the repository is lost or damaged.
@@ -35,12 +33,11 @@ Exit codes:
     0  done
     1  failed
     2  the arguments make no sense
-    3  a snapshot was made, but some input could not be read; or (cat, check --avro) an Avro file was
-       not sound when it was saved
+    3  a snapshot was made, but some input could not be read
+       (or, with --fail-on-damaged, cat or check --avro, is a damaged Avro file)
    10  there is no repository
    11  the repository is busy
    12  wrong password, or none
-   20  a snapshot was made, --fail-on-damaged found damaged Avro files
    21  restored, but some files are lost or damaged
    22  data in the repository is lost or damaged
   130  interrupted";
@@ -71,12 +68,11 @@ mod tests {
     #[test]
     fn the_table_lists_every_code() {
         use Exit::*;
-        let all =
-            [Done, Failed, Usage, Incomplete, NoRepository, Busy, Password, DamagedInput, RestoredWithDamage, Damage];
+        let all = [Done, Failed, Usage, Incomplete, NoRepository, Busy, Password, RestoredWithDamage, Damage];
         for exit in all {
             let code = format!("{:>5}  ", exit as u8);
             assert!(TABLE.lines().any(|line| line.starts_with(&code)), "{exit:?}");
         }
-        assert_eq!(TABLE.lines().count(), 1 + all.len() + 2, "one takes two lines, and 130 is the shell's");
+        assert_eq!(TABLE.lines().count(), 1 + all.len() + 2, "3 takes two lines, and 130 is the shell's");
     }
 }

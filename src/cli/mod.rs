@@ -151,8 +151,10 @@ fn usage(error: &clap::Error) -> Exit {
     let json = !is_wish && std::env::args_os().any(|argument| argument == "--json");
     match json {
         true => {
+            // The first paragraph says what is wrong, the others how it is done.
             let text = error.render().to_string();
-            let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let said: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            let message = said.join(" ").trim_start_matches("error: ").to_owned();
             Output::new(true, true, false).error("usage", &message, Some("see `snap --help`"));
         }
         // That nobody reads it is no reason to fail.

@@ -66,7 +66,8 @@ impl Context {
     pub(crate) fn open_with_password(&self) -> Result<(Repository, Option<Vec<u8>>)> {
         let folder = self.repository_folder()?;
         let Some(export) = &self.globals.key_export else {
-            return self.open_folder(&folder, &self.password_source()?, "password");
+            let what = format!("password of {}", folder.display());
+            return self.open_folder(&folder, &self.password_source()?, &what);
         };
         let text = std::fs::read_to_string(export).when("read", export)?;
         Ok((self.open_by_export(&folder, &text)?, None))

@@ -136,7 +136,7 @@ fn printable_path(path: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// A text in which control characters but line breaks are written as `\xNN`: file names find their way into messages.
-fn printable(text: &str) -> Cow<'_, str> {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     let obeyed = |c: char| c.is_control() && c != '\n';
     if !text.contains(obeyed) {
         return Cow::Borrowed(text);

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::format::count;
-use super::output::Output;
+use super::output::{Output, printable};
 
 /// How often something new is said.
 const EVERY: Duration = Duration::from_millis(300);
@@ -85,7 +85,7 @@ impl<'a> Meter<'a> {
                 bar.set_length(all_bytes);
             }
             bar.set_position(bytes);
-            bar.set_message(format!("{}  {}", count(files, "file"), shown.at.display()));
+            bar.set_message(format!("{}  {}", count(files, "file"), printable(&shown.at.to_string_lossy())));
         }
         if self.status {
             let elapsed = shown.began.elapsed().as_secs_f64();
@@ -169,18 +169,24 @@ impl Progress for Meter<'_> {
     }
 
     fn warning(&self, warning: &Warning) {
+        let code = match (warning.incomplete, self.shown().phase) {
+            (true, Phase::Index | Phase::Create) => "unreadable",
+            (true, Phase::Restore | Phase::Verify) => "not_restored",
+            (true, Phase::CheckStructure | Phase::CheckData) => "damaged",
+            (false, _) => "note",
+        };
         let say = || match (self.output.json, warning.incomplete) {
             (true, incomplete) => self.output.to_stderr(
                 &json!({
                     "message_type": if incomplete { "error" } else { "warning" },
-                    "code": if incomplete { "unreadable" } else { "note" },
+                    "code": code,
                     "path": warning.path,
                     "message": warning.message,
                     "hint": null,
                 })
                 .to_string(),
             ),
-            (false, true) => self.output.error("unreadable", &format!("{}: {}", warning.path, warning.message), None),
+            (false, true) => self.output.error(code, &format!("{}: {}", warning.path, warning.message), None),
             (false, false) => self.output.warn(&format!("{}: {}", warning.path, warning.message)),
         };
         match &self.bar {

@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use crate::backend::Kind;
-use crate::chunk::ChunkSource;
+use crate::backend::{Kind, Name};
+use crate::commands::select::read_root;
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkHasher, ChunkId, PackId, SnapshotId};
 use crate::pack::{self, FrameChunk, FrameCodec};
 use crate::progress::{Phase, Progress};
 use crate::recipe::{Recipe, Stream};
-use crate::repository::{FrameKey, Repository};
+use crate::repository::{FrameKey, Repository, SnapshotRecord};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 
@@ -71,6 +71,7 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
     repository.rebuild_index()?;
     progress.begin(Phase::CheckStructure, None, None);
     report.problems.extend(repository.check_keys());
+    report.problems.extend(check_log(repository)?);
     let packs = check_packs(repository, &mut report)?;
     let bad = match options.data {
         DataSubset::None => HashSet::new(),
@@ -78,9 +79,24 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
     };
     let mut closure = Closure { repository, bad, seen: HashSet::new(), report: &mut report };
     for record in repository.state().snapshots {
-        closure.snapshot(record.id, &record.root);
+        closure.snapshot(&record);
     }
     Ok(report)
+}
+
+/// Entries of the log that lie behind a gap in it, and so are not read.
+fn check_log(repository: &Repository) -> Result<Option<Error>> {
+    let mut listed = HashSet::new();
+    repository.backend().list(Kind::Log, &mut |name, _| {
+        listed.insert(name);
+        Ok(())
+    })?;
+    // What others appended meanwhile is no gap.
+    repository.refresh()?;
+    let end = Name::log(repository.state().next);
+    let behind = listed.iter().filter(|name| **name >= end).count();
+    Ok((behind > 0)
+        .then(|| Error::damaged(end, format!("it is gone, and {behind} entries that come after it are there"))))
 }
 
 /// Index objects that the log names, and packs that these name.
@@ -264,16 +280,12 @@ struct Closure<'a> {
 const LISTED: usize = 1000;
 
 impl Closure<'_> {
-    fn snapshot(&mut self, id: SnapshotId, root: &ChunkId) {
+    fn snapshot(&mut self, record: &SnapshotRecord) {
         self.report.snapshots += 1;
-        let followed = self.present(root).and_then(|()| {
-            let bytes = self.repository.get(root)?;
-            let root = SnapshotRoot::decode(&bytes).in_object(format_args!("the root of snapshot {id}"))?;
-            self.manifest(&root)
-        });
+        let followed = self.present(&record.root).and_then(|()| self.manifest(&read_root(self.repository, record)?));
         if let Err(error) = followed {
             self.report.problems.push(error);
-            self.lose(id, b"");
+            self.lose(record.id, b"");
         }
     }
 

@@ -14,6 +14,7 @@ pub mod restore;
 pub mod schema;
 pub mod select;
 pub mod tag;
+mod trust;
 
 use crate::snapshot::ManifestReader;
 

@@ -3,7 +3,7 @@
 //! ```text
 //! meta(key, value)                       layout version, head of the log
 //! objects(id)                            index objects whose packs are in here
-//! packs(number, id, info, object, tag)   one row a pack; `info` as in an index object
+//! packs(number, id, length, info, object, tag)   one row a pack; `info` as in an index object
 //! chunks(id, pack, slot, tag)            one row a location; slot = frame << 24 | chunk
 //! ```
 
@@ -17,7 +17,7 @@ use crate::id::{ChunkId, IndexId, PackId};
 use crate::pack::PackInfo;
 
 /// Changes with the tables, so that an older cache is made anew.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 
 /// How much of the file SQLite may keep in memory, in KiB.
 const MEMORY_KIB: i64 = 32 << 10;
@@ -53,13 +53,24 @@ impl Database {
         self.path.is_some()
     }
 
-    /// Throws everything away.
+    /// Throws everything away. Where the file cannot be made anew (or another process takes it just then), a temporary
+    /// one serves.
     pub(super) fn recreate(&mut self) -> Result<()> {
-        self.connection = connect_temporary()?;
-        if let Some(path) = &self.path {
-            remove_files(path)?;
-            self.connection = connect_file(path)?;
+        let path = self.path.clone();
+        self.forsake_file()?;
+        if let Some(path) = path
+            && remove_files(&path).is_ok()
+            && let Ok(connection) = connect_file(&path)
+        {
+            (self.connection, self.path) = (connection, Some(path));
         }
+        Ok(())
+    }
+
+    /// Goes on with an empty temporary database.
+    pub(super) fn forsake_file(&mut self) -> Result<()> {
+        self.connection = connect_temporary()?;
+        self.path = None;
         Ok(())
     }
 
@@ -102,8 +113,9 @@ impl Database {
     }
 
     /// All packs whose rows are sound.
-    pub(super) fn packs(&self) -> Result<Vec<(u32, PackId, Option<IndexId>)>> {
-        let mut statement = self.connection.prepare_cached("SELECT number, id, object, tag, info FROM packs")?;
+    pub(super) fn packs(&self) -> Result<Vec<(u32, PackId, u64, Option<IndexId>)>> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT number, id, object, tag, info, length FROM packs")?;
         let mut rows = statement.query([])?;
         let mut packs = Vec::new();
         while let Some(row) = rows.next()? {
@@ -112,7 +124,9 @@ impl Database {
             if self.pack_tag(number, &id, row.get_ref(4)?.as_blob().unwrap_or(&[])) != tag {
                 return Err(self.failed("a pack's row has a wrong checksum"));
             }
-            packs.push((number, PackId::new(id), object.map(IndexId::new)));
+            // Were the length wrong, the pack would count as gone, and its chunks be stored again: no harm.
+            let length = row.get::<_, i64>(5)?.cast_unsigned();
+            packs.push((number, PackId::new(id), length, object.map(IndexId::new)));
         }
         Ok(packs)
     }
@@ -130,15 +144,18 @@ impl Database {
         decoded.ok_or_else(|| self.failed("a pack's row does not decode"))
     }
 
-    /// Adds a pack and where its chunks lie; gives its number.
-    pub(super) fn insert_pack(&self, info: &PackInfo) -> Result<u32> {
+    /// Adds a pack and where its chunks lie; gives its number, which is higher than `last`.
+    pub(super) fn insert_pack(&self, info: &PackInfo, last: u32) -> Result<u32> {
         let number: u32 =
-            self.connection.query_row("SELECT COALESCE(MAX(number), 0) + 1 FROM packs", [], |row| row.get(0))?;
+            self.connection
+                .query_row("SELECT MAX(COALESCE(MAX(number), 0), ?1) + 1 FROM packs", [last], |row| row.get(0))?;
         let encoded = encode_object(std::slice::from_ref(info));
         let tag = self.pack_tag(number, info.id.as_bytes(), &encoded);
         self.connection
-            .prepare_cached("INSERT INTO packs (number, id, info, object, tag) VALUES (?1, ?2, ?3, NULL, ?4)")?
-            .execute(params![number, info.id.as_bytes(), encoded, tag])?;
+            .prepare_cached(
+                "INSERT INTO packs (number, id, length, info, object, tag) VALUES (?1, ?2, ?3, ?4, NULL, ?5)",
+            )?
+            .execute(params![number, info.id.as_bytes(), info.length.cast_signed(), encoded, tag])?;
         // In the order of the keys the tree is filled from left to right, which is several times faster.
         let mut rows: Vec<(&ChunkId, u32, u32)> = Vec::with_capacity(info.directory.chunks.len());
         for (frame, (_, chunks)) in info.directory.iter().enumerate() {
@@ -239,7 +256,7 @@ fn set_up(connection: &Connection) -> Result<()> {
          CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
          CREATE TABLE IF NOT EXISTS objects (id BLOB PRIMARY KEY) WITHOUT ROWID;
          CREATE TABLE IF NOT EXISTS packs
-             (number INTEGER PRIMARY KEY, id BLOB UNIQUE NOT NULL, info BLOB NOT NULL, object BLOB, tag INTEGER NOT NULL);
+             (number INTEGER PRIMARY KEY, id BLOB UNIQUE NOT NULL, length INTEGER NOT NULL, info BLOB NOT NULL, object BLOB, tag INTEGER NOT NULL);
          CREATE TABLE IF NOT EXISTS chunks
              (id BLOB NOT NULL, pack INTEGER NOT NULL, slot INTEGER NOT NULL, tag INTEGER NOT NULL,
               PRIMARY KEY (id, pack, slot)) WITHOUT ROWID;

@@ -8,7 +8,7 @@
 mod database;
 mod object;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,6 +47,12 @@ struct Packs {
     numbers: HashMap<PackId, u32>,
     /// Directories that were used lately, oldest first.
     recent: VecDeque<(u32, Arc<PackInfo>)>,
+    /// Packs that were found to be gone from the repository, or cut off. Outlives the tables: they may be made anew at
+    /// any time, and what is gone must not count as stored again.
+    gone: HashSet<PackId>,
+    /// The highest number that was given in this process. None is given to another pack, whatever becomes of the tables:
+    /// others hold on to locations and to frames by it.
+    last_number: u32,
 }
 
 #[derive(Debug)]
@@ -54,8 +60,15 @@ struct KnownPack {
     id: PackId,
     /// The index object that names it; none as long as this process has not published one.
     object: Option<IndexId>,
-    /// It was found to be gone from the repository.
-    gone: bool,
+    /// How long it should be.
+    length: u64,
+}
+
+impl Packs {
+    /// Forgets what the tables say.
+    fn forget(&mut self) {
+        *self = Self { gone: std::mem::take(&mut self.gone), last_number: self.last_number, ..Self::default() };
+    }
 }
 
 /// How many directories are kept decoded. One of a full pack takes about 40 kB.
@@ -83,19 +96,27 @@ impl Index {
         // What an interrupted process left unpublished is found again in the packs themselves.
         database.drop_unpublished()?;
         let mut packs = self.packs();
-        *packs = Packs::default();
-        for (number, id, object) in database.packs()? {
+        packs.forget();
+        for (number, id, length, object) in database.packs()? {
             packs.numbers.insert(id, number);
-            packs.known.insert(number, KnownPack { id, object, gone: false });
+            packs.known.insert(number, KnownPack { id, object, length });
+            packs.last_number = packs.last_number.max(number);
         }
         Ok(())
     }
 
     /// Forgets everything.
     pub fn clear(&self) -> Result<()> {
-        self.database().recreate()?;
-        *self.packs() = Packs::default();
-        Ok(())
+        let mut database = self.database();
+        self.packs().forget();
+        database.recreate()
+    }
+
+    /// Forgets everything, and from now on uses a temporary file.
+    pub fn forsake_file(&self) -> Result<()> {
+        let mut database = self.database();
+        self.packs().forget();
+        database.forsake_file()
     }
 
     /// Whether the cache is kept in a file of its own that outlives the process.
@@ -126,11 +147,13 @@ impl Index {
             for info in infos {
                 let number = match packs.numbers.get(&info.id) {
                     Some(number) => *number,
-                    None => database.insert_pack(info)?,
+                    None => database.insert_pack(info, packs.last_number)?,
                 };
+                packs.last_number = packs.last_number.max(number);
                 database.name_pack(number, object)?;
                 packs.numbers.insert(info.id, number);
-                let known = packs.known.entry(number).or_insert(KnownPack { id: info.id, object: None, gone: false });
+                let known =
+                    packs.known.entry(number).or_insert(KnownPack { id: info.id, object: None, length: info.length });
                 known.object = Some(*object);
             }
             database.insert_object(object)
@@ -144,9 +167,11 @@ impl Index {
         if packs.numbers.contains_key(&info.id) {
             return Ok(());
         }
-        let number = database.transaction(|database| database.insert_pack(info))?;
+        let last = packs.last_number;
+        let number = database.transaction(|database| database.insert_pack(info, last))?;
+        packs.last_number = last.max(number);
         packs.numbers.insert(info.id, number);
-        packs.known.insert(number, KnownPack { id: info.id, object: None, gone: false });
+        packs.known.insert(number, KnownPack { id: info.id, object: None, length: info.length });
         Ok(())
     }
 
@@ -155,36 +180,32 @@ impl Index {
         self.packs().numbers.contains_key(id)
     }
 
-    /// All packs that the index knows.
-    pub fn packs_known(&self) -> Vec<PackId> {
-        self.packs().known.values().map(|pack| pack.id).collect()
+    /// All packs that the index knows, and how long each should be.
+    pub fn packs_known(&self) -> Vec<(PackId, u64)> {
+        self.packs().known.values().map(|pack| (pack.id, pack.length)).collect()
     }
 
-    /// From now on nothing counts as stored that lies only in this pack: it is not there.
+    /// From now on nothing counts as stored that lies only in this pack: it is not there, or not whole.
     pub fn mark_gone(&self, id: &PackId) {
-        let mut packs = self.packs();
-        if let Some(number) = packs.numbers.get(id).copied()
-            && let Some(pack) = packs.known.get_mut(&number)
-        {
-            pack.gone = true;
-        }
+        self.packs().gone.insert(*id);
     }
 
     /// Whether any pack was found to be gone.
     pub fn has_gone(&self) -> bool {
-        self.packs().known.values().any(|pack| pack.gone)
+        !self.packs().gone.is_empty()
     }
 
     /// Where the chunk lies; empty if it is nowhere.
     pub fn locate(&self, id: &ChunkId) -> Result<Vec<Location>> {
-        let rows = self.database().locate(id)?;
-        let packs = self.packs();
+        // Always in this order: who puts packs in holds both as well.
         let database = self.database();
-        Ok(rows
+        let packs = self.packs();
+        Ok(database
+            .locate(id)?
             .into_iter()
             .filter(|(location, tag)| {
                 packs.known.get(&location.pack).is_some_and(|pack| {
-                    !pack.gone && database.tag(id, &pack.id, location.frame, location.chunk) == *tag
+                    !packs.gone.contains(&pack.id) && database.tag(id, &pack.id, location.frame, location.chunk) == *tag
                 })
             })
             .map(|(location, _)| location)
@@ -196,11 +217,12 @@ impl Index {
         if let Some((_, info)) = self.packs().recent.iter().find(|(recent, _)| *recent == number) {
             return Ok(info.clone());
         }
-        let info = Arc::new(self.database().pack(number)?);
+        let database = self.database();
+        let info = Arc::new(database.pack(number)?);
         let mut packs = self.packs();
         match packs.known.get(&number) {
             Some(pack) if pack.id == info.id => {}
-            _ => return Err(self.database().failed("a pack's row is not what it was")),
+            _ => return Err(database.failed("a pack's row is not what it was")),
         }
         if packs.recent.len() >= RECENT {
             packs.recent.pop_front();

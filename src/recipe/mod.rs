@@ -18,7 +18,7 @@ mod tree;
 pub use framer::{Finding, Framer, RawBlock, Segment};
 pub use layout::{Class, Entry, LayoutReader, LayoutSegment, LayoutWriter};
 pub use rebuild::{BlockFrame, Part, Rebuild};
-pub use split::{Split, Splitter, Treatment};
+pub use split::{CompiledSchema, Split, Splitter, Treatment};
 pub use state::AvroState;
 pub use stream::{Stream, StreamBuilder, StreamReader};
 pub use tree::{Reference, Tree, TreeBuilder, TreeReader};

@@ -1,5 +1,7 @@
 //! Putting the parts of one file into streams.
 
+use std::sync::Arc;
+
 use super::framer::{Finding, RawBlock, Segment};
 use super::layout::{Class, Entry, LayoutWriter};
 use super::stream::StreamBuilder;
@@ -51,6 +53,23 @@ pub struct Split {
     pub fingerprint: u64,
 }
 
+/// The schema of a container, compiled for walking its records.
+#[derive(Debug)]
+pub struct CompiledSchema {
+    /// The schema; none where it cannot be understood, so that records are not walked.
+    schema: Option<Schema>,
+    /// Its CRC-64-AVRO fingerprint; 0 where there is none.
+    fingerprint: u64,
+}
+
+impl CompiledSchema {
+    /// That of a container with this header.
+    pub fn of(header: &Header) -> Self {
+        let schema = header.schema_text().and_then(|text| Schema::parse(text).ok());
+        Self { fingerprint: schema.as_ref().map_or(0, Schema::fingerprint), schema }
+    }
+}
+
 /// Puts the parts of one file into streams. Nothing is held back but what the cutters need.
 #[derive(Debug)]
 pub struct Splitter {
@@ -63,8 +82,7 @@ pub struct Splitter {
 struct Container {
     marker: [u8; 16],
     header: Stream,
-    schema: Option<Schema>,
-    fingerprint: u64,
+    schema: Arc<CompiledSchema>,
     encoders: Vec<(String, u64)>,
     layout: LayoutWriter,
     records: Track,
@@ -93,8 +111,8 @@ impl Splitter {
     pub fn segment(&mut self, segment: Segment, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
         match segment {
             Segment::Header(header) => {
-                self.container = Some(Box::new(Container::new(&header, self.params, sink)?));
-                Ok(())
+                let schema = Arc::new(CompiledSchema::of(&header));
+                self.header(&header, schema, sink)
             }
             Segment::Plain(bytes) => self.plain.push(&bytes, sink),
             Segment::Block(block) => self.block(block, Treatment::Keep, sink),
@@ -103,6 +121,17 @@ impl Splitter {
                 None => self.plain.push(&bytes, sink),
             },
         }
+    }
+
+    /// The header, with its schema compiled before: files of one table share it.
+    pub fn header(
+        &mut self,
+        header: &Header,
+        schema: Arc<CompiledSchema>,
+        sink: &mut (impl ChunkSink + ?Sized),
+    ) -> Result<()> {
+        self.container = Some(Box::new(Container::new(header, schema, self.params, sink)?));
+        Ok(())
     }
 
     /// The next block.
@@ -135,15 +164,18 @@ impl Splitter {
 }
 
 impl Container {
-    fn new(header: &Header, params: CutParams, sink: &mut (impl ChunkSink + ?Sized)) -> Result<Self> {
-        let schema = header.schema_text().and_then(|text| Schema::parse(text).ok());
-        let walking = schema.as_ref().is_some_and(|schema| !schema.always_empty());
+    fn new(
+        header: &Header,
+        schema: Arc<CompiledSchema>,
+        params: CutParams,
+        sink: &mut (impl ChunkSink + ?Sized),
+    ) -> Result<Self> {
+        let walking = schema.schema.as_ref().is_some_and(|schema| !schema.always_empty());
         let mut stream = StreamBuilder::new();
         stream.push(ChunkKind::Header, header.bytes().to_vec(), 0, sink)?;
         Ok(Self {
             marker: header.marker,
             header: stream.finish(sink)?,
-            fingerprint: schema.as_ref().map_or(0, Schema::fingerprint),
             schema,
             encoders: Vec::new(),
             layout: LayoutWriter::new(),
@@ -200,7 +232,7 @@ impl Container {
     /// Adds decoded records to their stream, with the borders that a walk finds.
     fn records(&mut self, plain: &[u8], declared: u64, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
         self.records.cutter.push(plain);
-        if let Some(schema) = &self.schema {
+        if let Some(schema) = &self.schema.schema {
             let (walking, cutter) = (self.walking, &mut self.records.cutter);
             let walked = schema.walk_block(plain, declared, &mut |end| {
                 if walking {
@@ -266,7 +298,7 @@ impl Container {
             raw: self.raw,
             bad_records: self.bad_records,
             encoder,
-            fingerprint: self.fingerprint,
+            fingerprint: self.schema.fingerprint,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::config::{Config, Features};
+use super::config::{Config, Features, MAX_CONFIG};
 use super::keys::new_slot;
 use super::log::{Body, LogEntry};
 use super::{Clock, Repository, State, create_resolved, writer_name};
@@ -44,13 +44,16 @@ impl Repository {
     ) -> Result<RepositoryId> {
         let cannot = |reason: &str| Error::CannotInit { location: backend.location(), reason: reason.into() };
         if backend.size(&Name::config())?.is_some() {
-            return Err(cannot("there is a repository already"));
+            match is_unfinished(&**backend)? {
+                true => backend.delete(&Name::config())?,
+                false => return Err(cannot("there is a repository already")),
+            }
         }
-        backend.prepare()?;
         // Something of an older repository without its config must not be taken over.
         if backend.size(&Name::log(0))?.is_some() {
             return Err(cannot("there is the log of a repository whose config is lost"));
         }
+        backend.prepare()?;
         probe(&**backend, entropy)?;
         options.cut.check().map_err(|malformed| Error::Invalid(malformed.0))?;
         let repository = RepositoryId::new(entropy.array()?);
@@ -94,8 +97,24 @@ impl Repository {
         if let Some(slot) = first {
             log.append(slot.entry())?;
         }
-        Ok(repository)
+        // Somebody may have taken it for unfinished between its config and its log.
+        match backend.read(&Name::config(), MAX_CONFIG) {
+            Ok(found) if found == config_bytes => Ok(repository),
+            _ => Err(cannot("somebody else made one at the same time")),
+        }
     }
+}
+
+/// Whether there is a config and nothing else: whoever made it died before the log began, so nothing can be in it.
+fn is_unfinished(backend: &dyn Backend) -> Result<bool> {
+    let mut empty = backend.size(&Name::log(0))?.is_none();
+    for kind in [Kind::Log, Kind::Pack, Kind::Index, Kind::Checkpoint] {
+        backend.list(kind, &mut |_, _| {
+            empty = false;
+            Ok(())
+        })?;
+    }
+    Ok(empty)
 }
 
 /// A repository whose log is being begun. Nobody else knows it yet.

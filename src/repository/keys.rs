@@ -53,7 +53,14 @@ pub(super) fn unlock(backend: &dyn Backend, repository: RepositoryId, password: 
     names.sort();
     let mut unsound = None;
     for name in names {
-        let bytes = backend.read(&name, slot::MAX_SLOT)?;
+        // One slot that is lost or damaged must not keep the others from opening.
+        let bytes = match backend.read(&name, slot::MAX_SLOT) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                unsound = Some(error);
+                continue;
+            }
+        };
         match slot::open(&bytes, password) {
             Ok((keyring, info)) if info.repository == repository => return Ok(keyring),
             Ok((_, info)) => {
@@ -61,7 +68,7 @@ pub(super) fn unlock(backend: &dyn Backend, repository: RepositoryId, password: 
             }
             Err(SlotError::WrongPassword) => {}
             Err(SlotError::Malformed(malformed)) => unsound = Some(Error::damaged(name, malformed)),
-            Err(SlotError::Crypto(reason)) => return Err(Error::Crypto(reason)),
+            Err(SlotError::Crypto(reason)) => unsound = Some(Error::Crypto(reason)),
         }
     }
     Err(unsound.unwrap_or(Error::WrongPassword { repository }))

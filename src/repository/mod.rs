@@ -16,7 +16,6 @@ mod tags;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use clock::{Clock, SystemClock};
@@ -49,7 +48,7 @@ pub struct Repository {
     remembered: Option<PathBuf>,
     frames: reader::FrameCache,
     /// The local index was made anew since the repository was opened.
-    rebuilt: AtomicBool,
+    rebuilt: Mutex<bool>,
 }
 
 impl Repository {
@@ -161,7 +160,7 @@ impl Repository {
         let bytes = self.envelope.seal(&*self.entropy, ObjectKind::Index, "", &body)?;
         let id = crate::id::IndexId::new(digest(&bytes));
         create_resolved(&*self.backend, &Name::new(Kind::Index, id), &bytes)?;
-        self.index.insert_object(&id, packs)?;
+        self.with_index(|index| index.insert_object(&id, packs))?;
         Ok((id, bytes.len() as u64))
     }
 }
@@ -186,10 +185,18 @@ fn create_resolved(backend: &dyn Backend, name: &Name, bytes: &[u8]) -> Result<C
 
 /// Reads the log from the state's head on, as far as it goes.
 fn read_log(backend: &dyn Backend, envelope: &Envelope, state: &mut State) -> Result<()> {
+    let mut gap = None;
     loop {
         let name = Name::log(state.next);
         let bytes = match backend.read(&name, log::MAX_ENTRY) {
-            Err(Error::ObjectMissing { .. }) => return Ok(()),
+            // Where an entry is lost, all after it would vanish without a word, and the next one would fork the log.
+            // One look behind the end finds that out; `check` lists the log and finds any gap.
+            Err(Error::ObjectMissing { .. }) if backend.size(&Name::log(state.next + 1))?.is_none() => return Ok(()),
+            // Or somebody appended two entries just now: then it is there when it is read again.
+            Err(Error::ObjectMissing { .. }) if gap != Some(state.next) => {
+                gap = Some(state.next);
+                continue;
+            }
             bytes => bytes?,
         };
         let body = envelope

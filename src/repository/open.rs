@@ -1,7 +1,7 @@
 //! Opening a repository: config, keys, log, index.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::{Config, Features, MAX_CONFIG};
 use super::{Clock, Repository, State, keys, read_log, reader, remembered};
@@ -90,7 +90,7 @@ impl Repository {
             state: Mutex::new(state),
             remembered,
             frames: reader::FrameCache::default(),
-            rebuilt: false.into(),
+            rebuilt: Mutex::default(),
         };
         repository.check_remembered()?;
         // Whatever the cache has suffered: what is wrong with it shows, and a new one is made.
@@ -189,7 +189,45 @@ impl Repository {
     /// Throws the local index away and reads all index objects again.
     pub fn rebuild_index(&self) -> Result<()> {
         self.index.clear()?;
-        self.update_index()
+        match self.update_index() {
+            // Its place is full, or whatever: a temporary file elsewhere does as well.
+            Err(Error::Cache { .. }) => {
+                self.index.forsake_file()?;
+                self.update_index()
+            }
+            updated => updated,
+        }
+    }
+
+    /// Makes the local index anew, unless that was done since the repository was opened. Who comes meanwhile waits.
+    pub(super) fn rebuild_index_once(&self) -> Result<()> {
+        let mut rebuilt = self.rebuilt.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*rebuilt {
+            self.rebuild_index()?;
+            *rebuilt = true;
+        }
+        Ok(())
+    }
+
+    /// Does something with the local index; where that fails, does it again with a new one. What a process does must
+    /// not fail because its cache did.
+    pub(super) fn with_index<T>(&self, work: impl Fn(&Index) -> Result<T>) -> Result<T> {
+        let again = match work(&self.index) {
+            Err(Error::Cache { .. }) => {
+                self.rebuild_index_once()?;
+                work(&self.index)
+            }
+            done => return done,
+        };
+        match again {
+            // Its place is full, or its disk is dying.
+            Err(Error::Cache { .. }) => {
+                self.index.forsake_file()?;
+                self.update_index()?;
+                work(&self.index)
+            }
+            done => done,
+        }
     }
 }
 

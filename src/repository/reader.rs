@@ -1,7 +1,6 @@
 //! Getting chunks back. Frames are decoded once and kept for a while, since the chunks of a file lie side by side.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Repository;
@@ -112,9 +111,7 @@ impl Repository {
         {
             return Ok(locations);
         }
-        if !self.rebuilt.swap(true, Ordering::Relaxed) {
-            self.rebuild_index()?;
-        }
+        self.rebuild_index_once()?;
         match self.index.locate(id)? {
             locations if locations.is_empty() => Err(Error::ChunkMissing { id: *id }),
             locations => Ok(locations),
@@ -129,6 +126,17 @@ impl Repository {
 
     fn frame(&self, key: FrameKey) -> Result<Arc<[u8]>> {
         self.frames.get(key, || FrameReader::new()?.read(self, key))
+    }
+
+    fn get_located(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        let mut failure = Error::ChunkMissing { id: *id };
+        for location in self.locate(id)? {
+            match self.chunk_at(id, location) {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
     }
 
     fn chunk_at(&self, id: &ChunkId, location: Location) -> Result<Arc<[u8]>> {
@@ -150,13 +158,13 @@ impl Repository {
 
 impl ChunkSource for Repository {
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        let mut failure = Error::ChunkMissing { id: *id };
-        for location in self.locate(id)? {
-            match self.chunk_at(id, location) {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => failure = error,
+        match self.get_located(id) {
+            // The local index failed, or was made anew after the chunk was looked up.
+            Err(Error::Cache { .. }) => {
+                self.rebuild_index_once()?;
+                self.get_located(id)
             }
+            got => got,
         }
-        Err(failure)
     }
 }

@@ -1,7 +1,7 @@
 //! Putting chunks in. Passive: whoever calls it owns the threads. Chunks are announced with [`Writer::reserve`], come
 //! in as encoded frames, are gathered into packs, and each pack is stored by [`Writer::store`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use super::{Features, Repository, create_resolved};
 use crate::backend::{Created, Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
-use crate::pack::{self, EncodedFrame, HEADER_LEN, PACK_TARGET, PackBuilder, PackInfo, TRAILER_LEN, Trailer};
+use crate::index::Index;
+use crate::pack::{self, EncodedFrame, PACK_TARGET, PackBuilder, PackInfo};
 
 /// After so many packs, or so much time, an index object is published, so that an interrupted run is cheap to resume.
 const PACKS_AN_INDEX: usize = 64;
@@ -63,7 +64,7 @@ impl<'a> Writer<'a> {
         Features::check(repository.config.features.write, Features::KNOWN.write, "to write into")?;
         let adopted = adopt_packs(repository)?;
         let logged = repository.lock_state().indexes.clone();
-        let known = repository.index.objects()?.into_iter();
+        let known = repository.with_index(Index::objects)?.into_iter();
         let inner = Inner {
             in_flight: HashSet::new(),
             open: PackBuilder::default(),
@@ -82,7 +83,7 @@ impl<'a> Writer<'a> {
 
     /// Announces a chunk. True if it has to be put into a frame: it is neither stored nor announced by anybody else.
     pub fn reserve(&self, id: ChunkId) -> Result<bool> {
-        if self.lock().in_flight.contains(&id) || !self.repository.index.locate(&id)?.is_empty() {
+        if self.lock().in_flight.contains(&id) || !self.repository.with_index(|index| index.locate(&id))?.is_empty() {
             return Ok(false);
         }
         Ok(self.lock().in_flight.insert(id))
@@ -115,7 +116,7 @@ impl<'a> Writer<'a> {
             return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
         }
         let report = PackReport { chunks: sealed.info.directory.chunks.len() as u64, bytes: sealed.bytes.len() as u64 };
-        repository.index.insert_unpublished(&sealed.info)?;
+        repository.with_index(|index| index.insert_unpublished(&sealed.info))?;
         let mut inner = self.lock();
         for chunk in &sealed.info.directory.chunks {
             inner.in_flight.remove(&chunk.id);
@@ -179,47 +180,43 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Compares the packs that are there with those that are indexed. Marks those that are gone, so that their chunks are
-/// stored again, and reads the directories of those that no index object names.
+/// Compares the packs that are there with those that are indexed. Marks those that are gone or were cut off, so that
+/// their chunks are stored again, and reads the directories of those that no index object names.
 fn adopt_packs(repository: &Repository) -> Result<Vec<PackInfo>> {
-    let mut there = HashSet::new();
+    let mut there = HashMap::new();
     let mut unknown = Vec::new();
     repository.backend.list(Kind::Pack, &mut |name, length| {
         if let Ok(id) = name.file().parse::<PackId>() {
-            there.insert(id);
+            there.insert(id, length);
             if !repository.index.knows_pack(&id) {
                 unknown.push((id, length));
             }
         }
         Ok(())
     })?;
-    for id in repository.index.packs_known() {
+    for (id, length) in repository.index.packs_known() {
         // A listing proves nothing: ask for the pack itself.
-        if !there.contains(&id) && repository.backend.size(&pack::pack_name(&id))?.is_none() {
+        if there.get(&id) != Some(&length) && repository.backend.size(&pack::pack_name(&id))? != Some(length) {
             repository.index.mark_gone(&id);
         }
     }
     let mut adopted = Vec::new();
     for (id, length) in unknown {
         // One that cannot be read is no use, and no harm.
-        if let Ok(info) = repository.read_pack_info(&id, length) {
-            repository.index.insert_unpublished(&info)?;
+        if let Ok(info) = adopt(repository, &id, length) {
+            repository.with_index(|index| index.insert_unpublished(&info))?;
             adopted.push(info);
         }
     }
     Ok(adopted)
 }
 
-impl Repository {
-    /// What a pack says about itself, from its first and last bytes.
-    pub fn read_pack_info(&self, id: &PackId, length: u64) -> Result<PackInfo> {
-        let name = pack::pack_name(id);
-        let too_short = || Error::damaged(&name, "it is too short for a pack");
-        let header = self.backend.read_range(&name, 0, HEADER_LEN)?;
-        let end = length.checked_sub(TRAILER_LEN as u64).ok_or_else(too_short)?;
-        let trailer = Trailer::read(&self.backend.read_range(&name, end, TRAILER_LEN)?, length)
-            .map_err(|malformed| Error::damaged(&name, malformed))?;
-        let directory = self.backend.read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
-        pack::read_parts(id, length, &header, &directory, &trailer, self.id(), self.keyring.as_ref())
-    }
+/// Takes over a pack that another run wrote and did not live to name. It may have died before its folder was durable:
+/// creating the pack once more changes nothing, but what a backend promises after that holds.
+fn adopt(repository: &Repository, id: &PackId, length: u64) -> Result<PackInfo> {
+    let name = pack::pack_name(id);
+    let bytes = repository.backend.read(&name, length.min(pack::MAX_PACK))?;
+    let info = pack::read_pack(id, &bytes, repository.id(), repository.keyring.as_ref())?;
+    create_resolved(&*repository.backend, &name, &bytes)?;
+    Ok(info)
 }

@@ -1,113 +1,111 @@
-//! STAND-IN over libz-sys with the interface of our own exact deflate encoder, which replaces this file.
+//! A raw deflate encoder (RFC 1951) whose output is byte for byte that of zlib's `deflate`.
 //!
-//! It exists so that the encoder registry can be built and tested before that encoder lands. It knows stock zlib's hash
-//! only: [`HashKind::Chromium4`] is refused.
+//! zlib is not one encoder of many here: blocks written by it can be stored as their plain bytes only if they can be made
+//! again exactly. The output of zlib 1.2.11 to 1.3.2 is one and the same function of input, level and memory level, and
+//! this module computes that function: window of 32 KiB, default strategy, no header, one `deflate(Z_FINISH)` over the
+//! whole input. [`HashKind::Chromium4`] is the same algorithm with the hash of Chromium's zlib, as Node.js has it.
+//! Level 0 is left out: its output depends on how the caller cuts the input.
+//!
+//! What must be done as zlib does it is the *outcome* of each search (`slow.rs`, `fast.rs`), where blocks end (`output.rs`),
+//! what sort they are (`block.rs`), and how codes are built (`huffman.rs`, `header.rs`); how it is found out is free:
+//! - The input is in memory: there is no window to slide. What zlib cannot see after it has slid its own is worked out
+//!   (`window.rs`).
+//! - The lazy levels build all hash chains ahead, and find by them, without visiting every string that zlib visits, what
+//!   zlib would have found (`chains.rs`).
+//! - [`Encoder::verify`] reads the symbols of the expected stream and only confirms them (`verify.rs`, `confirm.rs`).
+//!
+//! Limits: inputs of 4 GiB and more, which zlib does not take in one call either, give a sound stream that need not be
+//! zlib's. An encoder holds about 1.1 MiB at levels 4 to 9 and 0.5 MiB at 1 to 3.
 
-#![expect(unsafe_code, reason = "a stand-in for the safe encoder that replaces this file")]
+mod bits;
+mod block;
+mod chains;
+mod config;
+mod confirm;
+mod fast;
+mod header;
+mod huffman;
+mod inflate;
+mod output;
+mod slow;
+mod tables;
+mod text;
+mod verify;
+mod window;
 
-use std::ffi::c_int;
-use std::mem::MaybeUninit;
+pub use config::{HashKind, InvalidParams, Params};
 
-use libz_sys as z;
+use output::Output;
 
-/// Which bytes decide where a string goes in the hash table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum HashKind {
-    /// Stock zlib: three bytes, shifted and xored.
-    Zlib3,
-    /// Chromium's zlib, which Node.js embeds: four bytes, multiplied. The stand-in has none.
-    Chromium4,
-}
-
-/// The settings of `deflateInit2` that this encoder knows; the window is 32 KiB, the strategy the default.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub struct Params {
-    /// Compression level, 1 to 9.
-    pub level: u8,
-    /// zlib's memory level, 8 or 9.
-    pub mem_level: u8,
-    /// The hash function.
-    pub hash: HashKind,
-}
-
-/// A level or memory level out of range.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct InvalidParams(pub Params);
-
-impl std::fmt::Display for InvalidParams {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "no deflate encoder for level {} and memory level {}", self.0.level, self.0.mem_level)
-    }
-}
-
-impl std::error::Error for InvalidParams {}
-
-/// An encoder with its working memory, for any number of inputs one after the other.
+/// An encoder with its working memory, for any number of inputs one after the other. What comes out depends on the input
+/// and the parameters alone.
 pub struct Encoder {
-    /// At an address that stays, since zlib's state points back to it.
-    stream: Box<MaybeUninit<z::z_stream>>,
-    scratch: Vec<u8>,
+    params: Params,
+    blocks: output::Blocks,
+    searcher: Searcher,
+    inflater: Box<inflate::Inflater>,
 }
 
-// SAFETY: the stream owns its memory, and nothing in it belongs to a thread.
-unsafe impl Send for Encoder {}
+enum Searcher {
+    Fast(Box<fast::Fast>),
+    Slow(Box<slow::Slow>),
+}
 
 impl Encoder {
     /// Makes an encoder.
     ///
     /// # Errors
-    /// If the level is not 1 to 9, the memory level not 8 or 9, or the hash not zlib's.
+    /// If the level is not 1 to 9, or the memory level not 8 or 9.
     pub fn new(params: Params) -> Result<Self, InvalidParams> {
-        let Params { level, mem_level, hash } = params;
-        if !(1..=9).contains(&level) || !(8..=9).contains(&mem_level) || hash != HashKind::Zlib3 {
-            return Err(InvalidParams(params));
-        }
-        let mut stream = Box::new(MaybeUninit::<z::z_stream>::zeroed());
-        let (level, mem_level) = (c_int::from(level), c_int::from(mem_level));
-        // SAFETY: zlib asks for a zeroed stream and puts its own allocators where none are given.
-        let result = unsafe {
-            let size = size_of::<z::z_stream>() as c_int;
-            z::deflateInit2_(stream.as_mut_ptr(), level, z::Z_DEFLATED, -15, mem_level, 0, z::zlibVersion(), size)
+        let limits = params.limits().ok_or(InvalidParams(params))?;
+        let searcher = if limits.is_lazy {
+            Searcher::Slow(Box::new(slow::Slow::new(params, limits)))
+        } else {
+            Searcher::Fast(Box::new(fast::Fast::new(params, limits)))
         };
-        match result {
-            z::Z_OK => Ok(Self { stream, scratch: Vec::new() }),
-            _ => Err(InvalidParams(params)),
-        }
+        Ok(Self {
+            params,
+            inflater: Box::new(inflate::Inflater::new()),
+            blocks: output::Blocks::new(params.block_symbols()),
+            searcher,
+        })
+    }
+
+    /// The parameters given to [`Self::new`].
+    pub fn params(&self) -> Params {
+        self.params
     }
 
     /// Appends the encoding of `plain` to `out`.
     pub fn encode(&mut self, plain: &[u8], out: &mut Vec<u8>) {
-        let before = out.len();
-        out.resize(before + plain.len() + plain.len() / 8 + 1024, 0);
-        let room = &mut out[before..];
-        // SAFETY: `new` initialised the stream; the pointers and lengths are those of live slices.
-        let left = unsafe {
-            let stream = self.stream.assume_init_mut();
-            z::deflateReset(stream);
-            stream.next_in = plain.as_ptr().cast_mut();
-            stream.avail_in = plain.len() as u32;
-            stream.next_out = room.as_mut_ptr();
-            stream.avail_out = room.len() as u32;
-            z::deflate(stream, z::Z_FINISH);
-            stream.avail_out as usize
-        };
-        out.truncate(out.len() - left);
+        let mut output = Output::new(&mut self.blocks, plain, out, None);
+        // Without an expectation there is nothing to stop for.
+        let _ = self.searcher.run(plain, &mut output);
+        output.finish();
     }
 
-    /// True if [`Self::encode`] of `plain` gives `expected`.
+    /// True if [`Self::encode`] of `plain` gives exactly `expected`, all of it. Stops at the first block that differs.
+    ///
+    /// `expected` may be anything. Cheaper than encoding at levels 4 to 9, unless there are stored blocks.
     pub fn verify(&mut self, plain: &[u8], expected: &[u8]) -> bool {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.clear();
-        self.encode(plain, &mut scratch);
-        let same = scratch == expected;
-        self.scratch = scratch;
-        same
+        if let Searcher::Slow(slow) = &mut self.searcher
+            && let Some(answer) = verify::verify(slow, &mut self.blocks, &mut self.inflater, plain, expected)
+        {
+            return answer;
+        }
+        let mut out = Vec::new();
+        let mut output = Output::new(&mut self.blocks, plain, &mut out, Some(expected));
+        let complete = self.searcher.run(plain, &mut output).is_continue();
+        output.finish();
+        complete && out == expected
     }
 }
 
-impl Drop for Encoder {
-    fn drop(&mut self) {
-        // SAFETY: `new` initialised the stream.
-        unsafe { z::deflateEnd(self.stream.as_mut_ptr()) };
+impl Searcher {
+    fn run(&mut self, plain: &[u8], output: &mut Output<'_>) -> std::ops::ControlFlow<()> {
+        match self {
+            Searcher::Fast(fast) => fast.run(plain, output),
+            Searcher::Slow(slow) => slow.run(plain, output),
+        }
     }
 }

@@ -100,6 +100,7 @@ const VECTORS: &[(&str, &str)] = &[
     ("zlib:L9:M8", "e5ac2491c53f6ba52b135f620ca692b2"),
     ("zlib:L6:M9", "19bddbc8697dff39ea02b111ceb5c8db"),
     ("zlib:L6:M8+adler3", "b6c403b56b827be3e67662b1e609a5d6"),
+    ("chromium-zlib:L6:M8", "c21bbc7a1c76edcef11f76eb07699438"),
     ("miniz:L6", "bf758a35e108714b46161433b1436ad9"),
     ("miniz:L10", "9f744cf61978999064f129349f1e61ea"),
     ("zlib-ng:L1", "55396d2121f06a513bc46ee2c48f7852"),

@@ -1,18 +1,21 @@
 //! Storing one file.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::pipeline::Feeder;
 use super::treat::{Effort, Inspector, Workbench};
 use super::{AvroReport, Depth};
+use crate::avro::container::Header;
 use crate::chunk::CutParams;
 use crate::error::{Error, IoContext, Result};
 use crate::files::{open_for_reading, stat_of};
-use crate::id::{ContentHash, Digester};
+use crate::id::{ContentHash, Digester, digest};
 use crate::progress::Progress;
-use crate::recipe::{AvroState, Finding, Framer, RawBlock, Segment, Splitter};
+use crate::recipe::{AvroState, CompiledSchema, Framer, RawBlock, Segment, Splitter};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
 
 /// What storing files needs.
@@ -22,6 +25,31 @@ pub(super) struct FileContext<'a> {
     pub(super) bench: &'a Workbench,
     pub(super) pool: &'a rayon::ThreadPool,
     pub(super) progress: &'a dyn Progress,
+    pub(super) schemas: &'a SchemaCache,
+}
+
+/// Schemas that were compiled lately, by what the header says before its marker: the files of a table share it.
+#[derive(Default)]
+pub(super) struct SchemaCache(Mutex<HashMap<[u8; 32], Arc<CompiledSchema>>>);
+
+/// How many schemas are kept. When there are more, all are forgotten: a table has few.
+const SCHEMAS: usize = 64;
+
+impl SchemaCache {
+    fn of(&self, header: &Header) -> Arc<CompiledSchema> {
+        let key = digest(header.bytes());
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&key) {
+            return known.clone();
+        }
+        let compiled = Arc::new(CompiledSchema::of(header));
+        let mut known = lock();
+        if known.len() >= SCHEMAS {
+            known.clear();
+        }
+        known.insert(key, compiled.clone());
+        compiled
+    }
 }
 
 /// How many bytes are read at once.
@@ -122,7 +150,8 @@ pub(super) fn store_content(
     entry.content = Some(ContentHash::new(digester.finish()));
     entry.recipe = split.recipe.encode();
     let state = match framer.finding() {
-        Finding::NotAContainer if length == 0 && entry.path.ends_with(b".avro") => Some(AvroState::Empty),
+        // Only its name says what a file of no bytes should have been.
+        _ if length == 0 => entry.path.ends_with(b".avro").then_some(AvroState::Empty),
         finding => split.state(finding).filter(|_| framer.looks_for_containers()),
     };
     entry.avro = state.map(|state| AvroFacts {
@@ -165,12 +194,11 @@ impl ContainerFile<'_, '_> {
             }
             segment => {
                 self.flush(feeder)?;
-                if let Segment::Header(header) = &segment {
-                    header.codec_name().clone_into(&mut self.codec);
-                    let FileContext { bench, effort, .. } = self.context;
-                    self.inspector = Some(Inspector::new(bench, *effort, header, self.expected));
-                }
-                self.splitter.segment(segment, feeder)
+                let Segment::Header(header) = &segment else { return self.splitter.segment(segment, feeder) };
+                header.codec_name().clone_into(&mut self.codec);
+                let FileContext { bench, effort, schemas, .. } = self.context;
+                self.inspector = Some(Inspector::new(bench, *effort, header, self.expected));
+                self.splitter.header(header, schemas.of(header), feeder)
             }
         }
     }

@@ -1,8 +1,8 @@
 //! To which series a snapshot belongs, and which one it is compared with.
 
 use super::CreateOptions;
-use crate::chunk::ChunkSource;
-use crate::error::{Context, Result};
+use crate::commands::select::read_root;
+use crate::error::Result;
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
@@ -27,10 +27,7 @@ impl Lineage {
         let mut parent: Option<SnapshotRoot> = None;
         let mut known = Vec::new();
         for record in repository.state().snapshots.iter().rev() {
-            let root = repository.get(&record.root).and_then(|bytes| {
-                SnapshotRoot::decode(&bytes).in_object(format_args!("the root of snapshot {}", record.id))
-            });
-            match root {
+            match read_root(repository, record) {
                 Ok(root) if root.series == series => {
                     parent = Some(root);
                     break;

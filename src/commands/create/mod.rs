@@ -138,6 +138,12 @@ pub struct AvroReport {
     pub blocks_raw: u64,
 }
 
+/// Whether nothing at all could be read, which is no snapshot worth having.
+fn root_is_empty(report: &CreateReport) -> bool {
+    let found = report.files_new + report.files_changed + report.files_unmodified + report.directories + report.others;
+    found == 0 && report.unreadable > 0
+}
+
 /// Makes a snapshot.
 ///
 /// # Errors
@@ -163,6 +169,10 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
             return Err(error);
         }
     };
+    if root_is_empty(&report) {
+        pipeline.abandon();
+        return Err(Error::Invalid("nothing of what was to be saved can be read: there is no snapshot".into()));
+    }
     report.chunks_new = pipeline.chunks_new();
     report.series = lineage.series;
     report.similar_series = lineage.similar;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::chunk::{ChunkKind, ChunkSink};
+use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK};
 use crate::commands::gate::Gate;
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
@@ -179,6 +179,12 @@ pub(super) struct Unfilled(BTreeMap<ChunkKind, (Vec<PlainChunk>, usize)>);
 impl ChunkSink for Feeder<'_, '_, '_> {
     fn put(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId> {
         self.pipeline.check()?;
+        if bytes.len() > MAX_CHUNK {
+            return Err(Error::Invalid(format!(
+                "a row or chunk of {} bytes is longer than a chunk may be",
+                bytes.len()
+            )));
+        }
         let id = self.pipeline.hasher.id(&bytes);
         if self.pipeline.writer.reserve(id)? {
             self.pipeline.chunks_new.fetch_add(1, Ordering::Relaxed);

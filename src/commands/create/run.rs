@@ -1,12 +1,12 @@
 //! One run of `create`: a walker finds the files, workers store them, and the rows they make are put into the manifest in
 //! the order of their paths.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
-use super::file::{FileContext, Stored, store_content, store_file};
+use super::file::{FileContext, SchemaCache, Stored, store_content, store_file};
 use super::lineage::{Indifference, Lineage};
 use super::pipeline::{Feeder, Pipeline, Unfilled};
 use super::treat::{Effort, Workbench};
@@ -55,8 +55,12 @@ enum Outcome {
         stored: Box<Stored>,
         parent: Option<ParentRow>,
     },
-    Lost,
+    /// It could not be read. Its path, if other names of the same file may follow.
+    Lost(Option<Vec<u8>>),
 }
+
+/// How many files may wait for a worker.
+const JOBS: usize = 256;
 
 /// How many things may be on their way between the walker and the manifest.
 const WINDOW: usize = 4096;
@@ -68,7 +72,7 @@ impl Run<'_> {
         scope: &rayon::Scope<'p>,
         options: CreateOptions,
     ) -> Result<(ChunkId, CreateReport)> {
-        let bench = Workbench::default();
+        let (bench, schemas) = (Workbench::default(), SchemaCache::default());
         let context = FileContext {
             cut: self.repository.cut_params(),
             effort: Effort {
@@ -79,6 +83,7 @@ impl Run<'_> {
             bench: &bench,
             pool: self.pool,
             progress: self.progress,
+            schemas: &schemas,
         };
         let time = options.time.unwrap_or_else(|| self.repository.clock().now());
         let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tags.clone());
@@ -89,6 +94,7 @@ impl Run<'_> {
             feeder: &mut feeder,
             report: &mut report,
             progress: self.progress,
+            lost: HashSet::new(),
         };
         match options.stream {
             Some(stream) => store_stream(&context, stream, time, &mut rows)?,
@@ -135,7 +141,7 @@ impl Run<'_> {
             to_inode: options.ignore_inode,
         };
         let window = Gate::new(WINDOW);
-        let (send_job, jobs) = crossbeam_channel::bounded::<Job>(2 * self.threads);
+        let (send_job, jobs) = crossbeam_channel::bounded::<Job>(JOBS);
         let (send_outcome, outcomes) = channel::<(u64, Outcome)>();
         let unfilled: Mutex<Vec<Unfilled>> = Mutex::default();
         let done = std::thread::scope(|threads| {
@@ -203,7 +209,7 @@ impl Run<'_> {
                         window.leave();
                         continue;
                     }
-                    if outcomes.send((number, Outcome::Lost)).is_err() {
+                    if outcomes.send((number, Outcome::Lost(None))).is_err() {
                         return Ok(());
                     }
                     number += 1;
@@ -263,6 +269,7 @@ impl Run<'_> {
     /// Stores one file.
     fn work(&self, context: &FileContext<'_>, feeder: &mut Feeder<'_, '_, '_>, job: Job) -> (u64, Outcome) {
         let Job { number, path, entry, parent } = job;
+        let tree_path = entry.path.clone();
         self.progress.at(&path);
         let expected = parent.as_ref().and_then(|parent| parent.encoder.as_deref());
         match store_file(context, feeder, &path, entry, expected, &now) {
@@ -277,16 +284,16 @@ impl Run<'_> {
             // What the system says of one file concerns that file alone.
             Err(error @ Error::Io { .. }) if !is_ours(&error, &path) => {
                 self.pipeline.fail(error);
-                (number, Outcome::Lost)
+                (number, Outcome::Lost(Some(tree_path)))
             }
             Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
                 let problem = Problem { path, error, incomplete: true };
                 self.progress.warning(&problem.warning());
-                (number, Outcome::Lost)
+                (number, Outcome::Lost(Some(tree_path)))
             }
             Err(error) => {
                 self.pipeline.fail(error);
-                (number, Outcome::Lost)
+                (number, Outcome::Lost(Some(tree_path)))
             }
         }
     }
@@ -328,14 +335,24 @@ struct RowWriter<'a, 's, 'p, 'r> {
     feeder: &'a mut Feeder<'p, 'r, 's>,
     report: &'a mut CreateReport,
     progress: &'a dyn Progress,
+    /// Files that could not be read.
+    lost: HashSet<Vec<u8>>,
 }
 
 impl RowWriter<'_, '_, '_, '_> {
     fn outcome(&mut self, outcome: Outcome) -> Result<()> {
         let report = &mut *self.report;
         let entry = match outcome {
-            Outcome::Lost => {
+            Outcome::Lost(path) => {
                 report.unreadable += 1;
+                self.lost.extend(path);
+                return Ok(());
+            }
+            Outcome::Other(entry) if entry.hard_link.as_ref().is_some_and(|first| self.lost.contains(first)) => {
+                report.unreadable += 1;
+                let path = String::from_utf8_lossy(&entry.path).into_owned();
+                let message = "it is another name of a file that could not be read".into();
+                self.progress.warning(&Warning { path, message, incomplete: true });
                 return Ok(());
             }
             Outcome::Unmodified(entry) => {

@@ -10,6 +10,7 @@ use crate::avro::container::Header;
 use crate::avro::encoder::{
     BLOCK_EFFORT, EncoderId, Encoders, PROBE_EFFORT, Prober, Sample, WriterHint, candidates, preflate_split,
 };
+use crate::commands::trust::is_trusted;
 use crate::recipe::{RawBlock, Treatment};
 
 /// Contexts for decoding and encoding, used again and again by whichever thread needs one.
@@ -121,9 +122,11 @@ impl<'w> Inspector<'w> {
                 .map(|(plain, consumed, payload)| Sample { plain, payload, consumed: *consumed })
                 .collect();
             let mut ids = candidates(codec, &self.hint, samples.first()?);
-            ids.retain(|id| id.method.cost() <= self.effort.max_cost);
+            let usable =
+                |id: &EncoderId| id.codec() == codec && id.method.cost() <= self.effort.max_cost && is_trusted(id);
+            ids.retain(usable);
             let mut prober = Prober::new(ids);
-            if let Some(expected) = self.expected.filter(|id| id.codec() == codec) {
+            if let Some(expected) = self.expected.filter(usable) {
                 prober.expect(expected);
             }
             let mut effort = PROBE_EFFORT;

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::avro::encoder::{EncoderId, Encoders, preflate_join};
 use crate::chunk::ChunkSource;
+use crate::commands::trust::is_trusted;
 use crate::error::{Context, Error, Result};
 use crate::id::Digester;
 use crate::recipe::{PREFLATE, Part, Rebuild, Recipe};
@@ -111,14 +112,19 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
 }
 
 fn encode(encoders: &mut Encoders, plain: &[u8], encoder: &str, corrections: Option<Vec<u8>>) -> Result<Vec<u8>> {
-    let failed = |reason: &str| Error::Unsupported { name: format!("encoder {encoder}"), reason: reason.into() };
+    let name = format!("encoder {encoder}");
+    let unknown = || Error::Unsupported { name: name.clone(), reason: "it is not known to this version".into() };
+    let failed = |reason: &str| Error::damaged(&name, reason);
     match corrections {
         Some(corrections) if encoder == PREFLATE => {
             preflate_join(plain, &corrections).ok_or_else(|| failed("its corrections do not fit"))
         }
         Some(_) => Err(failed("it takes no corrections")),
         None => {
-            let id: EncoderId = encoder.parse().map_err(|_| failed("it is not known to this version"))?;
+            let id: EncoderId = encoder.parse().map_err(|_| unknown())?;
+            if !is_trusted(&id) {
+                return Err(failed("it does not write what it must in this build; nothing is restored with it"));
+            }
             let mut payload = Vec::new();
             encoders.encode(&id, plain, &mut payload).map_err(|e| failed(&e.to_string()))?;
             Ok(payload)

@@ -1,0 +1,571 @@
+//! The shape of `src/` (`docs/architecture.md`), held by a test.
+//!
+//! Three things are kept true. A module of the library names only modules below it. A package, and a part of the
+//! standard library that touches the world, is used only where it is at home. Every module, and every package that
+//! `Cargo.toml` names, has a place in the tables below.
+//!
+//! What is read is the code alone: comments, texts and unit tests are dropped first. The last tests of this file show
+//! on made-up code that the checker sees what it should.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules of the library, highest first. A module names only those that stand behind it.
+const TOWER: &[&str] = &[
+    "commands",   // what each verb does; the threads
+    "files",      // the edge to the user's file system
+    "repository", // the store as a whole
+    "snapshot",   // what was saved, and when
+    "index",      // which pack holds a chunk
+    "pack",       // many chunks in one object
+    "backend",    // named bytes that last
+    "recipe",     // how to rebuild one file; from here down no files, no threads, no clock
+    "avro",       // the parts of a container
+    "chunk",      // pieces of a stream, cut by content
+    "crypto",     // ciphers, keys, passwords
+    "progress",   // what the library tells whoever listens
+    "error",      // what can go wrong
+    "id",         // names
+    "wire",       // numbers and byte strings
+];
+
+/// From this module of the tower down, code is a function of the bytes it is given.
+const PURE_FROM: &str = "recipe";
+
+/// What belongs to the binary: it stands above the tower, and reaches it as `avro_snap`.
+const BINARY: &[&str] = &["cli", "main"];
+
+/// Where each package is at home. `cli` may use what it likes of the library, but packages have homes there, too.
+const HOMES: &[(&str, &[&str])] = &[
+    // Reads in tests what our own writers made; no code but tests needs it so far.
+    ("apache_avro", &["avro", "snapshot"]),
+    ("argon2", &["crypto"]),
+    ("aws_lc_rs", &["crypto"]),
+    // Names are hashes (id); keys, tags and checksums are derived with the same hash (crypto).
+    ("blake3", &["id", "crypto"]),
+    ("chacha20poly1305", &["crypto"]),
+    ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("crossbeam_channel", &["commands"]),
+    ("fastcdc", &["chunk"]),
+    ("getrandom", &["crypto"]),
+    ("indicatif", &["cli"]),
+    ("jiff", &["cli"]),
+    ("rayon", &["commands"]),
+    ("rpassword", &["cli"]),
+    ("rusqlite", &["index"]),
+    // The system's calls. repository asks for the name of the host only, which it writes into the log.
+    ("rustix", &["backend", "files", "repository", "cli"]),
+    // The JSON of schemas; what `--json` prints.
+    ("serde", &["avro", "cli"]),
+    ("serde_json", &["avro", "cli"]),
+    // The names of users and groups.
+    ("uzers", &["files", "cli"]),
+    ("zeroize", &["crypto"]),
+    // Frames and directories are compressed here; avro has zstd_safe, whose settings make the bytes of encoders.
+    ("zstd", &["chunk"]),
+    // The encoders, and the decoders beside them.
+    ("bzip2", &["avro"]),
+    ("crc32fast", &["avro"]),
+    ("libz_sys", &["avro"]),
+    ("liblzma", &["avro"]),
+    ("miniz_oxide", &["avro"]),
+    ("preflate_rs", &["avro"]),
+    ("snap", &["avro"]),
+    ("zlib_rs", &["avro"]),
+    ("zstd_safe", &["avro"]),
+    // Named in Cargo.toml to pin their versions; no code names them.
+    ("bitcode", &[]),
+    ("cabac", &[]),
+    ("libbz2_rs_sys", &[]),
+    ("liblzma_sys", &[]),
+    ("zstd_sys", &[]),
+];
+
+/// A package that every module may use: it only writes `Display` and `Error` for types of errors.
+const EVERYWHERE: &[&str] = &["thiserror"];
+
+/// Where the parts of the standard library that touch the world are used.
+const WORLD: &[(&str, &[&str])] = &[
+    // backend keeps objects in files, files is the user's file system, index has its database file, repository
+    // remembers the head of the log in a file. commands holds files that `files` opened, and opens none.
+    ("std::fs", &["commands", "files", "repository", "index", "backend", "cli"]),
+    // cli asks how many cores there are.
+    ("std::thread", &["commands", "cli"]),
+    // commands measures how long a run took; files and repository have clocks that callers can replace; repository
+    // publishes an index object every few minutes.
+    ("std::time", &["commands", "files", "repository", "cli"]),
+    ("std::env", &["files", "cli"]),
+    ("std::process", &["repository", "cli", "main"]),
+    ("std::net", &[]),
+];
+
+/// All that commands may name of `std::fs`: files that somebody else opened. Whatever is done to files goes through
+/// `files`.
+const HELD: &str = "std::fs::File";
+
+#[test]
+fn modules_name_only_modules_below_them() {
+    let wrong: Vec<String> = TOWER.iter().flat_map(|module| out_of_order(module, &code_of(module))).collect();
+    assert!(wrong.is_empty(), "against the layers: {wrong:#?}");
+}
+
+#[test]
+fn packages_stay_at_home() {
+    let modules = TOWER.iter().chain(BINARY);
+    let wrong: Vec<String> = modules.flat_map(|module| away_from_home(module, &code_of(module))).collect();
+    assert!(wrong.is_empty(), "away from home: {wrong:#?}");
+}
+
+#[test]
+fn from_recipe_down_there_are_no_files_no_threads_and_no_clock() {
+    let floor = height(PURE_FROM);
+    for (part, homes) in WORLD {
+        for home in *homes {
+            assert!(!TOWER[floor..].contains(home), "{part} must not be at home in {home}");
+        }
+    }
+}
+
+#[test]
+fn every_module_has_a_place() {
+    let entries = fs::read_dir(src()).unwrap().map(|entry| entry.unwrap().path());
+    let found: BTreeSet<String> = entries.map(|path| path.file_stem().unwrap().to_str().unwrap().into()).collect();
+    let known: BTreeSet<String> = TOWER.iter().chain(BINARY).chain(&["lib"]).map(|name| (*name).into()).collect();
+    let strangers: Vec<_> = found.difference(&known).collect();
+    assert!(strangers.is_empty(), "without a place in TOWER: {strangers:?}");
+    for module in TOWER {
+        assert!(found.contains(*module), "{module} is in TOWER and not in src/");
+        assert!(!code_of(module).is_empty(), "nothing was read of {module}");
+    }
+}
+
+#[test]
+fn every_package_has_a_home() {
+    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+    let packages = packages_of(&manifest);
+    assert!(packages.len() > 10, "the dependencies were not found: {packages:?}");
+    for package in packages {
+        let known = HOMES.iter().any(|(name, _)| *name == package) || EVERYWHERE.contains(&&*package);
+        assert!(known, "{package} has no place in HOMES");
+    }
+}
+
+// What is wrong with a module.
+
+/// Modules that this one names and must not.
+fn out_of_order(module: &str, code: &[Source]) -> Vec<String> {
+    let below = &TOWER[height(module)..];
+    let mut wrong = Vec::new();
+    for source in code {
+        for path in &source.paths {
+            match path.first().map(String::as_str) {
+                Some("crate") => match path.get(1) {
+                    Some(named) if below.contains(&&**named) => {}
+                    named => wrong.push(format!("{} names crate::{}", source.name, named.map_or("", |name| name))),
+                },
+                // Who climbs to the top by `super` could name any module: that is written `crate`.
+                Some("super") if path.iter().take_while(|part| *part == "super").count() >= source.depth => {
+                    wrong.push(format!("{} climbs out by {}", source.name, path.join("::")));
+                }
+                _ => {}
+            }
+        }
+    }
+    wrong
+}
+
+/// Packages, and parts of the standard library, that this module uses and must not.
+fn away_from_home(module: &str, code: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in code {
+        for path in &source.paths {
+            let whole = path.join("::");
+            let of_package = HOMES.iter().filter(|(name, _)| path[0] == *name);
+            let of_world = WORLD.iter().filter(|(part, _)| whole == *part || whole.starts_with(&format!("{part}::")));
+            for (what, homes) in of_package.chain(of_world) {
+                if !homes.contains(&module) {
+                    wrong.push(format!("{} uses {whole}; {what} is at home in {homes:?}", source.name));
+                }
+            }
+            // Names that would hide what is used.
+            if path[0] == "std" && path.get(1).is_none_or(|part| ["*", "self"].contains(&&**part)) {
+                wrong.push(format!("{} takes in all of std", source.name));
+            }
+            let opens = path[0] == "File" || (whole.starts_with("std::fs") && whole != HELD);
+            if module == "commands" && opens {
+                wrong.push(format!("{} uses {whole}: only `files` opens and changes files", source.name));
+            }
+        }
+    }
+    wrong
+}
+
+fn height(module: &str) -> usize {
+    TOWER.iter().position(|name| *name == module).unwrap_or_else(|| panic!("{module} is not in TOWER"))
+}
+
+/// The names of the packages under `[dependencies]`, as code writes them.
+fn packages_of(manifest: &str) -> Vec<String> {
+    let lines = manifest.lines().map(str::trim);
+    let section = lines.skip_while(|line| *line != "[dependencies]").skip(1).take_while(|line| !line.starts_with('['));
+    section
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| Some(line.split_once('=')?.0.trim().replace('-', "_")))
+        .collect()
+}
+
+// Reading code.
+
+/// The paths that one file names.
+struct Source {
+    /// The file, as it is told.
+    name: String,
+    /// How many `super` lead from here to the top: 1 in `src/pack.rs` and `src/pack/mod.rs`, 2 in `src/pack/frame.rs`.
+    depth: usize,
+    /// Every path of two and more parts, and every path of a `use`, with groups taken apart.
+    paths: Vec<Vec<String>>,
+}
+
+fn src() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
+}
+
+/// All files of one top-level module but those of unit tests.
+fn code_of(module: &str) -> Vec<Source> {
+    let (mut files, mut todo) = (Vec::new(), vec![src().join(format!("{module}.rs")), src().join(module)]);
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            todo.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") && path.exists() {
+            files.push(path);
+        }
+    }
+    let mut read: Vec<(PathBuf, Vec<String>)> = Vec::new();
+    let mut tests = BTreeSet::new();
+    for file in files {
+        let (tokens, test_files) = without_tests(tokens(&fs::read_to_string(&file).unwrap()));
+        let folder = match file.file_stem().unwrap().to_str().unwrap() {
+            "mod" => file.parent().unwrap().to_path_buf(),
+            _ => file.with_extension(""),
+        };
+        for test in test_files {
+            // With a `#[path]` it lies beside the file, else in the file's folder.
+            match test.strip_suffix(".rs") {
+                Some(_) => tests.insert(file.parent().unwrap().join(&test)),
+                None => tests.insert(folder.join(format!("{test}.rs"))),
+            };
+        }
+        read.push((file, tokens));
+    }
+    let sources = read.into_iter().filter(|(file, _)| !tests.contains(file)).map(|(file, tokens)| {
+        let below = file.strip_prefix(src()).unwrap();
+        let parts = below.components().count();
+        let depth = if below.ends_with("mod.rs") { parts - 1 } else { parts };
+        Source { name: below.display().to_string(), depth, paths: paths(&tokens) }
+    });
+    sources.collect()
+}
+
+/// The words and signs of a text: no comments, no characters, no lifetimes; texts stay as `"..."` for `#[path]`.
+fn tokens(text: &str) -> Vec<String> {
+    let chars: Vec<char> = text.chars().collect();
+    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let (mut tokens, mut i) = (Vec::new(), 0);
+    while i < chars.len() {
+        match at(i) {
+            '/' if at(i + 1) == '/' => {
+                while i < chars.len() && at(i) != '\n' {
+                    i += 1;
+                }
+            }
+            '/' if at(i + 1) == '*' => {
+                let mut depth = 0;
+                loop {
+                    match (at(i), at(i + 1)) {
+                        ('/', '*') => (depth, i) = (depth + 1, i + 2),
+                        ('*', '/') => (depth, i) = (depth - 1, i + 2),
+                        _ => i += 1,
+                    }
+                    if depth == 0 || i >= chars.len() {
+                        break;
+                    }
+                }
+            }
+            '"' => {
+                let start = i;
+                i += 1;
+                while i < chars.len() && at(i) != '"' {
+                    i += if at(i) == '\\' { 2 } else { 1 };
+                }
+                i += 1;
+                tokens.push(chars[start..i.min(chars.len())].iter().collect());
+            }
+            '\'' => {
+                // A character if a quote follows one (perhaps escaped) sign, else a lifetime.
+                if at(i + 1) == '\\' {
+                    i += 3;
+                    while i < chars.len() && at(i) != '\'' {
+                        i += 1;
+                    }
+                    i += 1;
+                } else if at(i + 2) == '\'' {
+                    i += 3;
+                } else {
+                    i += 1;
+                    while is_word(at(i)) {
+                        i += 1;
+                    }
+                }
+            }
+            c if is_word(c) => {
+                let start = i;
+                while is_word(at(i)) {
+                    i += 1;
+                }
+                let word: String = chars[start..i].iter().collect();
+                let hashes = (i..).take_while(|i| at(*i) == '#').count();
+                match (&*word, at(i + hashes)) {
+                    ("r" | "br" | "cr", '"') => {
+                        let end: String = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
+                        let rest: String = chars[i + hashes + 1..].iter().collect();
+                        let length = rest.find(&end).map_or(rest.len(), |at| at + end.len());
+                        i += hashes + 1 + rest[..length].chars().count();
+                    }
+                    // A raw word: the word itself is what comes next.
+                    ("r", next) if hashes == 1 && is_word(next) => i += 1,
+                    _ => tokens.push(word),
+                }
+            }
+            ':' if at(i + 1) == ':' => {
+                tokens.push("::".into());
+                i += 2;
+            }
+            c => {
+                if !c.is_whitespace() {
+                    tokens.push(c.into());
+                }
+                i += 1;
+            }
+        }
+    }
+    tokens
+}
+
+/// The tokens without items under `#[cfg(test)]`, and the files that are such items: `name`, or `name.rs` as `#[path]`
+/// gives it.
+fn without_tests(tokens: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let starts = |i: usize, signs: &[&str]| {
+        signs.iter().enumerate().all(|(n, sign)| tokens.get(i + n).is_some_and(|t| t == sign))
+    };
+    let (mut kept, mut files, mut i) = (Vec::new(), Vec::new(), 0);
+    while i < tokens.len() {
+        if !starts(i, &["#", "[", "cfg", "(", "test", ")", "]"]) {
+            kept.push(tokens[i].clone());
+            i += 1;
+            continue;
+        }
+        i += 7;
+        let mut path = None;
+        while starts(i, &["#", "["]) {
+            if starts(i + 2, &["path", "="]) {
+                path = tokens.get(i + 4).map(|text| text.trim_matches('"').to_owned());
+            }
+            i = behind(&tokens, i + 1);
+        }
+        // Behind `pub` or `pub(super)`, say.
+        let item = i + tokens[i..].iter().take_while(|token| *token != ";" && *token != "{").count();
+        if let Some(at) = (i..item).find(|at| starts(*at, &["mod"]) && at + 2 == item && starts(item, &[";"])) {
+            files.push(path.unwrap_or_else(|| tokens[at + 1].clone()));
+        }
+        // To the end of the item: a `;`, or what its braces hold.
+        while i < tokens.len() && tokens[i] != ";" && tokens[i] != "{" {
+            i = behind(&tokens, i);
+        }
+        i = behind(&tokens, i);
+    }
+    (kept, files)
+}
+
+/// The place behind the token at `i`, and behind all that it opens.
+fn behind(tokens: &[String], mut i: usize) -> usize {
+    let mut depth = 0;
+    while i < tokens.len() {
+        match &*tokens[i] {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth -= 1,
+            _ => {}
+        }
+        i += 1;
+        if depth <= 0 {
+            break;
+        }
+    }
+    i
+}
+
+/// Every path that the tokens name: those of `use` with their groups taken apart, and `a::b` anywhere else.
+fn paths(tokens: &[String]) -> Vec<Vec<String>> {
+    let (mut paths, mut i) = (Vec::new(), 0);
+    while i < tokens.len() {
+        let before = i.checked_sub(1).map(|before| &*tokens[before]);
+        if tokens[i] == "use" && tokens.get(i + 1).is_some_and(|next| next != "<") {
+            i += 1 + usize::from(tokens.get(i + 1).is_some_and(|next| next == "::"));
+            i = tree(tokens, i, &[], &mut paths);
+        } else if is_name(&tokens[i]) && before != Some("::") && tokens.get(i + 1).is_some_and(|next| next == "::") {
+            let mut path = vec![tokens[i].clone()];
+            i += 1;
+            while tokens.get(i).is_some_and(|sign| sign == "::") && tokens.get(i + 1).is_some_and(|word| is_name(word))
+            {
+                path.push(tokens[i + 1].clone());
+                i += 2;
+            }
+            paths.push(path);
+        } else {
+            i += 1;
+        }
+    }
+    paths
+}
+
+/// Reads one tree of a `use`; gives the place behind it.
+fn tree(tokens: &[String], mut i: usize, above: &[String], paths: &mut Vec<Vec<String>>) -> usize {
+    let mut path = above.to_vec();
+    while let Some(token) = tokens.get(i) {
+        match &**token {
+            "{" => {
+                i += 1;
+                while tokens.get(i).is_some_and(|token| token != "}") {
+                    i = tree(tokens, i, &path, paths);
+                    i += usize::from(tokens.get(i).is_some_and(|token| token == ","));
+                }
+                return i + 1;
+            }
+            "::" => i += 1,
+            // Under which name does not matter.
+            "as" => i += 2,
+            // `self` in a group stands for what is before the group.
+            "self" if !above.is_empty() => i += 1,
+            "*" => {
+                path.push("*".into());
+                i += 1;
+            }
+            word if is_name(word) => {
+                path.push(word.into());
+                i += 1;
+            }
+            _ => break,
+        }
+    }
+    if !path.is_empty() {
+        paths.push(path);
+    }
+    i
+}
+
+fn is_name(token: &str) -> bool {
+    token.starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
+
+// The checker itself, on made-up code.
+
+/// A file of a module, `depth` below the top.
+fn made_up(depth: usize, text: &str) -> Vec<Source> {
+    let paths = paths(&without_tests(tokens(text)).0);
+    vec![Source { name: "made_up.rs".into(), depth, paths }]
+}
+
+#[test]
+fn the_checker_sees_what_stands_against_the_layers() {
+    for text in [
+        "use crate::repository::Repository;",
+        "use crate::{id::ChunkId, index::{self, Index}};",
+        "pub(crate) use crate::{\n    error::Error,\n    commands,\n};",
+        "fn f() { let x = crate::snapshot::SnapshotRoot::default(); }",
+        "fn f(x: &crate::index::Index) -> crate::error::Result<()> { todo!() }",
+        "use crate::*;",
+        "use crate as all;",
+        "use r#crate::index;",
+        "use super::super::index::Index;",
+        "macro_rules! m { () => { $crate::files::now() } }",
+        "#[cfg(test)] mod tests { use crate::chunk::X; } use crate::index::Index;",
+        "#[cfg(test)]\nconst N: [u8; 2] = [1, 2];\nuse crate::index::Index;",
+        "/* a /* nested */ comment */ use crate::index::Index;",
+        "const C: char = '\"'; use crate::index::Index; const D: char = '\"';",
+        "const C: &str = \"\\\"\"; use crate::index::Index;",
+        "fn f<'a>(x: &'a str) { crate::index::open(x) }",
+        "const C: &str = r#\"a \" b\"#; use crate::index::Index;",
+    ] {
+        assert!(!out_of_order("pack", &made_up(2, text)).is_empty(), "not seen: {text}");
+    }
+}
+
+#[test]
+fn the_checker_lets_pass_what_is_in_order() {
+    for text in [
+        "use crate::{backend::{Kind, Name}, crypto::Suite, id::{self, PackId}, wire};",
+        "use super::{directory::Frame, header}; pub(crate) struct X; pub(in crate::pack) struct Y;",
+        "//! Used by [`crate::index`].\n/// See crate::repository::Writer.\nfn f() {}",
+        "const C: &str = \"crate::index::Index\"; const D: &str = r#\"use crate::index::\"Index\"; \"#;",
+        "#[cfg(test)]\nmod tests { use crate::repository::Repository; fn f() { crate::index::open() } }",
+        "#[cfg(test)] #[allow(unused)] use crate::index::Index;",
+        "#[cfg(test)] fn f() -> [u8; 2] { crate::index::two() }",
+        "mod index { } use self::index::X; fn f() { index::f() }",
+    ] {
+        let wrong = out_of_order("pack", &made_up(2, text));
+        assert!(wrong.is_empty(), "{text}: {wrong:?}");
+    }
+    assert!(!out_of_order("pack", &made_up(1, "use super::index::Index;")).is_empty(), "src/pack/mod.rs");
+}
+
+#[test]
+fn the_checker_sees_what_is_away_from_home() {
+    for (module, text) in [
+        ("repository", "use rusqlite::Connection;"),
+        ("repository", "use {crate::id::PackId, rusqlite as sql};"),
+        ("pack", "fn f() { zstd::bulk::compress(&[], 3) }"),
+        ("index", "use blake3;"),
+        ("pack", "use ::rayon::prelude::*;"),
+        ("recipe", "use std::{collections::BTreeMap, fs::{self, File}, io};"),
+        ("chunk", "fn f() { std::thread::spawn(|| ()); }"),
+        ("avro", "use std::time;"),
+        ("pack", "use std::time::Instant;"),
+        ("crypto", "use std as s;"),
+        ("avro", "use std::*;"),
+        ("commands", "fn f() { std::fs::remove_file(path) }"),
+        ("commands", "use std::fs::{File, OpenOptions};"),
+        ("commands", "fn f() { std::fs::File::open(path) }"),
+        ("commands", "use std::fs;"),
+        ("commands", "use std::fs::File; fn f() { File::open(path) }"),
+    ] {
+        assert!(!away_from_home(module, &made_up(2, text)).is_empty(), "not seen in {module}: {text}");
+    }
+}
+
+#[test]
+fn the_checker_lets_pass_what_is_at_home() {
+    for (module, text) in [
+        ("index", "use rusqlite::{Connection, params};"),
+        ("crypto", "fn f() { blake3::Hasher::new(); getrandom::fill(b) }"),
+        ("commands", "use std::fs::File; use rayon::prelude::*; use std::time::Instant;"),
+        ("recipe", "use std::io::Read; use std::collections::{BTreeMap, HashMap}; // std::fs::read"),
+        ("pack", "fn f() { self.zstd.compress() } use crate::chunk::zstd; struct S { rayon: u8 }"),
+        ("chunk", "#[cfg(test)] mod tests { use std::fs; }"),
+    ] {
+        let wrong = away_from_home(module, &made_up(2, text));
+        assert!(wrong.is_empty(), "{module}: {text}: {wrong:?}");
+    }
+}
+
+#[test]
+fn the_checker_knows_the_files_of_unit_tests() {
+    let (kept, files) = without_tests(tokens(
+        "mod a; #[cfg(test)] mod tests; mod b; #[cfg(test)] #[path = \"c_tests.rs\"] pub(super) mod tests; mod d;",
+    ));
+    assert_eq!(files, ["tests", "c_tests.rs"]);
+    assert_eq!(kept.join(" "), "mod a ; mod b ; mod d ;");
+}
