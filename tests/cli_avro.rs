@@ -226,6 +226,7 @@ fn of_a_damaged_file_what_is_sound() {
     for (name, ..) in files {
         story.put(name, &fixture(&format!("odd/{name}")));
     }
+    story.put("folder/file", b"");
     for name in ["not-avro.avro", "old-obj0.avro", "invalid-schema.avro", "unknown-codec.avro", "no-schema.avro"] {
         story.put(name, &fixture(&format!("odd/{name}")));
     }
@@ -254,7 +255,8 @@ fn of_a_damaged_file_what_is_sound() {
     assert_eq!(lines(&error)[0]["code"], "not_avro");
     let (_, error) = story.fails(1, &["cat", "latest:nowhere.avro"]);
     assert!(error.contains("nowhere.avro is not in snapshot"), "{error}");
-    story.fails(1, &["cat", "latest:."]);
+    let (_, error) = story.fails(1, &["cat", "latest:folder"]);
+    assert!(error.contains("folder is not a regular file") && error.contains("hint: "), "{error}");
     story.fails(2, &["cat", "latest"]);
 }
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use avro_snap::avro::records::RecordError;
 use avro_snap::commands::avro_file::NotAvro;
 use avro_snap::commands::cat::{CatError, CatFormat, CatOptions, Given, cat};
+use avro_snap::error::Error;
 use serde_json::json;
 
 use super::Context;
@@ -104,6 +105,9 @@ impl Args {
 pub(super) fn failure(error: CatError) -> Failure {
     let message = error.to_string();
     match error {
+        CatError::Library(Error::Invalid(_)) => {
+            Failure::plain(message, "`snap ls --long` shows which files are Avro files")
+        }
         CatError::Library(error) => Failure::Library(error),
         CatError::NotAvro { reason, .. } => not_avro(message, &reason),
         CatError::Records(RecordError::NoField { .. }) => Failure::Own {
