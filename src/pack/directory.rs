@@ -197,6 +197,10 @@ impl Directory {
             let (Some(stored), count) = (stored, count as u32) else {
                 return Err(Malformed::new("a frame has an impossible length"));
             };
+            // Every frame has a chunk, so the ids that are there bound the number of frames, too.
+            if count == 0 {
+                return Err(Malformed::new("a frame has no chunks"));
+            }
             let chunks = &directory.chunks[first as usize..(first + count) as usize];
             let plain = chunks.iter().try_fold(0u32, |sum, chunk| sum.checked_add(chunk.length));
             let plain = plain.filter(|plain| *plain as usize <= 2 * MAX_CHUNK);
@@ -278,6 +282,22 @@ pub(super) mod tests {
             bytes[at] = to;
             let _ = Directory::decode(&bytes);
         }
+    }
+
+    #[test]
+    fn frames_without_chunks_are_refused() {
+        let count = 100_000;
+        let mut plain = vec![VERSION];
+        plain.put_varint(count);
+        // Raw, of bytes, without chunks, of the shortest length.
+        for column in [0, 2, 0, TAG_LEN as u8] {
+            plain.extend(std::iter::repeat_n(column, count as usize));
+        }
+        plain.push(0);
+        let mut bytes = Vec::new();
+        bytes.put_varint(plain.len() as u64);
+        bytes.put(&Compressor::new(3).unwrap().compress(&plain).unwrap());
+        assert!(bytes.len() < 1000 && Directory::decode(&bytes).is_err());
     }
 
     #[test]
