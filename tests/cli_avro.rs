@@ -1,5 +1,7 @@
 //! Stories of the verbs that know what is in an Avro file: `cat`, `schema`, `check --avro`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

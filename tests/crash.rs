@@ -25,6 +25,7 @@ use avro_snap::commands::create::create;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
+use avro_snap::pack::read_pack;
 use avro_snap::progress::Silent;
 use avro_snap::repository::{CachePlace, InitOptions, Repository, SystemClock};
 use faults::{Crashing, FailingOnce, Files, Moment, all_files, check_all, judge, objects_of, restored};
@@ -241,7 +242,8 @@ fn stored(repository: &Repository) -> (u64, u64) {
     let (mut chunks, mut bytes) = (0, 0);
     for (name, object) in objects_of(&**repository.backend()) {
         if name.kind() == Kind::Pack {
-            let info = repository.read_pack_info(&name.file().parse().unwrap(), object.len() as u64).unwrap();
+            let id = name.file().parse().unwrap();
+            let info = read_pack(&id, &object, repository.id(), repository.keyring()).unwrap();
             chunks += info.directory.chunks.len() as u64;
             bytes += info.directory.chunks.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>();
         }
