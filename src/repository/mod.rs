@@ -137,6 +137,12 @@ impl Repository {
                 Created::Exists => {
                     let before = state.next;
                     read_log(&*self.backend, &self.envelope, &mut state)?;
+                    // A storage may have taken the entry and failed to say so, then answered a repetition of its own
+                    // request: what stands there is ours.
+                    if self.backend.read(&name, log::MAX_ENTRY).is_ok_and(|found| found == bytes) {
+                        self.remember(&state);
+                        return Ok(before);
+                    }
                     if state.next == before {
                         // The slot is taken, and yet there is nothing in it: a name without an object.
                         return Err(Error::damaged(name, "it can be neither read nor created"));
