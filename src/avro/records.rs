@@ -53,7 +53,7 @@ pub enum RecordError {
 fn fields_there(there: &[String]) -> String {
     match there {
         [] => String::new(),
-        [some @ ..] => format!("; there are {}", some.join(", ")),
+        some => format!("; there are {}", some.join(", ")),
     }
 }
 
