@@ -1,6 +1,9 @@
 //! Stories of the verbs that know what is in an Avro file: `cat`, `schema`, `check --avro`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
+
+#[path = "common/avro_gen.rs"]
+mod avro_gen;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +11,13 @@ use std::path::{Path, PathBuf};
 use apache_avro::types::Value as Datum;
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
+use avro_gen::{Generated, Random};
+use avro_snap::avro::compat::{Comparison, Verdict, changes, obstacles};
 use avro_snap::avro::container::{MAGIC, put_block_header};
+use avro_snap::avro::records::{Fields, RecordError, RecordSchema};
+use avro_snap::avro::schema::Schema;
 use avro_snap::avro::varint;
+use proptest::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -471,4 +479,41 @@ fn all_records_are_decoded_and_damage_is_told_from_what_was_there() {
     fs::write(&largest.1, bytes).unwrap();
     let (_, error) = story.fails(22, &["check", "--avro"]);
     assert!(error.contains("Avro problem"), "{error}");
+}
+
+proptest! {
+    /// Whatever can be walked is printed as JSON.
+    #[test]
+    fn any_record_is_json(seed: u64, depth in 0usize..6) {
+        let mut random = Random::new(seed);
+        let generated = Generated::any(&mut random, depth);
+        let schema = match RecordSchema::new(Schema::parse(&generated.text).unwrap()) {
+            Err(RecordError::EmptyItems) => return Ok(()),
+            schema => schema.unwrap(),
+        };
+        let datum = generated.datum(&mut random);
+        let mut out = String::new();
+        match schema.decoder().unwrap().put_json(&datum, &Fields::ALL, &mut out) {
+            Ok(()) => prop_assert!(serde_json::from_str::<Value>(&out).is_ok(), "{}: {}", generated.text, out),
+            // Strings of the generator need not be UTF-8.
+            Err(error) => prop_assert!(error.to_string().to_lowercase().contains("utf"), "{}", error),
+        }
+    }
+
+    /// A schema reads itself, and any two can be compared, either way round.
+    #[test]
+    fn any_two_schemas_can_be_compared(seed: u64, depth in 0usize..5) {
+        let mut random = Random::new(seed);
+        let (one, other) = (Generated::any(&mut random, depth), Generated::any(&mut random, depth));
+        let (a, b) = (Schema::parse(&one.text).unwrap(), Schema::parse(&other.text).unwrap());
+        for schema in [&a, &b] {
+            prop_assert_eq!(Comparison::new(schema, schema).verdict(), Verdict::Full);
+            prop_assert!(changes(schema, schema).is_empty());
+        }
+        let _ = changes(&a, &b);
+        let there = Comparison::new(&a, &b);
+        let back = Comparison::new(&b, &a);
+        prop_assert_eq!((&there.backward, &there.forward), (&back.forward, &back.backward));
+        prop_assert_eq!(obstacles(&a, &b).is_empty(), there.backward.is_empty());
+    }
 }
