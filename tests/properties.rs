@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "common/avro_gen.rs"]
-#[allow(dead_code, reason = "not all of its schemas are needed")]
 mod avro_gen;
 #[path = "common/faults.rs"]
 mod faults;
