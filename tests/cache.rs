@@ -377,3 +377,15 @@ fn an_index_object_that_nobody_can_read_is_made_up_for_from_the_packs() {
         assert_eq!(restored(&lab.open(), report.snapshot.unwrap(), &files_of(&sample.data)), Some(true));
     }
 }
+
+#[test]
+fn nobody_waits_long_for_a_cache_that_another_one_holds() {
+    let sample = sample(Suite::None);
+    let (folder, _) = sample.cache(1, "held");
+    let lab = Lab { backend: Arc::new(sample.memory.clone()), cache: CachePlace::Folder(folder) };
+    let holder = lab.open();
+    assert!(holder.index().is_persistent());
+    let began = std::time::Instant::now();
+    assert!(!lab.open().index().is_persistent());
+    assert!(began.elapsed().as_secs_f64() < 3.0, "{:?}", began.elapsed());
+}

@@ -23,6 +23,9 @@ const LAYOUT: i64 = 2;
 /// How much of the file SQLite may keep in memory, in KiB.
 const MEMORY_KIB: i64 = 32 << 10;
 
+/// How long to wait for somebody who is just about to close the file.
+const BUSY: std::time::Duration = std::time::Duration::from_millis(100);
+
 const CHUNK_BITS: u32 = 24;
 
 /// A pack's number, name and length, and the index object that names it.
@@ -240,6 +243,8 @@ fn connect_file(path: &Path) -> Result<Connection> {
         make_private_folder(folder)?;
     }
     let connection = Connection::open(path)?;
+    // Who has it keeps it for as long as the process lives: nothing is gained by waiting (rusqlite waits for 5 s).
+    connection.busy_timeout(BUSY)?;
     restrict(path)?;
     // One process at a time: it holds the lock from its first write on.
     connection
