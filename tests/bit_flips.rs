@@ -19,12 +19,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use avro_snap::backend::{Backend, Kind, Memory, Name};
+use avro_snap::commands::create::create;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
+use avro_snap::progress::Silent;
 use avro_snap::repository::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
 use faults::{Files, Overlay, Verdict, judge, memory_of, objects_of, restored};
-use lab::{CHEAP, Lab, PASSWORD, files_of, fixtures};
+use lab::{CHEAP, Lab, PASSWORD, files_of, fixtures, saving};
 
 /// A small repository that stays as it is, and what must come out of it.
 struct Sample {
@@ -317,4 +319,21 @@ fn a_gap_of_any_width_in_the_log_is_found_by_check() {
             }
         }
     }
+}
+
+#[test]
+fn nothing_is_written_into_a_gap_of_the_log() {
+    let night = tempfile::tempdir().unwrap();
+    let lab = Lab::new(Suite::None);
+    for content in ["first", "second", "third", "fourth"] {
+        std::fs::write(night.path().join("file"), content).unwrap();
+        lab.save(night.path());
+    }
+    for lost in [2, 3] {
+        lab.backend.delete(&Name::log(lost)).unwrap();
+    }
+    // With two entries gone, opening looks one behind the end and sees nothing; a writer looks at the whole log.
+    let refused = create(&lab.open(), saving(night.path()), &Silent).unwrap_err();
+    assert!(refused.is_damage(), "{refused}");
+    assert_eq!(lab.backend.size(&Name::log(2)).unwrap(), None);
 }
