@@ -59,11 +59,6 @@ impl ChunkKind {
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == number)
     }
-
-    /// Whether chunks of this kind hold the content of files, rather than what says how it hangs together.
-    pub fn is_content(self) -> bool {
-        matches!(self, Self::Records | Self::Bytes | Self::Payload | Self::Corrections)
-    }
 }
 
 /// Takes chunks to be kept.

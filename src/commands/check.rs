@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use crate::backend::{Kind, Name};
+use crate::backend::Kind;
 use crate::commands::select::read_root;
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkHasher, ChunkId, PackId, SnapshotId};
@@ -71,7 +71,7 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
     repository.rebuild_index()?;
     progress.begin(Phase::CheckStructure, None, None);
     report.problems.extend(repository.check_keys());
-    report.problems.extend(check_log(repository)?);
+    report.problems.extend(repository.log_gap()?);
     let packs = check_packs(repository, &mut report)?;
     let bad = match options.data {
         DataSubset::None => HashSet::new(),
@@ -82,21 +82,6 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
         closure.snapshot(&record);
     }
     Ok(report)
-}
-
-/// Entries of the log that lie behind a gap in it, and so are not read.
-fn check_log(repository: &Repository) -> Result<Option<Error>> {
-    let mut listed = HashSet::new();
-    repository.backend().list(Kind::Log, &mut |name, _| {
-        listed.insert(name);
-        Ok(())
-    })?;
-    // What others appended meanwhile is no gap.
-    repository.refresh()?;
-    let end = Name::log(repository.state().next);
-    let behind = listed.iter().filter(|name| **name >= end).count();
-    Ok((behind > 0)
-        .then(|| Error::damaged(end, format!("it is gone, and {behind} entries that come after it are there"))))
 }
 
 /// Index objects that the log names, and packs that these name.

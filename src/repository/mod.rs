@@ -112,6 +112,21 @@ impl Repository {
         read_log(&*self.backend, &self.envelope, &mut state)
     }
 
+    /// What is wrong with the log as a whole: entries that are there behind one that is lost, and so are not read.
+    pub fn log_gap(&self) -> Result<Option<Error>> {
+        let mut listed = Vec::new();
+        self.backend.list(Kind::Log, &mut |name, _| {
+            listed.push(name);
+            Ok(())
+        })?;
+        // What others appended meanwhile is no gap.
+        self.refresh()?;
+        let end = Name::log(self.lock_state().next);
+        let behind = listed.iter().filter(|name| **name >= end).count();
+        let gap = || Error::damaged(end, format!("it is gone, and {behind} entries that come after it are there"));
+        Ok((behind > 0).then(gap))
+    }
+
     /// Appends to the log, after whatever others appended meanwhile. `body` is made from the state that it follows.
     fn append(&self, mut body: impl FnMut(&State) -> Result<Body>) -> Result<u64> {
         let transaction = self.entropy.array()?;

@@ -62,7 +62,10 @@ impl<'a> Writer<'a> {
     /// If the repository needs features that this version does not know.
     pub fn new(repository: &'a Repository) -> Result<Self> {
         Features::check(repository.config.features.write, Features::KNOWN.write, "to write into")?;
-        refuse_gap(repository)?;
+        // The next entry would fill a gap with one that the later ones do not follow from: nobody could read them any more.
+        if let Some(gap) = repository.log_gap()? {
+            return Err(gap);
+        }
         let adopted = adopt_packs(repository)?;
         let logged = repository.lock_state().indexes.clone();
         let known = repository.with_index(Index::objects)?.into_iter();
@@ -178,25 +181,6 @@ impl<'a> Writer<'a> {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Refuses to write where entries of the log are lost and later ones are there: the next entry would fill the gap with one
-/// that the later ones do not follow from, and nobody could read the log any more.
-fn refuse_gap(repository: &Repository) -> Result<()> {
-    let mut last = 0;
-    repository.backend.list(Kind::Log, &mut |name, _| {
-        last = last.max(name.file().parse::<u64>().unwrap_or(0));
-        Ok(())
-    })?;
-    if last < repository.lock_state().next {
-        return Ok(());
-    }
-    // Somebody else may have gone on meanwhile.
-    repository.refresh()?;
-    match repository.lock_state().next {
-        next if last < next => Ok(()),
-        next => Err(Error::damaged(Name::log(next), format!("it is lost, and the log goes on to entry {last}"))),
     }
 }
 

@@ -160,29 +160,9 @@ impl<S: ?Sized> std::fmt::Debug for ManifestReader<'_, S> {
 mod tests {
     use super::*;
     use crate::chunk::ChunkMap;
-    use crate::snapshot::entry::EntryKind;
 
     fn row(path: String) -> FileEntry {
-        FileEntry {
-            path: path.into_bytes(),
-            kind: EntryKind::File,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            user: None,
-            group: None,
-            mtime: 0,
-            ctime: 0,
-            inode: 0,
-            size: 0,
-            racy: false,
-            sparse: false,
-            hard_link: None,
-            xattrs: Vec::new(),
-            content: None,
-            recipe: vec![0; 50],
-            avro: None,
-        }
+        FileEntry { path: path.into_bytes(), recipe: vec![0; 50], ..FileEntry::nothing() }
     }
 
     fn write(rows: &[FileEntry], map: &mut ChunkMap) -> Option<Tree> {
