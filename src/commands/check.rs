@@ -1,5 +1,6 @@
 //! `check`: is everything there, and is it what it should be?
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
@@ -8,10 +9,10 @@ use crate::backend::Kind;
 use crate::commands::select::read_root;
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkHasher, ChunkId, PackId, SnapshotId};
-use crate::pack::{self, FrameChunk, FrameCodec};
+use crate::pack::{self, FrameChunk};
 use crate::progress::{Phase, Progress};
 use crate::recipe::{Recipe, Stream};
-use crate::repository::{FrameKey, Repository, SnapshotRecord};
+use crate::repository::{FrameKey, FrameReader, Repository, SnapshotRecord};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 
@@ -77,7 +78,8 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
         DataSubset::None => HashSet::new(),
         subset => check_data(repository, subset, options.threads, &packs, &mut report, progress)?,
     };
-    let mut closure = Closure { repository, bad, seen: HashSet::new(), report: &mut report };
+    let mut closure =
+        Closure { repository, bad, seen: HashSet::new(), deltas: RefCell::default(), report: &mut report };
     for record in repository.state().snapshots {
         closure.snapshot(&record);
     }
@@ -203,15 +205,14 @@ fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
         Err(error) => findings.problems.push(error),
     }
     // With what the index says, frames can be read even where the pack's own directory is lost.
-    let cipher = info.cipher(repository.id(), repository.keyring())?;
-    let mut codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
+    let mut reader = FrameReader::new()?;
     let hasher = repository.hasher();
     for (frame_number, (frame, chunks)) in info.directory.iter().enumerate() {
         let start = frame.offset as usize;
         let sealed = bytes.get(start..start + frame.stored as usize);
         let opened = sealed
             .ok_or_else(|| Error::damaged(info.name(), format!("it ends before frame {frame_number} does")))
-            .and_then(|sealed| info.open_frame(&cipher, &mut codec, frame_number, sealed.to_vec()));
+            .and_then(|sealed| reader.open(repository, &info, frame_number, sealed.to_vec()));
         let wrong = match opened {
             Ok(plain) => wrong_chunk(&plain, chunks, &hasher).map(|id| Error::ChunkDamaged {
                 id,
@@ -258,6 +259,8 @@ struct Closure<'a> {
     bad: HashSet<FrameKey>,
     /// Trees that were followed already and are whole.
     seen: HashSet<ChunkId>,
+    /// Deltas that were looked at, and whether all that they rest on is there.
+    deltas: RefCell<HashMap<FrameKey, bool>>,
     report: &'a mut CheckReport,
 }
 
@@ -316,13 +319,42 @@ impl Closure<'_> {
         Ok(())
     }
 
-    /// Whether the chunk lies anywhere where nothing wrong was found.
+    /// Whether the chunk lies anywhere where nothing wrong was found, with all that it rests on.
     fn present(&self, id: &ChunkId) -> Result<()> {
-        let locations = self.repository.index().locate(id)?;
-        match locations.iter().any(|location| !self.bad.contains(&(location.pack, location.frame))) {
+        match self.present_below(id, u8::MAX)? {
             true => Ok(()),
             false => Err(Error::ChunkMissing { id: *id }),
         }
+    }
+
+    /// ... in a place that needs fewer than so many deltas. So a chain that runs in a circle is none.
+    fn present_below(&self, id: &ChunkId, depth: u8) -> Result<bool> {
+        for location in self.repository.index().locate(id)? {
+            let key = (location.pack, location.frame);
+            let info = self.repository.index().pack(location.pack)?;
+            let Ok(frame) = info.frame(location.frame as usize) else { continue };
+            if self.bad.contains(&key) || frame.place.depth >= depth {
+                continue;
+            }
+            let known = self.deltas.borrow().get(&key).copied();
+            let sound = match known {
+                Some(known) => known,
+                None => {
+                    let mut sound = true;
+                    for base in frame.bases.iter().filter_map(|number| info.directory.bases.get(*number as usize)) {
+                        sound = sound && self.present_below(base, frame.place.depth)?;
+                    }
+                    if frame.place.depth > 0 {
+                        self.deltas.borrow_mut().insert(key, sound);
+                    }
+                    sound
+                }
+            };
+            if sound {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn lose(&mut self, snapshot: SnapshotId, path: &[u8]) {

@@ -5,6 +5,7 @@
 //! hit counts only if its row carries the right keyed checksum and its pack is named by an index object that was read
 //! and authenticated (or was written by this very process), and is there.
 
+mod anchors;
 mod database;
 mod object;
 mod payloads;
@@ -13,6 +14,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use anchors::PackedChunk;
 use database::Database;
 pub use object::{MAX_OBJECT, decode_object, encode_object};
 pub use payloads::ProvenPayload;
@@ -40,6 +42,7 @@ pub type Head = (u64, [u8; 32]);
 pub struct Index {
     database: Mutex<Database>,
     packs: Mutex<Packs>,
+    any_anchors: anchors::Any,
 }
 
 /// What is known about packs, in memory: some hundred bytes a pack, and the directories used last.
@@ -86,7 +89,7 @@ impl Index {
     /// If not even a temporary database can be made.
     pub fn open(path: Option<&Path>, row_key: [u8; 32]) -> Result<Self> {
         let database = Database::open(path, row_key)?;
-        let index = Self { database: Mutex::new(database), packs: Mutex::default() };
+        let index = Self { database: Mutex::new(database), packs: Mutex::default(), any_anchors: anchors::Any::default() };
         if index.load_packs().is_err() {
             index.clear()?;
         }
@@ -231,6 +234,11 @@ impl Index {
         }
         packs.recent.push_back((number, info.clone()));
         Ok(info)
+    }
+
+    /// The number of a pack.
+    pub fn pack_number(&self, id: &PackId) -> Option<u32> {
+        self.packs().numbers.get(id).copied()
     }
 
     /// The numbers of all packs, in the order in which they were taken in.

@@ -6,6 +6,7 @@
 mod clock;
 mod config;
 mod create;
+mod frame_cache;
 mod keys;
 pub mod log;
 mod open;
@@ -46,7 +47,7 @@ pub struct Repository {
     state: Mutex<State>,
     index: Index,
     remembered: Option<PathBuf>,
-    frames: reader::FrameCache,
+    frames: frame_cache::FrameCache,
     /// The local index was made anew since the repository was opened.
     rebuilt: Mutex<bool>,
 }

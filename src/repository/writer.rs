@@ -11,7 +11,7 @@ use crate::backend::{Created, Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
 use crate::index::Index;
-use crate::pack::{self, EncodedFrame, PACK_TARGET, PackBuilder, PackInfo};
+use crate::pack::{self, EncodedFrame, PACK_FRAMES, PACK_TARGET, PackBuilder, PackInfo};
 
 /// After so many packs, or so much time, an index object is published, so that an interrupted run is cheap to resume.
 const PACKS_AN_INDEX: usize = 64;
@@ -36,8 +36,10 @@ struct Inner {
 }
 
 /// What storing a pack came to.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct PackReport {
+    /// Its name.
+    pub pack: PackId,
     /// How many chunks it holds.
     pub chunks: u64,
     /// How many bytes it takes in the repository.
@@ -97,7 +99,8 @@ impl<'a> Writer<'a> {
     pub fn add(&self, frame: EncodedFrame) -> Option<PackBuilder> {
         let mut inner = self.lock();
         inner.open.push(frame);
-        (inner.open.bytes() >= PACK_TARGET).then(|| std::mem::take(&mut inner.open))
+        let full = inner.open.bytes() >= PACK_TARGET || inner.open.frames().len() >= PACK_FRAMES;
+        full.then(|| std::mem::take(&mut inner.open))
     }
 
     /// The open pack, if there is anything in it. The caller stores it.
@@ -119,7 +122,8 @@ impl<'a> Writer<'a> {
         if create_resolved(&*repository.backend, &name, &sealed.bytes)? == Created::Exists {
             return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
         }
-        let report = PackReport { chunks: sealed.info.directory.chunks.len() as u64, bytes: sealed.bytes.len() as u64 };
+        let chunks = sealed.info.directory.chunks.len() as u64;
+        let report = PackReport { pack: sealed.info.id, chunks, bytes: sealed.bytes.len() as u64 };
         repository.with_index(|index| index.insert_unpublished(&sealed.info))?;
         let mut inner = self.lock();
         for chunk in &sealed.info.directory.chunks {
