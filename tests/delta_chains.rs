@@ -90,7 +90,12 @@ fn chunks_that_rest_on_each_other_are_refused_whatever_their_depths() {
         let lab = Lab::new(Suite::None);
         let repository = lab.open();
         let (a, b) = (chunk(&repository, noise(1, 5000)), chunk(&repository, noise(2, 5000)));
-        let own = delta(&chunk(&repository, noise(3, 5000)), &noise(3, 5000), 1, vec![repository.hasher().id(&noise(3, 5000))]);
+        let own = delta(
+            &chunk(&repository, noise(3, 5000)),
+            &noise(3, 5000),
+            1,
+            vec![repository.hasher().id(&noise(3, 5000))],
+        );
         let (to_b, to_a) = (delta(&a, &b.bytes, depth_a, vec![b.id]), delta(&b, &a.bytes, depth_b, vec![a.id]));
         let own_id = own.chunks[0].id;
         store(&repository, vec![to_b, to_a, own]);

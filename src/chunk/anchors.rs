@@ -106,7 +106,8 @@ mod tests {
             let part = &long[50_000..50_000 + length];
             assert!((6..40).contains(&anchors(part).len()), "{}", anchors(part).len());
             let sparse = hashes(&long);
-            let inside = anchors(&long).into_iter().filter(|anchor| (50_064..=50_000 + length as u32).contains(&anchor.at));
+            let inside =
+                anchors(&long).into_iter().filter(|anchor| (50_064..=50_000 + length as u32).contains(&anchor.at));
             assert!(inside.into_iter().all(|anchor| hashes(part).contains(&anchor.hash)));
             assert!(length < 20_000 || hashes(part).intersection(&sparse).count() > 0);
         }

@@ -89,7 +89,8 @@ impl Index {
     /// If not even a temporary database can be made.
     pub fn open(path: Option<&Path>, row_key: [u8; 32]) -> Result<Self> {
         let database = Database::open(path, row_key)?;
-        let index = Self { database: Mutex::new(database), packs: Mutex::default(), any_anchors: anchors::Any::default() };
+        let index =
+            Self { database: Mutex::new(database), packs: Mutex::default(), any_anchors: anchors::Any::default() };
         if index.load_packs().is_err() {
             index.clear()?;
         }

@@ -1,7 +1,7 @@
 //! The directory of a pack: which chunk lies where. Column by column, since equal things next to each other compress.
 
-use super::{Encoding, Place};
 use super::header::HEADER_LEN;
+use super::{Encoding, Place};
 use crate::chunk::{ChunkKind, Compressor, Decompressor, MAX_CHUNK};
 use crate::crypto::TAG_LEN;
 use crate::id::ChunkId;
@@ -245,7 +245,8 @@ fn chunk_length(length: u64) -> Result<u32> {
 /// The columns of the deltas of a directory, on the way in.
 struct Deltas<'a> {
     /// Depth, step and number of bases of each.
-    columns: std::iter::Zip<std::iter::Zip<std::slice::Iter<'a, u8>, std::slice::Iter<'a, u8>>, std::slice::Iter<'a, u8>>,
+    columns:
+        std::iter::Zip<std::iter::Zip<std::slice::Iter<'a, u8>, std::slice::Iter<'a, u8>>, std::slice::Iter<'a, u8>>,
     known: u32,
     /// The number of the base that none has named so far.
     fresh: u32,
@@ -359,7 +360,13 @@ pub(super) mod tests {
         let mut directory = Directory { bases: (0..101).map(id).collect(), ..Default::default() };
         for number in 0..100 {
             let chunk = FrameChunk { id: id(1000 + number), length: 60_000 + 37 * number };
-            directory.push_delta(ChunkKind::Records, chunk, 150 + number * 7 % 90, Place { depth: 3, step: 3 }, vec![number, number + 1]);
+            directory.push_delta(
+                ChunkKind::Records,
+                chunk,
+                150 + number * 7 % 90,
+                Place { depth: 3, step: 3 },
+                vec![number, number + 1],
+            );
         }
         let bytes = directory.encode();
         assert_eq!(Directory::decode(&bytes).unwrap(), directory);

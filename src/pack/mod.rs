@@ -90,9 +90,7 @@ impl PackInfo {
     ) -> Result<Vec<u8>> {
         let frame = self.frame(number)?;
         let body = self.unseal(cipher, number, sealed)?;
-        codec
-            .decode_delta(&body, base, frame.plain as usize)
-            .map_err(|e| self.damaged(format!("frame {number}: {e}")))
+        codec.decode_delta(&body, base, frame.plain as usize).map_err(|e| self.damaged(format!("frame {number}: {e}")))
     }
 
     /// The bytes of a frame as they were before sealing, still encoded.

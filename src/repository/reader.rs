@@ -28,7 +28,9 @@ impl Effort {
         self.0 += 1;
         match self.0 <= MAX_EFFORT {
             true => Ok(()),
-            false => Err(Error::damaged(info.name(), "one of its deltas rests on more frames than any writer would use")),
+            false => {
+                Err(Error::damaged(info.name(), "one of its deltas rests on more frames than any writer would use"))
+            }
         }
     }
 }
@@ -50,7 +52,12 @@ impl FrameReader {
         self.read_within(repository, key, &mut Effort(0))
     }
 
-    fn read_within(&mut self, repository: &Repository, (pack, number): FrameKey, effort: &mut Effort) -> Result<Vec<u8>> {
+    fn read_within(
+        &mut self,
+        repository: &Repository,
+        (pack, number): FrameKey,
+        effort: &mut Effort,
+    ) -> Result<Vec<u8>> {
         let info = repository.index.pack(pack)?;
         let frame = info.frame(number as usize)?;
         let sealed = repository.backend.read_range(&info.name(), u64::from(frame.offset), frame.stored as usize)?;
@@ -58,7 +65,13 @@ impl FrameReader {
     }
 
     /// The plain bytes of one frame of this pack, from its sealed bytes.
-    pub fn open(&mut self, repository: &Repository, info: &PackInfo, number: usize, sealed: Vec<u8>) -> Result<Vec<u8>> {
+    pub fn open(
+        &mut self,
+        repository: &Repository,
+        info: &PackInfo,
+        number: usize,
+        sealed: Vec<u8>,
+    ) -> Result<Vec<u8>> {
         self.open_within(repository, info, number, sealed, &mut Effort(0))
     }
 
@@ -140,6 +153,31 @@ impl Repository {
     /// The plain bytes of a chunk that is to become the base of another.
     pub fn base(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
         self.get_below(id, u8::MAX, Purpose::Base, &mut Effort(0))
+    }
+
+    /// Whether the index has a place for the chunk, and for all that it rests on there. Nothing is read.
+    pub fn is_rebuildable(&self, id: &ChunkId) -> Result<bool> {
+        self.is_rebuildable_below(id, u8::MAX, &mut 0)
+    }
+
+    fn is_rebuildable_below(&self, id: &ChunkId, depth: u8, looks: &mut u32) -> Result<bool> {
+        for (place, location) in self.by_depth(self.index.locate(id)?)? {
+            *looks += 1;
+            if place >= depth || *looks > MAX_EFFORT {
+                return Ok(false);
+            }
+            let info = self.index.pack(location.pack)?;
+            let frame = info.frame(location.frame as usize)?;
+            let bases = frame.bases.iter().filter_map(|number| info.directory.bases.get(*number as usize));
+            let mut whole = true;
+            for base in bases {
+                whole = whole && self.is_rebuildable_below(base, place, looks)?;
+            }
+            if whole {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Decodes the frame, so that its chunks are at hand soon after.

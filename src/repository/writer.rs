@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::log::Body;
-use super::{Repository, create_resolved};
+use super::{Features, Repository, create_resolved};
 use crate::backend::{Created, Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
@@ -89,10 +89,16 @@ impl<'a> Writer<'a> {
 
     /// Announces a chunk. True if it has to be put into a frame: it is neither stored nor announced by anybody else.
     pub fn reserve(&self, id: ChunkId) -> Result<bool> {
-        if self.lock().in_flight.contains(&id) || !self.repository.with_index(|index| index.locate(&id))?.is_empty() {
+        if self.lock().in_flight.contains(&id) || self.is_stored(&id)? {
             return Ok(false);
         }
         Ok(self.lock().in_flight.insert(id))
+    }
+
+    fn is_stored(&self, id: &ChunkId) -> Result<bool> {
+        let located = !self.repository.with_index(|index| index.locate(id))?.is_empty();
+        // Where packs are gone, a delta may be there and what it rests on not.
+        Ok(located && (!self.repository.index.has_gone() || self.repository.is_rebuildable(id)?))
     }
 
     /// Adds a frame of announced chunks to the open pack; gives the pack away when it is full. The caller stores it.
@@ -112,6 +118,9 @@ impl<'a> Writer<'a> {
     /// Seals a pack, checks it, and writes it. After that, its chunks are stored.
     pub fn store(&self, builder: PackBuilder) -> Result<PackReport> {
         let repository = self.repository;
+        if builder.frames().iter().any(|frame| frame.chain.is_some()) {
+            repository.require_features(Features::DELTA)?;
+        }
         let sealed = builder.seal(
             repository.id(),
             repository.config.suite,

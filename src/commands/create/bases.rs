@@ -45,7 +45,11 @@ struct Candidate {
 }
 
 /// Finds the bases of these chunks by their anchors; for each none if there are none.
-pub(super) fn find_bases(repository: &Repository, chunks: &[PlainChunk], anchors: &[Vec<Anchor>]) -> Vec<Option<Bases>> {
+pub(super) fn find_bases(
+    repository: &Repository,
+    chunks: &[PlainChunk],
+    anchors: &[Vec<Anchor>],
+) -> Vec<Option<Bases>> {
     if !repository.index().has_anchors() {
         return chunks.iter().map(|_| None).collect();
     }
@@ -70,7 +74,8 @@ fn choose(repository: &Repository, anchors: &[Anchor], hits: &[(u32, PackedChunk
     // Most hits first, of equals the newest.
     votes.sort_unstable_by_key(|(chunk, count, _)| Reverse((*count, *chunk)));
     let clear = votes.first().is_some_and(|(_, most, _)| *most >= CLEAR);
-    let (Some((start, _)), Some((end, _))) = (hits.get(1).or(hits.last()), hits.iter().nth_back(1).or(hits.first())) else {
+    let (Some((start, _)), Some((end, _))) = (hits.get(1).or(hits.last()), hits.iter().nth_back(1).or(hits.first()))
+    else {
         return Ok(None);
     };
     let mut candidates = Vec::new();
@@ -98,7 +103,10 @@ fn choose(repository: &Repository, anchors: &[Anchor], hits: &[(u32, PackedChunk
 }
 
 /// The best of the candidates, in the order of the new chunk.
-fn gather(mut candidates: Vec<Candidate>, place: impl Fn(&mut dyn Iterator<Item = Place>) -> Option<Place>) -> Option<Bases> {
+fn gather(
+    mut candidates: Vec<Candidate>,
+    place: impl Fn(&mut dyn Iterator<Item = Place>) -> Option<Place>,
+) -> Option<Bases> {
     let (mut left, mut bases) = (MAX_BASE_BYTES, 0);
     candidates.retain(|candidate| {
         let fits = candidate.bytes.len() <= left && bases < MAX_BASES;

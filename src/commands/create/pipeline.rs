@@ -225,7 +225,7 @@ pub(super) struct Feeder<'p, 'r, 's> {
     scope: &'s rayon::Scope<'p>,
     open: BTreeMap<ChunkKind, Gathered>,
     /// What the file at hand is probably like.
-    likeness: Likeness<'r>,
+    likeness: Likeness,
 }
 
 impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
@@ -302,7 +302,7 @@ impl ChunkSink for Feeder<'_, '_, '_> {
         }
         let id = self.pipeline.hasher.id(&bytes);
         let new = self.pipeline.writer.reserve(id)?;
-        if has_bases(kind) && !self.pipeline.dry_run {
+        if has_bases(kind) && self.pipeline.level.is_some() && !self.pipeline.dry_run {
             self.pipeline.warmth.pass(&mut self.likeness, bytes.len() as u64, new);
         }
         if new {

@@ -31,15 +31,16 @@ pub(super) struct Warmth<'r> {
     repository: &'r Repository,
     snapshot: Option<SnapshotRoot>,
     /// The files of the snapshot by their schema, once somebody asked.
-    by_schema: Mutex<Option<HashMap<u64, Trail<'r>>>>,
+    by_schema: Mutex<Option<HashMap<u64, Trail>>>,
 }
 
 /// Chunks in the order in which new ones are probably like them.
-struct Trail<'r> {
-    repository: &'r Repository,
+#[derive(Default)]
+struct Trail {
+    /// The streams that were not passed yet, and how far into the first of them it is.
     trees: VecDeque<Tree>,
-    open: Option<TreeReader<'r, Repository>>,
-    /// How many bytes of streams it has passed.
+    at: u64,
+    /// How many bytes of streams were passed.
     passed: u64,
     /// How many bytes of new chunks there were.
     wanted: u64,
@@ -47,9 +48,9 @@ struct Trail<'r> {
 
 /// What one file is probably like.
 #[derive(Default)]
-pub(super) struct Likeness<'r> {
+pub(super) struct Likeness {
     /// The file of its name.
-    own: Option<Trail<'r>>,
+    own: Option<Trail>,
     /// Else its schema's fingerprint, once it is known.
     schema: Option<u64>,
     /// Bytes of its streams so far.
@@ -62,21 +63,21 @@ impl<'r> Warmth<'r> {
     }
 
     /// What a file is probably like whose row in the last snapshot has this recipe, if it has one there.
-    pub(super) fn likeness(&self, recipe: Option<&[u8]>) -> Likeness<'r> {
+    pub(super) fn likeness(&self, recipe: Option<&[u8]>) -> Likeness {
         let trees = recipe.map(|recipe| trees(recipe).collect::<VecDeque<_>>());
-        let own = trees.filter(|trees| !trees.is_empty()).map(|trees| Trail::new(self.repository, trees));
+        let own = trees.filter(|trees| !trees.is_empty()).map(|trees| Trail { trees, ..Trail::default() });
         Likeness { own, ..Likeness::default() }
     }
 
     /// So many bytes of a file went by; `new` if they are to be stored. Then what they are probably like is at hand.
-    pub(super) fn pass(&self, likeness: &mut Likeness<'r>, bytes: u64, new: bool) {
+    pub(super) fn pass(&self, likeness: &mut Likeness, bytes: u64, new: bool) {
         likeness.passed += bytes;
         if !new {
             return;
         }
         // What goes wrong here costs space, no more.
         let _ = match (&mut likeness.own, likeness.schema) {
-            (Some(trail), _) => trail.warm_up_to(likeness.passed + AHEAD),
+            (Some(trail), _) => trail.warm_up_to(self.repository, likeness.passed),
             (None, Some(schema)) => self.pass_schema(schema, bytes),
             (None, None) => Ok(()),
         };
@@ -91,81 +92,83 @@ impl<'r> Warmth<'r> {
         match trails.get_mut(&schema) {
             Some(trail) => {
                 trail.wanted += bytes;
-                trail.warm_up_to(trail.wanted + AHEAD)
+                trail.warm_up_to(self.repository, trail.wanted)
             }
             None => Ok(()),
         }
     }
 
-    fn trails(&self) -> HashMap<u64, Trail<'r>> {
-        let mut trails: HashMap<u64, Trail<'r>> = HashMap::new();
+    fn trails(&self) -> HashMap<u64, Trail> {
+        let mut trails: HashMap<u64, Trail> = HashMap::new();
         let Some(snapshot) = &self.snapshot else { return trails };
         let mut rows = snapshot.rows(self.repository);
         for _ in 0..MOST_ROWS {
             let Ok(Some(row)) = rows.next_row() else { break };
             if let Some(facts) = &row.avro {
-                let trail = trails
-                    .entry(facts.fingerprint)
-                    .or_insert_with(|| Trail::new(self.repository, VecDeque::new()));
-                trail.trees.extend(self::trees(&row.recipe));
+                trails.entry(facts.fingerprint).or_default().trees.extend(self::trees(&row.recipe));
             }
         }
         trails
     }
 }
 
-impl Likeness<'_> {
+impl Likeness {
     /// The file is a container of this schema.
     pub(super) fn schema(&mut self, fingerprint: u64) {
         self.schema = Some(fingerprint);
     }
 }
 
-impl<'r> Trail<'r> {
-    fn new(repository: &'r Repository, trees: VecDeque<Tree>) -> Self {
-        Self { repository, trees, open: None, passed: 0, wanted: 0 }
-    }
-
-    /// Sees to it that all chunks up to here have anchors.
-    fn warm_up_to(&mut self, end: u64) -> Result<()> {
-        let (index, mut batch) = (self.repository.index(), Vec::new());
-        while self.passed < end {
-            let Some(open) = &mut self.open else {
-                let Some(tree) = self.trees.pop_front() else { break };
-                self.open = Some(TreeReader::new(&tree, self.repository));
-                continue;
-            };
-            let Some(piece) = open.next_piece()? else {
-                self.open = None;
-                continue;
-            };
-            self.passed += piece.length;
-            if let Some(chunk) = self.unknown(&piece.id)? {
-                let bytes = self.repository.base(&piece.id)?;
-                batch.push((chunk, anchors(&bytes).into_iter().map(|anchor| anchor.hash).collect()));
+impl Trail {
+    /// Sees to it that all chunks up to here, and a good way on, have anchors.
+    fn warm_up_to(&mut self, repository: &Repository, end: u64) -> Result<()> {
+        if self.passed >= end {
+            return Ok(());
+        }
+        let mut batch = Vec::new();
+        while self.passed < end + AHEAD {
+            let Some(tree) = self.trees.front() else { break };
+            let mut pieces = TreeReader::new(tree, repository);
+            let mut before = self.at;
+            pieces.skip_while(|reference| {
+                let passed = reference.length <= before;
+                before -= if passed { reference.length } else { 0 };
+                passed
+            })?;
+            let mut ended = false;
+            while self.passed < end + AHEAD && !ended {
+                let Some(piece) = pieces.next_piece()? else {
+                    ended = true;
+                    continue;
+                };
+                self.passed += piece.length;
+                self.at += piece.length;
+                if let Some(chunk) = unknown(repository, &piece.id)? {
+                    let bytes = repository.base(&piece.id)?;
+                    batch.push((chunk, anchors(&bytes).into_iter().map(|anchor| anchor.hash).collect()));
+                }
+                if batch.len() >= BATCH {
+                    repository.index().remember_anchors(&std::mem::take(&mut batch));
+                }
             }
-            if batch.len() >= BATCH {
-                index.remember_anchors(&std::mem::take(&mut batch));
+            if ended {
+                self.trees.pop_front();
+                self.at = 0;
             }
         }
-        index.remember_anchors(&batch);
+        repository.index().remember_anchors(&batch);
         Ok(())
     }
+}
 
-    /// The chunk, if its anchors are not in the cache.
-    fn unknown(&self, id: &ChunkId) -> Result<Option<PackedChunk>> {
-        let index = self.repository.index();
-        for location in index.locate(id)? {
-            let info = index.pack(location.pack)?;
-            let frame = info.frame(location.frame as usize)?;
-            let chunk = PackedChunk { pack: location.pack, chunk: frame.first + location.chunk };
-            if !has_bases(frame.kind) || index.is_anchored(chunk) {
-                return Ok(None);
-            }
-            return Ok(Some(chunk));
-        }
-        Ok(None)
-    }
+/// The chunk, if its anchors are not in the cache.
+fn unknown(repository: &Repository, id: &ChunkId) -> Result<Option<PackedChunk>> {
+    let index = repository.index();
+    let Some(location) = index.locate(id)?.first().copied() else { return Ok(None) };
+    let info = index.pack(location.pack)?;
+    let frame = info.frame(location.frame as usize)?;
+    let chunk = PackedChunk { pack: location.pack, chunk: frame.first + location.chunk };
+    Ok((has_bases(frame.kind) && !index.is_anchored(chunk)).then_some(chunk))
 }
 
 /// The streams of a file whose chunks may become bases: records, or all of it.
