@@ -52,6 +52,8 @@ struct Packs {
     numbers: HashMap<PackId, u32>,
     /// Directories that were used lately, oldest first.
     recent: VecDeque<(u32, Arc<PackInfo>)>,
+    /// How many chunks these list.
+    recent_chunks: usize,
     /// Packs that were found to be gone from the repository, or cut off. Outlives the tables: they may be made anew at
     /// any time, and what is gone must not count as stored again.
     gone: HashSet<PackId>,
@@ -76,8 +78,10 @@ impl Packs {
     }
 }
 
-/// How many directories are kept decoded. One of a full pack takes about 40 kB.
+/// How many directories are kept decoded, ...
 const RECENT: usize = 256;
+/// ... and how many chunks they may list: each takes up to 150 bytes.
+const RECENT_CHUNKS: usize = 1 << 18;
 
 impl Index {
     /// The index that is cached in `path`, or in a temporary file where `path` is none. Whatever is wrong with the
@@ -230,10 +234,12 @@ impl Index {
             Some(pack) if pack.id == info.id => {}
             _ => return Err(database.failed("a pack's row is not what it was")),
         }
-        if packs.recent.len() >= RECENT {
-            packs.recent.pop_front();
-        }
+        packs.recent_chunks += info.directory.chunks.len();
         packs.recent.push_back((number, info.clone()));
+        while packs.recent.len() > RECENT || (packs.recent_chunks > RECENT_CHUNKS && packs.recent.len() > 1) {
+            let Some((_, oldest)) = packs.recent.pop_front() else { break };
+            packs.recent_chunks -= oldest.directory.chunks.len();
+        }
         Ok(info)
     }
 

@@ -33,6 +33,7 @@ struct Held {
     frames: HashMap<FrameKey, Slot>,
     order: [VecDeque<FrameKey>; 2],
     bytes: [usize; 2],
+    decoded: u64,
 }
 
 #[derive(Debug)]
@@ -62,13 +63,21 @@ impl FrameCache {
         let plain = decode().map(Arc::<[u8]>::from);
         let mut held = self.lock();
         match &plain {
-            Ok(plain) => held.keep(key, purpose, plain.clone()),
+            Ok(plain) => {
+                held.decoded += plain.len() as u64;
+                held.keep(key, purpose, plain.clone());
+            }
             Err(_) => {
                 held.frames.remove(&key);
             }
         }
         self.decoded.notify_all();
         plain
+    }
+
+    /// How many plain bytes were decoded so far, bases included.
+    pub(super) fn bytes_decoded(&self) -> u64 {
+        self.lock().decoded
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {

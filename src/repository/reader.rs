@@ -155,6 +155,11 @@ impl Repository {
         self.get_below(id, u8::MAX, Purpose::Base, &mut Effort(0))
     }
 
+    /// How many plain bytes of frames were decoded so far to get chunks, those of their bases included.
+    pub fn bytes_decoded(&self) -> u64 {
+        self.frames.bytes_decoded()
+    }
+
     /// Whether the index has a place for the chunk, and for all that it rests on there. Nothing is read.
     pub fn is_rebuildable(&self, id: &ChunkId) -> Result<bool> {
         self.is_rebuildable_below(id, u8::MAX, &mut 0)

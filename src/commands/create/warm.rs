@@ -42,8 +42,11 @@ struct Trail {
     at: u64,
     /// How many bytes of streams were passed.
     passed: u64,
-    /// How many bytes of new chunks there were.
+    /// How many bytes of new chunks there were, in so many files.
     wanted: u64,
+    files: usize,
+    /// How many of its files were passed.
+    passed_files: usize,
 }
 
 /// What one file is probably like.
@@ -55,6 +58,8 @@ pub(super) struct Likeness {
     schema: Option<u64>,
     /// Bytes of its streams so far.
     passed: u64,
+    /// There was a new chunk in it.
+    begun: bool,
 }
 
 impl<'r> Warmth<'r> {
@@ -77,13 +82,14 @@ impl<'r> Warmth<'r> {
         }
         // What goes wrong here costs space, no more.
         let _ = match (&mut likeness.own, likeness.schema) {
-            (Some(trail), _) => trail.warm_up_to(self.repository, likeness.passed),
-            (None, Some(schema)) => self.pass_schema(schema, bytes),
+            (Some(trail), _) => trail.warm_up_to(self.repository, likeness.passed, 0),
+            (None, Some(schema)) => self.pass_schema(schema, bytes, !likeness.begun),
             (None, None) => Ok(()),
         };
+        likeness.begun = true;
     }
 
-    fn pass_schema(&self, schema: u64, bytes: u64) -> Result<()> {
+    fn pass_schema(&self, schema: u64, bytes: u64, begins: bool) -> Result<()> {
         let mut by_schema = self.by_schema.lock().unwrap_or_else(PoisonError::into_inner);
         let trails = match &mut *by_schema {
             Some(trails) => trails,
@@ -92,7 +98,9 @@ impl<'r> Warmth<'r> {
         match trails.get_mut(&schema) {
             Some(trail) => {
                 trail.wanted += bytes;
-                trail.warm_up_to(self.repository, trail.wanted)
+                trail.files += usize::from(begins);
+                // Several files are stored at once: as many of the old ones are needed.
+                trail.warm_up_to(self.repository, trail.wanted, trail.files)
             }
             None => Ok(()),
         }
@@ -120,14 +128,15 @@ impl Likeness {
 }
 
 impl Trail {
-    /// Sees to it that all chunks up to here, and a good way on, have anchors.
-    fn warm_up_to(&mut self, repository: &Repository, end: u64) -> Result<()> {
-        if self.passed >= end {
+    /// Sees to it that all chunks up to here, and a good way on, have anchors, and all of so many files.
+    fn warm_up_to(&mut self, repository: &Repository, end: u64, files: usize) -> Result<()> {
+        if self.passed >= end && self.passed_files >= files {
             return Ok(());
         }
         let mut batch = Vec::new();
-        while self.passed < end + AHEAD {
-            let Some(tree) = self.trees.front() else { break };
+        while let Some(tree) = self.trees.front()
+            && (self.passed < end + AHEAD || self.passed_files < files)
+        {
             let mut pieces = TreeReader::new(tree, repository);
             let mut before = self.at;
             pieces.skip_while(|reference| {
@@ -136,7 +145,7 @@ impl Trail {
                 passed
             })?;
             let mut ended = false;
-            while self.passed < end + AHEAD && !ended {
+            while (self.passed < end + AHEAD || self.passed_files < files) && !ended {
                 let Some(piece) = pieces.next_piece()? else {
                     ended = true;
                     continue;
@@ -154,6 +163,7 @@ impl Trail {
             if ended {
                 self.trees.pop_front();
                 self.at = 0;
+                self.passed_files += 1;
             }
         }
         repository.index().remember_anchors(&batch);
