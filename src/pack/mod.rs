@@ -8,6 +8,7 @@
 //! chunks lie in which frame; it alone rebuilds the index. Everything above asks for chunks and never sees a frame.
 
 mod builder;
+mod columnar;
 mod directory;
 mod frame;
 mod header;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK};
+use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK, RecordShape};
 use crate::commands::gate::Gate;
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
@@ -73,12 +73,15 @@ impl<'r> Pipeline<'r> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(Error::WorkerStopped)
     }
 
-    fn encode(&self, kind: ChunkKind, chunks: &[PlainChunk]) {
-        let done =
-            self.with_codec(|codec| Ok(codec.encode(kind, chunks))).and_then(|frame| match self.writer.add(frame) {
-                Some(full) => self.store(full),
-                None => Ok(()),
-            });
+    fn encode(&self, kind: ChunkKind, shape: Option<&RecordShape>, chunks: &[PlainChunk]) {
+        let encode = |codec: &mut FrameCodec| match shape {
+            Some(shape) => codec.encode_records(chunks, shape),
+            None => codec.encode(kind, chunks),
+        };
+        let done = self.with_codec(|codec| Ok(encode(codec))).and_then(|frame| match self.writer.add(frame) {
+            Some(full) => self.store(full),
+            None => Ok(()),
+        });
         if let Err(error) = done {
             self.fail(error);
         }
@@ -115,47 +118,94 @@ impl<'r> Pipeline<'r> {
     }
 }
 
-/// Takes the chunks of one thread. Those that are new are gathered into frames, kind by kind, so that the chunks of a
-/// file lie side by side.
+/// What the chunks of a frame have in common: their kind, and for records their shape, where it is known.
+type Common = (ChunkKind, Option<Arc<RecordShape>>);
+
+/// Takes the chunks of one thread. Those that are new are gathered into frames, kind by kind and shape by shape, so that
+/// the chunks of a file lie side by side.
 pub(super) struct Feeder<'p, 'r, 's> {
     pipeline: &'p Pipeline<'r>,
     scope: &'s rayon::Scope<'p>,
-    open: BTreeMap<ChunkKind, (Vec<PlainChunk>, usize)>,
+    open: Open,
+}
+
+/// Frames that are being filled. What is known of a frame without a chunk is forgotten.
+#[derive(Default)]
+struct Open {
+    frames: BTreeMap<Common, (Vec<PlainChunk>, usize)>,
+    /// The bytes of all chunks.
+    bytes: usize,
+}
+
+/// A feeder that holds more bytes, ...
+const OPEN_BYTES: usize = 4 * FRAME_TARGET;
+
+/// ... or more frames than this hands on the fullest one: there may be any number of shapes.
+const OPEN_FRAMES: usize = 256;
+
+/// Frames of one shape with fewer bytes, when there is nothing more to come, are put together with others: so short, they
+/// cost more as frames than columns save.
+const LEAST_SHAPED: usize = 8 << 10;
+
+impl Open {
+    /// Adds a chunk. Gives the frame away that is to be handed on now, if there is one.
+    fn add(&mut self, common: Common, chunk: PlainChunk) -> Option<(Common, Vec<PlainChunk>)> {
+        self.bytes += chunk.bytes.len();
+        let (chunks, bytes) = self.frames.entry(common.clone()).or_default();
+        *bytes += chunk.bytes.len();
+        chunks.push(chunk);
+        let full = match *bytes >= FRAME_TARGET {
+            true => common,
+            false if self.bytes > OPEN_BYTES || self.frames.len() > OPEN_FRAMES => {
+                self.frames.iter().max_by_key(|(_, (_, bytes))| *bytes)?.0.clone()
+            }
+            false => return None,
+        };
+        let (chunks, bytes) = self.frames.remove(&full)?;
+        self.bytes -= bytes;
+        Some((full, chunks))
+    }
+
+    /// All frames, those with few records of a shape put together.
+    fn into_frames(self) -> Vec<(Common, Vec<PlainChunk>)> {
+        let (mut frames, mut rest) = (Vec::new(), Open::default());
+        for ((kind, shape), (chunks, bytes)) in self.frames {
+            if shape.is_some() && bytes >= LEAST_SHAPED {
+                frames.push(((kind, shape), chunks));
+            } else {
+                frames.extend(chunks.into_iter().filter_map(|chunk| rest.add((kind, None), chunk)));
+            }
+        }
+        frames.extend(rest.frames.into_iter().map(|(common, (chunks, _))| (common, chunks)));
+        frames
+    }
 }
 
 impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
     pub(super) fn new(pipeline: &'p Pipeline<'r>, scope: &'s rayon::Scope<'p>) -> Self {
-        Self { pipeline, scope, open: BTreeMap::new() }
+        Self { pipeline, scope, open: Open::default() }
     }
 
-    fn add(&mut self, kind: ChunkKind, chunk: PlainChunk) {
-        let (chunks, bytes) = self.open.entry(kind).or_default();
-        *bytes += chunk.bytes.len();
-        chunks.push(chunk);
-        if *bytes >= FRAME_TARGET {
-            let chunks = std::mem::take(chunks);
-            *bytes = 0;
-            self.submit(kind, chunks);
+    fn add(&mut self, common: Common, chunk: PlainChunk) {
+        if let Some((common, chunks)) = self.open.add(common, chunk) {
+            self.submit(common, chunks);
         }
     }
 
-    fn submit(&self, kind: ChunkKind, chunks: Vec<PlainChunk>) {
-        if chunks.is_empty() {
-            return;
-        }
+    fn submit(&self, (kind, shape): Common, chunks: Vec<PlainChunk>) {
         let pipeline = self.pipeline;
         pipeline.backlog.enter();
         self.scope.spawn(move |_| {
-            pipeline.encode(kind, &chunks);
+            pipeline.encode(kind, shape.as_deref(), &chunks);
             pipeline.backlog.leave();
         });
     }
 
     /// Takes over the frames that another thread did not fill.
     pub(super) fn absorb(&mut self, open: Unfilled) {
-        for (kind, (chunks, _)) in open.0 {
+        for (common, (chunks, _)) in open.0.frames {
             for chunk in chunks {
-                self.add(kind, chunk);
+                self.add(common.clone(), chunk);
             }
         }
     }
@@ -167,17 +217,12 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
 
     /// Hands on whatever is left.
     pub(super) fn finish(mut self) {
-        for (kind, (chunks, _)) in std::mem::take(&mut self.open) {
-            self.submit(kind, chunks);
+        for (common, chunks) in std::mem::take(&mut self.open).into_frames() {
+            self.submit(common, chunks);
         }
     }
-}
 
-/// Frames that are not full.
-pub(super) struct Unfilled(BTreeMap<ChunkKind, (Vec<PlainChunk>, usize)>);
-
-impl ChunkSink for Feeder<'_, '_, '_> {
-    fn put(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId> {
+    fn take(&mut self, common: Common, bytes: Vec<u8>) -> Result<ChunkId> {
         self.pipeline.check()?;
         if bytes.len() > MAX_CHUNK {
             return Err(Error::Invalid(format!(
@@ -189,9 +234,22 @@ impl ChunkSink for Feeder<'_, '_, '_> {
         if self.pipeline.writer.reserve(id)? {
             self.pipeline.chunks_new.fetch_add(1, Ordering::Relaxed);
             if !self.pipeline.dry_run {
-                self.add(kind, PlainChunk { id, bytes });
+                self.add(common, PlainChunk { id, bytes });
             }
         }
         Ok(id)
+    }
+}
+
+/// Frames that are not full.
+pub(super) struct Unfilled(Open);
+
+impl ChunkSink for Feeder<'_, '_, '_> {
+    fn put(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId> {
+        self.take((kind, None), bytes)
+    }
+
+    fn put_records(&mut self, bytes: Vec<u8>, shape: &Arc<RecordShape>) -> Result<ChunkId> {
+        self.take((ChunkKind::Records, Some(shape.clone())), bytes)
     }
 }
