@@ -232,9 +232,10 @@ fn numbers_from_planes(
 ) -> Option<Vec<u8>> {
     let count = planes.len().checked_div(width).filter(|count| count * width == planes.len() && *count <= length)?;
     let mut column = Vec::with_capacity(length);
-    let mut values = [0u64; 256];
-    for start in (0..count).step_by(values.len()) {
-        let some = values.get_mut(..values.len().min(count - start))?;
+    const AT_ONCE: usize = 256;
+    let mut values = [0u64; AT_ONCE];
+    for start in (0..count).step_by(AT_ONCE) {
+        let some = values.get_mut(..AT_ONCE.min(count - start))?;
         some.fill(0);
         for byte in 0..width {
             let plane = planes.get(byte * count + start..)?;
