@@ -1,6 +1,6 @@
 //! Sizes and speeds of columnar frames beside rows, over files: `columnar_speed FOLDER [LEVEL] [ROUNDS] [FRAME_KIB]`.
-//! One thread, decoded MB/s of its own time, the best of all rounds for each file. Encoding includes finding out how to
-//! code, decoding and comparing.
+//! One thread, decoded MB/s of its own time. Encoding includes finding out how to code (new for each file, and once in a
+//! while), decoding and comparing. Sizes are those of all rounds together.
 #![allow(clippy::unwrap_used, missing_docs, clippy::print_stdout)]
 
 #[path = "../tests/common/records.rs"]
@@ -65,36 +65,30 @@ fn main() {
     for path in files_below(Path::new(&args[0])) {
         let Some(table) = Table::read(&path) else { continue };
         let frames = table.frames(target);
-        let mut best = Sum { seconds: [f64::MAX; 4], ..Sum::default() };
+        let mut sum = Sum { plain: rounds * table.records.len(), ..Sum::default() };
+        let mut codec = FrameCodec::new(Some(level)).unwrap();
         for _ in 0..rounds {
-            // New ones each time: what is learned of a shape is a part of the work.
-            let mut codec = FrameCodec::new(Some(level)).unwrap();
             let encode = |codec: &mut FrameCodec, frame: &Vec<_>| codec.encode(ChunkKind::Records, frame);
             let (rows, a) = time(|| frames.iter().map(|frame| encode(&mut codec, frame)).collect::<Vec<_>>());
             let encode = |codec: &mut FrameCodec, frame: &Vec<_>| codec.encode_records(frame, &table.shape);
-            let (columns, b) = time(|| frames.iter().map(|frame| encode(&mut codec, frame)).collect::<Vec<_>>());
+            let (columns, c) = time(|| frames.iter().map(|frame| encode(&mut codec, frame)).collect::<Vec<_>>());
             let mut decode = |frames: &[EncodedFrame]| {
                 for frame in frames {
                     let plain = frame.chunks.iter().map(|chunk| chunk.length as usize).sum();
                     black_box(codec.decode(frame.encoding, &frame.body, plain).unwrap());
                 }
             };
-            let ((), c) = time(|| decode(&rows));
+            let ((), b) = time(|| decode(&rows));
             let ((), d) = time(|| decode(&columns));
-            let bytes = |frames: &[EncodedFrame]| frames.iter().map(|frame| frame.body.len()).sum();
-            let mut seconds = [a, c, b, d];
-            seconds.iter_mut().zip(best.seconds).for_each(|(time, best)| *time = time.min(best));
-            best = Sum {
-                plain: table.records.len(),
-                rows: bytes(&rows),
-                columns: bytes(&columns),
-                columnar_frames: columns.iter().filter(|frame| frame.encoding == Encoding::Columnar).count(),
-                frames: frames.len(),
-                seconds,
-            };
+            let bytes = |frames: &[EncodedFrame]| frames.iter().map(|frame| frame.body.len()).sum::<usize>();
+            sum.rows += bytes(&rows);
+            sum.columns += bytes(&columns);
+            sum.columnar_frames += columns.iter().filter(|frame| frame.encoding == Encoding::Columnar).count();
+            sum.frames += frames.len();
+            sum.seconds.iter_mut().zip([a, b, c, d]).for_each(|(sum, seconds)| *sum += seconds);
         }
-        best.print(&table.name);
-        all.add(&best);
+        sum.print(&table.name);
+        all.add(&sum);
     }
     all.print("all");
 }

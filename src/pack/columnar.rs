@@ -20,13 +20,13 @@ const MIN_COLUMNAR: usize = 1 << 10;
 const SMALL: usize = 128 << 10;
 
 /// After so many frames of a shape it is found out anew how to code it, and whether that pays.
-const REVIEW: u32 = 16;
+const REVIEW: u32 = 63;
 
 /// How many shapes are remembered. When there are more, all are forgotten.
 const SHAPES: usize = 64;
 
 /// How many bytes of a column are coded to find out what is best.
-const SAMPLE: usize = 64 << 10;
+const SAMPLE: usize = 32 << 10;
 
 /// Columns of fewer coded bytes share a Zstandard block with the next: tables of their own cost more than they save.
 const MIN_PART: usize = 1 << 10;

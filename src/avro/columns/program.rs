@@ -55,6 +55,14 @@ pub(super) enum Op {
     Call { body: u32 },
 }
 
+impl Op {
+    /// Whether there are no values within the value.
+    #[inline(always)]
+    pub(super) fn is_simple(self) -> bool {
+        matches!(self, Self::Number { .. } | Self::Fixed { .. } | Self::Parted { .. } | Self::Text { .. })
+    }
+}
+
 /// All ops of a tree.
 #[derive(Debug, Clone)]
 pub(super) struct Program {

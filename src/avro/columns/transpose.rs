@@ -75,25 +75,18 @@ impl Program {
         }
         for op in ops {
             match *op {
-                Op::Number { column } => number(ends, column)?,
-                Op::Fixed { column, size } => bytes(ends, column, size as usize)?,
-                Op::Parted { column } => {
-                    let length = long(ends, column)?;
-                    bytes(ends, column + 1, usize::try_from(length).ok()?)?;
-                }
-                Op::Text { column } => {
-                    let length = long(ends, column)?;
-                    bytes(ends, column, usize::try_from(length).ok()?)?;
-                }
                 Op::Union { column, first, count } => {
                     let branch = u32::try_from(long(ends, column)?).ok().filter(|branch| *branch < count)?;
+                    // Most unions are of null and one simple type, which needs no round of its own.
                     match self.body(first + branch) {
                         [] => {}
+                        [op] if op.is_simple() => simple(ends, op)?,
                         ops => self.run(ends, ops, depth + 1)?,
                     }
                 }
                 Op::List { column, item } => self.list(ends, column, item, depth)?,
                 Op::Call { body } => self.run(ends, self.body(body), depth + 1)?,
+                _ => simple(ends, op)?,
             }
         }
         Some(())
@@ -118,6 +111,24 @@ impl Program {
                 }
             }
         }
+    }
+}
+
+/// Moves a value that has no values within.
+#[inline(always)]
+fn simple<'a>(ends: &mut impl Ends<'a>, op: &Op) -> Option<()> {
+    match *op {
+        Op::Number { column } => number(ends, column),
+        Op::Fixed { column, size } => bytes(ends, column, size as usize),
+        Op::Parted { column } => {
+            let length = long(ends, column)?;
+            bytes(ends, column + 1, usize::try_from(length).ok()?)
+        }
+        Op::Text { column } => {
+            let length = long(ends, column)?;
+            bytes(ends, column, usize::try_from(length).ok()?)
+        }
+        Op::Union { .. } | Op::List { .. } | Op::Call { .. } => None,
     }
 }
 

@@ -8,11 +8,12 @@ use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK, RecordShape};
 use crate::commands::gate::Gate;
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
-use crate::pack::{FRAME_TARGET, FrameCodec, PackBuilder, PlainChunk};
-use crate::repository::{Committed, Repository, Writer};
+use crate::pack::{Encoding, FRAME_TARGET, FrameCodec, PackBuilder, PlainChunk};
+use crate::repository::{Committed, Features, Repository, Writer};
 
 /// What all threads of one run share.
 pub(super) struct Pipeline<'r> {
+    repository: &'r Repository,
     writer: Writer<'r>,
     hasher: ChunkHasher,
     level: Option<i32>,
@@ -31,6 +32,7 @@ const BACKLOG: usize = 4;
 impl<'r> Pipeline<'r> {
     pub(super) fn new(repository: &'r Repository, level: Option<i32>, dry_run: bool, threads: usize) -> Result<Self> {
         Ok(Self {
+            repository,
             writer: Writer::new(repository)?,
             hasher: repository.hasher(),
             level,
@@ -78,9 +80,14 @@ impl<'r> Pipeline<'r> {
             Some(shape) => codec.encode_records(chunks, shape),
             None => codec.encode(kind, chunks),
         };
-        let done = self.with_codec(|codec| Ok(encode(codec))).and_then(|frame| match self.writer.add(frame) {
-            Some(full) => self.store(full),
-            None => Ok(()),
+        let done = self.with_codec(|codec| Ok(encode(codec))).and_then(|frame| {
+            if frame.encoding == Encoding::Columnar {
+                self.repository.require_features(Features::COLUMNAR)?;
+            }
+            match self.writer.add(frame) {
+                Some(full) => self.store(full),
+                None => Ok(()),
+            }
         });
         if let Err(error) = done {
             self.fail(error);
