@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use avro_snap::avro::codec::{Codec, Decoder, MAX_DECODED};
+use avro_snap::avro::columns::TypeTree;
 use avro_snap::avro::container::{Parsed, parse_block, parse_header};
 use avro_snap::avro::encoder::{EncoderId, Encoders};
 use avro_snap::avro::schema::Schema;
-use avro_snap::chunk::{ChunkKind, CutParams, StreamCutter};
+use avro_snap::chunk::{ChunkKind, CutParams, RecordShape, StreamCutter};
 use avro_snap::crypto::{FrameContext, Keyring, PackCipher, SeededEntropy, Suite};
 use avro_snap::id::{ChunkHasher, ChunkId, Digester, IndexId, PackId, RepositoryId, digest};
 use avro_snap::index::Index;
@@ -37,6 +38,7 @@ fn main() {
     chunk(&mut criterion);
     hash(&mut criterion);
     pack(&mut criterion);
+    columns(&mut criterion);
     index(&mut criterion);
     encoders(&mut criterion);
     criterion.final_summary();
@@ -253,6 +255,41 @@ fn pack(criterion: &mut Criterion) {
     }
     group.finish();
     open_frame(criterion, &keyring, repository, &frame);
+}
+
+/// Frames of whole records, column by column: taken apart alone, then with coding, compressing and comparing.
+fn columns(criterion: &mut Criterion) {
+    for name in ["orders", "readings"] {
+        let table = table(name);
+        let plain: Vec<u8> = table.repeated().iter().flat_map(|(_, plain)| plain.clone()).collect();
+        let mut ends = Vec::new();
+        let walk = table.schema.walk_block(&plain, u64::MAX >> 1, &mut |end| ends.push(end));
+        let end = ends.iter().copied().filter(|end| *end <= 1 << 20).max().unwrap_or(walk.end);
+        let plain = &plain[..end];
+        let tree = TypeTree::of_schema(&table.schema).unwrap();
+        let shape = RecordShape { fingerprint: table.schema.fingerprint(), tree: tree.bytes().to_vec() };
+        let mut group = group(criterion, "columns", plain.len());
+        let mut columns = Vec::new();
+        group.bench_function(format!("split/{name}"), |bencher| {
+            bencher.iter(|| tree.split(plain, &mut columns).unwrap());
+        });
+        let parts: Vec<&[u8]> = columns.iter().map(|column| &column[..]).collect();
+        group.bench_function(format!("join/{name}"), |bencher| bencher.iter(|| tree.join(&parts).unwrap()));
+        let chunks = [PlainChunk { id: ChunkHasher::open().id(plain), bytes: plain.to_vec() }];
+        for level in [1, 3] {
+            let mut codec = FrameCodec::new(Some(level)).unwrap();
+            let frame = codec.encode_records(&chunks, &shape);
+            let rows = codec.encode(ChunkKind::Records, &chunks).body.len();
+            eprintln!("columns: {name} of {end} bytes: {} at zstd {level}, {rows} as rows", frame.body.len());
+            group.bench_function(format!("encode-and-verify/{name}/zstd{level}"), |bencher| {
+                bencher.iter(|| codec.encode_records(&chunks, &shape));
+            });
+            group.bench_function(format!("decode/{name}/zstd{level}"), |bencher| {
+                bencher.iter(|| codec.decode(frame.encoding, &frame.body, end).unwrap());
+            });
+        }
+        group.finish();
+    }
 }
 
 /// A whole frame out of a pack: opened and decoded, and the ids of its chunks computed again, as every read does.

@@ -5,8 +5,10 @@
 use std::fs;
 use std::path::Path;
 
+use avro_snap::avro::columns::TypeTree;
 use avro_snap::avro::encoder::{Encoders, Method, SnappyHash, all};
-use avro_snap::chunk::{ChunkKind, ChunkMap, CutParams};
+use avro_snap::avro::schema::Schema;
+use avro_snap::chunk::{ChunkKind, ChunkMap, CutParams, Decompressor, RecordShape};
 use avro_snap::crypto::{Envelope, Keyring, ObjectKind, SeededEntropy, Suite, slot};
 use avro_snap::id::{ChunkHasher, ChunkId, EntryHash, IndexId, KeyId, PackId, RepositoryId, SnapshotId};
 use avro_snap::pack::{
@@ -182,6 +184,39 @@ fn recipes() {
     put("manifest", "rows", bytes);
 }
 
+/// Trees with records of them; the inside of a frame.
+fn columns() {
+    let order = r#"{"type":"record","name":"O","fields":[{"name":"id","type":"long"},{"name":"t","type":"double"},
+        {"name":"note","type":["null","string"]},{"name":"tags","type":{"type":"map","values":"int"}},
+        {"name":"next","type":["null","O"]}]}"#;
+    let tree = TypeTree::of_schema(&Schema::parse(order).unwrap()).unwrap();
+    let mut record = vec![10, 1, 2, 3, 4, 5, 6, 7, 8, 2, 6, b'a', b'b', b'c', 1, 8, 2, b'k', 9, 0];
+    record.extend([2, 11, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0]);
+    for (name, records) in [("one", record.clone()), ("many", record.repeat(60))] {
+        let mut bytes = Vec::new();
+        put_part(&mut bytes, tree.bytes());
+        bytes.push(0);
+        bytes.extend(&records);
+        put("columns", name, bytes);
+        let shape = RecordShape { fingerprint: 0, tree: tree.bytes().to_vec() };
+        let chunk = PlainChunk { id: ChunkHasher::open().id(&records), bytes: records.clone() };
+        let frame = FrameCodec::new(Some(3)).unwrap().encode_records(&[chunk], &shape);
+        if frame.encoding == Encoding::Columnar {
+            let head = [3, records.len() as u8, (records.len() >> 8) as u8];
+            put("frame", "columnar", [&head[..], &frame.body].concat());
+            // The body begins with the length of what is inside, here two bytes.
+            let length = usize::from(frame.body[0] & 0x7f) | usize::from(frame.body[1]) << 7;
+            let inside = Decompressor::new().unwrap().decompress(&frame.body[2..], length).unwrap();
+            let (tree, rest) = inside[1..].split_at(inside[0].into());
+            let mut bytes = Vec::new();
+            put_part(&mut bytes, tree);
+            bytes.extend([1, records.len() as u8, (records.len() >> 8) as u8]);
+            bytes.extend(rest);
+            put("columns", "inside", bytes);
+        }
+    }
+}
+
 /// With the ids of these chunks replaced by their numbers.
 fn renamed<T>(bytes: &[u8], chunks: &[(ChunkId, T)]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
@@ -254,6 +289,8 @@ fn repository() {
     put("pack", "parts", bytes);
     put("pack", "header", &sealed.bytes[..96]);
     put("pack", "whole", &sealed.bytes);
+
+    columns();
 
     let ids = (SnapshotId::new([1; 16]), ChunkId::new([2; 32]), IndexId::new([3; 32]), KeyId::new([4; 8]));
     let bodies = [

@@ -403,6 +403,29 @@ fn the_repository_is_made_on_the_way_if_so_wished() {
 }
 
 #[test]
+fn how_hard_to_compress_is_said_for_one_run_or_for_the_repository() {
+    let costs = |init: &[&str], create: &[&str]| {
+        let snap = Snap::bare();
+        night(&snap, NIGHTS[0]);
+        snap.ok(&[&["init", "--encryption", "none"], init].concat());
+        let before = weight(&snap);
+        snap.ok(&[&["create", "tables"], create].concat());
+        let cost = weight(&snap) - before;
+        snap.ok(&["restore", "latest", "--target", "out", "--verify"]);
+        assert_eq!(tree(&snap.work("out/tables")), tree(&snap.work("tables")));
+        assert_eq!(snap.ok(&["check", "--read-data", "--json"]).summary()["problems"], 0);
+        cost
+    };
+    let default = costs(&[], &[]);
+    let off = costs(&["--compression", "off"], &[]);
+    let max = costs(&["--compression", "max"], &[]);
+    assert!(max < default && default * 3 < off * 2, "{max} {default} {off}");
+    // What is said for the run goes before what is set; within a pack's worth of random lengths.
+    let back = costs(&["--compression", "off"], &["--compression", "default"]);
+    assert!(back.abs_diff(default) < 300, "{back} {default}");
+}
+
+#[test]
 fn what_is_excluded_is_left_out() {
     let snap = Snap::new();
     for name in ["keep.avro", "a.tmp", "B.TMP", "sub/x.avro", "sub/deep/y.bak", "cache/z", "marked/m", "tagged/t"] {

@@ -1,6 +1,7 @@
 //! Bytes of a repository that anybody may have written.
 
-use avro_snap::chunk::{ChunkKind, MAX_CHUNK};
+use avro_snap::avro::columns::TypeTree;
+use avro_snap::chunk::{ChunkKind, Compressor, MAX_CHUNK, RecordShape};
 use avro_snap::crypto::{Envelope, FrameContext, Keyring, ObjectKind, PackCipher, SeededEntropy, Suite, slot};
 use avro_snap::id::{ChunkHasher, PackId, RepositoryId, digest};
 use avro_snap::index::{decode_object, encode_object};
@@ -10,6 +11,7 @@ use avro_snap::pack::{
 use avro_snap::repository::Config;
 use avro_snap::repository::log::LogEntry;
 use avro_snap::snapshot::{SnapshotRoot, decode_row, encode_row};
+use avro_snap::wire::Write as _;
 
 use crate::Input;
 
@@ -121,6 +123,40 @@ pub fn delta(bytes: &[u8]) {
             }
             None => assert!(limit < usize::MAX, "a chunk has no delta at all"),
         }
+    }
+}
+
+/// A type tree, then what the next byte says: records to take apart and put together, or the inside of a columnar frame,
+/// which is decoded to exactly the length that is asked for or refused.
+pub fn columns(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let tree = input.part();
+    let how = input.byte();
+    if let (Ok(tree), true) = (TypeTree::read(tree), how & 1 == 0) {
+        assert_eq!(TypeTree::read(tree.bytes()).map(|again| again.columns().to_vec()), Ok(tree.columns().to_vec()));
+        let mut columns = Vec::new();
+        if tree.split(input.0, &mut columns).is_some() {
+            assert_eq!(columns.iter().map(Vec::len).sum::<usize>(), input.0.len());
+            let columns: Vec<&[u8]> = columns.iter().map(|column| &column[..]).collect();
+            assert_eq!(tree.join(&columns).as_deref(), Some(input.0));
+        }
+        let shape = RecordShape { fingerprint: 0, tree: tree.bytes().to_vec() };
+        let chunk = PlainChunk { id: ChunkHasher::open().id(input.0), bytes: input.0.to_vec() };
+        let Ok(mut codec) = FrameCodec::new(Some(1)) else { return };
+        let frame = codec.encode_records(&[chunk], &shape);
+        assert_eq!(codec.decode(frame.encoding, &frame.body, input.0.len()).ok().as_deref(), Some(input.0));
+        return;
+    }
+    let length = input.short();
+    let mut inside = Vec::new();
+    inside.put_string(tree);
+    inside.put(input.0);
+    let (Ok(mut compressor), Ok(mut codec)) = (Compressor::new(1), FrameCodec::new(None)) else { return };
+    let mut body = Vec::new();
+    body.put_varint(inside.len() as u64);
+    body.extend(compressor.compress(&inside).expect("short bytes are compressed"));
+    if let Ok(records) = codec.decode(Encoding::Columnar, &body, length) {
+        assert_eq!(records.len(), length);
     }
 }
 

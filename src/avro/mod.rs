@@ -7,6 +7,7 @@
 //! - [`codec`]: the codecs of payloads, and their decoders.
 //! - [`compat`]: whether one schema reads the data of another.
 //! - [`records`]: records as JSON.
+//! - [`columns`]: records taken apart into columns, field by field.
 //! - [`encoder`]: what makes exactly the payload again from what a decoder gave.
 //! - [`deflate`]: the encoder behind the deflate ids.
 //!
@@ -14,6 +15,7 @@
 //! or a limit does not bound.
 
 pub mod codec;
+pub mod columns;
 pub mod compat;
 pub mod container;
 pub mod deflate;

@@ -1,6 +1,7 @@
 //! Compression of frames with Zstandard.
 
 use zstd::bulk;
+use zstd::zstd_safe::{self, InBuffer, OutBuffer, ResetDirective};
 
 /// Compressing or decompressing failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,36 @@ impl Compressor {
     /// One Zstandard frame that holds `plain`.
     pub fn compress(&mut self, plain: &[u8]) -> Result<Vec<u8>, CompressError> {
         self.0.compress(plain).map_err(|e| CompressError(e.to_string()))
+    }
+
+    /// One Zstandard frame that holds all parts, end to end, with the border of a Zstandard block behind each: so each
+    /// part gets statistics of its own, and still finds what repeats the parts before it.
+    pub fn compress_parts(&mut self, parts: &[&[u8]]) -> Result<Vec<u8>, CompressError> {
+        let total = parts.iter().map(|part| part.len()).sum();
+        // What is asked for is the bound for one run; each border takes a few bytes more.
+        let mut bytes = Vec::with_capacity(zstd_safe::compress_bound(total) + 16 * (parts.len() + 1));
+        let failed = |code| CompressError(zstd_safe::get_error_name(code).to_owned());
+        let context = self.0.context_mut();
+        context.reset(ResetDirective::SessionOnly).map_err(failed)?;
+        context.set_pledged_src_size(Some(total as u64)).map_err(failed)?;
+        let mut output = OutBuffer::around(&mut bytes);
+        for part in parts {
+            let mut input = InBuffer::around(part);
+            while input.pos() < part.len() {
+                let before = input.pos();
+                context.compress_stream(&mut output, &mut input).map_err(failed)?;
+                if input.pos() == before {
+                    return Err(CompressError("more bytes come out than there is room for".into()));
+                }
+            }
+            if context.flush_stream(&mut output).map_err(failed)? > 0 {
+                return Err(CompressError("more bytes come out than there is room for".into()));
+            }
+        }
+        match context.end_stream(&mut output).map_err(failed)? {
+            0 => Ok(bytes),
+            _ => Err(CompressError("more bytes come out than there is room for".into())),
+        }
     }
 }
 
@@ -67,6 +98,19 @@ impl std::fmt::Debug for Decompressor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_are_one_frame_and_get_statistics_of_their_own() {
+        let letters: Vec<u8> = (0..30_000u32).map(|i| b'a' + (i.wrapping_mul(2_654_435_761) >> 29) as u8).collect();
+        let digits: Vec<u8> = (0..30_000u32).map(|i| b'0' + (i.wrapping_mul(2_246_822_519) >> 30) as u8).collect();
+        let mut compressor = Compressor::new(3).unwrap();
+        for parts in [&[&letters[..], &digits, &letters][..], &[&[], &digits, &[]], &[&[]], &[]] {
+            let whole = parts.concat();
+            let bytes = compressor.compress_parts(parts).unwrap();
+            assert_eq!(Decompressor::new().unwrap().decompress(&bytes, whole.len()).unwrap(), whole);
+            assert!(bytes.len() <= compressor.compress(&whole).unwrap().len() + 16, "{}", bytes.len());
+        }
+    }
 
     #[test]
     fn exactly_the_declared_length_comes_out() {

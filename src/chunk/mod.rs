@@ -65,10 +65,25 @@ impl ChunkKind {
     }
 }
 
+/// What the records of a chunk are like. Chunks of one shape may share a frame that is coded column by column.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordShape {
+    /// What keeps tables apart that look alike: the fingerprint of the schema.
+    pub fingerprint: u64,
+    /// The type tree (`docs/format.md`, "Columnar frames"), which says how to take a record apart. Opaque here.
+    pub tree: Vec<u8>,
+}
+
 /// Takes chunks to be kept.
 pub trait ChunkSink {
     /// Keeps the chunk, unless it is kept already, and says what it is called. It need not be durable on return.
     fn put(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId>;
+
+    /// The same for a chunk of kind [`Records`](ChunkKind::Records) that is nothing but whole records of this shape.
+    fn put_records(&mut self, bytes: Vec<u8>, shape: &Arc<RecordShape>) -> Result<ChunkId> {
+        let _ = shape;
+        self.put(ChunkKind::Records, bytes)
+    }
 }
 
 /// Gives chunks back.

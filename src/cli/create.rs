@@ -13,10 +13,11 @@ use avro_snap::crypto::Suite;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::error::{Error, IoContext};
 use avro_snap::files::Rules;
-use avro_snap::repository::Repository;
+use avro_snap::repository::{Repository, Settings};
 use serde_json::json;
 
 use super::Context;
+use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{Day, count, parse_size, parse_time, seconds, size};
@@ -85,9 +86,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MB/S", default_value_t = 5.0)]
     min_encode_speed: f64,
 
-    /// How hard to compress what is stored
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    compression: Compression,
+    /// How hard to compress what is stored [default: as `init` was told]
+    #[arg(long, value_enum, value_name = "HOW")]
+    compression: Option<Compression>,
 
     /// End with exit code 3 if an Avro file is damaged or cut off (it is saved as it is in any case)
     #[arg(long)]
@@ -168,31 +169,6 @@ enum Avro {
     Bytes,
 }
 
-/// How hard to compress.
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
-enum Compression {
-    /// Zstandard level 1
-    Fast,
-    /// Zstandard level 3
-    #[default]
-    Default,
-    /// Zstandard level 12
-    Max,
-    /// Not at all
-    Off,
-}
-
-impl Compression {
-    fn level(self) -> Option<i32> {
-        match self {
-            Self::Fast => Some(1),
-            Self::Default => Some(3),
-            Self::Max => Some(12),
-            Self::Off => None,
-        }
-    }
-}
-
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         self.check_standard_input(context)?;
@@ -231,7 +207,7 @@ impl Args {
                 Avro::Bytes => Depth::Bytes,
             },
             min_encode_speed: self.min_encode_speed,
-            compression: self.compression.level(),
+            compression: Compression::of(self.compression, &repository.settings()).level(),
             dry_run: self.dry_run,
             threads: context.globals.threads(),
         };
@@ -267,7 +243,8 @@ impl Args {
         match context.open() {
             Err(Failure::Library(Error::NoRepository { .. })) if self.init && !self.dry_run => {
                 let suite = Suite::Aes256Gcm;
-                let made = init::make(context, place, suite, KdfCost::default(), CutParams::default(), None)?;
+                let (kdf, cut, settings) = (KdfCost::default(), CutParams::default(), Settings::default());
+                let made = init::make(context, place, suite, kdf, cut, None, settings)?;
                 context.output.note(format_args!("made repository {} at {}", made.0, place.display()))?;
                 context.open_knowing(place, &made.1.unwrap_or_default())
             }

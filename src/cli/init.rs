@@ -10,6 +10,7 @@ use avro_snap::repository::{InitOptions, Repository, Settings, SystemClock};
 use serde_json::json;
 
 use super::Context;
+use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::open::{backend, folder, who};
@@ -26,6 +27,10 @@ pub(crate) struct Args {
     /// aes-256-gcm is the fastest on machines with AES instructions, xchacha20-poly1305 on those without.
     #[arg(long, value_enum, default_value_t, value_name = "SUITE")]
     encryption: Encryption,
+
+    /// How hard to compress what is stored, for all who do not say otherwise
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    compression: Compression,
 
     #[command(flatten)]
     kdf: Kdf,
@@ -96,7 +101,8 @@ impl Args {
             None => (CutParams::default(), None),
         };
         let suite = self.encryption.suite();
-        let (id, _) = make(context, &place, suite, self.kdf.cost(), cut, chunk_id_key)?;
+        let settings = self.compression.settings();
+        let (id, _) = make(context, &place, suite, self.kdf.cost(), cut, chunk_id_key, settings)?;
         let output = &context.output;
         let said = match output.json {
             true => output.object(
@@ -147,12 +153,12 @@ pub(crate) fn make(
     kdf: KdfCost,
     cut: CutParams,
     chunk_id_key: Option<Secret>,
+    settings: Settings,
 ) -> Result<(RepositoryId, Option<Vec<u8>>)> {
     let password = match suite {
         Suite::None => None,
         _ => Some(context.password_source()?.password("password of the new repository", true, &context.output)?),
     };
-    let settings = Settings::default();
     let options = InitOptions { suite, password: password.clone(), kdf, label: who(), cut, chunk_id_key, settings };
     let id = Repository::init(&backend(place), &options, &SystemClock, &SystemEntropy)?;
     Ok((id, password))

@@ -3,6 +3,7 @@
 mod cat;
 mod check;
 mod completions;
+mod compression;
 mod create;
 mod diff;
 mod dump;

@@ -1,8 +1,9 @@
 //! Frames: chunks of one kind, compressed together.
 
 use super::chain::Chain;
+use super::columnar::{self, Columnar};
 use super::directory::FrameChunk;
-use crate::chunk::{ChunkKind, CompressError, Compressor, Decompressor, compress_delta, decompress_delta};
+use crate::chunk::{ChunkKind, CompressError, Compressor, Decompressor, RecordShape, compress_delta, decompress_delta};
 use crate::id::ChunkId;
 
 /// How the plain bytes of a frame become the bytes that are sealed. The numbers are part of the format.
@@ -15,7 +16,7 @@ pub enum Encoding {
     Zstd = 1,
     /// One chunk as the difference to its base chunks.
     Delta = 2,
-    /// Reserved: records transposed into columns.
+    /// Records transposed into columns.
     Columnar = 3,
 }
 
@@ -56,9 +57,6 @@ pub struct EncodedFrame {
 /// A frame could not be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// By this version, at least.
-    #[error("its encoding {0:?} is not known to this version")]
-    Unsupported(Encoding),
     /// It is a delta, and was to be read without its bases.
     #[error("it cannot be read without its bases")]
     NoBase,
@@ -70,6 +68,9 @@ pub enum DecodeError {
         /// How many there should be.
         expected: usize,
     },
+    /// Its columns do not make up records.
+    #[error("its columns are not sound: {0}")]
+    Columns(&'static str),
     /// The compressor says no.
     #[error(transparent)]
     Compress(#[from] CompressError),
@@ -80,6 +81,7 @@ pub enum DecodeError {
 pub struct FrameCodec {
     compressor: Option<Compressor>,
     decompressor: Decompressor,
+    columnar: Columnar,
 }
 
 /// Below this many bytes compressing is not worth its own frame header.
@@ -88,20 +90,38 @@ const MIN_COMPRESSED: usize = 64;
 impl FrameCodec {
     /// A codec that compresses at this Zstandard level, or not at all.
     pub fn new(level: Option<i32>) -> Result<Self, CompressError> {
-        Ok(Self { compressor: level.map(Compressor::new).transpose()?, decompressor: Decompressor::new()? })
+        Ok(Self {
+            compressor: level.map(Compressor::new).transpose()?,
+            decompressor: Decompressor::new()?,
+            columnar: Columnar::default(),
+        })
     }
 
     /// Encodes a frame. What the compressor made is decoded and compared; where it differs, or where it saves nothing,
     /// the bytes are kept plainly.
     pub fn encode(&mut self, kind: ChunkKind, chunks: &[PlainChunk]) -> EncodedFrame {
+        self.encode_shaped(kind, chunks, None)
+    }
+
+    /// The same for whole records of this shape: column by column, where that works and saves something.
+    pub fn encode_records(&mut self, chunks: &[PlainChunk], shape: &RecordShape) -> EncodedFrame {
+        self.encode_shaped(ChunkKind::Records, chunks, Some(shape))
+    }
+
+    fn encode_shaped(&mut self, kind: ChunkKind, chunks: &[PlainChunk], shape: Option<&RecordShape>) -> EncodedFrame {
         let mut plain = Vec::with_capacity(chunks.iter().map(|chunk| chunk.bytes.len()).sum());
         for chunk in chunks {
             plain.extend_from_slice(&chunk.bytes);
         }
         let listed = chunks.iter().map(|chunk| FrameChunk { id: chunk.id, length: chunk.bytes.len() as u32 }).collect();
-        let (encoding, body) = match self.compressed(&plain) {
-            Some(body) => (Encoding::Zstd, body),
-            None => (Encoding::Raw, plain),
+        let columns = shape
+            .and_then(|shape| self.columnar.encode(shape, &plain, self.compressor.as_mut()?, &mut self.decompressor));
+        let (encoding, body) = match columns {
+            Some(body) => (Encoding::Columnar, body),
+            None => match self.compressed(&plain) {
+                Some(body) => (Encoding::Zstd, body),
+                None => (Encoding::Raw, plain),
+            },
         };
         EncodedFrame { kind, encoding, chunks: listed, body, chain: None }
     }
@@ -147,7 +167,7 @@ impl FrameCodec {
             Encoding::Raw => Err(DecodeError::Length { found: body.len(), expected: length }),
             Encoding::Zstd => Ok(self.decompressor.decompress(body, length)?),
             Encoding::Delta => Err(DecodeError::NoBase),
-            Encoding::Columnar => Err(DecodeError::Unsupported(encoding)),
+            Encoding::Columnar => columnar::decode(body, length, &mut self.decompressor),
         }
     }
 }

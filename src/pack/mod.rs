@@ -9,6 +9,7 @@
 
 mod builder;
 mod chain;
+mod columnar;
 mod directory;
 mod frame;
 mod header;

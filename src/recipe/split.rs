@@ -6,9 +6,10 @@ use super::framer::{Finding, RawBlock, Segment};
 use super::layout::{Class, Entry, LayoutWriter};
 use super::stream::StreamBuilder;
 use super::{AvroState, ContainerRecipe, Recipe, Stream};
+use crate::avro::columns::TypeTree;
 use crate::avro::container::Header;
 use crate::avro::schema::Schema;
-use crate::chunk::{ChunkKind, ChunkSink, CutParams, Piece, StreamCutter};
+use crate::chunk::{ChunkKind, ChunkSink, CutParams, Piece, RecordShape, StreamCutter};
 use crate::error::Result;
 
 /// What is done with the payload of a block.
@@ -60,13 +61,18 @@ pub struct CompiledSchema {
     schema: Option<Schema>,
     /// Its CRC-64-AVRO fingerprint; 0 where there is none.
     fingerprint: u64,
+    /// How to take its records apart into columns; none where they cannot be.
+    shape: Option<Arc<RecordShape>>,
 }
 
 impl CompiledSchema {
     /// That of a container with this header.
     pub fn of(header: &Header) -> Self {
         let schema = header.schema_text().and_then(|text| Schema::parse(text).ok());
-        Self { fingerprint: schema.as_ref().map_or(0, Schema::fingerprint), schema }
+        let fingerprint = schema.as_ref().map_or(0, Schema::fingerprint);
+        let tree = schema.as_ref().and_then(TypeTree::of_schema);
+        let shape = tree.map(|tree| Arc::new(RecordShape { fingerprint, tree: tree.bytes().to_vec() }));
+        Self { schema, fingerprint, shape }
     }
 
     /// Its CRC-64-AVRO fingerprint; 0 if it cannot be understood.
@@ -178,13 +184,17 @@ impl Container {
         let walking = schema.schema.as_ref().is_some_and(|schema| !schema.always_empty());
         let mut stream = StreamBuilder::new();
         stream.push(ChunkKind::Header, header.bytes().to_vec(), 0, sink)?;
+        let records = Track {
+            stream: StreamBuilder::of_records(schema.shape.clone()),
+            ..Track::new(params, ChunkKind::Records, walking)
+        };
         Ok(Self {
             marker: header.marker,
             header: stream.finish(sink)?,
             schema,
             encoders: Vec::new(),
             layout: LayoutWriter::new(),
-            records: Track::new(params, ChunkKind::Records, walking),
+            records,
             walking,
             payloads: Payloads::new(params),
             strays: Track::new(params, ChunkKind::Bytes, false),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::INLINE_BELOW;
 use super::tree::{Reference, Tree, TreeBuilder, TreeReader};
-use crate::chunk::{ChunkKind, ChunkSink, ChunkSource};
+use crate::chunk::{ChunkKind, ChunkSink, ChunkSource, RecordShape};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::wire::{self, Malformed, Reader, Write};
@@ -88,12 +88,19 @@ pub struct StreamBuilder {
     /// The first piece, as long as it is the only one and short: it may end up inline.
     first: Option<(ChunkKind, Vec<u8>, u64)>,
     begun: bool,
+    /// What its records are like, where that is known.
+    shape: Option<Arc<RecordShape>>,
 }
 
 impl StreamBuilder {
     /// An empty stream.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty stream whose pieces of kind [`Records`](ChunkKind::Records) are whole records of this shape.
+    pub fn of_records(shape: Option<Arc<RecordShape>>) -> Self {
+        Self { shape, ..Self::default() }
     }
 
     /// The next piece, in which so many records end. Pieces of no bytes are passed over.
@@ -127,7 +134,10 @@ impl StreamBuilder {
         sink: &mut (impl ChunkSink + ?Sized),
     ) -> Result<()> {
         let length = bytes.len() as u64;
-        let id = sink.put(kind, bytes)?;
+        let id = match &self.shape {
+            Some(shape) if kind == ChunkKind::Records => sink.put_records(bytes, shape)?,
+            _ => sink.put(kind, bytes)?,
+        };
         self.tree.push(Reference { id, length, records, last: Vec::new() }, sink)
     }
 

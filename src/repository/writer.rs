@@ -11,7 +11,7 @@ use crate::backend::{Created, Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
 use crate::index::Index;
-use crate::pack::{self, EncodedFrame, PACK_FRAMES, PACK_TARGET, PackBuilder, PackInfo};
+use crate::pack::{self, EncodedFrame, Encoding, PACK_FRAMES, PACK_TARGET, PackBuilder, PackInfo};
 
 /// After so many packs, or so much time, an index object is published, so that an interrupted run is cheap to resume.
 const PACKS_AN_INDEX: usize = 64;
@@ -118,9 +118,12 @@ impl<'a> Writer<'a> {
     /// Seals a pack, checks it, and writes it. After that, its chunks are stored.
     pub fn store(&self, builder: PackBuilder) -> Result<PackReport> {
         let repository = self.repository;
-        if builder.frames().iter().any(|frame| frame.chain.is_some()) {
-            repository.require_features(Features::DELTA)?;
-        }
+        let needed = builder.frames().iter().map(|frame| match frame.encoding {
+            Encoding::Raw | Encoding::Zstd => Features::default(),
+            Encoding::Delta => Features::DELTA,
+            Encoding::Columnar => Features::COLUMNAR,
+        });
+        repository.require_features(needed.fold(Features::default(), Features::union))?;
         let sealed = builder.seal(
             repository.id(),
             repository.config.suite,

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::pipeline::Feeder;
+use super::feeder::Feeder;
 use super::treat::{Effort, Inspector, Workbench};
 use super::{AvroReport, Depth};
 use crate::avro::container::Header;

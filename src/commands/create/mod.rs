@@ -1,6 +1,7 @@
 //! `create`: reads files and makes a snapshot of them.
 
 mod bases;
+mod feeder;
 mod file;
 mod lineage;
 mod pipeline;

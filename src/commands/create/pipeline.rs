@@ -1,41 +1,40 @@
 //! The way of a chunk from the one who cut it into a pack: named, looked up, gathered into a frame, compressed, packed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::bases::{Bases, find_bases, has_bases};
-use super::warm::{Likeness, Warmth};
-use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK, anchors};
+use super::feeder::{Common, Gathering};
+use super::warm::Warmth;
+use crate::chunk::{ChunkKind, anchors};
 use crate::commands::gate::Gate;
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
 use crate::index::PackedChunk;
-use crate::pack::{EncodedFrame, FRAME_TARGET, FrameCodec, PackBuilder, PlainChunk};
+use crate::pack::{EncodedFrame, FrameCodec, PackBuilder, PlainChunk};
 use crate::repository::{Committed, Repository, Writer};
 
 /// What all threads of one run share.
 pub(super) struct Pipeline<'r> {
     repository: &'r Repository,
-    warmth: Warmth<'r>,
-    writer: Writer<'r>,
-    hasher: ChunkHasher,
-    level: Option<i32>,
-    dry_run: bool,
+    /// Sees to it that the anchors of what new chunks are probably like are known.
+    pub(super) warmth: Warmth<'r>,
+    pub(super) writer: Writer<'r>,
+    pub(super) hasher: ChunkHasher,
+    pub(super) level: Option<i32>,
+    pub(super) dry_run: bool,
     codecs: Mutex<Vec<FrameCodec>>,
     /// Frames that wait to be compressed: what bounds the memory of the run.
-    backlog: Gate,
+    pub(super) backlog: Gate,
     failed: AtomicBool,
     failure: Mutex<Option<Error>>,
-    chunks_new: AtomicU64,
+    pub(super) chunks_new: AtomicU64,
     /// Chunks that found no base among others that did.
-    left: Mutex<BTreeMap<ChunkKind, Gathered>>,
+    left: Mutex<Gathering>,
     /// The anchors of chunks that are on their way into a pack.
     anchors: Mutex<HashMap<ChunkId, Vec<u64>>>,
 }
-
-/// Chunks that are to share a frame, and how many plain bytes they have.
-type Gathered = (Vec<PlainChunk>, usize);
 
 /// A delta of at most this share of the chunk is surely worth it; above, it is compared with the chunk compressed.
 const CLEARLY_GOOD: usize = 16;
@@ -100,22 +99,27 @@ impl<'r> Pipeline<'r> {
 
     /// Deals with chunks that were gathered for a frame: those of which something like them is stored become deltas, the
     /// others a frame.
-    fn encode(&self, kind: ChunkKind, chunks: Vec<PlainChunk>) {
-        let done = match has_bases(kind) {
-            true => self.encode_stream(kind, chunks),
-            false => self.encode_full(kind, &chunks),
+    pub(super) fn encode(&self, common: Common, chunks: Vec<PlainChunk>) {
+        let done = match has_bases(common.0) {
+            true => self.encode_stream(common, chunks),
+            false => self.encode_full(&common, &chunks),
         };
         if let Err(error) = done {
             self.fail(error);
         }
     }
 
-    fn encode_full(&self, kind: ChunkKind, chunks: &[PlainChunk]) -> Result<()> {
-        let frame = self.with_codec(|codec| Ok(codec.encode(kind, chunks)))?;
+    fn encode_full(&self, (kind, shape): &Common, chunks: &[PlainChunk]) -> Result<()> {
+        let frame = self.with_codec(|codec| {
+            Ok(match shape {
+                Some(shape) => codec.encode_records(chunks, shape),
+                None => codec.encode(*kind, chunks),
+            })
+        })?;
         self.add(frame)
     }
 
-    fn encode_stream(&self, kind: ChunkKind, chunks: Vec<PlainChunk>) -> Result<()> {
+    fn encode_stream(&self, common: Common, chunks: Vec<PlainChunk>) -> Result<()> {
         let anchors: Vec<_> = chunks.iter().map(|chunk| anchors(&chunk.bytes)).collect();
         let bases = match self.level {
             Some(_) => find_bases(self.repository, &chunks, &anchors),
@@ -126,35 +130,31 @@ impl<'r> Pipeline<'r> {
             pending.insert(chunk.id, anchors.into_iter().map(|anchor| anchor.hash).collect());
         }
         drop(pending);
-        let mut left = Vec::new();
+        let (mut left, mut found) = (Vec::new(), false);
         for (chunk, bases) in chunks.into_iter().zip(bases) {
             let delta = match bases {
-                Some(bases) => self.with_codec(|codec| Ok(delta_of(codec, kind, &chunk, bases)))?,
+                Some(bases) => self.with_codec(|codec| Ok(delta_of(codec, common.0, &chunk, bases)))?,
                 None => None,
             };
             match delta {
-                Some(frame) => self.add(frame)?,
+                Some(frame) => {
+                    found = true;
+                    self.add(frame)?;
+                }
                 None => left.push(chunk),
             }
         }
+        if !found {
+            return self.encode_full(&common, &left);
+        }
         // What is left of a frame waits for more of its kind.
-        let bytes: usize = left.iter().map(|chunk| chunk.bytes.len()).sum();
-        let full = if bytes >= FRAME_TARGET {
-            left
-        } else {
-            let mut waiting = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-            let (chunks, waits) = waiting.entry(kind).or_default();
-            chunks.append(&mut left);
-            *waits += bytes;
-            match *waits >= FRAME_TARGET {
-                true => {
-                    *waits = 0;
-                    std::mem::take(chunks)
-                }
-                false => Vec::new(),
+        for chunk in left {
+            let full = self.left.lock().unwrap_or_else(PoisonError::into_inner).add(common.clone(), chunk);
+            if let Some((common, chunks)) = full {
+                self.encode_full(&common, &chunks)?;
             }
-        };
-        if full.is_empty() { Ok(()) } else { self.encode_full(kind, &full) }
+        }
+        Ok(())
     }
 
     fn add(&self, frame: EncodedFrame) -> Result<()> {
@@ -194,8 +194,8 @@ impl<'r> Pipeline<'r> {
     pub(super) fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
         self.check()?;
         let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
-        for (kind, (chunks, _)) in left.into_iter().filter(|(_, (chunks, _))| !chunks.is_empty()) {
-            self.encode_full(kind, &chunks)?;
+        for (common, chunks) in left.into_frames() {
+            self.encode_full(&common, &chunks)?;
         }
         if let Some(rest) = self.writer.take_open() {
             self.store(rest)?;
@@ -216,101 +216,4 @@ fn delta_of(codec: &mut FrameCodec, kind: ChunkKind, chunk: &PlainChunk, bases: 
     let worth = frame.body.len() <= length / CLEARLY_GOOD
         || frame.body.len() <= codec.encode(kind, std::slice::from_ref(chunk)).body.len() / 2;
     worth.then_some(frame)
-}
-
-/// Takes the chunks of one thread. Those that are new are gathered into frames, kind by kind, so that the chunks of a
-/// file lie side by side.
-pub(super) struct Feeder<'p, 'r, 's> {
-    pipeline: &'p Pipeline<'r>,
-    scope: &'s rayon::Scope<'p>,
-    open: BTreeMap<ChunkKind, Gathered>,
-    /// What the file at hand is probably like.
-    likeness: Likeness,
-}
-
-impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
-    pub(super) fn new(pipeline: &'p Pipeline<'r>, scope: &'s rayon::Scope<'p>) -> Self {
-        Self { pipeline, scope, open: BTreeMap::new(), likeness: Likeness::default() }
-    }
-
-    /// Chunks of another file follow, whose row in the last snapshot has this recipe.
-    pub(super) fn begin_file(&mut self, recipe: Option<&[u8]>) {
-        self.likeness = self.pipeline.warmth.likeness(recipe);
-    }
-
-    /// The file is a container of this schema.
-    pub(super) fn schema(&mut self, fingerprint: u64) {
-        self.likeness.schema(fingerprint);
-    }
-
-    fn add(&mut self, kind: ChunkKind, chunk: PlainChunk) {
-        let (chunks, bytes) = self.open.entry(kind).or_default();
-        *bytes += chunk.bytes.len();
-        chunks.push(chunk);
-        if *bytes >= FRAME_TARGET {
-            let chunks = std::mem::take(chunks);
-            *bytes = 0;
-            self.submit(kind, chunks);
-        }
-    }
-
-    fn submit(&self, kind: ChunkKind, chunks: Vec<PlainChunk>) {
-        if chunks.is_empty() {
-            return;
-        }
-        let pipeline = self.pipeline;
-        pipeline.backlog.enter();
-        self.scope.spawn(move |_| {
-            pipeline.encode(kind, chunks);
-            pipeline.backlog.leave();
-        });
-    }
-
-    /// Takes over the frames that another thread did not fill.
-    pub(super) fn absorb(&mut self, open: Unfilled) {
-        for (kind, (chunks, _)) in open.0 {
-            for chunk in chunks {
-                self.add(kind, chunk);
-            }
-        }
-    }
-
-    /// The frames that are not full.
-    pub(super) fn into_unfilled(self) -> Unfilled {
-        Unfilled(self.open)
-    }
-
-    /// Hands on whatever is left.
-    pub(super) fn finish(mut self) {
-        for (kind, (chunks, _)) in std::mem::take(&mut self.open) {
-            self.submit(kind, chunks);
-        }
-    }
-}
-
-/// Frames that are not full.
-pub(super) struct Unfilled(BTreeMap<ChunkKind, Gathered>);
-
-impl ChunkSink for Feeder<'_, '_, '_> {
-    fn put(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId> {
-        self.pipeline.check()?;
-        if bytes.len() > MAX_CHUNK {
-            return Err(Error::Invalid(format!(
-                "a row or chunk of {} bytes is longer than a chunk may be",
-                bytes.len()
-            )));
-        }
-        let id = self.pipeline.hasher.id(&bytes);
-        let new = self.pipeline.writer.reserve(id)?;
-        if has_bases(kind) && self.pipeline.level.is_some() && !self.pipeline.dry_run {
-            self.pipeline.warmth.pass(&mut self.likeness, bytes.len() as u64, new);
-        }
-        if new {
-            self.pipeline.chunks_new.fetch_add(1, Ordering::Relaxed);
-            if !self.pipeline.dry_run {
-                self.add(kind, PlainChunk { id, bytes });
-            }
-        }
-        Ok(id)
-    }
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
+use super::feeder::{Feeder, Unfilled};
 use super::file::{FileContext, SchemaCache, Stored, store_content, store_file};
 use super::lineage::{Indifference, Lineage};
-use super::pipeline::{Feeder, Pipeline, Unfilled};
+use super::pipeline::Pipeline;
 use super::treat::{Effort, Workbench};
 use super::{CreateOptions, CreateReport, StreamSource};
 use crate::chunk::{ChunkKind, ChunkSink};

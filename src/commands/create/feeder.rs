@@ -1,0 +1,166 @@
+//! Gathering the new chunks of one thread into frames.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::bases::has_bases;
+use super::pipeline::Pipeline;
+use super::warm::Likeness;
+use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK, RecordShape};
+use crate::error::{Error, Result};
+use crate::id::ChunkId;
+use crate::pack::{FRAME_TARGET, PlainChunk};
+
+/// What the chunks of a frame have in common: their kind, and for records their shape, where it is known.
+pub(super) type Common = (ChunkKind, Option<Arc<RecordShape>>);
+
+/// Frames that are being filled. What is known of a frame without a chunk is forgotten.
+#[derive(Default)]
+pub(super) struct Gathering {
+    frames: BTreeMap<Common, (Vec<PlainChunk>, usize)>,
+    /// The bytes of all chunks.
+    bytes: usize,
+}
+
+/// Who gathers more bytes, ...
+const OPEN_BYTES: usize = 4 * FRAME_TARGET;
+
+/// ... or more frames than this hands on the fullest one: there may be any number of shapes.
+const OPEN_FRAMES: usize = 256;
+
+/// Frames of one shape with fewer bytes, when there is nothing more to come, are put together with others: so short, they
+/// cost more as frames than columns save.
+const LEAST_SHAPED: usize = 8 << 10;
+
+impl Gathering {
+    /// Adds a chunk. Gives the frame away that is to be handed on now, if there is one.
+    pub(super) fn add(&mut self, common: Common, chunk: PlainChunk) -> Option<(Common, Vec<PlainChunk>)> {
+        self.bytes += chunk.bytes.len();
+        let (chunks, bytes) = self.frames.entry(common.clone()).or_default();
+        *bytes += chunk.bytes.len();
+        chunks.push(chunk);
+        let full = match *bytes >= FRAME_TARGET {
+            true => common,
+            false if self.bytes > OPEN_BYTES || self.frames.len() > OPEN_FRAMES => {
+                self.frames.iter().max_by_key(|(_, (_, bytes))| *bytes)?.0.clone()
+            }
+            false => return None,
+        };
+        let (chunks, bytes) = self.frames.remove(&full)?;
+        self.bytes -= bytes;
+        Some((full, chunks))
+    }
+
+    /// All frames, those with few records of a shape put together.
+    pub(super) fn into_frames(self) -> Vec<(Common, Vec<PlainChunk>)> {
+        let (mut frames, mut rest) = (Vec::new(), Gathering::default());
+        for ((kind, shape), (chunks, bytes)) in self.frames {
+            if shape.is_some() && bytes >= LEAST_SHAPED {
+                frames.push(((kind, shape), chunks));
+            } else {
+                frames.extend(chunks.into_iter().filter_map(|chunk| rest.add((kind, None), chunk)));
+            }
+        }
+        frames.extend(rest.frames.into_iter().map(|(common, (chunks, _))| (common, chunks)));
+        frames
+    }
+}
+
+/// Takes the chunks of one thread. Those that are new are gathered into frames, kind by kind and shape by shape, so that
+/// the chunks of a file lie side by side.
+pub(super) struct Feeder<'p, 'r, 's> {
+    pipeline: &'p Pipeline<'r>,
+    scope: &'s rayon::Scope<'p>,
+    open: Gathering,
+    /// What the file at hand is probably like.
+    likeness: Likeness,
+}
+
+impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
+    pub(super) fn new(pipeline: &'p Pipeline<'r>, scope: &'s rayon::Scope<'p>) -> Self {
+        Self { pipeline, scope, open: Gathering::default(), likeness: Likeness::default() }
+    }
+
+    /// Chunks of another file follow, whose row in the last snapshot has this recipe.
+    pub(super) fn begin_file(&mut self, recipe: Option<&[u8]>) {
+        self.likeness = self.pipeline.warmth.likeness(recipe);
+    }
+
+    /// The file is a container of this schema.
+    pub(super) fn schema(&mut self, fingerprint: u64) {
+        self.likeness.schema(fingerprint);
+    }
+
+    fn add(&mut self, common: Common, chunk: PlainChunk) {
+        if let Some((common, chunks)) = self.open.add(common, chunk) {
+            self.submit(common, chunks);
+        }
+    }
+
+    fn submit(&self, common: Common, chunks: Vec<PlainChunk>) {
+        let pipeline = self.pipeline;
+        pipeline.backlog.enter();
+        self.scope.spawn(move |_| {
+            pipeline.encode(common, chunks);
+            pipeline.backlog.leave();
+        });
+    }
+
+    /// Takes over the frames that another thread did not fill.
+    pub(super) fn absorb(&mut self, open: Unfilled) {
+        for (common, (chunks, _)) in open.0.frames {
+            for chunk in chunks {
+                self.add(common.clone(), chunk);
+            }
+        }
+    }
+
+    /// The frames that are not full.
+    pub(super) fn into_unfilled(self) -> Unfilled {
+        Unfilled(self.open)
+    }
+
+    /// Hands on whatever is left.
+    pub(super) fn finish(mut self) {
+        for (common, chunks) in std::mem::take(&mut self.open).into_frames() {
+            self.submit(common, chunks);
+        }
+    }
+
+    fn take(&mut self, common: Common, bytes: Vec<u8>) -> Result<ChunkId> {
+        let pipeline = self.pipeline;
+        pipeline.check()?;
+        if bytes.len() > MAX_CHUNK {
+            return Err(Error::Invalid(format!(
+                "a row or chunk of {} bytes is longer than a chunk may be",
+                bytes.len()
+            )));
+        }
+        let id = pipeline.hasher.id(&bytes);
+        let new = pipeline.writer.reserve(id)?;
+        if has_bases(common.0) && pipeline.level.is_some() && !pipeline.dry_run {
+            pipeline.warmth.pass(&mut self.likeness, bytes.len() as u64, new);
+        }
+        if new {
+            pipeline.chunks_new.fetch_add(1, Ordering::Relaxed);
+            if !pipeline.dry_run {
+                self.add(common, PlainChunk { id, bytes });
+            }
+        }
+        Ok(id)
+    }
+}
+
+/// Frames that are not full.
+pub(super) struct Unfilled(Gathering);
+
+impl ChunkSink for Feeder<'_, '_, '_> {
+    fn put(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId> {
+        self.take((kind, None), bytes)
+    }
+
+    fn put_records(&mut self, bytes: Vec<u8>, shape: &Arc<RecordShape>) -> Result<ChunkId> {
+        self.take((ChunkKind::Records, Some(shape.clone())), bytes)
+    }
+}
