@@ -231,10 +231,11 @@ impl Repository {
         })
     }
 
-    /// The chunk, from a location that needs fewer than so many deltas.
+    /// The chunk, from a location that needs fewer than so many deltas. The index is not made anew on the way: who reads
+    /// a frame by its number holds on to that number.
     fn get_below(&self, id: &ChunkId, depth: u8, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
         let mut failure = Error::ChunkMissing { id: *id };
-        for (_, location) in self.by_depth(self.locate(id)?)?.into_iter().filter(|place| place.0 < depth) {
+        for (_, location) in self.by_depth(self.index.locate(id)?)?.into_iter().filter(|place| place.0 < depth) {
             match self.chunk_at(id, location, purpose, effort) {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => failure = error,
@@ -270,8 +271,9 @@ impl Repository {
 impl ChunkSource for Repository {
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
         match self.get_located(id) {
-            // The local index failed, or was made anew after the chunk was looked up.
-            Err(Error::Cache { .. }) => {
+            // The local index failed, or knows nothing of the chunk or of what it rests on (a damaged cache must not make
+            // data look lost), or was made anew after the chunk was looked up.
+            Err(Error::Cache { .. } | Error::ChunkMissing { .. }) => {
                 self.rebuild_index_once()?;
                 self.get_located(id)
             }
