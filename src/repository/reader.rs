@@ -35,6 +35,23 @@ impl Effort {
     }
 }
 
+/// The plain bytes that a delta rests on. Mostly they are one chunk, which need not be copied.
+enum Base {
+    One(Arc<[u8]>),
+    Joined(Vec<u8>),
+}
+
+impl std::ops::Deref for Base {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::One(bytes) => bytes,
+            Self::Joined(bytes) => bytes,
+        }
+    }
+}
+
 /// Reads frames without keeping them: for checks, which read everything once. The bases of deltas are kept.
 #[derive(Debug)]
 pub struct FrameReader {
@@ -196,24 +213,29 @@ impl Repository {
     }
 
     /// The bases of a delta, end to end.
-    fn base_of(&self, info: &PackInfo, frame: &Frame, effort: &mut Effort) -> Result<Vec<u8>> {
-        let mut base = Vec::new();
+    fn base_of(&self, info: &PackInfo, frame: &Frame, effort: &mut Effort) -> Result<Base> {
+        let (mut bases, mut length) = (Vec::with_capacity(frame.bases.len()), 0);
         for number in &frame.bases {
             let id = info.directory.bases.get(*number as usize);
             let id = id.ok_or_else(|| Error::damaged(info.name(), "a delta names a base that is not listed"))?;
             let bytes = self.get_below(id, frame.place.depth, Purpose::Base, effort)?;
-            if base.len() + bytes.len() > MAX_BASE_BYTES {
+            length += bytes.len();
+            if length > MAX_BASE_BYTES {
                 return Err(Error::damaged(info.name(), "the bases of a delta are longer than they may be"));
             }
-            base.extend_from_slice(&bytes);
+            bases.push(bytes);
         }
-        Ok(base)
+        Ok(match &bases[..] {
+            [base] => Base::One(base.clone()),
+            _ => Base::Joined(bases.concat()),
+        })
     }
 
-    /// The chunk, from a location that needs fewer than so many deltas.
+    /// The chunk, from a location that needs fewer than so many deltas. The index is not made anew on the way: who reads
+    /// a frame by its number holds on to that number.
     fn get_below(&self, id: &ChunkId, depth: u8, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
         let mut failure = Error::ChunkMissing { id: *id };
-        for (_, location) in self.by_depth(self.locate(id)?)?.into_iter().filter(|place| place.0 < depth) {
+        for (_, location) in self.by_depth(self.index.locate(id)?)?.into_iter().filter(|place| place.0 < depth) {
             match self.chunk_at(id, location, purpose, effort) {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => failure = error,
@@ -249,8 +271,9 @@ impl Repository {
 impl ChunkSource for Repository {
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
         match self.get_located(id) {
-            // The local index failed, or was made anew after the chunk was looked up.
-            Err(Error::Cache { .. }) => {
+            // The local index failed, or knows nothing of the chunk or of what it rests on (a damaged cache must not make
+            // data look lost), or was made anew after the chunk was looked up.
+            Err(Error::Cache { .. } | Error::ChunkMissing { .. }) => {
                 self.rebuild_index_once()?;
                 self.get_located(id)
             }
