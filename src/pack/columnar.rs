@@ -204,8 +204,7 @@ impl Columnar {
         let lengths = lengths.get(..lengths.len() - rest.len()).unwrap_or(lengths);
         let bytes = bytes.get(..at).unwrap_or(bytes);
         let trial = self.best(ColumnKind::Length, lengths);
-        let parted =
-            self.cost(&[trial.code(ColumnKind::Length, lengths), Trial::Plain.code(ColumnKind::Bytes, bytes)]);
+        let parted = self.cost(&[trial.code(ColumnKind::Length, lengths), Trial::Plain.code(ColumnKind::Bytes, bytes)]);
         self.cost(&[Trial::Plain.code(ColumnKind::Text, &together)]) < parted
     }
 
@@ -259,7 +258,8 @@ pub(super) fn decode(body: &[u8], length: usize, decompressor: &mut Decompressor
     let whole = decompressor.decompress(reader.rest(), total as usize)?;
     let mut reader = Reader::new(&whole);
     let malformed = |_| unsound("what stands before them cannot be read");
-    let tree = TypeTree::read(reader.string().map_err(malformed)?).map_err(|_| unsound("their types cannot be read"))?;
+    let tree =
+        TypeTree::read(reader.string().map_err(malformed)?).map_err(|_| unsound("their types cannot be read"))?;
     let mut listed = Vec::with_capacity(tree.columns().len());
     let mut left = length;
     for _ in tree.columns() {
@@ -286,4 +286,3 @@ pub(super) fn decode(body: &[u8], length: usize, decompressor: &mut Decompressor
     let columns: Vec<&[u8]> = columns.iter().map(|column| &**column).collect();
     tree.join(&columns).filter(|records| records.len() == length).ok_or(unsound("they do not make up records"))
 }
-

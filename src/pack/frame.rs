@@ -111,9 +111,8 @@ impl FrameCodec {
             plain.extend_from_slice(&chunk.bytes);
         }
         let listed = chunks.iter().map(|chunk| FrameChunk { id: chunk.id, length: chunk.bytes.len() as u32 }).collect();
-        let columns = shape.and_then(|shape| {
-            self.columnar.encode(shape, &plain, self.compressor.as_mut()?, &mut self.decompressor)
-        });
+        let columns = shape
+            .and_then(|shape| self.columnar.encode(shape, &plain, self.compressor.as_mut()?, &mut self.decompressor));
         let (encoding, body) = match columns {
             Some(body) => (Encoding::Columnar, body),
             None => match self.compressed(&plain) {

@@ -76,7 +76,8 @@ fn a_record_that_holds_itself_shares_its_columns() {
 
 #[test]
 fn numbers_that_are_longer_than_they_need_be_come_back_so() {
-    let tree = tree(r#"{"type":"record","name":"R","fields":[{"name":"a","type":"long"},{"name":"b","type":"bytes"}]}"#);
+    let tree =
+        tree(r#"{"type":"record","name":"R","fields":[{"name":"a","type":"long"},{"name":"b","type":"bytes"}]}"#);
     let records = [0x82, 0x80, 0, 0x84, 0, b'x', b'y'];
     let columns = columns(&tree, &records).unwrap();
     assert_eq!(joined(&tree, &columns).unwrap(), records);
@@ -129,9 +130,8 @@ fn schemas_that_cannot_be_handled_have_no_tree() {
 
 #[test]
 fn forged_trees_are_refused() {
-    let forged: [&[u8]; 12] = [
-        &[], &[9], &[0], &[5, 0], &[2, 0], &[2], &[5, 200, 1], &[8, 0], &[5, 1, 8, 1], &[1, 1], &[6], &[7, 2, 1],
-    ];
+    let forged: [&[u8]; 12] =
+        [&[], &[9], &[0], &[5, 0], &[2, 0], &[2], &[5, 200, 1], &[8, 0], &[5, 1, 8, 1], &[1, 1], &[6], &[7, 2, 1]];
     for wrong in forged {
         assert!(TypeTree::read(wrong).is_err(), "{wrong:?}");
     }

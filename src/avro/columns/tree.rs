@@ -99,13 +99,7 @@ impl TypeTree {
     }
 }
 
-fn of_node(
-    schema: &Schema,
-    id: NodeId,
-    open: &mut Vec<NodeId>,
-    depth: usize,
-    types: &mut usize,
-) -> Option<Type> {
+fn of_node(schema: &Schema, id: NodeId, open: &mut Vec<NodeId>, depth: usize, types: &mut usize) -> Option<Type> {
     *types += 1;
     if depth > MAX_DEPTH || *types > MAX_TYPES {
         return None;
