@@ -1,6 +1,7 @@
 //! `create`: reads files and makes a snapshot of them.
 
 mod file;
+mod gather;
 mod lineage;
 mod pipeline;
 mod run;
