@@ -4,17 +4,21 @@
 
 #[path = "common/avro_gen.rs"]
 mod avro_gen;
+#[path = "common/lab.rs"]
+mod lab;
 #[path = "common/records.rs"]
 mod records;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use avro_gen::{Generated, Random};
 use avro_snap::avro::columns::TypeTree;
 use avro_snap::avro::schema::Schema;
 use avro_snap::chunk::{ChunkKind, RecordShape};
+use avro_snap::crypto::Suite;
 use avro_snap::id::ChunkHasher;
 use avro_snap::pack::{EncodedFrame, Encoding, FrameCodec, PlainChunk};
+use lab::{Lab, corpus};
 use proptest::prelude::*;
 use records::{Table, files_below};
 
@@ -187,18 +191,6 @@ fn a_table_of_real_rows_is_shorter_as_columns() {
     }
 }
 
-/// A folder of the corpus beside the project, if it is there.
-fn corpus(below: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus").join(below);
-    match path.is_dir() {
-        true => Some(path),
-        false => {
-            eprintln!("SKIPPED: the corpus of real files is not here ({})", path.display());
-            None
-        }
-    }
-}
-
 #[test]
 fn a_night_and_a_day_of_the_corpus_are_a_fifth_shorter_as_columns() {
     for (below, most) in [("nightly/java-null/2026-07-14", 85), ("orders/day0", 85)] {
@@ -210,5 +202,19 @@ fn a_night_and_a_day_of_the_corpus_are_a_fifth_shorter_as_columns() {
         }
         println!("{below}: {rows} as rows, {columns} as columns");
         assert!(columns * 100 <= rows * most, "{columns} of {rows}");
+    }
+}
+
+/// All objects of a repository with nothing but a first copy in it, against the files as their writer compressed them.
+#[test]
+fn a_first_copy_takes_less_than_the_compressed_files() {
+    for (below, percent) in [("nightly/java-deflate/2026-07-14", 80), ("orders/day0", 70)] {
+        let Some(folder) = corpus(below) else { return };
+        let files: u64 = files_below(&folder).iter().map(|path| path.metadata().unwrap().len()).sum();
+        let lab = Lab::new(Suite::Aes256Gcm);
+        lab.save(&folder);
+        let size = lab.size();
+        println!("{below}: {files} bytes of files, {size} stored");
+        assert!(size * 100 <= files * percent, "{size} of {files}");
     }
 }

@@ -65,7 +65,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // The names of users and groups.
     ("uzers", &["files", "cli"]),
     ("zeroize", &["crypto"]),
-    // Frames and directories are compressed here; avro has zstd_safe, whose settings make the bytes of encoders.
+    // Frames and directories are compressed here. avro has zstd_safe alone, whose settings make the bytes of encoders.
     ("zstd", &["chunk"]),
     // The encoders, and the decoders beside them.
     ("bzip2", &["avro"]),
@@ -76,7 +76,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("preflate_rs", &["avro"]),
     ("snap", &["avro"]),
     ("zlib_rs", &["avro"]),
-    ("zstd_safe", &["avro"]),
+    ("zstd_safe", &["chunk", "avro"]),
     // Named in Cargo.toml to pin their versions; no code names them.
     ("bitcode", &[]),
     ("cabac", &[]),

@@ -1,7 +1,7 @@
 //! Compression of frames with Zstandard.
 
 use zstd::bulk;
-use zstd::zstd_safe::{self, InBuffer, OutBuffer, ResetDirective};
+use zstd::zstd_safe::{ErrorCode, InBuffer, OutBuffer, ResetDirective, compress_bound, get_error_name};
 
 /// Compressing or decompressing failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +37,8 @@ impl Compressor {
     pub fn compress_parts(&mut self, parts: &[&[u8]]) -> Result<Vec<u8>, CompressError> {
         let total = parts.iter().map(|part| part.len()).sum();
         // What is asked for is the bound for one run; each border takes a few bytes more.
-        let mut bytes = Vec::with_capacity(zstd_safe::compress_bound(total) + 16 * (parts.len() + 1));
-        let failed = |code| CompressError(zstd_safe::get_error_name(code).to_owned());
+        let mut bytes = Vec::with_capacity(compress_bound(total) + 16 * (parts.len() + 1));
+        let failed = |code: ErrorCode| CompressError(get_error_name(code).to_owned());
         let context = self.0.context_mut();
         context.reset(ResetDirective::SessionOnly).map_err(failed)?;
         context.set_pledged_src_size(Some(total as u64)).map_err(failed)?;

@@ -198,7 +198,7 @@ fn repeated(kind: ColumnKind, column: &[u8]) -> Option<&[u8]> {
 
 /// `part` again and again, up to `length` bytes.
 fn repeat(part: &[u8], length: usize) -> Option<Vec<u8>> {
-    (!part.is_empty() && length % part.len() == 0).then(|| part.repeat(length / part.len()))
+    (!part.is_empty() && length.is_multiple_of(part.len())).then(|| part.repeat(length / part.len()))
 }
 
 /// From value after value to plane after plane. What does not fill a last value is dropped.

@@ -164,7 +164,7 @@ fn calls(types: &[Type], out: usize) -> bool {
 /// Reads a type. `open` has for each record around it whether something within leads back there.
 fn read_type(reader: &mut Reader<'_>, depth: usize, types: &mut usize, open: &mut Vec<bool>) -> Result<Type> {
     *types += 1;
-    if depth > MAX_DEPTH + 1 || *types > 2 * MAX_TYPES {
+    if depth > MAX_DEPTH || *types > 2 * MAX_TYPES {
         return Err(Malformed::new("a type tree that is too deep or too large"));
     }
     let depth = depth + 1;

@@ -1,71 +1,16 @@
 //! Gathering the new chunks of one thread into frames.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::bases::has_bases;
+use super::gather::{Common, Gathering};
 use super::pipeline::Pipeline;
 use super::warm::Likeness;
 use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK, RecordShape};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
-use crate::pack::{FRAME_TARGET, PlainChunk};
-
-/// What the chunks of a frame have in common: their kind, and for records their shape, where it is known.
-pub(super) type Common = (ChunkKind, Option<Arc<RecordShape>>);
-
-/// Frames that are being filled. What is known of a frame without a chunk is forgotten.
-#[derive(Default)]
-pub(super) struct Gathering {
-    frames: BTreeMap<Common, (Vec<PlainChunk>, usize)>,
-    /// The bytes of all chunks.
-    bytes: usize,
-}
-
-/// Who gathers more bytes, ...
-const OPEN_BYTES: usize = 4 * FRAME_TARGET;
-
-/// ... or more frames than this hands on the fullest one: there may be any number of shapes.
-const OPEN_FRAMES: usize = 256;
-
-/// Frames of one shape with fewer bytes, when there is nothing more to come, are put together with others: so short, they
-/// cost more as frames than columns save.
-const LEAST_SHAPED: usize = 8 << 10;
-
-impl Gathering {
-    /// Adds a chunk. Gives the frame away that is to be handed on now, if there is one.
-    pub(super) fn add(&mut self, common: Common, chunk: PlainChunk) -> Option<(Common, Vec<PlainChunk>)> {
-        self.bytes += chunk.bytes.len();
-        let (chunks, bytes) = self.frames.entry(common.clone()).or_default();
-        *bytes += chunk.bytes.len();
-        chunks.push(chunk);
-        let full = match *bytes >= FRAME_TARGET {
-            true => common,
-            false if self.bytes > OPEN_BYTES || self.frames.len() > OPEN_FRAMES => {
-                self.frames.iter().max_by_key(|(_, (_, bytes))| *bytes)?.0.clone()
-            }
-            false => return None,
-        };
-        let (chunks, bytes) = self.frames.remove(&full)?;
-        self.bytes -= bytes;
-        Some((full, chunks))
-    }
-
-    /// All frames, those with few records of a shape put together.
-    pub(super) fn into_frames(self) -> Vec<(Common, Vec<PlainChunk>)> {
-        let (mut frames, mut rest) = (Vec::new(), Gathering::default());
-        for ((kind, shape), (chunks, bytes)) in self.frames {
-            if shape.is_some() && bytes >= LEAST_SHAPED {
-                frames.push(((kind, shape), chunks));
-            } else {
-                frames.extend(chunks.into_iter().filter_map(|chunk| rest.add((kind, None), chunk)));
-            }
-        }
-        frames.extend(rest.frames.into_iter().map(|(common, (chunks, _))| (common, chunks)));
-        frames
-    }
-}
+use crate::pack::PlainChunk;
 
 /// Takes the chunks of one thread. Those that are new are gathered into frames, kind by kind and shape by shape, so that
 /// the chunks of a file lie side by side.
@@ -109,7 +54,7 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
 
     /// Takes over the frames that another thread did not fill.
     pub(super) fn absorb(&mut self, open: Unfilled) {
-        for (common, (chunks, _)) in open.0.frames {
+        for (common, chunks) in open.0.into_unfilled() {
             for chunk in chunks {
                 self.add(common.clone(), chunk);
             }
@@ -123,7 +68,7 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
 
     /// Hands on whatever is left.
     pub(super) fn finish(mut self) {
-        for (common, chunks) in std::mem::take(&mut self.open).into_frames() {
+        for (common, chunks) in std::mem::take(&mut self.open).into_last() {
             self.submit(common, chunks);
         }
     }

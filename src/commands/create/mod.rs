@@ -3,6 +3,7 @@
 mod bases;
 mod feeder;
 mod file;
+mod gather;
 mod lineage;
 mod pipeline;
 mod run;

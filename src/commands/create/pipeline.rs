@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::bases::{Bases, find_bases, has_bases};
-use super::feeder::{Common, Gathering};
+use super::gather::{Common, Gathering};
 use super::warm::Warmth;
 use crate::chunk::{ChunkKind, anchors};
 use crate::commands::gate::Gate;
@@ -194,7 +194,7 @@ impl<'r> Pipeline<'r> {
     pub(super) fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
         self.check()?;
         let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
-        for (common, chunks) in left.into_frames() {
+        for (common, chunks) in left.into_last() {
             self.encode_full(&common, &chunks)?;
         }
         if let Some(rest) = self.writer.take_open() {
