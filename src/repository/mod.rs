@@ -16,6 +16,7 @@ mod reach;
 mod reader;
 mod remembered;
 mod rescue;
+mod settings;
 mod state;
 mod tags;
 mod writer;
@@ -33,6 +34,7 @@ pub use keys::KeyDescription;
 pub use open::{CachePlace, OpenOptions, Unlock};
 pub use reach::Reach;
 pub use reader::{FrameKey, FrameReader};
+pub use settings::Settings;
 pub use state::{RemovedSnapshot, SnapshotRecord, State};
 pub use writer::{Committed, PackReport, Writer};
 
