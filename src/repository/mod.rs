@@ -60,6 +60,8 @@ pub struct Repository {
     frames: reader::FrameCache,
     /// The local index was made anew since the repository was opened.
     rebuilt: Mutex<bool>,
+    /// The last entry that condemned or damaged anything, as of which the condemned packs are in the local index.
+    recalled: Mutex<u64>,
     sizes: Sizes,
 }
 

@@ -122,6 +122,10 @@ impl Repository {
             return Ok(locations);
         }
         self.rebuild_index_once()?;
+        if let Some(locations) = found(self.index.locate(id)) {
+            return Ok(locations);
+        }
+        self.recall_condemned()?;
         match self.index.locate(id)? {
             locations if locations.is_empty() => Err(Error::ChunkMissing { id: *id }),
             locations => Ok(locations),
