@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::{Config, Features, MAX_CONFIG};
-use super::{Clock, Repository, State, keys, read_log, reader, remembered};
+use super::{Clock, Repository, State, frame_cache, keys, read_log, remembered};
 use crate::backend::{Backend, Kind, Name};
 use crate::crypto::{Entropy, Envelope, ObjectKind, Suite};
 use crate::error::{Context, Error, Result};
@@ -90,7 +90,7 @@ impl Repository {
             clock: options.clock.clone(),
             state: Mutex::new(state),
             remembered,
-            frames: reader::FrameCache::default(),
+            frames: frame_cache::FrameCache::default(),
             rebuilt: Mutex::default(),
             recalled: Mutex::default(),
             sizes: super::Sizes::default(),

@@ -1,10 +1,12 @@
 //! `create`: reads files and makes a snapshot of them.
 
+mod bases;
 mod file;
 mod lineage;
 mod pipeline;
 mod run;
 mod treat;
+mod warm;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,6 +14,7 @@ use std::time::Instant;
 use lineage::Lineage;
 use pipeline::Pipeline;
 use run::Run;
+use warm::Warmth;
 
 use crate::error::{Error, Result};
 use crate::files::Rules;
@@ -157,7 +160,8 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
         .build()
         .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
     let lineage = Lineage::find(repository, &options, progress)?;
-    let pipeline = Pipeline::new(repository, options.compression, options.dry_run, threads)?;
+    let warmth = Warmth::new(repository, lineage.nearest.clone());
+    let pipeline = Pipeline::new(repository, warmth, options.compression, options.dry_run, threads)?;
     let (dry_run, id) = (options.dry_run, SnapshotId::new(repository.entropy().array()?));
     progress.begin(Phase::Create, None, None);
     let run = Run { repository, pipeline: &pipeline, pool: &pool, lineage: &lineage, progress, id, threads };
