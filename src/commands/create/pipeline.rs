@@ -48,15 +48,16 @@ const BACKLOG: usize = 4;
 impl<'r> Pipeline<'r> {
     pub(super) fn new(
         repository: &'r Repository,
+        writer: Writer<'r>,
         warmth: Warmth<'r>,
         level: Option<i32>,
         dry_run: bool,
         threads: usize,
-    ) -> Result<Self> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             repository,
             warmth,
-            writer: Writer::new(repository)?,
+            writer,
             hasher: repository.hasher(),
             level,
             dry_run,
@@ -68,7 +69,7 @@ impl<'r> Pipeline<'r> {
             frame_target: repository.sizes().frame,
             left: Mutex::default(),
             anchors: Mutex::default(),
-        })
+        }
     }
 
     /// How many chunks were not in the repository before.
