@@ -108,6 +108,23 @@ impl PackInfo {
         self.directory.frames.get(number).ok_or_else(|| self.damaged(format!("it has no frame {number}")))
     }
 
+    /// A frame with these encoded bytes, ready to be sealed again in another pack.
+    pub fn encoded_frame(&self, number: usize, body: Vec<u8>) -> Result<EncodedFrame> {
+        let frame = self.frame(number)?;
+        let base = |base: &u32| {
+            let id = self.directory.bases.get(*base as usize).copied();
+            id.ok_or_else(|| self.damaged(format!("frame {number} names a base that is not listed")))
+        };
+        let chain = match frame.encoding {
+            Encoding::Delta => {
+                Some(Chain { bases: frame.bases.iter().map(base).collect::<Result<_>>()?, place: frame.place })
+            }
+            _ => None,
+        };
+        let chunks = self.directory.chunks_of(frame).to_vec();
+        Ok(EncodedFrame { kind: frame.kind, encoding: frame.encoding, chunks, body, chain })
+    }
+
     fn damaged(&self, reason: String) -> Error {
         Error::damaged(self.name(), reason)
     }

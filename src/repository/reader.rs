@@ -69,6 +69,13 @@ impl FrameReader {
         self.read_within(repository, key, &mut Effort(0))
     }
 
+    /// The plain bytes of one frame of this pack.
+    pub fn read_frame(&mut self, repository: &Repository, info: &PackInfo, number: usize) -> Result<Vec<u8>> {
+        let frame = info.frame(number)?;
+        let sealed = repository.backend.read_range(&info.name(), u64::from(frame.offset), frame.stored as usize)?;
+        self.open(repository, info, number, sealed)
+    }
+
     fn read_within(
         &mut self,
         repository: &Repository,
@@ -125,12 +132,21 @@ impl Repository {
     /// Where a chunk can be read from. If the local index knows nothing about it, the index is made anew first: a
     /// damaged cache must not make data look lost.
     pub fn locate(&self, id: &ChunkId) -> Result<Vec<Location>> {
-        if let Ok(locations) = self.index.locate(id)
-            && !locations.is_empty()
+        let found = |located: Result<Vec<Location>>| located.ok().filter(|locations| !locations.is_empty());
+        if let Some(locations) = found(self.index.locate(id)) {
+            return Ok(locations);
+        }
+        // Somebody may have stored it, or moved it, since the log was read.
+        if self.refresh_index().unwrap_or(false)
+            && let Some(locations) = found(self.index.locate(id))
         {
             return Ok(locations);
         }
         self.rebuild_index_once()?;
+        if let Some(locations) = found(self.index.locate(id)) {
+            return Ok(locations);
+        }
+        self.recall_condemned()?;
         match self.index.locate(id)? {
             locations if locations.is_empty() => Err(Error::ChunkMissing { id: *id }),
             locations => Ok(locations),
@@ -140,6 +156,9 @@ impl Repository {
     /// These locations with how many deltas each needs, the fewest first.
     fn by_depth(&self, locations: Vec<Location>) -> Result<Vec<(u8, Location)>> {
         let depth = |location: Location| {
+            if !self.index.has_deltas(location.pack) {
+                return Ok((0, location));
+            }
             let info = self.index.pack(location.pack)?;
             Ok((info.frame(location.frame as usize).map_or(u8::MAX, |frame| frame.place.depth), location))
         };
@@ -154,12 +173,13 @@ impl Repository {
         Ok(places.first().map(|(_, location)| (location.pack, location.frame)))
     }
 
-    /// Where in a chain of deltas a stored chunk stands, and what it rests on, at the place with the fewest deltas.
+    /// Where in a chain of deltas a stored chunk stands, and what it rests on, at the place with the fewest deltas. Condemned
+    /// packs do not count.
     ///
     /// # Errors
     /// [`Error::ChunkMissing`] if the local index knows nothing about it.
     pub fn links(&self, id: &ChunkId) -> Result<(Place, Vec<ChunkId>)> {
-        let places = self.by_depth(self.index.locate(id)?)?;
+        let places = self.by_depth(self.index.locate_live(id)?)?;
         let (_, location) = places.first().ok_or(Error::ChunkMissing { id: *id })?;
         let info = self.index.pack(location.pack)?;
         let frame = info.frame(location.frame as usize)?;
@@ -175,31 +195,6 @@ impl Repository {
     /// How many plain bytes of frames were decoded so far to get chunks, those of their bases included.
     pub fn bytes_decoded(&self) -> u64 {
         self.frames.bytes_decoded()
-    }
-
-    /// Whether the index has a place for the chunk, and for all that it rests on there. Nothing is read.
-    pub fn is_rebuildable(&self, id: &ChunkId) -> Result<bool> {
-        self.is_rebuildable_below(id, u8::MAX, &mut 0)
-    }
-
-    fn is_rebuildable_below(&self, id: &ChunkId, depth: u8, looks: &mut u32) -> Result<bool> {
-        for (place, location) in self.by_depth(self.index.locate(id)?)? {
-            *looks += 1;
-            if place >= depth || *looks > MAX_EFFORT {
-                return Ok(false);
-            }
-            let info = self.index.pack(location.pack)?;
-            let frame = info.frame(location.frame as usize)?;
-            let bases = frame.bases.iter().filter_map(|number| info.directory.bases.get(*number as usize));
-            let mut whole = true;
-            for base in bases {
-                whole = whole && self.is_rebuildable_below(base, place, looks)?;
-            }
-            if whole {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Decodes the frame, so that its chunks are at hand soon after.
@@ -245,7 +240,13 @@ impl Repository {
     }
 
     fn get_located(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort(0))
+        match self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort(0)) {
+            // Its pack may be gone because a prune moved what was needed of it elsewhere.
+            Err(error) if error.is_damage() && self.refresh_index().unwrap_or(false) => {
+                self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort(0))
+            }
+            got => got,
+        }
     }
 
     fn chunk_at(&self, id: &ChunkId, location: Location, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {

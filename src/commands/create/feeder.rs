@@ -24,7 +24,7 @@ pub(super) struct Feeder<'p, 'r, 's> {
 
 impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
     pub(super) fn new(pipeline: &'p Pipeline<'r>, scope: &'s rayon::Scope<'p>) -> Self {
-        Self { pipeline, scope, open: Gathering::default(), likeness: Likeness::default() }
+        Self { pipeline, scope, open: Gathering::new(pipeline.frame_target), likeness: Likeness::default() }
     }
 
     /// Chunks of another file follow, whose row in the last snapshot has this recipe.
@@ -68,7 +68,7 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
 
     /// Hands on whatever is left.
     pub(super) fn finish(mut self) {
-        for (common, chunks) in std::mem::take(&mut self.open).into_last() {
+        for (common, chunks) in self.open.take().into_last() {
             self.submit(common, chunks);
         }
     }

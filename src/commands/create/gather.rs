@@ -10,8 +10,9 @@ use crate::pack::{FRAME_TARGET, PlainChunk};
 pub(super) type Common = (ChunkKind, Option<Arc<RecordShape>>);
 
 /// Frames that are being filled. What is known of a frame without a chunk is forgotten.
-#[derive(Default)]
 pub(super) struct Gathering {
+    /// When a frame is full, in plain bytes.
+    target: usize,
     frames: BTreeMap<Common, (Vec<PlainChunk>, usize)>,
     /// The bytes of all chunks.
     bytes: usize,
@@ -28,13 +29,23 @@ const MOST_FRAMES: usize = 256;
 const LEAST_SHAPED: usize = 8 << 10;
 
 impl Gathering {
+    /// With frames that are full at so many plain bytes.
+    pub(super) fn new(target: usize) -> Self {
+        Self { target, frames: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// Takes everything out.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(self.target))
+    }
+
     /// Adds a chunk. Gives the frame away that is to be handed on now, if there is one.
     pub(super) fn add(&mut self, common: Common, chunk: PlainChunk) -> Option<(Common, Vec<PlainChunk>)> {
         self.bytes += chunk.bytes.len();
         let (chunks, bytes) = self.frames.entry(common.clone()).or_default();
         *bytes += chunk.bytes.len();
         chunks.push(chunk);
-        let full = match *bytes >= FRAME_TARGET {
+        let full = match *bytes >= self.target {
             true => common,
             false if self.bytes > MOST_BYTES || self.frames.len() > MOST_FRAMES => {
                 self.frames.iter().max_by_key(|(_, (_, bytes))| *bytes)?.0.clone()
@@ -53,7 +64,7 @@ impl Gathering {
 
     /// The frames when there is nothing more to come: those with few records of a shape put together.
     pub(super) fn into_last(self) -> Vec<(Common, Vec<PlainChunk>)> {
-        let (mut frames, mut rest) = (Vec::new(), Self::default());
+        let (mut frames, mut rest) = (Vec::new(), Self::new(self.target));
         for ((kind, shape), (chunks, bytes)) in self.frames {
             if shape.is_some() && bytes >= LEAST_SHAPED {
                 frames.push(((kind, shape), chunks));
@@ -81,7 +92,7 @@ mod tests {
 
     #[test]
     fn shapes_do_not_meet_in_a_frame_unless_they_have_next_to_nothing() {
-        let mut gathering = Gathering::default();
+        let mut gathering = Gathering::new(FRAME_TARGET);
         for number in 0..10 {
             assert!(gathering.add((ChunkKind::Records, shape(number)), chunk(100 + 2000 * number as usize)).is_none());
             assert!(gathering.add((ChunkKind::Records, shape(number)), chunk(10)).is_none());
@@ -101,14 +112,14 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_however_many_shapes_there_are() {
         for length in [1, 20 << 10, 300 << 10] {
-            let mut gathering = Gathering::default();
+            let mut gathering = Gathering::new(FRAME_TARGET);
             for number in 0..2000 {
                 gathering.add((ChunkKind::Records, shape(number)), chunk(length));
                 assert!(gathering.frames.len() <= MOST_FRAMES && gathering.bytes <= MOST_BYTES);
                 assert_eq!(gathering.bytes, gathering.frames.values().map(|(_, bytes)| bytes).sum::<usize>());
             }
         }
-        let mut gathering = Gathering::default();
+        let mut gathering = Gathering::new(FRAME_TARGET);
         let handed = (0..4).filter_map(|_| gathering.add((ChunkKind::Bytes, None), chunk(FRAME_TARGET / 4)));
         assert_eq!(handed.map(|(_, chunks)| chunks.len()).collect::<Vec<_>>(), [4]);
     }

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::files::Rules;
 use crate::id::SnapshotId;
 use crate::progress::{Phase, Progress};
-use crate::repository::Repository;
+use crate::repository::{Repository, Writer};
 
 /// What to save, and how.
 #[derive(Debug)]
@@ -161,9 +161,11 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
         .num_threads(threads)
         .build()
         .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
+    let writer = Writer::new(repository)?;
     let lineage = Lineage::find(repository, &options, progress)?;
     let warmth = Warmth::new(repository, lineage.nearest.clone());
-    let pipeline = Pipeline::new(repository, warmth, options.compression, options.dry_run, threads)?;
+    let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
     let (dry_run, id) = (options.dry_run, SnapshotId::new(repository.entropy().array()?));
     progress.begin(Phase::Create, None, None);
     let run = Run { repository, pipeline: &pipeline, pool: &pool, lineage: &lineage, progress, id, threads };

@@ -30,6 +30,8 @@ pub(super) struct Pipeline<'r> {
     failed: AtomicBool,
     failure: Mutex<Option<Error>>,
     pub(super) chunks_new: AtomicU64,
+    /// When a frame is closed, in plain bytes.
+    pub(super) frame_target: usize,
     /// Chunks that found no base among others that did.
     left: Mutex<Gathering>,
     /// The anchors of chunks that are on their way into a pack.
@@ -45,15 +47,16 @@ const BACKLOG: usize = 4;
 impl<'r> Pipeline<'r> {
     pub(super) fn new(
         repository: &'r Repository,
+        writer: Writer<'r>,
         warmth: Warmth<'r>,
         level: Option<i32>,
         dry_run: bool,
         threads: usize,
-    ) -> Result<Self> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             repository,
             warmth,
-            writer: Writer::new(repository)?,
+            writer,
             hasher: repository.hasher(),
             level,
             dry_run,
@@ -62,9 +65,10 @@ impl<'r> Pipeline<'r> {
             failed: AtomicBool::new(false),
             failure: Mutex::default(),
             chunks_new: AtomicU64::new(0),
-            left: Mutex::default(),
+            frame_target: repository.sizes().frame,
+            left: Mutex::new(Gathering::new(repository.sizes().frame)),
             anchors: Mutex::default(),
-        })
+        }
     }
 
     /// How many chunks were not in the repository before.
@@ -133,6 +137,8 @@ impl<'r> Pipeline<'r> {
         let (mut left, mut found) = (Vec::new(), false);
         for (chunk, bases) in chunks.into_iter().zip(bases) {
             let delta = match bases {
+                // What may be deleted, or is not whole, can be read perhaps, but nothing new may rest on it.
+                Some(bases) if !self.writer.is_sound(&bases.chain)? => None,
                 Some(bases) => self.with_codec(|codec| Ok(delta_of(codec, common.0, &chunk, bases)))?,
                 None => None,
             };
@@ -193,7 +199,7 @@ impl<'r> Pipeline<'r> {
     /// When all frames were compressed: stores the last pack and makes the snapshot exist.
     pub(super) fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
         self.check()?;
-        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).take();
         for (common, chunks) in left.into_last() {
             self.encode_full(&common, &chunks)?;
         }
