@@ -138,8 +138,8 @@ fn exact_deflate(text: &[u8]) {
         let head = |form: u8| [which, form, which, 3];
         let name = |form: &str| format!("{form}-{which}");
         put("exact_deflate", &name("text"), [&head(AS_IT_IS), text].concat());
-        put("exact_deflate", &name("repeated"), [&head(REPEATED | 3 << 2)[..], &[9, 40, 0], &text[..400]].concat());
-        put("exact_deflate", &name("program"), [&head(WRITTEN | 2 << 2), &program[..]].concat());
+        put("exact_deflate", &name("repeated"), [&head(REPEATED | 2 << 2)[..], &[9, 40, 0], &text[..400]].concat());
+        put("exact_deflate", &name("program"), [&head(WRITTEN | 1 << 2), &program[..]].concat());
         let (mut payload, level) = (Vec::new(), 1 + which % 9);
         let id = Method::Zlib { level, mem_level: 8 + which / 9 % 2 }.plain();
         Encoders::new().encode(&id, &text[..500], &mut payload).unwrap();

@@ -35,7 +35,7 @@ pub fn exact_deflate(bytes: &[u8]) {
 }
 
 fn check(encoder: &mut Encoder, form: u8, at: usize, mut input: Input<'_>) {
-    let limit = LONGEST >> (form >> 2 & 7);
+    let limit = LONGEST >> (2 * (form >> 2 & 7));
     let mut other = None;
     let plain = match form & 3 {
         0 => input.0.to_vec(),
