@@ -170,7 +170,7 @@ enum Avro {
 
 /// How hard to compress.
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
-enum Compression {
+pub(crate) enum Compression {
     /// Zstandard level 1
     Fast,
     /// Zstandard level 3
@@ -183,7 +183,7 @@ enum Compression {
 }
 
 impl Compression {
-    fn level(self) -> Option<i32> {
+    pub(crate) fn level(self) -> Option<i32> {
         match self {
             Self::Fast => Some(1),
             Self::Default => Some(3),

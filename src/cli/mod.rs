@@ -22,6 +22,7 @@ mod panic;
 mod password;
 mod pick;
 mod progress;
+mod repair;
 mod restore;
 mod rows;
 mod schema;
@@ -67,6 +68,7 @@ enum Verb {
     Dump(dump::Args),
     Manifest(manifest::Args),
     Check(check::Args),
+    Repair(repair::Args),
     Key(key::Args),
     Completions(completions::Args),
 }
@@ -115,6 +117,7 @@ impl Verb {
             Self::Dump(args) => args.run(context),
             Self::Manifest(args) => args.run(context),
             Self::Check(args) => args.run(context),
+            Self::Repair(args) => args.run(context),
             Self::Key(args) => args.run(context),
             Self::Completions(args) => args.run(context, Cli::command()),
         }

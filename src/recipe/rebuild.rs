@@ -1,5 +1,6 @@
 //! Putting a file together again.
 
+use super::framer::RawBlock;
 use super::layout::{Checker, Class, Entry, LayoutReader};
 use super::stream::StreamReader;
 use super::{ContainerRecipe, Recipe};
@@ -46,6 +47,11 @@ impl BlockFrame {
     /// How many records the block says it holds.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The block with this payload, as the framer gave it.
+    pub fn block(self, payload: Vec<u8>) -> RawBlock {
+        RawBlock { count: self.count, odd_head: self.odd_head, payload }
     }
 
     /// Appends the block with this payload.

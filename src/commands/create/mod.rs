@@ -2,12 +2,15 @@
 
 mod file;
 mod lineage;
+mod payloads;
 mod pipeline;
 mod run;
 mod treat;
 
 use std::path::PathBuf;
 use std::time::Instant;
+
+pub use payloads::{PayloadOptions, PayloadReport, keep_payloads};
 
 use lineage::Lineage;
 use pipeline::Pipeline;

@@ -1,7 +1,7 @@
 //! `restore`: writes the files of a snapshot into a directory.
 
-mod content;
-mod prefetch;
+pub(super) mod content;
+pub(super) mod prefetch;
 mod recode;
 mod run;
 
