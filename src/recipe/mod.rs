@@ -13,6 +13,7 @@ mod rebuild;
 mod split;
 mod state;
 mod stream;
+mod survey;
 mod tree;
 
 pub use framer::{Finding, Framer, RawBlock, Segment};
@@ -21,6 +22,7 @@ pub use rebuild::{BlockFrame, Part, Rebuild};
 pub use split::{CompiledSchema, Split, Splitter, Treatment};
 pub use state::AvroState;
 pub use stream::{Stream, StreamBuilder, StreamReader};
+pub use survey::{ContainerSurvey, Loss, PieceWalk, Placed, Ranges, Stretch, WalkedPiece, loss};
 pub use tree::{Reference, Tree, TreeBuilder, TreeReader, visit_tree};
 
 use crate::wire::{self, Malformed, Reader, Write};

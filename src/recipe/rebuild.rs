@@ -44,6 +44,11 @@ pub struct BlockFrame {
 }
 
 impl BlockFrame {
+    /// That of a block that the layout has this entry for.
+    pub(super) fn new(entry: &Entry, marker: [u8; 16]) -> Self {
+        Self { count: entry.count, odd_head: entry.odd_head.clone(), marker }
+    }
+
     /// How many records the block says it holds.
     pub fn count(&self) -> u64 {
         self.count
@@ -222,7 +227,7 @@ fn take<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>, length: u64) 
 }
 
 /// The longest entry of a layout: a decoded block.
-const MAX_ENTRY: u64 = 4 * MAX_CHUNK as u64;
+pub(super) const MAX_ENTRY: u64 = 4 * MAX_CHUNK as u64;
 
 fn read_all<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>) -> Result<Vec<u8>> {
     take(stream, stream.left())

@@ -234,6 +234,28 @@ impl<'s, S: ChunkSource + ?Sized> TreeReader<'s, S> {
         }
     }
 
+    /// The next piece; in the place of the pieces below a node that is lost, the reference to that node and what is wrong
+    /// with it.
+    pub fn next_or_lost(&mut self) -> Result<Option<(Reference, Option<Error>)>> {
+        loop {
+            let Some((level, references)) = self.open.last_mut() else { return Ok(None) };
+            match *level {
+                _ if references.is_empty() => {
+                    self.open.pop();
+                }
+                0 => return Ok(references.pop().map(|piece| (piece, None))),
+                _ => {
+                    let Some(node) = references.last().cloned() else { continue };
+                    match self.descend() {
+                        Ok(()) => {}
+                        Err(error) if error.is_damage() => return Ok(Some((node, Some(error)))),
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+
     /// Opens the node that comes next.
     fn descend(&mut self) -> Result<()> {
         let Some((level, references)) = self.open.last_mut() else { return Ok(()) };
