@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::id::ChunkId;
 
 /// Says of a chunk that holds a part of a file whether it is lost.
-pub type IsLost<'f> = &'f mut dyn FnMut(&ChunkId) -> Result<bool>;
+pub(super) type IsLost<'f> = &'f mut dyn FnMut(&ChunkId) -> Result<bool>;
 
 /// Ranges of numbers, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -139,8 +139,8 @@ pub struct WalkedPiece {
     pub range: Range<u64>,
     /// Whether they are lost.
     pub lost: bool,
-    /// The chunk; none if the bytes stand in the recipe.
-    id: Option<ChunkId>,
+    /// The chunk, or the node; none if the bytes stand in the recipe, or nowhere.
+    pub id: Option<ChunkId>,
 }
 
 /// Goes through the pieces of a stream, lost ones among them.

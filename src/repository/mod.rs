@@ -9,16 +9,19 @@ mod clock;
 mod closure;
 mod config;
 mod create;
+mod directories;
 mod keys;
 pub mod log;
 mod open;
 mod reach;
 mod reader;
 mod remembered;
+mod recover;
 mod rescue;
 mod settings;
 mod state;
 mod tags;
+mod verified;
 mod writer;
 
 use std::path::PathBuf;
@@ -35,7 +38,9 @@ pub use open::{CachePlace, OpenOptions, Unlock};
 pub use reach::Reach;
 pub use reader::{FrameKey, FrameReader};
 pub use settings::Settings;
+pub use recover::{LogDamage, RebuiltLog};
 pub use state::{RemovedSnapshot, SnapshotRecord, State};
+pub use verified::VerifiedPacks;
 pub use writer::{Committed, PackReport, Writer};
 
 use crate::backend::{Backend, Created, Kind, Name};
@@ -137,6 +142,11 @@ impl Repository {
     /// What the log says, as far as it was read.
     pub fn state(&self) -> State {
         self.lock_state().clone()
+    }
+
+    /// What does not count any more, as the log has it.
+    pub fn standing(&self) -> Arc<crate::index::Standing> {
+        self.lock_state().standing.clone()
     }
 
     fn lock_state(&self) -> MutexGuard<'_, State> {

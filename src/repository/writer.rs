@@ -251,7 +251,7 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
     repository.backend.list(Kind::Pack, &mut |name, length| {
         if let Ok(id) = name.file().parse::<PackId>() {
             there.insert(id, length);
-            if !repository.index.knows_pack(&id) && !standing.is_condemned(&id) {
+            if !repository.index.names_pack(&id) && !standing.is_condemned(&id) {
                 unknown.push((id, length));
             }
         }

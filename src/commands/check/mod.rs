@@ -1,19 +1,21 @@
 //! `check`: is everything there, and is it what it should be?
 
+mod lost;
+
 use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
 use crate::backend::Kind;
-use crate::commands::select::read_root;
-use crate::error::{Context, Error, Result};
-use crate::id::{ChunkHasher, ChunkId, PackId, SnapshotId};
-use crate::pack::{self, FrameChunk, FrameCodec};
+use crate::error::{Error, Result};
+use crate::id::{ChunkHasher, ChunkId, PackId};
+use crate::index::Standing;
+use crate::pack::{self, FrameChunk, FrameCodec, PackInfo};
 use crate::progress::{Phase, Progress};
-use crate::recipe::{Recipe, Stream};
-use crate::repository::{FrameKey, Repository, SnapshotRecord};
-use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::FileEntry;
+use crate::repository::{FrameKey, Repository, VerifiedPacks};
+
+pub use lost::Lost;
+pub(in crate::commands) use lost::{Closure, Followed};
 
 /// What to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub enum DataSubset {
         /// Of how many.
         of: u32,
     },
+    /// Those that were not read and found sound on this machine since this time, nanoseconds since 1970 (UTC).
+    NotSince(i64),
 }
 
 /// What was found.
@@ -45,10 +49,18 @@ pub enum DataSubset {
 pub struct CheckReport {
     /// What is wrong, in the order in which it was found.
     pub problems: Vec<Error>,
-    /// Paths that cannot be restored, with the snapshots that hold them (the first 1000).
-    pub lost_paths: Vec<(crate::id::SnapshotId, Vec<u8>)>,
+    /// What snapshots have lost (the first 1000).
+    pub lost: Vec<Lost>,
     /// Snapshots looked at.
     pub snapshots: u64,
+    /// Snapshots that have lost something.
+    pub damaged_snapshots: u64,
+    /// Files (each once for every snapshot that holds it) of which something is lost, and rows of manifests that are.
+    pub lost_files: u64,
+    /// Index objects that the log names and that cannot be read. The packs have what they said.
+    pub lost_indexes: u64,
+    /// Packs passed over because they were read and found sound lately.
+    pub packs_verified_before: u64,
     /// Packs that the index names.
     pub packs: u64,
     /// Packs read and decoded.
@@ -66,6 +78,30 @@ pub struct CheckReport {
 /// # Errors
 /// If the work itself cannot be done.
 pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Progress) -> Result<CheckReport> {
+    let mut listed = Vec::new();
+    let mut report = check_each(repository, options, progress, &mut |lost| {
+        if listed.len() < LISTED {
+            listed.push(lost);
+        }
+        Ok(())
+    })?;
+    report.lost = listed;
+    Ok(report)
+}
+
+/// How much of what snapshots have lost stands in a report.
+const LISTED: usize = 1000;
+
+/// As [`check`], and hands all that snapshots have lost to `tell` instead of the report, as soon as it is found.
+///
+/// # Errors
+/// Those of `tell`, and if the work itself cannot be done.
+pub fn check_each(
+    repository: &Repository,
+    options: CheckOptions,
+    progress: &dyn Progress,
+    tell: &mut dyn FnMut(Lost) -> Result<()>,
+) -> Result<CheckReport> {
     let mut report = CheckReport::default();
     // A cache that is stale or damaged must neither hide damage nor make any up.
     repository.rebuild_index()?;
@@ -77,11 +113,30 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
         DataSubset::None => HashSet::new(),
         subset => check_data(repository, subset, options.threads, &packs, &mut report, progress)?,
     };
-    let mut closure = Closure { repository, bad, seen: HashSet::new(), report: &mut report };
+    let mut closure = Closure::new(repository, &bad);
     for record in repository.state().snapshots {
-        closure.snapshot(&record);
+        let followed = closure.snapshot(&record, tell)?;
+        report.snapshots += 1;
+        if followed.is_damaged() {
+            report.damaged_snapshots += 1;
+            report.lost_files = report.lost_files.saturating_add(followed.rows).saturating_add(followed.files);
+            report.problems.push(damaged_snapshot(record.id, &followed));
+        }
     }
     Ok(report)
+}
+
+fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {
+    let mut lost = Vec::new();
+    if followed.all {
+        lost.push("all of it is lost".to_owned());
+    } else if followed.rows > 0 {
+        lost.push(format!("{} rows of its manifest are lost", followed.rows));
+    }
+    if followed.files > 0 {
+        lost.push(format!("{} of its files have lost data", followed.files));
+    }
+    Error::damaged(format_args!("snapshot {}", id.short()), lost.join(", "))
 }
 
 /// Index objects that the log names, and packs that these name.
@@ -97,8 +152,10 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
         Ok(())
     })?;
     report.problems.append(&mut unreadable);
+    objects.retain(|object| !state.standing.superseded.contains_key(object));
     for object in &objects {
         if let Err(error) = repository.read_index_object(object) {
+            report.lost_indexes += u64::from(state.indexes.contains(object));
             report.problems.push(error);
         }
     }
@@ -110,6 +167,10 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
     let mut numbers = Vec::new();
     for number in repository.index().pack_numbers() {
         let info = repository.index().pack(number)?;
+        if state.standing.is_condemned(&info.id) {
+            there.remove(&info.name());
+            continue;
+        }
         report.packs += 1;
         report.chunks += info.directory.chunks.len() as u64;
         // A listing may be behind: what it does not show is asked for.
@@ -122,6 +183,8 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
             Some(length) => report
                 .problems
                 .push(Error::damaged(info.name(), format!("it has {length} bytes where {} were written", info.length))),
+            // Once that is recorded, what matters is what snapshots have lost with it.
+            None if is_written_off(&state.standing, &info) => {}
             None => report.problems.push(Error::ObjectMissing { name: info.name().to_string() }),
         }
         match length {
@@ -145,23 +208,28 @@ fn check_data(
 ) -> Result<HashSet<FrameKey>> {
     let mut chosen = Vec::new();
     let mut bytes = 0;
+    let ledger = repository.verified_packs();
     for number in packs {
         let info = repository.index().pack(*number)?;
-        if subset.holds(&info.id) {
+        if subset.holds(&info.id, &ledger, repository.clock().now()) {
             chosen.push(*number);
             bytes += info.length;
         }
+    }
+    if matches!(subset, DataSubset::NotSince(_)) {
+        report.packs_verified_before = (packs.len() - chosen.len()) as u64;
     }
     progress.begin(Phase::CheckData, Some(chosen.len() as u64), Some(bytes));
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads.max(1))
         .build()
         .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let standing = repository.standing();
     let found: Vec<PackFindings> = pool.install(|| {
         chosen
             .par_iter()
             .map(|number| {
-                let findings = check_pack(repository, *number);
+                let findings = check_pack(repository, *number, &standing);
                 progress.files(1);
                 progress.bytes(findings.as_ref().map_or(0, |findings| findings.bytes));
                 findings
@@ -169,6 +237,7 @@ fn check_data(
             .collect::<Result<_>>()
     })?;
     let mut bad = HashSet::new();
+    remember(repository, ledger, &chosen, &found)?;
     for findings in found {
         report.packs_read += 1;
         report.bytes_read += findings.bytes;
@@ -178,21 +247,52 @@ fn check_data(
     Ok(bad)
 }
 
+/// Keeps which packs were found sound just now, and forgets those that were not, or are not there any more.
+fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[u32], found: &[PackFindings]) -> Result<()> {
+    let now = repository.clock().now();
+    for (number, findings) in read.iter().zip(found) {
+        let info = repository.index().pack(*number)?;
+        match findings.problems.is_empty() && findings.bad.is_empty() {
+            true => ledger.set(info.id, now),
+            false => ledger.forget(&info.id),
+        }
+    }
+    ledger.retain(|pack| repository.index().knows_pack(pack) && !repository.index().is_gone(pack));
+    // Losing this costs reading, not data.
+    let _ = repository.remember_verified(&ledger);
+    Ok(())
+}
+
+/// Whether the log has it that all of a pack is lost.
+fn is_written_off(standing: &Standing, info: &PackInfo) -> bool {
+    (0..info.directory.frames.len()).all(|frame| standing.is_damaged(&info.id, frame as u32))
+}
+
+/// What was found in a pack. What the log has as lost already is not told again.
 #[derive(Default)]
-struct PackFindings {
-    problems: Vec<Error>,
-    bad: Vec<FrameKey>,
+pub(in crate::commands) struct PackFindings {
+    pub(in crate::commands) problems: Vec<Error>,
+    /// Frames that are not what they should be.
+    pub(in crate::commands) bad: Vec<FrameKey>,
     bytes: u64,
 }
 
-fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
+/// Reads a pack, decodes its frames, recomputes the ids of its chunks.
+pub(in crate::commands) fn check_pack(
+    repository: &Repository,
+    number: u32,
+    standing: &Standing,
+) -> Result<PackFindings> {
     let info = repository.index().pack(number)?;
     let mut findings = PackFindings::default();
     let bytes = match repository.backend().read(&info.name(), pack::MAX_PACK) {
         Ok(bytes) => bytes,
         Err(error) => {
-            findings.problems.push(error);
-            findings.bad.extend((0..info.directory.frames.len()).map(|frame| (number, frame as u32)));
+            let frames = (0..info.directory.frames.len()).map(|frame| frame as u32);
+            findings.bad.extend(frames.filter(|frame| !standing.is_damaged(&info.id, *frame)).map(|frame| (number, frame)));
+            if !findings.bad.is_empty() {
+                findings.problems.push(error);
+            }
             return Ok(findings);
         }
     };
@@ -200,6 +300,8 @@ fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
     match pack::read_pack(&info.id, &bytes, repository.id(), repository.keyring()) {
         Ok(own) if own == *info => {}
         Ok(_) => findings.problems.push(Error::damaged(info.name(), "its directory is not what the index says")),
+        // That is what damage comes from that is known already.
+        Err(_) if standing.damaged.contains_key(&info.id) => {}
         Err(error) => findings.problems.push(error),
     }
     // With what the index says, frames can be read even where the pack's own directory is lost.
@@ -220,7 +322,7 @@ fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
             }),
             Err(error) => Some(error),
         };
-        if let Some(error) = wrong {
+        if let Some(error) = wrong.filter(|_| !standing.is_damaged(&info.id, frame_number as u32)) {
             findings.problems.push(error);
             findings.bad.push((number, frame_number as u32));
         }
@@ -242,92 +344,14 @@ fn wrong_chunk(plain: &[u8], chunks: &[FrameChunk], hasher: &ChunkHasher) -> Opt
 }
 
 impl DataSubset {
-    fn holds(self, id: &PackId) -> bool {
+    fn holds(self, id: &PackId, ledger: &VerifiedPacks, now: i64) -> bool {
         let [a, b, c, d, ..] = *id.as_bytes();
         match self {
             Self::None => false,
             Self::All => true,
+            // A time that is still to come was written by a clock that was wrong.
+            Self::NotSince(since) => !ledger.verified(id).is_some_and(|time| (since..=now).contains(&time)),
             Self::Part { part, of } => u32::from_le_bytes([a, b, c, d]) % of.max(1) + 1 == part,
-        }
-    }
-}
-
-/// Follows a snapshot from its root to the last chunk.
-struct Closure<'a> {
-    repository: &'a Repository,
-    bad: HashSet<FrameKey>,
-    /// Trees that were followed already and are whole.
-    seen: HashSet<ChunkId>,
-    report: &'a mut CheckReport,
-}
-
-/// How many lost paths are listed.
-const LISTED: usize = 1000;
-
-impl Closure<'_> {
-    fn snapshot(&mut self, record: &SnapshotRecord) {
-        self.report.snapshots += 1;
-        let followed = self.present(&record.root).and_then(|()| self.manifest(&read_root(self.repository, record)?));
-        if let Err(error) = followed {
-            self.report.problems.push(error);
-            self.lose(record.id, b"");
-        }
-    }
-
-    fn manifest(&mut self, root: &SnapshotRoot) -> Result<()> {
-        if let Some(tree) = &root.manifest {
-            if self.seen.contains(&tree.root.id) {
-                return Ok(());
-            }
-            // Every chunk of the manifest, also those that a reader would find in its cache.
-            Stream::Tree(tree.clone()).each_chunk(self.repository, |id, _| self.present(id))?;
-        }
-        let mut rows = root.rows(self.repository);
-        let mut whole = true;
-        while let Some(row) = rows.next_row()? {
-            if let Err(error) = self.row(&row) {
-                whole = false;
-                self.report.problems.push(Error::damaged(
-                    format_args!("{} in snapshot {}", String::from_utf8_lossy(&row.path), root.id.short()),
-                    error,
-                ));
-                self.lose(root.id, &row.path);
-            }
-        }
-        if let (true, Some(tree)) = (whole, &root.manifest) {
-            self.seen.insert(tree.root.id);
-        }
-        Ok(())
-    }
-
-    fn row(&mut self, row: &FileEntry) -> Result<()> {
-        if row.recipe.is_empty() {
-            return Ok(());
-        }
-        let recipe = Recipe::decode(&row.recipe).in_object("its recipe")?;
-        for stream in recipe.streams() {
-            let Stream::Tree(tree) = stream else { continue };
-            if self.seen.contains(&tree.root.id) {
-                continue;
-            }
-            stream.each_chunk(self.repository, |id, _| self.present(id))?;
-            self.seen.insert(tree.root.id);
-        }
-        Ok(())
-    }
-
-    /// Whether the chunk lies anywhere where nothing wrong was found.
-    fn present(&self, id: &ChunkId) -> Result<()> {
-        let locations = self.repository.index().locate(id)?;
-        match locations.iter().any(|location| !self.bad.contains(&(location.pack, location.frame))) {
-            true => Ok(()),
-            false => Err(Error::ChunkMissing { id: *id }),
-        }
-    }
-
-    fn lose(&mut self, snapshot: SnapshotId, path: &[u8]) {
-        if self.report.lost_paths.len() < LISTED {
-            self.report.lost_paths.push((snapshot, path.to_vec()));
         }
     }
 }
