@@ -22,6 +22,7 @@ mod panic;
 mod password;
 mod pick;
 mod progress;
+mod prune;
 mod repair;
 mod restore;
 mod rows;
@@ -68,6 +69,8 @@ enum Verb {
     Dump(dump::Args),
     Manifest(manifest::Args),
     Check(check::Args),
+    #[command(visible_alias = "gc")]
+    Prune(prune::Args),
     Repair(repair::Args),
     Key(key::Args),
     Completions(completions::Args),
@@ -117,6 +120,7 @@ impl Verb {
             Self::Dump(args) => args.run(context),
             Self::Manifest(args) => args.run(context),
             Self::Check(args) => args.run(context),
+            Self::Prune(args) => args.run(context),
             Self::Repair(args) => args.run(context),
             Self::Key(args) => args.run(context),
             Self::Completions(args) => args.run(context, Cli::command()),

@@ -1,13 +1,17 @@
 //! Following snapshots from their roots to the last chunk: what of them is lost.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::sync::Arc;
 
+use super::BadFrame;
+use crate::chunk::ChunkSource;
 use crate::commands::select::read_root;
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkId, SnapshotId};
+use crate::index::Standing;
 use crate::recipe::{Loss, PieceWalk, Recipe, Reference, Stream, Tree, TreeReader, loss};
-use crate::repository::{FrameKey, Repository, SnapshotRecord};
+use crate::repository::{Bits, Catalogue, Derivation, Repository, SnapshotRecord};
 use crate::snapshot::entry::FileEntry;
 use crate::snapshot::{ManifestReader, SnapshotRoot};
 
@@ -74,7 +78,7 @@ pub(in crate::commands) struct Followed {
     pub(in crate::commands) rows: u64,
     /// Files of which something is lost.
     pub(in crate::commands) files: u64,
-    /// Files of which nothing is.
+    /// Files of which nothing is; where rows were followed before, all of them.
     pub(in crate::commands) sound: u64,
 }
 
@@ -87,19 +91,42 @@ impl Followed {
 
 /// Follows snapshots. Nothing but nodes and rows is read; of files of which something is lost, their layouts, too.
 pub(in crate::commands) struct Closure<'a> {
-    repository: &'a Repository,
-    /// Frames that were found not to be what they should be.
-    bad: &'a HashSet<FrameKey>,
+    source: Noting<'a>,
+    /// What can be rebuilt, bases and all, from where nothing wrong was found.
+    sound: Derivation,
     /// Trees, and chunks of rows, that were followed already and are whole.
-    whole: HashSet<ChunkId>,
-    /// Deltas that were looked at, and whether all that they rest on is there.
-    deltas: RefCell<HashMap<FrameKey, bool>>,
+    whole: RefCell<HashSet<ChunkId>>,
+}
+
+/// The repository, and which chunks of it were met.
+struct Noting<'a> {
+    repository: &'a Repository,
+    catalogue: Catalogue,
+    used: RefCell<Bits>,
+}
+
+impl ChunkSource for Noting<'_> {
+    fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        self.used.borrow_mut().extend(self.catalogue.find(id));
+        self.repository.get(id)
+    }
 }
 
 impl<'a> Closure<'a> {
-    /// Nothing was followed yet.
-    pub(in crate::commands) fn new(repository: &'a Repository, bad: &'a HashSet<FrameKey>) -> Self {
-        Self { repository, bad, whole: HashSet::new(), deltas: RefCell::default() }
+    /// Nothing was followed yet. `bad` are frames that were found not to be what they should be.
+    pub(in crate::commands) fn new(
+        repository: &'a Repository,
+        catalogue: Catalogue,
+        standing: &Standing,
+        bad: &HashSet<BadFrame>,
+    ) -> Self {
+        let sound = catalogue.derive_sound(standing, |pack, frame| !bad.contains(&(*pack, frame)));
+        Self { source: Noting { repository, catalogue, used: RefCell::default() }, sound, whole: RefCell::default() }
+    }
+
+    /// What there is, and which chunks of it were met.
+    pub(in crate::commands) fn used(self) -> (Catalogue, Bits) {
+        (self.source.catalogue, self.source.used.into_inner())
     }
 
     /// Follows a snapshot, and tells what of it is lost.
@@ -107,11 +134,11 @@ impl<'a> Closure<'a> {
     /// # Errors
     /// Those of `tell`, and where something fails without being lost.
     pub(in crate::commands) fn snapshot(
-        &mut self,
+        &self,
         record: &SnapshotRecord,
         tell: &mut dyn FnMut(Lost) -> Result<()>,
     ) -> Result<Followed> {
-        let root = self.present(&record.root).and_then(|()| read_root(self.repository, record));
+        let root = self.present(&record.root).and_then(|()| read_root(self.source.repository, record));
         match root {
             Ok(root) => self.manifest(&root, tell),
             Err(cause) if is_about_data(&cause) => {
@@ -127,21 +154,25 @@ impl<'a> Closure<'a> {
     /// # Errors
     /// As of `snapshot`.
     pub(in crate::commands) fn manifest(
-        &mut self,
+        &self,
         root: &SnapshotRoot,
         tell: &mut dyn FnMut(Lost) -> Result<()>,
     ) -> Result<Followed> {
         let mut followed = Followed::default();
         let Some(tree) = &root.manifest else { return Ok(followed) };
-        if self.whole.contains(&tree.root.id) {
+        if self.whole.borrow().contains(&tree.root.id) {
+            followed.sound = tree.root.records;
             return Ok(followed);
         }
-        let mut leaves = TreeReader::new(tree, self.repository);
+        let mut leaves = TreeReader::new(tree, &self.source);
         let mut after = Vec::new();
         while let Some((reference, lost)) = leaves.next_or_lost()? {
             let leaf = match lost {
                 Some(cause) => Err(cause),
-                None if self.whole.contains(&reference.id) => Ok(()),
+                None if self.whole.borrow().contains(&reference.id) => {
+                    followed.sound = followed.sound.saturating_add(reference.records);
+                    Ok(())
+                }
                 None => self.present(&reference.id).and_then(|()| self.rows(root.id, &reference, &mut followed, tell)),
             };
             match leaf {
@@ -157,21 +188,21 @@ impl<'a> Closure<'a> {
             after = reference.last;
         }
         if !followed.is_damaged() {
-            self.whole.insert(tree.root.id);
+            self.whole.borrow_mut().insert(tree.root.id);
         }
         Ok(followed)
     }
 
     /// Follows the files of a chunk of rows.
     fn rows(
-        &mut self,
+        &self,
         snapshot: SnapshotId,
         reference: &Reference,
         followed: &mut Followed,
         tell: &mut dyn FnMut(Lost) -> Result<()>,
     ) -> Result<()> {
         let leaf = Tree { root: reference.clone(), height: 0 };
-        let mut rows = ManifestReader::new(Some(&leaf), self.repository);
+        let mut rows = ManifestReader::new(Some(&leaf), &self.source);
         // All of them are read before anything is told: a chunk of rows is good as a whole or not at all.
         let mut entries = Vec::new();
         while let Some(row) = rows.next_row()? {
@@ -189,7 +220,7 @@ impl<'a> Closure<'a> {
             }
         }
         if followed.files == before {
-            self.whole.insert(reference.id);
+            self.whole.borrow_mut().insert(reference.id);
         }
         Ok(())
     }
@@ -198,7 +229,7 @@ impl<'a> Closure<'a> {
     ///
     /// # Errors
     /// Where something fails without being lost.
-    pub(in crate::commands) fn file(&mut self, row: &FileEntry) -> Result<Option<(Loss, Error)>> {
+    pub(in crate::commands) fn file(&self, row: &FileEntry) -> Result<Option<(Loss, Error)>> {
         if row.recipe.is_empty() {
             return Ok(None);
         }
@@ -209,23 +240,23 @@ impl<'a> Closure<'a> {
         let mut cause = None;
         for stream in recipe.streams() {
             let Stream::Tree(tree) = stream else { continue };
-            if self.whole.contains(&tree.root.id) {
+            if self.whole.borrow().contains(&tree.root.id) {
                 continue;
             }
             match self.lost_of(stream)? {
-                None => drop(self.whole.insert(tree.root.id)),
+                None => drop(self.whole.borrow_mut().insert(tree.root.id)),
                 Some(lost) => cause = cause.or(Some(lost)),
             }
         }
         let Some(cause) = cause else { return Ok(None) };
         let totals = row.avro.as_ref().map(|facts| (facts.blocks, facts.declared_records));
-        let loss = loss(&recipe, totals, self.repository, &mut |id| self.is_lost(id))?;
+        let loss = loss(&recipe, totals, &self.source, &mut |id| self.is_lost(id))?;
         Ok(Some((loss.unwrap_or_default(), cause)))
     }
 
     /// The first chunk of a stream that is lost.
     fn lost_of(&self, stream: &Stream) -> Result<Option<Error>> {
-        let mut pieces = PieceWalk::new(stream, self.repository);
+        let mut pieces = PieceWalk::new(stream, &self.source);
         while let Some(piece) = pieces.next_piece(&mut |id| self.is_lost(id))? {
             if piece.lost {
                 return Ok(Some(match piece.id {
@@ -244,42 +275,11 @@ impl<'a> Closure<'a> {
         }
     }
 
-    /// Whether the chunk lies nowhere where nothing wrong was found, with all that it rests on.
+    /// Whether the chunk cannot be rebuilt from where nothing wrong was found.
     fn is_lost(&self, id: &ChunkId) -> Result<bool> {
-        self.is_there(id, u8::MAX).map(|there| !there)
-    }
-
-    /// ... in a place that needs fewer than so many deltas. So a chain that runs in a circle is none.
-    fn is_there(&self, id: &ChunkId, depth: u8) -> Result<bool> {
-        for location in self.repository.index().locate(id)? {
-            let key = (location.pack, location.frame);
-            if self.bad.contains(&key) {
-                continue;
-            }
-            let info = self.repository.index().pack(location.pack)?;
-            let Some(frame) = info.directory.frames.get(location.frame as usize) else { continue };
-            if frame.depth >= depth {
-                continue;
-            }
-            let known = self.deltas.borrow().get(&key).copied();
-            let sound = match known {
-                Some(known) => known,
-                None => {
-                    let mut sound = true;
-                    for base in frame.bases.iter().filter_map(|number| info.directory.bases.get(*number as usize)) {
-                        sound = sound && self.is_there(base, frame.depth)?;
-                    }
-                    if frame.depth > 0 {
-                        self.deltas.borrow_mut().insert(key, sound);
-                    }
-                    sound
-                }
-            };
-            if sound {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let chunk = self.source.catalogue.find(id);
+        self.source.used.borrow_mut().extend(chunk);
+        Ok(!chunk.is_some_and(|chunk| self.sound.has(chunk)))
     }
 }
 

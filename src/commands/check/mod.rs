@@ -6,13 +6,13 @@ use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use crate::backend::Kind;
+use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId, PackId};
-use crate::index::Standing;
-use crate::pack::{self, FrameChunk, FrameCodec, PackInfo};
+use crate::index::{Damage, Standing};
+use crate::pack::{self, FrameChunk, FrameCodec};
 use crate::progress::{Phase, Progress};
-use crate::repository::{FrameKey, Repository, VerifiedPacks};
+use crate::repository::{Catalogue, Repository, VerifiedPacks};
 
 pub use lost::Lost;
 pub(in crate::commands) use lost::{Closure, Followed};
@@ -71,6 +71,14 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// Packs that nothing names: garbage, not damage.
     pub unindexed_packs: u64,
+    /// Packs that no snapshot needs, and their bytes: garbage, not damage.
+    pub unused_packs: u64,
+    /// The bytes of those.
+    pub unused_bytes: u64,
+    /// Packs that are condemned and not deleted yet.
+    pub condemned_packs: u64,
+    /// Packs of which the log says that something in them is damaged.
+    pub damaged_packs: u64,
 }
 
 /// Looks at the repository. What is wrong is in the report, not an error.
@@ -113,14 +121,24 @@ pub fn check_each(
         DataSubset::None => HashSet::new(),
         subset => check_data(repository, subset, options.threads, &packs, &mut report, progress)?,
     };
-    let mut closure = Closure::new(repository, &bad);
-    for record in repository.state().snapshots {
-        let followed = closure.snapshot(&record, tell)?;
+    let state = repository.state();
+    let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, &bad);
+    for record in &state.snapshots {
+        let followed = closure.snapshot(record, tell)?;
         report.snapshots += 1;
         if followed.is_damaged() {
             report.damaged_snapshots += 1;
             report.lost_files = report.lost_files.saturating_add(followed.rows).saturating_add(followed.files);
             report.problems.push(damaged_snapshot(record.id, &followed));
+        }
+    }
+    let (catalogue, used) = closure.used();
+    for (number, pack) in (0..).zip(catalogue.packs()) {
+        let frames = catalogue.frames_of(number);
+        let is_used = frames.flat_map(|(_, frame)| catalogue.places_of(frame)).any(|(_, chunk, _)| used.has(chunk));
+        if !is_used && !pack.gone && !state.standing.is_condemned(&pack.id) {
+            report.unused_packs += 1;
+            report.unused_bytes += pack.length;
         }
     }
     Ok(report)
@@ -167,10 +185,14 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
     let mut numbers = Vec::new();
     for number in repository.index().pack_numbers() {
         let info = repository.index().pack(number)?;
-        if state.standing.is_condemned(&info.id) {
+        if let Some(retired) = state.standing.condemned.get(&info.id) {
+            // Whether it is there still is nobody's concern.
+            report.condemned_packs += u64::from(!retired.swept);
             there.remove(&info.name());
             continue;
         }
+        let damage = state.standing.damaged.get(&info.id);
+        report.damaged_packs += u64::from(damage.is_some());
         report.packs += 1;
         report.chunks += info.directory.chunks.len() as u64;
         // A listing may be behind: what it does not show is asked for.
@@ -183,8 +205,7 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
             Some(length) => report
                 .problems
                 .push(Error::damaged(info.name(), format!("it has {length} bytes where {} were written", info.length))),
-            // Once that is recorded, what matters is what snapshots have lost with it.
-            None if is_written_off(&state.standing, &info) => {}
+            None if damage == Some(&Damage::Whole) => {}
             None => report.problems.push(Error::ObjectMissing { name: info.name().to_string() }),
         }
         match length {
@@ -193,7 +214,8 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
             None => repository.index().mark_gone(&info.id),
         }
     }
-    report.unindexed_packs = there.len() as u64;
+    let is_condemned = |name: &Name| name.file().parse::<PackId>().is_ok_and(|pack| state.standing.is_condemned(&pack));
+    report.unindexed_packs = there.keys().filter(|name| !is_condemned(name)).count() as u64;
     Ok(numbers)
 }
 
@@ -205,7 +227,7 @@ fn check_data(
     packs: &[u32],
     report: &mut CheckReport,
     progress: &dyn Progress,
-) -> Result<HashSet<FrameKey>> {
+) -> Result<HashSet<BadFrame>> {
     let mut chosen = Vec::new();
     let mut bytes = 0;
     let ledger = repository.verified_packs();
@@ -263,17 +285,15 @@ fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[u32], fo
     Ok(())
 }
 
-/// Whether the log has it that all of a pack is lost.
-fn is_written_off(standing: &Standing, info: &PackInfo) -> bool {
-    (0..info.directory.frames.len()).all(|frame| standing.is_damaged(&info.id, frame as u32))
-}
+/// A pack, and the number of a frame in it that is not what it should be.
+pub(in crate::commands) type BadFrame = (PackId, u32);
 
 /// What was found in a pack. What the log has as lost already is not told again.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(in crate::commands) struct PackFindings {
     pub(in crate::commands) problems: Vec<Error>,
     /// Frames that are not what they should be.
-    pub(in crate::commands) bad: Vec<FrameKey>,
+    pub(in crate::commands) bad: Vec<BadFrame>,
     bytes: u64,
 }
 
@@ -285,11 +305,13 @@ pub(in crate::commands) fn check_pack(
 ) -> Result<PackFindings> {
     let info = repository.index().pack(number)?;
     let mut findings = PackFindings::default();
+    let is_known = standing.damaged.contains_key(&info.id);
     let bytes = match repository.backend().read(&info.name(), pack::MAX_PACK) {
         Ok(bytes) => bytes,
         Err(error) => {
             let frames = (0..info.directory.frames.len()).map(|frame| frame as u32);
-            findings.bad.extend(frames.filter(|frame| !standing.is_damaged(&info.id, *frame)).map(|frame| (number, frame)));
+            let frames = frames.filter(|frame| !standing.is_damaged(&info.id, *frame));
+            findings.bad.extend(frames.map(|frame| (info.id, frame)));
             if !findings.bad.is_empty() {
                 findings.problems.push(error);
             }
@@ -300,8 +322,8 @@ pub(in crate::commands) fn check_pack(
     match pack::read_pack(&info.id, &bytes, repository.id(), repository.keyring()) {
         Ok(own) if own == *info => {}
         Ok(_) => findings.problems.push(Error::damaged(info.name(), "its directory is not what the index says")),
-        // That is what damage comes from that is known already.
-        Err(_) if standing.damaged.contains_key(&info.id) => {}
+        // Of a pack that is known to be damaged, it is the frames that count.
+        Err(_) if is_known => {}
         Err(error) => findings.problems.push(error),
     }
     // With what the index says, frames can be read even where the pack's own directory is lost.
@@ -309,6 +331,10 @@ pub(in crate::commands) fn check_pack(
     let mut codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
     let hasher = repository.hasher();
     for (frame_number, (frame, chunks)) in info.directory.iter().enumerate() {
+        if standing.is_damaged(&info.id, frame_number as u32) {
+            // That is known. What is lost by it, the snapshots say.
+            continue;
+        }
         let start = frame.offset as usize;
         let sealed = bytes.get(start..start + frame.stored as usize);
         let opened = sealed
@@ -322,9 +348,9 @@ pub(in crate::commands) fn check_pack(
             }),
             Err(error) => Some(error),
         };
-        if let Some(error) = wrong.filter(|_| !standing.is_damaged(&info.id, frame_number as u32)) {
+        if let Some(error) = wrong {
             findings.problems.push(error);
-            findings.bad.push((number, frame_number as u32));
+            findings.bad.push((info.id, frame_number as u32));
         }
     }
     Ok(findings)
