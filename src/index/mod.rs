@@ -199,7 +199,7 @@ impl Index {
         self.packs().numbers.contains_key(id)
     }
 
-    /// Whether an index object names this pack, or this process is about to write one that does.
+    /// Whether an index object names this pack.
     pub fn names_pack(&self, id: &PackId) -> bool {
         let packs = self.packs();
         let known = packs.numbers.get(id).and_then(|number| packs.known.get(number));

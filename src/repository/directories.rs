@@ -87,10 +87,20 @@ impl Repository {
         if self.lock_state().indexes.is_subset(&known) {
             return Ok(());
         }
-        for info in self.read_directories(&self.unnamed_packs()?)?.sound {
-            self.index.insert_unpublished(&info)?;
+        self.adopt_all_locally().map(drop)
+    }
+
+    /// Takes all packs that no readable index object names into the local index, for this process alone. Gives those
+    /// whose directory is not sound.
+    ///
+    /// # Errors
+    /// Those of the backend that say nothing about a pack.
+    pub fn adopt_all_locally(&self) -> Result<Vec<(PackId, Error)>> {
+        let read = self.read_directories(&self.unnamed_packs()?)?;
+        for info in &read.sound {
+            self.index.insert_unpublished(info)?;
         }
-        Ok(())
+        Ok(read.unsound)
     }
 
     /// Index objects that the log names and that cannot be read, and why.

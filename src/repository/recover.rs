@@ -199,6 +199,24 @@ impl Repository {
     }
 }
 
+impl Writer<'_> {
+    /// Names in the log what was stored, without a snapshot.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn name_stored(&self) -> Result<()> {
+        self.flush()?;
+        let state = self.repository.state();
+        let mut added = self.objects();
+        added.retain(|object| !state.indexes.contains(object));
+        added.sort_unstable();
+        match added.is_empty() {
+            true => Ok(()),
+            false => self.repository.replace_indexes(&added, &[]),
+        }
+    }
+}
+
 fn key_of(body: &Body) -> Option<KeyId> {
     match body {
         Body::KeyAdd { key, .. } | Body::KeyRemove { key } => Some(*key),

@@ -123,7 +123,7 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
     }
 
     /// Encodes the parts that have to be, on all threads of the pool.
-    fn encode(&self, parts: Vec<Part>) -> Result<Vec<(Part, Option<Vec<u8>>)>> {
+    pub(super) fn encode(&self, parts: Vec<Part>) -> Result<Vec<(Part, Option<Vec<u8>>)>> {
         let encode = |part| {
             let payload = match &part {
                 Part::Encode { plain, encoder, corrections, .. } => {
