@@ -14,6 +14,7 @@ mod format;
 mod globals;
 mod init;
 mod key;
+mod lost;
 mod ls;
 mod manifest;
 mod open;
@@ -23,6 +24,7 @@ mod password;
 mod pick;
 mod progress;
 mod prune;
+mod recover;
 mod repair;
 mod restore;
 mod rows;
@@ -72,6 +74,7 @@ enum Verb {
     #[command(visible_alias = "gc")]
     Prune(prune::Args),
     Repair(repair::Args),
+    Recover(recover::Args),
     Key(key::Args),
     Completions(completions::Args),
 }
@@ -122,6 +125,7 @@ impl Verb {
             Self::Check(args) => args.run(context),
             Self::Prune(args) => args.run(context),
             Self::Repair(args) => args.run(context),
+            Self::Recover(args) => args.run(context),
             Self::Key(args) => args.run(context),
             Self::Completions(args) => args.run(context, Cli::command()),
         }

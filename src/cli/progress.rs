@@ -174,12 +174,7 @@ impl Progress for Meter<'_> {
             (true, Phase::Restore | Phase::Verify) => "not_restored",
             (
                 true,
-                Phase::Repair
-                | Phase::CheckStructure
-                | Phase::CheckData
-                | Phase::Mark
-                | Phase::Repack
-                | Phase::Sweep,
+                Phase::Repair | Phase::CheckStructure | Phase::CheckData | Phase::Mark | Phase::Repack | Phase::Sweep,
             ) => "damaged",
             (false, _) => "note",
         };

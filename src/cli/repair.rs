@@ -1,5 +1,9 @@
 //! `snap repair`
 
+mod index;
+mod packs;
+mod snapshots;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -18,7 +22,7 @@ use super::output::put_path;
 use super::pick::{Filters, selector};
 use super::progress::Meter;
 
-/// Change how things are kept in the repository, not what is kept
+/// Mend what is damaged in the repository, or change how things are kept in it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -27,6 +31,9 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    Index(index::Args),
+    Packs(packs::Args),
+    Snapshots(snapshots::Args),
     /// Make snapshots once more with compressed blocks kept as they are, so that restoring them needs no encoder
     ///
     /// The way to have fast restores of snapshots whose Avro files were taken apart by `create`, and the way out if an
@@ -67,6 +74,9 @@ struct Payloads {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         match self.what {
+            What::Index(args) => args.run(context),
+            What::Packs(args) => args.run(context),
+            What::Snapshots(args) => args.run(context),
             What::Payloads(payloads) => payloads.run(context),
         }
     }

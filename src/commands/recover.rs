@@ -7,7 +7,7 @@ use crate::commands::check::Closure;
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkId, PackId, SnapshotId};
 use crate::progress::{Phase, Progress};
-use crate::repository::{Catalogue, Repository};
+use crate::repository::{Catalogue, LogDamage, RebuiltLog, Repository};
 use crate::snapshot::SnapshotRoot;
 
 /// A snapshot whose root lies in a pack and that the log does not name.
@@ -65,7 +65,8 @@ pub fn find_snapshots(repository: &Repository, progress: &dyn Progress) -> Resul
     let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, &bad);
     for chunk in roots {
         progress.files(1);
-        let read = repository.get(&chunk).and_then(|bytes| SnapshotRoot::decode(&bytes).in_object("the root of a snapshot"));
+        let read =
+            repository.get(&chunk).and_then(|bytes| SnapshotRoot::decode(&bytes).in_object("the root of a snapshot"));
         let root = match read {
             Ok(root) => root,
             Err(error) if error.is_damage() || matches!(error, Error::Unsupported { .. }) => {
@@ -95,7 +96,27 @@ pub fn bring_back<'c>(
     repository: &Repository,
     candidates: impl IntoIterator<Item = &'c Candidate>,
 ) -> Result<Vec<SnapshotId>> {
-    let chosen: Vec<_> = candidates.into_iter().map(|candidate| (candidate.root.id, candidate.chunk)).collect();
-    repository.add_found(&chosen)?;
-    Ok(chosen.into_iter().map(|(id, _)| id).collect())
+    let (removed, lost): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.forgotten);
+    let lost: Vec<_> = lost.iter().map(|candidate| (candidate.root.id, candidate.chunk)).collect();
+    repository.add_found(&lost)?;
+    let removed: Vec<SnapshotId> = removed.iter().map(|candidate| candidate.root.id).collect();
+    // What a prune has condemned since has to be copied for these.
+    repository.revive(&removed)?;
+    Ok(lost.into_iter().map(|(id, _)| id).chain(removed).collect())
+}
+
+/// Makes a broken log whole, with these snapshots in it.
+///
+/// # Errors
+/// Those of the repository.
+pub fn bring_back_and_mend<'c>(
+    repository: &Repository,
+    damage: &LogDamage,
+    candidates: impl IntoIterator<Item = &'c Candidate>,
+) -> Result<RebuiltLog> {
+    let (removed, lost): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.forgotten);
+    let lost: Vec<_> = lost.iter().map(|candidate| (candidate.root.id, candidate.chunk)).collect();
+    let rebuilt = repository.rebuild_log(damage, &lost)?;
+    bring_back(repository, removed)?;
+    Ok(rebuilt)
 }

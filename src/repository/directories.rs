@@ -59,8 +59,7 @@ impl Repository {
         let header = self.backend.read_range(&name, 0, HEADER_LEN)?;
         let trailer = self.backend.read_range(&name, trailer_at, TRAILER_LEN)?;
         let trailer = Trailer::read(&trailer, length).in_object(&name)?;
-        let directory =
-            self.backend.read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
+        let directory = self.backend.read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
         pack::read_parts(id, length, &header, &directory, &trailer, self.id(), self.keyring())
     }
 
@@ -82,7 +81,10 @@ impl Repository {
 
     /// Takes packs that no readable index object names into the local index, for this process alone: so what they hold
     /// can be read although an index object is lost. Does nothing where no object is.
-    pub(super) fn adopt_locally(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// Those of the backend that say nothing about a pack.
+    pub fn adopt_locally(&self) -> Result<()> {
         let known: std::collections::BTreeSet<IndexId> = self.index.objects()?.into_iter().collect();
         if self.lock_state().indexes.is_subset(&known) {
             return Ok(());

@@ -97,14 +97,15 @@ impl Repository {
         Ok(LogDamage { at, cause, behind, unreadable, survivors, taken })
     }
 
-    /// Makes a broken log whole: takes out what stands behind the break, and appends anew what it said.
+    /// Makes a broken log whole: takes out what stands behind the break, adds the snapshots that were `found` in packs, and
+    /// appends anew what was said behind the break. So tags that were set there, and removals, hold for those as well.
     ///
     /// Nobody else may write meanwhile. If this is interrupted, what was behind the break may be lost as well.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if an entry is of a kind that this version does not know; then nothing was changed. Those
     /// of the backend.
-    pub fn rebuild_log(&self, damage: &LogDamage) -> Result<RebuiltLog> {
+    pub fn rebuild_log(&self, damage: &LogDamage, found: &[(SnapshotId, ChunkId)]) -> Result<RebuiltLog> {
         self.check_writable()?;
         for entry in &damage.survivors {
             match &entry.body {
@@ -132,6 +133,15 @@ impl Repository {
                 rebuilt.keys.push(key);
             }
         }
+        let added_behind = |id: &SnapshotId| {
+            damage
+                .survivors
+                .iter()
+                .any(|entry| matches!(&entry.body, Body::AddSnapshot { snapshot, .. } if snapshot == id))
+        };
+        let lost: Vec<_> = found.iter().filter(|(id, _)| !added_behind(id)).copied().collect();
+        self.update_index()?;
+        self.add_found(&lost)?;
         for entry in &damage.survivors {
             let is_there = |id: &SnapshotId| self.lock_state().snapshots.iter().any(|record| record.id == *id);
             match &entry.body {
@@ -170,6 +180,9 @@ impl Repository {
     /// # Errors
     /// Those of the backend; an id that is in the log already.
     pub fn add_found(&self, snapshots: &[(SnapshotId, ChunkId)]) -> Result<()> {
+        if snapshots.is_empty() {
+            return Ok(());
+        }
         // What no index object names would be lost to them.
         let unnamed = self.read_directories(&self.unnamed_packs()?)?;
         self.publish_packs(&unnamed.sound)?;

@@ -10,7 +10,7 @@ use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId, PackId};
 use crate::index::{Damage, Standing};
-use crate::pack::{self, FrameChunk, FrameCodec};
+use crate::pack::{self, FrameChunk, FrameCodec, PackInfo};
 use crate::progress::{Phase, Progress};
 use crate::repository::{Catalogue, Repository, VerifiedPacks};
 
@@ -113,14 +113,16 @@ pub fn check_each(
     let mut report = CheckReport::default();
     // A cache that is stale or damaged must neither hide damage nor make any up.
     repository.rebuild_index()?;
+    // With an index object nothing is lost that the packs have.
+    repository.adopt_locally()?;
     progress.begin(Phase::CheckStructure, None, None);
     report.problems.extend(repository.check_keys());
     report.problems.extend(repository.log_gap()?);
-    let packs = check_packs(repository, &mut report)?;
-    let bad = match options.data {
-        DataSubset::None => HashSet::new(),
-        subset => check_data(repository, subset, options.threads, &packs, &mut report, progress)?,
-    };
+    let mut bad = HashSet::new();
+    let packs = check_packs(repository, &mut report, &mut bad)?;
+    if options.data != DataSubset::None {
+        bad.extend(check_data(repository, options.data, options.threads, &packs, &mut report, progress)?);
+    }
     let state = repository.state();
     let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, &bad);
     for record in &state.snapshots {
@@ -157,8 +159,17 @@ fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {
     Error::damaged(format_args!("snapshot {}", id.short()), lost.join(", "))
 }
 
-/// Index objects that the log names, and packs that these name.
-fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<u32>> {
+/// The frames that a pack of this length does not hold all of.
+pub(in crate::commands) fn cut_off(info: &PackInfo, length: u64) -> impl Iterator<Item = BadFrame> {
+    let frames = info.directory.frames.iter().enumerate();
+    frames
+        .filter(move |(_, frame)| u64::from(frame.offset) + u64::from(frame.stored) > length)
+        .map(|(number, _)| (info.id, number as u32))
+}
+
+/// Index objects that the log names, and packs that these name. Gives the numbers of those that are there; `bad` gets
+/// frames that cannot be.
+fn check_packs(repository: &Repository, report: &mut CheckReport, bad: &mut HashSet<BadFrame>) -> Result<Vec<u32>> {
     let state = repository.state();
     let mut objects = state.indexes.clone();
     let mut unreadable = Vec::new();
@@ -202,9 +213,14 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
         };
         match length {
             Some(length) if length == info.length => {}
-            Some(length) => report
-                .problems
-                .push(Error::damaged(info.name(), format!("it has {length} bytes where {} were written", info.length))),
+            Some(length) => {
+                bad.extend(cut_off(&info, length));
+                // Once damage is recorded, what matters is what snapshots have lost with it.
+                if damage.is_none() {
+                    let reason = format!("it has {length} bytes where {} were written", info.length);
+                    report.problems.push(Error::damaged(info.name(), reason));
+                }
+            }
             None if damage == Some(&Damage::Whole) => {}
             None => report.problems.push(Error::ObjectMissing { name: info.name().to_string() }),
         }

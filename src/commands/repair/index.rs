@@ -27,12 +27,7 @@ pub struct IndexRepair {
 ///
 /// # Errors
 /// Those of the repository.
-pub fn repair_index(
-    repository: &Repository,
-    all: bool,
-    dry_run: bool,
-    progress: &dyn Progress,
-) -> Result<IndexRepair> {
+pub fn repair_index(repository: &Repository, all: bool, dry_run: bool, progress: &dyn Progress) -> Result<IndexRepair> {
     progress.begin(Phase::Index, None, None);
     // The cache may still have what a lost object said.
     repository.rebuild_index()?;

@@ -38,17 +38,13 @@ impl ChunkSink for Sink<'_, '_> {
 ///
 /// # Errors
 /// Those of the repository.
-pub(super) fn rewrite(
-    repository: &Repository,
-    record: &SnapshotRecord,
-    closure: &Closure<'_>,
-) -> Result<SnapshotId> {
+pub(super) fn rewrite(repository: &Repository, record: &SnapshotRecord, closure: &Closure<'_>) -> Result<SnapshotId> {
     let old = read_root(repository, record)?;
     let writer = Writer::new(repository)?;
     let mut sink = Sink { writer: &writer, hasher: repository.hasher(), copies: Copies::new(&writer)? };
     let mut manifest = ManifestWriter::new(repository.hasher());
     let mut totals = Totals { unreadable: old.totals.unreadable, ..Totals::default() };
-    let mut left_out = HashSet::new();
+    let (mut left_out, mut rows_lost) = (HashSet::new(), false);
     let tree = old.manifest.as_ref().ok_or_else(|| not_rewritten("it has no manifest"))?;
     let mut leaves = TreeReader::new(tree, repository);
     while let Some((reference, lost)) = leaves.next_or_lost()? {
@@ -58,10 +54,14 @@ pub(super) fn rewrite(
         };
         let Some(rows) = rows else {
             totals.unreadable = totals.unreadable.saturating_add(reference.records);
+            rows_lost = true;
             continue;
         };
         for row in rows {
-            let first_is_left_out = row.hard_link.as_ref().is_some_and(|first| left_out.contains(first));
+            let first_is_left_out = match &row.hard_link {
+                Some(first) => left_out.contains(first) || (rows_lost && !has_row(repository, &old, first)?),
+                None => false,
+            };
             if first_is_left_out || closure.file(&row)?.is_some() {
                 totals.unreadable += 1;
                 left_out.insert(row.path);
@@ -89,6 +89,15 @@ pub(super) fn rewrite(
     let root = sink.put(ChunkKind::Root, root.encode())?;
     sink.copies.finish()?;
     Ok(writer.commit(id, root)?.snapshot)
+}
+
+/// Whether there is (still) a row of this path.
+fn has_row(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<bool> {
+    match snapshot.rows(repository).find(path) {
+        Ok(row) => Ok(row.is_some()),
+        Err(error) if error.is_damage() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The rows of a chunk; none if it is lost.

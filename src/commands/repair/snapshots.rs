@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::packs::look_twice;
 use super::rewrite::rewrite;
-use crate::commands::check::{BadFrame, Closure, Lost};
+use crate::commands::check::{BadFrame, Closure, Lost, cut_off};
 use crate::error::{Error, Result};
 use crate::id::{PackId, SnapshotId};
 use crate::pack::pack_name;
@@ -70,11 +70,10 @@ pub fn repair_snapshots(
     repository.rebuild_index()?;
     repository.adopt_all_locally()?;
     progress.begin(Phase::CheckStructure, None, None);
-    let lost_packs = gone_packs(repository)?;
-    let bad = match options.read_data {
-        true => bad_frames(repository, options.threads, &lost_packs, progress)?,
-        false => HashSet::new(),
-    };
+    let (lost_packs, mut bad) = gone_packs(repository)?;
+    if options.read_data {
+        bad.extend(bad_frames(repository, options.threads, &lost_packs, progress)?);
+    }
     let mut repair = SnapshotRepair::default();
     let mut recorded: BTreeMap<PackId, Vec<u32>> = lost_packs.iter().map(|pack| (*pack, Vec::new())).collect();
     for (pack, frame) in &bad {
@@ -111,21 +110,29 @@ pub fn repair_snapshots(
             }
         }
     }
-    let forgotten: Vec<_> = repair.damaged.iter().filter(|damaged| damaged.forgotten).map(|damaged| damaged.id).collect();
+    let forgotten: Vec<_> =
+        repair.damaged.iter().filter(|damaged| damaged.forgotten).map(|damaged| damaged.id).collect();
     repository.drop_snapshots(&forgotten)?;
     Ok(repair)
 }
 
-/// Packs that should be there and are not, and that the log does not have as lost.
-fn gone_packs(repository: &Repository) -> Result<BTreeSet<PackId>> {
+/// Packs that should be there and are not, and frames of packs that were cut off, as far as the log does not have them as
+/// lost.
+fn gone_packs(repository: &Repository) -> Result<(BTreeSet<PackId>, HashSet<BadFrame>)> {
     let standing = repository.standing();
-    let mut gone = BTreeSet::new();
+    let (mut gone, mut cut) = (BTreeSet::new(), HashSet::new());
     for (id, length) in repository.index().packs_known() {
         if standing.is_condemned(&id) {
             continue;
         }
         // Asked for one by one: a listing proves nothing, and what is recorded here is so for good.
         match repository.backend().size(&pack_name(&id))? {
+            Some(found) if found < length => {
+                if let Some(number) = repository.index().number_of(&id) {
+                    let frames = cut_off(&*repository.index().pack(number)?, found).collect::<Vec<_>>();
+                    cut.extend(frames.into_iter().filter(|(pack, frame)| !standing.is_damaged(pack, *frame)));
+                }
+            }
             Some(_) => {}
             None if repository.backend().read(&pack_name(&id), length).is_ok() => {}
             None => {
@@ -136,7 +143,7 @@ fn gone_packs(repository: &Repository) -> Result<BTreeSet<PackId>> {
             }
         }
     }
-    Ok(gone)
+    Ok((gone, cut))
 }
 
 /// Reads all packs but those; gives the frames that are damaged, and that the log does not have as such.

@@ -292,10 +292,9 @@ impl Run<'_> {
         report_writer.finish(&FileEntry { size, mode: entry.mode & 0o666, xattrs, ..entry.clone() }, self.progress)?;
         writer.finish(&FileEntry { size: saved.bytes, ..entry.clone() }, self.progress)?;
         let message = match saved.container {
-            true => format!(
-                "only a part of it was written, without {} of its records: {error}",
-                saved.loss.records.total
-            ),
+            true => {
+                format!("only a part of it was written, without {} of its records: {error}", saved.loss.records.total)
+            }
             false => format!("zeros stand for {} of its bytes: {error}", saved.loss.bytes.total),
         };
         let shown = String::from_utf8_lossy(&entry.path).into_owned();
@@ -375,9 +374,7 @@ impl Run<'_> {
         let (true, Some(target)) = (self.options.delete, &self.target) else { return Ok(()) };
         let reports: HashSet<Vec<u8>> = self.report().salvaged.iter().map(|file| file.report.clone()).collect();
         for (directory, names) in directories {
-            let is_report = |name: &[u8]| {
-                reports.iter().any(|report| parted(report) == (directory.as_slice(), name))
-            };
+            let is_report = |name: &[u8]| reports.iter().any(|report| parted(report) == (directory.as_slice(), name));
             let keep = |name: &[u8]| names.contains(name) || is_report(name);
             let count = match self.options.dry_run {
                 true => target.others(&directory, &keep)?.len() as u64,

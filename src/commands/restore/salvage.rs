@@ -83,15 +83,16 @@ pub(super) fn salvage<S: ChunkSource + ?Sized>(
             Stretch::Unknown { .. } => {}
             Stretch::Block(block) if block.sound => {
                 out.clear();
-                block.sound = match lost(survey.read_block(block).and_then(|part| whole_block(rebuilder, part, &mut out)))? {
-                    Some(()) => {
-                        emit(&mut saved, &out)?;
-                        saved.blocks += 1;
-                        saved.records = saved.records.saturating_add(block.entry.count);
-                        true
-                    }
-                    None => false,
-                };
+                block.sound =
+                    match lost(survey.read_block(block).and_then(|part| whole_block(rebuilder, part, &mut out)))? {
+                        Some(()) => {
+                            emit(&mut saved, &out)?;
+                            saved.blocks += 1;
+                            saved.records = saved.records.saturating_add(block.entry.count);
+                            true
+                        }
+                        None => false,
+                    };
             }
             Stretch::Block(_) => {}
         }
@@ -173,10 +174,14 @@ impl Salvage {
             field("zero_filled_ranges_unlisted", self.loss.bytes.unlisted.to_string());
         }
         let note = match self.container {
-            true => "This is not the file that was saved: blocks of which anything is lost were left out. Ranges are the \
-                     first and the last number, counted from 0 in the original.",
-            false => "This is not the file that was saved: zeros stand where its bytes are lost. Ranges are the first and \
-                      the last byte, counted from 0.",
+            true => {
+                "This is not the file that was saved: blocks of which anything is lost were left out. Ranges are the \
+                     first and the last number, counted from 0 in the original."
+            }
+            false => {
+                "This is not the file that was saved: zeros stand where its bytes are lost. Ranges are the first and \
+                      the last byte, counted from 0."
+            }
         };
         let _ = write!(text, "  \"note\": {}\n}}\n", json_text(note));
         text
@@ -213,14 +218,8 @@ mod tests {
 
     #[test]
     fn a_report_is_json_whatever_the_file_is_called() {
-        let mut saved = Salvage {
-            container: true,
-            loss: Loss::default(),
-            blocks: 3,
-            records: 40,
-            strays: 0,
-            bytes: 1000,
-        };
+        let mut saved =
+            Salvage { container: true, loss: Loss::default(), blocks: 3, records: 40, strays: 0, bytes: 1000 };
         saved.loss.records.push(5..9);
         saved.loss.records.push(20..21);
         let entry = FileEntry { path: b"a \"quoted\"\\\n\x01\xff".to_vec(), ..FileEntry::nothing() };
