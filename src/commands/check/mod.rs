@@ -10,9 +10,9 @@ use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId, PackId};
 use crate::index::{Damage, Standing};
-use crate::pack::{self, FrameChunk, FrameCodec, PackInfo};
+use crate::pack::{self, FrameChunk, PackInfo};
 use crate::progress::{Phase, Progress};
-use crate::repository::{Catalogue, Repository, VerifiedPacks};
+use crate::repository::{Catalogue, FrameReader, Repository, VerifiedPacks};
 
 pub use lost::Lost;
 pub(in crate::commands) use lost::{Closure, Followed};
@@ -343,8 +343,7 @@ pub(in crate::commands) fn check_pack(
         Err(error) => findings.problems.push(error),
     }
     // With what the index says, frames can be read even where the pack's own directory is lost.
-    let cipher = info.cipher(repository.id(), repository.keyring())?;
-    let mut codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
+    let mut reader = FrameReader::new()?;
     let hasher = repository.hasher();
     for (frame_number, (frame, chunks)) in info.directory.iter().enumerate() {
         if standing.is_damaged(&info.id, frame_number as u32) {
@@ -355,7 +354,7 @@ pub(in crate::commands) fn check_pack(
         let sealed = bytes.get(start..start + frame.stored as usize);
         let opened = sealed
             .ok_or_else(|| Error::damaged(info.name(), format!("it ends before frame {frame_number} does")))
-            .and_then(|sealed| info.open_frame(&cipher, &mut codec, frame_number, sealed.to_vec()));
+            .and_then(|sealed| reader.open(repository, &info, frame_number, sealed.to_vec()));
         let wrong = match opened {
             Ok(plain) => wrong_chunk(&plain, chunks, &hasher).map(|id| Error::ChunkDamaged {
                 id,

@@ -1,11 +1,13 @@
 //! `create`: reads files and makes a snapshot of them.
 
+mod bases;
 mod file;
 mod lineage;
 mod payloads;
 mod pipeline;
 mod run;
 mod treat;
+mod warm;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -15,12 +17,13 @@ pub use payloads::{PayloadOptions, PayloadReport, keep_payloads};
 use lineage::Lineage;
 use pipeline::Pipeline;
 use run::Run;
+use warm::Warmth;
 
 use crate::error::{Error, Result};
 use crate::files::Rules;
 use crate::id::SnapshotId;
 use crate::progress::{Phase, Progress};
-use crate::repository::Repository;
+use crate::repository::{Repository, Writer};
 
 /// What to save, and how.
 #[derive(Debug)]
@@ -159,8 +162,11 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
         .num_threads(threads)
         .build()
         .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
+    let writer = Writer::new(repository)?;
     let lineage = Lineage::find(repository, &options, progress)?;
-    let pipeline = Pipeline::new(repository, options.compression, options.dry_run, threads)?;
+    let warmth = Warmth::new(repository, lineage.nearest.clone());
+    let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
     let (dry_run, id) = (options.dry_run, SnapshotId::new(repository.entropy().array()?));
     progress.begin(Phase::Create, None, None);
     let run = Run { repository, pipeline: &pipeline, pool: &pool, lineage: &lineage, progress, id, threads };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::pipeline::{Feeder, Pipeline};
+use super::warm::Warmth;
 use crate::avro::codec::Codec;
 use crate::avro::container::{Header, Parsed, parse_header};
 use crate::chunk::{ChunkKind, ChunkSink};
@@ -15,7 +16,7 @@ use crate::files::Pattern;
 use crate::id::{ChunkId, SnapshotId};
 use crate::progress::{Phase, Progress, Warning};
 use crate::recipe::{CompiledSchema, Part, Recipe, Segment, Splitter, Treatment};
-use crate::repository::Repository;
+use crate::repository::{Repository, Writer};
 use crate::snapshot::entry::{AvroFacts, EntryKind, FileEntry};
 use crate::snapshot::{ManifestWriter, SnapshotRoot};
 
@@ -107,7 +108,8 @@ pub fn keep_payloads(
             .num_threads(threads)
             .build()
             .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
-        let pipeline = Pipeline::new(repository, options.compression, options.dry_run, threads)?;
+        let (writer, warmth) = (Writer::new(repository)?, Warmth::new(repository, None));
+        let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
         let id = SnapshotId::new(repository.entropy().array()?);
         let run = Run { repository, snapshot, options, progress, pipeline: &pipeline, pool: &pool, id };
         let done = pool.in_place_scope(|scope| run.store(scope, &mut report));

@@ -131,7 +131,12 @@ impl<'r> Survey<'r> {
             self.catalogue.add(info, false);
         }
         self.objects.insert(*id, Object { packs: infos.iter().map(|info| info.id).collect(), young });
-        Ok(())
+        let index = self.repository.index();
+        match infos.iter().all(|info| index.knows_pack(&info.id)) {
+            true => Ok(()),
+            // It came after the local index was brought up to date.
+            false => index.insert_object(id, &infos),
+        }
     }
 
     /// Compares what is there with what is indexed. What a listing does not show is asked for by its name.
@@ -314,8 +319,8 @@ impl<'r> Survey<'r> {
                 }
                 // Header, directory and padding belong to what is needed as far as the rest does.
                 let needed = match (any_dead, stored) {
+                    (_, 0) => 0,
                     (false, _) => pack.length,
-                    (true, 0) => 0,
                     (true, stored) => {
                         let share = u128::from(pack.length) * u128::from(needed) / u128::from(stored);
                         (share as u64).clamp(needed.min(1), pack.length.saturating_sub(1))

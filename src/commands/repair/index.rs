@@ -46,7 +46,7 @@ pub fn repair_index(repository: &Repository, all: bool, dry_run: bool, progress:
         infos.extend(read.sound);
         for (id, error) in read.unsound {
             // An index object may have a sound copy of its directory.
-            match repository.index().number_of(&id).map(|number| repository.index().pack(number)) {
+            match repository.index().pack_number(&id).map(|number| repository.index().pack(number)) {
                 Some(Ok(info)) => infos.push((*info).clone()),
                 _ => repair.unsound.push((id, error)),
             }

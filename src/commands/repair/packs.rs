@@ -39,6 +39,10 @@ pub struct DamagedPack {
     pub lost_chunks: u64,
     /// What is wrong with it.
     pub problems: Vec<Error>,
+    /// The numbers of the lost frames.
+    bad: Vec<u32>,
+    /// Differences to chunks that are lost: whole themselves, they may be read again once those come back.
+    waiting: u64,
 }
 
 /// What was found, and what was done about it.
@@ -101,6 +105,8 @@ pub fn repair_packs(
             copied: 0,
             lost_chunks: 0,
             problems: findings.problems,
+            bad: findings.bad.iter().map(|(_, frame)| *frame).collect(),
+            waiting: 0,
         };
         for (at, (frame, chunks)) in info.directory.iter().enumerate() {
             let is_lost = bad.contains(&(info.id, at as u32)) || standing.is_damaged(&info.id, at as u32);
@@ -120,8 +126,11 @@ pub fn repair_packs(
     }
     copy(repository, options, &wanted, &mut repair)?;
     if !options.dry_run {
-        let packs: Vec<_> = repair.damaged.iter().map(|pack| (pack.id, Vec::new())).collect();
-        repository.record_damage(&packs)?;
+        let record = |pack: &DamagedPack| match pack.waiting {
+            0 => Some((pack.id, Vec::new())),
+            _ => (!pack.bad.is_empty()).then(|| (pack.id, pack.bad.clone())),
+        };
+        repository.record_damage(&repair.damaged.iter().filter_map(record).collect::<Vec<_>>())?;
     }
     Ok(repair)
 }
@@ -144,7 +153,10 @@ fn copy(
             }
             (Ok(_), None) => pack.copied += 1,
             // What it is a difference to is lost.
-            (Err(error), _) if error.is_damage() => pack.lost_chunks += 1,
+            (Err(error), _) if error.is_damage() => {
+                pack.lost_chunks += 1;
+                pack.waiting += 1;
+            }
             (Err(error), _) => return Err(error),
         }
     }
@@ -155,7 +167,7 @@ fn copy(
 }
 
 /// What is wrong with a pack, if it is so again when it is read a second time. What the log has as lost stays so for
-/// good: an error on the way from the disk must not make it say that.
+/// good: an error on the way from the disk must not make it say that. Nor is a difference lost whose bases are.
 ///
 /// This is the place to mend its bytes first, once packs carry redundancy.
 pub(super) fn look_twice(repository: &Repository, number: u32) -> Result<PackFindings> {
@@ -165,6 +177,20 @@ pub(super) fn look_twice(repository: &Repository, number: u32) -> Result<PackFin
         return Ok(first);
     }
     let mut second = check_pack(repository, number, &standing)?;
-    second.bad.retain(|frame| first.bad.contains(frame));
-    Ok(second)
+    // Beside one problem for each frame there may be one with the pack as such.
+    let of_pack = second.problems.len() > second.bad.len();
+    let info = repository.index().pack(number)?;
+    let cipher = info.cipher(repository.id(), repository.keyring())?;
+    let opens = |frame: u32| {
+        let Some(listed) = info.directory.frames.get(frame as usize).filter(|listed| !listed.bases.is_empty()) else {
+            return false;
+        };
+        let sealed = repository.backend().read_range(&info.name(), u64::from(listed.offset), listed.stored as usize);
+        sealed.and_then(|sealed| info.unseal(&cipher, frame as usize, sealed)).is_ok()
+    };
+    second.bad.retain(|bad| first.bad.contains(bad) && !opens(bad.1));
+    match second.bad.is_empty() && !of_pack {
+        true => Ok(PackFindings::default()),
+        false => Ok(second),
+    }
 }

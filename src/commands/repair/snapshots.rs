@@ -128,7 +128,7 @@ fn gone_packs(repository: &Repository) -> Result<(BTreeSet<PackId>, HashSet<BadF
         // Asked for one by one: a listing proves nothing, and what is recorded here is so for good.
         match repository.backend().size(&pack_name(&id))? {
             Some(found) if found < length => {
-                if let Some(number) = repository.index().number_of(&id) {
+                if let Some(number) = repository.index().pack_number(&id) {
                     let frames = cut_off(&*repository.index().pack(number)?, found).collect::<Vec<_>>();
                     cut.extend(frames.into_iter().filter(|(pack, frame)| !standing.is_damaged(pack, *frame)));
                 }
