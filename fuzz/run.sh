@@ -11,7 +11,7 @@ sanitizer=${SANITIZER:-address}
 export RUSTC_BOOTSTRAP=1
 [ $# -gt 0 ] || mapfile -t targets < <(cargo fuzz list)
 [ $# -eq 0 ] || targets=("$@")
-cargo fuzz build --sanitizer "$sanitizer"
+for target in "${targets[@]}"; do cargo fuzz build --sanitizer "$sanitizer" "$target"; done
 
 failed=()
 for target in "${targets[@]}"; do

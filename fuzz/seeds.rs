@@ -97,6 +97,7 @@ fn avro() {
             put("split_rebuild", &format!("built-{codec}-{encoder}-changed"), &bytes);
         }
     }
+    exact_deflate(&text);
     let schemas: [(&str, &str, &[u8]); 12] = [
         ("long", r#""long""#, &[0x80, 1]),
         ("string", r#"["null","string"]"#, &[2, 4, 97, 98]),
@@ -125,6 +126,29 @@ fn avro() {
         text = format!(r#"{{"type":"record","name":"R{n}","fields":{fields}}}"#);
     }
     put("schema", "doubling", [text.as_bytes(), &[0]].concat());
+}
+
+/// Which encoder, the form and the limit of the input, where to change the stream; then the input.
+fn exact_deflate(text: &[u8]) {
+    const AS_IT_IS: u8 = 0;
+    const REPEATED: u8 = 1;
+    const WRITTEN: u8 = 2;
+    const STREAM: u8 = 3;
+    let mut program = vec![0x9c];
+    program.extend_from_slice(&text[..20]);
+    program.extend([0x01, 40, 7, 0, 0x02, 0, 9, 3, 1, 0x05, 15, 0, 200, 0x03, 9, 0x0b, 16, 0x0e, 3, 44, 1, 0x23, 5]);
+    program.extend([0x04, 97, 0x34, 0x12, 0x3f, 0, 16, 0x16, 255, 30, 1, 0x13, 21, 0x02, 44, 1, 255, 127]);
+    for which in (0..36).step_by(5) {
+        let head = |form: u8| [which, form, which, 3];
+        let name = |form: &str| format!("{form}-{which}");
+        put("exact_deflate", &name("text"), [&head(AS_IT_IS), text].concat());
+        put("exact_deflate", &name("repeated"), [&head(REPEATED | 2 << 2)[..], &[9, 40, 0], &text[..400]].concat());
+        put("exact_deflate", &name("program"), [&head(WRITTEN | 1 << 2), &program[..]].concat());
+        let (mut payload, level) = (Vec::new(), 1 + which % 9);
+        let id = Method::Zlib { level, mem_level: 8 + which / 9 % 2 }.plain();
+        Encoders::new().encode(&id, &text[..500], &mut payload).unwrap();
+        put("exact_deflate", &name("stream"), [&head(STREAM), &payload[..]].concat());
+    }
 }
 
 fn recipes() {

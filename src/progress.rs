@@ -46,6 +46,8 @@ pub enum Phase {
     Restore,
     /// Reading what was restored and comparing.
     Verify,
+    /// Making what is stored anew.
+    Repair,
     /// Looking at the structure of the repository.
     CheckStructure,
     /// Reading and decoding packs.

@@ -399,6 +399,7 @@ fn help_and_version_are_no_errors() {
         "dump",
         "manifest",
         "check",
+        "repair",
         "key",
     ] {
         assert!(snap.ok(&[verb, "--help"]).stdout.contains("Usage: snap"), "{verb}");

@@ -563,3 +563,16 @@ fn inside_a_full_disk() {
     let saved = create(&cached.open(), saving(&data), &Silent).unwrap();
     assert!(all_files(&elsewhere.open(), saved.snapshot.unwrap()).unwrap() == files_of(&data));
 }
+
+#[test]
+fn sizes_that_cannot_be_are_told_before_anything_is_written() {
+    for size in [1 << 20, 1 << 40, u64::MAX / 2] {
+        let ground = Ground::new();
+        let rows = sorted(vec![FileEntry { size, ..file("forged", b"five.") }, file("sound", b"sound")]);
+        let report = restore_rows(&rows, &options(&ground.target())).unwrap();
+        let [(path, error)] = &report.failed[..] else { panic!("{:?}", report.failed) };
+        assert_eq!(path, b"forged");
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        assert_eq!(files_of(&ground.target()).len(), 1, "{size}");
+    }
+}

@@ -2,6 +2,7 @@
 //! nor hang, nor take much memory; what it asserts besides says its own comment.
 
 pub mod avro;
+pub mod deflate;
 pub mod recipe;
 pub mod repository;
 

@@ -1,5 +1,6 @@
 //! Taking files apart and putting them together again; recipes and trees that anybody may have written.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use avro_snap::avro::codec::{Codec, Decoder};
@@ -23,7 +24,19 @@ const SMALL: CutParams = CutParams { min: 64, average: 256, max: 1024, align: 51
 const LIMIT: usize = 1 << 20;
 
 /// What may be spent on a file, in the nominal nanoseconds of encoders.
-const EFFORT: u64 = 20_000_000;
+const EFFORT: u64 = 4_000_000;
+
+thread_local! {
+    /// Contexts, kept from run to run: to make them takes longer than most runs, and what was done with one must change
+    /// nothing.
+    static BENCH: RefCell<(Decoder, Encoders)> = RefCell::new((Decoder::new(), Encoders::new()));
+    /// The encoders that take little time.
+    static CHEAP: Vec<EncoderId> = all().into_iter().filter(|id| is_cheap(*id)).collect();
+}
+
+fn with_encoders<T>(work: impl FnOnce(&mut Encoders) -> T) -> T {
+    BENCH.with_borrow_mut(|(_, encoders)| work(encoders))
+}
 
 /// Any file comes back bit for bit. The first byte says how its bytes arrive and how deep to look; with its highest bit
 /// the rest is not the file but says what container to build.
@@ -69,8 +82,6 @@ struct Treater {
     codec: Option<Codec>,
     hint: WriterHint,
     prober: Option<Prober>,
-    decoder: Decoder,
-    encoders: Encoders,
     effort: u64,
 }
 
@@ -82,8 +93,6 @@ impl Treater {
             codec: None,
             hint: WriterHint::default(),
             prober: None,
-            decoder: Decoder::new(),
-            encoders: Encoders::new(),
             effort: EFFORT,
         }
     }
@@ -94,23 +103,25 @@ impl Treater {
     }
 
     fn treat(&mut self, block: &RawBlock) -> Treatment {
+        BENCH.with_borrow_mut(|(decoder, encoders)| self.treat_with(block, decoder, encoders))
+    }
+
+    fn treat_with(&mut self, block: &RawBlock, decoder: &mut Decoder, encoders: &mut Encoders) -> Treatment {
         let Some(codec) = self.codec else { return Treatment::Keep };
         if codec == Codec::Null {
             return Treatment::Decode { plain: None, encoder: "null".into(), corrections: None };
         }
         let mut plain = Vec::new();
-        let Ok(consumed) = self.decoder.decode(codec, &block.payload, LIMIT, &mut plain) else {
-            return Treatment::Keep;
-        };
+        let Ok(consumed) = decoder.decode(codec, &block.payload, LIMIT, &mut plain) else { return Treatment::Keep };
         let sample = Sample { plain: &plain, payload: &block.payload, consumed };
         let prober = self.prober.get_or_insert_with(|| {
             let mut ids = candidates(codec, &self.hint, &sample);
             ids.retain(|id| is_cheap(*id));
             let mut prober = Prober::new(ids);
-            prober.probe(&mut self.encoders, &[sample], &mut self.effort);
+            prober.probe(encoders, &[sample], &mut self.effort);
             prober
         });
-        if let Some(id) = prober.find(&mut self.encoders, &sample, &mut self.effort) {
+        if let Some(id) = prober.find(encoders, &sample, &mut self.effort) {
             let encoder = id.to_string();
             return Treatment::Decode { plain: Some(plain), encoder, corrections: None };
         }
@@ -130,7 +141,7 @@ impl Treater {
 /// A container whose payloads encoders made: codec, blocks (encoder, repeats, bytes), and then changes to the file.
 fn built(input: &mut Input<'_>) -> Vec<u8> {
     let codec = Codec::ALL[usize::from(input.byte()) % Codec::ALL.len()];
-    let ids: Vec<EncoderId> = all().into_iter().filter(|id| id.codec() == codec && is_cheap(*id)).collect();
+    let ids: Vec<EncoderId> = CHEAP.with(|all| all.iter().copied().filter(|id| id.codec() == codec).collect());
     let schema = ["\"long\"", "\"bytes\"", r#"{"type":"array","items":"int"}"#][usize::from(input.byte()) % 3];
     let marker = [input.byte(); 16];
     let mut file = b"Obj\x01\x04\x16avro.schema".to_vec();
@@ -141,13 +152,12 @@ fn built(input: &mut Input<'_>) -> Vec<u8> {
     file.extend(codec.name().as_bytes());
     file.push(0);
     file.extend(marker);
-    let mut encoders = Encoders::new();
     for _ in 0..input.byte() % 8 {
         let id = ids[usize::from(input.byte()) % ids.len()];
         let (repeat, length) = (1 + usize::from(input.byte() % 64), usize::from(input.byte()));
         let plain = input.take(length).repeat(repeat);
         let mut payload = Vec::new();
-        if encoders.encode(&id, &plain, &mut payload).is_ok() {
+        if with_encoders(|encoders| encoders.encode(&id, &plain, &mut payload)).is_ok() {
             put_block_header(&mut file, plain.len() as u64, payload.len());
             file.extend(payload);
             file.extend(marker);
@@ -169,7 +179,7 @@ const MOST: usize = 4 << 20;
 
 /// The file, put together again.
 fn rebuilt<S: ChunkSource + ?Sized>(recipe: &Recipe, source: &S, limit: usize) -> Result<Vec<u8>> {
-    let (mut rebuild, mut file, mut encoders) = (Rebuild::new(recipe, source), Vec::new(), Encoders::new());
+    let (mut rebuild, mut file) = (Rebuild::new(recipe, source), Vec::new());
     let mut parts = 0;
     while let Some(part) = rebuild.next_part()? {
         match part {
@@ -191,7 +201,7 @@ fn rebuilt<S: ChunkSource + ?Sized>(recipe: &Recipe, source: &S, limit: usize) -
                     None => {
                         let id: EncoderId = encoder.parse().map_err(|_| damaged("no encoder"))?;
                         let mut payload = Vec::new();
-                        if !is_cheap(id) || encoders.encode(&id, &plain, &mut payload).is_err() {
+                        if !is_cheap(id) || with_encoders(|encoders| encoders.encode(&id, &plain, &mut payload)).is_err() {
                             return Err(damaged("no encoder"));
                         }
                         payload

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use avro_snap::commands::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
-use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check};
+use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check_each};
 use avro_snap::commands::select::Filter;
 use avro_snap::repository::Repository;
 use serde_json::json;
@@ -12,6 +12,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result, chain, code};
 use super::format::{count, size};
+use super::lost::Teller;
 use super::output::put_path;
 use super::pick::selector;
 use super::progress::Meter;
@@ -28,6 +29,10 @@ pub(crate) struct Args {
     /// Read and decode part N of M (1 to M): with a part a day, all is read in M days
     #[arg(long, value_name = "N/M", conflicts_with = "read_data", value_parser = parse_part)]
     read_data_subset: Option<(u32, u32)>,
+
+    /// Read and decode what was not read and found sound on this machine for so long, like 30d, 12h or 2w
+    #[arg(long, value_name = "AGE", conflicts_with_all = ["read_data", "read_data_subset"], value_parser = parse_age)]
+    max_age: Option<i64>,
 
     /// Decode the records of the Avro files in the latest snapshot of each series, against their schemas
     ///
@@ -49,17 +54,36 @@ fn parse_part(text: &str) -> std::result::Result<(u32, u32), String> {
     }
 }
 
+/// A length of time, in nanoseconds.
+fn parse_age(text: &str) -> std::result::Result<i64, String> {
+    let wrong = || format!("{text:?} is no age: write it like 30d, 12h or 2w");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds: i64 = match unit {
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        'y' => 365 * 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    i64::from(number).checked_mul(seconds * 1_000_000_000).ok_or_else(wrong)
+}
+
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
-        let data = match (self.read_data, self.read_data_subset) {
-            (true, _) => DataSubset::All,
-            (false, Some((part, of))) => DataSubset::Part { part, of },
-            (false, None) => DataSubset::None,
-        };
         let repository = context.open()?;
+        let data = match (self.read_data, self.read_data_subset, self.max_age) {
+            (true, _, _) => DataSubset::All,
+            (false, Some((part, of)), _) => DataSubset::Part { part, of },
+            (false, None, Some(age)) => DataSubset::NotSince(repository.clock().now().saturating_sub(age)),
+            (false, None, None) => DataSubset::None,
+        };
         let meter = Meter::new(&context.output);
-        let checked = check(&repository, CheckOptions { data, threads: context.globals.threads() }, &meter);
+        let mut teller = Teller::new(&context.output);
+        let options = CheckOptions { data, threads: context.globals.threads() };
+        let checked = check_each(&repository, options, &meter, &mut |lost| teller.tell(&lost));
         meter.finish();
+        teller.finish();
         let report = checked?;
         let exit = if report.problems.is_empty() { Exit::Done } else { Exit::Damage };
         if !self.avro {
@@ -159,17 +183,16 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
     for error in &report.problems {
         output.error(code(error), &chain(error), None);
     }
-    for (snapshot, path) in &report.lost_paths {
-        let path = String::from_utf8_lossy(path);
-        output.error("lost", &format!("snapshot {} cannot restore {path}", snapshot.short()), None);
-    }
     if output.json {
         return output
             .object(
                 "summary",
                 json!({
                     "problems": report.problems.len(),
-                    "lost_paths": report.lost_paths.len(),
+                    "damaged_snapshots": report.damaged_snapshots,
+                    "lost_paths": report.lost_files,
+                    "lost_indexes": report.lost_indexes,
+                    "packs_verified_before": report.packs_verified_before,
                     "snapshots": report.snapshots,
                     "packs": report.packs,
                     "packs_read": report.packs_read,
@@ -192,6 +215,10 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
         count(report.packs_read, "pack"),
         size(report.bytes_read)
     ))?;
+    if report.packs_verified_before > 0 {
+        let packs = count(report.packs_verified_before, "pack");
+        output.note(format_args!("{packs} passed over: read and found sound lately"))?;
+    }
     if report.unindexed_packs > 0 {
         let packs = count(report.unindexed_packs, "pack");
         output.note(format_args!("{packs} that nothing names: left by an interrupted run, no harm"))?;
@@ -214,7 +241,16 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
         problems => output.error(
             "damage",
             &format!("{} found", count(problems, "problem")),
-            Some("what is not named above can still be restored; do not delete anything from the repository by hand"),
+            Some(match (report.lost_indexes, report.damaged_snapshots) {
+                (1.., 0) => "no data is lost: `snap repair index` makes lost index objects anew from the packs",
+                (1.., _) => "run `snap repair index` first: it makes lost index objects anew from the packs",
+                (0, 0) => "no snapshot needs what is damaged, or it is stored elsewhere too: `snap repair packs` puts that right",
+                (0, _) => {
+                    "what is not named above can still be restored, and what is left of damaged files with `snap restore \
+                     --salvage`. `snap repair snapshots` makes the repository take the lost data anew where it comes up \
+                     again; do not delete anything by hand"
+                }
+            }),
         ),
     }
     Ok(())
@@ -223,6 +259,14 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_are_read() {
+        assert_eq!((parse_age("30d"), parse_age("1h")), (Ok(30 * 86_400_000_000_000), Ok(3_600_000_000_000)));
+        for wrong in ["", "d", "30", "3m", "-1d", "1dd", "4294967295y"] {
+            assert!(parse_age(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn parts_are_read() {

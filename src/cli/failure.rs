@@ -175,11 +175,24 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
         Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),
         Error::Unsupported { .. } => "use the version of snap that wrote it, or a later one".into(),
+        Error::ObjectMissing { name } | Error::Damaged { name, .. } if is_of_log(name) => {
+            "the log of the repository is broken; the packs have the data: `snap recover` lists the snapshots that lie in \
+             them and puts the log right"
+                .into()
+        }
+        Error::ObjectMissing { name } | Error::Damaged { name, .. } if name.starts_with("index/") => {
+            "`snap repair index` makes lost index objects anew from the packs".into()
+        }
         error if error.is_damage() => {
             "`snap check --read-data` tells all that is damaged; other files and snapshots can still be restored".into()
         }
         _ => return None,
     })
+}
+
+/// Whether this is an object without which the log cannot be followed.
+fn is_of_log(name: &str) -> bool {
+    name.starts_with("log/") || name == "log" || name == "config"
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod format;
 mod globals;
 mod init;
 mod key;
+mod lost;
 mod ls;
 mod manifest;
 mod open;
@@ -24,6 +25,8 @@ mod password;
 mod pick;
 mod progress;
 mod prune;
+mod recover;
+mod repair;
 mod restore;
 mod rows;
 mod schema;
@@ -71,6 +74,8 @@ enum Verb {
     Check(check::Args),
     #[command(visible_alias = "gc")]
     Prune(prune::Args),
+    Repair(repair::Args),
+    Recover(recover::Args),
     Key(key::Args),
     Completions(completions::Args),
 }
@@ -120,6 +125,8 @@ impl Verb {
             Self::Manifest(args) => args.run(context),
             Self::Check(args) => args.run(context),
             Self::Prune(args) => args.run(context),
+            Self::Repair(args) => args.run(context),
+            Self::Recover(args) => args.run(context),
             Self::Key(args) => args.run(context),
             Self::Completions(args) => args.run(context, Cli::command()),
         }

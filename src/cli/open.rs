@@ -8,7 +8,7 @@ use std::sync::Arc;
 use avro_snap::backend::{Backend, Local};
 use avro_snap::crypto::SystemEntropy;
 use avro_snap::error::{Error, IoContext};
-use avro_snap::repository::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::repository::{CachePlace, LogDamage, OpenOptions, Repository, SystemClock, Unlock};
 
 use super::Context;
 use super::failure::{Failure, Result};
@@ -60,6 +60,29 @@ impl Context {
     /// Opens the repository.
     pub(crate) fn open(&self) -> Result<Repository> {
         self.open_with_password().map(|(repository, _)| repository)
+    }
+
+    /// Opens the repository as far as its log goes; gives what is wrong with that.
+    pub(crate) fn open_broken(&self) -> Result<(Repository, Option<LogDamage>)> {
+        let folder = self.repository_folder()?;
+        if let Some(export) = &self.globals.key_export {
+            let text = std::fs::read_to_string(export).when("read", export)?;
+            return Ok(Repository::open_broken(backend(&folder), Unlock::Export(&text), &self.options())?);
+        }
+        let source = self.password_source()?;
+        let failed = RefCell::new(None);
+        let mut ask = || {
+            source.password(&format!("password of {}", folder.display()), false, &self.output).map_err(|failure| {
+                let message = failure.message();
+                failed.replace(Some(failure));
+                Error::Invalid(message)
+            })
+        };
+        let opened = Repository::open_broken(backend(&folder), Unlock::Password(&mut ask), &self.options());
+        match failed.into_inner() {
+            Some(failure) => Err(failure),
+            None => Ok(opened?),
+        }
     }
 
     /// Opens the repository, and gives the password where one was needed.

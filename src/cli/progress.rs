@@ -172,7 +172,10 @@ impl Progress for Meter<'_> {
         let code = match (warning.incomplete, self.shown().phase) {
             (true, Phase::Index | Phase::Create) => "unreadable",
             (true, Phase::Restore | Phase::Verify) => "not_restored",
-            (true, Phase::CheckStructure | Phase::CheckData | Phase::Mark | Phase::Repack | Phase::Sweep) => "damaged",
+            (
+                true,
+                Phase::Repair | Phase::CheckStructure | Phase::CheckData | Phase::Mark | Phase::Repack | Phase::Sweep,
+            ) => "damaged",
             (false, _) => "note",
         };
         let say = || match (self.output.json, warning.incomplete) {
@@ -202,6 +205,7 @@ fn name(phase: Phase) -> &'static str {
         Phase::Create => "create",
         Phase::Restore => "restore",
         Phase::Verify => "verify",
+        Phase::Repair => "repair",
         Phase::CheckStructure => "check",
         Phase::CheckData => "check data",
         Phase::Mark => "mark",

@@ -65,6 +65,14 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "CODEC", conflicts_with = "verify")]
     recode: Option<Recode>,
 
+    /// Of files of which data is lost, write what is left
+    ///
+    /// Of an Avro file that is a valid one of the blocks that are whole; of any other file, its bytes with zeros for what
+    /// is lost. What is missing stands in FILE.salvage.json beside it. Such files are not what was saved: the exit code is
+    /// 21. Without this, they are not written.
+    #[arg(long, conflicts_with_all = ["recode", "dry_run"])]
+    salvage: bool,
+
     #[command(flatten)]
     filters: Filters,
 }
@@ -123,6 +131,7 @@ impl Args {
                 Recode::Snappy => Codec::Snappy,
                 Recode::Zstandard => Codec::Zstandard,
             }),
+            salvage: self.salvage,
             threads: context.globals.threads(),
         };
         let meter = Meter::new(&context.output);
@@ -130,7 +139,8 @@ impl Args {
         meter.finish();
         let report = restored?;
         let exit = match report.failed.as_slice() {
-            [] => Exit::Done,
+            [] if report.salvaged.is_empty() => Exit::Done,
+            [] => Exit::RestoredWithDamage,
             failed if failed.iter().any(|(_, error)| error.is_damage()) => Exit::RestoredWithDamage,
             _ => Exit::Failed,
         };
@@ -155,6 +165,21 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
                 object
             })
             .collect();
+        let salvaged: Vec<Value> = report
+            .salvaged
+            .iter()
+            .map(|file| {
+                let mut object = json!({
+                    "report": String::from_utf8_lossy(&file.report),
+                    "missing_records": file.salvage.loss.records.total,
+                    "missing_blocks": file.salvage.loss.blocks.total,
+                    "zero_filled_bytes": file.salvage.loss.bytes.total,
+                    "written_records": file.salvage.records,
+                });
+                put_path(&mut object, &file.path);
+                object
+            })
+            .collect();
         return Ok(output.object(
             "summary",
             json!({
@@ -169,6 +194,8 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
                 "verified": report.verified,
                 "recoded": report.recoded,
                 "set_ids_dropped": report.set_ids_dropped,
+                "files_salvaged": report.salvaged.len(),
+                "salvaged": salvaged,
                 "files_failed": report.failed.len(),
                 "failed": failed,
                 "duration_secs": report.duration_secs,
@@ -196,9 +223,22 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
             output.note(format_args!("{number} {said}"))?;
         }
     }
+    if !report.salvaged.is_empty() {
+        let what = count(report.salvaged.len() as u64, "file");
+        let hint = "what they lack stands in the reports beside them, FILE.salvage.json";
+        output.error("salvaged", &format!("{what} written in part: they are not what was saved"), Some(hint));
+    }
     if !report.failed.is_empty() {
         let what = count(report.failed.len() as u64, "file");
-        output.error("not_restored", &format!("{what} could not be restored, as told above"), None);
+        let is_damage = report.failed.iter().any(|(_, error)| error.is_damage());
+        let hint = match (is_damage, options.salvage) {
+            (false, _) => None,
+            (true, false) => {
+                Some("`snap check` says what is lost and what helps; --salvage writes what is left of damaged files")
+            }
+            (true, true) => Some("`snap check` says what is lost and what helps"),
+        };
+        output.error("not_restored", &format!("{what} could not be restored, as told above"), hint);
     }
     Ok(())
 }

@@ -11,6 +11,8 @@ mod gate;
 pub mod ls;
 pub mod manifest;
 pub mod prune;
+pub mod recover;
+pub mod repair;
 pub mod restore;
 pub mod schema;
 pub mod select;

@@ -207,6 +207,13 @@ impl Index {
         self.packs().numbers.contains_key(id)
     }
 
+    /// Whether an index object names this pack.
+    pub fn names_pack(&self, id: &PackId) -> bool {
+        let packs = self.packs();
+        let known = packs.numbers.get(id).and_then(|number| packs.known.get(number));
+        known.is_some_and(|pack| pack.object.is_some())
+    }
+
     /// All packs that the index knows, and how long each should be.
     pub fn packs_known(&self) -> Vec<(PackId, u64)> {
         self.packs().known.values().map(|pack| (pack.id, pack.length)).collect()

@@ -239,6 +239,17 @@ impl<'s, S: ChunkSource + ?Sized> LayoutReader<'s, S> {
     }
 }
 
+/// The entries of a segment, from the piece of the stream that it is.
+pub(super) fn entries_of_piece(piece: &[u8]) -> wire::Result<Vec<Entry>> {
+    let mut reader = Reader::new(piece);
+    let length = reader.u32()?;
+    let body = reader.rest();
+    match length <= MAX_SEGMENT && body.len() == length as usize {
+        true => decode_segment(body).map(|(entries, _)| entries),
+        false => Err(Malformed(format!("a segment of {length} bytes in a piece of {}", piece.len()))),
+    }
+}
+
 impl<S: ?Sized> std::fmt::Debug for LayoutReader<'_, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("LayoutReader(..)")

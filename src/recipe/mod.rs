@@ -13,6 +13,7 @@ mod rebuild;
 mod split;
 mod state;
 mod stream;
+mod survey;
 mod tree;
 
 pub use framer::{Finding, Framer, RawBlock, Segment};
@@ -21,6 +22,7 @@ pub use rebuild::{BlockFrame, Part, Rebuild};
 pub use split::{CompiledSchema, Split, Splitter, Treatment};
 pub use state::AvroState;
 pub use stream::{Stream, StreamBuilder, StreamReader};
+pub use survey::{ContainerSurvey, Loss, PieceWalk, Placed, Ranges, Stretch, WalkedPiece, loss};
 pub use tree::{Reference, Tree, TreeBuilder, TreeReader, visit_tree};
 
 use crate::wire::{self, Malformed, Reader, Write};
@@ -60,6 +62,9 @@ pub struct ContainerRecipe {
     /// What turns the output of an encoder into the payload that was there, end to end. Empty so far.
     pub corrections: Stream,
 }
+
+/// No payload of a block that is taken apart is longer, in bytes.
+const LONGEST_PAYLOAD: u64 = 32 << 20;
 
 const VERSION: u8 = 1;
 const PLAIN: u8 = 1;
@@ -118,6 +123,25 @@ impl Recipe {
         };
         reader.finish()?;
         Ok(recipe)
+    }
+
+    /// The length in bytes that no file made by this recipe exceeds, whatever its chunks hold. It rests on the lengths that
+    /// the recipe states and on how high its trees are.
+    pub fn longest_file(&self) -> u64 {
+        match self {
+            Recipe::Plain(stream) => stream.longest(),
+            Recipe::Container(container) => {
+                let [header, layout, records, payloads, strays, corrections] =
+                    container.streams().map(|stream| stream.longest());
+                // An entry takes two bytes of a layout at least. What stands around a block, and what an encoder may add to
+                // one that it cannot make shorter, comes to less than this.
+                let entries = layout / 2 + 1;
+                let corrected = if corrections > 0 { entries.saturating_mul(LONGEST_PAYLOAD) } else { 0 };
+                [header, 16, records, records, payloads, strays, layout, entries.saturating_mul(4096), corrected]
+                    .into_iter()
+                    .fold(0, u64::saturating_add)
+            }
+        }
     }
 
     /// All streams of the file: together they name every chunk that it needs.

@@ -1,5 +1,6 @@
 //! Putting a file together again.
 
+use super::framer::RawBlock;
 use super::layout::{Checker, Class, Entry, LayoutReader};
 use super::stream::StreamReader;
 use super::{ContainerRecipe, Recipe};
@@ -43,9 +44,19 @@ pub struct BlockFrame {
 }
 
 impl BlockFrame {
+    /// That of a block that the layout has this entry for.
+    pub(super) fn new(entry: &Entry, marker: [u8; 16]) -> Self {
+        Self { count: entry.count, odd_head: entry.odd_head.clone(), marker }
+    }
+
     /// How many records the block says it holds.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The block with this payload, as the framer gave it.
+    pub fn block(self, payload: Vec<u8>) -> RawBlock {
+        RawBlock { count: self.count, odd_head: self.odd_head, payload }
     }
 
     /// Appends the block with this payload.
@@ -216,7 +227,7 @@ fn take<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>, length: u64) 
 }
 
 /// The longest entry of a layout: a decoded block.
-const MAX_ENTRY: u64 = 4 * MAX_CHUNK as u64;
+pub(super) const MAX_ENTRY: u64 = 4 * MAX_CHUNK as u64;
 
 fn read_all<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>) -> Result<Vec<u8>> {
     take(stream, stream.left())

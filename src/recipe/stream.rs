@@ -35,6 +35,14 @@ impl Stream {
         }
     }
 
+    /// How many bytes the stream has at most, whatever it states: no tree of its height can hold more.
+    pub(super) fn longest(&self) -> u64 {
+        match self {
+            Stream::Tree(tree) => tree.root.length.min(tree.capacity()),
+            stream => stream.length(),
+        }
+    }
+
     pub(super) fn write(&self, bytes: &mut Vec<u8>) {
         match self {
             Stream::Empty => bytes.put_u8(EMPTY),

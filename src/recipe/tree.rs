@@ -4,7 +4,7 @@
 //! nodes are the next list, until one is left. Since only content says where a node ends, a change in one place leaves
 //! all nodes but those above it as they were (Noms and Dolt call this a prolly tree).
 
-use crate::chunk::{ChunkKind, ChunkSink, ChunkSource};
+use crate::chunk::{ChunkKind, ChunkSink, ChunkSource, MAX_CHUNK};
 use crate::error::{Context, Error, Result};
 use crate::id::ChunkId;
 use crate::wire::{self, Malformed, Reader, Write};
@@ -46,6 +46,13 @@ const MAX_KEYS: usize = 16 << 20;
 const MAX_HEIGHT: u8 = 16;
 
 const VERSION: u8 = 1;
+
+impl Tree {
+    /// How many bytes a tree of this height can hold at most.
+    pub(super) fn capacity(&self) -> u64 {
+        (0..self.height).fold(MAX_CHUNK as u64, |bytes, _| bytes.saturating_mul(MAX_NODE as u64))
+    }
+}
 
 /// Builds a tree from the references of a stream, in order.
 #[derive(Debug, Default)]
@@ -230,6 +237,28 @@ impl<'s, S: ChunkSource + ?Sized> TreeReader<'s, S> {
                 }
                 0 => return Ok(references.pop()),
                 _ => self.descend()?,
+            }
+        }
+    }
+
+    /// The next piece; in the place of the pieces below a node that is lost, the reference to that node and what is wrong
+    /// with it.
+    pub fn next_or_lost(&mut self) -> Result<Option<(Reference, Option<Error>)>> {
+        loop {
+            let Some((level, references)) = self.open.last_mut() else { return Ok(None) };
+            match *level {
+                _ if references.is_empty() => {
+                    self.open.pop();
+                }
+                0 => return Ok(references.pop().map(|piece| (piece, None))),
+                _ => {
+                    let Some(node) = references.last().cloned() else { continue };
+                    match self.descend() {
+                        Ok(()) => {}
+                        Err(error) if error.is_damage() => return Ok(Some((node, Some(error)))),
+                        Err(error) => return Err(error),
+                    }
+                }
             }
         }
     }

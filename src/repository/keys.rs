@@ -1,7 +1,7 @@
 //! The key slots of a repository. `remove` takes a password away, it does not revoke: who kept the keyring keeps access.
 
 use super::log::Body;
-use super::{Repository, create_resolved};
+use super::{Repository, State, create_resolved};
 use crate::backend::{Backend, Kind, Name};
 use crate::crypto::slot::{self, KdfCost, SlotError, SlotInfo};
 use crate::crypto::{Entropy, Keyring};
@@ -40,38 +40,68 @@ pub(super) fn new_slot(
     Ok(NewSlot { name: Name::new(Kind::Key, id), bytes, id })
 }
 
-/// Tries the password on every key slot.
-pub(super) fn unlock(backend: &dyn Backend, repository: RepositoryId, password: &[u8]) -> Result<Keyring> {
-    let mut names = Vec::new();
-    backend.list(Kind::Key, &mut |name, _| {
-        names.push(name);
-        Ok(())
-    })?;
-    if names.is_empty() {
-        return Err(Error::damaged("keys", "there is no key slot; `key import` makes one from an export"));
-    }
-    names.sort();
-    let mut unsound = None;
-    for name in names {
-        // One slot that is lost or damaged must not keep the others from opening.
-        let bytes = match backend.read(&name, slot::MAX_SLOT) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                unsound = Some(error);
+/// The key slots on which a password was tried.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    /// Those that opened, with the BLAKE3 of their bytes.
+    opened: Vec<(KeyId, [u8; 32])>,
+}
+
+impl Tried {
+    /// Tries the password on every key slot that it has not opened yet.
+    pub(super) fn unlock(
+        &mut self,
+        backend: &dyn Backend,
+        repository: RepositoryId,
+        password: &[u8],
+    ) -> Result<Keyring> {
+        let mut names = Vec::new();
+        backend.list(Kind::Key, &mut |name, _| {
+            names.push(name);
+            Ok(())
+        })?;
+        if names.is_empty() {
+            return Err(Error::damaged("keys", "there is no key slot; `key import` makes one from an export"));
+        }
+        names.sort();
+        let mut unsound = None;
+        for name in names {
+            let Ok(key) = name.file().parse::<KeyId>() else { continue };
+            if self.opened.iter().any(|(opened, _)| *opened == key) {
                 continue;
             }
-        };
-        match slot::open(&bytes, password) {
-            Ok((keyring, info)) if info.repository == repository => return Ok(keyring),
-            Ok((_, info)) => {
-                unsound = Some(Error::damaged(name, format!("it belongs to repository {}", info.repository)))
+            // One slot that is lost or damaged must not keep the others from opening.
+            let bytes = match backend.read(&name, slot::MAX_SLOT) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    unsound = Some(error);
+                    continue;
+                }
+            };
+            match slot::open(&bytes, password) {
+                Ok((keyring, info)) if info.repository == repository => {
+                    self.opened.push((key, digest(&bytes)));
+                    return Ok(keyring);
+                }
+                Ok((_, info)) => {
+                    unsound = Some(Error::damaged(name, format!("it belongs to repository {}", info.repository)))
+                }
+                Err(SlotError::WrongPassword) => {}
+                Err(SlotError::Malformed(malformed)) => unsound = Some(Error::damaged(name, malformed)),
+                Err(SlotError::Crypto(reason)) => unsound = Some(Error::Crypto(reason)),
             }
-            Err(SlotError::WrongPassword) => {}
-            Err(SlotError::Malformed(malformed)) => unsound = Some(Error::damaged(name, malformed)),
-            Err(SlotError::Crypto(reason)) => unsound = Some(Error::Crypto(reason)),
+        }
+        Err(unsound.unwrap_or(Error::WrongPassword { repository }))
+    }
+
+    /// Whether the slot that opened last is one that the log names. A log without any is that of a repository whose
+    /// `init` did not come to its end; nothing is in it.
+    pub(super) fn is_logged(&self, state: &State) -> bool {
+        match self.opened.last() {
+            Some((key, hash)) => state.keys.is_empty() || state.keys.get(key) == Some(hash),
+            None => true,
         }
     }
-    Err(unsound.unwrap_or(Error::WrongPassword { repository }))
 }
 
 /// A key slot, for people.

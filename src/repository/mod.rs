@@ -9,17 +9,20 @@ mod clock;
 mod closure;
 mod config;
 mod create;
+mod directories;
 mod frame_cache;
 mod keys;
 pub mod log;
 mod open;
 mod reach;
 mod reader;
+mod recover;
 mod remembered;
 mod rescue;
 mod settings;
 mod state;
 mod tags;
+mod verified;
 mod writer;
 
 use std::path::PathBuf;
@@ -31,12 +34,16 @@ pub use clock::{Clock, SystemClock};
 pub use closure::{Derivation, Place, derive};
 pub use config::{Config, Features};
 pub use create::InitOptions;
+pub use directories::ReadDirectories;
 pub use keys::KeyDescription;
 pub use open::{CachePlace, OpenOptions, Unlock};
 pub use reach::Reach;
 pub use reader::{FrameKey, FrameReader};
+pub use recover::{LogDamage, RebuiltLog};
+pub use rescue::Copies;
 pub use settings::Settings;
 pub use state::{RemovedSnapshot, SnapshotRecord, State};
+pub use verified::VerifiedPacks;
 pub use writer::{Committed, PackReport, Writer};
 
 use crate::backend::{Backend, Created, Kind, Name};
@@ -140,6 +147,11 @@ impl Repository {
     /// What the log says, as far as it was read.
     pub fn state(&self) -> State {
         self.lock_state().clone()
+    }
+
+    /// What does not count any more, as the log has it.
+    pub fn standing(&self) -> Arc<crate::index::Standing> {
+        self.lock_state().standing.clone()
     }
 
     fn lock_state(&self) -> MutexGuard<'_, State> {

@@ -50,25 +50,55 @@ impl Repository {
     /// [`Error::NoRepository`], [`Error::WrongPassword`], [`Error::Unsupported`] for one of a newer version,
     /// [`Error::RolledBack`] where the log is not what was seen before, [`Error::Damaged`] and the backend's own.
     pub fn open(backend: Arc<dyn Backend>, unlock: Unlock<'_>, options: &OpenOptions) -> Result<Self> {
+        let repository = Self::assemble(backend, unlock, options, false)?;
+        // Where an entry is lost, all behind it would vanish without a word.
+        if let Some(gap) = repository.log_gap()? {
+            return Err(gap);
+        }
+        repository.check_remembered()?;
+        repository.remember(&repository.lock_state());
+        Ok(repository)
+    }
+
+    /// Opens a repository. Of one that is `broken` the log is taken as far as it goes.
+    pub(super) fn assemble(
+        backend: Arc<dyn Backend>,
+        unlock: Unlock<'_>,
+        options: &OpenOptions,
+        broken: bool,
+    ) -> Result<Self> {
         let (config, config_hash) = read_config(&*backend)?;
         Features::check(config.features.read, Features::KNOWN.read, "to read")?;
-        let keyring = match (config.suite, unlock) {
-            (Suite::None, _) => None,
-            (_, Unlock::Password(ask)) => Some(keys::unlock(&*backend, config.repository, &ask()?)?),
+        let mut tried = keys::Tried::default();
+        let (mut keyring, password) = match (config.suite, unlock) {
+            (Suite::None, _) => (None, None),
+            (_, Unlock::Password(ask)) => {
+                let password = ask()?;
+                (Some(tried.unlock(&*backend, config.repository, &password)?), Some(password))
+            }
             (_, Unlock::Export(text)) => match keys::parse_export(text)? {
-                (repository, keyring) if repository == config.repository => Some(keyring),
+                (repository, keyring) if repository == config.repository => (Some(keyring), None),
                 (other, _) => return Err(Error::Invalid(format!("the key export belongs to repository {other}"))),
             },
         };
         let envelope = Envelope::new(config.repository, keyring.clone());
         let mut state = State::default();
-        read_log(&*backend, &envelope, &mut state)?;
-        if state.config != Some(config_hash) {
-            let reason = match state.config {
-                None => "the log is empty",
-                Some(_) => "the config is not the one that the log began with",
-            };
-            return Err(Error::damaged("config", reason));
+        match read_log(&*backend, &envelope, &mut state) {
+            Err(error) if broken && error.is_damage() => {}
+            read => read?,
+        }
+        match state.config {
+            Some(config) if config == config_hash => {}
+            None if broken => {}
+            None => return Err(Error::damaged("config", "the log is empty")),
+            Some(_) => return Err(Error::damaged("config", "the config is not the one that the log began with")),
+        }
+        // A slot that was taken away, or never came as far as the log, opens nothing: its file may be there all the same.
+        while let Some(password) = &password
+            && !broken
+            && !tried.is_logged(&state)
+        {
+            keyring = Some(tried.unlock(&*backend, config.repository, password)?);
         }
         let own = config.repository.to_string();
         let remembered = options.state_folder.as_ref().map(|folder| folder.join(&own).join("head"));
@@ -96,12 +126,10 @@ impl Repository {
             sizes: super::Sizes::default(),
         };
         repository.index.set_standing(repository.lock_state().standing.clone());
-        repository.check_remembered()?;
         // Whatever the cache has suffered: what is wrong with it shows, and a new one is made.
         if repository.update_index().is_err() {
             repository.rebuild_index()?;
         }
-        repository.remember(&repository.lock_state());
         Ok(repository)
     }
 
@@ -235,6 +263,7 @@ impl Repository {
         let mut rebuilt = self.rebuilt.lock().unwrap_or_else(PoisonError::into_inner);
         if !*rebuilt {
             self.rebuild_index()?;
+            self.adopt_locally()?;
             *rebuilt = true;
         }
         Ok(())

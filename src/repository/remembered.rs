@@ -16,10 +16,15 @@ pub(super) fn read(path: &Path) -> Option<(u64, [u8; 32])> {
 
 /// Remembers a head, instead of the one before.
 pub(super) fn write(path: &Path, (sequence, hash): (u64, [u8; 32])) -> Result<()> {
+    replace(path, format!("{sequence} {}\n", hex(&hash)).as_bytes())
+}
+
+/// Puts a file in the place of one of the same name, all at once.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).when("create", folder)?;
     }
     let new = path.with_extension(format!("{}.new", std::process::id()));
-    std::fs::write(&new, format!("{sequence} {}\n", hex(&hash))).when("write", &new)?;
+    std::fs::write(&new, bytes).when("write", &new)?;
     std::fs::rename(&new, path).when("replace", path)
 }

@@ -32,7 +32,7 @@ impl Writer<'_> {
             Ok(())
         })?;
         let sound = catalogue.derive_all(&state.standing);
-        let mut copies = Copies { writer: self, codec: codec()?, open: BTreeMap::new() };
+        let mut copies = Copies::new(self)?;
         let mut missing = lost.count();
         let mut wanted = Bits::default();
         for chunk in reach.used.iter().filter(|chunk| !sound.has(*chunk) && !lost.has(*chunk)) {
@@ -70,15 +70,33 @@ fn kinds_of(catalogue: &Catalogue, chunks: &Bits) -> HashMap<u32, ChunkKind> {
     kinds
 }
 
-/// Chunks that are gathered into new frames and packs.
-struct Copies<'w, 'r> {
+/// Chunks that are gathered into new frames and packs, by one thread.
+pub struct Copies<'w, 'r> {
     writer: &'w Writer<'r>,
     codec: FrameCodec,
     open: BTreeMap<ChunkKind, (Vec<PlainChunk>, usize)>,
 }
 
-impl Copies<'_, '_> {
-    fn add(&mut self, kind: ChunkKind, chunk: PlainChunk) -> Result<()> {
+impl std::fmt::Debug for Copies<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Copies(..)")
+    }
+}
+
+impl<'w, 'r> Copies<'w, 'r> {
+    /// Gathers nothing yet.
+    ///
+    /// # Errors
+    /// If the compressor cannot be made.
+    pub fn new(writer: &'w Writer<'r>) -> Result<Self> {
+        Ok(Self { writer, codec: codec()?, open: BTreeMap::new() })
+    }
+
+    /// Adds a chunk. Whether it is stored already is the caller's to know.
+    ///
+    /// # Errors
+    /// Those of storing a pack.
+    pub fn add(&mut self, kind: ChunkKind, chunk: PlainChunk) -> Result<()> {
         let (chunks, bytes) = self.open.entry(kind).or_default();
         *bytes += chunk.bytes.len();
         chunks.push(chunk);
@@ -96,7 +114,11 @@ impl Copies<'_, '_> {
         }
     }
 
-    fn finish(mut self) -> Result<()> {
+    /// Stores what is left, and publishes it.
+    ///
+    /// # Errors
+    /// Those of storing a pack.
+    pub fn finish(mut self) -> Result<()> {
         while let Some(kind) = self.open.keys().next().copied() {
             self.close(kind)?;
         }

@@ -263,6 +263,11 @@ impl<'a> Writer<'a> {
         })
     }
 
+    /// The index objects that this run published or found.
+    pub(super) fn objects(&self) -> Vec<IndexId> {
+        self.lock().objects.iter().copied().collect()
+    }
+
     /// From now on nothing counts as made sure of.
     pub(super) fn doubt(&self) {
         self.lock().sound_at = u64::MAX;
@@ -281,7 +286,7 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
     repository.backend.list(Kind::Pack, &mut |name, length| {
         if let Ok(id) = name.file().parse::<PackId>() {
             there.insert(id, length);
-            if !repository.index.knows_pack(&id) && !standing.is_condemned(&id) {
+            if !repository.index.names_pack(&id) && !standing.is_condemned(&id) {
                 unknown.push((id, length));
             }
         }
@@ -298,10 +303,14 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
     }
     let mut adopted = Vec::new();
     for (id, length) in unknown {
-        // One that cannot be read is no use, and no harm.
-        if let Ok(info) = adopt(repository, &id, length) {
-            repository.with_index(|index| index.insert_unpublished(&info))?;
-            adopted.push(info);
+        match adopt(repository, &id, length) {
+            Ok(info) => {
+                repository.with_index(|index| index.insert_unpublished(&info))?;
+                adopted.push(info);
+            }
+            // One that cannot be read is no use, and no harm. Where its directory could be, and this process reads by
+            // it, nothing new may rest on it all the same: no index object names it.
+            Err(_) => repository.index.mark_gone(&id),
         }
     }
     Ok(adopted)

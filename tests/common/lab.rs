@@ -136,6 +136,7 @@ pub fn restoring(target: &Path) -> RestoreOptions {
         verify: false,
         restore_suid: false,
         recode: None,
+        salvage: false,
         threads: 2,
     }
 }

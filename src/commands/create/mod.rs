@@ -5,6 +5,7 @@ mod feeder;
 mod file;
 mod gather;
 mod lineage;
+mod payloads;
 mod pipeline;
 mod run;
 mod treat;
@@ -12,6 +13,8 @@ mod warm;
 
 use std::path::PathBuf;
 use std::time::Instant;
+
+pub use payloads::{PayloadOptions, PayloadReport, keep_payloads};
 
 use lineage::Lineage;
 use pipeline::Pipeline;

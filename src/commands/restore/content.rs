@@ -14,7 +14,7 @@ use crate::snapshot::entry::FileEntry;
 
 /// Contexts for encoding, used again and again by whichever thread needs one.
 #[derive(Default)]
-pub(super) struct EncoderBench {
+pub(in crate::commands) struct EncoderBench {
     idle: Mutex<Vec<Encoders>>,
 }
 
@@ -30,10 +30,30 @@ impl EncoderBench {
 }
 
 /// Rebuilds files.
-pub(super) struct Rebuilder<'a, S: ?Sized> {
-    pub(super) source: &'a S,
-    pub(super) pool: &'a rayon::ThreadPool,
-    pub(super) encoders: &'a EncoderBench,
+pub(in crate::commands) struct Rebuilder<'a, S: ?Sized> {
+    pub(in crate::commands) source: &'a S,
+    pub(in crate::commands) pool: &'a rayon::ThreadPool,
+    pub(in crate::commands) encoders: &'a EncoderBench,
+}
+
+/// A part of a file that was rebuilt.
+pub(in crate::commands) struct Rebuilt<'b> {
+    /// What it was made of.
+    pub(in crate::commands) part: Part,
+    /// What an encoder made of it, where one had to.
+    pub(in crate::commands) payload: Option<Vec<u8>>,
+    /// The whole block, where it is one.
+    block: &'b [u8],
+}
+
+impl Rebuilt<'_> {
+    /// The part as it stands in the file.
+    pub(in crate::commands) fn bytes(&self) -> &[u8] {
+        match &self.part {
+            Part::Header(bytes) | Part::Bytes(bytes) => bytes,
+            Part::Payload { .. } | Part::Encode { .. } => self.block,
+        }
+    }
 }
 
 /// Blocks that have to be encoded are gathered up to so many bytes, to be dealt with in parallel.
@@ -45,13 +65,21 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
     /// # Errors
     /// If a chunk is lost or damaged, or if what was rebuilt is not bit for bit what was saved.
     pub(super) fn rebuild(&self, entry: &FileEntry, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.parts(entry, &mut |rebuilt| write(rebuilt.bytes()))
+    }
+
+    /// Hands the parts of the content to `each`, in order, and compares the hash of their bytes with the row's.
+    ///
+    /// # Errors
+    /// As of `rebuild`.
+    pub(in crate::commands) fn parts(
+        &self,
+        entry: &FileEntry,
+        each: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>,
+    ) -> Result<()> {
         let shown = String::from_utf8_lossy(&entry.path);
         let recipe = Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))?;
         let mut digester = Digester::new();
-        let mut emit = |bytes: &[u8]| {
-            digester.update(bytes);
-            write(bytes)
-        };
         let mut rebuild = Rebuild::new(&recipe, self.source);
         let (mut batch, mut bytes, mut block) = (Vec::new(), 0, Vec::new());
         loop {
@@ -65,21 +93,20 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
             if waits && bytes < BATCH_BYTES {
                 continue;
             }
-            for part in self.encode(std::mem::take(&mut batch))? {
-                match part {
-                    Part::Header(bytes) => emit(&bytes)?,
-                    Part::Bytes(bytes) => {
-                        rebuild.check(&bytes)?;
-                        emit(&bytes)?;
+            for (part, payload) in self.encode(std::mem::take(&mut batch))? {
+                block.clear();
+                match (&part, &payload) {
+                    (Part::Header(_), _) => {}
+                    (Part::Bytes(bytes), _) => rebuild.check(bytes)?,
+                    (Part::Payload { payload, frame }, _) | (Part::Encode { frame, .. }, Some(payload)) => {
+                        rebuild.check(payload)?;
+                        frame.put(payload, &mut block);
                     }
-                    Part::Payload { payload, frame } => {
-                        rebuild.check(&payload)?;
-                        block.clear();
-                        frame.put(&payload, &mut block);
-                        emit(&block)?;
-                    }
-                    Part::Encode { .. } => return Err(Error::WorkerStopped),
+                    (Part::Encode { .. }, None) => return Err(Error::WorkerStopped),
                 }
+                let rebuilt = Rebuilt { part, payload, block: &block };
+                digester.update(rebuilt.bytes());
+                each(rebuilt)?;
             }
             bytes = 0;
             if last {
@@ -96,13 +123,15 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
     }
 
     /// Encodes the parts that have to be, on all threads of the pool.
-    fn encode(&self, parts: Vec<Part>) -> Result<Vec<Part>> {
-        let encode = |part| match part {
-            Part::Encode { plain, encoder, corrections, frame } => {
-                let payload = self.encoders.with(|encoders| encode(encoders, &plain, &encoder, corrections))?;
-                Ok(Part::Payload { payload, frame })
-            }
-            part => Ok(part),
+    pub(super) fn encode(&self, parts: Vec<Part>) -> Result<Vec<(Part, Option<Vec<u8>>)>> {
+        let encode = |part| {
+            let payload = match &part {
+                Part::Encode { plain, encoder, corrections, .. } => {
+                    Some(self.encoders.with(|encoders| encode(encoders, plain, encoder, corrections.as_deref()))?)
+                }
+                _ => None,
+            };
+            Ok((part, payload))
         };
         match parts.len() {
             0 | 1 => parts.into_iter().map(encode).collect(),
@@ -111,13 +140,13 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
     }
 }
 
-fn encode(encoders: &mut Encoders, plain: &[u8], encoder: &str, corrections: Option<Vec<u8>>) -> Result<Vec<u8>> {
+fn encode(encoders: &mut Encoders, plain: &[u8], encoder: &str, corrections: Option<&[u8]>) -> Result<Vec<u8>> {
     let name = format!("encoder {encoder}");
     let unknown = || Error::Unsupported { name: name.clone(), reason: "it is not known to this version".into() };
     let failed = |reason: &str| Error::damaged(&name, reason);
     match corrections {
         Some(corrections) if encoder == PREFLATE => {
-            preflate_join(plain, &corrections).ok_or_else(|| failed("its corrections do not fit"))
+            preflate_join(plain, corrections).ok_or_else(|| failed("its corrections do not fit"))
         }
         Some(_) => Err(failed("it takes no corrections")),
         None => {

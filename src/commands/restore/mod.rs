@@ -1,9 +1,12 @@
 //! `restore`: writes the files of a snapshot into a directory.
 
-mod content;
-mod prefetch;
+pub(super) mod content;
+pub(super) mod prefetch;
 mod recode;
 mod run;
+mod salvage;
+
+pub use salvage::Salvage;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -38,6 +41,8 @@ pub struct RestoreOptions {
     pub restore_suid: bool,
     /// Write containers with another codec instead of bit for bit.
     pub recode: Option<crate::avro::codec::Codec>,
+    /// Of files of which something is lost, write what is left, and a report beside it (`<file>.salvage.json`).
+    pub salvage: bool,
     /// How many files are written, and frames decoded, at once.
     pub threads: usize,
 }
@@ -61,10 +66,23 @@ pub struct RestoreReport {
     pub recoded: u64,
     /// Set-id bits that were not set.
     pub set_ids_dropped: u64,
+    /// Files of which only a part was left to be written.
+    pub salvaged: Vec<SalvagedFile>,
     /// What could not be restored, and why.
     pub failed: Vec<(Vec<u8>, Error)>,
     /// How long it took, in seconds.
     pub duration_secs: f64,
+}
+
+/// A file of which only a part was written.
+#[derive(Debug)]
+pub struct SalvagedFile {
+    /// Its path in the snapshot.
+    pub path: Vec<u8>,
+    /// Where the report of what it lacks lies, below the target.
+    pub report: Vec<u8>,
+    /// What was saved and what is lost.
+    pub salvage: Salvage,
 }
 
 /// Restores a snapshot.

@@ -9,9 +9,9 @@ use crate::id::ChunkId;
 use crate::repository::{FrameKey, Repository};
 
 /// The repository, with frames decoded ahead by the threads of a pool.
-pub(super) struct Prefetching<'p, 's> {
-    pub(super) repository: &'p Repository,
-    pub(super) scope: &'s rayon::Scope<'p>,
+pub(in crate::commands) struct Prefetching<'p, 's> {
+    repository: &'p Repository,
+    scope: &'s rayon::Scope<'p>,
     /// Frames that were asked for lately: most chunks that come next lie in the same ones.
     lately: Mutex<VecDeque<FrameKey>>,
 }
@@ -20,7 +20,7 @@ pub(super) struct Prefetching<'p, 's> {
 const LATELY: usize = 64;
 
 impl<'p, 's> Prefetching<'p, 's> {
-    pub(super) fn new(repository: &'p Repository, scope: &'s rayon::Scope<'p>) -> Self {
+    pub(in crate::commands) fn new(repository: &'p Repository, scope: &'s rayon::Scope<'p>) -> Self {
         Self { repository, scope, lately: Mutex::default() }
     }
 }

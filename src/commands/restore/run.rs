@@ -7,11 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::content::{EncoderBench, Rebuilder};
 use super::prefetch::Prefetching;
 use super::recode::{can_recode, recode};
-use super::{RestoreOptions, RestoreReport};
-use crate::error::{Error, IoContext, Result};
+use super::salvage::salvage;
+use super::{RestoreOptions, RestoreReport, SalvagedFile};
+use crate::error::{Context, Error, IoContext, Result};
 use crate::files::{Overwrite, Pattern, Target, TargetOptions};
 use crate::id::Digester;
 use crate::progress::{Progress, Warning};
+use crate::recipe::Recipe;
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
@@ -26,6 +28,7 @@ struct Job {
 struct Run<'r> {
     options: &'r RestoreOptions,
     progress: &'r dyn Progress,
+    snapshot: &'r SnapshotRoot,
     target: Option<Target>,
     report: Mutex<RestoreReport>,
     /// What stops everything.
@@ -49,6 +52,7 @@ pub(super) fn run(
     let run = Run {
         options,
         progress,
+        snapshot,
         target,
         report: Mutex::default(),
         fatal: Mutex::default(),
@@ -221,18 +225,26 @@ impl Run<'_> {
             }
         };
         let Some(target) = target else { return Ok(()) };
+        refuse_impossible_size(entry)?;
         let mut writer = target.begin_file(path, if recoded.is_some() { 0 } else { entry.size }, entry.sparse)?;
         let mut write = |bytes: &[u8]| {
             self.progress.bytes(bytes.len() as u64);
             if entry.sparse { writer.write_sparse(bytes) } else { writer.write(bytes) }
         };
         let mut written = entry.clone();
-        match recoded {
-            Some(codec) => {
-                recode(rebuilder.source, rebuilder.encoders, entry, codec, &mut write)?;
-                written.size = writer.written();
+        let done = match recoded {
+            Some(codec) => recode(rebuilder.source, rebuilder.encoders, entry, codec, &mut write),
+            None => rebuilder.rebuild(entry, &mut write),
+        };
+        match done {
+            Err(error) if self.options.salvage && error.is_damage() => {
+                drop(writer);
+                return self.salvage(rebuilder, entry, path, target, error);
             }
-            None => rebuilder.rebuild(entry, &mut write)?,
+            done => done?,
+        }
+        if recoded.is_some() {
+            written.size = writer.written();
         }
         writer.finish(&written, self.progress)?;
         {
@@ -245,6 +257,51 @@ impl Run<'_> {
             verify(target, entry, path)?;
             self.report().verified += 1;
         }
+        Ok(())
+    }
+
+    /// Writes what is left of a file, and a report of what it lacks beside it. `error` is why it is not whole.
+    fn salvage<S: crate::chunk::ChunkSource + ?Sized>(
+        &self,
+        rebuilder: &Rebuilder<'_, S>,
+        entry: &FileEntry,
+        path: &[u8],
+        target: &Target,
+        error: Error,
+    ) -> Result<()> {
+        let mut writer = target.begin_file(path, 0, entry.sparse)?;
+        let saved = salvage(rebuilder, entry, &mut |bytes| {
+            if entry.sparse { writer.write_sparse(bytes) } else { writer.write(bytes) }
+        })?;
+        if !saved.loss.is_any() {
+            // All of its chunks are there, and yet it is not what it was.
+            return Err(error);
+        }
+        let mut report_path = [path, b".salvage.json"].concat();
+        let mut names = 0;
+        // A file of the snapshot may be called so.
+        while self.snapshot.rows(rebuilder.source).find(&beside(entry, path, &report_path))?.is_some() {
+            names += 1;
+            report_path = [path, format!(".salvage.{names}.json").as_bytes()].concat();
+        }
+        let text = saved.report(entry, self.snapshot.id);
+        let mut report_writer = target.begin_file(&report_path, 0, false)?;
+        report_writer.write(text.as_bytes())?;
+        let size = text.len() as u64;
+        let xattrs = Vec::new();
+        report_writer.finish(&FileEntry { size, mode: entry.mode & 0o666, xattrs, ..entry.clone() }, self.progress)?;
+        writer.finish(&FileEntry { size: saved.bytes, ..entry.clone() }, self.progress)?;
+        let message = match saved.container {
+            true => {
+                format!("only a part of it was written, without {} of its records: {error}", saved.loss.records.total)
+            }
+            false => format!("zeros stand for {} of its bytes: {error}", saved.loss.bytes.total),
+        };
+        let shown = String::from_utf8_lossy(&entry.path).into_owned();
+        self.progress.warning(&Warning { path: shown, message, incomplete: true });
+        let mut report = self.report();
+        report.bytes_restored += saved.bytes;
+        report.salvaged.push(SalvagedFile { path: entry.path.clone(), report: report_path, salvage: saved });
         Ok(())
     }
 
@@ -315,8 +372,10 @@ impl Run<'_> {
     /// Removes what does not belong into restored directories.
     fn sweep(&self, directories: Vec<(Vec<u8>, BTreeSet<Vec<u8>>)>) -> Result<()> {
         let (true, Some(target)) = (self.options.delete, &self.target) else { return Ok(()) };
+        let reports: HashSet<Vec<u8>> = self.report().salvaged.iter().map(|file| file.report.clone()).collect();
         for (directory, names) in directories {
-            let keep = |name: &[u8]| names.contains(name);
+            let is_report = |name: &[u8]| reports.iter().any(|report| parted(report) == (directory.as_slice(), name));
+            let keep = |name: &[u8]| names.contains(name) || is_report(name);
             let count = match self.options.dry_run {
                 true => target.others(&directory, &keep)?.len() as u64,
                 false => target.delete_others(&directory, &keep)?,
@@ -348,6 +407,25 @@ impl Run<'_> {
     fn fatal(&self) -> MutexGuard<'_, Option<Error>> {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A size that the recipe cannot come to is that of a damaged or forged row: no room must be set aside for it.
+fn refuse_impossible_size(entry: &FileEntry) -> Result<()> {
+    let shown = String::from_utf8_lossy(&entry.path);
+    let name = format_args!("the row of {shown}").to_string();
+    let most = Recipe::decode(&entry.recipe).in_object(&name)?.longest_file();
+    match entry.size <= most {
+        true => Ok(()),
+        false => Err(Error::damaged(
+            name,
+            format!("it says {} bytes, and what it names can come to {most} at most", entry.size),
+        )),
+    }
+}
+
+/// The path in the snapshot of what lies at `other` in the target, where `path` there is that of `entry`.
+fn beside(entry: &FileEntry, path: &[u8], other: &[u8]) -> Vec<u8> {
+    [&entry.path[..], other.get(path.len()..).unwrap_or(&[])].concat()
 }
 
 /// Reads a restored file again and compares its hash.

@@ -1,21 +1,21 @@
 //! `check`: is everything there, and is it what it should be?
 
-use std::cell::RefCell;
+mod lost;
+
 use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
 use crate::backend::{Kind, Name};
-use crate::commands::select::read_root;
-use crate::error::{Context, Error, Result};
-use crate::id::{ChunkHasher, ChunkId, PackId, SnapshotId};
-use crate::index::Damage;
-use crate::pack::{self, FrameChunk};
+use crate::error::{Error, Result};
+use crate::id::{ChunkHasher, ChunkId, PackId};
+use crate::index::{Damage, Standing};
+use crate::pack::{self, FrameChunk, PackInfo};
 use crate::progress::{Phase, Progress};
-use crate::recipe::{Recipe, Stream};
-use crate::repository::{Bits, Catalogue, Derivation, FrameReader, Repository, SnapshotRecord};
-use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::FileEntry;
+use crate::repository::{Catalogue, FrameReader, Repository, VerifiedPacks};
+
+pub use lost::Lost;
+pub(in crate::commands) use lost::{Closure, Followed};
 
 /// What to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum DataSubset {
         /// Of how many.
         of: u32,
     },
+    /// Those that were not read and found sound on this machine since this time, nanoseconds since 1970 (UTC).
+    NotSince(i64),
 }
 
 /// What was found.
@@ -47,10 +49,18 @@ pub enum DataSubset {
 pub struct CheckReport {
     /// What is wrong, in the order in which it was found.
     pub problems: Vec<Error>,
-    /// Paths that cannot be restored, with the snapshots that hold them (the first 1000).
-    pub lost_paths: Vec<(crate::id::SnapshotId, Vec<u8>)>,
+    /// What snapshots have lost (the first 1000).
+    pub lost: Vec<Lost>,
     /// Snapshots looked at.
     pub snapshots: u64,
+    /// Snapshots that have lost something.
+    pub damaged_snapshots: u64,
+    /// Files (each once for every snapshot that holds it) of which something is lost, and rows of manifests that are.
+    pub lost_files: u64,
+    /// Index objects that the log names and that cannot be read. The packs have what they said.
+    pub lost_indexes: u64,
+    /// Packs passed over because they were read and found sound lately.
+    pub packs_verified_before: u64,
     /// Packs that the index names.
     pub packs: u64,
     /// Packs read and decoded.
@@ -76,26 +86,55 @@ pub struct CheckReport {
 /// # Errors
 /// If the work itself cannot be done.
 pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Progress) -> Result<CheckReport> {
+    let mut listed = Vec::new();
+    let mut report = check_each(repository, options, progress, &mut |lost| {
+        if listed.len() < LISTED {
+            listed.push(lost);
+        }
+        Ok(())
+    })?;
+    report.lost = listed;
+    Ok(report)
+}
+
+/// How much of what snapshots have lost stands in a report.
+const LISTED: usize = 1000;
+
+/// As [`check`], and hands all that snapshots have lost to `tell` instead of the report, as soon as it is found.
+///
+/// # Errors
+/// Those of `tell`, and if the work itself cannot be done.
+pub fn check_each(
+    repository: &Repository,
+    options: CheckOptions,
+    progress: &dyn Progress,
+    tell: &mut dyn FnMut(Lost) -> Result<()>,
+) -> Result<CheckReport> {
     let mut report = CheckReport::default();
     // A cache that is stale or damaged must neither hide damage nor make any up.
     repository.rebuild_index()?;
+    // With an index object nothing is lost that the packs have.
+    repository.adopt_locally()?;
     progress.begin(Phase::CheckStructure, None, None);
     report.problems.extend(repository.check_keys());
     report.problems.extend(repository.log_gap()?);
-    let packs = check_packs(repository, &mut report)?;
-    let bad = match options.data {
-        DataSubset::None => HashSet::new(),
-        subset => check_data(repository, subset, options.threads, &packs, &mut report, progress)?,
-    };
-    let catalogue = Catalogue::of_index(repository)?;
-    let state = repository.state();
-    let sound = catalogue.derive_sound(&state.standing, |pack, frame| !bad.contains(&(*pack, frame)));
-    let (seen, used) = (HashSet::new(), RefCell::default());
-    let mut closure = Closure { repository, catalogue: &catalogue, sound, used, seen, report: &mut report };
-    for record in &state.snapshots {
-        closure.snapshot(record);
+    let mut bad = HashSet::new();
+    let packs = check_packs(repository, &mut report, &mut bad)?;
+    if options.data != DataSubset::None {
+        bad.extend(check_data(repository, options.data, options.threads, &packs, &mut report, progress)?);
     }
-    let used = closure.used.into_inner();
+    let state = repository.state();
+    let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, &bad);
+    for record in &state.snapshots {
+        let followed = closure.snapshot(record, tell)?;
+        report.snapshots += 1;
+        if followed.is_damaged() {
+            report.damaged_snapshots += 1;
+            report.lost_files = report.lost_files.saturating_add(followed.rows).saturating_add(followed.files);
+            report.problems.push(damaged_snapshot(record.id, &followed));
+        }
+    }
+    let (catalogue, used) = closure.used();
     for (number, pack) in (0..).zip(catalogue.packs()) {
         let frames = catalogue.frames_of(number);
         let is_used = frames.flat_map(|(_, frame)| catalogue.places_of(frame)).any(|(_, chunk, _)| used.has(chunk));
@@ -107,8 +146,30 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
     Ok(report)
 }
 
-/// Index objects that the log names, and packs that these name.
-fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<u32>> {
+fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {
+    let mut lost = Vec::new();
+    if followed.all {
+        lost.push("all of it is lost".to_owned());
+    } else if followed.rows > 0 {
+        lost.push(format!("{} rows of its manifest are lost", followed.rows));
+    }
+    if followed.files > 0 {
+        lost.push(format!("{} of its files have lost data", followed.files));
+    }
+    Error::damaged(format_args!("snapshot {}", id.short()), lost.join(", "))
+}
+
+/// The frames that a pack of this length does not hold all of.
+pub(in crate::commands) fn cut_off(info: &PackInfo, length: u64) -> impl Iterator<Item = BadFrame> {
+    let frames = info.directory.frames.iter().enumerate();
+    frames
+        .filter(move |(_, frame)| u64::from(frame.offset) + u64::from(frame.stored) > length)
+        .map(|(number, _)| (info.id, number as u32))
+}
+
+/// Index objects that the log names, and packs that these name. Gives the numbers of those that are there; `bad` gets
+/// frames that cannot be.
+fn check_packs(repository: &Repository, report: &mut CheckReport, bad: &mut HashSet<BadFrame>) -> Result<Vec<u32>> {
     let state = repository.state();
     let mut objects = state.indexes.clone();
     let mut unreadable = Vec::new();
@@ -120,8 +181,10 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
         Ok(())
     })?;
     report.problems.append(&mut unreadable);
+    objects.retain(|object| !state.standing.superseded.contains_key(object));
     for object in &objects {
         if let Err(error) = repository.read_index_object(object) {
+            report.lost_indexes += u64::from(state.indexes.contains(object));
             report.problems.push(error);
         }
     }
@@ -150,9 +213,14 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
         };
         match length {
             Some(length) if length == info.length => {}
-            Some(length) => report
-                .problems
-                .push(Error::damaged(info.name(), format!("it has {length} bytes where {} were written", info.length))),
+            Some(length) => {
+                bad.extend(cut_off(&info, length));
+                // Once damage is recorded, what matters is what snapshots have lost with it.
+                if damage.is_none() {
+                    let reason = format!("it has {length} bytes where {} were written", info.length);
+                    report.problems.push(Error::damaged(info.name(), reason));
+                }
+            }
             None if damage == Some(&Damage::Whole) => {}
             None => report.problems.push(Error::ObjectMissing { name: info.name().to_string() }),
         }
@@ -178,23 +246,28 @@ fn check_data(
 ) -> Result<HashSet<BadFrame>> {
     let mut chosen = Vec::new();
     let mut bytes = 0;
+    let ledger = repository.verified_packs();
     for number in packs {
         let info = repository.index().pack(*number)?;
-        if subset.holds(&info.id) {
+        if subset.holds(&info.id, &ledger, repository.clock().now()) {
             chosen.push(*number);
             bytes += info.length;
         }
+    }
+    if matches!(subset, DataSubset::NotSince(_)) {
+        report.packs_verified_before = (packs.len() - chosen.len()) as u64;
     }
     progress.begin(Phase::CheckData, Some(chosen.len() as u64), Some(bytes));
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads.max(1))
         .build()
         .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let standing = repository.standing();
     let found: Vec<PackFindings> = pool.install(|| {
         chosen
             .par_iter()
             .map(|number| {
-                let findings = check_pack(repository, *number);
+                let findings = check_pack(repository, *number, &standing);
                 progress.files(1);
                 progress.bytes(findings.as_ref().map_or(0, |findings| findings.bytes));
                 findings
@@ -202,6 +275,7 @@ fn check_data(
             .collect::<Result<_>>()
     })?;
     let mut bad = HashSet::new();
+    remember(repository, ledger, &chosen, &found)?;
     for findings in found {
         report.packs_read += 1;
         report.bytes_read += findings.bytes;
@@ -211,25 +285,52 @@ fn check_data(
     Ok(bad)
 }
 
-/// A pack, and the number of a frame in it that is not what it should be.
-type BadFrame = (PackId, u32);
+/// Keeps which packs were found sound just now, and forgets those that were not, or are not there any more.
+fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[u32], found: &[PackFindings]) -> Result<()> {
+    let now = repository.clock().now();
+    for (number, findings) in read.iter().zip(found) {
+        let info = repository.index().pack(*number)?;
+        match findings.problems.is_empty() && findings.bad.is_empty() {
+            true => ledger.set(info.id, now),
+            false => ledger.forget(&info.id),
+        }
+    }
+    ledger.retain(|pack| repository.index().knows_pack(pack) && !repository.index().is_gone(pack));
+    // Losing this costs reading, not data.
+    let _ = repository.remember_verified(&ledger);
+    Ok(())
+}
 
-#[derive(Default)]
-struct PackFindings {
-    problems: Vec<Error>,
-    bad: Vec<BadFrame>,
+/// A pack, and the number of a frame in it that is not what it should be.
+pub(in crate::commands) type BadFrame = (PackId, u32);
+
+/// What was found in a pack. What the log has as lost already is not told again.
+#[derive(Debug, Default)]
+pub(in crate::commands) struct PackFindings {
+    pub(in crate::commands) problems: Vec<Error>,
+    /// Frames that are not what they should be.
+    pub(in crate::commands) bad: Vec<BadFrame>,
     bytes: u64,
 }
 
-fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
+/// Reads a pack, decodes its frames, recomputes the ids of its chunks.
+pub(in crate::commands) fn check_pack(
+    repository: &Repository,
+    number: u32,
+    standing: &Standing,
+) -> Result<PackFindings> {
     let info = repository.index().pack(number)?;
     let mut findings = PackFindings::default();
-    let is_known = repository.state().standing.damaged.contains_key(&info.id);
+    let is_known = standing.damaged.contains_key(&info.id);
     let bytes = match repository.backend().read(&info.name(), pack::MAX_PACK) {
         Ok(bytes) => bytes,
         Err(error) => {
-            findings.problems.push(error);
-            findings.bad.extend((0..info.directory.frames.len()).map(|frame| (info.id, frame as u32)));
+            let frames = (0..info.directory.frames.len()).map(|frame| frame as u32);
+            let frames = frames.filter(|frame| !standing.is_damaged(&info.id, *frame));
+            findings.bad.extend(frames.map(|frame| (info.id, frame)));
+            if !findings.bad.is_empty() {
+                findings.problems.push(error);
+            }
             return Ok(findings);
         }
     };
@@ -244,7 +345,6 @@ fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
     // With what the index says, frames can be read even where the pack's own directory is lost.
     let mut reader = FrameReader::new()?;
     let hasher = repository.hasher();
-    let standing = &repository.state().standing;
     for (frame_number, (frame, chunks)) in info.directory.iter().enumerate() {
         if standing.is_damaged(&info.id, frame_number as u32) {
             // That is known. What is lost by it, the snapshots say.
@@ -285,97 +385,14 @@ fn wrong_chunk(plain: &[u8], chunks: &[FrameChunk], hasher: &ChunkHasher) -> Opt
 }
 
 impl DataSubset {
-    fn holds(self, id: &PackId) -> bool {
+    fn holds(self, id: &PackId, ledger: &VerifiedPacks, now: i64) -> bool {
         let [a, b, c, d, ..] = *id.as_bytes();
         match self {
             Self::None => false,
             Self::All => true,
+            // A time that is still to come was written by a clock that was wrong.
+            Self::NotSince(since) => !ledger.verified(id).is_some_and(|time| (since..=now).contains(&time)),
             Self::Part { part, of } => u32::from_le_bytes([a, b, c, d]) % of.max(1) + 1 == part,
-        }
-    }
-}
-
-/// Follows a snapshot from its root to the last chunk.
-struct Closure<'a> {
-    repository: &'a Repository,
-    catalogue: &'a Catalogue,
-    /// What can be rebuilt, bases and all, from where nothing wrong was found.
-    sound: Derivation,
-    /// The chunks that were met.
-    used: RefCell<Bits>,
-    /// Trees that were followed already and are whole.
-    seen: HashSet<ChunkId>,
-    report: &'a mut CheckReport,
-}
-
-/// How many lost paths are listed.
-const LISTED: usize = 1000;
-
-impl Closure<'_> {
-    fn snapshot(&mut self, record: &SnapshotRecord) {
-        self.report.snapshots += 1;
-        let followed = self.present(&record.root).and_then(|()| self.manifest(&read_root(self.repository, record)?));
-        if let Err(error) = followed {
-            self.report.problems.push(error);
-            self.lose(record.id, b"");
-        }
-    }
-
-    fn manifest(&mut self, root: &SnapshotRoot) -> Result<()> {
-        if let Some(tree) = &root.manifest {
-            if self.seen.contains(&tree.root.id) {
-                return Ok(());
-            }
-            // Every chunk of the manifest, also those that a reader would find in its cache.
-            Stream::Tree(tree.clone()).each_chunk(self.repository, |id, _| self.present(id))?;
-        }
-        let mut rows = root.rows(self.repository);
-        let mut whole = true;
-        while let Some(row) = rows.next_row()? {
-            if let Err(error) = self.row(&row) {
-                whole = false;
-                self.report.problems.push(Error::damaged(
-                    format_args!("{} in snapshot {}", String::from_utf8_lossy(&row.path), root.id.short()),
-                    error,
-                ));
-                self.lose(root.id, &row.path);
-            }
-        }
-        if let (true, Some(tree)) = (whole, &root.manifest) {
-            self.seen.insert(tree.root.id);
-        }
-        Ok(())
-    }
-
-    fn row(&mut self, row: &FileEntry) -> Result<()> {
-        if row.recipe.is_empty() {
-            return Ok(());
-        }
-        let recipe = Recipe::decode(&row.recipe).in_object("its recipe")?;
-        for stream in recipe.streams() {
-            let Stream::Tree(tree) = stream else { continue };
-            if self.seen.contains(&tree.root.id) {
-                continue;
-            }
-            stream.each_chunk(self.repository, |id, _| self.present(id))?;
-            self.seen.insert(tree.root.id);
-        }
-        Ok(())
-    }
-
-    /// Whether the chunk can be rebuilt from where nothing wrong was found.
-    fn present(&self, id: &ChunkId) -> Result<()> {
-        let chunk = self.catalogue.find(id);
-        self.used.borrow_mut().extend(chunk);
-        match chunk.is_some_and(|chunk| self.sound.has(chunk)) {
-            true => Ok(()),
-            false => Err(Error::ChunkMissing { id: *id }),
-        }
-    }
-
-    fn lose(&mut self, snapshot: SnapshotId, path: &[u8]) {
-        if self.report.lost_paths.len() < LISTED {
-            self.report.lost_paths.push((snapshot, path.to_vec()));
         }
     }
 }

@@ -1,0 +1,145 @@
+//! What snapshots have lost, as it is told: all of it as JSON, the beginning of it to people.
+
+use std::ops::Range;
+
+use avro_snap::commands::check::Lost;
+use avro_snap::error::Result;
+use avro_snap::recipe::{Loss, Ranges};
+use serde_json::{Value, json};
+
+use super::failure::{chain, code};
+use super::format::{count, size};
+use super::output::{Output, put_path};
+
+/// So many are told to people.
+const TOLD: u64 = 50;
+
+/// So many ranges of a file are told to people.
+const RANGES: usize = 8;
+
+/// Tells what snapshots have lost.
+#[derive(Debug)]
+pub(crate) struct Teller<'a> {
+    output: &'a Output,
+    told: u64,
+}
+
+impl<'a> Teller<'a> {
+    pub(crate) fn new(output: &'a Output) -> Self {
+        Self { output, told: 0 }
+    }
+
+    /// Tells one thing that is lost.
+    pub(crate) fn tell(&mut self, lost: &Lost) -> Result<()> {
+        self.told += 1;
+        if self.output.json {
+            return self.output.object("lost", object(lost));
+        }
+        if self.told <= TOLD {
+            self.output.error("lost", &text(lost), None);
+        }
+        Ok(())
+    }
+
+    /// Says how much was not told.
+    pub(crate) fn finish(&self) {
+        if !self.output.json && self.told > TOLD {
+            let more = count(self.told - TOLD, "more loss").replace("losss", "losses");
+            self.output.error("lost", &format!("{more} not told here: --json lists all"), None);
+        }
+    }
+}
+
+fn object(lost: &Lost) -> Value {
+    let mut object = json!({
+        "snapshot_id": lost.snapshot().to_string(),
+        "code": code(lost.cause()),
+        "message": chain(lost.cause()),
+    });
+    let mut add = |name: &str, value: Value| {
+        if let Value::Object(fields) = &mut object {
+            fields.insert(name.into(), value);
+        }
+    };
+    match lost {
+        Lost::Snapshot { .. } => add("what", "snapshot".into()),
+        Lost::Rows { after, last, rows, .. } => {
+            add("what", "rows".into());
+            add("after", String::from_utf8_lossy(after).into());
+            add("last", String::from_utf8_lossy(last).into());
+            add("rows", (*rows).into());
+        }
+        Lost::File { path, size, loss, .. } => {
+            add("what", "file".into());
+            add("size", (*size).into());
+            add("header", loss.header.into());
+            add("layout", loss.layout.into());
+            add("stray_bytes", loss.strays.into());
+            for (name, ranges) in [("bytes", &loss.bytes), ("blocks", &loss.blocks), ("records", &loss.records)] {
+                add(name, ranges.total.into());
+                let pair = |range: &Range<u64>| json!([range.start, range.end - 1]);
+                add(&format!("{}_ranges", name.trim_end_matches('s')), ranges.ranges.iter().map(pair).collect());
+                add(&format!("{}_ranges_unlisted", name.trim_end_matches('s')), ranges.unlisted.into());
+            }
+            put_path(&mut object, path);
+        }
+    }
+    object
+}
+
+fn text(lost: &Lost) -> String {
+    let snapshot = lost.snapshot().short();
+    match lost {
+        Lost::Snapshot { cause, .. } => format!("snapshot {snapshot} is lost: {}", chain(cause)),
+        Lost::Rows { after, last, rows, .. } => {
+            let (after, last) = (String::from_utf8_lossy(after), String::from_utf8_lossy(last));
+            let from = if after.is_empty() { "from the first".into() } else { format!("behind {after}") };
+            format!("snapshot {snapshot} has lost {} of its manifest: {from} up to {last}", count(*rows, "row"))
+        }
+        Lost::File { path, size: length, loss, cause, .. } => {
+            let path = String::from_utf8_lossy(path);
+            match what(loss, *length) {
+                Some(what) => format!("snapshot {snapshot} has lost of {path}: {what}"),
+                None => format!("snapshot {snapshot} cannot restore {path}: {}", chain(cause)),
+            }
+        }
+    }
+}
+
+/// What of a file is lost, in words.
+fn what(loss: &Loss, length: u64) -> Option<String> {
+    let mut parts = Vec::new();
+    if loss.header {
+        parts.push("the header, and with it the schema".to_owned());
+    }
+    if !loss.records.is_empty() {
+        let blocks = count(loss.blocks.total, "block");
+        parts.push(format!("{} ({}) in {blocks}", count(loss.records.total, "record"), listed(&loss.records)));
+    } else if !loss.blocks.is_empty() {
+        parts.push(format!("{} ({})", count(loss.blocks.total, "block"), listed(&loss.blocks)));
+    }
+    if loss.layout && loss.blocks.is_empty() {
+        parts.push("how its blocks lie".to_owned());
+    }
+    if loss.strays > 0 {
+        parts.push(format!("{} that belong to no block", size(loss.strays)));
+    }
+    if !loss.bytes.is_empty() {
+        let all = if loss.bytes.total >= length { "all of its bytes".into() } else { listed(&loss.bytes) };
+        parts.push(format!("{} ({all})", size(loss.bytes.total)));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// The first ranges, with their last numbers.
+fn listed(ranges: &Ranges) -> String {
+    let one = |range: &Range<u64>| match range.end - range.start {
+        1 => range.start.to_string(),
+        _ => format!("{}-{}", range.start, range.end - 1),
+    };
+    let mut text = ranges.ranges.iter().take(RANGES).map(one).collect::<Vec<_>>().join(", ");
+    if ranges.ranges.len() > RANGES || ranges.unlisted > 0 {
+        text.push_str(", ...");
+    }
+    text
+}

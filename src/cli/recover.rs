@@ -1,0 +1,199 @@
+//! `snap recover`
+
+use std::ffi::OsString;
+
+use avro_snap::commands::recover::{Candidate, Found, bring_back, bring_back_and_mend, find_snapshots};
+use avro_snap::id::SnapshotId;
+use avro_snap::repository::{LogDamage, RebuiltLog, Repository};
+use serde_json::json;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Result, chain, code};
+use super::format::{count, local_time, utc_time};
+use super::output::Table;
+use super::progress::Meter;
+
+/// Find snapshots in the packs that the log has lost, and bring them back
+///
+/// Without arguments this looks and lists, and changes nothing. A snapshot that is not in the log may be there because an
+/// entry of the log is lost, because it was removed on purpose (that is said where the log still says so), or because
+/// whoever made it was interrupted at the very end. If the log itself is broken, bringing back also puts that right: the
+/// entries behind the break are appended anew. What only a lost entry said is gone: tags that were changed later, that a
+/// snapshot was removed, that a password was. Nobody else may use the repository meanwhile.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Bring these back, by the beginnings of their ids; also ones that were removed or have lost something
+    #[arg(value_name = "SNAPSHOT", conflicts_with = "all")]
+    snapshots: Vec<OsString>,
+
+    /// Put the log right, and bring back all that are whole and were not removed as far as the log says
+    #[arg(long)]
+    all: bool,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let (repository, damage) = context.open_broken()?;
+        let meter = Meter::new(&context.output);
+        let found = find_snapshots(&repository, &meter);
+        meter.finish();
+        let found = found?;
+        let chosen = self.choose(&found)?;
+        let writes = self.all || !chosen.is_empty();
+        let rebuilt = match &damage {
+            Some(damage) if writes => Some(bring_back_and_mend(&repository, damage, chosen)?),
+            _ => {
+                bring_back(&repository, chosen)?;
+                None
+            }
+        };
+        let exit = match (writes, damage.is_some() || !found.unreadable.is_empty() || !found.unsound.is_empty()) {
+            (false, true) => Exit::Damage,
+            (true, _) if !found.unsound.is_empty() || !found.unreadable.is_empty() => Exit::Damage,
+            _ => Exit::Done,
+        };
+        let said = tell(context, &repository, damage.as_ref(), rebuilt.as_ref(), &found, writes);
+        context.told(exit, said)
+    }
+
+    fn choose<'f>(&self, found: &'f Found) -> Result<Vec<&'f Candidate>> {
+        if self.all {
+            let is_meant = |candidate: &&Candidate| candidate.is_whole() && !candidate.forgotten;
+            return Ok(found.candidates.iter().filter(is_meant).collect());
+        }
+        let mut chosen = Vec::new();
+        for wanted in &self.snapshots {
+            let prefix = wanted.to_string_lossy().to_ascii_lowercase();
+            let mut fitting = found.candidates.iter().filter(|found| found.root.id.to_string().starts_with(&prefix));
+            match (fitting.next(), fitting.next()) {
+                (Some(one), None) => chosen.push(one),
+                (None, _) => {
+                    return Err(Failure::plain(
+                        format!("no snapshot {prefix} was found that the log does not name"),
+                        "`snap recover` lists those that were found",
+                    ));
+                }
+                (Some(_), Some(_)) => {
+                    return Err(Failure::plain(
+                        format!("{prefix} fits several snapshots"),
+                        "give more digits of the id",
+                    ));
+                }
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+fn tell(
+    context: &Context,
+    repository: &Repository,
+    damage: Option<&LogDamage>,
+    rebuilt: Option<&RebuiltLog>,
+    found: &Found,
+    writes: bool,
+) -> Result<()> {
+    let output = &context.output;
+    let state = repository.state();
+    let is_back = |id: &SnapshotId| writes && state.snapshots.iter().any(|record| record.id == *id);
+    if let Some(damage) = damage {
+        let at = format!("the log is broken at entry {}: {}", damage.at, chain(&damage.cause));
+        let behind = format!("{} behind it can be read, {} cannot", damage.behind, damage.unreadable);
+        output.error("log_broken", &format!("{at}; {behind}"), None);
+    }
+    for (_, error) in &found.unsound {
+        output.error(code(error), &chain(error), None);
+    }
+    for (chunk, error) in &found.unreadable {
+        output.error(
+            code(error),
+            &format!("the root of a snapshot in chunk {} is lost: {}", chunk.short(), chain(error)),
+            None,
+        );
+    }
+    if output.json {
+        for candidate in &found.candidates {
+            let root = &candidate.root;
+            output.object(
+                "candidate",
+                json!({
+                    "id": root.id.to_string(),
+                    "time": utc_time(root.time),
+                    "host": root.host,
+                    "series": root.series,
+                    "tags": root.tags,
+                    "files": root.totals.files,
+                    "bytes": root.totals.bytes,
+                    "lost": candidate.lost,
+                    "nothing_left": candidate.hopeless,
+                    "forgotten": candidate.forgotten,
+                    "brought_back": is_back(&root.id),
+                }),
+            )?;
+        }
+        return Ok(output.object(
+            "summary",
+            json!({
+                "log_broken_at": damage.map(|damage| damage.at),
+                "log_entries_kept": rebuilt.map(|rebuilt| rebuilt.kept),
+                "keys_added": rebuilt.map_or(0, |rebuilt| rebuilt.keys.len()),
+                "snapshots": state.snapshots.len(),
+                "candidates": found.candidates.len(),
+                "brought_back": found.candidates.iter().filter(|candidate| is_back(&candidate.root.id)).count(),
+            }),
+        )?);
+    }
+    if !found.candidates.is_empty() {
+        let mut table = Table::new(&["ID", "Time", "Host", "Files", "State", "Series"], &[3]);
+        for candidate in &found.candidates {
+            let root = &candidate.root;
+            table.row(vec![
+                root.id.short(),
+                local_time(root.time),
+                root.host.clone(),
+                root.totals.files.to_string(),
+                state_of(candidate, is_back(&root.id)),
+                root.series.clone(),
+            ]);
+        }
+        table.print(output)?;
+    }
+    if let Some(rebuilt) = rebuilt {
+        output.note(format_args!(
+            "the log is whole again, with {}",
+            count(rebuilt.kept, "entry").replace("entrys", "entries")
+        ))?;
+        if !rebuilt.keys.is_empty() {
+            let keys = count(rebuilt.keys.len() as u64, "key");
+            output.note(format_args!("{keys} taken from the key slots that are there: see `snap key list`"))?;
+        }
+    }
+    match (found.candidates.len() as u64, writes) {
+        (0, _) => output.note(format_args!("no snapshots were found that the log does not name"))?,
+        (candidates, false) => {
+            output.note(format_args!("{} found that the log does not name", count(candidates, "snapshot")))?;
+        }
+        (candidates, true) => {
+            let back = found.candidates.iter().filter(|candidate| is_back(&candidate.root.id)).count();
+            output.note(format_args!("{back} of {} brought back", count(candidates, "snapshot")))?;
+        }
+    }
+    if !writes && (damage.is_some() || !found.candidates.is_empty()) {
+        output.note(format_args!("nothing was changed: `snap recover --all` or `snap recover ID` does it"))?;
+    }
+    Ok(())
+}
+
+fn state_of(candidate: &Candidate, is_back: bool) -> String {
+    let state = match (candidate.hopeless, candidate.lost) {
+        (true, _) => "lost".to_owned(),
+        (false, 0) => "whole".to_owned(),
+        (false, lost) => format!("{} damaged", count(lost, "file")),
+    };
+    match (is_back, candidate.forgotten) {
+        (true, _) => format!("{state}, brought back"),
+        (false, true) => format!("{state}, was removed"),
+        (false, false) => state,
+    }
+}

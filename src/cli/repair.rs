@@ -1,0 +1,174 @@
+//! `snap repair`
+
+mod index;
+mod packs;
+mod snapshots;
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use avro_snap::commands::create::{PayloadOptions, PayloadReport, keep_payloads};
+use avro_snap::error::Error;
+use avro_snap::files::Pattern;
+use avro_snap::snapshot::SnapshotRoot;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::compression::Compression;
+use super::exit::Exit;
+use super::failure::{Failure, Result, chain, code};
+use super::format::{count, seconds, size};
+use super::output::put_path;
+use super::pick::{Filters, selector};
+use super::progress::Meter;
+
+/// Mend what is damaged in the repository, or change how things are kept in it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Index(index::Args),
+    Packs(packs::Args),
+    Snapshots(snapshots::Args),
+    /// Make snapshots once more with compressed blocks kept as they are, so that restoring them needs no encoder
+    ///
+    /// The way to have fast restores of snapshots whose Avro files were taken apart by `create`, and the way out if an
+    /// encoder is ever found to be wrong. Each file concerned is rebuilt as by a restore and compared with its hash. The
+    /// new snapshot has the files, series, host, time and tags of the old one, which stays. Blocks kept as they are
+    /// dedup only with equal blocks: the repository grows. Give older snapshots before newer ones: the one made last
+    /// is what the next `create` of its series compares with.
+    Payloads(Payloads),
+}
+
+#[derive(Debug, clap::Args)]
+struct Payloads {
+    /// Which snapshots; without any, all those that the filters let through
+    #[arg(value_name = "SNAPSHOT")]
+    snapshots: Vec<OsString>,
+
+    /// Only blocks that need this encoder, by its id or the beginning of it, like zlib or zlib:L6:M8 (see `snap ls
+    /// --long`); may be given several times [default: all encoders]
+    #[arg(long, value_name = "ID")]
+    encoder: Vec<String>,
+
+    /// Only files that fit this pattern, and what is below it; may be given several times
+    #[arg(short, long, value_name = "PATTERN")]
+    include: Vec<OsString>,
+
+    /// Rebuild and compare everything, write nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// How hard to compress what is stored [default: as `init` was told]
+    #[arg(long, value_enum, value_name = "HOW")]
+    compression: Option<Compression>,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        match self.what {
+            What::Index(args) => args.run(context),
+            What::Packs(args) => args.run(context),
+            What::Snapshots(args) => args.run(context),
+            What::Payloads(payloads) => payloads.run(context),
+        }
+    }
+}
+
+impl Payloads {
+    fn run(self, context: &Context) -> Result<Exit> {
+        let pattern = |text: &OsString| Pattern::new(text.as_bytes(), false);
+        let include = self.include.iter().map(pattern).collect::<std::result::Result<_, Error>>();
+        let include = include.map_err(|error| Failure::Usage(error.to_string()))?;
+        let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
+        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+            return Err(Failure::Usage("snapshots are made again as a whole: --include says which files".into()));
+        }
+        let filter = self.filters.filter()?;
+        if selectors.is_empty() && filter == Default::default() {
+            return Err(Failure::Usage("say which snapshots: by their ids, `latest`, or filters like --host".into()));
+        }
+        let repository = context.open()?;
+        let options = PayloadOptions {
+            encoders: self.encoder.clone(),
+            include,
+            compression: Compression::of(self.compression, &repository.settings()).level(),
+            dry_run: self.dry_run,
+            threads: context.globals.threads(),
+        };
+        let mut listing = context.listing(&repository);
+        let mut chosen = Vec::new();
+        for selector in &selectors {
+            chosen.push(selector.pick(&mut listing, &filter)?);
+        }
+        if selectors.is_empty() {
+            chosen.extend(listing.fitting(&filter).cloned());
+        }
+        let mut exit = Exit::Done;
+        for snapshot in &chosen {
+            let meter = Meter::new(&context.output);
+            let kept = keep_payloads(&repository, snapshot, &options, &meter);
+            meter.finish();
+            let report = kept?;
+            if !report.failed.is_empty() {
+                exit = Exit::Damage;
+            }
+            tell(context, snapshot, &options, &report)?;
+        }
+        context.told(exit, Ok(()))
+    }
+}
+
+fn tell(context: &Context, snapshot: &SnapshotRoot, options: &PayloadOptions, report: &PayloadReport) -> Result<()> {
+    let output = &context.output;
+    if output.json {
+        let failed: Vec<Value> = report
+            .failed
+            .iter()
+            .map(|(path, error)| {
+                let mut object = json!({"code": code(error), "message": chain(error)});
+                put_path(&mut object, path);
+                object
+            })
+            .collect();
+        return Ok(output.object(
+            "summary",
+            json!({
+                "dry_run": options.dry_run,
+                "old_snapshot_id": snapshot.id.to_string(),
+                "snapshot_id": report.snapshot.map(|id| id.to_string()),
+                "files": report.files,
+                "blocks": report.blocks,
+                "failed": failed,
+                "bytes_added": report.bytes_added,
+                "duration_secs": report.duration_secs,
+            }),
+        )?);
+    }
+    let what = format!("{} of {}", count(report.blocks, "block"), count(report.files, "file"));
+    let old = snapshot.id.short();
+    match report.snapshot {
+        Some(id) => output.note(format_args!(
+            "snapshot {old} made again as {}: {what} kept as they are, added {} in {}",
+            id.short(),
+            size(report.bytes_added),
+            seconds(report.duration_secs)
+        ))?,
+        None if options.dry_run && report.files > 0 => {
+            output.note(format_args!("snapshot {old}: {what} would be kept as they are"))?;
+        }
+        None => output.note(format_args!("snapshot {old}: there is nothing to change"))?,
+    }
+    if !report.failed.is_empty() {
+        let what = count(report.failed.len() as u64, "file");
+        output.error("damaged", &format!("{what} could not be rebuilt, as told above"), None);
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! `snap repair index`
+
+use avro_snap::commands::repair::{IndexRepair, repair_index};
+use serde_json::json;
+
+use crate::cli::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Result, chain, code};
+use crate::cli::format::count;
+use crate::cli::progress::Meter;
+
+/// Make lost or damaged index objects anew, from the directories of the packs
+///
+/// Nothing is lost with an index object: the packs say the same. Where none is lost, nothing is changed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Make all index objects anew, also where none is known to be lost
+    #[arg(long)]
+    all: bool,
+
+    /// Look at everything, write nothing, and say what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let repository = context.open()?;
+        let meter = Meter::new(&context.output);
+        let repaired = repair_index(&repository, self.all, self.dry_run, &meter);
+        meter.finish();
+        let repair = repaired?;
+        let exit = if repair.unsound.is_empty() { Exit::Done } else { Exit::Damage };
+        context.told(exit, self.tell(context, &repair))
+    }
+
+    fn tell(&self, context: &Context, repair: &IndexRepair) -> Result<()> {
+        let output = &context.output;
+        for (_, error) in &repair.unsound {
+            output.error(code(error), &chain(error), None);
+        }
+        if output.json {
+            let lost: Vec<String> = repair.lost.iter().map(|(id, _)| id.to_string()).collect();
+            return Ok(output.object(
+                "summary",
+                json!({
+                    "dry_run": self.dry_run,
+                    "lost": lost,
+                    "packs": repair.packs,
+                    "chunks": repair.chunks,
+                    "added": repair.added.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                    "superseded": repair.superseded,
+                    "unsound_packs": repair.unsound.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(),
+                }),
+            )?);
+        }
+        for (_, error) in &repair.lost {
+            output.note(format_args!("{}", chain(error)))?;
+        }
+        if repair.lost.is_empty() && !self.all {
+            return Ok(output.note(format_args!("no index object is lost: nothing to do"))?);
+        }
+        let what = format!("{} with {}", count(repair.packs, "pack"), count(repair.chunks, "chunk"));
+        let done = if self.dry_run { "would be named" } else { "named" };
+        output.note(format_args!("{what} {done} by new index objects, in the place of {}", repair.superseded))?;
+        if !repair.unsound.is_empty() {
+            let packs = count(repair.unsound.len() as u64, "pack");
+            let hint = "`snap check` tells what is lost with that; `snap repair snapshots` records it";
+            output.error(
+                "damage",
+                &format!("{packs} cannot be looked into: the directory is damaged, too"),
+                Some(hint),
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! `snap repair packs`
+
+use avro_snap::commands::repair::{PackRepair, PackRepairOptions, repair_packs};
+use avro_snap::id::PackId;
+use serde_json::{Value, json};
+
+use crate::cli::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Result, chain};
+use crate::cli::format::count;
+use crate::cli::progress::Meter;
+
+/// Take what is sound out of damaged packs into new ones
+///
+/// All packs are read, unless some are named. Each frame of a pack (about a MiB) is sealed by itself, so damage in one
+/// leaves the others as they are. The log gets to know that the damaged packs do not count any more, and `snap prune`
+/// deletes them later.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only these packs
+    #[arg(value_name = "PACK")]
+    packs: Vec<PackId>,
+
+    /// Look at everything, write nothing, and say what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let repository = context.open()?;
+        let options =
+            PackRepairOptions { packs: self.packs.clone(), dry_run: self.dry_run, threads: context.globals.threads() };
+        let meter = Meter::new(&context.output);
+        let repaired = repair_packs(&repository, &options, &meter);
+        meter.finish();
+        let repair = repaired?;
+        let is_lost = repair.damaged.iter().any(|pack| pack.lost_chunks > 0);
+        let exit = if is_lost { Exit::Damage } else { Exit::Done };
+        context.told(exit, self.tell(context, &repair, is_lost))
+    }
+
+    fn tell(&self, context: &Context, repair: &PackRepair, is_lost: bool) -> Result<()> {
+        let output = &context.output;
+        if output.json {
+            let pack = |pack: &avro_snap::commands::repair::DamagedPack| {
+                json!({
+                    "id": pack.id.to_string(),
+                    "frames": pack.frames,
+                    "lost_frames": pack.lost_frames,
+                    "chunks_copied": pack.copied,
+                    "chunks_lost": pack.lost_chunks,
+                    "problems": pack.problems.iter().map(chain).collect::<Vec<_>>(),
+                })
+            };
+            let damaged: Vec<Value> = repair.damaged.iter().map(pack).collect();
+            let summary = json!({"dry_run": self.dry_run, "packs": repair.packs, "damaged": damaged});
+            return Ok(output.object("summary", summary)?);
+        }
+        for pack in &repair.damaged {
+            let (lost, frames) = (pack.lost_frames, count(pack.frames, "frame"));
+            let done = if self.dry_run { "can be copied" } else { "copied" };
+            output.note(format_args!(
+                "pack {}: {lost} of {frames} lost; {} {done}, {} lost",
+                pack.id.short(),
+                count(pack.copied, "chunk"),
+                pack.lost_chunks
+            ))?;
+        }
+        let (read, damaged) = (count(repair.packs, "pack"), count(repair.damaged.len() as u64, "damaged pack"));
+        output.note(format_args!("read {read}, found {damaged}"))?;
+        if is_lost {
+            let hint = "`snap check` tells which snapshots and files have lost something; data that comes up again is \
+                        stored again";
+            output.error("damage", "some chunks are lost", Some(hint));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! `snap repair snapshots`
+
+use avro_snap::commands::repair::{DamagedSnapshot, SnapshotRepair, SnapshotRepairOptions, repair_snapshots};
+use serde_json::{Value, json};
+
+use crate::cli::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Result;
+use crate::cli::format::count;
+use crate::cli::lost::Teller;
+use crate::cli::progress::Meter;
+
+/// Find snapshots of which something is lost, and record that, so that lost data is stored again when it comes up
+///
+/// What is lost stays lost, and snapshots stay as they are, unless told otherwise: what can be restored of them still can.
+/// But packs and frames that are recorded as damaged do not count as stored any more. So the next `snap create` of the
+/// same files heals older snapshots, too. This is also what lets `snap prune` work again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Read and decode all packs: without it, only what is missing is found, not what has changed
+    #[arg(long)]
+    read_data: bool,
+
+    /// Drop snapshots of which nothing is left: all of their files, or what says which those were, are lost
+    #[arg(long)]
+    forget: bool,
+
+    /// Make damaged snapshots once more, without the files of which something is lost; the damaged ones stay
+    #[arg(long)]
+    rewrite: bool,
+
+    /// Look at everything, write nothing, and say what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let repository = context.open()?;
+        let options = SnapshotRepairOptions {
+            read_data: self.read_data,
+            forget: self.forget,
+            rewrite: self.rewrite,
+            dry_run: self.dry_run,
+            threads: context.globals.threads(),
+        };
+        let meter = Meter::new(&context.output);
+        let mut teller = Teller::new(&context.output);
+        let repaired = repair_snapshots(&repository, &options, &meter, &mut |lost| teller.tell(&lost));
+        meter.finish();
+        teller.finish();
+        let repair = repaired?;
+        let exit = if repair.damaged.is_empty() { Exit::Done } else { Exit::Damage };
+        context.told(exit, self.tell(context, &repair))
+    }
+
+    fn tell(&self, context: &Context, repair: &SnapshotRepair) -> Result<()> {
+        let output = &context.output;
+        if output.json {
+            let snapshot = |damaged: &DamagedSnapshot| {
+                json!({
+                    "id": damaged.id.to_string(),
+                    "files_damaged": damaged.files,
+                    "rows_lost": damaged.rows,
+                    "nothing_left": damaged.hopeless,
+                    "forgotten": damaged.forgotten,
+                    "rewritten": damaged.rewritten.map(|id| id.to_string()),
+                })
+            };
+            let recorded: Vec<Value> = repair
+                .recorded
+                .iter()
+                .map(|(pack, frames)| json!({"pack": pack.to_string(), "frames": frames}))
+                .collect();
+            return Ok(output.object(
+                "summary",
+                json!({
+                    "dry_run": self.dry_run,
+                    "snapshots": repair.snapshots,
+                    "damaged": repair.damaged.iter().map(snapshot).collect::<Vec<_>>(),
+                    "recorded": recorded,
+                }),
+            )?);
+        }
+        for damaged in &repair.damaged {
+            let mut said = Vec::new();
+            if damaged.hopeless {
+                said.push("nothing of it is left".to_owned());
+            } else {
+                if damaged.files > 0 {
+                    said.push(format!("{} damaged", count(damaged.files, "file")));
+                }
+                if damaged.rows > 0 {
+                    said.push(format!("{} of its manifest lost", count(damaged.rows, "row")));
+                }
+            }
+            match (damaged.forgotten, self.dry_run, damaged.rewritten) {
+                (true, true, _) => said.push("it would be dropped".into()),
+                (true, false, _) => said.push("dropped".into()),
+                (false, _, Some(id)) => said.push(format!("what is left was made again as {}", id.short())),
+                (false, true, None) if self.rewrite && !damaged.hopeless => {
+                    said.push("what is left would be made again".into());
+                }
+                _ => {}
+            }
+            output.note(format_args!("snapshot {}: {}", damaged.id.short(), said.join("; ")))?;
+        }
+        for (pack, frames) in &repair.recorded {
+            let what = if frames.is_empty() { "all of it".into() } else { count(frames.len() as u64, "frame") };
+            let done = if self.dry_run { "would be recorded" } else { "recorded" };
+            output.note(format_args!("pack {}: {what} {done} as lost", pack.short()))?;
+        }
+        let snapshots = count(repair.snapshots, "snapshot");
+        match repair.damaged.len() as u64 {
+            0 => output.note(format_args!("looked at {snapshots}: none has lost anything"))?,
+            damaged => {
+                let hint = match self.dry_run {
+                    true => "without --dry-run, what is lost is recorded",
+                    false => "run `snap create` on the same files: what is stored anew heals damaged snapshots, too",
+                };
+                output.error("damage", &format!("{damaged} of {snapshots} have lost something"), Some(hint));
+            }
+        }
+        Ok(())
+    }
+}

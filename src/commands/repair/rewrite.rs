@@ -1,0 +1,115 @@
+//! Making a damaged snapshot once more, without the files of which something is lost.
+
+use std::collections::HashSet;
+
+use crate::chunk::{ChunkKind, ChunkSink};
+use crate::commands::check::Closure;
+use crate::commands::repair::snapshots::not_rewritten;
+use crate::commands::select::read_root;
+use crate::error::Result;
+use crate::id::{ChunkHasher, ChunkId, SnapshotId};
+use crate::pack::PlainChunk;
+use crate::recipe::{Tree, TreeReader};
+use crate::repository::{Copies, Repository, SnapshotRecord, Writer};
+use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals};
+
+/// The tag of a snapshot that was made in the place of a damaged one.
+const TAG: &str = "rewritten";
+
+struct Sink<'w, 'r> {
+    writer: &'w Writer<'r>,
+    hasher: ChunkHasher,
+    copies: Copies<'w, 'r>,
+}
+
+impl ChunkSink for Sink<'_, '_> {
+    fn put(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId> {
+        let id = self.hasher.id(&bytes);
+        if self.writer.reserve(id)? {
+            self.copies.add(kind, PlainChunk { id, bytes })?;
+        }
+        Ok(id)
+    }
+}
+
+/// Makes a new snapshot with the series, host, time and tags of another one (and one more tag), and with those of its
+/// files of which nothing is lost. The other one stays.
+///
+/// # Errors
+/// Those of the repository.
+pub(super) fn rewrite(repository: &Repository, record: &SnapshotRecord, closure: &Closure<'_>) -> Result<SnapshotId> {
+    let old = read_root(repository, record)?;
+    let writer = Writer::new(repository)?;
+    let mut sink = Sink { writer: &writer, hasher: repository.hasher(), copies: Copies::new(&writer)? };
+    let mut manifest = ManifestWriter::new(repository.hasher());
+    let mut totals = Totals { unreadable: old.totals.unreadable, ..Totals::default() };
+    let (mut left_out, mut rows_lost) = (HashSet::new(), false);
+    let tree = old.manifest.as_ref().ok_or_else(|| not_rewritten("it has no manifest"))?;
+    let mut leaves = TreeReader::new(tree, repository);
+    while let Some((reference, lost)) = leaves.next_or_lost()? {
+        let rows = match lost {
+            Some(_) => None,
+            None => rows_of(repository, &Tree { root: reference.clone(), height: 0 })?,
+        };
+        let Some(rows) = rows else {
+            totals.unreadable = totals.unreadable.saturating_add(reference.records);
+            rows_lost = true;
+            continue;
+        };
+        for row in rows {
+            let first_is_left_out = match &row.hard_link {
+                Some(first) => left_out.contains(first) || (rows_lost && !has_row(repository, &old, first)?),
+                None => false,
+            };
+            if first_is_left_out || closure.file(&row)?.is_some() {
+                totals.unreadable += 1;
+                left_out.insert(row.path);
+                continue;
+            }
+            match &row.kind {
+                EntryKind::File => {
+                    totals.files += 1;
+                    totals.bytes = totals.bytes.saturating_add(row.size);
+                }
+                EntryKind::Directory => totals.directories += 1,
+                _ => totals.others += 1,
+            }
+            manifest.push(&row, &mut sink)?;
+        }
+    }
+    let id = SnapshotId::new(repository.entropy().array()?);
+    let mut tags = old.tags.clone();
+    if !tags.iter().any(|tag| tag == TAG) {
+        tags.push(TAG.into());
+    }
+    let program = concat!("snap ", env!("CARGO_PKG_VERSION")).into();
+    let manifest = manifest.finish(&mut sink)?;
+    let root = SnapshotRoot { id, tags, program, totals, manifest, ..old };
+    let root = sink.put(ChunkKind::Root, root.encode())?;
+    sink.copies.finish()?;
+    Ok(writer.commit(id, root)?.snapshot)
+}
+
+/// Whether there is (still) a row of this path.
+fn has_row(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<bool> {
+    match snapshot.rows(repository).find(path) {
+        Ok(row) => Ok(row.is_some()),
+        Err(error) if error.is_damage() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The rows of a chunk; none if it is lost.
+fn rows_of(repository: &Repository, leaf: &Tree) -> Result<Option<Vec<FileEntry>>> {
+    let mut reader = ManifestReader::new(Some(leaf), repository);
+    let mut rows = Vec::new();
+    loop {
+        match reader.next_row() {
+            Ok(Some(row)) => rows.push(row),
+            Ok(None) => return Ok(Some(rows)),
+            Err(error) if error.is_damage() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+}
