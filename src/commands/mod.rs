@@ -7,14 +7,17 @@ pub mod check;
 pub mod create;
 pub mod diff;
 pub mod find;
+pub mod forget;
 mod gate;
 pub mod ls;
 pub mod manifest;
 pub mod restore;
 pub mod schema;
 pub mod select;
+pub mod stats;
 pub mod tag;
 mod trust;
+mod usage;
 
 use crate::snapshot::ManifestReader;
 

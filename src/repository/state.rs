@@ -18,6 +18,8 @@ pub struct State {
     pub config: Option<[u8; 32]>,
     /// The snapshots, in the order in which they were added.
     pub snapshots: Vec<SnapshotRecord>,
+    /// The snapshots that were removed and not added again since, in the order in which they were removed.
+    pub removed: Vec<SnapshotRecord>,
     /// The index objects that name packs in use.
     pub indexes: BTreeSet<IndexId>,
     /// The key slots, with the hash of each.
@@ -35,6 +37,17 @@ pub struct SnapshotRecord {
     pub added: u64,
     /// Its tags, where they were changed since.
     pub tags: Option<Vec<String>>,
+    /// When it was removed, if it was.
+    pub removal: Option<Removal>,
+}
+
+/// How a snapshot was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removal {
+    /// The number of the entry that removed it, and perhaps others at once.
+    pub entry: u64,
+    /// When that was, nanoseconds since 1970 (UTC), by the clock of whoever did it.
+    pub time: i64,
 }
 
 impl Default for State {
@@ -44,6 +57,7 @@ impl Default for State {
             head: EntryHash::new([0; 32]),
             config: None,
             snapshots: Vec::new(),
+            removed: Vec::new(),
             indexes: BTreeSet::new(),
             keys: BTreeMap::new(),
         }
@@ -68,11 +82,25 @@ impl State {
                 if self.snapshots.iter().any(|record| record.id == *snapshot) {
                     return Err(Error::damaged(name, format!("it adds snapshot {snapshot} a second time")));
                 }
-                self.snapshots.push(SnapshotRecord { id: *snapshot, root: *root, added: self.next, tags: None });
+                // One that was removed comes back as it was.
+                let before = self.removed.iter().position(|record| record.id == *snapshot);
+                let tags = before.and_then(|at| self.removed.remove(at).tags);
+                self.snapshots.push(SnapshotRecord {
+                    id: *snapshot,
+                    root: *root,
+                    added: self.next,
+                    tags,
+                    removal: None,
+                });
                 self.indexes.extend(indexes);
             }
             Body::RemoveSnapshots { snapshots } => {
-                self.snapshots.retain(|record| !snapshots.contains(&record.id));
+                let named: BTreeSet<_> = snapshots.iter().collect();
+                let removal = Some(Removal { entry: self.next, time: entry.time });
+                let all = std::mem::take(&mut self.snapshots);
+                let (gone, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|record| named.contains(&record.id));
+                self.snapshots = kept;
+                self.removed.extend(gone.into_iter().map(|record| SnapshotRecord { removal, ..record }));
             }
             Body::SetTags { snapshot, tags } => {
                 for record in self.snapshots.iter_mut().filter(|record| record.id == *snapshot) {
@@ -142,5 +170,10 @@ mod tests {
             .apply(&entry(&state, Body::RemoveSnapshots { snapshots: vec![snapshot] }), EntryHash::new([12; 32]))
             .unwrap();
         assert!(state.snapshots.is_empty());
+        assert_eq!(state.removed[0].removal, Some(Removal { entry: 4, time: 0 }));
+        let again = Body::AddSnapshot { snapshot, root: ChunkId::new([2; 32]), indexes: vec![] };
+        state.apply(&entry(&state, again), EntryHash::new([13; 32])).unwrap();
+        assert_eq!((state.snapshots.len(), state.removed.len()), (1, 0));
+        assert_eq!(state.snapshots[0].tags, Some(vec!["x".into()]), "as it was");
     }
 }
