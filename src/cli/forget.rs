@@ -261,7 +261,8 @@ impl Args {
         for decision in plan.groups.iter().flat_map(|group| &group.decisions) {
             let sound = decision.kept_for.iter().filter(|kept| matches!(kept, Kept::Sound(_))).count();
             if let (Some(Kept::Sound(loss)), true) = (decision.kept_for.first(), sound > 0) {
-                let more = if sound > 1 { format!(" and {} more", count(sound as u64 - 1, "file")) } else { String::new() };
+                let more =
+                    if sound > 1 { format!(" and {} more", count(sound as u64 - 1, "file")) } else { String::new() };
                 output.warn(&format!(
                     "snapshot {} stays: it is the {loss}{more}; --allow-losing-sound-files removes it",
                     decision.snapshot.id.short()
@@ -303,8 +304,7 @@ impl Args {
     }
 
     fn bring_back(&self, context: &Context) -> Result<Exit> {
-        let prefixes: Vec<String> =
-            self.snapshots.iter().map(|id| id.to_string_lossy().to_ascii_lowercase()).collect();
+        let prefixes: Vec<String> = self.snapshots.iter().map(|id| id.to_string_lossy().to_ascii_lowercase()).collect();
         let repository = context.open()?;
         let removed = removed(&repository);
         let meant = last_removed(&removed, &prefixes)?;

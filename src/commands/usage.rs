@@ -88,7 +88,8 @@ impl Places {
         let mut places = Self::default();
         for number in repository.index().pack_numbers() {
             let info = repository.index().pack(number)?;
-            let base = u32::try_from(places.total).map_err(|_| Error::Invalid("more chunks than can be counted".into()))?;
+            let base =
+                u32::try_from(places.total).map_err(|_| Error::Invalid("more chunks than can be counted".into()))?;
             let frames = info.directory.frames.iter().map(|frame| frame.first).collect();
             places.packs.insert(number, PackPlace { base, frames });
             places.total += info.directory.chunks.len();
@@ -239,7 +240,14 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(repository: &'a Repository, places: &'a Places) -> Self {
-        Self { repository, places, marks: vec![0; places.total], below: HashMap::new(), opened: HashSet::new(), unreadable: 0 }
+        Self {
+            repository,
+            places,
+            marks: vec![0; places.total],
+            below: HashMap::new(),
+            opened: HashSet::new(),
+            unreadable: 0,
+        }
     }
 
     fn snapshot(&mut self, (chunk, root): &Walked<'_>, mark: u32) -> Result<RowTotals> {

@@ -12,6 +12,7 @@ mod open;
 mod reader;
 mod remembered;
 mod removal;
+mod settings;
 mod state;
 mod tags;
 mod writer;
@@ -25,6 +26,7 @@ pub use create::InitOptions;
 pub use keys::KeyDescription;
 pub use open::{CachePlace, OpenOptions, Unlock};
 pub use reader::{FrameKey, FrameReader};
+pub use settings::Settings;
 pub use state::{Removal, SnapshotRecord, State};
 pub use writer::{Committed, PackReport, Writer};
 

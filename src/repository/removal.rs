@@ -1,7 +1,7 @@
 //! Taking snapshots out of the log, and back in. The data stays where it is: whoever collects garbage decides about that.
 
 use super::log::Body;
-use super::{Features, Repository, SnapshotRecord};
+use super::{Repository, SnapshotRecord};
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
 
@@ -13,7 +13,7 @@ impl Repository {
     /// # Errors
     /// [`Error::Busy`] if somebody else removed one of `rests_on` meanwhile: then nothing is removed.
     pub fn remove_snapshots(&self, wanted: &[SnapshotId], rests_on: &[SnapshotId]) -> Result<Vec<SnapshotId>> {
-        Features::check(self.config.features.write, Features::KNOWN.write, "to write into")?;
+        self.check_writable()?;
         let mut removed = Vec::new();
         let mut gone = false;
         let appended = self.append(|state| {
@@ -41,7 +41,7 @@ impl Repository {
     /// # Errors
     /// [`Error::NoSnapshot`] if it is not one that was removed.
     pub fn add_again(&self, record: &SnapshotRecord) -> Result<bool> {
-        Features::check(self.config.features.write, Features::KNOWN.write, "to write into")?;
+        self.check_writable()?;
         let (snapshot, root) = (record.id, record.root);
         let mut there = false;
         let appended = self.append(|state| {

@@ -136,15 +136,21 @@ pub fn plan(repository: &Repository, listing: &Listing, wanted: &Wanted<'_>, los
             Plan { groups: by_policy(listing, policy, filter, group_by, *zone, now), ..Plan::default() }
         }
     };
-    while !lose_sound {
+    if !lose_sound {
+        guard_sound(repository, listing, &mut plan, matches!(wanted, Wanted::These(_)))?;
+    }
+    plan.rests_on = rests_on(listing, &plan);
+    Ok(plan)
+}
+
+/// Makes snapshots stay that are the last ones in which a file was sound; refuses the plan if snapshots were named.
+fn guard_sound(repository: &Repository, listing: &Listing, plan: &mut Plan, by_name: bool) -> Result<()> {
+    loop {
         let removed: HashSet<SnapshotId> = plan.removed().into_iter().collect();
         let losses = sound::losses(repository, &listing.snapshots, &removed)?;
-        if losses.is_empty() {
-            break;
-        }
-        if matches!(wanted, Wanted::These(_)) {
+        if by_name || losses.is_empty() {
             plan.refused = losses;
-            break;
+            return Ok(());
         }
         // What stays now may hold other files torn, so it is looked at again.
         let mut stays: HashMap<SnapshotId, Vec<Kept>> = HashMap::new();
@@ -155,15 +161,12 @@ pub fn plan(repository: &Repository, listing: &Listing, wanted: &Wanted<'_>, los
             decision.kept_for.extend(stays.remove(&decision.snapshot.id).unwrap_or_default());
         }
     }
-    plan.rests_on = rests_on(listing, &plan);
-    Ok(plan)
 }
 
 fn by_name(listing: &Listing, ids: &[SnapshotId]) -> Plan {
     let ids: HashSet<SnapshotId> = ids.iter().copied().collect();
     let named = listing.snapshots.iter().filter(|root| ids.contains(&root.id));
-    let decisions: Vec<_> =
-        named.map(|root| Decision { snapshot: root.clone(), kept_for: Vec::new() }).collect();
+    let decisions: Vec<_> = named.map(|root| Decision { snapshot: root.clone(), kept_for: Vec::new() }).collect();
     let unreadable = listing.unreadable.iter().map(|(id, _)| *id).filter(|id| ids.contains(id)).collect();
     let group = Group { key: GroupKey::default(), decisions };
     Plan { groups: vec![group], unreadable, ..Plan::default() }
@@ -241,8 +244,7 @@ pub fn savings(repository: &Repository, listing: &Listing, plan: &Plan) -> Resul
     let records = state.snapshots.iter().chain(&state.removed);
     let roots: HashMap<_, _> = records.map(|record| (record.id, record.root)).collect();
     let (goes, stays): (Vec<_>, Vec<_>) = listing.snapshots.iter().partition(|root| removed.contains(&root.id));
-    let walked: Vec<_> =
-        stays.iter().chain(&goes).filter_map(|root| Some((*roots.get(&root.id)?, *root))).collect();
+    let walked: Vec<_> = stays.iter().chain(&goes).filter_map(|root| Some((*roots.get(&root.id)?, *root))).collect();
     let kept = walked.iter().filter(|(_, root)| !removed.contains(&root.id)).count();
     let usage = Usage::of(repository, &walked, false)?;
     let mut savings = Savings { unreadable: usage.unreadable + listing.unreadable.len() as u64, ..Savings::default() };

@@ -140,8 +140,12 @@ fn quotas() -> impl Strategy<Value = Quota> {
 }
 
 fn spans() -> impl Strategy<Value = Span> {
-    let some = (0u32..2, 0u32..14, 0u32..40, 0u32..50)
-        .prop_map(|(years, months, days, hours)| Span { years, months, days, hours });
+    let some = (0u32..2, 0u32..14, 0u32..40, 0u32..50).prop_map(|(years, months, days, hours)| Span {
+        years,
+        months,
+        days,
+        hours,
+    });
     prop_oneof![2 => Just(Span::default()), 1 => some]
 }
 
@@ -166,10 +170,8 @@ fn times() -> impl Strategy<Value = Vec<i64>> {
 
 /// Each rule alone.
 fn rules_of(policy: &Policy) -> Vec<Policy> {
-    let mut rules = vec![
-        Policy { last: policy.last, ..Policy::default() },
-        Policy { within: policy.within, ..Policy::default() },
-    ];
+    let mut rules =
+        vec![Policy { last: policy.last, ..Policy::default() }, Policy { within: policy.within, ..Policy::default() }];
     for period in 0..5 {
         let mut rule = Policy::default();
         rule.periodic[period] = policy.periodic[period];
