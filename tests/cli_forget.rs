@@ -143,7 +143,7 @@ fn series_hosts_and_tags_are_groups_of_their_own() {
     assert_eq!(kept(&["--keep-tag", ""]), 3);
     assert_eq!(kept(&["--series", "nightly"]), 1);
     assert_eq!(kept(&["--keep-within", "36h"]), 3);
-    assert_eq!(kept(&["--keep-weekly", "unlimited"]), 3);
+    assert_eq!(kept(&["--keep-weekly", "unlimited"]), 4);
     assert_eq!(kept(&["--keep-daily", "-1"]), 5);
     snap.ends(2, &["forget", "-l", "1", "--group-by", "hots"]);
 }
