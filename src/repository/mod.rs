@@ -27,7 +27,7 @@ pub use keys::KeyDescription;
 pub use open::{CachePlace, OpenOptions, Unlock};
 pub use reader::{FrameKey, FrameReader};
 pub use settings::Settings;
-pub use state::{Removal, SnapshotRecord, State};
+pub use state::{RemovedSnapshot, SnapshotRecord, State};
 pub use writer::{Committed, PackReport, Writer};
 
 use crate::backend::{Backend, Created, Kind, Name};

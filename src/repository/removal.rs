@@ -46,7 +46,9 @@ impl Repository {
         let mut there = false;
         let appended = self.append(|state| {
             there = state.snapshots.iter().any(|record| record.id == snapshot);
-            match !there && state.removed.iter().any(|record| record.id == snapshot && record.root == root) {
+            match !there
+                && state.removed.iter().any(|removed| removed.record.id == snapshot && removed.record.root == root)
+            {
                 // The index objects were named when it was added first, and no entry takes that back.
                 true => Ok(Body::AddSnapshot { snapshot, root, indexes: Vec::new() }),
                 false => Err(Error::NoSnapshot { wanted: snapshot.to_string() }),

@@ -19,12 +19,12 @@ pub struct State {
     pub config: Option<[u8; 32]>,
     /// The snapshots, in the order in which they were added.
     pub snapshots: Vec<SnapshotRecord>,
-    /// The snapshots that were removed and not added again since, in the order in which they were removed.
-    pub removed: Vec<SnapshotRecord>,
     /// The index objects that name packs in use.
     pub indexes: BTreeSet<IndexId>,
     /// The key slots, with the hash of each.
     pub keys: BTreeMap<KeyId, [u8; 32]>,
+    /// Snapshots that were removed, in the order in which that was done. Their chunks may be gone.
+    pub removed: Vec<RemovedSnapshot>,
     /// Features that are needed beside those in the config.
     pub features: Features,
     /// What was set.
@@ -42,14 +42,14 @@ pub struct SnapshotRecord {
     pub added: u64,
     /// Its tags, where they were changed since.
     pub tags: Option<Vec<String>>,
-    /// When it was removed, if it was.
-    pub removal: Option<Removal>,
 }
 
-/// How a snapshot was removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Removal {
-    /// The number of the entry that removed it, and perhaps others at once.
+/// A snapshot that is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedSnapshot {
+    /// What the log had of it.
+    pub record: SnapshotRecord,
+    /// The number of the entry that removed it.
     pub entry: u64,
     /// When that was, nanoseconds since 1970 (UTC), by the clock of whoever did it.
     pub time: i64,
@@ -62,9 +62,9 @@ impl Default for State {
             head: EntryHash::new([0; 32]),
             config: None,
             snapshots: Vec::new(),
-            removed: Vec::new(),
             indexes: BTreeSet::new(),
             keys: BTreeMap::new(),
+            removed: Vec::new(),
             features: Features::default(),
             settings: Settings::default(),
         }
@@ -89,25 +89,18 @@ impl State {
                 if self.snapshots.iter().any(|record| record.id == *snapshot) {
                     return Err(Error::damaged(name, format!("it adds snapshot {snapshot} a second time")));
                 }
-                // One that was removed comes back as it was.
-                let before = self.removed.iter().position(|record| record.id == *snapshot);
-                let tags = before.and_then(|at| self.removed.remove(at).tags);
-                self.snapshots.push(SnapshotRecord {
-                    id: *snapshot,
-                    root: *root,
-                    added: self.next,
-                    tags,
-                    removal: None,
-                });
+                // One that comes back is as it was when it went.
+                let before = self.removed.iter().position(|removed| removed.record.id == *snapshot);
+                let tags = before.and_then(|at| self.removed.remove(at).record.tags);
+                self.snapshots.push(SnapshotRecord { id: *snapshot, root: *root, added: self.next, tags });
                 self.indexes.extend(indexes);
             }
             Body::RemoveSnapshots { snapshots } => {
                 let named: BTreeSet<_> = snapshots.iter().collect();
-                let removal = Some(Removal { entry: self.next, time: entry.time });
-                let all = std::mem::take(&mut self.snapshots);
-                let (gone, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|record| named.contains(&record.id));
-                self.snapshots = kept;
-                self.removed.extend(gone.into_iter().map(|record| SnapshotRecord { removal, ..record }));
+                let is_removed = |record: &mut SnapshotRecord| named.contains(&record.id);
+                let (entry, time) = (self.next, entry.time);
+                let removed = self.snapshots.extract_if(.., is_removed);
+                self.removed.extend(removed.map(|record| RemovedSnapshot { record, entry, time }));
             }
             Body::SetTags { snapshot, tags } => {
                 for record in self.snapshots.iter_mut().filter(|record| record.id == *snapshot) {
@@ -188,7 +181,7 @@ mod tests {
             .apply(&entry(&state, Body::RemoveSnapshots { snapshots: vec![snapshot] }), EntryHash::new([12; 32]))
             .unwrap();
         assert!(state.snapshots.is_empty());
-        assert_eq!(state.removed[0].removal, Some(Removal { entry: 4, time: 0 }));
+        assert_eq!((state.removed[0].entry, state.removed[0].time), (4, 0));
         let again = Body::AddSnapshot { snapshot, root: ChunkId::new([2; 32]), indexes: vec![] };
         state.apply(&entry(&state, again), EntryHash::new([13; 32])).unwrap();
         assert_eq!((state.snapshots.len(), state.removed.len()), (1, 0));

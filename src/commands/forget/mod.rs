@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 pub use group::{GroupBy, GroupKey};
 pub use sound::SoundLoss;
-pub use undo::{RemovedSnapshot, Undone, last_removed, removed, undo};
+pub use undo::{Removed, Undone, last_removed, removed, undo};
 
 use super::select::{Filter, Listing, Selector, Which};
 use super::usage::Usage;
@@ -241,7 +241,7 @@ pub fn savings(repository: &Repository, listing: &Listing, plan: &Plan) -> Resul
     let removed: HashSet<SnapshotId> = plan.removed().into_iter().collect();
     let state = repository.state();
     // Those that go may be gone already.
-    let records = state.snapshots.iter().chain(&state.removed);
+    let records = state.snapshots.iter().chain(state.removed.iter().map(|removed| &removed.record));
     let roots: HashMap<_, _> = records.map(|record| (record.id, record.root)).collect();
     let (goes, stays): (Vec<_>, Vec<_>) = listing.snapshots.iter().partition(|root| removed.contains(&root.id));
     let walked: Vec<_> = stays.iter().chain(&goes).filter_map(|root| Some((*roots.get(&root.id)?, *root))).collect();

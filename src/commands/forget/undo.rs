@@ -8,16 +8,23 @@ use crate::commands::select::read_root;
 use crate::commands::usage::Usage;
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
-use crate::repository::{Repository, SnapshotRecord};
+use crate::repository::{RemovedSnapshot, Repository};
 use crate::snapshot::SnapshotRoot;
 
 /// A snapshot that was removed.
 #[derive(Debug)]
-pub struct RemovedSnapshot {
+pub struct Removed {
     /// As the log has it.
-    pub record: SnapshotRecord,
+    pub logged: RemovedSnapshot,
     /// Its root, if it can be read still.
     pub root: Result<SnapshotRoot>,
+}
+
+impl Removed {
+    /// Its name.
+    pub fn id(&self) -> SnapshotId {
+        self.logged.record.id
+    }
 }
 
 /// What became of a snapshot that was to be brought back.
@@ -32,9 +39,9 @@ pub enum Undone {
 }
 
 /// The snapshots that were removed and are not back, in the order in which they were removed.
-pub fn removed(repository: &Repository) -> Vec<RemovedSnapshot> {
-    let records = repository.state().removed.into_iter();
-    records.map(|record| RemovedSnapshot { root: read_root(repository, &record), record }).collect()
+pub fn removed(repository: &Repository) -> Vec<Removed> {
+    let logged = repository.state().removed.into_iter();
+    logged.map(|logged| Removed { root: read_root(repository, &logged.record), logged }).collect()
 }
 
 /// Those of `removed` that are meant: the ones whose ids begin like these; if none are given, those that went last,
@@ -42,35 +49,34 @@ pub fn removed(repository: &Repository) -> Vec<RemovedSnapshot> {
 ///
 /// # Errors
 /// [`Error::NoSnapshot`], [`Error::AmbiguousSnapshot`].
-pub fn last_removed(removed: &[RemovedSnapshot], prefixes: &[String]) -> Result<Vec<SnapshotId>> {
+pub fn last_removed(removed: &[Removed], prefixes: &[String]) -> Result<Vec<SnapshotId>> {
     if prefixes.is_empty() {
-        let entry = |snapshot: &RemovedSnapshot| snapshot.record.removal.map(|removal| removal.entry);
-        let last = removed.iter().filter_map(entry).max();
-        return Ok(removed.iter().filter(|one| entry(one) == last).map(|one| one.record.id).collect());
+        let last = removed.iter().map(|one| one.logged.entry).max();
+        return Ok(removed.iter().filter(|one| Some(one.logged.entry) == last).map(Removed::id).collect());
     }
     let mut meant = BTreeSet::new();
     for prefix in prefixes {
-        let fitting = removed.iter().map(|one| one.record.id).filter(|id| id.to_string().starts_with(&**prefix));
+        let fitting = removed.iter().map(Removed::id).filter(|id| id.to_string().starts_with(&**prefix));
         meant.insert(one_of(fitting, prefix)?);
     }
-    Ok(removed.iter().map(|one| one.record.id).filter(|id| meant.contains(id)).collect())
+    Ok(removed.iter().map(Removed::id).filter(|id| meant.contains(id)).collect())
 }
 
 /// Brings one back, if all that it needs is there.
 ///
 /// # Errors
 /// Those of the repository; [`Error::NoSnapshot`] if it is not one that was removed.
-pub fn undo(repository: &Repository, snapshot: &RemovedSnapshot) -> Result<Undone> {
+pub fn undo(repository: &Repository, snapshot: &Removed) -> Result<Undone> {
     let root = match &snapshot.root {
         Ok(root) => root,
         Err(error) if error.is_damage() => return Ok(Undone::Swept(1)),
         Err(error) => return Err(Error::Invalid(error.to_string())),
     };
-    match Usage::of(repository, &[(snapshot.record.root, root)], false)?.unreadable {
+    match Usage::of(repository, &[(snapshot.logged.record.root, root)], false)?.unreadable {
         0 => {}
         gone => return Ok(Undone::Swept(gone)),
     }
-    Ok(match repository.add_again(&snapshot.record)? {
+    Ok(match repository.add_again(&snapshot.logged.record)? {
         true => Undone::Back,
         false => Undone::There,
     })

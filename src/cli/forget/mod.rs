@@ -1,10 +1,11 @@
 //! `snap forget`
 
+mod undo;
+
 use std::ffi::OsString;
 
 use avro_snap::commands::forget::{
-    Decision, Group, GroupBy, Kept, Plan, RemovedSnapshot, Savings, Undone, Wanted, forget, last_removed, named, plan,
-    removed, savings, undo,
+    Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, named, plan, savings,
 };
 use avro_snap::commands::select::{Filter, Listing};
 use avro_snap::repository::Repository;
@@ -13,13 +14,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::{Failure, Result};
-use super::format::{count, local_time, size, utc_time};
-use super::output::Table;
-use super::pick::{Filters, comma_list, selector};
-use super::rows;
+use crate::cli::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Result};
+use crate::cli::format::{count, local_time, size};
+use crate::cli::output::Table;
+use crate::cli::pick::{Filters, comma_list, selector};
+use crate::cli::rows;
 
 /// Remove snapshots, by name or by a policy
 ///
@@ -302,91 +303,6 @@ impl Args {
             "unreadable": freed.map(|freed| freed.unreadable),
         })
     }
-
-    fn bring_back(&self, context: &Context) -> Result<Exit> {
-        let prefixes: Vec<String> = self.snapshots.iter().map(|id| id.to_string_lossy().to_ascii_lowercase()).collect();
-        let repository = context.open()?;
-        let removed = removed(&repository);
-        let meant = last_removed(&removed, &prefixes)?;
-        let (mut back, mut swept) = (0, 0);
-        let mut told = Vec::new();
-        for snapshot in &removed {
-            let is_meant = meant.contains(&snapshot.record.id);
-            let outcome = match is_meant && !self.dry_run {
-                true => Some(undo(&repository, snapshot)?),
-                false => None,
-            };
-            back += u64::from(outcome == Some(Undone::Back));
-            swept += u64::from(matches!(outcome, Some(Undone::Swept(_))));
-            if self.dry_run || is_meant {
-                told.push((snapshot, is_meant, outcome));
-            }
-        }
-        let exit = if swept > 0 { Exit::Failed } else { Exit::Done };
-        let said = self.tell_undo(context, &told, back, swept);
-        context.told(exit, said)
-    }
-
-    fn tell_undo(&self, context: &Context, told: &[Told<'_>], back: u64, swept: u64) -> Result<()> {
-        let output = &context.output;
-        if output.json {
-            for (snapshot, meant, outcome) in told {
-                output.object("removed_snapshot", removed_object(snapshot, *meant, *outcome))?;
-            }
-            let summary = json!({"dry_run": self.dry_run, "restored": back, "swept": swept});
-            return Ok(output.object("summary", summary)?);
-        }
-        let mut table = Table::new(&["ID", "Time", "Host", "Series", "Removed", ""], &[]);
-        for (snapshot, meant, outcome) in told {
-            let root = snapshot.root.as_ref().ok();
-            let becomes = match outcome {
-                Some(Undone::Back) => "is back".into(),
-                Some(Undone::There) => "is there".into(),
-                Some(Undone::Swept(gone)) => format!("cannot come back: {} of it gone", count(*gone, "part")),
-                None if *meant => "would come back".into(),
-                None => String::new(),
-            };
-            table.row(vec![
-                snapshot.record.id.short(),
-                root.map_or_else(|| "?".into(), |root| local_time(root.time)),
-                root.map_or_else(String::new, |root| root.host.clone()),
-                root.map_or_else(String::new, |root| root.series.clone()),
-                snapshot.record.removal.map_or_else(String::new, |removal| local_time(removal.time)),
-                becomes,
-            ]);
-        }
-        if !told.is_empty() {
-            table.print(output)?;
-        }
-        match self.dry_run {
-            true => output.note(format_args!("{} can be named", count(told.len() as u64, "removed snapshot")))?,
-            false => output.note(format_args!("brought back {}", count(back, "snapshot")))?,
-        }
-        Ok(())
-    }
-}
-
-/// A removed snapshot, whether it is meant, and what became of it.
-type Told<'a> = (&'a RemovedSnapshot, bool, Option<Undone>);
-
-fn removed_object(snapshot: &RemovedSnapshot, meant: bool, outcome: Option<Undone>) -> Value {
-    let mut object = match &snapshot.root {
-        Ok(root) => rows::snapshot(root),
-        Err(_) => json!({"id": snapshot.record.id.to_string(), "short_id": snapshot.record.id.short()}),
-    };
-    if let Value::Object(fields) = &mut object {
-        let removal = snapshot.record.removal;
-        fields.insert("removed_at".into(), json!(removal.map(|removal| utc_time(removal.time))));
-        fields.insert("removed_by_entry".into(), json!(removal.map(|removal| removal.entry)));
-        fields.insert("chosen".into(), meant.into());
-        let outcome = outcome.map(|outcome| match outcome {
-            Undone::Back => "restored",
-            Undone::There => "there",
-            Undone::Swept(_) => "swept",
-        });
-        fields.insert("outcome".into(), json!(outcome));
-    }
-    object
 }
 
 /// How many files are named among the reasons in a table; JSON names all.
