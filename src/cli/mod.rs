@@ -11,6 +11,7 @@ mod exit;
 mod failure;
 mod file;
 mod find;
+mod forget;
 mod format;
 mod globals;
 mod init;
@@ -31,6 +32,7 @@ mod restore;
 mod rows;
 mod schema;
 mod snapshots;
+mod stats;
 mod tag;
 mod words;
 
@@ -69,6 +71,8 @@ enum Verb {
     Schema(schema::Args),
     Diff(diff::Args),
     Tag(tag::Args),
+    Forget(Box<forget::Args>),
+    Stats(stats::Args),
     Dump(dump::Args),
     Manifest(manifest::Args),
     Check(check::Args),
@@ -121,6 +125,8 @@ impl Verb {
             Self::Schema(args) => args.run(context),
             Self::Diff(args) => args.run(context),
             Self::Tag(args) => args.run(context),
+            Self::Forget(args) => args.run(context),
+            Self::Stats(args) => args.run(context),
             Self::Dump(args) => args.run(context),
             Self::Manifest(args) => args.run(context),
             Self::Check(args) => args.run(context),

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use avro_snap::commands::prune::{Fate, MaxUnused, PruneOptions, PruneReport, Tally, prune};
+use avro_snap::repository::Repository;
 use serde_json::{Value, json};
 
 use super::Context;
+use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, parse_size, size};
@@ -22,6 +24,13 @@ pub(crate) struct Args {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// How far a prune goes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Limits {
     /// Leave so much unused: a share of all like 5%, a size like 500M, or `unlimited`
     #[arg(long, value_name = "LIMIT", default_value = "5%", value_parser = parse_limit)]
     max_unused: MaxUnused,
@@ -75,21 +84,35 @@ fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let repository = context.open()?;
+        let (report, exit) = self.limits.prune(context, &repository, self.dry_run)?;
+        context.told(exit, tell(context, &report, self.dry_run))
+    }
+}
+
+impl Limits {
+    fn prune(&self, context: &Context, repository: &Repository, dry_run: bool) -> Result<(PruneReport, Exit)> {
         let options = PruneOptions {
             max_unused: self.max_unused,
             max_repack: self.max_repack_size,
             repack_small: self.repack_small,
             grace: self.grace,
-            compression: Some(3),
-            dry_run: self.dry_run,
+            compression: Compression::of(None, &repository.settings()).level(),
+            dry_run,
             threads: context.globals.threads(),
         };
         let meter = Meter::new(&context.output);
-        let pruned = prune(&repository, &options, &meter);
+        let pruned = prune(repository, &options, &meter);
         meter.finish();
         let report = pruned?;
         let exit = if report.lost_chunks > 0 { Exit::Damage } else { Exit::Done };
-        context.told(exit, tell(context, &report, self.dry_run))
+        Ok((report, exit))
+    }
+
+    /// Prunes after snapshots were removed, and says what came of it.
+    pub(crate) fn prune_after(&self, context: &Context, repository: &Repository) -> Result<Exit> {
+        let (report, exit) = self.prune(context, repository, false)?;
+        tell(context, &report, false)?;
+        Ok(exit)
     }
 }
 

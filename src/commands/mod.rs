@@ -7,7 +7,9 @@ pub mod check;
 pub mod create;
 pub mod diff;
 pub mod find;
+pub mod forget;
 mod gate;
+mod gather;
 pub mod ls;
 pub mod manifest;
 pub mod prune;
@@ -16,8 +18,10 @@ pub mod repair;
 pub mod restore;
 pub mod schema;
 pub mod select;
+pub mod stats;
 pub mod tag;
 mod trust;
+mod usage;
 
 use crate::snapshot::ManifestReader;
 

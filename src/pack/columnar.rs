@@ -246,6 +246,16 @@ fn cut<'a>(whole: &'a [u8], ends: &[usize]) -> Vec<&'a [u8]> {
     parts
 }
 
+/// The shape of the records of a columnar frame of `length` bytes, so that others of that shape can join them. It says
+/// nothing of the schema but what the columns show.
+pub(super) fn shape(body: &[u8], length: usize, decompressor: &mut Decompressor) -> Option<RecordShape> {
+    let mut reader = Reader::new(body);
+    let total = reader.varint().ok().filter(|total| *total <= (2 * length + MAX_HEAD) as u64)?;
+    let whole = decompressor.decompress(reader.rest(), total as usize).ok()?;
+    let tree = Reader::new(&whole).string().ok()?.to_vec();
+    Some(RecordShape { fingerprint: 0, tree })
+}
+
 /// The records of a columnar frame, of which there must be `length` bytes.
 pub(super) fn decode(body: &[u8], length: usize, decompressor: &mut Decompressor) -> Result<Vec<u8>, DecodeError> {
     let unsound = |what: &'static str| DecodeError::Columns(what);

@@ -155,6 +155,14 @@ impl FrameCodec {
         (back == plain).then_some(body)
     }
 
+    /// The shape of the records of a frame of `length` plain bytes, where it is columnar.
+    pub fn shape_of(&mut self, encoding: Encoding, body: &[u8], length: usize) -> Option<RecordShape> {
+        match encoding {
+            Encoding::Columnar => columnar::shape(body, length, &mut self.decompressor),
+            Encoding::Raw | Encoding::Zstd | Encoding::Delta => None,
+        }
+    }
+
     /// The plain bytes of a frame, which must be exactly `length` of them.
     pub fn decode(&mut self, encoding: Encoding, body: &[u8], length: usize) -> Result<Vec<u8>, DecodeError> {
         match encoding {

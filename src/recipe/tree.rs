@@ -22,6 +22,22 @@ pub struct Reference {
     pub last: Vec<u8>,
 }
 
+impl Reference {
+    /// What the node that this leads to refers to, in order.
+    ///
+    /// # Errors
+    /// If the node cannot be had, or is none, or does not hold what this says.
+    pub fn children<S: ChunkSource + ?Sized>(&self, source: &S) -> Result<Vec<Reference>> {
+        let name = format_args!("chunk {}", self.id).to_string();
+        let node = decode_node(&source.get(&self.id)?).in_object(&name)?;
+        let length: u64 = node.iter().fold(0, |sum, child| sum.saturating_add(child.length));
+        match length == self.length {
+            true => Ok(node),
+            false => Err(Error::damaged(name, "the node does not hold what the reference to it says")),
+        }
+    }
+}
+
 /// A finished tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
@@ -51,6 +67,11 @@ impl Tree {
     /// How many bytes a tree of this height can hold at most.
     pub(super) fn capacity(&self) -> u64 {
         (0..self.height).fold(MAX_CHUNK as u64, |bytes, _| bytes.saturating_mul(MAX_NODE as u64))
+    }
+
+    /// How many levels of nodes are followed: no more than any tree that could be written has.
+    pub fn levels(&self) -> u8 {
+        self.height.min(MAX_HEIGHT)
     }
 }
 
@@ -194,7 +215,7 @@ pub struct TreeReader<'s, S: ?Sized> {
 impl<'s, S: ChunkSource + ?Sized> TreeReader<'s, S> {
     /// At the first piece.
     pub fn new(tree: &Tree, source: &'s S) -> Self {
-        Self { source, open: vec![(tree.height.min(MAX_HEIGHT), vec![tree.root.clone()])] }
+        Self { source, open: vec![(tree.levels(), vec![tree.root.clone()])] }
     }
 
     /// A reader of nothing.
@@ -268,12 +289,7 @@ impl<'s, S: ChunkSource + ?Sized> TreeReader<'s, S> {
         let Some((level, references)) = self.open.last_mut() else { return Ok(()) };
         let level = *level;
         let Some(reference) = references.pop() else { return Ok(()) };
-        let name = format_args!("chunk {}", reference.id).to_string();
-        let mut node = decode_node(&self.source.get(&reference.id)?).in_object(&name)?;
-        let length: u64 = node.iter().fold(0, |sum, child| sum.saturating_add(child.length));
-        if length != reference.length {
-            return Err(Error::damaged(name, "the node does not hold what the reference to it says"));
-        }
+        let mut node = reference.children(self.source)?;
         node.reverse();
         self.open.push((level - 1, node));
         Ok(())

@@ -18,6 +18,7 @@ mod reach;
 mod reader;
 mod recover;
 mod remembered;
+mod removal;
 mod rescue;
 mod settings;
 mod state;

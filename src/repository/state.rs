@@ -101,7 +101,8 @@ impl State {
                 self.name_indexes(indexes);
             }
             Body::RemoveSnapshots { snapshots } => {
-                let is_removed = |record: &mut SnapshotRecord| snapshots.contains(&record.id);
+                let named: BTreeSet<_> = snapshots.iter().collect();
+                let is_removed = |record: &mut SnapshotRecord| named.contains(&record.id);
                 let (entry, time) = (self.next, entry.time);
                 let removed = self.snapshots.extract_if(.., is_removed);
                 self.removed.extend(removed.map(|record| RemovedSnapshot { record, entry, time }));
@@ -211,6 +212,11 @@ mod tests {
             .apply(&entry(&state, Body::RemoveSnapshots { snapshots: vec![snapshot] }), EntryHash::new([12; 32]))
             .unwrap();
         assert!(state.snapshots.is_empty());
+        assert_eq!((state.removed[0].entry, state.removed[0].time), (4, 0));
+        let again = Body::AddSnapshot { snapshot, root: ChunkId::new([2; 32]), indexes: vec![] };
+        state.apply(&entry(&state, again), EntryHash::new([13; 32])).unwrap();
+        assert_eq!((state.snapshots.len(), state.removed.len()), (1, 0));
+        assert_eq!(state.snapshots[0].tags, Some(vec!["x".into()]), "as it was");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod datum;
 pub mod entry;
 mod export;
 mod manifest;
+pub mod retention;
 mod root;
 mod row;
 pub mod schema;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::bases::has_bases;
-use super::gather::{Common, Gathering};
 use super::pipeline::Pipeline;
 use super::warm::Likeness;
 use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK, RecordShape};
+use crate::commands::gather::{Common, Gathering};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::pack::PlainChunk;

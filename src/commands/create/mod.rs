@@ -3,7 +3,6 @@
 mod bases;
 mod feeder;
 mod file;
-mod gather;
 mod lineage;
 mod payloads;
 mod pipeline;

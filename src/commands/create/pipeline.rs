@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::bases::{Bases, find_bases, has_bases};
-use super::gather::{Common, Gathering};
 use super::warm::Warmth;
 use crate::chunk::{ChunkKind, anchors};
 use crate::commands::gate::Gate;
+use crate::commands::gather::{Common, Gathering};
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
 use crate::index::PackedChunk;

@@ -1,14 +1,14 @@
 //! Copying what is needed out of packs that go. Frames of which (almost) all is needed are sealed again as they are;
 //! chunks of others are gathered into new frames. Whatever is copied is decoded and compared with its ids first.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
 use super::survey::{Needs, Survey};
 use crate::backend::Created;
 use crate::chunk::ChunkKind;
+use crate::commands::gather::{Common, Gathering};
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, PackId};
 use crate::pack::{EncodedFrame, Encoding, FrameCodec, PackBuilder, PackInfo, PlainChunk};
@@ -29,9 +29,8 @@ pub(super) struct Repacker<'r> {
 }
 
 /// What is being gathered, by all threads.
-#[derive(Default)]
 struct Open {
-    chunks: BTreeMap<ChunkKind, (Vec<PlainChunk>, usize)>,
+    chunks: Gathering,
     pack: PackBuilder,
 }
 
@@ -52,8 +51,9 @@ impl<'r> Repacker<'r> {
         (dead_share, level): (f64, Option<i32>),
         progress: &'r dyn Progress,
     ) -> Self {
-        let (open, written) = (Mutex::default(), Mutex::default());
-        Self { repository, survey, needs, dead_share, level, progress, open, written }
+        let open = Open { chunks: Gathering::new(repository.sizes().frame), pack: PackBuilder::default() };
+        let written = Mutex::default();
+        Self { repository, survey, needs, dead_share, level, progress, open: Mutex::new(open), written }
     }
 
     /// Copies what is needed of these packs, on all threads of the pool that this runs in.
@@ -80,9 +80,9 @@ impl<'r> Repacker<'r> {
             )
             .collect::<Result<_>>()?;
         let mut tools = Tools::new(self.level)?;
-        let chunks = std::mem::take(&mut self.lock().chunks);
-        for (kind, (chunks, _)) in chunks {
-            self.push(tools.codec.encode(kind, &chunks))?;
+        let last = self.lock().chunks.take().into_last();
+        for (common, chunks) in last {
+            self.push(tools.encode(&common, &chunks))?;
         }
         let last = std::mem::take(&mut self.lock().pack);
         if !last.is_empty() {
@@ -116,16 +116,23 @@ impl<'r> Repacker<'r> {
             let Some(listed) = info.directory.frames.get(at) else { continue };
             let plain = tools.reader.read_frame(self.repository, &info, at)?;
             let chunks = split(&info, at, &plain, &hasher)?;
-            if whole || frame.encoding == Encoding::Delta {
+            let body = || {
                 let name = info.name();
-                let sealed =
-                    self.repository.backend().read_range(&name, u64::from(listed.offset), listed.stored as usize)?;
-                let body = info.unseal(&cipher, at, sealed)?;
-                self.push(info.encoded_frame(at, body)?)?;
-            } else {
-                for (chunk, _) in chunks.into_iter().zip(taken).filter(|(_, taken)| *taken) {
-                    self.gather(listed.kind, chunk, tools)?;
+                let (offset, stored) = (u64::from(listed.offset), listed.stored as usize);
+                info.unseal(&cipher, at, self.repository.backend().read_range(&name, offset, stored)?)
+            };
+            if whole || frame.encoding == Encoding::Delta {
+                self.push(info.encoded_frame(at, body()?)?)?;
+                continue;
+            }
+            let shape = match frame.encoding {
+                Encoding::Columnar if listed.kind == ChunkKind::Records => {
+                    tools.codec.shape_of(frame.encoding, &body()?, plain.len()).map(Arc::new)
                 }
+                _ => None,
+            };
+            for (chunk, _) in chunks.into_iter().zip(taken).filter(|(_, taken)| *taken) {
+                self.gather((listed.kind, shape.clone()), chunk, tools)?;
             }
         }
         self.progress.files(1);
@@ -133,19 +140,10 @@ impl<'r> Repacker<'r> {
         Ok(())
     }
 
-    fn gather(&self, kind: ChunkKind, chunk: PlainChunk, tools: &mut Tools) -> Result<()> {
-        let full = {
-            let mut open = self.lock();
-            let (chunks, bytes) = open.chunks.entry(kind).or_default();
-            *bytes += chunk.bytes.len();
-            chunks.push(chunk);
-            match *bytes >= self.repository.sizes().frame {
-                true => open.chunks.remove(&kind),
-                false => None,
-            }
-        };
+    fn gather(&self, common: Common, chunk: PlainChunk, tools: &mut Tools) -> Result<()> {
+        let full = self.lock().chunks.add(common, chunk);
         match full {
-            Some((chunks, _)) => self.push(tools.codec.encode(kind, &chunks)),
+            Some((common, chunks)) => self.push(tools.encode(&common, &chunks)),
             None => Ok(()),
         }
     }
@@ -193,6 +191,13 @@ impl Tools {
         let codec = FrameCodec::new(level).map_err(|e| Error::Invalid(e.to_string()))?;
         Ok(Self { reader: FrameReader::new()?, codec })
     }
+
+    fn encode(&mut self, (kind, shape): &Common, chunks: &[PlainChunk]) -> EncodedFrame {
+        match shape {
+            Some(shape) => self.codec.encode_records(chunks, shape),
+            None => self.codec.encode(*kind, chunks),
+        }
+    }
 }
 
 /// The chunks of a frame, each of which must be what its id says.
@@ -213,7 +218,7 @@ fn split(info: &PackInfo, frame: usize, plain: &[u8], hasher: &ChunkHasher) -> R
 }
 
 /// What a pack says about itself, as far as the local index has it.
-pub(super) fn info_of(repository: &Repository, id: &PackId) -> Result<std::sync::Arc<PackInfo>> {
+pub(super) fn info_of(repository: &Repository, id: &PackId) -> Result<Arc<PackInfo>> {
     let missing = || Error::ObjectMissing { name: crate::pack::pack_name(id).to_string() };
     repository.index().pack(repository.index().pack_number(id).ok_or_else(missing)?)
 }

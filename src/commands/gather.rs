@@ -7,10 +7,10 @@ use crate::chunk::{ChunkKind, RecordShape};
 use crate::pack::{FRAME_TARGET, PlainChunk};
 
 /// What the chunks of a frame have in common: their kind, and for records their shape, where it is known.
-pub(super) type Common = (ChunkKind, Option<Arc<RecordShape>>);
+pub(in crate::commands) type Common = (ChunkKind, Option<Arc<RecordShape>>);
 
 /// Frames that are being filled. What is known of a frame without a chunk is forgotten.
-pub(super) struct Gathering {
+pub(in crate::commands) struct Gathering {
     /// When a frame is full, in plain bytes.
     target: usize,
     frames: BTreeMap<Common, (Vec<PlainChunk>, usize)>,
@@ -30,17 +30,17 @@ const LEAST_SHAPED: usize = 8 << 10;
 
 impl Gathering {
     /// With frames that are full at so many plain bytes.
-    pub(super) fn new(target: usize) -> Self {
+    pub(in crate::commands) fn new(target: usize) -> Self {
         Self { target, frames: BTreeMap::new(), bytes: 0 }
     }
 
     /// Takes everything out.
-    pub(super) fn take(&mut self) -> Self {
+    pub(in crate::commands) fn take(&mut self) -> Self {
         std::mem::replace(self, Self::new(self.target))
     }
 
     /// Adds a chunk. Gives the frame away that is to be handed on now, if there is one.
-    pub(super) fn add(&mut self, common: Common, chunk: PlainChunk) -> Option<(Common, Vec<PlainChunk>)> {
+    pub(in crate::commands) fn add(&mut self, common: Common, chunk: PlainChunk) -> Option<(Common, Vec<PlainChunk>)> {
         self.bytes += chunk.bytes.len();
         let (chunks, bytes) = self.frames.entry(common.clone()).or_default();
         *bytes += chunk.bytes.len();
@@ -58,12 +58,12 @@ impl Gathering {
     }
 
     /// The frames as they are.
-    pub(super) fn into_unfilled(self) -> impl Iterator<Item = (Common, Vec<PlainChunk>)> {
+    pub(in crate::commands) fn into_unfilled(self) -> impl Iterator<Item = (Common, Vec<PlainChunk>)> {
         self.frames.into_iter().map(|(common, (chunks, _))| (common, chunks))
     }
 
     /// The frames when there is nothing more to come: those with few records of a shape put together.
-    pub(super) fn into_last(self) -> Vec<(Common, Vec<PlainChunk>)> {
+    pub(in crate::commands) fn into_last(self) -> Vec<(Common, Vec<PlainChunk>)> {
         let (mut frames, mut rest) = (Vec::new(), Self::new(self.target));
         for ((kind, shape), (chunks, bytes)) in self.frames {
             if shape.is_some() && bytes >= LEAST_SHAPED {

@@ -1,0 +1,389 @@
+//! `snap forget`
+
+mod undo;
+
+use std::ffi::OsString;
+
+use avro_snap::commands::forget::{
+    Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, named, plan, savings,
+};
+use avro_snap::commands::select::{Filter, Listing};
+use avro_snap::repository::Repository;
+use avro_snap::snapshot::retention::{LocalTime, Period, Policy, Quota, Span};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use crate::cli::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Result};
+use crate::cli::format::{count, local_time, size};
+use crate::cli::output::Table;
+use crate::cli::pick::{Filters, comma_list, selector};
+use crate::cli::prune;
+use crate::cli::rows;
+
+/// Remove snapshots, by name or by a policy
+///
+/// A policy is one or more --keep-... rules. It is applied to each series alone. Each rule looks at the snapshots from the
+/// newest to the oldest, and a snapshot is kept if any rule wants it. Hours, days, weeks (from Monday on), months and years
+/// are those of the calendar in local time; those without snapshots do not count. While a rule with a number has some left,
+/// the oldest snapshot is kept, too. Snapshots dated in the future are left alone.
+///
+/// Their data stays in the repository until `snap prune` frees it, and `snap forget --undo` brings them back until then.
+///
+/// The last snapshot in which an Avro file was sound is not removed while later ones hold that file torn or damaged.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Remove these snapshots; without any, a policy says which
+    #[arg(value_name = "SNAPSHOT")]
+    snapshots: Vec<OsString>,
+
+    #[command(flatten)]
+    rules: Rules,
+
+    /// Apply the policy to each group of snapshots that have these in common: series, host, paths, tags; or none for all
+    /// at once
+    #[arg(short, long, value_name = "WHAT,...", default_value = "series")]
+    group_by: String,
+
+    /// Show what would be removed, and remove nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Free the room of what was removed, as `snap prune` does; not on a dry run
+    #[arg(long)]
+    prune: bool,
+
+    #[command(flatten)]
+    limits: prune::Limits,
+
+    /// Do not find out how much space would be freed, which takes a walk through all snapshots
+    #[arg(long)]
+    no_size: bool,
+
+    /// Remove all snapshots of a group where no rule keeps any; without rules, all that the filters let through
+    #[arg(long)]
+    unsafe_allow_remove_all: bool,
+
+    /// Remove also the last snapshot in which a file was sound, although later ones hold it torn or damaged
+    #[arg(long)]
+    allow_losing_sound_files: bool,
+
+    /// Bring removed snapshots back: these (by the beginnings of their ids), or all that went with the last removal
+    ///
+    /// With --dry-run, all removed snapshots are listed, and which of them would come back.
+    #[arg(long, conflicts_with_all = ["rules", "prune", "no_size", "unsafe_allow_remove_all", "allow_losing_sound_files"])]
+    undo: bool,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+/// What is kept.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What is kept")]
+#[group(id = "rules", multiple = true)]
+struct Rules {
+    /// The last so many snapshots (here and below, `unlimited` for all)
+    #[arg(short = 'l', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
+    keep_last: Option<Quota>,
+
+    /// The last snapshot of each of the last so many hours that have any
+    #[arg(long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
+    keep_hourly: Option<Quota>,
+
+    /// ... of each of the last so many days
+    #[arg(short = 'd', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
+    keep_daily: Option<Quota>,
+
+    /// ... of each of the last so many weeks
+    #[arg(short = 'w', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
+    keep_weekly: Option<Quota>,
+
+    /// ... of each of the last so many months
+    #[arg(short = 'm', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
+    keep_monthly: Option<Quota>,
+
+    /// ... of each of the last so many years
+    #[arg(short = 'y', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
+    keep_yearly: Option<Quota>,
+
+    /// All that were made within this time before the newest one, like 2y5m7d3h
+    #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+    keep_within: Option<Span>,
+
+    /// The last snapshot of each hour within this time before the newest one
+    #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+    keep_within_hourly: Option<Span>,
+
+    /// ... of each day
+    #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+    keep_within_daily: Option<Span>,
+
+    /// ... of each week
+    #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+    keep_within_weekly: Option<Span>,
+
+    /// ... of each month
+    #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+    keep_within_monthly: Option<Span>,
+
+    /// ... of each year
+    #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+    keep_within_yearly: Option<Span>,
+
+    /// Those that have all of these tags; given several times, one of the lists is enough
+    ///
+    /// An empty list keeps snapshots without tags.
+    #[arg(long, value_name = "TAG,...")]
+    keep_tag: Vec<String>,
+}
+
+impl Rules {
+    fn policy(&self) -> Policy {
+        let periodic = |period| match period {
+            Period::Hour => (self.keep_hourly, self.keep_within_hourly),
+            Period::Day => (self.keep_daily, self.keep_within_daily),
+            Period::Week => (self.keep_weekly, self.keep_within_weekly),
+            Period::Month => (self.keep_monthly, self.keep_within_monthly),
+            Period::Year => (self.keep_yearly, self.keep_within_yearly),
+        };
+        Policy {
+            last: self.keep_last.unwrap_or_default(),
+            periodic: Period::ALL.map(|period| periodic(period).0.unwrap_or_default()),
+            within: self.keep_within.unwrap_or_default(),
+            periodic_within: Period::ALL.map(|period| periodic(period).1.unwrap_or_default()),
+            tags: self.keep_tag.iter().map(|list| comma_list(list)).collect(),
+        }
+    }
+}
+
+/// Calendars as this machine's clock on the wall has them.
+struct Wall(TimeZone);
+
+impl LocalTime for Wall {
+    fn wall(&self, moment: i64) -> i128 {
+        let offset = Timestamp::from_nanosecond(moment.into()).map_or(0, |time| self.0.to_offset(time).seconds());
+        i128::from(moment) + i128::from(offset) * 1_000_000_000
+    }
+
+    fn moment(&self, wall: i128) -> i128 {
+        let shown = Timestamp::from_nanosecond(wall).map(|time| TimeZone::UTC.to_datetime(time));
+        let moment = shown.and_then(|shown| self.0.to_ambiguous_timestamp(shown).compatible());
+        // So far from now nobody knows the zone.
+        moment.map_or(wall, |moment| moment.as_nanosecond())
+    }
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        if self.undo {
+            return self.bring_back(context);
+        }
+        let (policy, filter) = (self.rules.policy(), self.filters.filter()?);
+        let group_by = GroupBy::parse(&self.group_by).map_err(|error| Failure::Usage(error.to_string()))?;
+        let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
+        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+            return Err(Failure::Usage("whole snapshots are removed: no path goes here".into()));
+        }
+        self.refuse_nonsense(&policy, &filter)?;
+        let repository = context.open()?;
+        let listing = context.listing(&repository);
+        let zone = Wall(TimeZone::system());
+        let wanted = match selectors.is_empty() {
+            true => Wanted::Policy { policy: &policy, filter: &filter, group_by: &group_by, zone: &zone },
+            false => {
+                let ids = selectors.iter().map(|selector| named(&listing, selector, &filter));
+                Wanted::These(ids.collect::<std::result::Result<_, _>>()?)
+            }
+        };
+        let plan = plan(&repository, &listing, &wanted, self.allow_losing_sound_files)?;
+        self.refuse_plan(&plan)?;
+        let removed = match self.dry_run {
+            true => plan.removed(),
+            false => forget(&repository, &plan)?,
+        };
+        self.tell(context, &repository, &listing, &plan, removed.len() as u64)?;
+        let exit = match self.prune && !self.dry_run && !removed.is_empty() {
+            true => self.limits.prune_after(context, &repository)?,
+            false => Exit::Done,
+        };
+        context.told(exit, Ok(()))
+    }
+
+    /// Whether it is clear what is to go.
+    fn refuse_nonsense(&self, policy: &Policy, filter: &Filter) -> Result<()> {
+        let usage = |text: &str| Err(Failure::Usage(text.into()));
+        match (self.snapshots.is_empty(), policy.is_empty()) {
+            (false, false) => usage("snapshots are removed either by name or by a policy, not both at once"),
+            (true, true) if !self.unsafe_allow_remove_all => {
+                usage("nothing says which snapshots to remove: name them, or give a rule like --keep-last 7")
+            }
+            (true, true) if *filter == Filter::default() => usage(
+                "--unsafe-allow-remove-all without a rule removes all that the filters let through: give one of --host, \
+                 --series, --tag, --path",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what is planned may be done.
+    fn refuse_plan(&self, plan: &Plan) -> Result<()> {
+        if let Some(loss) = plan.refused.first() {
+            let more = match plan.refused.len() as u64 - 1 {
+                0 => String::new(),
+                more => format!(", and {} more of the kind", count(more, "file")),
+            };
+            return Err(Failure::plain(
+                format!("snapshot {} is the {loss}{more}; nothing was removed", loss.snapshot.short()),
+                "--allow-losing-sound-files removes it all the same",
+            ));
+        }
+        let by_name = !self.snapshots.is_empty();
+        match plan.groups.iter().find(|group| group.loses_all()) {
+            Some(group) if !by_name && !self.unsafe_allow_remove_all => Err(Failure::plain(
+                format!(
+                    "no rule keeps any of the {} of {}; nothing was removed",
+                    count(group.decisions.len() as u64, "snapshot"),
+                    group.key
+                ),
+                "keep one with --keep-last 1, or remove them with --unsafe-allow-remove-all",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn tell(
+        &self,
+        context: &Context,
+        repository: &Repository,
+        listing: &Listing,
+        plan: &Plan,
+        removed: u64,
+    ) -> Result<()> {
+        let output = &context.output;
+        let by_name = !self.snapshots.is_empty();
+        for group in plan.groups.iter().filter(|group| !group.decisions.is_empty()) {
+            let title = if by_name { String::new() } else { group.key.to_string() };
+            match output.json {
+                true => tell_json(context, group, &title)?,
+                false => tell_table(context, group, &title)?,
+            }
+        }
+        for decision in plan.groups.iter().flat_map(|group| &group.decisions) {
+            let sound = decision.kept_for.iter().filter(|kept| matches!(kept, Kept::Sound(_))).count();
+            if let (Some(Kept::Sound(loss)), true) = (decision.kept_for.first(), sound > 0) {
+                let more =
+                    if sound > 1 { format!(" and {} more", count(sound as u64 - 1, "file")) } else { String::new() };
+                output.warn(&format!(
+                    "snapshot {} stays: it is the {loss}{more}; --allow-losing-sound-files removes it",
+                    decision.snapshot.id.short()
+                ));
+            }
+        }
+        let measured = !self.no_size && removed > 0 && (output.json || !output.quiet);
+        let freed = measured.then(|| savings(repository, listing, plan)).transpose()?;
+        if output.json {
+            return Ok(output.object("summary", self.summary(plan, removed, freed))?);
+        }
+        let would = if self.dry_run { "would remove" } else { "removed" };
+        output.note(format_args!("{would} {}, kept {}", count(removed, "snapshot"), plan.kept()))?;
+        if let Some(freed) = freed {
+            output.note(format_args!(
+                "only they need{} {} ({} of data), which take {} in the repository until it is pruned",
+                if self.dry_run { "" } else { "ed" },
+                count(freed.chunks, "chunk"),
+                size(freed.plain),
+                size(freed.stored)
+            ))?;
+            if freed.unreadable > 0 {
+                output.warn("some of the repository cannot be read, so these figures are not exact; see `snap check`");
+            }
+        }
+        Ok(())
+    }
+
+    fn summary(&self, plan: &Plan, removed: u64, freed: Option<Savings>) -> Value {
+        json!({
+            "dry_run": self.dry_run,
+            "removed": removed,
+            "kept": plan.kept(),
+            "chunks_freed": freed.map(|freed| freed.chunks),
+            "bytes_freed_plain": freed.map(|freed| freed.plain),
+            "bytes_freed": freed.map(|freed| freed.stored),
+            "unreadable": freed.map(|freed| freed.unreadable),
+        })
+    }
+}
+
+/// How many files are named among the reasons in a table; JSON names all.
+const NAMED: usize = 2;
+
+fn reasons(decision: &Decision) -> Vec<String> {
+    let said = decision.kept_for.iter().map(|kept| match kept {
+        Kept::Rule(reason) => reason.to_string(),
+        Kept::Sound(loss) => loss.to_string(),
+    });
+    said.collect()
+}
+
+fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
+    let output = &context.output;
+    if output.quiet {
+        return Ok(());
+    }
+    if !title.is_empty() {
+        output.line(format!("{title}:"))?;
+    }
+    let mut table = Table::new(&["ID", "Time", "Host", "Tags", "Action", "Reasons"], &[]);
+    for decision in &group.decisions {
+        let root = &decision.snapshot;
+        let mut reasons = reasons(decision);
+        if matches!(decision.kept_for.first(), Some(Kept::Sound(_))) && reasons.len() > NAMED {
+            let more = reasons.len() - NAMED;
+            reasons.truncate(NAMED);
+            reasons.push(format!("and {more} more"));
+        }
+        table.row(vec![
+            root.id.short(),
+            local_time(root.time),
+            root.host.clone(),
+            root.tags.join(","),
+            if decision.kept_for.is_empty() { "remove" } else { "keep" }.into(),
+            reasons.join(", "),
+        ]);
+    }
+    table.print(output)?;
+    Ok(())
+}
+
+fn tell_json(context: &Context, group: &Group, title: &str) -> Result<()> {
+    for decision in &group.decisions {
+        let mut object = rows::snapshot(&decision.snapshot);
+        if let Value::Object(fields) = &mut object {
+            let action = if decision.kept_for.is_empty() { "remove" } else { "keep" };
+            fields.insert("group".into(), json!(Some(title).filter(|title| !title.is_empty())));
+            fields.insert("action".into(), action.into());
+            fields.insert("reasons".into(), reasons(decision).into());
+        }
+        context.output.object("snapshot", object)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_knows_summer_time() {
+        let berlin = Wall(TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap());
+        const HOUR: i64 = 3_600_000_000_000;
+        // 2026-01-01 and 2026-07-01, midnight UTC.
+        for (moment, ahead) in [(1_767_225_600_000_000_000, HOUR), (1_782_864_000_000_000_000, 2 * HOUR)] {
+            assert_eq!(berlin.wall(moment), i128::from(moment + ahead));
+            assert_eq!(berlin.moment(i128::from(moment + ahead)), i128::from(moment));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `snap forget --undo`
+
+use avro_snap::commands::forget::{Removed, Undone, last_removed, removed, undo};
+use serde_json::{Value, json};
+
+use super::Args;
+use crate::cli::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Result;
+use crate::cli::format::{count, local_time, utc_time};
+use crate::cli::output::Table;
+use crate::cli::rows;
+
+impl Args {
+    pub(super) fn bring_back(&self, context: &Context) -> Result<Exit> {
+        let prefixes: Vec<String> = self.snapshots.iter().map(|id| id.to_string_lossy().to_ascii_lowercase()).collect();
+        let repository = context.open()?;
+        let removed = removed(&repository);
+        let meant = last_removed(&removed, &prefixes)?;
+        let (mut back, mut swept) = (0, 0);
+        let mut told = Vec::new();
+        for snapshot in &removed {
+            let is_meant = meant.contains(&snapshot.id());
+            let outcome = match is_meant && !self.dry_run {
+                true => Some(undo(&repository, snapshot)?),
+                false => None,
+            };
+            back += u64::from(outcome == Some(Undone::Back));
+            swept += u64::from(matches!(outcome, Some(Undone::Swept(_))));
+            if self.dry_run || is_meant {
+                told.push((snapshot, is_meant, outcome));
+            }
+        }
+        let exit = if swept > 0 { Exit::Failed } else { Exit::Done };
+        let said = self.tell_undo(context, &told, back, swept);
+        context.told(exit, said)
+    }
+
+    fn tell_undo(&self, context: &Context, told: &[Told<'_>], back: u64, swept: u64) -> Result<()> {
+        let output = &context.output;
+        if output.json {
+            for (snapshot, meant, outcome) in told {
+                output.object("removed_snapshot", removed_object(snapshot, *meant, *outcome))?;
+            }
+            let summary = json!({"dry_run": self.dry_run, "restored": back, "swept": swept});
+            return Ok(output.object("summary", summary)?);
+        }
+        let mut table = Table::new(&["ID", "Time", "Host", "Series", "Removed", ""], &[]);
+        for (snapshot, meant, outcome) in told {
+            let root = snapshot.root.as_ref().ok();
+            let becomes = match outcome {
+                Some(Undone::Back) => "is back".into(),
+                Some(Undone::There) => "is there".into(),
+                Some(Undone::Swept(gone)) => format!("cannot come back: {} of it gone", count(*gone, "part")),
+                None if *meant => "would come back".into(),
+                None => String::new(),
+            };
+            table.row(vec![
+                snapshot.id().short(),
+                root.map_or_else(|| "?".into(), |root| local_time(root.time)),
+                root.map_or_else(String::new, |root| root.host.clone()),
+                root.map_or_else(String::new, |root| root.series.clone()),
+                local_time(snapshot.logged.time),
+                becomes,
+            ]);
+        }
+        if !told.is_empty() {
+            table.print(output)?;
+        }
+        match self.dry_run {
+            true => output.note(format_args!("{} can be named", count(told.len() as u64, "removed snapshot")))?,
+            false => output.note(format_args!("brought back {}", count(back, "snapshot")))?,
+        }
+        Ok(())
+    }
+}
+
+/// A removed snapshot, whether it is meant, and what became of it.
+type Told<'a> = (&'a Removed, bool, Option<Undone>);
+
+fn removed_object(snapshot: &Removed, meant: bool, outcome: Option<Undone>) -> Value {
+    let mut object = match &snapshot.root {
+        Ok(root) => rows::snapshot(root),
+        Err(_) => json!({"id": snapshot.id().to_string(), "short_id": snapshot.id().short()}),
+    };
+    if let Value::Object(fields) = &mut object {
+        fields.insert("removed_at".into(), utc_time(snapshot.logged.time).into());
+        fields.insert("removed_by_entry".into(), snapshot.logged.entry.into());
+        fields.insert("chosen".into(), meant.into());
+        let outcome = outcome.map(|outcome| match outcome {
+            Undone::Back => "restored",
+            Undone::There => "there",
+            Undone::Swept(_) => "swept",
+        });
+        fields.insert("outcome".into(), json!(outcome));
+    }
+    object
+}

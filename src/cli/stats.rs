@@ -1,0 +1,209 @@
+//! `snap stats`
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+
+use avro_snap::chunk::ChunkKind;
+use avro_snap::commands::stats::{Amount, Held, SnapshotStats, Stats, stats};
+use avro_snap::id::SnapshotId;
+use avro_snap::pack::Encoding;
+use serde_json::{Map, Value, json};
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Result};
+use super::format::{count, local_time, size};
+use super::output::Table;
+use super::pick::{Filters, selector};
+use super::rows;
+
+/// Show what snapshots hold, what that takes, and what each night added
+///
+/// Without arguments all snapshots are looked at; --series and the other filters choose some. Bytes in the repository are
+/// those of encoded chunks, as shares of the frames that they lie in.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Look at these snapshots only
+    #[arg(value_name = "SNAPSHOT")]
+    snapshots: Vec<OsString>,
+
+    /// Show all together, and not each snapshot
+    #[arg(long)]
+    total: bool,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
+        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+            return Err(Failure::Usage("figures are those of whole snapshots: no path goes here".into()));
+        }
+        let filter = self.filters.filter()?;
+        let repository = context.open()?;
+        let mut listing = context.listing(&repository);
+        let mut chosen = HashSet::<SnapshotId>::new();
+        for selector in &selectors {
+            chosen.insert(selector.pick(&mut listing, &filter)?.id);
+        }
+        if selectors.is_empty() {
+            chosen.extend(listing.fitting(&filter).map(|root| root.id));
+        }
+        let all = chosen.len() == listing.snapshots.len();
+        let found = stats(&repository, &listing, &chosen)?;
+        if found.unreadable > 0 {
+            let parts = count(found.unreadable, "part");
+            context.output.warn(&format!("{parts} cannot be read, so the figures are too small; see `snap check`"));
+        }
+        match context.output.json {
+            true => self.tell_json(context, &found)?,
+            false => self.tell(context, &found, all)?,
+        }
+        Ok(Exit::Done)
+    }
+
+    fn tell_json(&self, context: &Context, found: &Stats) -> Result<()> {
+        if !self.total {
+            for one in &found.snapshots {
+                let mut object = rows::snapshot(&one.snapshot);
+                if let (Value::Object(fields), Value::Object(held)) = (&mut object, held(&one.held)) {
+                    fields.extend(held);
+                    fields.insert("added".into(), amount(&one.added));
+                    fields.insert("only".into(), amount(&one.only));
+                }
+                context.output.object("snapshot", object)?;
+            }
+        }
+        let by = |named: Vec<(&str, &Amount)>| -> Value {
+            named.into_iter().map(|(name, found)| (name.to_owned(), amount(found))).collect::<Map<_, _>>().into()
+        };
+        let mut summary = json!({
+            "snapshots": found.snapshots.len(),
+            "unique": amount(&found.unique),
+            "by_encoding": by(encodings(found)),
+            "by_kind": by(kinds(found)),
+            "only": amount(&found.only),
+            "unused": amount(&found.unused),
+            "deduplication": found.deduplication(),
+            "compression": found.compression(),
+            "saving": found.saving(),
+            "repository": {
+                "packs": found.objects.packs,
+                "pack_bytes": found.objects.pack_bytes,
+                "index_bytes": found.objects.index_bytes,
+                "log_bytes": found.objects.log_bytes,
+                "other_bytes": found.objects.other_bytes,
+            },
+            "unreadable": found.unreadable,
+        });
+        if let (Value::Object(fields), Value::Object(held)) = (&mut summary, held(&found.held)) {
+            fields.extend(held);
+        }
+        Ok(context.output.object("summary", summary)?)
+    }
+
+    fn tell(&self, context: &Context, found: &Stats, all: bool) -> Result<()> {
+        let output = &context.output;
+        if !self.total && !found.snapshots.is_empty() {
+            each(&found.snapshots).print(output)?;
+            output.line("")?;
+        }
+        let (held, objects) = (&found.held, &found.objects);
+        let times = |ratio: Option<f64>| ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}x"));
+        let mut table = Table::new(&["Files", &held.files.to_string(), &size(held.bytes)], &[1, 2]);
+        let mut line = |what: &str, number: String, bytes: String| table.row(vec![what.to_owned(), number, bytes]);
+        line("Avro files", held.avro_files.to_string(), String::new());
+        line("Records", held.records.to_string(), String::new());
+        line("Decoded", String::new(), size(held.decoded));
+        line("Unique chunks", found.unique.chunks.to_string(), size(found.unique.plain));
+        line("Stored", String::new(), size(found.unique.stored));
+        line("Only these need", found.only.chunks.to_string(), size(found.only.stored));
+        line("Deduplication", String::new(), times(found.deduplication()));
+        line("Compression", String::new(), times(found.compression()));
+        line("Files to stored", String::new(), times(found.saving()));
+        table.print(output)?;
+        for (title, named) in [("Encoding", encodings(found)), ("Kind", kinds(found))] {
+            output.line("")?;
+            let mut table = Table::new(&[title, "Chunks", "Bytes", "Stored"], &[1, 2, 3]);
+            for (name, found) in named {
+                table.row(vec![name.to_owned(), found.chunks.to_string(), size(found.plain), size(found.stored)]);
+            }
+            table.print(output)?;
+        }
+        output.line("")?;
+        let whole = objects.pack_bytes + objects.index_bytes + objects.log_bytes + objects.other_bytes;
+        let unused = format!("{} in {}", size(found.unused.stored), count(found.unused.chunks, "chunk"));
+        output.note(format_args!(
+            "{}, {}; the whole repository takes {} ({}: {}; index {}, log {}), of which no snapshot needs {unused}",
+            count(found.snapshots.len() as u64, "snapshot"),
+            if all { "all there are" } else { "not all there are" },
+            size(whole),
+            count(objects.packs, "pack"),
+            size(objects.pack_bytes),
+            size(objects.index_bytes),
+            size(objects.log_bytes),
+        ))?;
+        Ok(())
+    }
+}
+
+fn each(snapshots: &[SnapshotStats]) -> Table {
+    let head = ["ID", "Time", "Series", "Files", "Size", "Decoded", "Records", "New", "New stored", "Only this needs"];
+    let mut table = Table::new(&head, &[3, 4, 5, 6, 7, 8, 9]);
+    for one in snapshots {
+        table.row(vec![
+            one.snapshot.id.short(),
+            local_time(one.snapshot.time),
+            one.snapshot.series.clone(),
+            one.held.files.to_string(),
+            size(one.held.bytes),
+            size(one.held.decoded),
+            one.held.records.to_string(),
+            size(one.added.plain),
+            size(one.added.stored),
+            size(one.only.stored),
+        ]);
+    }
+    table
+}
+
+fn held(held: &Held) -> Value {
+    json!({
+        "files": held.files,
+        "bytes": held.bytes,
+        "bytes_decoded": held.decoded,
+        "avro_files": held.avro_files,
+        "avro_records": held.records,
+    })
+}
+
+fn amount(amount: &Amount) -> Value {
+    json!({"chunks": amount.chunks, "bytes": amount.plain, "bytes_stored": amount.stored})
+}
+
+fn encodings(found: &Stats) -> Vec<(&'static str, &Amount)> {
+    let name = |encoding: &Encoding| match encoding {
+        Encoding::Raw => "raw",
+        Encoding::Zstd => "zstd",
+        Encoding::Delta => "delta",
+        Encoding::Columnar => "columnar",
+    };
+    found.by_encoding.iter().map(|(encoding, amount)| (name(encoding), amount)).collect()
+}
+
+fn kinds(found: &Stats) -> Vec<(&'static str, &Amount)> {
+    let name = |kind: &ChunkKind| match kind {
+        ChunkKind::Records => "records",
+        ChunkKind::Bytes => "bytes",
+        ChunkKind::Payload => "payloads",
+        ChunkKind::Header => "headers",
+        ChunkKind::Layout => "layouts",
+        ChunkKind::Node => "nodes",
+        ChunkKind::Rows => "rows",
+        ChunkKind::Root => "roots",
+        ChunkKind::Corrections => "corrections",
+    };
+    found.by_kind.iter().map(|(kind, amount)| (name(kind), amount)).collect()
+}

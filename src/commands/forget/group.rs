@@ -1,0 +1,136 @@
+//! Groups of snapshots, to each of which a policy is applied alone, so that an export that is made once a month is not
+//! crowded out by one that is made every night.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::snapshot::SnapshotRoot;
+
+/// What makes snapshots of one group: all that is true here must be equal. Nothing puts all into one group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupBy {
+    /// Their series.
+    pub series: bool,
+    /// The host that they were made on.
+    pub host: bool,
+    /// What was saved, in any order.
+    pub paths: bool,
+    /// Their tags, in any order.
+    pub tags: bool,
+}
+
+impl Default for GroupBy {
+    /// By series.
+    fn default() -> Self {
+        Self { series: true, ..Self::NONE }
+    }
+}
+
+impl GroupBy {
+    /// All in one group.
+    pub const NONE: Self = Self { series: false, host: false, paths: false, tags: false };
+
+    /// Reads a list with commas of `series`, `host`, `paths` and `tags`; `none` or nothing puts all into one group.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for any other word.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut by = Self::NONE;
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            match word {
+                "none" => {}
+                "series" => by.series = true,
+                "host" | "hosts" => by.host = true,
+                "path" | "paths" => by.paths = true,
+                "tag" | "tags" => by.tags = true,
+                word => {
+                    return Err(Error::Invalid(format!(
+                        "snapshots cannot be grouped by {word:?}: series, host, paths, tags and none are known"
+                    )));
+                }
+            }
+        }
+        Ok(by)
+    }
+
+    /// Puts snapshots into groups; in each they stay in the order in which they come.
+    pub(super) fn groups<'l>(
+        self,
+        snapshots: impl Iterator<Item = &'l SnapshotRoot>,
+    ) -> BTreeMap<GroupKey, Vec<&'l SnapshotRoot>> {
+        let mut groups: BTreeMap<GroupKey, Vec<&SnapshotRoot>> = BTreeMap::new();
+        for root in snapshots {
+            groups.entry(self.key(root)).or_default().push(root);
+        }
+        groups
+    }
+
+    fn key(self, root: &SnapshotRoot) -> GroupKey {
+        fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
+            let mut list = list.to_vec();
+            list.sort_unstable();
+            list.dedup();
+            list
+        }
+        GroupKey {
+            series: self.series.then(|| root.series.clone()),
+            host: self.host.then(|| root.host.clone()),
+            paths: self.paths.then(|| sorted(&root.paths)),
+            tags: self.tags.then(|| sorted(&root.tags)),
+        }
+    }
+}
+
+/// What the snapshots of a group have in common; none where it does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupKey {
+    /// Their series.
+    pub series: Option<String>,
+    /// The host that they were made on.
+    pub host: Option<String>,
+    /// What was saved, sorted.
+    pub paths: Option<Vec<Vec<u8>>>,
+    /// Their tags, sorted.
+    pub tags: Option<Vec<String>>,
+}
+
+impl std::fmt::Display for GroupKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut parts = Vec::new();
+        parts.extend(self.series.as_ref().map(|series| format!("series {series}")));
+        parts.extend(self.host.as_ref().map(|host| format!("host {host}")));
+        parts.extend(self.paths.as_ref().map(|paths| {
+            let paths: Vec<_> = paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
+            format!("paths {}", paths.join(", "))
+        }));
+        parts.extend(self.tags.as_ref().map(|tags| match tags.is_empty() {
+            true => "no tags".to_owned(),
+            false => format!("tags {}", tags.join(", ")),
+        }));
+        match parts.is_empty() {
+            true => f.write_str("all snapshots"),
+            false => f.write_str(&parts.join("; ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groupings_are_read() {
+        assert_eq!(GroupBy::parse("series").unwrap(), GroupBy::default());
+        assert_eq!((GroupBy::parse("").unwrap(), GroupBy::parse("none").unwrap()), (GroupBy::NONE, GroupBy::NONE));
+        let by = GroupBy { host: true, paths: true, tags: true, series: false };
+        assert_eq!(GroupBy::parse("host, paths,tags").unwrap(), by);
+        assert!(GroupBy::parse("hots").is_err());
+    }
+
+    #[test]
+    fn groups_are_named_for_people() {
+        let key = GroupKey { host: Some("a".into()), tags: Some(vec![]), ..GroupKey::default() };
+        assert_eq!(key.to_string(), "host a; no tags");
+        assert_eq!(GroupKey::default().to_string(), "all snapshots");
+    }
+}

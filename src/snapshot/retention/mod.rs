@@ -1,0 +1,190 @@
+//! Which snapshots to keep: the rules of `forget`, as restic has them. A pure function of times and tags.
+//!
+//! Rules are independent of each other: a snapshot is kept if any of them wants it. They look at the snapshots from the
+//! newest to the oldest. A rule with a number keeps the newest snapshot of each period until the number is used up, and
+//! the oldest snapshot of all if it is not; periods without snapshots do not count. A rule with a duration keeps what is
+//! newer than so long before the newest snapshot (not before now). Snapshots dated in the future are left alone: none is
+//! removed, and no rule counts them.
+
+mod calendar;
+
+pub use calendar::{LocalTime, Period, Span, Utc};
+
+/// How many a rule keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Quota {
+    /// There is no such rule.
+    #[default]
+    Nothing,
+    /// So many; 0 is no rule, either.
+    Of(u32),
+    /// Without limit.
+    All,
+}
+
+impl Quota {
+    /// Reads a number, or `unlimited` (or -1).
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "unlimited" | "-1" => Ok(Self::All),
+            number => match number.parse() {
+                Ok(0) => Ok(Self::Nothing),
+                Ok(number) => Ok(Self::Of(number)),
+                Err(_) => Err(format!("{text:?} is neither a number nor `unlimited`")),
+            },
+        }
+    }
+
+    /// Takes one away, if there is one left.
+    fn take(&mut self) {
+        if let Self::Of(left) = self {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    fn is_used_up(self) -> bool {
+        matches!(self, Self::Nothing | Self::Of(0))
+    }
+}
+
+/// What is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// The newest ones.
+    pub last: Quota,
+    /// The newest one of each of the newest periods, in the order of [`Period::ALL`].
+    pub periodic: [Quota; 5],
+    /// All that are newer than this.
+    pub within: Span,
+    /// The newest one of each period of those that are newer than this, in the order of [`Period::ALL`].
+    pub periodic_within: [Span; 5],
+    /// Those that have all tags of one of these lists. An empty list stands for no tags at all.
+    pub tags: Vec<Vec<String>>,
+}
+
+impl Policy {
+    /// Whether there is no rule in it.
+    pub fn is_empty(&self) -> bool {
+        self.last.is_used_up()
+            && self.periodic.iter().all(|quota| quota.is_used_up())
+            && self.within.is_zero()
+            && self.periodic_within.iter().all(|span| span.is_zero())
+            && self.tags.is_empty()
+    }
+}
+
+/// What the rules look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dated<'a> {
+    /// When the snapshot was made, nanoseconds since 1970 (UTC).
+    pub time: i64,
+    /// Its tags.
+    pub tags: &'a [String],
+}
+
+/// What a snapshot is kept for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// It is one of the newest.
+    Last,
+    /// It is the newest of its period, or the oldest of all where the rule has some left.
+    Periodic {
+        /// Which period.
+        period: Period,
+        /// It is kept as the oldest of all, not as the newest of its period.
+        oldest: bool,
+    },
+    /// It is new enough.
+    Within(Span),
+    /// It is new enough, and the newest of its period or the oldest of all.
+    PeriodicWithin {
+        /// Which period.
+        period: Period,
+        /// How new is new enough.
+        span: Span,
+        /// It is kept as the oldest of all, not as the newest of its period.
+        oldest: bool,
+    },
+    /// It has these tags (none, if there are none here).
+    Tags(Vec<String>),
+    /// It is dated later than now, so no rule knows what to make of it.
+    InTheFuture,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let old = |oldest: &bool| if *oldest { "oldest " } else { "" };
+        match self {
+            Self::Last => f.write_str("last snapshot"),
+            Self::Periodic { period, oldest } => write!(f, "{}{} snapshot", old(oldest), period.adverb()),
+            Self::Within(span) => write!(f, "within {span}"),
+            Self::PeriodicWithin { period, span, oldest } => {
+                write!(f, "{}{} within {span}", old(oldest), period.adverb())
+            }
+            Self::Tags(tags) if tags.is_empty() => f.write_str("has no tags"),
+            Self::Tags(tags) => write!(f, "has tags [{}]", tags.join(", ")),
+            Self::InTheFuture => f.write_str("dated in the future"),
+        }
+    }
+}
+
+/// What each of the snapshots of one group is kept for, in the order in which they are given; nothing for those that are
+/// to be removed. Of snapshots with the same time the later one in the list counts as the newer one. With an empty
+/// policy all but those in the future are to be removed: whoever calls this refuses that first.
+pub fn apply(policy: &Policy, snapshots: &[Dated<'_>], now: i64, zone: &dyn LocalTime) -> Vec<Vec<Reason>> {
+    let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); snapshots.len()];
+    let mut order = Vec::new();
+    for (number, snapshot) in snapshots.iter().enumerate() {
+        match (snapshot.time > now, reasons.get_mut(number)) {
+            (true, Some(own)) => own.push(Reason::InTheFuture),
+            _ => order.push((snapshot.time, number)),
+        }
+    }
+    order.sort_unstable_by(|a, b| b.cmp(a));
+    let Some((latest, _)) = order.first().copied() else { return reasons };
+    let mut last = policy.last;
+    let mut periodic = policy.periodic.map(|quota| (quota, None));
+    let mut within = policy.periodic_within.map(|span| (span, span.before(latest, zone), None));
+    let border = policy.within.before(latest, zone);
+    for (place, (time, number)) in order.iter().enumerate() {
+        let (Some(snapshot), Some(own)) = (snapshots.get(*number), reasons.get_mut(*number)) else { continue };
+        let (wall, oldest) = (zone.wall(*time), place + 1 == order.len());
+        own.extend(policy.tags.iter().filter(|tags| has_tags(snapshot, tags)).map(|tags| Reason::Tags(tags.clone())));
+        if !policy.within.is_zero() && i128::from(*time) > border {
+            own.push(Reason::Within(policy.within));
+        }
+        if !last.is_used_up() {
+            last.take();
+            own.push(Reason::Last);
+        }
+        for (period, (quota, seen)) in Period::ALL.into_iter().zip(&mut periodic) {
+            let is_new = *seen != Some(period.number(wall));
+            if !quota.is_used_up() && (is_new || oldest) {
+                *seen = Some(period.number(wall));
+                quota.take();
+                own.push(Reason::Periodic { period, oldest: !is_new });
+            }
+        }
+        for (period, (span, border, seen)) in Period::ALL.into_iter().zip(&mut within) {
+            let is_new = *seen != Some(period.number(wall));
+            if !span.is_zero() && i128::from(*time) > *border && (is_new || oldest) {
+                *seen = Some(period.number(wall));
+                own.push(Reason::PeriodicWithin { period, span: *span, oldest: !is_new });
+            }
+        }
+    }
+    reasons
+}
+
+fn has_tags(snapshot: &Dated<'_>, tags: &[String]) -> bool {
+    match tags.is_empty() {
+        true => snapshot.tags.is_empty(),
+        false => tags.iter().all(|tag| snapshot.tags.contains(tag)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
