@@ -214,9 +214,12 @@ fn columns() {
         {"name":"note","type":["null","string"]},{"name":"tags","type":{"type":"map","values":"int"}},
         {"name":"next","type":["null","O"]}]}"#;
     let tree = TypeTree::of_schema(&Schema::parse(order).unwrap()).unwrap();
-    let mut record = vec![10, 1, 2, 3, 4, 5, 6, 7, 8, 2, 6, b'a', b'b', b'c', 1, 8, 2, b'k', 9, 0];
-    record.extend([2, 11, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0]);
-    for (name, records) in [("one", record.clone()), ("many", record.repeat(60))] {
+    let record = |n: u8| {
+        let mut record = vec![n, n / 3, 1, n.wrapping_mul(37), 2, n.wrapping_mul(91), 3, n, 64, 2, 6, b'a', b'b', n];
+        record.extend([1, 8, 2, b'k', n & 63, 0, 2, 11, n, 7, 6, n / 2, 4, 3, 2, 1, 0, 0, 0]);
+        record
+    };
+    for (name, records) in [("one", record(5)), ("many", (0..120).flat_map(record).collect())] {
         let mut bytes = Vec::new();
         put_part(&mut bytes, tree.bytes());
         bytes.push(0);
