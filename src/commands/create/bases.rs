@@ -56,12 +56,12 @@ pub(super) fn find_bases(
     let hashes: Vec<u64> = anchors.iter().flatten().map(|anchor| anchor.hash).collect();
     let mut found = repository.index().find_anchors(&hashes).into_iter();
     let of_chunk = |anchors: &Vec<Anchor>| {
-        let found = anchors.iter().map(|anchor| (anchor.at, found.next().flatten())).collect::<Vec<_>>();
-        let telling = found.iter().filter(|(_, chunk)| *chunk != Some(PackedChunk::COMMON));
-        let hits = telling.clone().filter_map(|(at, chunk)| Some((*at, (*chunk)?))).collect::<Vec<_>>();
-        if !resembles(hits.len(), telling.count()) {
+        let found = anchors.iter().map(|anchor| (anchor, found.next().flatten())).collect::<Vec<_>>();
+        if !resembles(found.iter().map(|(anchor, chunk)| (anchor.hash, *chunk))) {
             return None;
         }
+        let leading = found.iter().filter_map(|(anchor, chunk)| Some((anchor.at, (*chunk)?)));
+        let hits = leading.filter(|(_, chunk)| *chunk != PackedChunk::COMMON).collect::<Vec<_>>();
         // What goes wrong with a base is no matter: then the chunk is stored whole.
         choose(repository, anchors, &hits).ok().flatten()
     };
