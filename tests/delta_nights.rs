@@ -326,7 +326,12 @@ fn what_rests_on_a_lost_pack_is_stored_again() {
         fs::write(folder.path().join("table.avro"), container(SCHEMA, day, &blocks)).unwrap();
         night(&lab, folder.path());
         let mut there = Vec::new();
-        lab.backend.list(Kind::Pack, &mut |name, _| Ok(there.push(name))).unwrap();
+        lab.backend
+            .list(Kind::Pack, &mut |name, _| {
+                there.push(name);
+                Ok(())
+            })
+            .unwrap();
         packs.extend(there.into_iter().filter(|name| !packs.contains(name)).collect::<Vec<_>>());
     }
     assert_eq!((packs.len(), deepest(&lab)), (3, 2));

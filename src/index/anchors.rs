@@ -16,6 +16,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::Index;
 use super::database::Database;
+use crate::chunk::SPARSE_BELOW;
 use crate::error::Result;
 
 /// A chunk of a pack that the index knows.
@@ -40,9 +41,15 @@ impl PackedChunk {
     }
 }
 
-/// Whether a chunk is a changed copy of others that share so many of its anchors, not counting those that say nothing.
-pub fn resembles(shared: usize, anchors: usize) -> bool {
-    shared > 0 && shared * 5 >= anchors * 2
+/// Whether a chunk is a changed copy of stored ones, by where its anchors lead: enough of those that could lead to them do.
+/// What chunks that are not alike share says nothing. Nor do anchors that only a short chunk has, where none is found.
+pub fn resembles(found: impl Iterator<Item = (u64, Option<PackedChunk>)>) -> bool {
+    let (mut shared, mut telling) = (0, 0);
+    for (hash, chunk) in found.filter(|(_, chunk)| *chunk != Some(PackedChunk::COMMON)) {
+        shared += usize::from(chunk.is_some());
+        telling += usize::from(chunk.is_some() || hash < SPARSE_BELOW);
+    }
+    shared > 0 && shared * 5 >= telling * 2
 }
 
 /// Rows beyond which the older half is forgotten: about 600 MB of the file, for the last 100 GB of streams.
@@ -166,9 +173,7 @@ fn settle(mut known: HashMap<u64, PackedChunk>, chunks: &[(PackedChunk, Vec<u64>
     let mut changed: HashMap<u64, PackedChunk> = HashMap::new();
     for (chunk, hashes) in chunks {
         let found: Vec<Option<PackedChunk>> = hashes.iter().map(|hash| known.get(hash).copied()).collect();
-        let common = found.iter().filter(|found| **found == Some(PackedChunk::COMMON)).count();
-        let shared = found.iter().flatten().count() - common;
-        let alike = resembles(shared, hashes.len() - common);
+        let alike = resembles(hashes.iter().copied().zip(found.iter().copied()));
         for (hash, found) in hashes.iter().zip(found) {
             let now = match found {
                 Some(PackedChunk::COMMON) => continue,

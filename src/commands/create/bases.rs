@@ -12,7 +12,7 @@ use crate::chunk::{Anchor, ChunkKind, MAX_BASE_BYTES, anchors};
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::index::{PackedChunk, resembles};
-use crate::pack::{Chain, MAX_BASES, Place, PlainChunk};
+use crate::pack::{Chain, MAX_BASES, Place};
 use crate::repository::Repository;
 
 /// Whether chunks of this kind are looked up. Payloads are compressed, and the others are small.
@@ -44,28 +44,31 @@ struct Candidate {
     first: u32,
 }
 
-/// Finds the bases of these chunks by their anchors; for each none if there are none.
-pub(super) fn find_bases(
-    repository: &Repository,
-    chunks: &[PlainChunk],
+/// Finds the bases of chunks by their anchors; for each none if there are none, or if nobody `asks`. They are looked up
+/// together, and read one after the other: those of a thousand short chunks would not fit into memory.
+pub(super) fn find_bases<'r>(
+    repository: &'r Repository,
     anchors: &[Vec<Anchor>],
-) -> Vec<Option<Bases>> {
-    if !repository.index().has_anchors() {
-        return chunks.iter().map(|_| None).collect();
-    }
+    asks: bool,
+) -> impl Iterator<Item = Option<Bases>> + use<'r> {
     let hashes: Vec<u64> = anchors.iter().flatten().map(|anchor| anchor.hash).collect();
-    let mut found = repository.index().find_anchors(&hashes).into_iter();
-    let of_chunk = |anchors: &Vec<Anchor>| {
-        let found = anchors.iter().map(|anchor| (anchor.at, found.next().flatten())).collect::<Vec<_>>();
-        let telling = found.iter().filter(|(_, chunk)| *chunk != Some(PackedChunk::COMMON));
-        let hits = telling.clone().filter_map(|(at, chunk)| Some((*at, (*chunk)?))).collect::<Vec<_>>();
-        if !resembles(hits.len(), telling.count()) {
-            return None;
-        }
-        // What goes wrong with a base is no matter: then the chunk is stored whole.
-        choose(repository, anchors, &hits).ok().flatten()
+    let found = match asks && repository.index().has_anchors() {
+        true => repository.index().find_anchors(&hashes),
+        false => Vec::new(),
     };
-    anchors.iter().map(of_chunk).collect()
+    let mut found = found.into_iter();
+    let hits_of = |anchors: &Vec<Anchor>| {
+        let found = anchors.iter().map(|anchor| (anchor, found.next().flatten())).collect::<Vec<_>>();
+        let leading = found.iter().filter_map(|(anchor, chunk)| Some((anchor.at, (*chunk)?)));
+        let hits = leading.filter(|(_, chunk)| *chunk != PackedChunk::COMMON).collect::<Vec<_>>();
+        match resembles(found.iter().map(|(anchor, chunk)| (anchor.hash, *chunk))) {
+            true => (anchors.clone(), hits),
+            false => (Vec::new(), Vec::new()),
+        }
+    };
+    let looked_up: Vec<_> = anchors.iter().map(hits_of).collect();
+    // What goes wrong with a base is no matter: then the chunk is stored whole.
+    looked_up.into_iter().map(move |(anchors, hits)| choose(repository, &anchors, &hits).ok().flatten())
 }
 
 /// The bases of one chunk, of which these anchors lead to these stored chunks.

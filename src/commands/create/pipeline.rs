@@ -125,10 +125,7 @@ impl<'r> Pipeline<'r> {
 
     fn encode_stream(&self, common: Common, chunks: Vec<PlainChunk>) -> Result<()> {
         let anchors: Vec<_> = chunks.iter().map(|chunk| anchors(&chunk.bytes)).collect();
-        let bases = match self.level {
-            Some(_) => find_bases(self.repository, &chunks, &anchors),
-            None => chunks.iter().map(|_| None).collect(),
-        };
+        let bases = find_bases(self.repository, &anchors, self.level.is_some());
         let mut pending = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
         for (chunk, anchors) in chunks.iter().zip(anchors) {
             pending.insert(chunk.id, anchors.into_iter().map(|anchor| anchor.hash).collect());
