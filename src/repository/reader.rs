@@ -132,21 +132,12 @@ impl Repository {
     /// Where a chunk can be read from. If the local index knows nothing about it, the index is made anew first: a
     /// damaged cache must not make data look lost.
     pub fn locate(&self, id: &ChunkId) -> Result<Vec<Location>> {
-        let found = |located: Result<Vec<Location>>| located.ok().filter(|locations| !locations.is_empty());
-        if let Some(locations) = found(self.index.locate(id)) {
-            return Ok(locations);
-        }
-        // Somebody may have stored it, or moved it, since the log was read.
-        if self.refresh_index().unwrap_or(false)
-            && let Some(locations) = found(self.index.locate(id))
+        if let Ok(locations) = self.index.locate(id)
+            && !locations.is_empty()
         {
             return Ok(locations);
         }
         self.rebuild_index_once()?;
-        if let Some(locations) = found(self.index.locate(id)) {
-            return Ok(locations);
-        }
-        self.recall_condemned()?;
         match self.index.locate(id)? {
             locations if locations.is_empty() => Err(Error::ChunkMissing { id: *id }),
             locations => Ok(locations),
@@ -271,14 +262,30 @@ impl Repository {
 
 impl ChunkSource for Repository {
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        match self.get_located(id) {
+        let before = self.lock_state().next;
+        let failure = match self.get_located(id) {
+            Err(error) if error.is_damage() || matches!(error, Error::Cache { .. }) => error,
+            got => return got,
+        };
+        // Its pack may be gone because a prune moved what was needed of it elsewhere. Another thread may have noticed.
+        let refreshed = self.refresh_index().unwrap_or(false);
+        if (refreshed || self.lock_state().next != before)
+            && let Ok(bytes) = self.get_located(id)
+        {
+            return Ok(bytes);
+        }
+        match failure {
             // The local index failed, or knows nothing of the chunk or of what it rests on (a damaged cache must not make
             // data look lost), or was made anew after the chunk was looked up.
-            Err(Error::Cache { .. } | Error::ChunkMissing { .. }) => {
+            Error::Cache { .. } | Error::ChunkMissing { .. } => {
                 self.rebuild_index_once()?;
+                if let Ok(bytes) = self.get_located(id) {
+                    return Ok(bytes);
+                }
+                self.recall_condemned()?;
                 self.get_located(id)
             }
-            got => got,
+            failure => Err(failure),
         }
     }
 }
