@@ -1,7 +1,6 @@
 //! Compression of frames with Zstandard.
 
 use zstd::bulk;
-use zstd::zstd_safe::DCtx;
 
 /// Compressing or decompressing failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +39,12 @@ impl std::fmt::Debug for Compressor {
 }
 
 /// Decompresses with a context that is used again and again.
-pub struct Decompressor(pub(super) DCtx<'static>);
+pub struct Decompressor(pub(super) zstd::zstd_safe::DCtx<'static>);
 
 impl Decompressor {
     /// A decompressor.
     pub fn new() -> Result<Self, CompressError> {
-        DCtx::try_create().map(Self).ok_or_else(CompressError::no_memory)
+        zstd::zstd_safe::DCtx::try_create().map(Self).ok_or_else(CompressError::no_memory)
     }
 
     /// The plain bytes of one Zstandard frame, which must be exactly `length` of them.
