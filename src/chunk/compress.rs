@@ -70,18 +70,19 @@ impl std::fmt::Debug for Compressor {
 }
 
 /// Decompresses with a context that is used again and again.
-pub struct Decompressor(bulk::Decompressor<'static>);
+pub struct Decompressor(pub(super) zstd::zstd_safe::DCtx<'static>);
 
 impl Decompressor {
     /// A decompressor.
     pub fn new() -> Result<Self, CompressError> {
-        bulk::Decompressor::new().map(Self).map_err(|e| CompressError(e.to_string()))
+        zstd::zstd_safe::DCtx::try_create().map(Self).ok_or_else(CompressError::no_memory)
     }
 
     /// The plain bytes of one Zstandard frame, which must be exactly `length` of them.
     pub fn decompress(&mut self, bytes: &[u8], length: usize) -> Result<Vec<u8>, CompressError> {
         // Exactly the declared length is allocated: a frame that would give more fails, whatever it claims.
-        let plain = self.0.decompress(bytes, length).map_err(|e| CompressError(e.to_string()))?;
+        let mut plain = Vec::with_capacity(length);
+        self.0.decompress(&mut plain, bytes).map_err(CompressError::of_zstd)?;
         match plain.len() == length {
             true => Ok(plain),
             false => Err(CompressError(format!("{} bytes came out where {length} were expected", plain.len()))),

@@ -5,7 +5,7 @@
 
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound};
 
-use super::CompressError;
+use super::{CompressError, Decompressor};
 
 /// The most bytes that the bases of one delta may come to.
 pub const MAX_BASE_BYTES: usize = 1 << 20;
@@ -18,6 +18,9 @@ const NEAR: usize = 256 << 10;
 
 /// What every Zstandard frame begins with. It says nothing here, and would be a good part of a short delta.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// What the dictionaries of Zstandard begin with.
+const DICTIONARY: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
 
 /// The smallest window that Zstandard knows, and one that covers the longest chunk with the longest base.
 const WINDOW_LOGS: std::ops::RangeInclusive<u32> = 10..=25;
@@ -56,13 +59,24 @@ pub fn compress_delta(plain: &[u8], base: &[u8], limit: usize) -> Result<Option<
 ///
 /// # Errors
 /// If these are not the bytes of such a delta.
-pub fn decompress_delta(body: &[u8], base: &[u8], length: usize) -> Result<Vec<u8>, CompressError> {
-    let refused = |code| CompressError::of_zstd(code);
-    let mut context = DCtx::try_create().ok_or_else(CompressError::no_memory)?;
-    context.ref_prefix(base).map_err(refused)?;
+pub fn decompress_delta(
+    decompressor: &mut Decompressor,
+    body: &[u8],
+    base: &[u8],
+    length: usize,
+) -> Result<Vec<u8>, CompressError> {
     // Exactly the declared length is allocated: what would give more fails, whatever it claims.
-    let mut plain = Vec::with_capacity(length);
-    context.decompress(&mut plain, &[&MAGIC, body].concat()).map_err(refused)?;
+    let (mut plain, framed) = (Vec::with_capacity(length), [&MAGIC, body].concat());
+    let undone = match base.starts_with(&DICTIONARY) {
+        // Would be taken for a dictionary. As a prefix it is just bytes, but then it must live as long as the context.
+        true => {
+            let mut context = DCtx::try_create().ok_or_else(CompressError::no_memory)?;
+            context.ref_prefix(base).map_err(CompressError::of_zstd)?;
+            context.decompress(&mut plain, &framed)
+        }
+        false => decompressor.0.decompress_using_dict(&mut plain, &framed, base),
+    };
+    undone.map_err(CompressError::of_zstd)?;
     match plain.len() == length {
         true => Ok(plain),
         false => Err(CompressError(format!("{} bytes came out where {length} were expected", plain.len()))),
@@ -72,7 +86,12 @@ pub fn decompress_delta(body: &[u8], base: &[u8], length: usize) -> Result<Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::Compressor;
     use proptest::prelude::*;
+
+    fn undo(body: &[u8], base: &[u8], length: usize) -> Result<Vec<u8>, CompressError> {
+        decompress_delta(&mut Decompressor::new()?, body, base, length)
+    }
 
     proptest! {
         #[test]
@@ -88,15 +107,15 @@ mod tests {
                 plain.splice(at..at, bytes);
             }
             let body = compress_delta(&plain, &base, usize::MAX / 2)?.unwrap();
-            prop_assert_eq!(&decompress_delta(&body, &base, plain.len())?, &plain);
-            prop_assert!(decompress_delta(&body, &base, plain.len() + 1).is_err());
+            prop_assert_eq!(&undo(&body, &base, plain.len())?, &plain);
+            prop_assert!(undo(&body, &base, plain.len() + 1).is_err());
             prop_assert_eq!(compress_delta(&plain, &base, body.len())?, Some(body.clone()));
             prop_assert_eq!(compress_delta(&plain, &base, body.len() - 1)?, None);
         }
 
         #[test]
         fn any_bytes_are_undone_to_the_length_or_refused(body: Vec<u8>, base: Vec<u8>, length in 0usize..70_000) {
-            if let Ok(plain) = decompress_delta(&body, &base, length) {
+            if let Ok(plain) = undo(&body, &base, length) {
                 prop_assert_eq!(plain.len(), length);
             }
         }
@@ -116,16 +135,30 @@ mod tests {
             let plain = noise[at..at + 65_536].to_vec();
             let body = compress_delta(&plain, &noise, usize::MAX).unwrap().unwrap();
             assert!(body.len() < 64, "{} bytes for what lies at {at}", body.len());
-            assert_eq!(decompress_delta(&body, &noise, plain.len()).unwrap(), plain);
+            assert_eq!(undo(&body, &noise, plain.len()).unwrap(), plain);
         }
     }
 
     #[test]
     fn bytes_that_look_like_a_dictionary_are_a_base_as_any_other() {
         // What begins with the magic number of a dictionary must not be taken for one.
-        let base = [&0xec30_a437_u32.to_le_bytes()[..], &[7; 5000]].concat();
+        let base = [&DICTIONARY[..], &[7; 5000]].concat();
+        assert_eq!(DICTIONARY, 0xec30_a437_u32.to_le_bytes());
         let plain = vec![7; 5000];
         let body = compress_delta(&plain, &base, 100).unwrap().unwrap();
-        assert_eq!(decompress_delta(&body, &base, plain.len()).unwrap(), plain);
+        assert_eq!(undo(&body, &base, plain.len()).unwrap(), plain);
+    }
+
+    #[test]
+    fn a_decompressor_forgets_the_base() {
+        let mut decompressor = Decompressor::new().unwrap();
+        let (base, plain) = (b"what came before".repeat(50), b"came before, and what else".repeat(30));
+        let body = compress_delta(&plain, &base, usize::MAX).unwrap().unwrap();
+        let alone = Compressor::new(3).unwrap().compress(&plain).unwrap();
+        for _ in 0..2 {
+            assert_eq!(decompress_delta(&mut decompressor, &body, &base, plain.len()).unwrap(), plain);
+            assert!(decompress_delta(&mut decompressor, &body, &[], plain.len()).is_err());
+            assert_eq!(decompressor.decompress(&alone, plain.len()).unwrap(), plain);
+        }
     }
 }

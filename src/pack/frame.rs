@@ -145,7 +145,7 @@ impl FrameCodec {
 
     /// The plain bytes of a delta, which must be exactly `length` of them, from those of its bases, end to end.
     pub fn decode_delta(&mut self, body: &[u8], base: &[u8], length: usize) -> Result<Vec<u8>, DecodeError> {
-        Ok(decompress_delta(body, base, length)?)
+        Ok(decompress_delta(&mut self.decompressor, body, base, length)?)
     }
 
     fn compressed(&mut self, plain: &[u8]) -> Option<Vec<u8>> {

@@ -4,7 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::FrameKey;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::pack::FrameCodec;
 
 /// What a frame is wanted for. Each has a share of its own, so that long chains do not push out what was read ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,8 @@ const CACHED_BYTES: [usize; 2] = [48 << 20, 40 << 20];
 pub(super) struct FrameCache {
     held: Mutex<Held>,
     decoded: Condvar,
+    /// Contexts for decoding, used again and again: to make one takes longer than to undo a delta.
+    codecs: Mutex<Vec<FrameCodec>>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +76,19 @@ impl FrameCache {
         }
         self.decoded.notify_all();
         plain
+    }
+
+    /// Decodes something with a context that nobody uses just then.
+    pub(super) fn with_codec<T>(&self, work: impl FnOnce(&mut FrameCodec) -> Result<T>) -> Result<T> {
+        let lock = || self.codecs.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = lock().pop();
+        let mut codec = match idle {
+            Some(codec) => codec,
+            None => FrameCodec::new(None).map_err(|e| Error::Crypto(e.to_string()))?,
+        };
+        let done = work(&mut codec);
+        lock().push(codec);
+        done
     }
 
     /// How many plain bytes were decoded so far, bases included.

@@ -11,7 +11,7 @@ use crate::chunk::{ChunkSource, MAX_BASE_BYTES};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::index::Location;
-use crate::pack::{Encoding, Frame, FrameCodec, PackInfo, Place};
+use crate::pack::{Encoding, Frame, PackInfo, Place};
 
 /// Names a frame: the index's number of its pack, and which one it is there.
 pub type FrameKey = (u32, u32);
@@ -54,14 +54,12 @@ impl std::ops::Deref for Base {
 
 /// Reads frames without keeping them: for checks, which read everything once. The bases of deltas are kept.
 #[derive(Debug)]
-pub struct FrameReader {
-    codec: FrameCodec,
-}
+pub struct FrameReader(());
 
 impl FrameReader {
     /// A reader.
     pub fn new() -> Result<Self> {
-        Ok(Self { codec: FrameCodec::new(None).map_err(|e| Error::Crypto(e.to_string()))? })
+        Ok(Self(()))
     }
 
     /// The plain bytes of one frame.
@@ -111,10 +109,10 @@ impl FrameReader {
         let frame = info.frame(number)?;
         let cipher = info.cipher(repository.id(), repository.keyring())?;
         if frame.encoding != Encoding::Delta {
-            return info.open_frame(&cipher, &mut self.codec, number, sealed);
+            return repository.frames.with_codec(|codec| info.open_frame(&cipher, codec, number, sealed));
         }
         let base = repository.base_of(info, frame, effort)?;
-        let plain = info.open_delta(&cipher, &mut self.codec, number, sealed, &base)?;
+        let plain = repository.frames.with_codec(|codec| info.open_delta(&cipher, codec, number, sealed, &base))?;
         // What others rest on is looked at once, here.
         match info.directory.chunks_of(frame) {
             [chunk] if repository.hasher().id(&plain) == chunk.id => Ok(plain),
