@@ -21,7 +21,7 @@ const SMALL: usize = 64;
 const SEVERAL: usize = 4;
 /// How much a new index object holds: packs, and chunks in them.
 const OBJECT_PACKS: usize = 2048;
-const OBJECT_CHUNKS: usize = 1_000_000;
+const OBJECT_CHUNKS: usize = 150_000;
 
 /// Condemns packs, as far as nothing that was appended meanwhile needs them, and puts index objects in order.
 pub(super) fn condemn(
