@@ -78,11 +78,18 @@ pub(in crate::commands) struct Followed {
     pub(in crate::commands) rows: u64,
     /// Files of which something is lost.
     pub(in crate::commands) files: u64,
+    /// Those of these of which nothing is left.
+    pub(in crate::commands) gone: u64,
     /// Files of which nothing is; where rows were followed before, all of them.
     pub(in crate::commands) sound: u64,
 }
 
 impl Followed {
+    /// Whether nothing is left of the snapshot.
+    pub(in crate::commands) fn is_hopeless(&self) -> bool {
+        self.all || (self.is_damaged() && self.sound == 0 && self.gone == self.files)
+    }
+
     /// Whether anything is lost.
     pub(in crate::commands) fn is_damaged(&self) -> bool {
         self.all || self.rows > 0 || self.files > 0
@@ -214,6 +221,7 @@ impl<'a> Closure<'a> {
                 None => followed.sound += u64::from(!row.recipe.is_empty()),
                 Some((loss, cause)) => {
                     followed.files += 1;
+                    followed.gone += u64::from(nothing_left(&row, &loss));
                     let (path, size, loss) = (row.path, row.size, Box::new(loss));
                     tell(Lost::File { snapshot, path, size, loss, cause })?;
                 }
@@ -280,6 +288,15 @@ impl<'a> Closure<'a> {
         let chunk = self.source.catalogue.find(id);
         self.source.used.borrow_mut().extend(chunk);
         Ok(!chunk.is_some_and(|chunk| self.sound.has(chunk)))
+    }
+}
+
+/// Whether nothing can be salvaged of a file.
+fn nothing_left(row: &FileEntry, loss: &Loss) -> bool {
+    let blocks = row.avro.as_ref().map_or(0, |facts| facts.blocks);
+    match loss.is_any() {
+        false => true,
+        true => loss.header || loss.bytes.total >= row.size || (blocks > 0 && loss.blocks.total >= blocks),
     }
 }
 
