@@ -100,8 +100,14 @@ fn comes_back(snap: &Snap, id: &str, expected: &BTreeMap<PathBuf, Vec<u8>>) {
     assert!(files(&out) == *expected, "snapshot {id} is not what it was");
 }
 
+/// The id of a snapshot, and what it holds.
+type Saved = (String, BTreeMap<PathBuf, Vec<u8>>);
+
+/// Something that is done to an object.
+type Harm = fn(&Path);
+
 /// A repository of three snapshots of files of several kinds.
-fn three() -> (Snap, Vec<(String, BTreeMap<PathBuf, Vec<u8>>)>) {
+fn three() -> (Snap, Vec<Saved>) {
     let snap = Snap::new();
     let mut saved = Vec::new();
     for night in 1..=3u64 {
@@ -114,7 +120,7 @@ fn three() -> (Snap, Vec<(String, BTreeMap<PathBuf, Vec<u8>>)>) {
     (snap, saved)
 }
 
-fn all_come_back(snap: &Snap, saved: &[(String, BTreeMap<PathBuf, Vec<u8>>)]) {
+fn all_come_back(snap: &Snap, saved: &[Saved]) {
     for (id, expected) in saved {
         comes_back(snap, id, expected);
     }
@@ -146,7 +152,7 @@ fn repairs_change_nothing_where_nothing_is_wrong() {
 
 #[test]
 fn index_objects_are_made_anew_from_packs() {
-    let harms: [(&str, fn(&Path)); 3] = [
+    let harms: [(&str, Harm); 3] = [
         ("deleted", |path| fs::remove_file(path).unwrap()),
         ("changed", |path| flip(path, 100)),
         ("cut off", |path| {

@@ -98,7 +98,7 @@ impl Offsets {
     }
 
     /// Where the first of entries that come to `self` lies, if the last of them ends where everything ends.
-    fn from_end(self, end: Offsets) -> Option<Offsets> {
+    fn placed_before(self, end: Offsets) -> Option<Offsets> {
         Some(Offsets {
             records: end.records.checked_sub(self.records)?,
             payloads: end.payloads.checked_sub(self.payloads)?,
@@ -144,7 +144,11 @@ impl<'r, 's, S: ChunkSource + ?Sized> ContainerSurvey<'r, 's, S> {
         let mut segment = 0;
         while let Some(entries) = next_entries(&mut layout, is_lost)? {
             match entries {
-                Some(entries) => entries.iter().for_each(|entry| drop(behind.pass(entry))),
+                Some(entries) => {
+                    for entry in &entries {
+                        behind.pass(entry);
+                    }
+                }
                 None => {
                     let first = gap.map_or(segment, |(first, _)| first);
                     (gap, behind) = (Some((first, segment)), Offsets::default());
@@ -170,7 +174,7 @@ impl<'r, 's, S: ChunkSource + ?Sized> ContainerSurvey<'r, 's, S> {
             corrections: Window::new(&recipe.corrections, source),
             entries: VecDeque::new(),
             at: Offsets::default(),
-            gap: gap.map(|(first, last)| (first, last, behind.from_end(end))),
+            gap: gap.map(|(first, last)| (first, last, behind.placed_before(end))),
             segment: 0,
             recipe,
         })
