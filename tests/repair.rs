@@ -75,6 +75,9 @@ fn repair_all(memory: &Memory, what: &str) {
     if let Some(damage) = damage {
         let lost = found.candidates.iter().filter(|candidate| candidate.is_whole());
         bring_back_and_mend(&repository, &damage, lost).unwrap_or_else(|error| panic!("{what}: {error}"));
+    } else {
+        // The last entry is gone: without a remembered head the log looks whole.
+        bring_back(&repository, &found.candidates).unwrap_or_else(|error| panic!("{what}: {error}"));
     }
     drop(repository);
     let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };

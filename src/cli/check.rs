@@ -178,10 +178,18 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
     Ok(())
 }
 
+/// So many problems are told to people.
+const TOLD: usize = 100;
+
 fn tell(context: &Context, report: &CheckReport) -> Result<()> {
     let output = &context.output;
-    for error in &report.problems {
+    let told = if output.json { report.problems.len() } else { TOLD };
+    for error in report.problems.iter().take(told) {
         output.error(code(error), &chain(error), None);
+    }
+    if report.problems.len() > told {
+        let more = report.problems.len() - told;
+        output.error("damage", &format!("{more} more problems are not told here: --json lists all"), None);
     }
     if output.json {
         return output

@@ -151,8 +151,8 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
             let file = head.map_or_else(|| "the file `head` in the state folder".into(), |p| p.display().to_string());
             format!(
                 "the storage shows an older or another state than before: a copy was put back, a disk lost writes, or \
-                 somebody tampers with it. Snapshots made since may be gone. Once you are sure that this is the state \
-                 to go on with, remove {file}"
+                 somebody tampers with it. Snapshots made since may be gone from the log: `snap recover` finds those \
+                 whose data is there. Once you are sure that this is the state to go on with, remove {file}"
             )
         }
         Error::Busy { .. } => "wait until the other process is done, then run it again".into(),

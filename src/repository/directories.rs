@@ -84,7 +84,7 @@ impl Repository {
     ///
     /// # Errors
     /// Those of the backend that say nothing about a pack.
-    pub fn adopt_locally(&self) -> Result<()> {
+    pub(super) fn adopt_locally(&self) -> Result<()> {
         let known: std::collections::BTreeSet<IndexId> = self.index.objects()?.into_iter().collect();
         if self.lock_state().indexes.is_subset(&known) {
             return Ok(());

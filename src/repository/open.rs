@@ -128,7 +128,7 @@ impl Repository {
         repository.index.set_standing(repository.lock_state().standing.clone());
         // Whatever the cache has suffered: what is wrong with it shows, and a new one is made.
         if repository.update_index().is_err() {
-            repository.rebuild_index()?;
+            repository.make_index_anew()?;
         }
         Ok(repository)
     }
@@ -226,7 +226,18 @@ impl Repository {
     }
 
     /// Throws the local index away and reads all index objects again.
+    ///
+    /// # Errors
+    /// Those of the backend, and of the index where not even a temporary one can be made.
     pub fn rebuild_index(&self) -> Result<()> {
+        let mut rebuilt = self.rebuilt.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make_index_anew()?;
+        // Whoever holds numbers of packs from here on must be able to rely on them.
+        *rebuilt = true;
+        Ok(())
+    }
+
+    fn make_index_anew(&self) -> Result<()> {
         self.index.clear()?;
         match self.update_index() {
             // Its place is full, or whatever: a temporary file elsewhere does as well.
@@ -235,7 +246,9 @@ impl Repository {
                 self.update_index()
             }
             updated => updated,
-        }
+        }?;
+        // With an index object nothing is lost that the packs have.
+        self.adopt_locally()
     }
 
     /// Takes in what superseded index objects say of packs that are condemned and may still be there: the last resort of who
@@ -262,8 +275,7 @@ impl Repository {
     pub(super) fn rebuild_index_once(&self) -> Result<()> {
         let mut rebuilt = self.rebuilt.lock().unwrap_or_else(PoisonError::into_inner);
         if !*rebuilt {
-            self.rebuild_index()?;
-            self.adopt_locally()?;
+            self.make_index_anew()?;
             *rebuilt = true;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Following snapshots from their roots to the last chunk: what of them is lost.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::BadFrame;
@@ -12,7 +12,7 @@ use crate::id::{ChunkId, SnapshotId};
 use crate::index::Standing;
 use crate::recipe::{Loss, PieceWalk, Recipe, Reference, Stream, Tree, TreeReader, loss};
 use crate::repository::{Bits, Catalogue, Derivation, Repository, SnapshotRecord};
-use crate::snapshot::entry::FileEntry;
+use crate::snapshot::entry::{FileEntry, path_order};
 use crate::snapshot::{ManifestReader, SnapshotRoot};
 
 /// Something that a snapshot has lost.
@@ -78,11 +78,18 @@ pub(in crate::commands) struct Followed {
     pub(in crate::commands) rows: u64,
     /// Files of which something is lost.
     pub(in crate::commands) files: u64,
+    /// Those of these of which nothing is left.
+    pub(in crate::commands) gone: u64,
     /// Files of which nothing is; where rows were followed before, all of them.
     pub(in crate::commands) sound: u64,
 }
 
 impl Followed {
+    /// Whether nothing is left of the snapshot.
+    pub(in crate::commands) fn is_hopeless(&self) -> bool {
+        self.all || (self.is_damaged() && self.sound == 0 && self.gone == self.files)
+    }
+
     /// Whether anything is lost.
     pub(in crate::commands) fn is_damaged(&self) -> bool {
         self.all || self.rows > 0 || self.files > 0
@@ -94,8 +101,10 @@ pub(in crate::commands) struct Closure<'a> {
     source: Noting<'a>,
     /// What can be rebuilt, bases and all, from where nothing wrong was found.
     sound: Derivation,
-    /// Trees, and chunks of rows, that were followed already and are whole.
+    /// Trees that were followed already and are whole.
     whole: RefCell<HashSet<ChunkId>>,
+    /// Chunks of rows that are whole, with the path of the first row of each.
+    whole_rows: RefCell<HashMap<ChunkId, Vec<u8>>>,
 }
 
 /// The repository, and which chunks of it were met.
@@ -121,7 +130,12 @@ impl<'a> Closure<'a> {
         bad: &HashSet<BadFrame>,
     ) -> Self {
         let sound = catalogue.derive_sound(standing, |pack, frame| !bad.contains(&(*pack, frame)));
-        Self { source: Noting { repository, catalogue, used: RefCell::default() }, sound, whole: RefCell::default() }
+        Self {
+            source: Noting { repository, catalogue, used: RefCell::default() },
+            sound,
+            whole: RefCell::default(),
+            whole_rows: RefCell::default(),
+        }
     }
 
     /// What there is, and which chunks of it were met.
@@ -169,11 +183,18 @@ impl<'a> Closure<'a> {
         while let Some((reference, lost)) = leaves.next_or_lost()? {
             let leaf = match lost {
                 Some(cause) => Err(cause),
-                None if self.whole.borrow().contains(&reference.id) => {
+                None => match self.whole_rows.borrow().get(&reference.id) {
+                    Some(first) => in_order(&after, first).map(|()| true),
+                    None => self.present(&reference.id).map(|()| false),
+                },
+            };
+            let leaf = match leaf {
+                Ok(true) => {
                     followed.sound = followed.sound.saturating_add(reference.records);
                     Ok(())
                 }
-                None => self.present(&reference.id).and_then(|()| self.rows(root.id, &reference, &mut followed, tell)),
+                Ok(false) => self.rows(root.id, &after, &reference, &mut followed, tell),
+                Err(cause) => Err(cause),
             };
             match leaf {
                 Ok(()) => {}
@@ -197,6 +218,7 @@ impl<'a> Closure<'a> {
     fn rows(
         &self,
         snapshot: SnapshotId,
+        after: &[u8],
         reference: &Reference,
         followed: &mut Followed,
         tell: &mut dyn FnMut(Lost) -> Result<()>,
@@ -208,19 +230,22 @@ impl<'a> Closure<'a> {
         while let Some(row) = rows.next_row()? {
             entries.push(row);
         }
+        let first = entries.first().map(|row| row.path.clone()).unwrap_or_default();
+        in_order(after, &first)?;
         let before = followed.files;
         for row in entries {
             match self.file(&row)? {
                 None => followed.sound += u64::from(!row.recipe.is_empty()),
                 Some((loss, cause)) => {
                     followed.files += 1;
+                    followed.gone += u64::from(nothing_left(&row, &loss));
                     let (path, size, loss) = (row.path, row.size, Box::new(loss));
                     tell(Lost::File { snapshot, path, size, loss, cause })?;
                 }
             }
         }
         if followed.files == before {
-            self.whole.borrow_mut().insert(reference.id);
+            self.whole_rows.borrow_mut().insert(reference.id, first);
         }
         Ok(())
     }
@@ -280,6 +305,23 @@ impl<'a> Closure<'a> {
         let chunk = self.source.catalogue.find(id);
         self.source.used.borrow_mut().extend(chunk);
         Ok(!chunk.is_some_and(|chunk| self.sound.has(chunk)))
+    }
+}
+
+/// The rows of one chunk come behind those of the chunk before it.
+fn in_order(after: &[u8], first: &[u8]) -> Result<()> {
+    match after.is_empty() || path_order(after, first).is_lt() {
+        true => Ok(()),
+        false => Err(Error::damaged("its manifest", "the rows are not in the order of their paths")),
+    }
+}
+
+/// Whether nothing can be salvaged of a file.
+fn nothing_left(row: &FileEntry, loss: &Loss) -> bool {
+    let blocks = row.avro.as_ref().map_or(0, |facts| facts.blocks);
+    match loss.is_any() {
+        false => true,
+        true => loss.header || loss.bytes.total >= row.size || (blocks > 0 && loss.blocks.total >= blocks),
     }
 }
 

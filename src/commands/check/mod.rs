@@ -113,8 +113,6 @@ pub fn check_each(
     let mut report = CheckReport::default();
     // A cache that is stale or damaged must neither hide damage nor make any up.
     repository.rebuild_index()?;
-    // With an index object nothing is lost that the packs have.
-    repository.adopt_locally()?;
     progress.begin(Phase::CheckStructure, None, None);
     report.problems.extend(repository.check_keys());
     report.problems.extend(repository.log_gap()?);

@@ -18,7 +18,7 @@ use crate::repository::{Catalogue, Repository};
 pub struct SnapshotRepairOptions {
     /// Read and decode all packs, to find frames that are damaged; else only what is missing is found.
     pub read_data: bool,
-    /// Drop snapshots of which nothing is left: their root, their whole manifest, or all of their files are lost.
+    /// Drop snapshots of which nothing is left: their root, their whole manifest, or all data of all their files is lost.
     pub forget: bool,
     /// Make damaged snapshots once more, without the files of which something is lost.
     pub rewrite: bool,
@@ -88,7 +88,7 @@ pub fn repair_snapshots(
         let followed = closure.snapshot(record, tell)?;
         repair.snapshots += 1;
         if followed.is_damaged() {
-            let hopeless = followed.all || (followed.sound == 0 && followed.files + followed.rows > 0);
+            let hopeless = followed.is_hopeless();
             repair.damaged.push(DamagedSnapshot {
                 id: record.id,
                 files: followed.files,
