@@ -3,6 +3,7 @@
 //! The state of a repository is the fold of its log. Each entry is created only if its name is free and carries the
 //! hash of the entry before it, so nobody can slip one in, take one out, or fork the log unnoticed.
 
+use super::{Features, Settings};
 use crate::id::{ChunkId, EntryHash, IndexId, KeyId, SnapshotId};
 use crate::wire::{Malformed, Reader, Result, Write};
 
@@ -67,6 +68,13 @@ pub enum Body {
         /// The slot.
         key: KeyId,
     },
+    /// More features are needed from here on, and settings change.
+    Config {
+        /// Added to those that are needed already.
+        features: Features,
+        /// What is set anew. Settings that are not among these stay as they are.
+        settings: Settings,
+    },
     /// An entry of a kind that is reserved for later versions. Who meets one must not go on.
     Reserved {
         /// Which kind.
@@ -105,6 +113,7 @@ impl Body {
             Body::SetTags { .. } => kind::SET_TAGS,
             Body::KeyAdd { .. } => kind::KEY_ADD,
             Body::KeyRemove { .. } => kind::KEY_REMOVE,
+            Body::Config { .. } => kind::CONFIG,
             Body::Reserved { kind, .. } => *kind,
         }
     }
@@ -138,6 +147,12 @@ impl Body {
                 bytes.put(hash);
             }
             Body::KeyRemove { key } => bytes.put(key.as_bytes()),
+            Body::Config { features, settings } => {
+                bytes.put_u64(features.read);
+                bytes.put_u64(features.write);
+                bytes.put_u64(features.gc);
+                settings.write(bytes);
+            }
             Body::Reserved { bytes: reserved, .. } => bytes.put(reserved),
         }
     }
@@ -164,6 +179,10 @@ impl Body {
             }
             kind::KEY_ADD => Body::KeyAdd { key: KeyId::new(reader.array()?), hash: reader.array()? },
             kind::KEY_REMOVE => Body::KeyRemove { key: KeyId::new(reader.array()?) },
+            kind::CONFIG => Body::Config {
+                features: Features { read: reader.u64()?, write: reader.u64()?, gc: reader.u64()? },
+                settings: Settings::read(reader)?,
+            },
             kind => Body::Reserved { kind, bytes: reader.rest().to_vec() },
         })
     }
@@ -227,6 +246,11 @@ mod tests {
                 .prop_map(|(snapshot, tags)| Body::SetTags { snapshot: SnapshotId::new(snapshot), tags }),
             (any::<[u8; 8]>(), any::<[u8; 32]>()).prop_map(|(key, hash)| Body::KeyAdd { key: KeyId::new(key), hash }),
             any::<[u8; 8]>().prop_map(|key| Body::KeyRemove { key: KeyId::new(key) }),
+            (any::<[u64; 3]>(), prop::option::of("[a-z]{1,9}")).prop_map(|([read, write, gc], compression)| {
+                let mut settings = Settings::default();
+                settings.set(Settings::COMPRESSION, compression.unwrap_or_default());
+                Body::Config { features: Features { read, write, gc }, settings }
+            }),
             any::<Vec<u8>>().prop_map(|bytes| Body::Reserved { kind: kind::CONDEMN, bytes }),
         ]
     }

@@ -11,6 +11,7 @@ pub mod log;
 mod open;
 mod reader;
 mod remembered;
+mod settings;
 mod state;
 mod tags;
 mod writer;
@@ -24,6 +25,7 @@ pub use create::InitOptions;
 pub use keys::KeyDescription;
 pub use open::{CachePlace, OpenOptions, Unlock};
 pub use reader::{FrameKey, FrameReader};
+pub use settings::Settings;
 pub use state::{SnapshotRecord, State};
 pub use writer::{Committed, PackReport, Writer};
 

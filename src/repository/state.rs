@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::{Body, LogEntry};
+use super::{Features, Settings};
 use crate::backend::Name;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, EntryHash, IndexId, KeyId, SnapshotId};
@@ -22,6 +23,10 @@ pub struct State {
     pub indexes: BTreeSet<IndexId>,
     /// The key slots, with the hash of each.
     pub keys: BTreeMap<KeyId, [u8; 32]>,
+    /// Features that are needed beside those in the config.
+    pub features: Features,
+    /// What was set.
+    pub settings: Settings,
 }
 
 /// A snapshot as the log has it.
@@ -46,6 +51,8 @@ impl Default for State {
             snapshots: Vec::new(),
             indexes: BTreeSet::new(),
             keys: BTreeMap::new(),
+            features: Features::default(),
+            settings: Settings::default(),
         }
     }
 }
@@ -84,6 +91,11 @@ impl State {
             }
             Body::KeyRemove { key } => {
                 self.keys.remove(key);
+            }
+            Body::Config { features, settings } => {
+                Features::check(features.read, Features::KNOWN.read, "to read")?;
+                self.features = self.features.union(*features);
+                self.settings.update(settings);
             }
             Body::Reserved { kind, .. } => {
                 return Err(Error::Unsupported {
@@ -133,6 +145,12 @@ mod tests {
         let tags = Body::SetTags { snapshot, tags: vec!["x".into()] };
         state.apply(&entry(&state, tags), EntryHash::new([11; 32])).unwrap();
         assert_eq!(state.snapshots[0].tags, Some(vec!["x".into()]));
+        let delta = Body::Config { features: Features::DELTA, settings: Settings::default() };
+        state.apply(&entry(&state, delta), EntryHash::new([11; 32])).unwrap();
+        assert!(state.features.contains(Features::DELTA) && !state.features.contains(Features::COLUMNAR));
+        let unknown = Features { read: 1 << 63, write: 0, gc: 0 };
+        let unknown = Body::Config { features: unknown, settings: Settings::default() };
+        assert!(state.apply(&entry(&state, unknown), EntryHash::new([9; 32])).is_err(), "unknown features");
         let reserved = Body::Reserved { kind: super::super::log::kind::CONDEMN, bytes: vec![] };
         assert!(matches!(
             state.apply(&entry(&state, reserved), EntryHash::new([9; 32])),

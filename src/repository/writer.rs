@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::log::Body;
-use super::{Features, Repository, create_resolved};
+use super::{Repository, create_resolved};
 use crate::backend::{Created, Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
@@ -61,7 +61,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// If the repository needs features that this version does not know.
     pub fn new(repository: &'a Repository) -> Result<Self> {
-        Features::check(repository.config.features.write, Features::KNOWN.write, "to write into")?;
+        repository.check_writable()?;
         // The next entry would fill a gap with one that the later ones do not follow from: nobody could read them any more.
         if let Some(gap) = repository.log_gap()? {
             return Err(gap);
