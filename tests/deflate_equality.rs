@@ -140,6 +140,18 @@ fn verify_tells_encoders_apart() {
             .to_vec();
     period.resize(102, b'P');
     inputs.push(period.repeat(34));
+    // So was this: other encoders copy from the very first position, zlib never does.
+    inputs.push(b"aaaabb".repeat(3));
+    for _ in 0..1200 {
+        let (letters, length) = (2 + rng.below(3), 2 + rng.below(12));
+        let period: Vec<u8> = (0..length).map(|_| rng.below(letters) as u8).collect();
+        let mut plain = period.repeat(2 + rng.below(8));
+        for _ in 0..rng.below(3) {
+            let at = rng.below(plain.len());
+            plain[at] = rng.below(letters) as u8;
+        }
+        inputs.push(plain);
+    }
     for (number, plain) in inputs.iter().enumerate() {
         let streams: Vec<Vec<u8>> = ids
             .iter()

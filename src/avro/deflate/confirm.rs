@@ -107,8 +107,9 @@ impl Slow {
         let chain = if previous >= self.limits.good as u32 { self.limits.chain >> 2 } else { self.limits.chain };
         let nice = (self.limits.nice as u32).min(limit);
         let after = |at: u16| chains.load(at.wrapping_add(length as u16)) as u8;
-        // In reach, and not longer than said.
+        // In reach, which position 0 never is for zlib, and not longer than said.
         if distance >= MAX_DISTANCE
+            || distance as usize >= at
             || usize::from(chains.rank(here).wrapping_sub(chains.rank(there))) > chain
             || length < limit && after(here) == after(there)
         {
