@@ -27,7 +27,8 @@ fn put(snap: &Snap, folder: &str) -> Vec<String> {
 
 /// The rows of a snapshot that are Avro files, by path.
 fn rows(snap: &Snap, snapshot: &str) -> Vec<(String, Value)> {
-    let nodes = snap.ok(&["ls", snapshot, "--json"]).objects("node");
+    // Where another snapshot is lost, that is told besides.
+    let nodes = snap.ends(0, &["ls", snapshot, "--json"]).objects("node");
     let avro = nodes.into_iter().filter(|node| !node["avro"].is_null());
     avro.map(|node| (node["path"].as_str().unwrap().to_owned(), node)).collect()
 }
@@ -169,7 +170,7 @@ fn a_file_that_is_lost_stays_as_it_is_and_the_others_are_dealt_with() {
     let rows = rows(&snap, &id_of(&summary));
     let raw: Vec<bool> = rows.iter().map(|(_, row)| row["avro"]["blocks_raw"].as_u64() > Some(0)).collect();
     assert_eq!(raw, [false, true]);
-    let dumped = snap.ok(&["dump", "latest:tables/b.avro"]).bytes;
+    let dumped = snap.ends(0, &["dump", "latest:tables/b.avro"]).bytes;
     assert_eq!(dumped, fs::read(snap.work("tables/b.avro")).unwrap());
 }
 

@@ -22,21 +22,36 @@ thread_local! {
 /// changes, or as a program that writes the input, or as a deflate stream, which only the encoder's own may pass for.
 ///
 /// With zlib's hash, the encoding is libz's. With Chromium's, which nothing at hand can judge, it decodes to the input;
-/// what Node.js makes is in `tests/deflate_chromium.rs`. With either the encoding is confirmed, and nothing else is.
+/// what Node.js makes is in `tests/deflate_chromium.rs`. With either the encoding is confirmed, and nothing else is, such
+/// as what another level makes.
 pub fn exact_deflate(bytes: &[u8]) {
     let mut input = Input(bytes);
     let (which, form, at) = (usize::from(input.byte()) % 36, input.byte(), input.short());
     let hash = if which < 18 { HashKind::Zlib3 } else { HashKind::Chromium4 };
     let params = Params { level: 1 + (which % 9) as u8, mem_level: 8 + (which / 9 % 2) as u8, hash };
+    let another = Params { level: 1 + (at % 9) as u8, ..params };
     ENCODERS.with_borrow_mut(|encoders| {
-        let encoder = encoders[which].get_or_insert_with(|| Encoder::new(params).expect("within its limits"));
-        check(encoder, form, at, input);
+        let mut take = |at: usize, params| {
+            let kept = encoders[at].take();
+            kept.unwrap_or_else(|| Encoder::new(params).expect("within its limits"))
+        };
+        let mut encoder = take(which, params);
+        let at_another = which / 9 * 9 + at % 9;
+        match at_another == which {
+            true => check(&mut encoder, None, form, at, input),
+            false => {
+                let mut another = take(at_another, another);
+                check(&mut encoder, Some(&mut another), form, at, input);
+                encoders[at_another] = Some(another);
+            }
+        }
+        encoders[which] = Some(encoder);
     });
 }
 
-fn check(encoder: &mut Encoder, form: u8, at: usize, mut input: Input<'_>) {
+fn check(encoder: &mut Encoder, another: Option<&mut Encoder>, form: u8, at: usize, mut input: Input<'_>) {
     let limit = LONGEST >> (2 * (form >> 2 & 7));
-    let mut other = None;
+    let (mut other, mut written_by_another) = (None, Vec::new());
     let plain = match form & 3 {
         0 => input.0.to_vec(),
         1 => repeated(&mut input, limit),
@@ -63,6 +78,10 @@ fn check(encoder: &mut Encoder, form: u8, at: usize, mut input: Input<'_>) {
     assert!(encoder.verify(&plain, &stream), "its own is not confirmed");
     if let Some(other) = other {
         assert_eq!(encoder.verify(&plain, other), other == stream, "a stream of another");
+    }
+    if let Some(another) = another {
+        another.encode(&plain, &mut written_by_another);
+        assert_eq!(encoder.verify(&plain, &written_by_another), written_by_another == stream, "another level's");
     }
     let place = at % stream.len();
     stream[place] ^= 1 << (form >> 5);

@@ -201,7 +201,9 @@ fn rebuilt<S: ChunkSource + ?Sized>(recipe: &Recipe, source: &S, limit: usize) -
                     None => {
                         let id: EncoderId = encoder.parse().map_err(|_| damaged("no encoder"))?;
                         let mut payload = Vec::new();
-                        if !is_cheap(id) || with_encoders(|encoders| encoders.encode(&id, &plain, &mut payload)).is_err() {
+                        if !is_cheap(id)
+                            || with_encoders(|encoders| encoders.encode(&id, &plain, &mut payload)).is_err()
+                        {
                             return Err(damaged("no encoder"));
                         }
                         payload

@@ -107,8 +107,9 @@ impl Slow {
         let chain = if previous >= self.limits.good as u32 { self.limits.chain >> 2 } else { self.limits.chain };
         let nice = (self.limits.nice as u32).min(limit);
         let after = |at: u16| chains.load(at.wrapping_add(length as u16)) as u8;
-        // In reach, and not longer than said.
+        // In reach, which position 0 never is for zlib, and not longer than said.
         if distance >= MAX_DISTANCE
+            || distance as usize >= at
             || usize::from(chains.rank(here).wrapping_sub(chains.rank(there))) > chain
             || length < limit && after(here) == after(there)
         {
@@ -198,7 +199,11 @@ impl Slow {
             let offset = (wanted - 6) as u16;
             let end = here.wrapping_add(offset);
             let filter = Filter::new(chains, here, wanted - 1);
-            let mut first = beyond + chains.six(here.wrapping_sub(beyond as u16));
+            // The string at `beyond` agrees in `wanted - 1` bytes: in six only if that is six, else its chain is another.
+            let mut first = match wanted {
+                6 => chains.six(here),
+                _ => beyond + chains.six(here.wrapping_sub(beyond as u16)),
+            };
             let last = chains.six(end);
             if last > first {
                 let mut distance = last;
@@ -215,7 +220,7 @@ impl Slow {
             } else {
                 while first < MAX_DISTANCE {
                     let there = here.wrapping_sub(first as u16);
-                    if filter.passes(chains, there) && chains.common(there, here, wanted) == wanted {
+                    if first > beyond && filter.passes(chains, there) && chains.common(there, here, wanted) == wanted {
                         return visited(there);
                     }
                     first += chains.six(there);

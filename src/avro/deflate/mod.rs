@@ -109,3 +109,86 @@ impl Searcher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::config::Limits;
+    use super::*;
+
+    /// An encoder of the lazy levels that searches otherwise than zlib does.
+    fn other(params: Params, limits: Limits) -> Encoder {
+        let searcher = Searcher::Slow(Box::new(slow::Slow::new(params, limits)));
+        Encoder { searcher, ..Encoder::new(params).unwrap() }
+    }
+
+    /// Data with many matches of many lengths, most of them short.
+    fn generate(mut state: u32) -> Vec<u8> {
+        let mut next = |below: u32| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            (state >> 8) % below
+        };
+        let (letters, reach, longest, length) = (2 + next(30), 20 + next(3000), 4 + next(12), 200 + next(6000));
+        let mut data: Vec<u8> = Vec::new();
+        while data.len() < length as usize {
+            match next(4) {
+                0 => data.push(next(letters) as u8),
+                _ if data.is_empty() => {}
+                _ => {
+                    let back = 1 + next(reach.min(data.len() as u32)) as usize;
+                    for _ in 0..2 + next(longest) {
+                        data.push(data[data.len() - back]);
+                    }
+                }
+            }
+        }
+        data
+    }
+
+    /// Streams that differ from zlib's in few decisions, or in none, are told apart from it.
+    #[test]
+    fn what_searches_a_little_otherwise_is_confirmed_only_where_it_makes_the_same() {
+        let (mut same, mut different) = (0, 0);
+        for level in 4..=9 {
+            for hash in [HashKind::Zlib3, HashKind::Chromium4] {
+                let params = Params { level, mem_level: 8, hash };
+                let limits = params.limits().unwrap();
+                let mut encoder = Encoder::new(params).unwrap();
+                let mut others: Vec<Encoder> = [
+                    Limits { chain: limits.chain - 1, ..limits },
+                    Limits { chain: limits.chain + 1, ..limits },
+                    Limits { chain: limits.chain / 2, ..limits },
+                    Limits { chain: 4, ..limits },
+                    Limits { nice: limits.nice - 1, ..limits },
+                    Limits { nice: limits.nice + 1, ..limits },
+                    Limits { nice: 5, ..limits },
+                    Limits { nice: 6, ..limits },
+                    Limits { nice: 8, ..limits },
+                    Limits { lazy: limits.lazy - 1, ..limits },
+                    Limits { lazy: limits.lazy + 1, ..limits },
+                    Limits { good: limits.good - 1, ..limits },
+                    Limits { good: limits.good + 1, ..limits },
+                ]
+                .map(|limits| other(params, limits))
+                .into();
+                for seed in 1..=150 {
+                    let plain = generate(seed * 0x9e37 + u32::from(level));
+                    let mut expected = Vec::new();
+                    encoder.encode(&plain, &mut expected);
+                    for (number, other) in others.iter_mut().enumerate() {
+                        let mut stream = Vec::new();
+                        other.encode(&plain, &mut stream);
+                        match stream == expected {
+                            true => same += 1,
+                            false => different += 1,
+                        }
+                        let confirmed = encoder.verify(&plain, &stream);
+                        assert_eq!(confirmed, stream == expected, "{params:?}, other {number}, seed {seed}");
+                    }
+                }
+            }
+        }
+        assert!(same > 1000 && different > 1000, "{same} {different}");
+    }
+}

@@ -151,7 +151,7 @@ impl Encoders {
                 let encoder = kept(&mut self.zlib_ng, level, || Ok(compressors::ZlibNg::new(level)))?;
                 encoder.encode(plain, out).map_err(failed)?;
             }
-            Method::Snappy(SnappyHash::Shift14) => {
+            Method::Snappy(hash) if snappy::is_shift14(hash, plain.len()) => {
                 compressors::snap(&mut self.snap, plain, out).map_err(failed)?;
                 put_crc(plain, out);
             }
@@ -201,7 +201,7 @@ impl Encoders {
                 });
                 done && rest.is_empty()
             }
-            Method::Snappy(hash) if hash != SnappyHash::Shift14 => self.verify_snappy(hash, plain, stream),
+            Method::Snappy(hash) if !snappy::is_shift14(hash, plain.len()) => self.verify_snappy(hash, plain, stream),
             _ => {
                 let mut scratch = std::mem::take(&mut self.scratch);
                 scratch.clear();
