@@ -17,7 +17,7 @@ impl Seen {
     /// True if it was not there.
     fn insert(&mut self, fingerprint: u128) -> bool {
         if self.count * 3 > self.slots.len() * 2 {
-            let old = std::mem::replace(&mut self.slots, Vec::new());
+            let old = std::mem::take(&mut self.slots);
             self.slots = vec![0; old.len() * 2];
             for fingerprint in old.into_iter().filter(|slot| *slot != 0) {
                 let at = self.place(fingerprint);

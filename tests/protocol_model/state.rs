@@ -240,7 +240,7 @@ impl State {
 /// A multiplication keeps both halves of its product, which mixes all bits of a word in one step.
 fn mix(words: &[u64], seed: u64) -> u64 {
     words.iter().fold(seed, |hash, word| {
-        let product = u128::from(hash ^ word) * u128::from(seed | 1) ^ u128::from(hash.rotate_left(23)) << 32;
+        let product = (u128::from(hash ^ word) * u128::from(seed | 1)) ^ (u128::from(hash.rotate_left(23)) << 32);
         let product = (product as u64 ^ (product >> 64) as u64).wrapping_mul(0xff51_afd7_ed55_8ccd);
         product ^ product >> 29
     })
