@@ -19,7 +19,7 @@ use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::files::{Overwrite, Rules};
 use avro_snap::progress::Silent;
-use avro_snap::repository::{CachePlace, InitOptions, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::repository::{CachePlace, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 
@@ -84,6 +84,7 @@ fn make_repository(folder: &Path) -> Result<Repository, Box<dyn Error>> {
         label: "quickstart".into(),
         cut: CutParams::default(),
         chunk_id_key: None,
+        settings: Settings::default(),
     };
     Repository::init(&backend, &options, &SystemClock, &SystemEntropy)?;
     let options = OpenOptions {

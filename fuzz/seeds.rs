@@ -12,7 +12,7 @@ use avro_snap::id::{ChunkHasher, ChunkId, EntryHash, IndexId, KeyId, PackId, Rep
 use avro_snap::pack::{Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, PlainChunk};
 use avro_snap::recipe::{Framer, Segment, Splitter, Treatment};
 use avro_snap::repository::log::{Body, LogEntry, kind};
-use avro_snap::repository::{Config, Features};
+use avro_snap::repository::{Config, Features, Settings};
 use avro_snap::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry, Xattr};
 use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals, encode_row};
 
@@ -252,6 +252,7 @@ fn repository() {
         Body::SetTags { snapshot: ids.0, tags: vec!["a".into(), "bc".into()] },
         Body::KeyAdd { key: ids.3, hash: [5; 32] },
         Body::KeyRemove { key: ids.3 },
+        Body::Config { features: Features::DELTA, settings: Settings::default() },
         Body::Reserved { kind: kind::CONDEMN, bytes: vec![1, 2, 3] },
     ];
     for body in bodies {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::id::{ChunkId, PackId, RepositoryId};
+use crate::id::{ChunkId, PackId, RepositoryId, SnapshotId};
 use crate::wire::Malformed;
 
 /// What the library's operations give.
@@ -55,6 +55,15 @@ pub enum Error {
         pack: PackId,
         /// What is wrong.
         reason: String,
+    },
+
+    /// A snapshot cannot be added (again): a prune deleted what it rests on.
+    #[error("snapshot {snapshot} was not added: a prune has deleted {chunks} chunks that it needs")]
+    Pruned {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// How many chunks cannot be had any more.
+        chunks: u64,
     },
 
     /// There is no repository.

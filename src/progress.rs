@@ -50,6 +50,12 @@ pub enum Phase {
     CheckStructure,
     /// Reading and decoding packs.
     CheckData,
+    /// Finding out what is needed; files are snapshots.
+    Mark,
+    /// Copying what is needed out of packs; files are packs.
+    Repack,
+    /// Deleting; files are objects.
+    Sweep,
 }
 
 /// Something worth telling that does not stop the work.

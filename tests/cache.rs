@@ -22,7 +22,7 @@ use avro_snap::backend::{Backend, Kind, Memory};
 use avro_snap::chunk::CutParams;
 use avro_snap::crypto::{Secret, Suite, SystemEntropy};
 use avro_snap::id::{RepositoryId, SnapshotId};
-use avro_snap::repository::{CachePlace, InitOptions, Repository, SystemClock};
+use avro_snap::repository::{CachePlace, InitOptions, Repository, Settings, SystemClock};
 use faults::{Files, Overlay, check_all, judge, restored};
 use lab::{CHEAP, Lab, PASSWORD, files_of};
 
@@ -71,6 +71,7 @@ fn init(backend: &Arc<dyn Backend>, suite: Suite, chunk_id_key: Option<Secret>) 
         label: String::new(),
         cut: CutParams { min: 256, average: 512, max: 2048, align: 0 },
         chunk_id_key,
+        settings: Settings::default(),
     };
     Repository::init(backend, &options, &SystemClock, &SystemEntropy).unwrap()
 }

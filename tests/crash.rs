@@ -27,7 +27,7 @@ use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
 use avro_snap::pack::read_pack;
 use avro_snap::progress::Silent;
-use avro_snap::repository::{CachePlace, InitOptions, Repository, SystemClock};
+use avro_snap::repository::{CachePlace, InitOptions, Repository, Settings, SystemClock};
 use faults::{Crashing, FailingOnce, Files, Moment, all_files, check_all, judge, objects_of, restored};
 use lab::{CHEAP, Lab, PASSWORD, files_of, fixtures, saving};
 
@@ -70,6 +70,7 @@ fn init(backend: &Arc<dyn Backend>, suite: Suite) -> Result<()> {
         label: "crash".into(),
         cut: CutParams::default(),
         chunk_id_key: None,
+        settings: Settings::default(),
     };
     Repository::init(backend, &options, &SystemClock, &SystemEntropy).map(drop)
 }

@@ -30,7 +30,7 @@ use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Entropy, SeededEntropy, Suite, SystemEntropy};
 use avro_snap::id::{digest, hex};
 use avro_snap::progress::Silent;
-use avro_snap::repository::{CachePlace, Clock, InitOptions, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::repository::{CachePlace, Clock, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 use faults::check_all;
 use lab::{fixtures, restoring, saving};
 
@@ -225,6 +225,7 @@ fn make_golden() {
             label: "golden".into(),
             cut: CutParams::default(),
             chunk_id_key: None,
+            settings: Settings::default(),
         };
         Repository::init(&backend, &options, &*clock, &*entropy).unwrap();
         repositories.push((name, clock, entropy));

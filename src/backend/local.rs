@@ -9,7 +9,7 @@ mod durable;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -275,4 +275,36 @@ impl Backend for Local {
             Err(error) => Err(Error::io("delete", path, error.into())),
         }
     }
+
+    fn modified(&self, name: &Name) -> Result<Option<i64>> {
+        named(name)?;
+        let path = self.path_of(name);
+        match std::fs::symlink_metadata(&path) {
+            Ok(metadata) => Ok(Some(modified(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("stat", path, error)),
+        }
+    }
+
+    fn tidy(&self, before: i64) -> Result<u64> {
+        let (folder, mut freed) = (self.root.join(TMP), 0);
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            entries => entries.when("list", &folder)?,
+        };
+        for entry in entries {
+            let entry = entry.when("list", &folder)?;
+            // Others may tidy up, too, or give the file its name just now.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_file() && modified(&metadata) < before && std::fs::remove_file(entry.path()).is_ok() {
+                freed += metadata.len();
+            }
+        }
+        Ok(freed)
+    }
+}
+
+/// When a file was last written, in nanoseconds.
+fn modified(metadata: &std::fs::Metadata) -> i64 {
+    metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
 }

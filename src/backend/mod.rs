@@ -162,4 +162,21 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Removes the object; it is no error if there is none.
     fn delete(&self, name: &Name) -> Result<()>;
+
+    /// When the object was made, in nanoseconds by the storage's own clock; `None` if there is no such object, or if the
+    /// storage does not say.
+    ///
+    /// Only the time between two objects of one storage means anything. Safety never rests on it: it tells what
+    /// somebody may be at work on from what was left behind.
+    fn modified(&self, name: &Name) -> Result<Option<i64>> {
+        let _ = name;
+        Ok(None)
+    }
+
+    /// Removes what interrupted writes left without a name before this moment, by the clock of
+    /// [`modified`](Backend::modified). Gives the number of bytes that this freed.
+    fn tidy(&self, before: i64) -> Result<u64> {
+        let _ = before;
+        Ok(0)
+    }
 }

@@ -114,6 +114,7 @@ pub(crate) fn code(error: &Error) -> &'static str {
         Error::Damaged { .. } => "damaged",
         Error::ChunkMissing { .. } => "chunk_missing",
         Error::ChunkDamaged { .. } => "chunk_damaged",
+        Error::Pruned { .. } => "pruned",
         Error::NoRepository { .. } => "no_repository",
         Error::CannotInit { .. } => "cannot_init",
         Error::Unsupported { .. } => "unsupported",
@@ -155,6 +156,11 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
             )
         }
         Error::Busy { .. } => "wait until the other process is done, then run it again".into(),
+        Error::Pruned { .. } => {
+            "for a new snapshot run `snap create` again, which reads what is missing anew; one that was removed cannot come \
+             back any more"
+                .into()
+        }
         Error::Cache { .. } => "--no-cache works without it; it may be deleted, nothing is lost with it".into(),
         Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
             "the disk is full. What was stored before is safe; make room and run it again, it goes on from there".into()

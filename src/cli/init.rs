@@ -6,7 +6,7 @@ use avro_snap::chunk::CutParams;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Secret, Suite, SystemEntropy};
 use avro_snap::id::RepositoryId;
-use avro_snap::repository::{InitOptions, Repository, SystemClock};
+use avro_snap::repository::{InitOptions, Repository, Settings, SystemClock};
 use serde_json::json;
 
 use super::Context;
@@ -152,7 +152,8 @@ pub(crate) fn make(
         Suite::None => None,
         _ => Some(context.password_source()?.password("password of the new repository", true, &context.output)?),
     };
-    let options = InitOptions { suite, password: password.clone(), kdf, label: who(), cut, chunk_id_key };
+    let settings = Settings::default();
+    let options = InitOptions { suite, password: password.clone(), kdf, label: who(), cut, chunk_id_key, settings };
     let id = Repository::init(&backend(place), &options, &SystemClock, &SystemEntropy)?;
     Ok((id, password))
 }

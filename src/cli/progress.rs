@@ -172,7 +172,7 @@ impl Progress for Meter<'_> {
         let code = match (warning.incomplete, self.shown().phase) {
             (true, Phase::Index | Phase::Create) => "unreadable",
             (true, Phase::Restore | Phase::Verify) => "not_restored",
-            (true, Phase::CheckStructure | Phase::CheckData) => "damaged",
+            (true, Phase::CheckStructure | Phase::CheckData | Phase::Mark | Phase::Repack | Phase::Sweep) => "damaged",
             (false, _) => "note",
         };
         let say = || match (self.output.json, warning.incomplete) {
@@ -204,6 +204,9 @@ fn name(phase: Phase) -> &'static str {
         Phase::Verify => "verify",
         Phase::CheckStructure => "check",
         Phase::CheckData => "check data",
+        Phase::Mark => "mark",
+        Phase::Repack => "repack",
+        Phase::Sweep => "sweep",
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! meta(key, value)                       layout version, head of the log
 //! objects(id)                            index objects whose packs are in here
-//! packs(number, id, length, info, object, tag)   one row a pack; `info` as in an index object
+//! packs(number, id, length, bases, info, object, tag)   one row a pack; `info` as in an index object
 //! payloads(...)                         see `payloads.rs`
 //! chunks(id, pack, slot, tag)            one row a location; slot = frame << 24 | chunk
 //! ```
@@ -18,7 +18,7 @@ use crate::id::{ChunkId, IndexId, PackId};
 use crate::pack::PackInfo;
 
 /// Changes with the tables, so that an older cache is made anew.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 
 /// How much of the file SQLite may keep in memory, in KiB.
 const MEMORY_KIB: i64 = 32 << 10;
@@ -28,8 +28,17 @@ const BUSY: std::time::Duration = std::time::Duration::from_millis(100);
 
 const CHUNK_BITS: u32 = 24;
 
-/// A pack's number, name and length, and the index object that names it.
-pub(super) type PackRow = (u32, PackId, u64, Option<IndexId>);
+/// What there is to know of a pack at once.
+#[derive(Debug)]
+pub(super) struct PackRow {
+    pub(super) number: u32,
+    pub(super) id: PackId,
+    pub(super) length: u64,
+    /// How many base chunks its deltas need.
+    pub(super) bases: u32,
+    /// The index object that names it.
+    pub(super) object: Option<IndexId>,
+}
 
 #[derive(Debug)]
 pub(super) struct Database {
@@ -119,32 +128,56 @@ impl Database {
         Ok(())
     }
 
+    pub(super) fn forget_object(&self, id: &IndexId) -> Result<()> {
+        self.connection.prepare_cached("DELETE FROM objects WHERE id = ?1")?.execute([id.as_bytes()])?;
+        Ok(())
+    }
+
+    /// Drops packs and the rows of what lay in them, in one pass over the table.
+    pub(super) fn forget_packs(&self, numbers: &[u32]) -> Result<()> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        self.connection.execute_batch("CREATE TEMP TABLE dropped (number INTEGER PRIMARY KEY)")?;
+        for number in numbers {
+            self.connection.prepare_cached("INSERT OR IGNORE INTO dropped VALUES (?1)")?.execute([number])?;
+        }
+        self.connection.execute_batch(
+            "DELETE FROM chunks WHERE pack IN (SELECT number FROM dropped);
+             DELETE FROM packs WHERE number IN (SELECT number FROM dropped);
+             DROP TABLE dropped",
+        )?;
+        Ok(())
+    }
+
     /// All packs whose rows are sound.
     pub(super) fn packs(&self) -> Result<Vec<PackRow>> {
         let mut statement =
-            self.connection.prepare_cached("SELECT number, id, object, tag, info, length FROM packs")?;
+            self.connection.prepare_cached("SELECT number, id, object, tag, info, length, bases FROM packs")?;
         let mut rows = statement.query([])?;
         let mut packs = Vec::new();
         while let Some(row) = rows.next()? {
             let (number, id): (u32, [u8; 32]) = (row.get(0)?, row.get(1)?);
             let (object, tag): (Option<[u8; 32]>, i64) = (row.get(2)?, row.get(3)?);
-            if self.pack_tag(number, &id, row.get_ref(4)?.as_blob().unwrap_or(&[])) != tag {
+            let bases: u32 = row.get(6)?;
+            if self.pack_tag(number, &id, bases, row.get_ref(4)?.as_blob().unwrap_or(&[])) != tag {
                 return Err(self.failed("a pack's row has a wrong checksum"));
             }
             // Were the length wrong, the pack would count as gone, and its chunks be stored again: no harm.
             let length = row.get::<_, i64>(5)?.cast_unsigned();
-            packs.push((number, PackId::new(id), length, object.map(IndexId::new)));
+            packs.push(PackRow { number, id: PackId::new(id), length, bases, object: object.map(IndexId::new) });
         }
         Ok(packs)
     }
 
     pub(super) fn pack(&self, number: u32) -> Result<PackInfo> {
-        let mut statement = self.connection.prepare_cached("SELECT id, tag, info FROM packs WHERE number = ?1")?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT id, tag, info, bases FROM packs WHERE number = ?1")?;
         let mut rows = statement.query([number])?;
         let row = rows.next()?.ok_or_else(|| self.failed("a pack's row is gone"))?;
         let (id, tag): ([u8; 32], i64) = (row.get(0)?, row.get(1)?);
         let info = row.get_ref(2)?.as_blob().unwrap_or(&[]);
-        if self.pack_tag(number, &id, info) != tag {
+        if self.pack_tag(number, &id, row.get(3)?, info) != tag {
             return Err(self.failed("a pack's row has a wrong checksum"));
         }
         let decoded = decode_object(info).ok().and_then(|mut packs| packs.pop());
@@ -157,12 +190,14 @@ impl Database {
             self.connection
                 .query_row("SELECT MAX(COALESCE(MAX(number), 0), ?1) + 1 FROM packs", [last], |row| row.get(0))?;
         let encoded = encode_object(std::slice::from_ref(info));
-        let tag = self.pack_tag(number, info.id.as_bytes(), &encoded);
+        let bases = info.directory.bases.len() as u32;
+        let tag = self.pack_tag(number, info.id.as_bytes(), bases, &encoded);
         self.connection
             .prepare_cached(
-                "INSERT INTO packs (number, id, length, info, object, tag) VALUES (?1, ?2, ?3, ?4, NULL, ?5)",
+                "INSERT INTO packs (number, id, length, info, object, tag, bases)
+                 VALUES (?1, ?2, ?3, ?4, NULL, ?5, ?6)",
             )?
-            .execute(params![number, info.id.as_bytes(), info.length.cast_signed(), encoded, tag])?;
+            .execute(params![number, info.id.as_bytes(), info.length.cast_signed(), encoded, tag, bases])?;
         // In the order of the keys the tree is filled from left to right, which is several times faster.
         let mut rows: Vec<(&ChunkId, u32, u32)> = Vec::with_capacity(info.directory.chunks.len());
         for (frame, (_, chunks)) in info.directory.iter().enumerate() {
@@ -225,8 +260,8 @@ impl Database {
         self.keyed(&[id.as_bytes(), pack.as_bytes(), &frame.to_le_bytes(), &chunk.to_le_bytes()])
     }
 
-    fn pack_tag(&self, number: u32, id: &[u8; 32], info: &[u8]) -> i64 {
-        self.keyed(&[b"pack", &number.to_le_bytes(), id, info])
+    fn pack_tag(&self, number: u32, id: &[u8; 32], bases: u32, info: &[u8]) -> i64 {
+        self.keyed(&[b"pack", &number.to_le_bytes(), id, &bases.to_le_bytes(), info])
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -269,7 +304,8 @@ fn set_up(connection: &Connection) -> Result<()> {
          CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
          CREATE TABLE IF NOT EXISTS objects (id BLOB PRIMARY KEY) WITHOUT ROWID;
          CREATE TABLE IF NOT EXISTS packs
-             (number INTEGER PRIMARY KEY, id BLOB UNIQUE NOT NULL, length INTEGER NOT NULL, info BLOB NOT NULL, object BLOB, tag INTEGER NOT NULL);
+             (number INTEGER PRIMARY KEY, id BLOB UNIQUE NOT NULL, length INTEGER NOT NULL, bases INTEGER NOT NULL,
+              info BLOB NOT NULL, object BLOB, tag INTEGER NOT NULL);
          CREATE TABLE IF NOT EXISTS chunks
              (id BLOB NOT NULL, pack INTEGER NOT NULL, slot INTEGER NOT NULL, tag INTEGER NOT NULL,
               PRIMARY KEY (id, pack, slot)) WITHOUT ROWID;

@@ -8,6 +8,7 @@
 mod database;
 mod object;
 mod payloads;
+mod standing;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use database::Database;
 pub use object::{MAX_OBJECT, decode_object, encode_object};
 pub use payloads::ProvenPayload;
+pub use standing::{Damage, Retired, Standing, Worth};
 
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId};
@@ -52,6 +54,8 @@ struct Packs {
     /// Packs that were found to be gone from the repository, or cut off. Outlives the tables: they may be made anew at
     /// any time, and what is gone must not count as stored again.
     gone: HashSet<PackId>,
+    /// What the log says about packs. Outlives the tables, too.
+    standing: Arc<Standing>,
     /// The highest number that was given in this process. None is given to another pack, whatever becomes of the tables:
     /// others hold on to locations and to frames by it.
     last_number: u32,
@@ -64,12 +68,25 @@ struct KnownPack {
     object: Option<IndexId>,
     /// How long it should be.
     length: u64,
+    /// Whether deltas lie in it.
+    deltas: bool,
+}
+
+impl KnownPack {
+    fn new(info: &PackInfo) -> Self {
+        Self { id: info.id, object: None, length: info.length, deltas: !info.directory.bases.is_empty() }
+    }
 }
 
 impl Packs {
     /// Forgets what the tables say.
     fn forget(&mut self) {
-        *self = Self { gone: std::mem::take(&mut self.gone), last_number: self.last_number, ..Self::default() };
+        *self = Self {
+            gone: std::mem::take(&mut self.gone),
+            standing: std::mem::take(&mut self.standing),
+            last_number: self.last_number,
+            ..Self::default()
+        };
     }
 }
 
@@ -99,10 +116,11 @@ impl Index {
         database.drop_unpublished()?;
         let mut packs = self.packs();
         packs.forget();
-        for (number, id, length, object) in database.packs()? {
-            packs.numbers.insert(id, number);
-            packs.known.insert(number, KnownPack { id, object, length });
-            packs.last_number = packs.last_number.max(number);
+        for row in database.packs()? {
+            packs.numbers.insert(row.id, row.number);
+            let known = KnownPack { id: row.id, object: row.object, length: row.length, deltas: row.bases > 0 };
+            packs.known.insert(row.number, known);
+            packs.last_number = packs.last_number.max(row.number);
         }
         Ok(())
     }
@@ -154,8 +172,7 @@ impl Index {
                 packs.last_number = packs.last_number.max(number);
                 database.name_pack(number, object)?;
                 packs.numbers.insert(info.id, number);
-                let known =
-                    packs.known.entry(number).or_insert(KnownPack { id: info.id, object: None, length: info.length });
+                let known = packs.known.entry(number).or_insert_with(|| KnownPack::new(info));
                 known.object = Some(*object);
             }
             database.insert_object(object)
@@ -173,7 +190,7 @@ impl Index {
         let number = database.transaction(|database| database.insert_pack(info, last))?;
         packs.last_number = last.max(number);
         packs.numbers.insert(info.id, number);
-        packs.known.insert(number, KnownPack { id: info.id, object: None, length: info.length });
+        packs.known.insert(number, KnownPack::new(info));
         Ok(())
     }
 
@@ -192,26 +209,72 @@ impl Index {
         self.packs().gone.insert(*id);
     }
 
-    /// Whether any pack was found to be gone.
+    /// Whether any pack was found to be gone that should be there.
     pub fn has_gone(&self) -> bool {
-        !self.packs().gone.is_empty()
+        let packs = self.packs();
+        packs.gone.iter().any(|pack| !packs.standing.is_condemned(pack))
     }
 
-    /// Where the chunk lies; empty if it is nowhere.
+    /// Whether the pack was found to be gone, or cut off.
+    pub fn is_gone(&self, id: &PackId) -> bool {
+        self.packs().gone.contains(id)
+    }
+
+    /// What does not count any more, as the log has it now.
+    pub fn set_standing(&self, standing: Arc<Standing>) {
+        self.packs().standing = standing;
+    }
+
+    /// Where the chunk can be read from, best first; empty if it is nowhere. Condemned packs come last: they may be gone
+    /// by the time that they are asked.
     pub fn locate(&self, id: &ChunkId) -> Result<Vec<Location>> {
+        let mut located = self.locate_all(id)?;
+        located.sort_by_key(|(_, worth)| *worth);
+        Ok(located.into_iter().map(|(location, _)| location).collect())
+    }
+
+    /// Where the chunk is stored for good, so that something new may rest on it.
+    pub fn locate_live(&self, id: &ChunkId) -> Result<Vec<Location>> {
+        let located = self.locate_all(id)?.into_iter();
+        Ok(located.filter(|(_, worth)| *worth == Worth::Live).map(|(location, _)| location).collect())
+    }
+
+    fn locate_all(&self, id: &ChunkId) -> Result<Vec<(Location, Worth)>> {
         // Always in this order: who puts packs in holds both as well.
         let database = self.database();
         let packs = self.packs();
-        Ok(database
-            .locate(id)?
-            .into_iter()
-            .filter(|(location, tag)| {
-                packs.known.get(&location.pack).is_some_and(|pack| {
-                    !packs.gone.contains(&pack.id) && database.tag(id, &pack.id, location.frame, location.chunk) == *tag
-                })
-            })
-            .map(|(location, _)| location)
-            .collect())
+        let worth = |location: &Location, tag| match packs.known.get(&location.pack) {
+            Some(pack) if packs.gone.contains(&pack.id) => Worth::Nothing,
+            Some(pack) if database.tag(id, &pack.id, location.frame, location.chunk) == tag => {
+                packs.standing.worth(&pack.id, location.frame)
+            }
+            _ => Worth::Nothing,
+        };
+        let rows = database.locate(id)?.into_iter();
+        let located = rows.map(|(location, tag)| (location, worth(&location, tag)));
+        Ok(located.filter(|(_, worth)| *worth != Worth::Nothing).collect())
+    }
+
+    /// Forgets index objects that others took the place of, and packs that are deleted.
+    pub fn forget(&self, objects: &[IndexId], swept: &[PackId]) -> Result<()> {
+        let mut database = self.database();
+        let mut packs = self.packs();
+        let numbers: Vec<u32> = swept.iter().filter_map(|id| packs.numbers.get(id)).copied().collect();
+        database.transaction(|database| {
+            objects.iter().try_for_each(|object| database.forget_object(object))?;
+            database.forget_packs(&numbers)
+        })?;
+        for (id, number) in swept.iter().filter_map(|id| Some((*id, packs.numbers.remove(id)?))).collect::<Vec<_>>() {
+            packs.known.remove(&number);
+            packs.recent.retain(|(recent, _)| *recent != number);
+            packs.gone.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// Whether what lies in this pack may be a difference to other chunks.
+    pub fn has_deltas(&self, number: u32) -> bool {
+        self.packs().known.get(&number).is_none_or(|pack| pack.deltas)
     }
 
     /// What a pack says about itself.
@@ -231,6 +294,11 @@ impl Index {
         }
         packs.recent.push_back((number, info.clone()));
         Ok(info)
+    }
+
+    /// The number of a pack.
+    pub fn number_of(&self, id: &PackId) -> Option<u32> {
+        self.packs().numbers.get(id).copied()
     }
 
     /// The numbers of all packs, in the order in which they were taken in.

@@ -56,9 +56,10 @@ const VERSION: u8 = 1;
 /// The largest directory, decompressed.
 const MAX_DIRECTORY: usize = 32 << 20;
 
-/// The most bases a delta may have, and the deepest it may stand.
+/// The most bases a delta may have.
 const MAX_BASES: usize = 4;
-const MAX_DEPTH: u8 = 16;
+/// How many deltas may have to be undone to read a chunk.
+pub const MAX_DEPTH: u8 = 16;
 
 impl Frame {
     /// What is authenticated with the frame: encoding, kind, and a digest of the ordered ids and lengths of its chunks.

@@ -13,7 +13,7 @@ mod frame;
 mod header;
 
 pub use builder::{PackBuilder, SealedPack};
-pub use directory::{Directory, Frame, FrameChunk};
+pub use directory::{Directory, Frame, FrameChunk, MAX_DEPTH};
 pub use frame::{EncodedFrame, Encoding, FrameCodec, PlainChunk};
 pub use header::{HEADER_LEN, Header, TRAILER_LEN, Trailer};
 
@@ -65,16 +65,24 @@ impl PackInfo {
         cipher: &PackCipher,
         codec: &mut FrameCodec,
         number: usize,
-        mut sealed: Vec<u8>,
+        sealed: Vec<u8>,
     ) -> Result<Vec<u8>> {
+        let body = self.unseal_frame(cipher, number, sealed)?;
+        let frame =
+            self.directory.frames.get(number).ok_or_else(|| self.damaged(format!("it has no frame {number}")))?;
+        codec
+            .decode(frame.encoding, &body, frame.plain as usize)
+            .map_err(|e| self.damaged(format!("frame {number}: {e}")))
+    }
+
+    /// The encoded bytes of a frame, from its sealed bytes: they can be sealed again in another pack.
+    pub fn unseal_frame(&self, cipher: &PackCipher, number: usize, mut sealed: Vec<u8>) -> Result<Vec<u8>> {
         let frame =
             self.directory.frames.get(number).ok_or_else(|| self.damaged(format!("it has no frame {number}")))?;
         let bound = frame.bound(self.directory.chunks_of(frame));
         let context = FrameContext { number: number as u32, bound: &bound };
         cipher.open(context, &mut sealed).map_err(|e| self.damaged(format!("frame {number}: {e}")))?;
-        codec
-            .decode(frame.encoding, &sealed, frame.plain as usize)
-            .map_err(|e| self.damaged(format!("frame {number}: {e}")))
+        Ok(sealed)
     }
 
     fn damaged(&self, reason: String) -> Error {

@@ -21,7 +21,7 @@ pub use rebuild::{BlockFrame, Part, Rebuild};
 pub use split::{CompiledSchema, Split, Splitter, Treatment};
 pub use state::AvroState;
 pub use stream::{Stream, StreamBuilder, StreamReader};
-pub use tree::{Reference, Tree, TreeBuilder, TreeReader};
+pub use tree::{Reference, Tree, TreeBuilder, TreeReader, visit_tree};
 
 use crate::wire::{self, Malformed, Reader, Write};
 

@@ -10,7 +10,8 @@ use crate::wire::{self, Malformed, Reader, Write};
 /// The largest config that is read, in bytes.
 pub(super) const MAX_CONFIG: u64 = 4096;
 
-/// Features that must be known to do something with a repository, one bit each. No bit is given out yet.
+/// Features that must be known to do something with a repository, one bit each. The config names those from the start,
+/// `Config` entries of the log add to them; none is ever taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Features {
     /// To read it.
@@ -22,12 +23,24 @@ pub struct Features {
 }
 
 impl Features {
+    /// Chunks may be stored as the difference to others: who does not know that can read no such chunk, and who
+    /// collects garbage without it deletes what they rest on.
+    pub const DELTA: Features = Features { read: 1, write: 0, gc: 1 };
+
+    /// Records may be stored column by column.
+    pub const COLUMNAR: Features = Features { read: 2, write: 0, gc: 0 };
+
     /// What this version knows.
-    pub const KNOWN: Features = Features { read: 0, write: 0, gc: 0 };
+    pub const KNOWN: Features = Self::DELTA.union(Self::COLUMNAR);
 
     /// Both sets together.
-    pub fn union(self, other: Features) -> Features {
+    pub const fn union(self, other: Features) -> Features {
         Features { read: self.read | other.read, write: self.write | other.write, gc: self.gc | other.gc }
+    }
+
+    /// Whether all of `other` are among these.
+    pub fn contains(self, other: Features) -> bool {
+        self.union(other) == self
     }
 
     /// Refuses features that this version does not know; `what` names one of the three sets.

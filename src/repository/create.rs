@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::config::{Config, Features, MAX_CONFIG};
 use super::keys::new_slot;
 use super::log::{Body, LogEntry};
-use super::{Clock, Repository, State, create_resolved, writer_name};
+use super::{Clock, Repository, Settings, State, create_resolved, writer_name};
 use crate::backend::{Backend, Created, Kind, Name};
 use crate::chunk::CutParams;
 use crate::crypto::slot::KdfCost;
@@ -28,6 +28,8 @@ pub struct InitOptions {
     pub cut: CutParams,
     /// The chunk-id key of another repository, where chunks are to have the same ids.
     pub chunk_id_key: Option<Secret>,
+    /// What everybody who writes into it goes by.
+    pub settings: Settings,
 }
 
 impl Repository {
@@ -62,7 +64,7 @@ impl Repository {
             suite: options.suite,
             created: clock.now(),
             cut: options.cut,
-            features: Features::default(),
+            features: Features::KNOWN,
         };
         let keyring = match options.suite {
             Suite::None => None,
@@ -96,6 +98,9 @@ impl Repository {
         log.append(init)?;
         if let Some(slot) = first {
             log.append(slot.entry())?;
+        }
+        if !options.settings.is_empty() {
+            log.append(Body::Config { features: Features::default(), settings: options.settings.clone() })?;
         }
         // Somebody may have taken it for unfinished between its config and its log.
         match backend.read(&Name::config(), MAX_CONFIG) {

@@ -3,7 +3,8 @@
 //! The state of a repository is the fold of its log. Each entry is created only if its name is free and carries the
 //! hash of the entry before it, so nobody can slip one in, take one out, or fork the log unnoticed.
 
-use crate::id::{ChunkId, EntryHash, IndexId, KeyId, SnapshotId};
+use super::{Features, Settings};
+use crate::id::{ChunkId, EntryHash, IndexId, KeyId, PackId, SnapshotId};
 use crate::wire::{Malformed, Reader, Result, Write};
 
 /// The largest entry that is read, in bytes.
@@ -67,6 +68,41 @@ pub enum Body {
         /// The slot.
         key: KeyId,
     },
+    /// Packs do not count from here on, and will be deleted. Nobody may rest on them any more.
+    Condemn {
+        /// The packs.
+        packs: Vec<PackId>,
+        /// Index objects that were not named before, of what took the place of those packs.
+        added: Vec<IndexId>,
+        /// Index objects that are not to be read any more.
+        superseded: Vec<IndexId>,
+    },
+    /// Condemned packs and superseded index objects were deleted.
+    Swept {
+        /// The packs.
+        packs: Vec<PackId>,
+        /// The index objects.
+        indexes: Vec<IndexId>,
+    },
+    /// Index objects take the place of others.
+    IndexReplace {
+        /// The new ones.
+        added: Vec<IndexId>,
+        /// Those that are not to be read any more.
+        superseded: Vec<IndexId>,
+    },
+    /// What lies in these places is lost. It does not count as stored, so the same data is stored again where it comes up.
+    Damaged {
+        /// Packs, and the numbers of their damaged frames; of none stands for the whole pack.
+        packs: Vec<(PackId, Vec<u32>)>,
+    },
+    /// More features are needed from here on, and settings change.
+    Config {
+        /// Added to those that are needed already.
+        features: Features,
+        /// What is set anew. Settings that are not among these stay as they are.
+        settings: Settings,
+    },
     /// An entry of a kind that is reserved for later versions. Who meets one must not go on.
     Reserved {
         /// Which kind.
@@ -105,6 +141,11 @@ impl Body {
             Body::SetTags { .. } => kind::SET_TAGS,
             Body::KeyAdd { .. } => kind::KEY_ADD,
             Body::KeyRemove { .. } => kind::KEY_REMOVE,
+            Body::Condemn { .. } => kind::CONDEMN,
+            Body::Swept { .. } => kind::SWEPT,
+            Body::IndexReplace { .. } => kind::INDEX_REPLACE,
+            Body::Damaged { .. } => kind::DAMAGED,
+            Body::Config { .. } => kind::CONFIG,
             Body::Reserved { kind, .. } => *kind,
         }
     }
@@ -115,15 +156,30 @@ impl Body {
             Body::AddSnapshot { snapshot, root, indexes } => {
                 bytes.put(snapshot.as_bytes());
                 bytes.put(root.as_bytes());
-                bytes.put_varint(indexes.len() as u64);
-                for index in indexes {
-                    bytes.put(index.as_bytes());
-                }
+                put_ids(bytes, indexes.iter().map(IndexId::as_bytes));
             }
-            Body::RemoveSnapshots { snapshots } => {
-                bytes.put_varint(snapshots.len() as u64);
-                for snapshot in snapshots {
-                    bytes.put(snapshot.as_bytes());
+            Body::RemoveSnapshots { snapshots } => put_ids(bytes, snapshots.iter().map(SnapshotId::as_bytes)),
+            Body::Condemn { packs, added, superseded } => {
+                put_ids(bytes, packs.iter().map(PackId::as_bytes));
+                put_ids(bytes, added.iter().map(IndexId::as_bytes));
+                put_ids(bytes, superseded.iter().map(IndexId::as_bytes));
+            }
+            Body::Swept { packs, indexes } => {
+                put_ids(bytes, packs.iter().map(PackId::as_bytes));
+                put_ids(bytes, indexes.iter().map(IndexId::as_bytes));
+            }
+            Body::IndexReplace { added, superseded } => {
+                put_ids(bytes, added.iter().map(IndexId::as_bytes));
+                put_ids(bytes, superseded.iter().map(IndexId::as_bytes));
+            }
+            Body::Damaged { packs } => {
+                bytes.put_varint(packs.len() as u64);
+                for (pack, frames) in packs {
+                    bytes.put(pack.as_bytes());
+                    bytes.put_varint(frames.len() as u64);
+                    for frame in frames {
+                        bytes.put_varint(u64::from(*frame));
+                    }
                 }
             }
             Body::SetTags { snapshot, tags } => {
@@ -138,6 +194,12 @@ impl Body {
                 bytes.put(hash);
             }
             Body::KeyRemove { key } => bytes.put(key.as_bytes()),
+            Body::Config { features, settings } => {
+                bytes.put_u64(features.read);
+                bytes.put_u64(features.write);
+                bytes.put_u64(features.gc);
+                settings.write(bytes);
+            }
             Body::Reserved { bytes: reserved, .. } => bytes.put(reserved),
         }
     }
@@ -147,14 +209,25 @@ impl Body {
             kind::INIT => Body::Init { config: reader.array()? },
             kind::ADD_SNAPSHOT => {
                 let (snapshot, root) = (SnapshotId::new(reader.array()?), ChunkId::new(reader.array()?));
-                let count = reader.count(IndexId::LEN)?;
-                let indexes = (0..count).map(|_| reader.array().map(IndexId::new)).collect::<Result<_>>()?;
-                Body::AddSnapshot { snapshot, root, indexes }
+                Body::AddSnapshot { snapshot, root, indexes: read_ids(reader, IndexId::new)? }
             }
-            kind::REMOVE_SNAPSHOTS => {
-                let count = reader.count(SnapshotId::LEN)?;
-                let snapshots = (0..count).map(|_| reader.array().map(SnapshotId::new)).collect::<Result<_>>()?;
-                Body::RemoveSnapshots { snapshots }
+            kind::REMOVE_SNAPSHOTS => Body::RemoveSnapshots { snapshots: read_ids(reader, SnapshotId::new)? },
+            kind::CONDEMN => Body::Condemn {
+                packs: read_ids(reader, PackId::new)?,
+                added: read_ids(reader, IndexId::new)?,
+                superseded: read_ids(reader, IndexId::new)?,
+            },
+            kind::SWEPT => {
+                Body::Swept { packs: read_ids(reader, PackId::new)?, indexes: read_ids(reader, IndexId::new)? }
+            }
+            kind::INDEX_REPLACE => Body::IndexReplace {
+                added: read_ids(reader, IndexId::new)?,
+                superseded: read_ids(reader, IndexId::new)?,
+            },
+            kind::DAMAGED => {
+                let count = reader.count(PackId::LEN + 1)?;
+                let packs = (0..count).map(|_| read_damaged(reader)).collect::<Result<_>>()?;
+                Body::Damaged { packs }
             }
             kind::SET_TAGS => {
                 let snapshot = SnapshotId::new(reader.array()?);
@@ -164,9 +237,32 @@ impl Body {
             }
             kind::KEY_ADD => Body::KeyAdd { key: KeyId::new(reader.array()?), hash: reader.array()? },
             kind::KEY_REMOVE => Body::KeyRemove { key: KeyId::new(reader.array()?) },
+            kind::CONFIG => Body::Config {
+                features: Features { read: reader.u64()?, write: reader.u64()?, gc: reader.u64()? },
+                settings: Settings::read(reader)?,
+            },
             kind => Body::Reserved { kind, bytes: reader.rest().to_vec() },
         })
     }
+}
+
+fn put_ids<'i, const N: usize>(bytes: &mut Vec<u8>, ids: impl ExactSizeIterator<Item = &'i [u8; N]>) {
+    bytes.put_varint(ids.len() as u64);
+    for id in ids {
+        bytes.put(id);
+    }
+}
+
+fn read_ids<T, const N: usize>(reader: &mut Reader<'_>, id: impl Fn([u8; N]) -> T) -> Result<Vec<T>> {
+    let count = reader.count(N)?;
+    (0..count).map(|_| reader.array().map(&id)).collect()
+}
+
+fn read_damaged(reader: &mut Reader<'_>) -> Result<(PackId, Vec<u32>)> {
+    let pack = PackId::new(reader.array()?);
+    let count = reader.count(1)?;
+    let number = |number| u32::try_from(number).map_err(|_| Malformed::new("an impossible number of a frame"));
+    Ok((pack, (0..count).map(|_| number(reader.varint()?)).collect::<Result<_>>()?))
 }
 
 const VERSION: u8 = 1;
@@ -213,6 +309,9 @@ mod tests {
     fn bodies() -> impl Strategy<Value = Body> {
         let index = any::<[u8; 32]>().prop_map(IndexId::new);
         let snapshot = any::<[u8; 16]>().prop_map(SnapshotId::new);
+        let packs = || prop::collection::vec(any::<[u8; 32]>().prop_map(PackId::new), 0..5);
+        let indexes = || prop::collection::vec(any::<[u8; 32]>().prop_map(IndexId::new), 0..5);
+        let damaged = (any::<[u8; 32]>().prop_map(PackId::new), any::<Vec<u32>>());
         prop_oneof![
             any::<[u8; 32]>().prop_map(|config| Body::Init { config }),
             (any::<[u8; 16]>(), any::<[u8; 32]>(), prop::collection::vec(index, 0..5)).prop_map(
@@ -227,7 +326,20 @@ mod tests {
                 .prop_map(|(snapshot, tags)| Body::SetTags { snapshot: SnapshotId::new(snapshot), tags }),
             (any::<[u8; 8]>(), any::<[u8; 32]>()).prop_map(|(key, hash)| Body::KeyAdd { key: KeyId::new(key), hash }),
             any::<[u8; 8]>().prop_map(|key| Body::KeyRemove { key: KeyId::new(key) }),
-            any::<Vec<u8>>().prop_map(|bytes| Body::Reserved { kind: kind::CONDEMN, bytes }),
+            (packs(), indexes(), indexes()).prop_map(|(packs, added, superseded)| Body::Condemn {
+                packs,
+                added,
+                superseded
+            }),
+            (packs(), indexes()).prop_map(|(packs, indexes)| Body::Swept { packs, indexes }),
+            (indexes(), indexes()).prop_map(|(added, superseded)| Body::IndexReplace { added, superseded }),
+            prop::collection::vec(damaged, 0..5).prop_map(|packs| Body::Damaged { packs }),
+            any::<Vec<u8>>().prop_map(|bytes| Body::Reserved { kind: kind::PIN, bytes }),
+            (any::<[u64; 3]>(), prop::option::of("[a-z]{1,9}")).prop_map(|([read, write, gc], compression)| {
+                let mut settings = Settings::default();
+                settings.set(Settings::COMPRESSION, compression.unwrap_or_default());
+                Body::Config { features: Features { read, write, gc }, settings }
+            }),
         ]
     }
 

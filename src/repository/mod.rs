@@ -3,14 +3,20 @@
 //! *A snapshot exists exactly when its log entry exists*; that entry is written last, after every pack and index object
 //! that it rests on is durable. So there is nothing to repair after a crash, only garbage to ignore.
 
+mod bits;
+mod catalogue;
 mod clock;
+mod closure;
 mod config;
 mod create;
 mod keys;
 pub mod log;
 mod open;
+mod reach;
 mod reader;
 mod remembered;
+mod rescue;
+mod settings;
 mod state;
 mod tags;
 mod writer;
@@ -18,13 +24,18 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use bits::Bits;
+pub use catalogue::{Catalogue, CataloguedFrame, CataloguedPack};
 pub use clock::{Clock, SystemClock};
+pub use closure::{Derivation, Place, derive};
 pub use config::{Config, Features};
 pub use create::InitOptions;
 pub use keys::KeyDescription;
 pub use open::{CachePlace, OpenOptions, Unlock};
+pub use reach::Reach;
 pub use reader::{FrameKey, FrameReader};
-pub use state::{SnapshotRecord, State};
+pub use settings::Settings;
+pub use state::{RemovedSnapshot, SnapshotRecord, State};
 pub use writer::{Committed, PackReport, Writer};
 
 use crate::backend::{Backend, Created, Kind, Name};
@@ -49,6 +60,22 @@ pub struct Repository {
     frames: reader::FrameCache,
     /// The local index was made anew since the repository was opened.
     rebuilt: Mutex<bool>,
+    sizes: Sizes,
+}
+
+/// How large things are made. No part of the format: readers take any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// When a pack is closed, in bytes.
+    pub pack: usize,
+    /// When a frame is closed, in plain bytes.
+    pub frame: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { pack: crate::pack::PACK_TARGET, frame: crate::pack::FRAME_TARGET }
+    }
 }
 
 impl Repository {
@@ -92,6 +119,16 @@ impl Repository {
         hasher_of(self.keyring.as_ref())
     }
 
+    /// How large packs and frames are made.
+    pub fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    /// Changes how large packs and frames are made through this value. Small ones make much of little data.
+    pub fn set_sizes(&mut self, sizes: Sizes) {
+        self.sizes = sizes;
+    }
+
     /// The local index.
     pub fn index(&self) -> &Index {
         &self.index
@@ -109,7 +146,20 @@ impl Repository {
     /// Reads the entries that were added to the log since.
     pub fn refresh(&self) -> Result<()> {
         let mut state = self.lock_state();
-        read_log(&*self.backend, &self.envelope, &mut state)
+        let read = read_log(&*self.backend, &self.envelope, &mut state);
+        // Also what was read before something went wrong.
+        self.index.set_standing(state.standing.clone());
+        read
+    }
+
+    /// Reads what was added to the log since, and the index objects that are new with it. True if there was anything.
+    pub fn refresh_index(&self) -> Result<bool> {
+        self.refresh()?;
+        let is_new = self.index.head() != self.lock_state().head_entry();
+        if is_new {
+            self.update_index()?;
+        }
+        Ok(is_new)
     }
 
     /// What is wrong with the log as a whole: entries that are there behind one that is lost, and so are not read.
@@ -130,8 +180,9 @@ impl Repository {
     /// Appends to the log, after whatever others appended meanwhile. `body` is made from the state that it follows.
     fn append(&self, mut body: impl FnMut(&State) -> Result<Body>) -> Result<u64> {
         let transaction = self.entropy.array()?;
-        let mut state = self.lock_state();
         loop {
+            // Not held while `body` works: it may read chunks, and store some.
+            let state = self.state();
             let entry = LogEntry {
                 sequence: state.next,
                 previous: state.head,
@@ -144,27 +195,35 @@ impl Repository {
             let bytes = self.envelope.seal(&*self.entropy, ObjectKind::LogEntry, &name.to_string(), &entry.encode())?;
             match create_resolved(&*self.backend, &name, &bytes)? {
                 Created::New => {
-                    let sequence = state.next;
-                    state.apply(&entry, EntryHash::new(digest(&bytes)))?;
-                    self.remember(&state);
-                    return Ok(sequence);
+                    self.take_in(&entry, EntryHash::new(digest(&bytes)))?;
+                    return Ok(entry.sequence);
                 }
                 Created::Exists => {
-                    let before = state.next;
-                    read_log(&*self.backend, &self.envelope, &mut state)?;
+                    self.refresh()?;
                     // A storage may have taken the entry and failed to say so, then answered a repetition of its own
                     // request: what stands there is ours.
                     if self.backend.read(&name, log::MAX_ENTRY).is_ok_and(|found| found == bytes) {
-                        self.remember(&state);
-                        return Ok(before);
+                        self.remember(&self.lock_state());
+                        return Ok(entry.sequence);
                     }
-                    if state.next == before {
+                    if self.lock_state().next == entry.sequence {
                         // The slot is taken, and yet there is nothing in it: a name without an object.
                         return Err(Error::damaged(name, "it can be neither read nor created"));
                     }
                 }
             }
         }
+    }
+
+    /// Folds an entry that this process has just appended, unless another thread has read it already.
+    fn take_in(&self, entry: &LogEntry, hash: EntryHash) -> Result<()> {
+        let mut state = self.lock_state();
+        if state.next == entry.sequence {
+            state.apply(entry, hash)?;
+            self.index.set_standing(state.standing.clone());
+        }
+        self.remember(&state);
+        Ok(())
     }
 
     /// Remembers the head of the log, so that a repository that goes back to an older state is noticed.

@@ -1,5 +1,6 @@
 //! Opening a repository: config, keys, log, index.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +9,7 @@ use super::{Clock, Repository, State, keys, read_log, reader, remembered};
 use crate::backend::{Backend, Kind, Name};
 use crate::crypto::{Entropy, Envelope, ObjectKind, Suite};
 use crate::error::{Context, Error, Result};
-use crate::id::{IndexId, digest};
+use crate::id::{IndexId, PackId, digest};
 use crate::index::{self, Index};
 
 /// What opens the key.
@@ -91,7 +92,9 @@ impl Repository {
             remembered,
             frames: reader::FrameCache::default(),
             rebuilt: Mutex::default(),
+            sizes: super::Sizes::default(),
         };
+        repository.index.set_standing(repository.lock_state().standing.clone());
         repository.check_remembered()?;
         // Whatever the cache has suffered: what is wrong with it shows, and a new one is made.
         if repository.update_index().is_err() {
@@ -132,33 +135,40 @@ impl Repository {
     }
 
     /// Brings the local index up to date with the index objects of the repository.
-    fn update_index(&self) -> Result<()> {
+    pub(super) fn update_index(&self) -> Result<()> {
         if let Some((sequence, hash)) = self.index.head()
             && self.hash_at(sequence)? != Some(hash)
         {
             self.index.clear()?;
         }
-        let mut wanted = self.lock_state().indexes.clone();
-        let logged = wanted.clone();
+        let (logged, standing) = {
+            let state = self.lock_state();
+            (state.indexes.clone(), state.standing.clone())
+        };
+        let mut wanted = logged.clone();
         // Index objects that no snapshot names yet: what an interrupted or still running writer has stored.
         self.backend.list(Kind::Index, &mut |name, _| {
-            wanted.extend(name.file().parse::<IndexId>());
+            wanted.extend(name.file().parse::<IndexId>().ok().filter(|id| !standing.superseded.contains_key(id)));
             Ok(())
         })?;
-        let known: std::collections::BTreeSet<IndexId> = self.index.objects()?.into_iter().collect();
-        if known.iter().any(|object| !wanted.contains(object)) {
+        let known: BTreeSet<IndexId> = self.index.objects()?.into_iter().collect();
+        let superseded: Vec<IndexId> = known.difference(&wanted).copied().collect();
+        if superseded.iter().any(|object| !standing.superseded.contains_key(object)) {
             // One that was there is not any more.
             self.index.clear()?;
             return self.load_objects(wanted.iter(), &logged);
         }
-        self.load_objects(wanted.difference(&known), &logged)
+        // First what took their place: most packs go on under another object's name.
+        self.load_objects(wanted.difference(&known), &logged)?;
+        let swept = standing.condemned.iter().filter(|(pack, retired)| retired.swept && self.index.knows_pack(pack));
+        let swept: Vec<PackId> = swept.map(|(pack, _)| *pack).collect();
+        match superseded.is_empty() && swept.is_empty() {
+            true => Ok(()),
+            false => self.index.forget(&superseded, &swept),
+        }
     }
 
-    fn load_objects<'a>(
-        &self,
-        objects: impl Iterator<Item = &'a IndexId>,
-        logged: &std::collections::BTreeSet<IndexId>,
-    ) -> Result<()> {
+    fn load_objects<'a>(&self, objects: impl Iterator<Item = &'a IndexId>, logged: &BTreeSet<IndexId>) -> Result<()> {
         for object in objects {
             match self.read_index_object(object) {
                 Ok(packs) => self.index.insert_object(object, &packs)?,

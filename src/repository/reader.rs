@@ -106,8 +106,13 @@ impl Repository {
     /// Where a chunk can be read from. If the local index knows nothing about it, the index is made anew first: a
     /// damaged cache must not make data look lost.
     pub fn locate(&self, id: &ChunkId) -> Result<Vec<Location>> {
-        if let Ok(locations) = self.index.locate(id)
-            && !locations.is_empty()
+        let found = |located: Result<Vec<Location>>| located.ok().filter(|locations| !locations.is_empty());
+        if let Some(locations) = found(self.index.locate(id)) {
+            return Ok(locations);
+        }
+        // Somebody may have stored it, or moved it, since the log was read.
+        if self.refresh_index().unwrap_or(false)
+            && let Some(locations) = found(self.index.locate(id))
         {
             return Ok(locations);
         }
@@ -129,6 +134,14 @@ impl Repository {
     }
 
     fn get_located(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        match self.get_anywhere(id) {
+            // Its pack may be gone because a prune moved what was needed of it elsewhere.
+            Err(error) if error.is_damage() && self.refresh_index().unwrap_or(false) => self.get_anywhere(id),
+            got => got,
+        }
+    }
+
+    fn get_anywhere(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
         let mut failure = Error::ChunkMissing { id: *id };
         for location in self.locate(id)? {
             match self.chunk_at(id, location) {

@@ -1,11 +1,14 @@
 //! The fold of the log: which snapshots, index objects and keys there are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::log::{Body, LogEntry};
+use super::{Features, Settings};
 use crate::backend::Name;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, EntryHash, IndexId, KeyId, SnapshotId};
+use crate::index::Standing;
 
 /// What the log up to its head says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,14 @@ pub struct State {
     pub indexes: BTreeSet<IndexId>,
     /// The key slots, with the hash of each.
     pub keys: BTreeMap<KeyId, [u8; 32]>,
+    /// What does not count any more: condemned packs, superseded index objects, damaged frames.
+    pub standing: Arc<Standing>,
+    /// Snapshots that were removed, in the order in which that was done. Their chunks may be gone.
+    pub removed: Vec<RemovedSnapshot>,
+    /// Features that are needed beside those in the config.
+    pub features: Features,
+    /// What was set.
+    pub settings: Settings,
 }
 
 /// A snapshot as the log has it.
@@ -37,6 +48,17 @@ pub struct SnapshotRecord {
     pub tags: Option<Vec<String>>,
 }
 
+/// A snapshot that is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedSnapshot {
+    /// What the log had of it.
+    pub record: SnapshotRecord,
+    /// The number of the entry that removed it.
+    pub entry: u64,
+    /// When that was, nanoseconds since 1970 (UTC), by the clock of whoever did it.
+    pub time: i64,
+}
+
 impl Default for State {
     fn default() -> Self {
         Self {
@@ -46,6 +68,10 @@ impl Default for State {
             snapshots: Vec::new(),
             indexes: BTreeSet::new(),
             keys: BTreeMap::new(),
+            standing: Arc::default(),
+            removed: Vec::new(),
+            features: Features::default(),
+            settings: Settings::default(),
         }
     }
 }
@@ -68,12 +94,36 @@ impl State {
                 if self.snapshots.iter().any(|record| record.id == *snapshot) {
                     return Err(Error::damaged(name, format!("it adds snapshot {snapshot} a second time")));
                 }
-                self.snapshots.push(SnapshotRecord { id: *snapshot, root: *root, added: self.next, tags: None });
-                self.indexes.extend(indexes);
+                // One that comes back is as it was when it went.
+                let before = self.removed.iter().position(|removed| removed.record.id == *snapshot);
+                let tags = before.and_then(|at| self.removed.remove(at).record.tags);
+                self.snapshots.push(SnapshotRecord { id: *snapshot, root: *root, added: self.next, tags });
+                self.name_indexes(indexes);
             }
             Body::RemoveSnapshots { snapshots } => {
-                self.snapshots.retain(|record| !snapshots.contains(&record.id));
+                let is_removed = |record: &mut SnapshotRecord| snapshots.contains(&record.id);
+                let (entry, time) = (self.next, entry.time);
+                let removed = self.snapshots.extract_if(.., is_removed);
+                self.removed.extend(removed.map(|record| RemovedSnapshot { record, entry, time }));
             }
+            Body::Condemn { packs, added, superseded } => {
+                let standing = Arc::make_mut(&mut self.standing);
+                standing.condemn(packs, (self.next, entry.time));
+                standing.supersede(superseded, (self.next, entry.time));
+                self.name_indexes(added);
+                self.indexes.retain(|index| !superseded.contains(index));
+            }
+            Body::IndexReplace { added, superseded } => {
+                Arc::make_mut(&mut self.standing).supersede(superseded, (self.next, entry.time));
+                self.name_indexes(added);
+                self.indexes.retain(|index| !superseded.contains(index));
+            }
+            Body::Swept { packs, indexes } => {
+                let standing = Arc::make_mut(&mut self.standing);
+                standing.sweep(packs, indexes, (self.next, entry.time));
+                self.indexes.retain(|index| !indexes.contains(index));
+            }
+            Body::Damaged { packs } => Arc::make_mut(&mut self.standing).damage(packs, self.next),
             Body::SetTags { snapshot, tags } => {
                 for record in self.snapshots.iter_mut().filter(|record| record.id == *snapshot) {
                     record.tags = Some(tags.clone());
@@ -84,6 +134,11 @@ impl State {
             }
             Body::KeyRemove { key } => {
                 self.keys.remove(key);
+            }
+            Body::Config { features, settings } => {
+                Features::check(features.read, Features::KNOWN.read, "to read")?;
+                self.features = self.features.union(*features);
+                self.settings.update(settings);
             }
             Body::Reserved { kind, .. } => {
                 return Err(Error::Unsupported {
@@ -97,6 +152,12 @@ impl State {
         Ok(())
     }
 
+    /// Index objects are part of the repository. One that was superseded never is again: what it names may be gone.
+    fn name_indexes(&mut self, indexes: &[IndexId]) {
+        let superseded = &self.standing.superseded;
+        self.indexes.extend(indexes.iter().filter(|index| !superseded.contains_key(index)));
+    }
+
     /// The last entry's number and hash; none before the first.
     pub fn head_entry(&self) -> Option<(u64, [u8; 32])> {
         Some((self.next.checked_sub(1)?, *self.head.as_bytes()))
@@ -106,6 +167,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::PackId;
+    use crate::index::Retired;
 
     fn entry(state: &State, body: Body) -> LogEntry {
         LogEntry {
@@ -133,7 +196,13 @@ mod tests {
         let tags = Body::SetTags { snapshot, tags: vec!["x".into()] };
         state.apply(&entry(&state, tags), EntryHash::new([11; 32])).unwrap();
         assert_eq!(state.snapshots[0].tags, Some(vec!["x".into()]));
-        let reserved = Body::Reserved { kind: super::super::log::kind::CONDEMN, bytes: vec![] };
+        let delta = Body::Config { features: Features::DELTA, settings: Settings::default() };
+        state.apply(&entry(&state, delta), EntryHash::new([11; 32])).unwrap();
+        assert!(state.features.contains(Features::DELTA) && !state.features.contains(Features::COLUMNAR));
+        let unknown = Features { read: 1 << 63, write: 0, gc: 0 };
+        let unknown = Body::Config { features: unknown, settings: Settings::default() };
+        assert!(state.apply(&entry(&state, unknown), EntryHash::new([9; 32])).is_err(), "unknown features");
+        let reserved = Body::Reserved { kind: super::super::log::kind::PIN, bytes: vec![] };
         assert!(matches!(
             state.apply(&entry(&state, reserved), EntryHash::new([9; 32])),
             Err(Error::Unsupported { .. })
@@ -142,5 +211,39 @@ mod tests {
             .apply(&entry(&state, Body::RemoveSnapshots { snapshots: vec![snapshot] }), EntryHash::new([12; 32]))
             .unwrap();
         assert!(state.snapshots.is_empty());
+    }
+
+    #[test]
+    fn what_was_retired_stays_so_and_what_was_removed_comes_back_as_it_was() {
+        let mut state = State::default();
+        let next = |state: &mut State, body: Body| {
+            state.apply(&LogEntry { time: 50, ..entry(state, body) }, EntryHash::new([state.next as u8; 32])).unwrap();
+        };
+        let (snapshot, root) = (SnapshotId::new([1; 16]), ChunkId::new([2; 32]));
+        let index = |n: u8| IndexId::new([n; 32]);
+        let pack = |n: u8| PackId::new([n; 32]);
+        let add = |indexes: Vec<IndexId>| Body::AddSnapshot { snapshot, root, indexes };
+        next(&mut state, Body::Init { config: [7; 32] });
+        next(&mut state, add(vec![index(1), index(2)]));
+        next(&mut state, Body::SetTags { snapshot, tags: vec!["x".into()] });
+        next(&mut state, Body::RemoveSnapshots { snapshots: vec![snapshot] });
+        assert_eq!((state.removed[0].entry, state.removed[0].time), (3, 50));
+        let condemn = Body::Condemn { packs: vec![pack(1)], added: vec![index(3)], superseded: vec![index(1)] };
+        next(&mut state, condemn);
+        assert_eq!(state.indexes, [index(2), index(3)].into());
+        assert_eq!(state.standing.condemned[&pack(1)], Retired { entry: 4, time: 50, swept: false });
+        // Somebody who did not know it yet names an object that was superseded.
+        next(&mut state, add(vec![index(1), index(4)]));
+        assert_eq!(state.indexes, [index(2), index(3), index(4)].into());
+        assert_eq!((state.snapshots[0].tags.clone(), state.removed.len()), (Some(vec!["x".into()]), 0));
+        next(&mut state, Body::IndexReplace { added: vec![index(5)], superseded: vec![index(2), index(3)] });
+        assert_eq!(state.indexes, [index(4), index(5)].into());
+        next(&mut state, Body::Swept { packs: vec![pack(1)], indexes: vec![index(1)] });
+        assert!(state.standing.condemned[&pack(1)].swept && state.standing.superseded[&index(1)].swept);
+        next(&mut state, Body::Damaged { packs: vec![(pack(2), vec![3]), (pack(3), vec![])] });
+        next(&mut state, Body::Damaged { packs: vec![(pack(2), vec![5])] });
+        let damaged = |n, frame| state.standing.is_damaged(&pack(n), frame);
+        assert!(damaged(2, 3) && damaged(2, 5) && !damaged(2, 4) && damaged(3, 9) && !damaged(4, 0));
+        assert_eq!(state.standing.changed, 9);
     }
 }

@@ -1,8 +1,8 @@
 //! What people say about a snapshot may change; the snapshot itself never does. So tags that were changed stand in the
 //! log.
 
+use super::Repository;
 use super::log::Body;
-use super::{Features, Repository};
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
 
@@ -26,7 +26,7 @@ impl Repository {
         at_first: &[String],
         change: impl Fn(&[String]) -> Vec<String>,
     ) -> Result<()> {
-        Features::check(self.config.features.write, Features::KNOWN.write, "to write into")?;
+        self.check_writable()?;
         self.append(|state| match state.snapshots.iter().find(|record| record.id == snapshot) {
             Some(record) => Ok(Body::SetTags { snapshot, tags: change(record.tags.as_deref().unwrap_or(at_first)) }),
             None => Err(Error::NoSnapshot { wanted: snapshot.to_string() }),

@@ -6,12 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::log::Body;
-use super::{Features, Repository, create_resolved};
+use super::{FrameKey, Repository, State, create_resolved};
 use crate::backend::{Created, Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
-use crate::index::Index;
-use crate::pack::{self, EncodedFrame, PACK_TARGET, PackBuilder, PackInfo};
+use crate::index::{Index, Standing};
+use crate::pack::{self, EncodedFrame, PackBuilder, PackInfo};
 
 /// After so many packs, or so much time, an index object is published, so that an interrupted run is cheap to resume.
 const PACKS_AN_INDEX: usize = 64;
@@ -19,13 +19,15 @@ const TIME_AN_INDEX: Duration = Duration::from_secs(240);
 
 /// Writes into a repository. Shared by all threads of one run.
 pub struct Writer<'a> {
-    repository: &'a Repository,
+    pub(super) repository: &'a Repository,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     /// Chunks that were announced and are in no stored pack yet.
     in_flight: HashSet<ChunkId>,
+    /// Deltas of which it is known that all that they rest on is stored for good.
+    resting: HashSet<FrameKey>,
     open: PackBuilder,
     /// Stored, but not yet named by an index object.
     unpublished: Vec<PackInfo>,
@@ -33,6 +35,9 @@ struct Inner {
     objects: HashSet<IndexId>,
     last_index: Instant,
     written: u64,
+    /// The last entry of the log that took away places where chunks could lie, as of which everything that this run
+    /// rests on was stored for good.
+    sound_at: u64,
 }
 
 /// What storing a pack came to.
@@ -61,21 +66,27 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// If the repository needs features that this version does not know.
     pub fn new(repository: &'a Repository) -> Result<Self> {
-        Features::check(repository.config.features.write, Features::KNOWN.write, "to write into")?;
+        repository.check_writable()?;
         // The next entry would fill a gap with one that the later ones do not follow from: nobody could read them any more.
         if let Some(gap) = repository.log_gap()? {
             return Err(gap);
         }
-        let adopted = adopt_packs(repository)?;
-        let logged = repository.lock_state().indexes.clone();
+        // What was appended since the repository was opened may have moved what is stored.
+        repository.refresh_index()?;
+        let state = repository.state();
+        let adopted = adopt_packs(repository, &state.standing)?;
+        let is_new =
+            |object: &IndexId| !state.indexes.contains(object) && !state.standing.superseded.contains_key(object);
         let known = repository.with_index(Index::objects)?.into_iter();
         let inner = Inner {
             in_flight: HashSet::new(),
+            resting: HashSet::new(),
             open: PackBuilder::default(),
             unpublished: adopted,
-            objects: known.filter(|object| !logged.contains(object)).collect(),
+            objects: known.filter(is_new).collect(),
             last_index: Instant::now(),
             written: 0,
+            sound_at: state.last_loss(),
         };
         Ok(Self { repository, inner: Mutex::new(inner) })
     }
@@ -85,19 +96,43 @@ impl<'a> Writer<'a> {
         self.repository.index.has_gone()
     }
 
-    /// Announces a chunk. True if it has to be put into a frame: it is neither stored nor announced by anybody else.
+    /// Announces a chunk. True if it has to be put into a frame: it is neither stored for good nor announced by anybody
+    /// else.
     pub fn reserve(&self, id: ChunkId) -> Result<bool> {
-        if self.lock().in_flight.contains(&id) || !self.repository.with_index(|index| index.locate(&id))?.is_empty() {
+        if self.lock().in_flight.contains(&id) || self.is_stored(&id, &mut HashSet::new())? {
             return Ok(false);
         }
         Ok(self.lock().in_flight.insert(id))
+    }
+
+    /// Whether the chunk lies where something new may rest on it, and so does all that it has to be made of there.
+    fn is_stored(&self, id: &ChunkId, met: &mut HashSet<ChunkId>) -> Result<bool> {
+        let index = self.repository.index();
+        for location in self.repository.with_index(|index| index.locate_live(id))? {
+            let key = (location.pack, location.frame);
+            if !index.has_deltas(location.pack) || self.lock().resting.contains(&key) {
+                return Ok(true);
+            }
+            let info = self.repository.with_index(|index| index.pack(location.pack))?;
+            let Some(frame) = info.directory.frames.get(location.frame as usize) else { continue };
+            // A chunk that is met again is made of itself, or was looked at in vain.
+            let mut stored = frame.bases.is_empty() || met.insert(*id);
+            for base in frame.bases.iter().filter_map(|base| info.directory.bases.get(*base as usize)) {
+                stored = stored && self.is_stored(base, met)?;
+            }
+            if stored {
+                self.lock().resting.insert(key);
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Adds a frame of announced chunks to the open pack; gives the pack away when it is full. The caller stores it.
     pub fn add(&self, frame: EncodedFrame) -> Option<PackBuilder> {
         let mut inner = self.lock();
         inner.open.push(frame);
-        (inner.open.bytes() >= PACK_TARGET).then(|| std::mem::take(&mut inner.open))
+        (inner.open.bytes() >= self.repository.sizes.pack).then(|| std::mem::take(&mut inner.open))
     }
 
     /// The open pack, if there is anything in it. The caller stores it.
@@ -156,27 +191,51 @@ impl<'a> Writer<'a> {
 
     /// Makes the snapshot exist. All packs must have been stored.
     ///
+    /// Its entry is appended only behind a log in whose light everything that it reaches is stored for good. If a prune
+    /// condemned packs meanwhile, what the snapshot needs of them is copied first.
+    ///
     /// # Errors
-    /// If a chunk was announced and never stored, so that the snapshot could not be read back; then there is none.
+    /// If a chunk was announced and never stored, so that the snapshot could not be read back, or [`Error::Pruned`] if
+    /// something that it needs is deleted already; then there is none.
     pub fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
         self.flush()?;
-        let inner = self.lock();
-        if let Some(id) = inner.in_flight.iter().next() {
+        if let Some(id) = self.lock().in_flight.iter().next() {
             return Err(Error::ChunkMissing { id: *id });
         }
-        let objects = inner.objects.clone();
-        let entry = self.repository.append(|state| {
-            let mut indexes: Vec<IndexId> =
-                objects.iter().filter(|object| !state.indexes.contains(object)).copied().collect();
-            indexes.sort_unstable();
-            Ok(Body::AddSnapshot { snapshot, root, indexes })
-        })?;
+        let entry = self.add_snapshot(snapshot, root, |_| Ok(()))?;
         if let Some(head) = self.repository.lock_state().head_entry() {
             // An older head in the cache costs a look at the log, no more.
             let _ = self.repository.index.set_head(head);
         }
         let entry_bytes = self.repository.backend.size(&Name::log(entry))?.unwrap_or(0);
-        Ok(Committed { snapshot, entry, bytes_added: inner.written + entry_bytes })
+        Ok(Committed { snapshot, entry, bytes_added: self.lock().written + entry_bytes })
+    }
+
+    /// Appends the entry of a snapshot, in every attempt after `allowed` and after everything that it reaches was made
+    /// sure of.
+    pub(super) fn add_snapshot(
+        &self,
+        snapshot: SnapshotId,
+        root: ChunkId,
+        allowed: impl Fn(&State) -> Result<()>,
+    ) -> Result<u64> {
+        self.repository.append(|state| {
+            allowed(state)?;
+            if self.lock().sound_at != state.last_loss() {
+                self.secure(state, snapshot, &root)?;
+                self.lock().sound_at = state.last_loss();
+            }
+            let inner = self.lock();
+            let is_new = |object: &&IndexId| !state.indexes.contains(*object);
+            let mut indexes: Vec<IndexId> = inner.objects.iter().filter(is_new).copied().collect();
+            indexes.sort_unstable();
+            Ok(Body::AddSnapshot { snapshot, root, indexes })
+        })
+    }
+
+    /// From now on nothing counts as made sure of.
+    pub(super) fn doubt(&self) {
+        self.lock().sound_at = u64::MAX;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -186,20 +245,23 @@ impl<'a> Writer<'a> {
 
 /// Compares the packs that are there with those that are indexed. Marks those that are gone or were cut off, so that
 /// their chunks are stored again, and reads the directories of those that no index object names.
-fn adopt_packs(repository: &Repository) -> Result<Vec<PackInfo>> {
+fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackInfo>> {
     let mut there = HashMap::new();
     let mut unknown = Vec::new();
     repository.backend.list(Kind::Pack, &mut |name, length| {
         if let Ok(id) = name.file().parse::<PackId>() {
             there.insert(id, length);
-            if !repository.index.knows_pack(&id) {
+            if !repository.index.knows_pack(&id) && !standing.is_condemned(&id) {
                 unknown.push((id, length));
             }
         }
         Ok(())
     })?;
     for (id, length) in repository.index.packs_known() {
-        // A listing proves nothing: ask for the pack itself.
+        // A listing proves nothing: ask for the pack itself. Condemned ones may be gone.
+        if standing.is_condemned(&id) {
+            continue;
+        }
         if there.get(&id) != Some(&length) && repository.backend.size(&pack::pack_name(&id))? != Some(length) {
             repository.index.mark_gone(&id);
         }

@@ -18,7 +18,7 @@ use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Result;
 use avro_snap::files::{Overwrite, Rules};
 use avro_snap::progress::Silent;
-use avro_snap::repository::{CachePlace, InitOptions, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::repository::{CachePlace, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 use avro_snap::snapshot::SnapshotRoot;
 
 pub const PASSWORD: &[u8] = b"open sesame";
@@ -46,6 +46,7 @@ impl Lab {
             label: "lab".into(),
             cut: CutParams::default(),
             chunk_id_key: None,
+            settings: Settings::default(),
         };
         Repository::init(&backend, &options, &SystemClock, &SystemEntropy).unwrap();
         Self { backend, cache: CachePlace::Temporary }

@@ -1,0 +1,356 @@
+//! What lies where in the whole repository, in dense numbers: for questions about all chunks at once.
+//!
+//! Some 50 bytes a chunk. Chunks get numbers in the order in which they are met; so do packs, frames and places (a place
+//! is a chunk in a frame). Sets of them are bits.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use super::bits::Bits;
+use super::closure::{Derivation, Place, derive};
+use super::{Repository, State};
+use crate::chunk::ChunkKind;
+use crate::error::Result;
+use crate::id::{ChunkId, PackId};
+use crate::index::{Standing, Worth};
+use crate::pack::{Encoding, PackInfo};
+
+/// What lies where.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    ids: Numbers,
+    packs: Vec<CataloguedPack>,
+    by_id: HashMap<PackId, u32>,
+    frames: Vec<CataloguedFrame>,
+    /// The chunk that lies in each place, and how many plain bytes it has.
+    places: Vec<(u32, u32)>,
+    bases: Vec<u32>,
+}
+
+/// A pack.
+#[derive(Debug, Clone)]
+pub struct CataloguedPack {
+    /// Its name.
+    pub id: PackId,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Whether it was found to be gone, or cut off.
+    pub gone: bool,
+    first_frame: u32,
+    frame_count: u32,
+}
+
+/// A frame of a pack.
+#[derive(Debug, Clone)]
+pub struct CataloguedFrame {
+    /// The number of its pack.
+    pub pack: u32,
+    /// How many bytes it takes in the pack.
+    pub stored: u32,
+    /// How many plain bytes it has.
+    pub plain: u32,
+    /// What its chunks hold.
+    pub kind: ChunkKind,
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// How many deltas have to be undone to read it.
+    pub depth: u8,
+    base_count: u8,
+    first_base: u32,
+    first_place: u32,
+    place_count: u32,
+}
+
+impl Catalogue {
+    /// The catalogue of all packs that the local index knows. Condemned ones are among them.
+    pub fn of_index(repository: &Repository) -> Result<Self> {
+        let mut catalogue = Self::default();
+        for number in repository.index().pack_numbers() {
+            let info = repository.index().pack(number)?;
+            catalogue.add(&info, repository.index().is_gone(&info.id));
+        }
+        Ok(catalogue)
+    }
+
+    /// Takes in a pack, unless it is there already.
+    pub fn add(&mut self, info: &PackInfo, gone: bool) {
+        if self.by_id.contains_key(&info.id) {
+            return;
+        }
+        let pack = self.packs.len() as u32;
+        self.by_id.insert(info.id, pack);
+        let first_frame = self.frames.len() as u32;
+        let bases: Vec<u32> = info.directory.bases.iter().map(|base| self.ids.number(base)).collect();
+        for (frame, chunks) in info.directory.iter() {
+            let (first_place, first_base) = (self.places.len() as u32, self.bases.len() as u32);
+            for chunk in chunks {
+                self.places.push((self.ids.number(&chunk.id), chunk.length));
+            }
+            self.bases.extend(frame.bases.iter().filter_map(|base| bases.get(*base as usize)));
+            self.frames.push(CataloguedFrame {
+                pack,
+                stored: frame.stored,
+                plain: frame.plain,
+                kind: frame.kind,
+                encoding: frame.encoding,
+                depth: frame.depth,
+                base_count: (self.bases.len() as u32 - first_base) as u8,
+                first_base,
+                first_place,
+                place_count: chunks.len() as u32,
+            });
+        }
+        let frame_count = self.frames.len() as u32 - first_frame;
+        self.packs.push(CataloguedPack { id: info.id, length: info.length, gone, first_frame, frame_count });
+    }
+
+    /// Says that a pack is gone.
+    pub fn set_gone(&mut self, pack: u32) {
+        if let Some(pack) = self.packs.get_mut(pack as usize) {
+            pack.gone = true;
+        }
+    }
+
+    /// How many chunks have a number.
+    pub fn chunk_count(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The number of a chunk. One that lies nowhere gets one, too.
+    pub fn number(&mut self, id: &ChunkId) -> u32 {
+        self.ids.number(id)
+    }
+
+    /// The number of a chunk, if it has one.
+    pub fn find(&self, id: &ChunkId) -> Option<u32> {
+        self.ids.find(id)
+    }
+
+    /// The name of a chunk.
+    pub fn id(&self, chunk: u32) -> ChunkId {
+        self.ids.id(chunk)
+    }
+
+    /// All packs, by their numbers.
+    pub fn packs(&self) -> &[CataloguedPack] {
+        &self.packs
+    }
+
+    /// The number of a pack.
+    pub fn pack_number(&self, id: &PackId) -> Option<u32> {
+        self.by_id.get(id).copied()
+    }
+
+    /// The frames of a pack, with their numbers in the catalogue, in order.
+    pub fn frames_of(&self, pack: u32) -> impl Iterator<Item = (u32, &CataloguedFrame)> {
+        let range =
+            self.packs.get(pack as usize).map_or(0..0, |pack| pack.first_frame..pack.first_frame + pack.frame_count);
+        range.filter_map(|frame| Some((frame, self.frames.get(frame as usize)?)))
+    }
+
+    /// The places of a frame, in order: number, chunk and plain length of each.
+    pub fn places_of(&self, frame: &CataloguedFrame) -> impl Iterator<Item = (u32, u32, u32)> {
+        let range = frame.first_place..frame.first_place + frame.place_count;
+        let places = self.places.get(range.start as usize..range.end as usize).unwrap_or(&[]);
+        range.zip(places).map(|(number, (chunk, length))| (number, *chunk, *length))
+    }
+
+    /// The chunks that a frame is a difference to.
+    pub fn bases_of(&self, frame: &CataloguedFrame) -> &[u32] {
+        let first = frame.first_base as usize;
+        self.bases.get(first..first + usize::from(frame.base_count)).unwrap_or(&[])
+    }
+
+    /// The frame in which a place lies.
+    pub fn frame_of(&self, place: u32) -> Option<(u32, &CataloguedFrame)> {
+        let after = self.frames.partition_point(|frame| frame.first_place <= place);
+        let number = after.checked_sub(1)?;
+        Some((number as u32, self.frames.get(number)?))
+    }
+
+    /// What is rebuildable from packs that are there, that the log neither condemned nor found damaged, and that `may`
+    /// lets through. Packs are gone through in the order that is given, which decides between places that are as good.
+    pub fn derive(&self, standing: &Standing, order: &[u32], may: impl Fn(u32) -> bool) -> Derivation {
+        self.derive_from(order, |pack, known, frame| {
+            may(pack) && !known.gone && standing.worth(&known.id, frame) == Worth::Live
+        })
+    }
+
+    /// As [`derive`](Catalogue::derive), from all packs in the order of their numbers.
+    pub fn derive_all(&self, standing: &Standing) -> Derivation {
+        self.derive(standing, &self.in_order(), |_| true)
+    }
+
+    /// What would be rebuildable if nothing that the log found damaged were so.
+    pub fn derive_undamaged(&self, standing: &Standing) -> Derivation {
+        self.derive_from(&self.in_order(), |_, known, frame| {
+            !standing.is_condemned(&known.id) && (!known.gone || standing.is_damaged(&known.id, frame))
+        })
+    }
+
+    fn derive_from(&self, order: &[u32], counts: impl Fn(u32, &CataloguedPack, u32) -> bool) -> Derivation {
+        let counts = &counts;
+        let frames = order.iter().flat_map(|pack| {
+            let known = self.packs.get(*pack as usize);
+            let frames = self.frames_of(*pack).enumerate();
+            frames.filter(move |(at, _)| known.is_some_and(|known| counts(*pack, known, *at as u32)))
+        });
+        derive(
+            self.chunk_count(),
+            frames.flat_map(|(_, (_, frame))| {
+                let (depth, bases) = (frame.depth, self.bases_of(frame));
+                self.places_of(frame).map(move |(number, chunk, _)| Place { number, chunk, depth, bases })
+            }),
+        )
+    }
+
+    fn in_order(&self) -> Vec<u32> {
+        (0..self.packs.len() as u32).collect()
+    }
+
+    /// Chunks with a place in any of these packs.
+    pub fn chunks_in(&self, packs: impl Iterator<Item = u32>) -> Bits {
+        let mut chunks = Bits::default();
+        for pack in packs {
+            for (_, frame) in self.frames_of(pack) {
+                for (_, chunk, _) in self.places_of(frame) {
+                    chunks.set(chunk);
+                }
+            }
+        }
+        chunks
+    }
+}
+
+/// Gives each chunk id a number, from 0 on: 32 bytes an id, and a table of 4 bytes and some air.
+#[derive(Debug, Default)]
+struct Numbers {
+    ids: Vec<ChunkId>,
+    /// Numbers + 1 by the hash of the id; 0 is free. Its length is a power of two.
+    slots: Vec<u32>,
+    /// In an unencrypted repository anybody can choose ids that would meet in one slot.
+    hash: RandomState,
+}
+
+impl Numbers {
+    fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    fn id(&self, number: u32) -> ChunkId {
+        self.ids.get(number as usize).copied().unwrap_or(ChunkId::new([0; 32]))
+    }
+
+    /// Where the id stands, or could stand.
+    fn slot(&self, id: &ChunkId) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut slot = self.hash.hash_one(id) as usize & mask;
+        while self.slots[slot] != 0 && self.ids[self.slots[slot] as usize - 1] != *id {
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+
+    fn find(&self, id: &ChunkId) -> Option<u32> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        self.slots[self.slot(id)].checked_sub(1)
+    }
+
+    fn number(&mut self, id: &ChunkId) -> u32 {
+        if (self.ids.len() + 1) * 4 > self.slots.len() * 3 {
+            self.slots = vec![0; (self.slots.len() * 2).max(64)];
+            for number in 0..self.ids.len() {
+                let slot = self.slot(&self.ids[number]);
+                self.slots[slot] = number as u32 + 1;
+            }
+        }
+        let slot = self.slot(id);
+        if self.slots[slot] == 0 {
+            self.ids.push(*id);
+            self.slots[slot] = self.ids.len() as u32;
+        }
+        self.slots[slot] - 1
+    }
+}
+
+impl State {
+    /// The number of the last entry that took away places where chunks could lie; 0 if none did.
+    pub fn last_loss(&self) -> u64 {
+        self.standing.changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Suite;
+    use crate::id::digest;
+    use crate::pack::{Directory, Frame, FrameChunk};
+
+    fn id(name: &str) -> ChunkId {
+        ChunkId::new(digest(name.as_bytes()))
+    }
+
+    /// A pack with these frames: chunks that stand alone, or one that is a difference to others, with its depth.
+    fn pack(name: &str, frames: &[(&[&str], u8, &[&str])]) -> PackInfo {
+        let mut directory = Directory::default();
+        for (chunks, depth, bases) in frames {
+            let chunks: Vec<_> = chunks.iter().map(|chunk| FrameChunk { id: id(chunk), length: 10 }).collect();
+            let encoding = if *depth > 0 { Encoding::Delta } else { Encoding::Raw };
+            directory.push(encoding, ChunkKind::Bytes, &chunks, 26);
+            let first = directory.bases.len() as u32;
+            directory.bases.extend(bases.iter().map(|base| id(base)));
+            if let Some(Frame { depth: own, bases: numbers, .. }) = directory.frames.last_mut() {
+                (*own, *numbers) = (*depth, (first..first + bases.len() as u32).collect());
+            }
+        }
+        let id = PackId::new(digest(name.as_bytes()));
+        PackInfo { id, length: 200, suite: Suite::None, epoch: 0, salt: [0; 32], directory }
+    }
+
+    #[test]
+    fn numbers_are_given_once() {
+        let mut numbers = Numbers::default();
+        let ids: Vec<_> = (0..5000).map(|n| id(&format!("{n}"))).collect();
+        for turn in 0..2 {
+            for (n, id) in ids.iter().enumerate() {
+                assert_eq!(numbers.number(id), n as u32, "turn {turn}");
+            }
+        }
+        assert!(
+            ids.iter().enumerate().all(|(n, id)| numbers.find(id) == Some(n as u32) && numbers.id(n as u32) == *id)
+        );
+        assert_eq!(numbers.find(&id("another")), None);
+    }
+
+    #[test]
+    fn what_is_condemned_damaged_or_gone_does_not_count() {
+        let mut catalogue = Catalogue::default();
+        // B lies in full in p; as a difference to A in q; C as a difference to B in q.
+        catalogue.add(&pack("p", &[(&["A"], 0, &[]), (&["B"], 0, &[])]), false);
+        catalogue.add(&pack("q", &[(&["B"], 1, &["A"]), (&["C"], 2, &["B"])]), false);
+        let [a, b, c] = ["A", "B", "C"].map(|name| catalogue.find(&id(name)).unwrap());
+        let [p, q] = ["p", "q"].map(|name| PackId::new(digest(name.as_bytes())));
+        let has = |catalogue: &Catalogue, standing: &Standing| {
+            let derivation = catalogue.derive_all(standing);
+            [a, b, c].map(|chunk| derivation.has(chunk))
+        };
+        let mut standing = Standing::default();
+        assert_eq!(has(&catalogue, &standing), [true, true, true]);
+        standing.damage(&[(p, vec![1])], 3);
+        assert_eq!(has(&catalogue, &standing), [true, true, true], "B is made of A");
+        let derivation = catalogue.derive_all(&standing);
+        let (frame, found) = catalogue.frame_of(derivation.place(b).unwrap()).unwrap();
+        assert_eq!((frame, catalogue.bases_of(found), found.depth), (2, &[a][..], 1));
+        standing.damage(&[(p, vec![0])], 4);
+        assert_eq!(has(&catalogue, &standing), [false, false, false]);
+        let mut standing = Standing::default();
+        standing.condemn(&[q], (5, 0));
+        assert_eq!(has(&catalogue, &standing), [true, true, false]);
+        catalogue.set_gone(catalogue.pack_number(&p).unwrap());
+        assert_eq!(has(&catalogue, &Standing::default()), [false, false, false]);
+        assert_eq!(catalogue.chunks_in([1].into_iter()).iter().collect::<Vec<_>>(), [b, c]);
+    }
+}

@@ -1,0 +1,141 @@
+//! A snapshot is added only if all that it reaches can be rebuilt from packs that nobody condemned. What a prune condemned
+//! while it was made is copied out of the condemned packs as long as they are there.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::log::Body;
+use super::{Bits, Catalogue, Reach, Repository, State, Writer};
+use crate::chunk::{ChunkKind, ChunkSource};
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, PackId, SnapshotId};
+use crate::pack::{FrameCodec, PlainChunk};
+
+/// How copies are compressed. They are few, and the level is no part of the format.
+const LEVEL: i32 = 3;
+
+impl Writer<'_> {
+    /// Makes sure of everything that a snapshot reaches: the tree of its manifest, the recipes, the data, and what those
+    /// are differences to. What lies in condemned packs only is copied.
+    ///
+    /// # Errors
+    /// [`Error::Pruned`] if something cannot be had any more.
+    pub(super) fn secure(&self, state: &State, snapshot: SnapshotId, root: &ChunkId) -> Result<()> {
+        let repository = self.repository;
+        // Others may have stored again, or moved, what the index knows in condemned packs only.
+        repository.update_index()?;
+        let mut catalogue = Catalogue::of_index(repository)?;
+        let (mut reach, mut lost) = (Reach::default(), Bits::default());
+        reach.follow(repository, &mut catalogue, root, &mut |catalogue, id, _| {
+            // Without it nobody knows what hangs on it.
+            lost.set(catalogue.find(id).unwrap_or(u32::MAX));
+            Ok(())
+        })?;
+        let sound = catalogue.derive_all(&state.standing);
+        let mut copies = Copies { writer: self, codec: codec()?, open: BTreeMap::new() };
+        let mut missing = lost.count();
+        let mut wanted = Bits::default();
+        for chunk in reach.used.iter().filter(|chunk| !sound.has(*chunk) && !lost.has(*chunk)) {
+            wanted.set(chunk);
+        }
+        let kinds = kinds_of(&catalogue, &wanted);
+        for chunk in wanted.iter() {
+            let (id, kind) = (catalogue.id(chunk), kinds.get(&chunk).copied().unwrap_or(ChunkKind::Bytes));
+            match repository.get(&id) {
+                Ok(bytes) => copies.add(kind, PlainChunk { id, bytes: bytes.to_vec() })?,
+                Err(error) if error.is_damage() => missing += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        copies.finish()?;
+        match missing {
+            0 => Ok(()),
+            chunks => Err(Error::Pruned { snapshot, chunks }),
+        }
+    }
+}
+
+fn codec() -> Result<FrameCodec> {
+    FrameCodec::new(Some(LEVEL)).map_err(|e| Error::Invalid(e.to_string()))
+}
+
+/// What chunks were put in as, as far as any place of them says.
+fn kinds_of(catalogue: &Catalogue, chunks: &Bits) -> HashMap<u32, ChunkKind> {
+    let mut kinds = HashMap::new();
+    for (_, frame) in (0..catalogue.packs().len() as u32).flat_map(|pack| catalogue.frames_of(pack)) {
+        for (_, chunk, _) in catalogue.places_of(frame).filter(|(_, chunk, _)| chunks.has(*chunk)) {
+            kinds.entry(chunk).or_insert(frame.kind);
+        }
+    }
+    kinds
+}
+
+/// Chunks that are gathered into new frames and packs.
+struct Copies<'w, 'r> {
+    writer: &'w Writer<'r>,
+    codec: FrameCodec,
+    open: BTreeMap<ChunkKind, (Vec<PlainChunk>, usize)>,
+}
+
+impl Copies<'_, '_> {
+    fn add(&mut self, kind: ChunkKind, chunk: PlainChunk) -> Result<()> {
+        let (chunks, bytes) = self.open.entry(kind).or_default();
+        *bytes += chunk.bytes.len();
+        chunks.push(chunk);
+        match *bytes >= self.writer.repository.sizes().frame {
+            true => self.close(kind),
+            false => Ok(()),
+        }
+    }
+
+    fn close(&mut self, kind: ChunkKind) -> Result<()> {
+        let Some((chunks, _)) = self.open.remove(&kind) else { return Ok(()) };
+        match self.writer.add(self.codec.encode(kind, &chunks)) {
+            Some(full) => self.writer.store(full).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<()> {
+        while let Some(kind) = self.open.keys().next().copied() {
+            self.close(kind)?;
+        }
+        if let Some(rest) = self.writer.take_open() {
+            self.writer.store(rest)?;
+        }
+        self.writer.flush()
+    }
+}
+
+impl Repository {
+    /// Brings back snapshots that were removed, with the ids and tags that they had. What they need of condemned packs
+    /// is copied; nothing that is condemned ever counts again.
+    ///
+    /// Each comes back by itself: after an error those before it are there.
+    ///
+    /// # Errors
+    /// [`Error::NoSnapshot`] for one that was never removed, [`Error::Pruned`] for one of which something is deleted
+    /// already.
+    pub fn revive(&self, snapshots: &[SnapshotId]) -> Result<()> {
+        for snapshot in snapshots {
+            let writer = Writer::new(self)?;
+            let none = || Error::NoSnapshot { wanted: snapshot.to_string() };
+            let is_meant = |removed: &&super::RemovedSnapshot| removed.record.id == *snapshot;
+            let root = self.state().removed.iter().find(is_meant).ok_or_else(none)?.record.root;
+            writer.doubt();
+            writer.add_snapshot(*snapshot, root, |state| {
+                // Somebody else may bring it back just now.
+                state.removed.iter().find(is_meant).map(drop).ok_or_else(none)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Records that frames of packs are lost; of a pack without numbers of frames all of it is. From then on they do not
+    /// count as stored, so what lay there is stored again where the same data comes up.
+    pub fn record_damage(&self, packs: &[(PackId, Vec<u32>)]) -> Result<()> {
+        if packs.is_empty() {
+            return Ok(());
+        }
+        self.append(|_| Ok(Body::Damaged { packs: packs.to_vec() })).map(drop)
+    }
+}

@@ -1,0 +1,91 @@
+//! Settings that everybody who writes into a repository goes by, unless told otherwise. They stand in the log.
+
+use std::collections::BTreeMap;
+
+use super::log::Body;
+use super::{Features, Repository};
+use crate::error;
+use crate::wire::{Reader, Result, Write};
+
+/// What was set, by number. Numbers that this version does not know are kept and have no effect: nothing that must be
+/// understood is a setting (that is what features are for).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<u8, String>);
+
+impl Settings {
+    /// How new frames are compressed where nobody says so: the name of a mode.
+    pub const COMPRESSION: u8 = 1;
+
+    /// How much redundancy new packs carry, in thousandths of their length.
+    pub const PARITY: u8 = 2;
+
+    /// What is set under this number.
+    pub fn get(&self, number: u8) -> Option<&str> {
+        self.0.get(&number).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Sets a value. An empty one is the default.
+    pub fn set(&mut self, number: u8, value: String) {
+        self.0.insert(number, value);
+    }
+
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes over what is set anew.
+    pub fn update(&mut self, newer: &Settings) {
+        self.0.extend(newer.0.iter().map(|(number, value)| (*number, value.clone())));
+    }
+
+    pub(super) fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.put_varint(self.0.len() as u64);
+        for (number, value) in &self.0 {
+            bytes.put_u8(*number);
+            bytes.put_string(value.as_bytes());
+        }
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let count = reader.count(2)?;
+        (0..count).map(|_| Ok((reader.u8()?, reader.text()?.to_owned()))).collect::<Result<_>>().map(Self)
+    }
+}
+
+impl Repository {
+    /// All features that are needed to deal with this repository.
+    pub fn features(&self) -> Features {
+        self.config.features.union(self.lock_state().features)
+    }
+
+    /// What everybody who writes goes by, unless told otherwise.
+    pub fn settings(&self) -> Settings {
+        self.lock_state().settings.clone()
+    }
+
+    /// Refuses to write where that needs what this version does not know.
+    pub(super) fn check_writable(&self) -> error::Result<()> {
+        Features::check(self.features().write, Features::KNOWN.write, "to write into")
+    }
+
+    /// Refuses to delete anything where that needs what this version does not know.
+    pub fn check_collectable(&self) -> error::Result<()> {
+        self.check_writable()?;
+        Features::check(self.features().gc, Features::KNOWN.gc, "to collect garbage in")
+    }
+
+    /// From now on these features are needed: to be called before anything is stored that rests on them.
+    pub fn require_features(&self, features: Features) -> error::Result<()> {
+        if self.features().contains(features) {
+            return Ok(());
+        }
+        self.append(|_| Ok(Body::Config { features, settings: Settings::default() })).map(drop)
+    }
+
+    /// Changes settings.
+    pub fn change_settings(&self, settings: Settings) -> error::Result<()> {
+        self.check_writable()?;
+        self.append(|_| Ok(Body::Config { features: Features::default(), settings: settings.clone() })).map(drop)
+    }
+}
