@@ -44,15 +44,15 @@ impl Faults {
     /// Everything that must be survived.
     pub fn of_a_bad_day() -> Self {
         Self {
-            before: 60,
-            after: 80,
-            late: 120,
-            twice: 60,
-            again: 60,
+            before: 120,
+            after: 30,
+            late: 30,
+            twice: 30,
+            again: 30,
             stale: 6,
             partial: 6,
             empty: 20,
-            death: 150,
+            death: 40,
             ..Self::default()
         }
     }
@@ -111,6 +111,8 @@ struct World {
     dice: Dice,
     /// Who may go on; nobody in particular where no schedule is on.
     turn: Option<usize>,
+    /// Whoever's turn it is has not made use of it yet.
+    granted: bool,
     /// Who takes part in the schedule and has not ended.
     alive: Vec<usize>,
     /// Once in how many operations another one's turn comes.
@@ -164,6 +166,7 @@ impl SimStore {
             faults: Faults::default(),
             dice: Dice::new(seed),
             turn: None,
+            granted: false,
             alive: Vec::new(),
             switch: 1,
             dead: vec![false; actors],
@@ -262,15 +265,15 @@ impl SimStore {
     /// Waits for this process's turn, and takes a step.
     fn step(&self) -> MutexGuard<'_, World> {
         let mut world = self.world();
-        if world.turn.is_some() {
-            if world.turn == Some(self.actor) {
-                world.pass_on(Some(self.actor));
-                self.wake(&world);
-            }
-            while world.turn.is_some_and(|turn| turn != self.actor) {
-                world = self.shared.turns[self.actor].wait(world).unwrap_or_else(PoisonError::into_inner);
-            }
+        if world.turn == Some(self.actor) && !world.granted {
+            // It has had its turn.
+            world.pass_on(Some(self.actor));
+            self.wake(&world);
         }
+        while world.turn.is_some_and(|turn| turn != self.actor) {
+            world = self.shared.turns[self.actor].wait(world).unwrap_or_else(PoisonError::into_inner);
+        }
+        world.granted = false;
         world.step += 1;
         world.happened.operations += 1;
         let step = world.step;
@@ -371,6 +374,7 @@ impl World {
         if self.turn.is_none() {
             return;
         }
+        self.granted = true;
         if let Some(current) = current
             && !self.dice.one_in(self.switch)
         {

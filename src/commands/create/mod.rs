@@ -156,8 +156,10 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
         .num_threads(threads)
         .build()
         .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
-    let lineage = Lineage::find(repository, &options, progress)?;
     let pipeline = Pipeline::new(repository, options.compression, options.dry_run, threads)?;
+    // After the writer has read the log: a parent that was there then is safe until something is condemned behind that,
+    // and what is condemned behind that, the writer looks at before it commits.
+    let lineage = Lineage::find(repository, &options, progress)?;
     let (dry_run, id) = (options.dry_run, SnapshotId::new(repository.entropy().array()?));
     progress.begin(Phase::Create, None, None);
     let run = Run { repository, pipeline: &pipeline, pool: &pool, lineage: &lineage, progress, id, threads };

@@ -1,0 +1,291 @@
+//! What `create` and `restore` do with a repository, by the same parts of the library, in the caller's thread alone: no
+//! files, no threads of its own, so that a seed decides everything.
+#![allow(dead_code, reason = "each test file uses what it needs")]
+#![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "this is part of tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use avro_snap::backend::{Backend, Created, Name};
+use avro_snap::chunk::{ChunkKind, ChunkSink, CutParams};
+use avro_snap::commands::select::read_root;
+use avro_snap::crypto::slot::KdfCost;
+use avro_snap::crypto::{Envelope, ObjectKind, SeededEntropy, Suite};
+use avro_snap::error::{Error, Result};
+use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
+use avro_snap::pack::{FrameCodec, PlainChunk};
+use avro_snap::recipe::{Recipe, StreamBuilder, StreamReader};
+use avro_snap::repository::log::{Body, LogEntry};
+use avro_snap::repository::{
+    CachePlace, Clock, InitOptions, OpenOptions, Repository, SnapshotRecord, State, Unlock, Writer,
+};
+use avro_snap::snapshot::entry::FileEntry;
+use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals};
+
+use crate::sim_store::Dice;
+
+/// What a folder holds: for each file, which version of each of its pieces. Equal versions are equal bytes, whoever
+/// saves them and whenever.
+pub type Content = BTreeMap<u8, Vec<u8>>;
+
+/// The bytes of a piece: too many to be kept in the recipe, and hard to confuse with another's.
+pub fn piece(file: u8, number: usize, version: u8) -> Vec<u8> {
+    let mut dice = Dice::new(u64::from(file) << 32 | (number as u64) << 8 | u64::from(version));
+    (0..80 + number % 3).flat_map(|_| dice.next().to_le_bytes()).collect()
+}
+
+pub fn bytes_of(file: u8, versions: &[u8]) -> Vec<u8> {
+    versions.iter().enumerate().flat_map(|(number, version)| piece(file, number, *version)).collect()
+}
+
+pub fn random_content(dice: &mut Dice) -> Content {
+    (0..1 + dice.below(3) as u8)
+        .map(|file| (file, (0..1 + dice.below(3)).map(|_| dice.below(3) as u8).collect()))
+        .collect()
+}
+
+/// A day's work.
+pub fn change(content: &mut Content, dice: &mut Dice) {
+    for _ in 0..1 + dice.below(2) {
+        let file = dice.below(4) as u8;
+        if dice.one_in(6) && content.len() > 1 {
+            content.remove(&file);
+            continue;
+        }
+        match content.get_mut(&file) {
+            Some(versions) => {
+                let at = dice.below(versions.len());
+                versions[at] = dice.below(4) as u8;
+            }
+            None => drop(content.insert(file, vec![dice.below(3) as u8; 1 + dice.below(2)])),
+        }
+    }
+}
+
+/// A clock that a simulation sets.
+#[derive(Debug, Default)]
+pub struct SimClock(AtomicI64);
+
+impl SimClock {
+    pub fn set(&self, nanoseconds: i64) {
+        self.0.store(nanoseconds, Ordering::SeqCst);
+    }
+
+    pub fn pass(&self, nanoseconds: i64) {
+        self.0.fetch_add(nanoseconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+pub fn init(backend: &Arc<dyn Backend>, suite: Suite, clock: &SimClock, seed: u64) -> Result<()> {
+    let options = InitOptions {
+        suite,
+        password: (suite != Suite::None).then(|| b"password".to_vec()),
+        kdf: KdfCost { memory_kib: 64, passes: 1, lanes: 1 },
+        label: "sim".into(),
+        cut: CutParams::default(),
+        chunk_id_key: None,
+        settings: avro_snap::repository::Settings::default(),
+    };
+    Repository::init(backend, &options, clock, &SeededEntropy::new(seed)).map(drop)
+}
+
+pub fn open(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64) -> Result<Repository> {
+    let options = OpenOptions {
+        cache: CachePlace::Temporary,
+        state_folder: None,
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(seed)),
+    };
+    Repository::open(backend, Unlock::Password(&mut || Ok(b"password".to_vec())), &options)
+}
+
+/// Takes chunks as the feeder of `create` does.
+struct Feed<'w, 'r> {
+    writer: &'w Writer<'r>,
+    hasher: ChunkHasher,
+    codec: FrameCodec,
+    open: BTreeMap<ChunkKind, Vec<PlainChunk>>,
+}
+
+impl Feed<'_, '_> {
+    /// Frames are closed, and so is the pack: little data makes several packs this way.
+    fn flush(&mut self) -> Result<()> {
+        for (kind, chunks) in std::mem::take(&mut self.open) {
+            if let Some(full) = self.writer.add(self.codec.encode(kind, &chunks)) {
+                self.writer.store(full)?;
+            }
+        }
+        match self.writer.take_open() {
+            Some(pack) => self.writer.store(pack).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ChunkSink for Feed<'_, '_> {
+    fn put(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId> {
+        let id = self.hasher.id(&bytes);
+        if self.writer.reserve(id)? {
+            self.open.entry(kind).or_default().push(PlainChunk { id, bytes });
+        }
+        Ok(id)
+    }
+}
+
+/// How to save.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Habits {
+    /// A pack for each file, and an index object for each pack.
+    pub many_packs: bool,
+}
+
+/// Saves what a folder holds. Files that are as in the last snapshot of the series are not read: their rows are taken
+/// over. `begun` gets the snapshot's id before anything of it can be in the log.
+pub fn save(
+    repository: &Repository,
+    series: &str,
+    content: &Content,
+    habits: Habits,
+    begun: &mut dyn FnMut(SnapshotId),
+) -> Result<SnapshotId> {
+    // In the order in which `create` does it: the writer first, so that nothing the parent holds can go unnoticed.
+    let writer = Writer::new(repository)?;
+    let state = repository.state();
+    let parents = state.snapshots.iter().rev().filter_map(|record| read_root(repository, record).ok());
+    let parent = parents.into_iter().find(|root| root.series == series);
+    let id = SnapshotId::new(repository.entropy().array().map_err(|e| Error::Crypto(e.to_string()))?);
+    begun(id);
+    let done = store(repository, &writer, id, series, content, habits, parent.as_ref());
+    match done {
+        Ok(root) => writer.commit(id, root).map(|committed| committed.snapshot),
+        Err(error) => {
+            let _ = writer.flush();
+            Err(error)
+        }
+    }
+}
+
+fn store(
+    repository: &Repository,
+    writer: &Writer<'_>,
+    id: SnapshotId,
+    series: &str,
+    content: &Content,
+    habits: Habits,
+    parent: Option<&SnapshotRoot>,
+) -> Result<ChunkId> {
+    let codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
+    let mut feed = Feed { writer, hasher: repository.hasher(), codec, open: BTreeMap::new() };
+    let mut manifest = ManifestWriter::new(repository.hasher());
+    let before = parent.filter(|_| !writer.lost_packs()).and_then(|parent| rows_of(repository, parent).ok());
+    for (file, versions) in content {
+        let bytes = bytes_of(*file, versions);
+        let path = vec![b'a' + file];
+        let hash = ContentHash::new(digest(&bytes));
+        let unmodified = before.as_ref().and_then(|rows| rows.iter().find(|row| row.path == path));
+        let entry = match unmodified.filter(|row| row.content == Some(hash)) {
+            Some(row) => row.clone(),
+            None => {
+                let mut stream = StreamBuilder::new();
+                for (number, version) in versions.iter().enumerate() {
+                    stream.push(ChunkKind::Bytes, piece(*file, number, *version), 0, &mut feed)?;
+                }
+                let recipe = Recipe::Plain(stream.finish(&mut feed)?).encode();
+                FileEntry { path, size: bytes.len() as u64, content: Some(hash), recipe, ..FileEntry::nothing() }
+            }
+        };
+        manifest.push(&entry, &mut feed)?;
+        if habits.many_packs {
+            feed.flush()?;
+            writer.flush()?;
+        }
+    }
+    let totals = Totals { files: content.len() as u64, ..Totals::default() };
+    let root = SnapshotRoot {
+        id,
+        series: series.into(),
+        host: "sim".into(),
+        user: String::new(),
+        time: repository.clock().now(),
+        paths: Vec::new(),
+        tags: Vec::new(),
+        parent: parent.map(|parent| parent.id),
+        program: "sim".into(),
+        required_read: 0,
+        totals,
+        manifest: manifest.finish(&mut feed)?,
+    };
+    let root = feed.put(ChunkKind::Root, root.encode())?;
+    feed.flush()?;
+    Ok(root)
+}
+
+fn rows_of(repository: &Repository, root: &SnapshotRoot) -> Result<Vec<FileEntry>> {
+    let (mut rows, mut all) = (root.rows(repository), Vec::new());
+    while let Some(row) = rows.next_row()? {
+        all.push(row);
+    }
+    Ok(all)
+}
+
+/// What a snapshot holds, read as `restore` reads it.
+pub fn contents(repository: &Repository, record: &SnapshotRecord) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let root = read_root(repository, record)?;
+    let mut files = BTreeMap::new();
+    for row in rows_of(repository, &root)? {
+        let recipe = Recipe::decode(&row.recipe).map_err(|malformed| Error::damaged("a recipe", malformed))?;
+        let mut bytes = Vec::new();
+        for stream in recipe.streams() {
+            let mut reader = StreamReader::new(stream, repository);
+            while let Some(some) = reader.some()? {
+                bytes.extend_from_slice(&some);
+            }
+        }
+        if row.content != Some(ContentHash::new(digest(&bytes))) {
+            return Err(Error::damaged("a file", "it is not what was saved"));
+        }
+        files.insert(row.path, bytes);
+    }
+    Ok(files)
+}
+
+/// The same, as it should be.
+pub fn expected(content: &Content) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    content.iter().map(|(file, versions)| (vec![b'a' + file], bytes_of(*file, versions))).collect()
+}
+
+/// Removes a snapshot from the log.
+pub fn forget(repository: &Repository, id: SnapshotId) -> Result<()> {
+    append(repository, |state| {
+        state.snapshots.iter().any(|record| record.id == id).then(|| Body::RemoveSnapshots { snapshots: vec![id] })
+    })
+}
+
+/// Appends to the log of an unencrypted repository.
+fn append(repository: &Repository, body: impl Fn(&State) -> Option<Body>) -> Result<()> {
+    let crypto = |error: avro_snap::crypto::CryptoError| Error::Crypto(error.to_string());
+    let transaction = repository.entropy().array().map_err(crypto)?;
+    loop {
+        repository.refresh()?;
+        let state = repository.state();
+        let Some(body) = body(&state) else { return Ok(()) };
+        let (sequence, previous) = (state.next, state.head);
+        let time = repository.clock().now();
+        let entry = LogEntry { sequence, previous, transaction, time, writer: "sim".into(), body };
+        let name = Name::log(sequence);
+        let envelope = Envelope::new(repository.id(), repository.keyring().cloned());
+        let bytes = envelope
+            .seal(repository.entropy(), ObjectKind::LogEntry, &name.to_string(), &entry.encode())
+            .map_err(crypto)?;
+        if repository.backend().create(&name, &bytes)? == Created::New {
+            return repository.refresh();
+        }
+    }
+}
