@@ -97,8 +97,17 @@ pub fn init(backend: &Arc<dyn Backend>, suite: Suite, clock: &SimClock, seed: u6
 }
 
 pub fn open(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64) -> Result<Repository> {
+    open_with(backend, clock, seed, CachePlace::Temporary)
+}
+
+pub fn open_with(
+    backend: Arc<dyn Backend>,
+    clock: &Arc<SimClock>,
+    seed: u64,
+    cache: CachePlace,
+) -> Result<Repository> {
     let options = OpenOptions {
-        cache: CachePlace::Temporary,
+        cache,
         state_folder: None,
         clock: clock.clone(),
         entropy: Arc::new(SeededEntropy::new(seed)),
