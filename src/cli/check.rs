@@ -176,6 +176,10 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
                     "chunks": report.chunks,
                     "bytes_read": report.bytes_read,
                     "unindexed_packs": report.unindexed_packs,
+                    "unused_packs": report.unused_packs,
+                    "unused_bytes": report.unused_bytes,
+                    "condemned_packs": report.condemned_packs,
+                    "damaged_packs": report.damaged_packs,
                 }),
             )
             .map_err(Failure::from);
@@ -191,6 +195,19 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
     if report.unindexed_packs > 0 {
         let packs = count(report.unindexed_packs, "pack");
         output.note(format_args!("{packs} that nothing names: left by an interrupted run, no harm"))?;
+    }
+    if report.unused_packs > 0 {
+        let packs = count(report.unused_packs, "pack");
+        let bytes = size(report.unused_bytes);
+        output.note(format_args!("{packs} ({bytes}) that no snapshot needs: `snap prune` frees that"))?;
+    }
+    if report.condemned_packs > 0 {
+        let packs = count(report.condemned_packs, "condemned pack");
+        output.note(format_args!("{packs}: a later `snap prune` deletes what is left of that"))?;
+    }
+    if report.damaged_packs > 0 {
+        let packs = count(report.damaged_packs, "pack");
+        output.note(format_args!("{packs} with damage that is recorded: new snapshots do not rest on it"))?;
     }
     match report.problems.len() as u64 {
         0 => output.note(format_args!("no problems found"))?,

@@ -22,6 +22,7 @@ mod panic;
 mod password;
 mod pick;
 mod progress;
+mod prune;
 mod restore;
 mod rows;
 mod schema;
@@ -67,6 +68,8 @@ enum Verb {
     Dump(dump::Args),
     Manifest(manifest::Args),
     Check(check::Args),
+    #[command(visible_alias = "gc")]
+    Prune(prune::Args),
     Key(key::Args),
     Completions(completions::Args),
 }
@@ -115,6 +118,7 @@ impl Verb {
             Self::Dump(args) => args.run(context),
             Self::Manifest(args) => args.run(context),
             Self::Check(args) => args.run(context),
+            Self::Prune(args) => args.run(context),
             Self::Key(args) => args.run(context),
             Self::Completions(args) => args.run(context, Cli::command()),
         }

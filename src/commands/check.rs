@@ -1,17 +1,19 @@
 //! `check`: is everything there, and is it what it should be?
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use crate::backend::Kind;
+use crate::backend::{Kind, Name};
 use crate::commands::select::read_root;
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkHasher, ChunkId, PackId, SnapshotId};
+use crate::index::Damage;
 use crate::pack::{self, FrameChunk, FrameCodec};
 use crate::progress::{Phase, Progress};
 use crate::recipe::{Recipe, Stream};
-use crate::repository::{FrameKey, Repository, SnapshotRecord};
+use crate::repository::{Bits, Catalogue, Derivation, Repository, SnapshotRecord};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 
@@ -59,6 +61,14 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// Packs that nothing names: garbage, not damage.
     pub unindexed_packs: u64,
+    /// Packs that no snapshot needs, and their bytes: garbage, not damage.
+    pub unused_packs: u64,
+    /// The bytes of those.
+    pub unused_bytes: u64,
+    /// Packs that are condemned and not deleted yet.
+    pub condemned_packs: u64,
+    /// Packs of which the log says that something in them is damaged.
+    pub damaged_packs: u64,
 }
 
 /// Looks at the repository. What is wrong is in the report, not an error.
@@ -77,9 +87,22 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
         DataSubset::None => HashSet::new(),
         subset => check_data(repository, subset, options.threads, &packs, &mut report, progress)?,
     };
-    let mut closure = Closure { repository, bad, seen: HashSet::new(), report: &mut report };
-    for record in repository.state().snapshots {
-        closure.snapshot(&record);
+    let catalogue = Catalogue::of_index(repository)?;
+    let state = repository.state();
+    let sound = catalogue.derive_sound(&state.standing, |pack, frame| !bad.contains(&(*pack, frame)));
+    let (seen, used) = (HashSet::new(), RefCell::default());
+    let mut closure = Closure { repository, catalogue: &catalogue, sound, used, seen, report: &mut report };
+    for record in &state.snapshots {
+        closure.snapshot(record);
+    }
+    let used = closure.used.into_inner();
+    for (number, pack) in (0..).zip(catalogue.packs()) {
+        let frames = catalogue.frames_of(number);
+        let is_used = frames.flat_map(|(_, frame)| catalogue.places_of(frame)).any(|(_, chunk, _)| used.has(chunk));
+        if !is_used && !pack.gone && !state.standing.is_condemned(&pack.id) {
+            report.unused_packs += 1;
+            report.unused_bytes += pack.length;
+        }
     }
     Ok(report)
 }
@@ -110,6 +133,14 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
     let mut numbers = Vec::new();
     for number in repository.index().pack_numbers() {
         let info = repository.index().pack(number)?;
+        if let Some(retired) = state.standing.condemned.get(&info.id) {
+            // Whether it is there still is nobody's concern.
+            report.condemned_packs += u64::from(!retired.swept);
+            there.remove(&info.name());
+            continue;
+        }
+        let damage = state.standing.damaged.get(&info.id);
+        report.damaged_packs += u64::from(damage.is_some());
         report.packs += 1;
         report.chunks += info.directory.chunks.len() as u64;
         // A listing may be behind: what it does not show is asked for.
@@ -122,6 +153,7 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
             Some(length) => report
                 .problems
                 .push(Error::damaged(info.name(), format!("it has {length} bytes where {} were written", info.length))),
+            None if damage == Some(&Damage::Whole) => {}
             None => report.problems.push(Error::ObjectMissing { name: info.name().to_string() }),
         }
         match length {
@@ -130,7 +162,8 @@ fn check_packs(repository: &Repository, report: &mut CheckReport) -> Result<Vec<
             None => repository.index().mark_gone(&info.id),
         }
     }
-    report.unindexed_packs = there.len() as u64;
+    let is_condemned = |name: &Name| name.file().parse::<PackId>().is_ok_and(|pack| state.standing.is_condemned(&pack));
+    report.unindexed_packs = there.keys().filter(|name| !is_condemned(name)).count() as u64;
     Ok(numbers)
 }
 
@@ -142,7 +175,7 @@ fn check_data(
     packs: &[u32],
     report: &mut CheckReport,
     progress: &dyn Progress,
-) -> Result<HashSet<FrameKey>> {
+) -> Result<HashSet<BadFrame>> {
     let mut chosen = Vec::new();
     let mut bytes = 0;
     for number in packs {
@@ -178,21 +211,25 @@ fn check_data(
     Ok(bad)
 }
 
+/// A pack, and the number of a frame in it that is not what it should be.
+type BadFrame = (PackId, u32);
+
 #[derive(Default)]
 struct PackFindings {
     problems: Vec<Error>,
-    bad: Vec<FrameKey>,
+    bad: Vec<BadFrame>,
     bytes: u64,
 }
 
 fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
     let info = repository.index().pack(number)?;
     let mut findings = PackFindings::default();
+    let is_known = repository.state().standing.damaged.contains_key(&info.id);
     let bytes = match repository.backend().read(&info.name(), pack::MAX_PACK) {
         Ok(bytes) => bytes,
         Err(error) => {
             findings.problems.push(error);
-            findings.bad.extend((0..info.directory.frames.len()).map(|frame| (number, frame as u32)));
+            findings.bad.extend((0..info.directory.frames.len()).map(|frame| (info.id, frame as u32)));
             return Ok(findings);
         }
     };
@@ -200,13 +237,20 @@ fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
     match pack::read_pack(&info.id, &bytes, repository.id(), repository.keyring()) {
         Ok(own) if own == *info => {}
         Ok(_) => findings.problems.push(Error::damaged(info.name(), "its directory is not what the index says")),
+        // Of a pack that is known to be damaged, it is the frames that count.
+        Err(_) if is_known => {}
         Err(error) => findings.problems.push(error),
     }
     // With what the index says, frames can be read even where the pack's own directory is lost.
     let cipher = info.cipher(repository.id(), repository.keyring())?;
     let mut codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
     let hasher = repository.hasher();
+    let standing = &repository.state().standing;
     for (frame_number, (frame, chunks)) in info.directory.iter().enumerate() {
+        if standing.is_damaged(&info.id, frame_number as u32) {
+            // That is known. What is lost by it, the snapshots say.
+            continue;
+        }
         let start = frame.offset as usize;
         let sealed = bytes.get(start..start + frame.stored as usize);
         let opened = sealed
@@ -222,7 +266,7 @@ fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
         };
         if let Some(error) = wrong {
             findings.problems.push(error);
-            findings.bad.push((number, frame_number as u32));
+            findings.bad.push((info.id, frame_number as u32));
         }
     }
     Ok(findings)
@@ -255,7 +299,11 @@ impl DataSubset {
 /// Follows a snapshot from its root to the last chunk.
 struct Closure<'a> {
     repository: &'a Repository,
-    bad: HashSet<FrameKey>,
+    catalogue: &'a Catalogue,
+    /// What can be rebuilt, bases and all, from where nothing wrong was found.
+    sound: Derivation,
+    /// The chunks that were met.
+    used: RefCell<Bits>,
     /// Trees that were followed already and are whole.
     seen: HashSet<ChunkId>,
     report: &'a mut CheckReport,
@@ -316,10 +364,11 @@ impl Closure<'_> {
         Ok(())
     }
 
-    /// Whether the chunk lies anywhere where nothing wrong was found.
+    /// Whether the chunk can be rebuilt from where nothing wrong was found.
     fn present(&self, id: &ChunkId) -> Result<()> {
-        let locations = self.repository.index().locate(id)?;
-        match locations.iter().any(|location| !self.bad.contains(&(location.pack, location.frame))) {
+        let chunk = self.catalogue.find(id);
+        self.used.borrow_mut().extend(chunk);
+        match chunk.is_some_and(|chunk| self.sound.has(chunk)) {
             true => Ok(()),
             false => Err(Error::ChunkMissing { id: *id }),
         }

@@ -10,6 +10,7 @@ pub mod find;
 mod gate;
 pub mod ls;
 pub mod manifest;
+pub mod prune;
 pub mod restore;
 pub mod schema;
 pub mod select;

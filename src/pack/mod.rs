@@ -85,6 +85,17 @@ impl PackInfo {
         Ok(sealed)
     }
 
+    /// A frame with these encoded bytes, ready to be sealed again in another pack.
+    pub fn encoded_frame(&self, number: usize, body: Vec<u8>) -> Result<EncodedFrame> {
+        let frame =
+            self.directory.frames.get(number).ok_or_else(|| self.damaged(format!("it has no frame {number}")))?;
+        if frame.encoding == Encoding::Delta {
+            return Err(self.damaged(format!("frame {number}: deltas are not copied by this version")));
+        }
+        let chunks = self.directory.chunks_of(frame).to_vec();
+        Ok(EncodedFrame { kind: frame.kind, encoding: frame.encoding, chunks, body })
+    }
+
     fn damaged(&self, reason: String) -> Error {
         Error::damaged(self.name(), reason)
     }

@@ -35,6 +35,14 @@ impl Bits {
     }
 }
 
+impl Extend<u32> for Bits {
+    fn extend<I: IntoIterator<Item = u32>>(&mut self, numbers: I) {
+        for number in numbers {
+            self.set(number);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -181,6 +181,13 @@ impl Catalogue {
         self.derive(standing, &self.in_order(), |_| true)
     }
 
+    /// As [`derive_all`](Catalogue::derive_all), from those frames only that `sound` lets through.
+    pub fn derive_sound(&self, standing: &Standing, sound: impl Fn(&PackId, u32) -> bool) -> Derivation {
+        self.derive_from(&self.in_order(), |_, known, frame| {
+            !known.gone && standing.worth(&known.id, frame) == Worth::Live && sound(&known.id, frame)
+        })
+    }
+
     /// What would be rebuildable if nothing that the log found damaged were so.
     pub fn derive_undamaged(&self, standing: &Standing) -> Derivation {
         self.derive_from(&self.in_order(), |_, known, frame| {

@@ -179,24 +179,33 @@ impl Repository {
 
     /// Appends to the log, after whatever others appended meanwhile. `body` is made from the state that it follows.
     fn append(&self, mut body: impl FnMut(&State) -> Result<Body>) -> Result<u64> {
+        let appended = self.append_checked(|state| body(state).map(Some))?;
+        appended.ok_or_else(|| Error::Invalid("nothing was appended to the log".into()))
+    }
+
+    /// Appends an entry to the log, and gives its number. `body` is made from the very state that the entry follows, so
+    /// it is asked again each time that somebody else was faster; it may read and store meanwhile. Where it gives none,
+    /// nothing is appended.
+    pub fn append_checked(&self, mut body: impl FnMut(&State) -> Result<Option<Body>>) -> Result<Option<u64>> {
         let transaction = self.entropy.array()?;
         loop {
             // Not held while `body` works: it may read chunks, and store some.
             let state = self.state();
+            let Some(body) = body(&state)? else { return Ok(None) };
             let entry = LogEntry {
                 sequence: state.next,
                 previous: state.head,
                 transaction,
                 time: self.clock.now(),
                 writer: writer_name(),
-                body: body(&state)?,
+                body,
             };
             let name = Name::log(state.next);
             let bytes = self.envelope.seal(&*self.entropy, ObjectKind::LogEntry, &name.to_string(), &entry.encode())?;
             match create_resolved(&*self.backend, &name, &bytes)? {
                 Created::New => {
                     self.take_in(&entry, EntryHash::new(digest(&bytes)))?;
-                    return Ok(entry.sequence);
+                    return Ok(Some(entry.sequence));
                 }
                 Created::Exists => {
                     self.refresh()?;
@@ -204,7 +213,7 @@ impl Repository {
                     // request: what stands there is ours.
                     if self.backend.read(&name, log::MAX_ENTRY).is_ok_and(|found| found == bytes) {
                         self.remember(&self.lock_state());
-                        return Ok(entry.sequence);
+                        return Ok(Some(entry.sequence));
                     }
                     if self.lock_state().next == entry.sequence {
                         // The slot is taken, and yet there is nothing in it: a name without an object.
@@ -234,8 +243,13 @@ impl Repository {
         }
     }
 
-    /// Writes an index object for these packs and takes it into the local index.
-    fn publish_index(&self, packs: &[crate::pack::PackInfo]) -> Result<(crate::id::IndexId, u64)> {
+    /// Creates an object; where the backend reports a failure, reads back what is there to learn the outcome.
+    pub fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
+        create_resolved(&*self.backend, name, bytes)
+    }
+
+    /// Writes an index object for these packs and takes it into the local index. Gives its name and length.
+    pub fn publish_index(&self, packs: &[crate::pack::PackInfo]) -> Result<(crate::id::IndexId, u64)> {
         let body = crate::index::encode_object(packs);
         let bytes = self.envelope.seal(&*self.entropy, ObjectKind::Index, "", &body)?;
         let id = crate::id::IndexId::new(digest(&bytes));

@@ -8,7 +8,7 @@ use crate::chunk::ChunkSource;
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::index::Location;
-use crate::pack::FrameCodec;
+use crate::pack::{FrameCodec, PackInfo};
 
 /// Names a frame: the index's number of its pack, and which one it is there.
 pub type FrameKey = (u32, u32);
@@ -91,14 +91,19 @@ impl FrameReader {
     /// The plain bytes of one frame.
     pub fn read(&mut self, repository: &Repository, (pack, frame): FrameKey) -> Result<Vec<u8>> {
         let info = repository.index.pack(pack)?;
+        self.read_frame(repository, &info, frame as usize)
+    }
+
+    /// The plain bytes of one frame of this pack.
+    pub fn read_frame(&mut self, repository: &Repository, info: &PackInfo, frame: usize) -> Result<Vec<u8>> {
         let listed = info
             .directory
             .frames
-            .get(frame as usize)
+            .get(frame)
             .ok_or_else(|| Error::damaged(info.name(), format!("it has no frame {frame}")))?;
         let sealed = repository.backend.read_range(&info.name(), u64::from(listed.offset), listed.stored as usize)?;
         let cipher = info.cipher(repository.id(), repository.keyring())?;
-        info.open_frame(&cipher, &mut self.codec, frame as usize, sealed)
+        info.open_frame(&cipher, &mut self.codec, frame, sealed)
     }
 }
 

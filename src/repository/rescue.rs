@@ -130,6 +130,19 @@ impl Repository {
         Ok(())
     }
 
+    /// Whether everything that a snapshot reaches is stored for good.
+    pub fn is_whole(&self, snapshot: SnapshotId) -> Result<bool> {
+        let state = self.state();
+        let Some(record) = state.snapshots.iter().find(|record| record.id == snapshot) else { return Ok(false) };
+        let (mut catalogue, mut reach, mut whole) = (Catalogue::of_index(self)?, Reach::default(), true);
+        reach.follow(self, &mut catalogue, &record.root, &mut |_, _, _| {
+            whole = false;
+            Ok(())
+        })?;
+        let sound = catalogue.derive_all(&state.standing);
+        Ok(whole && reach.used.iter().all(|chunk| sound.has(chunk)))
+    }
+
     /// Records that frames of packs are lost; of a pack without numbers of frames all of it is. From then on they do not
     /// count as stored, so what lay there is stored again where the same data comes up.
     pub fn record_damage(&self, packs: &[(PackId, Vec<u32>)]) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK};
 use crate::commands::gate::Gate;
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
-use crate::pack::{FRAME_TARGET, FrameCodec, PackBuilder, PlainChunk};
+use crate::pack::{FrameCodec, PackBuilder, PlainChunk};
 use crate::repository::{Committed, Repository, Writer};
 
 /// What all threads of one run share.
@@ -23,6 +23,8 @@ pub(super) struct Pipeline<'r> {
     failed: AtomicBool,
     failure: Mutex<Option<Error>>,
     chunks_new: AtomicU64,
+    /// When a frame is closed, in plain bytes.
+    frame_target: usize,
 }
 
 /// How many frames may wait or be at work, for each thread.
@@ -40,6 +42,7 @@ impl<'r> Pipeline<'r> {
             failed: AtomicBool::new(false),
             failure: Mutex::default(),
             chunks_new: AtomicU64::new(0),
+            frame_target: repository.sizes().frame,
         })
     }
 
@@ -132,7 +135,7 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
         let (chunks, bytes) = self.open.entry(kind).or_default();
         *bytes += chunk.bytes.len();
         chunks.push(chunk);
-        if *bytes >= FRAME_TARGET {
+        if *bytes >= self.pipeline.frame_target {
             let chunks = std::mem::take(chunks);
             *bytes = 0;
             self.submit(kind, chunks);

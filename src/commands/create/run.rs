@@ -137,7 +137,7 @@ impl Run<'_> {
     ) -> Result<()> {
         let source = Source::new(&options.roots, &options.working_directory, options.rules, now)?;
         let indifference = Indifference {
-            to_everything_else: options.force || self.pipeline.lost_packs(),
+            to_everything_else: options.force || self.pipeline.lost_packs() || !self.parent_is_whole()?,
             to_ctime: options.ignore_ctime,
             to_inode: options.ignore_inode,
         };
@@ -265,6 +265,14 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing that the parent needs is lost. What is, only reading the files again brings back.
+    fn parent_is_whole(&self) -> Result<bool> {
+        match &self.lineage.parent {
+            Some(parent) if self.repository.state().standing.has_damage() => self.repository.is_whole(parent.id),
+            _ => Ok(true),
+        }
     }
 
     /// Stores one file.

@@ -1,0 +1,208 @@
+//! `snap prune`
+
+use std::time::Duration;
+
+use avro_snap::commands::prune::{Fate, MaxUnused, PruneOptions, PruneReport, Tally, prune};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Result};
+use super::format::{count, parse_size, size};
+use super::progress::Meter;
+
+/// Free the room of what no snapshot needs any more
+///
+/// What is needed is copied out of packs that are largely unused. Packs that go are condemned first and deleted by a prune
+/// after the grace. It may run while others write, restore, or prune; it may be interrupted at any time, the next one goes
+/// on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Change nothing; say what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Leave so much unused: a share of all like 5%, a size like 500M, or `unlimited`
+    #[arg(long, value_name = "LIMIT", default_value = "5%", value_parser = parse_limit)]
+    max_unused: MaxUnused,
+
+    /// Copy at most so many bytes; the next prune goes on
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_repack_size: Option<u64>,
+
+    /// Put packs together that are smaller than half the usual size
+    #[arg(long)]
+    repack_small: bool,
+
+    /// Delete what was condemned so long ago: a number with s, m, h or d
+    ///
+    /// Until then restores that began earlier can end, and removed snapshots can be brought back. It also says how old
+    /// things must be that no snapshot names, to count as left behind by an interrupted run. 0 deletes at once.
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = parse_duration)]
+    grace: Duration,
+}
+
+/// Reads a share or a size.
+fn parse_limit(text: &str) -> std::result::Result<MaxUnused, String> {
+    if text == "unlimited" {
+        return Ok(MaxUnused::Percent(100.0));
+    }
+    match text.strip_suffix('%') {
+        None => parse_size(text).map(MaxUnused::Bytes),
+        Some(number) => match number.trim().parse() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(MaxUnused::Percent(percent)),
+            _ => Err(format!("{text:?} is no share: write it like 5%")),
+        },
+    }
+}
+
+/// Reads a length of time.
+fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
+    let wrong = || format!("{text:?} is no length of time: write it like 90m, 12h or 7d");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "" if digits.bytes().all(|digit| digit == b'0') => 1,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let repository = context.open()?;
+        let options = PruneOptions {
+            max_unused: self.max_unused,
+            max_repack: self.max_repack_size,
+            repack_small: self.repack_small,
+            grace: self.grace,
+            compression: Some(3),
+            dry_run: self.dry_run,
+            threads: context.globals.threads(),
+        };
+        let meter = Meter::new(&context.output);
+        let pruned = prune(&repository, &options, &meter);
+        meter.finish();
+        let report = pruned?;
+        let exit = if report.lost_chunks > 0 { Exit::Damage } else { Exit::Done };
+        context.told(exit, tell(context, &report, self.dry_run))
+    }
+}
+
+fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
+    let output = &context.output;
+    if report.lost_chunks > 0 {
+        let lost = count(report.lost_chunks, "chunk");
+        let hint = "`snap check` names the snapshots and paths; what is left of them was kept";
+        output.error("damage", &format!("{lost} that snapshots need are lost"), Some(hint));
+    }
+    if output.json {
+        if dry_run {
+            for pack in &report.packs {
+                let pack = json!({
+                    "id": pack.id.to_string(),
+                    "bytes": pack.length,
+                    "needed_bytes": pack.needed,
+                    "goes": pack.fate.goes(),
+                    "is_copied": pack.fate.is_copied(),
+                    "reason": pack.fate.name(),
+                });
+                output.object("pack", pack)?;
+            }
+        }
+        return output.object("summary", summary(report, dry_run)).map_err(Failure::from);
+    }
+    if output.verbose {
+        for pack in report.packs.iter().filter(|pack| pack.fate != Fate::Used) {
+            let (needed, of) = (size(pack.needed), size(pack.length));
+            output.line(format!("{}  {needed} of {of} needed: {}", pack.id, reason(pack.fate)))?;
+        }
+    }
+    let line = |what: &str, fates: &dyn Fn(Fate) -> bool| -> Result<()> {
+        match report.tally(fates) {
+            Tally { packs: 0, .. } => Ok(()),
+            tally => Ok(output.note(format_args!("{what} {}, {}", count(tally.packs, "pack"), size(tally.bytes)))?),
+        }
+    };
+    line("kept:", &|fate| !fate.goes())?;
+    for fate in [Fate::Young, Fate::Damaged, Fate::Deferred] {
+        line(&format!("  of these {}:", reason(fate)), &|other| other == fate)?;
+    }
+    line(if dry_run { "would be removed:" } else { "removed:" }, &|fate| fate.goes() && !fate.is_copied())?;
+    line(if dry_run { "would be repacked:" } else { "repacked:" }, &Fate::is_copied)?;
+    for fate in [Fate::PartlyUnused, Fate::Small] {
+        line(&format!("  of these {}:", reason(fate)), &|other| other == fate)?;
+    }
+    output.note(format_args!("unused and kept: {}", size(report.unused_left)))?;
+    let swept = format!("{}, {}", count(report.swept.packs, "condemned pack"), size(report.swept.bytes));
+    match dry_run {
+        true => output.note(format_args!("condemned earlier and due: {swept}"))?,
+        false => output.note(format_args!("deleted {swept}"))?,
+    }
+    if report.waiting.packs > 0 {
+        let waiting = format!("{}, {}", count(report.waiting.packs, "condemned pack"), size(report.waiting.bytes));
+        output.note(format_args!("{waiting}, wait for the grace to pass: the next prune after it deletes them"))?;
+    }
+    Ok(())
+}
+
+fn reason(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Used => "all of it is needed",
+        Fate::FewUnused => "little of it is unused",
+        Fate::Deferred => "left for the next prune",
+        Fate::Young => "too young to be judged",
+        Fate::Damaged => "damaged and needed",
+        Fate::Unused => "nothing of it is needed",
+        Fate::Gone => "gone, and nothing of it is needed",
+        Fate::PartlyUnused => "too much of it is unused",
+        Fate::Small => "small",
+    }
+}
+
+fn summary(report: &PruneReport, dry_run: bool) -> Value {
+    let tally = |tally: Tally| json!({"packs": tally.packs, "bytes": tally.bytes});
+    json!({
+        "dry_run": dry_run,
+        "snapshots": report.snapshots,
+        "lost_chunks": report.lost_chunks,
+        "bytes_before": report.bytes_before,
+        "kept": tally(report.tally(|fate| !fate.goes())),
+        "to_remove": tally(report.tally(|fate| fate.goes() && !fate.is_copied())),
+        "to_repack": tally(report.tally(Fate::is_copied)),
+        "condemned": tally(report.condemned),
+        "written": tally(report.written),
+        "swept": tally(report.swept),
+        "waiting": tally(report.waiting),
+        "unused_bytes_left": report.unused_left,
+        "indexes_replaced": report.indexes_replaced,
+        "tidied_bytes": report.tidied,
+        "seconds": report.duration_secs,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_and_lengths_of_time_are_read() {
+        assert_eq!(parse_limit("5%"), Ok(MaxUnused::Percent(5.0)));
+        assert_eq!(parse_limit("0"), Ok(MaxUnused::Bytes(0)));
+        assert_eq!(parse_limit("10M"), Ok(MaxUnused::Bytes(10 << 20)));
+        assert_eq!(parse_limit("unlimited"), Ok(MaxUnused::Percent(100.0)));
+        for wrong in ["%", "101%", "-1%", "x", "NaN%"] {
+            assert!(parse_limit(wrong).is_err(), "{wrong}");
+        }
+        for (text, seconds) in [("0", 0), ("0s", 0), ("90m", 5400), ("12h", 43_200), ("7d", 604_800)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "5", "d", "1w", "-1d", "1 d", "99999999999999999999d"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What becomes of each pack: a decision about numbers, without any effect.
+
+/// How much may be left lying about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MaxUnused {
+    /// So many bytes.
+    Bytes(u64),
+    /// This share of all packs, in percent.
+    Percent(f64),
+}
+
+impl MaxUnused {
+    /// In bytes, where so many bytes are used.
+    pub fn bytes(self, used: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) if percent >= 100.0 => u64::MAX,
+            // The share is one of used and unused together.
+            Self::Percent(percent) => (used as f64 * percent.max(0.0) / (100.0 - percent.max(0.0))) as u64,
+        }
+    }
+
+    /// The share of a frame that may be dead if the frame is to be copied as it is.
+    pub fn share(self, used: u64) -> f64 {
+        match self {
+            Self::Percent(percent) => percent / 100.0,
+            Self::Bytes(bytes) => bytes as f64 / (used.max(1) as f64 + bytes as f64),
+        }
+    }
+}
+
+/// What is known about a pack.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Its length.
+    pub length: u64,
+    /// How much of that is needed.
+    pub needed: u64,
+    /// It is not there any more.
+    pub gone: bool,
+    /// Somebody may still be at work on what is in it.
+    pub young: bool,
+    /// What is needed lies in it, damaged: whatever is left of that may be of use yet.
+    pub damaged: bool,
+}
+
+/// What becomes of a pack, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// It stays: all of it is needed.
+    Used,
+    /// It stays: little enough of it is not needed.
+    FewUnused,
+    /// It stays: this run repacks no more.
+    Deferred,
+    /// It stays: it was written lately, and its snapshot may be yet to come.
+    Young,
+    /// It stays: what lies in it is damaged, and needed.
+    Damaged,
+    /// It goes: nothing in it is needed.
+    Unused,
+    /// It goes, as it is gone already: nothing in it is needed.
+    Gone,
+    /// What is needed of it is copied, then it goes: too much of it is not needed.
+    PartlyUnused,
+    /// It is copied, then it goes: it is small.
+    Small,
+}
+
+impl Fate {
+    /// Whether it goes.
+    pub fn goes(self) -> bool {
+        matches!(self, Self::Unused | Self::Gone) || self.is_copied()
+    }
+
+    /// Whether what is needed of it is copied.
+    pub fn is_copied(self) -> bool {
+        matches!(self, Self::PartlyUnused | Self::Small)
+    }
+
+    /// A stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Used => "used",
+            Self::FewUnused => "few_unused",
+            Self::Deferred => "deferred",
+            Self::Young => "young",
+            Self::Damaged => "damaged",
+            Self::Unused => "unused",
+            Self::Gone => "gone",
+            Self::PartlyUnused => "partly_unused",
+            Self::Small => "small",
+        }
+    }
+}
+
+/// What a plan goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How much may be left lying about.
+    pub max_unused: MaxUnused,
+    /// How many needed bytes are copied at most.
+    pub max_repack: Option<u64>,
+    /// Packs below this many bytes are put together; none are at 0.
+    pub small: u64,
+}
+
+/// Decides what becomes of each pack. Packs of which much is unused are copied first.
+pub fn decide(packs: &[Facts], limits: Limits) -> Vec<Fate> {
+    let used: u64 = packs.iter().map(|facts| facts.needed).sum();
+    let is_small = |facts: &Facts| facts.needed > 0 && !facts.young && !facts.damaged && facts.length < limits.small;
+    let several_small = packs.iter().filter(|facts| is_small(facts)).count() > 1;
+    let mut fates: Vec<Fate> = packs
+        .iter()
+        .map(|facts| match facts {
+            Facts { damaged: true, .. } => Fate::Damaged,
+            Facts { needed: 0, gone: true, .. } => Fate::Gone,
+            Facts { young: true, .. } => Fate::Young,
+            Facts { needed: 0, .. } => Fate::Unused,
+            _ if several_small && is_small(facts) => Fate::Small,
+            Facts { length, needed, .. } if needed < length => Fate::FewUnused,
+            _ => Fate::Used,
+        })
+        .collect();
+    let unused = |facts: &Facts| facts.length.saturating_sub(facts.needed);
+    let mut candidates: Vec<usize> =
+        (0..packs.len()).filter(|at| matches!(fates[*at], Fate::FewUnused | Fate::Small)).collect();
+    // By the unused share, largest first; without a division.
+    candidates.sort_by(|a, b| {
+        let share = |own: &Facts, other: &Facts| u128::from(unused(own)) * u128::from(other.length);
+        share(&packs[*b], &packs[*a]).cmp(&share(&packs[*a], &packs[*b])).then(a.cmp(b))
+    });
+    let mut left: u64 = (0..packs.len()).filter(|at| !fates[*at].goes()).map(|at| unused(&packs[at])).sum();
+    left += candidates.iter().filter(|at| fates[**at] == Fate::Small).map(|at| unused(&packs[*at])).sum::<u64>();
+    let allowed = limits.max_unused.bytes(used);
+    let mut copied = 0;
+    for at in candidates {
+        let facts = &packs[at];
+        let too_much = left > allowed && unused(facts) > 0;
+        if !too_much && fates[at] != Fate::Small {
+            continue;
+        }
+        if limits.max_repack.is_some_and(|most| copied + facts.needed > most) {
+            fates[at] = Fate::Deferred;
+            continue;
+        }
+        copied += facts.needed;
+        left = left.saturating_sub(unused(facts));
+        fates[at] = if too_much { Fate::PartlyUnused } else { Fate::Small };
+    }
+    fates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOTHING: Limits = Limits { max_unused: MaxUnused::Percent(5.0), max_repack: None, small: 0 };
+
+    fn pack(length: u64, needed: u64) -> Facts {
+        Facts { length, needed, ..Facts::default() }
+    }
+
+    #[test]
+    fn the_emptiest_packs_are_copied_until_little_enough_is_unused() {
+        let packs = [pack(100, 100), pack(100, 0), pack(100, 90), pack(100, 20), pack(100, 96)];
+        let fates = decide(&packs, NOTHING);
+        // 306 are used, so 16 may be unused: without the fourth there are 14.
+        assert_eq!(fates, [Fate::Used, Fate::Unused, Fate::FewUnused, Fate::PartlyUnused, Fate::FewUnused]);
+        let fates = decide(&packs, Limits { max_unused: MaxUnused::Bytes(0), ..NOTHING });
+        assert_eq!(fates[2..], [Fate::PartlyUnused; 3]);
+        let fates = decide(&packs, Limits { max_unused: MaxUnused::Percent(100.0), ..NOTHING });
+        assert_eq!(fates[2..], [Fate::FewUnused; 3]);
+        let fates = decide(&packs, Limits { max_unused: MaxUnused::Bytes(0), max_repack: Some(110), ..NOTHING });
+        assert_eq!(fates[2..], [Fate::PartlyUnused, Fate::PartlyUnused, Fate::Deferred]);
+    }
+
+    #[test]
+    fn what_is_young_or_damaged_stays_and_what_is_small_is_joined() {
+        let young = Facts { young: true, ..pack(100, 0) };
+        let damaged = Facts { damaged: true, gone: true, ..pack(100, 3) };
+        let gone = Facts { gone: true, young: true, ..pack(100, 0) };
+        assert_eq!(decide(&[young, damaged, gone], NOTHING), [Fate::Young, Fate::Damaged, Fate::Gone]);
+        let small = Limits { small: 50, ..NOTHING };
+        assert_eq!(decide(&[pack(30, 30), pack(100, 100)], small), [Fate::Used; 2], "there is nothing to join it with");
+        assert_eq!(
+            decide(&[pack(30, 30), pack(20, 20), pack(100, 100)], small),
+            [Fate::Small, Fate::Small, Fate::Used]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_needed_never_just_goes_and_the_limit_is_kept(
+            packs in prop::collection::vec((0u64..100, 0u64..100, 0u8..8), 0..30), allowed in 0u64..300,
+        ) {
+            let packs: Vec<_> = packs
+                .into_iter()
+                .map(|(needed, unused, flags)| Facts {
+                    young: flags == 1,
+                    damaged: flags == 2,
+                    gone: flags == 3 && needed == 0,
+                    ..pack(needed + unused, needed)
+                })
+                .collect();
+            let fates = decide(&packs, Limits { max_unused: MaxUnused::Bytes(allowed), ..NOTHING });
+            let mut left = 0;
+            for (facts, fate) in packs.iter().zip(&fates) {
+                prop_assert!(!matches!(fate, Fate::Unused | Fate::Gone) || facts.needed == 0);
+                prop_assert!(!fate.is_copied() || !facts.young && !facts.damaged);
+                if *fate == Fate::FewUnused {
+                    left += facts.length - facts.needed;
+                }
+            }
+            prop_assert!(left <= allowed, "{} of {}", left, allowed);
+        }
+    }
+}

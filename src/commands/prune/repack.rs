@@ -1,0 +1,219 @@
+//! Copying what is needed out of packs that go. Frames of which (almost) all is needed are sealed again as they are;
+//! chunks of others are gathered into new frames. Whatever is copied is decoded and compared with its ids first.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
+
+use super::survey::{Needs, Survey};
+use crate::backend::Created;
+use crate::chunk::ChunkKind;
+use crate::error::{Error, Result};
+use crate::id::{ChunkHasher, PackId};
+use crate::pack::{EncodedFrame, Encoding, FrameCodec, PackBuilder, PackInfo, PlainChunk};
+use crate::progress::{Progress, Warning};
+use crate::repository::{FrameReader, Repository};
+
+/// Copies out of packs.
+pub(super) struct Repacker<'r> {
+    pub(super) repository: &'r Repository,
+    pub(super) survey: &'r Survey<'r>,
+    pub(super) needs: &'r Needs,
+    /// The share of a frame that may be dead if it is to be copied as it is.
+    pub(super) dead_share: f64,
+    pub(super) level: Option<i32>,
+    pub(super) progress: &'r dyn Progress,
+    open: Mutex<Open>,
+    written: Mutex<Vec<PackInfo>>,
+}
+
+/// What is being gathered, by all threads.
+#[derive(Default)]
+struct Open {
+    chunks: BTreeMap<ChunkKind, (Vec<PlainChunk>, usize)>,
+    pack: PackBuilder,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Repacked {
+    /// Packs of which all that is needed was copied.
+    pub(super) copied: Vec<u32>,
+    /// The new packs.
+    pub(super) written: Vec<PackInfo>,
+}
+
+impl<'r> Repacker<'r> {
+    pub(super) fn new(
+        repository: &'r Repository,
+        survey: &'r Survey<'r>,
+        needs: &'r Needs,
+        (dead_share, level): (f64, Option<i32>),
+        progress: &'r dyn Progress,
+    ) -> Self {
+        let (open, written) = (Mutex::default(), Mutex::default());
+        Self { repository, survey, needs, dead_share, level, progress, open, written }
+    }
+
+    /// Copies what is needed of these packs, on all threads of the pool that this runs in.
+    ///
+    /// A pack of which something cannot be read stays: that is told, and not in what this gives.
+    pub(super) fn run(self, packs: &[u32]) -> Result<Repacked> {
+        let copied: Vec<Option<u32>> = packs
+            .par_iter()
+            .map_init(
+                || Tools::new(self.level),
+                |tools, pack| {
+                    let tools = tools.as_mut().map_err(|failure| Error::Invalid(failure.to_string()))?;
+                    match self.copy(*pack, tools) {
+                        Ok(()) => Ok(Some(*pack)),
+                        Err(error) if error.is_damage() => {
+                            let path = format!("packs/{}", self.survey.catalogue.packs()[*pack as usize].id);
+                            let message = format!("it is left as it is, since it cannot be copied: {error}");
+                            self.progress.warning(&Warning { path, message, incomplete: false });
+                            Ok(None)
+                        }
+                        Err(error) => Err(error),
+                    }
+                },
+            )
+            .collect::<Result<_>>()?;
+        let mut tools = Tools::new(self.level)?;
+        let chunks = std::mem::take(&mut self.lock().chunks);
+        for (kind, (chunks, _)) in chunks {
+            self.push(tools.codec.encode(kind, &chunks))?;
+        }
+        let last = std::mem::take(&mut self.lock().pack);
+        if !last.is_empty() {
+            self.store(last)?;
+        }
+        let written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Repacked { copied: copied.into_iter().flatten().collect(), written })
+    }
+
+    fn copy(&self, pack: u32, tools: &mut Tools) -> Result<()> {
+        let catalogue = &self.survey.catalogue;
+        let id = catalogue.packs()[pack as usize].id;
+        let info = info_of(self.repository, &id)?;
+        let cipher = info.cipher(self.repository.id(), self.repository.keyring())?;
+        let hasher = self.repository.hasher();
+        // Nothing is handed on before all of the pack was read: a pack is copied whole or not at all.
+        for (at, (_, frame)) in catalogue.frames_of(pack).enumerate() {
+            let taken: Vec<bool> =
+                catalogue.places_of(frame).map(|(place, chunk, _)| self.needs.takes(place, chunk)).collect();
+            if !taken.contains(&true) {
+                continue;
+            }
+            let needed: u64 = catalogue
+                .places_of(frame)
+                .zip(&taken)
+                .filter(|(_, taken)| **taken)
+                .map(|((_, _, length), _)| u64::from(length))
+                .sum();
+            let dead = 1.0 - needed as f64 / f64::from(frame.plain.max(1));
+            let whole = taken.iter().all(|taken| *taken) || dead <= self.dead_share;
+            let Some(listed) = info.directory.frames.get(at) else { continue };
+            let plain = tools.reader.read_frame(self.repository, &info, at)?;
+            let chunks = split(&info, at, &plain, &hasher)?;
+            if whole || frame.encoding == Encoding::Delta {
+                let name = info.name();
+                let sealed =
+                    self.repository.backend().read_range(&name, u64::from(listed.offset), listed.stored as usize)?;
+                let body = info.unseal_frame(&cipher, at, sealed)?;
+                self.push(info.encoded_frame(at, body)?)?;
+            } else {
+                for (chunk, _) in chunks.into_iter().zip(taken).filter(|(_, taken)| *taken) {
+                    self.gather(listed.kind, chunk, tools)?;
+                }
+            }
+        }
+        self.progress.files(1);
+        self.progress.bytes(info.length);
+        Ok(())
+    }
+
+    fn gather(&self, kind: ChunkKind, chunk: PlainChunk, tools: &mut Tools) -> Result<()> {
+        let full = {
+            let mut open = self.lock();
+            let (chunks, bytes) = open.chunks.entry(kind).or_default();
+            *bytes += chunk.bytes.len();
+            chunks.push(chunk);
+            match *bytes >= self.repository.sizes().frame {
+                true => open.chunks.remove(&kind),
+                false => None,
+            }
+        };
+        match full {
+            Some((chunks, _)) => self.push(tools.codec.encode(kind, &chunks)),
+            None => Ok(()),
+        }
+    }
+
+    fn push(&self, frame: EncodedFrame) -> Result<()> {
+        let full = {
+            let mut open = self.lock();
+            open.pack.push(frame);
+            let is_full = open.pack.bytes() >= self.repository.sizes().pack;
+            is_full.then(|| std::mem::take(&mut open.pack))
+        };
+        full.map_or(Ok(()), |pack| self.store(pack))
+    }
+
+    /// Seals, stores, and reads back: what is about to be condemned must not be replaced by something worse.
+    fn store(&self, pack: PackBuilder) -> Result<()> {
+        let repository = self.repository;
+        let sealed =
+            pack.seal(repository.id(), repository.config().suite, repository.keyring(), repository.entropy())?;
+        let name = sealed.info.name();
+        if repository.create(&name, &sealed.bytes)? == Created::Exists {
+            return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
+        }
+        if repository.backend().read(&name, sealed.info.length)? != sealed.bytes {
+            return Err(Error::damaged(name, "what was just written does not read back as it was"));
+        }
+        repository.index().insert_unpublished(&sealed.info)?;
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).push(sealed.info);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What each thread works with.
+struct Tools {
+    reader: FrameReader,
+    codec: FrameCodec,
+}
+
+impl Tools {
+    fn new(level: Option<i32>) -> Result<Self> {
+        let codec = FrameCodec::new(level).map_err(|e| Error::Invalid(e.to_string()))?;
+        Ok(Self { reader: FrameReader::new()?, codec })
+    }
+}
+
+/// The chunks of a frame, each of which must be what its id says.
+fn split(info: &PackInfo, frame: usize, plain: &[u8], hasher: &ChunkHasher) -> Result<Vec<PlainChunk>> {
+    let mut rest = plain;
+    let listed = info.directory.frames.get(frame).map_or(&[][..], |frame| info.directory.chunks_of(frame));
+    let mut chunks = Vec::with_capacity(listed.len());
+    for chunk in listed {
+        let split = rest.split_at_checked(chunk.length as usize).filter(|(bytes, _)| hasher.id(bytes) == chunk.id);
+        let Some((bytes, behind)) = split else {
+            let reason = "its bytes do not hash to its id".into();
+            return Err(Error::ChunkDamaged { id: chunk.id, pack: info.id, reason });
+        };
+        chunks.push(PlainChunk { id: chunk.id, bytes: bytes.to_vec() });
+        rest = behind;
+    }
+    Ok(chunks)
+}
+
+/// What a pack says about itself, as far as the local index has it.
+pub(super) fn info_of(repository: &Repository, id: &PackId) -> Result<std::sync::Arc<PackInfo>> {
+    let missing = || Error::ObjectMissing { name: crate::pack::pack_name(id).to_string() };
+    repository.index().pack(repository.index().number_of(id).ok_or_else(missing)?)
+}

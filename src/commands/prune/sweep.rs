@@ -1,0 +1,97 @@
+//! Deleting what was condemned long enough ago.
+
+use std::time::Duration;
+
+use super::survey::Survey;
+use super::{PruneReport, Tally};
+use crate::backend::{Kind, Name};
+use crate::error::Result;
+use crate::id::{IndexId, PackId};
+use crate::index::Retired;
+use crate::pack::pack_name;
+use crate::progress::{Phase, Progress};
+use crate::repository::log::Body;
+use crate::repository::{Repository, State};
+
+/// What the log retired long enough ago, and was not deleted yet.
+struct Due {
+    packs: Vec<PackId>,
+    indexes: Vec<IndexId>,
+    /// Condemned, but not long enough ago.
+    waiting: Vec<PackId>,
+}
+
+impl Due {
+    fn of(repository: &Repository, state: &State, grace: Duration) -> Self {
+        let now = repository.clock().now();
+        let grace = i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
+        let is_due = |retired: &Retired| now.saturating_sub(retired.time) >= grace;
+        let open = state.standing.condemned.iter().filter(|(_, retired)| !retired.swept);
+        let (due, waiting): (Vec<_>, Vec<_>) = open.partition(|(_, retired)| is_due(retired));
+        let indexes = state.standing.superseded.iter().filter(|(_, retired)| !retired.swept && is_due(retired));
+        Self {
+            packs: due.into_iter().map(|(id, _)| *id).collect(),
+            indexes: indexes.map(|(id, _)| *id).collect(),
+            waiting: waiting.into_iter().map(|(id, _)| *id).collect(),
+        }
+    }
+}
+
+/// The packs, and how many bytes they have as far as that is known without asking.
+fn tally(survey: &Survey<'_>, packs: &[PackId]) -> Tally {
+    let length = |id: &PackId| {
+        let number = survey.catalogue.pack_number(id)?;
+        Some(survey.catalogue.packs().get(number as usize)?.length)
+    };
+    let mut tally = Tally::default();
+    packs.iter().for_each(|id| tally.add(length(id).unwrap_or(0)));
+    tally
+}
+
+/// Says what a sweep would delete.
+pub(super) fn foresee(repository: &Repository, survey: &Survey<'_>, grace: Duration, report: &mut PruneReport) {
+    let due = Due::of(repository, &repository.state(), grace);
+    report.swept = tally(survey, &due.packs);
+    report.waiting = tally(survey, &due.waiting);
+}
+
+/// Deletes packs that were condemned longer ago than the grace, then index objects that were superseded so long ago, and
+/// then says so in the log. Whoever dies in between leaves the rest to the next one.
+pub(super) fn sweep(
+    repository: &Repository,
+    survey: &mut Survey<'_>,
+    grace: Duration,
+    report: &mut PruneReport,
+    progress: &dyn Progress,
+) -> Result<()> {
+    repository.refresh_index()?;
+    let state = repository.state();
+    survey.absorb(&state, progress)?;
+    let due = Due::of(repository, &state, grace);
+    let packs = survey.deletable(&state, due.packs);
+    report.swept = tally(survey, &packs);
+    report.waiting = tally(survey, &due.waiting);
+    progress.begin(Phase::Sweep, Some((packs.len() + due.indexes.len()) as u64), None);
+    let backend = repository.backend();
+    for id in packs.iter().chain(&survey.revenants) {
+        backend.delete(&pack_name(id))?;
+        progress.files(1);
+    }
+    for id in &due.indexes {
+        backend.delete(&Name::new(Kind::Index, id))?;
+        progress.files(1);
+    }
+    if packs.is_empty() && due.indexes.is_empty() {
+        return Ok(());
+    }
+    repository.append_checked(|state| {
+        // Somebody else may have swept the same.
+        let is_open = |retired: Option<&Retired>| retired.is_some_and(|retired| !retired.swept);
+        let packs: Vec<_> = packs.iter().filter(|id| is_open(state.standing.condemned.get(id))).copied().collect();
+        let indexes: Vec<_> =
+            due.indexes.iter().filter(|id| is_open(state.standing.superseded.get(id))).copied().collect();
+        Ok((!packs.is_empty() || !indexes.is_empty()).then_some(Body::Swept { packs, indexes }))
+    })?;
+    repository.refresh_index()?;
+    Ok(())
+}
