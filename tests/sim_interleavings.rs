@@ -16,10 +16,11 @@ mod sim_store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use avro_snap::backend::Backend;
 use avro_snap::commands::check::{CheckOptions, DataSubset, check};
+use avro_snap::commands::prune::{MaxUnused, PruneOptions, prune};
 use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
@@ -58,8 +59,11 @@ struct Run {
     clock: Arc<SimClock>,
     ledger: Mutex<Ledger>,
     seed: u64,
-    /// Nothing goes wrong but the order of things, and perhaps listings: then nothing may fail, either.
+    /// Nothing goes wrong but the order of things, and perhaps listings.
     calm: bool,
+    /// What prunes condemn stays for a while. On a calm day nothing may fail then. Without a grace, whoever needs what is
+    /// deleted may fail, and say so.
+    grace: bool,
 }
 
 /// Whoever ends, by panic or otherwise, lets the others go on.
@@ -127,7 +131,10 @@ impl Run {
         self.store.note(|| format!("{actor} {what}: {error}"));
         let mut ledger = self.ledger();
         ledger.refused += 1;
-        if self.calm {
+        let is_gone = error.is_damage() || matches!(error, Error::Pruned { .. });
+        // Where listings lack what is there, data may look gone: whoever fails for that says so, and nothing else is lost.
+        let may_look_gone = !self.grace || self.seed % 3 == 1;
+        if self.calm && !(is_gone && may_look_gone) {
             ledger.wrong.push(format!("{actor} {what} though nothing went wrong: {error}"));
         }
     }
@@ -187,10 +194,32 @@ impl Run {
                     }
                     Ok(())
                 }
-                // Prune may have taken it after it was forgotten.
-                Err(error) if error.is_damage() && self.ledger().forgotten.contains(&record.id) => Ok(()),
-                Err(error) => Err(error),
+                Err(error) => {
+                    if self.calm && !self.ledger().forgotten.contains(&record.id) {
+                        let lost = format!("a restore of {} does not find: {error}", record.id);
+                        self.ledger().wrong.push(lost);
+                    }
+                    Err(error)
+                }
             }
+        });
+    }
+
+    fn prunes(&self, actor: usize) {
+        self.processes(actor, 2, |repository, dice| {
+            let options = PruneOptions {
+                max_unused: [MaxUnused::Bytes(0), MaxUnused::Bytes(3000)][dice.below(2)],
+                max_repack: None,
+                repack_small: dice.one_in(2),
+                grace: if self.grace { Duration::from_secs(3600) } else { Duration::ZERO },
+                compression: None,
+                dry_run: false,
+                threads: 1,
+            };
+            let report = prune(repository, &options, &Silent)?;
+            self.store.note(|| format!("{actor} pruned: {:?}, {:?}", report.condemned, report.swept));
+            self.ledger().pruned += report.condemned.packs;
+            Ok(())
         });
     }
 
@@ -244,7 +273,7 @@ fn run(seed: u64, traced: bool) -> (Ledger, Happened, Vec<String>) {
         1 => Faults::of_listings(),
         _ => Faults::of_a_bad_day(),
     };
-    let run = Run { store, clock, ledger: Mutex::default(), seed, calm: seed % 3 != 2 };
+    let run = Run { store, clock, ledger: Mutex::default(), seed, calm: seed % 3 != 2, grace: dice.one_in(2) };
     // Something is there before the race begins.
     let content = random_content(&mut dice);
     let first = open(run.backend(0), &run.clock, run.entropy(0)).unwrap();
@@ -256,7 +285,7 @@ fn run(seed: u64, traced: bool) -> (Ledger, Happened, Vec<String>) {
     if traced {
         run.store.keep_trace();
     }
-    let actors: Vec<usize> = (0..ACTORS).filter(|actor| !(WRITERS..FORGET).contains(actor)).collect();
+    let actors: Vec<usize> = (0..ACTORS).collect();
     run.store.schedule(&actors, [1, 2, 5, 20][dice.below(4)]);
     std::thread::scope(|scope| {
         for actor in actors {
@@ -264,6 +293,7 @@ fn run(seed: u64, traced: bool) -> (Ledger, Happened, Vec<String>) {
             scope.spawn(move || match actor {
                 FORGET => run.forgets(),
                 RESTORE => run.restores(),
+                pruner if pruner >= WRITERS => run.prunes(pruner),
                 writer => run.writes(writer),
             });
         }

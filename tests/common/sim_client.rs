@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use avro_snap::backend::{Backend, Created, Name};
+use avro_snap::backend::Backend;
 use avro_snap::chunk::{ChunkKind, ChunkSink, CutParams};
 use avro_snap::commands::select::read_root;
 use avro_snap::crypto::slot::KdfCost;
-use avro_snap::crypto::{Envelope, ObjectKind, SeededEntropy, Suite};
+use avro_snap::crypto::{SeededEntropy, Suite};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
 use avro_snap::pack::{FrameCodec, PlainChunk};
 use avro_snap::recipe::{Recipe, StreamBuilder, StreamReader};
-use avro_snap::repository::log::{Body, LogEntry};
+use avro_snap::repository::log::Body;
 use avro_snap::repository::{
     CachePlace, Clock, InitOptions, OpenOptions, Repository, SnapshotRecord, State, Unlock, Writer,
 };
@@ -100,18 +100,9 @@ pub fn open(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64) -> Resu
     open_with(backend, clock, seed, CachePlace::Temporary)
 }
 
-pub fn open_with(
-    backend: Arc<dyn Backend>,
-    clock: &Arc<SimClock>,
-    seed: u64,
-    cache: CachePlace,
-) -> Result<Repository> {
-    let options = OpenOptions {
-        cache,
-        state_folder: None,
-        clock: clock.clone(),
-        entropy: Arc::new(SeededEntropy::new(seed)),
-    };
+pub fn open_with(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64, cache: CachePlace) -> Result<Repository> {
+    let options =
+        OpenOptions { cache, state_folder: None, clock: clock.clone(), entropy: Arc::new(SeededEntropy::new(seed)) };
     Repository::open(backend, Unlock::Password(&mut || Ok(b"password".to_vec())), &options)
 }
 
@@ -272,29 +263,7 @@ pub fn expected(content: &Content) -> BTreeMap<Vec<u8>, Vec<u8>> {
 
 /// Removes a snapshot from the log.
 pub fn forget(repository: &Repository, id: SnapshotId) -> Result<()> {
-    append(repository, |state| {
-        state.snapshots.iter().any(|record| record.id == id).then(|| Body::RemoveSnapshots { snapshots: vec![id] })
-    })
-}
-
-/// Appends to the log of an unencrypted repository.
-fn append(repository: &Repository, body: impl Fn(&State) -> Option<Body>) -> Result<()> {
-    let crypto = |error: avro_snap::crypto::CryptoError| Error::Crypto(error.to_string());
-    let transaction = repository.entropy().array().map_err(crypto)?;
-    loop {
-        repository.refresh()?;
-        let state = repository.state();
-        let Some(body) = body(&state) else { return Ok(()) };
-        let (sequence, previous) = (state.next, state.head);
-        let time = repository.clock().now();
-        let entry = LogEntry { sequence, previous, transaction, time, writer: "sim".into(), body };
-        let name = Name::log(sequence);
-        let envelope = Envelope::new(repository.id(), repository.keyring().cloned());
-        let bytes = envelope
-            .seal(repository.entropy(), ObjectKind::LogEntry, &name.to_string(), &entry.encode())
-            .map_err(crypto)?;
-        if repository.backend().create(&name, &bytes)? == Created::New {
-            return repository.refresh();
-        }
-    }
+    let body = Body::RemoveSnapshots { snapshots: vec![id] };
+    let is_there = |state: &State| state.snapshots.iter().any(|record| record.id == id);
+    repository.append_checked(|state| Ok(is_there(state).then(|| body.clone()))).map(drop)
 }

@@ -17,7 +17,9 @@ use avro_snap::id::SnapshotId;
 use avro_snap::progress::Silent;
 use avro_snap::repository::{CachePlace, Repository};
 
-use crate::sim_client::{Content, Habits, SimClock, change, contents, expected, forget, init, open_with, random_content, save};
+use crate::sim_client::{
+    Content, Habits, SimClock, change, contents, expected, forget, init, open_with, random_content, save,
+};
 use crate::sim_store::Dice;
 
 /// What somebody does.

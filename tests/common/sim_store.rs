@@ -105,6 +105,8 @@ struct World {
     objects: Objects,
     /// Earlier states, by the number of the change after which they were.
     before: Vec<Objects>,
+    /// When each object was made, by the storage's clock, which ticks once a step.
+    made: BTreeMap<Name, i64>,
     pending: Vec<(u64, Change)>,
     step: u64,
     faults: Faults,
@@ -161,6 +163,7 @@ impl SimStore {
         let world = World {
             objects: Objects::new(),
             before: Vec::new(),
+            made: BTreeMap::new(),
             pending: Vec::new(),
             step: 0,
             faults: Faults::default(),
@@ -412,7 +415,10 @@ impl World {
             _ => {}
         }
         match change {
-            Change::Create(name, bytes) => drop(self.objects.insert(name.clone(), bytes.clone())),
+            Change::Create(name, bytes) => {
+                self.made.insert(name.clone(), self.step as i64 * 1_000_000_000);
+                self.objects.insert(name.clone(), bytes.clone());
+            }
             Change::Delete(name) => drop(self.objects.remove(name)),
         }
         Created::New
@@ -521,6 +527,13 @@ impl Backend for SimStore {
             },
         )?;
         listed.into_iter().try_for_each(|(name, length)| each(name, length))
+    }
+
+    fn modified(&self, name: &Name) -> Result<Option<i64>> {
+        self.operation(
+            || format!("age of {name}"),
+            |world| Ok(world.objects.get(name).and_then(|_| world.made.get(name).copied())),
+        )
     }
 
     fn delete(&self, name: &Name) -> Result<()> {

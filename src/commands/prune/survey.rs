@@ -200,6 +200,14 @@ impl<'r> Survey<'r> {
                 self.read_object(id, false)?;
             }
         }
+        // What only a snapshot needed that was removed meanwhile, another prune may have condemned: that is no loss.
+        let there = |(id, root): &(SnapshotId, ChunkId)| {
+            state.snapshots.iter().any(|record| record.id == *id && record.root == *root)
+        };
+        if !self.followed.iter().all(there) {
+            self.followed.clear();
+            self.reach = Reach::default();
+        }
         let sound = self.catalogue.derive_all(&state.standing);
         // What would be there, had nothing been damaged: what else is missing, nobody has accounted for.
         let once = self.catalogue.derive_undamaged(&state.standing);
