@@ -9,7 +9,9 @@ use avro_snap::avro::encoder::{Encoders, Method, SnappyHash, all};
 use avro_snap::chunk::{ChunkKind, ChunkMap, CutParams};
 use avro_snap::crypto::{Envelope, Keyring, ObjectKind, SeededEntropy, Suite, slot};
 use avro_snap::id::{ChunkHasher, ChunkId, EntryHash, IndexId, KeyId, PackId, RepositoryId, SnapshotId};
-use avro_snap::pack::{Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, PlainChunk};
+use avro_snap::pack::{
+    Chain, Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, Place, PlainChunk,
+};
 use avro_snap::recipe::{Framer, Segment, Splitter, Treatment};
 use avro_snap::repository::log::{Body, LogEntry, kind};
 use avro_snap::repository::{Config, Features, Settings};
@@ -203,10 +205,9 @@ fn repository() {
     directory.push(Encoding::Zstd, ChunkKind::Records, &[chunk(1), chunk(2)], 120);
     directory.push(Encoding::Raw, ChunkKind::Bytes, &[chunk(3)], 119);
     put("pack_directory", "two", directory.encode());
-    directory.push(Encoding::Delta, ChunkKind::Records, &[chunk(4)], 50);
-    directory.bases.push(ChunkId::new([9; 32]));
-    let last = directory.frames.last_mut().unwrap();
-    (last.depth, last.bases) = (1, vec![0]);
+    directory.bases.extend([ChunkId::new([9; 32]), ChunkId::new([10; 32])]);
+    directory.push_delta(ChunkKind::Records, chunk(4), 50, Place { depth: 1, step: 1 }, vec![0]);
+    directory.push_delta(ChunkKind::Records, chunk(5), 60, Place { depth: 9, step: 0 }, vec![0, 1]);
     put("pack_directory", "delta", directory.encode());
     put("pack_directory", "empty", Directory::default().encode());
     let info = |n: u8, directory: &Directory| PackInfo {
@@ -233,6 +234,16 @@ fn repository() {
         put("frame", &format!("body-{number}"), [&head[..], &frame.body].concat());
         let head = [frame.encoding as u8 | 4, length as u8, (length >> 8) as u8, 0, 0];
         put("frame", &format!("body-{number}-wide"), [&head[..], &frame.body].concat());
+    }
+    let base = b"a base of some length, for the chunk".repeat(3);
+    let chunk = plain(&[&base[..50], &b"something else"[..], &base[40..]].concat());
+    let chain = Chain { place: Place { depth: 1, step: 1 }, bases: vec![hasher.id(&base)] };
+    let delta = codec.encode_delta(ChunkKind::Records, &chunk, &base, chain, usize::MAX).unwrap();
+    for (name, body) in [("body", &delta.body), ("chunk", &chunk.bytes)] {
+        let mut bytes = (chunk.bytes.len() as u32).to_le_bytes().to_vec();
+        put_part(&mut bytes, &base);
+        bytes.extend(body);
+        put("delta", name, bytes);
     }
     let mut builder = PackBuilder::default();
     frames.iter().for_each(|frame| builder.push(frame.clone()));

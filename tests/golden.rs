@@ -29,6 +29,7 @@ use avro_snap::commands::select::Listing;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Entropy, SeededEntropy, Suite, SystemEntropy};
 use avro_snap::id::{digest, hex};
+use avro_snap::pack::Encoding;
 use avro_snap::progress::Silent;
 use avro_snap::repository::{CachePlace, Clock, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 use faults::check_all;
@@ -56,6 +57,16 @@ fn open(root: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Reposi
     let options = OpenOptions { cache: CachePlace::Temporary, state_folder: None, clock, entropy };
     let backend: Arc<dyn Backend> = Arc::new(Local::new(root));
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).unwrap()
+}
+
+/// How many frames are deltas.
+fn deltas(repository: &Repository) -> usize {
+    let index = repository.index();
+    let of_pack = |number| {
+        let info = index.pack(number).unwrap();
+        info.directory.frames.iter().filter(|frame| frame.encoding == Encoding::Delta).count()
+    };
+    index.pack_numbers().into_iter().map(of_pack).sum()
 }
 
 /// What lies in a folder, one line each, sorted: kind, mode, time, path, and the content's hash or the link's target.
@@ -132,6 +143,7 @@ fn golden_repositories_are_read_as_on_the_day_they_were_made() {
         let report = check_all(&repository).unwrap();
         assert!(report.problems.is_empty(), "{name}: {:?}", report.problems);
         assert_eq!((report.snapshots, report.unindexed_packs), (2, 0), "{name}");
+        assert!(deltas(&repository) > 0, "{name}: no chunk is kept as the difference to another");
     }
     assert!(frozen(&place("")) == before, "reading changed something");
 }
@@ -162,6 +174,17 @@ fn a_copy_of_a_golden_repository_takes_another_snapshot() {
     }
 }
 
+/// Lines of which each day changes a few, so that what they are chunked to is kept as the difference to the day before.
+fn lines(day: i64) -> String {
+    let mut text = String::new();
+    for line in 0..1500 {
+        let changed = if line % 300 == 7 { day } else { 0 };
+        let hash = hex(&digest(&i64::to_le_bytes(line + (changed << 32))));
+        writeln!(text, "line {line}: {}", &hash[..10]).unwrap();
+    }
+    text
+}
+
 /// Makes the two states of the folder that the golden repositories hold.
 fn state(folder: &Path, day: i64) {
     let take = |from: &str, to: &str| assert!(fs::copy(fixtures(from), folder.join(to)).is_ok());
@@ -185,6 +208,7 @@ fn state(folder: &Path, day: i64) {
         fs::remove_file(folder.join("nothing")).unwrap();
         fs::remove_file(folder.join("tables/deflate.avro")).unwrap();
     }
+    fs::write(folder.join("lines"), lines(day)).unwrap();
     let mut folders = vec![folder.to_path_buf()];
     let mut all = Vec::new();
     while let Some(next) = folders.pop() {

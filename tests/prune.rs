@@ -72,7 +72,7 @@ fn what_was_forgotten_is_freed_and_the_rest_is_as_before() {
         save(&fresh, &nights[2].1).unwrap();
         let least = count(&other, Kind::Pack).1;
         assert!(after.1 < least + least / 20, "{} where {least} would do", after.1);
-        assert_eq!(count(&backend, Kind::Index).0, 1, "one index object names all");
+        assert!(count(&backend, Kind::Index).0 <= 2, "index objects that name what is gone are gone");
         let again = run_prune(&lab, &thorough()).unwrap();
         assert_eq!((again.condemned.packs, again.written.packs, again.swept.packs), (0, 0, 0), "nothing is left to do");
         assert_eq!(check_all(&open(&lab)).unwrap().unindexed_packs, 0);
@@ -164,20 +164,22 @@ fn damage_that_is_recorded_stops_nothing_and_heals_when_the_data_comes_again() {
     let (backend, lab) = memory(Suite::None);
     let nights = nights(&lab);
     forget(&lab, &[nights[0].0]).unwrap();
-    // Half of the packs of the last snapshots are gone.
-    let mut packs = Vec::new();
-    backend
-        .list(Kind::Pack, &mut |name, _| {
-            packs.push(name);
-            Ok(())
-        })
-        .unwrap();
-    let lost: Vec<_> = packs.iter().step_by(2).cloned().collect();
+    // Some packs are gone. What the snapshots themselves are made of is not among them.
+    let repository = open(&lab);
+    let infos: Vec<_> =
+        repository.index().pack_numbers().into_iter().map(|number| repository.index().pack(number).unwrap()).collect();
+    let is_data = |info: &&std::sync::Arc<avro_snap::pack::PackInfo>| {
+        info.directory.frames.iter().all(|frame| frame.kind == avro_snap::chunk::ChunkKind::Bytes)
+    };
+    let lost: Vec<_> = infos.iter().filter(is_data).step_by(2).map(|info| info.name()).collect();
+    let packs = count(&backend, Kind::Pack).0;
+    assert!(lost.len() > 1, "{}", lost.len());
+    drop(repository);
     for name in &lost {
         backend.delete(name).unwrap();
     }
     assert!(matches!(run_prune(&lab, &thorough()), Err(error) if error.is_damage()), "nobody has accounted for it");
-    assert_eq!(count(&backend, Kind::Pack).0, packs.len() - lost.len(), "nothing was changed");
+    assert_eq!(count(&backend, Kind::Pack).0, packs - lost.len(), "nothing was changed");
     let damage: Vec<_> = lost.iter().map(|name| (name.file().parse().unwrap(), vec![])).collect();
     open(&lab).record_damage(&damage).unwrap();
     let report = run_prune(&lab, &thorough()).unwrap();

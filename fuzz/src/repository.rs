@@ -1,10 +1,12 @@
 //! Bytes of a repository that anybody may have written.
 
-use avro_snap::chunk::MAX_CHUNK;
+use avro_snap::chunk::{ChunkKind, MAX_CHUNK};
 use avro_snap::crypto::{Envelope, FrameContext, Keyring, ObjectKind, PackCipher, SeededEntropy, Suite, slot};
-use avro_snap::id::{PackId, RepositoryId, digest};
+use avro_snap::id::{ChunkHasher, PackId, RepositoryId, digest};
 use avro_snap::index::{decode_object, encode_object};
-use avro_snap::pack::{Directory, Encoding, FrameCodec, Header, TRAILER_LEN, Trailer, read_pack};
+use avro_snap::pack::{
+    Chain, Directory, Encoding, FrameCodec, Header, Place, PlainChunk, TRAILER_LEN, Trailer, read_pack,
+};
 use avro_snap::repository::Config;
 use avro_snap::repository::log::LogEntry;
 use avro_snap::snapshot::{SnapshotRoot, decode_row, encode_row};
@@ -96,6 +98,30 @@ pub fn frame(bytes: &[u8]) {
     }
     // What the codec did before changes nothing.
     assert_eq!(codec.decode(encoding, input.0, length).ok(), decoded);
+}
+
+/// The body of a delta decodes to exactly the length that is asked for, or is refused; and whatever the chunk and its
+/// base, what is encoded decodes to the same, or is too long to be worth it. Length, base, body (or chunk).
+pub fn delta(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let length = (input.short() | input.short() << 16) % (MAX_CHUNK + 1);
+    let base = input.part();
+    let Ok(mut codec) = FrameCodec::new(None) else { return };
+    if let Ok(plain) = codec.decode_delta(input.0, base, length) {
+        assert_eq!(plain.len(), length);
+    }
+    for limit in [usize::MAX, input.0.len() / 2] {
+        let chunk = PlainChunk { id: ChunkHasher::open().id(input.0), bytes: input.0.to_vec() };
+        let chain = Chain { place: Place { depth: 1, step: 1 }, bases: vec![ChunkHasher::open().id(base)] };
+        match codec.encode_delta(ChunkKind::Bytes, &chunk, base, chain, limit) {
+            Some(frame) => {
+                assert!(frame.body.len() <= limit);
+                let back = codec.decode_delta(&frame.body, base, chunk.bytes.len());
+                assert_eq!(back.ok().as_ref(), Some(&chunk.bytes));
+            }
+            None => assert!(limit < usize::MAX, "a chunk has no delta at all"),
+        }
+    }
 }
 
 /// An index object is read back as it is written.

@@ -5,7 +5,17 @@ use zstd::bulk;
 /// Compressing or decompressing failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct CompressError(String);
+pub struct CompressError(pub(super) String);
+
+impl CompressError {
+    pub(super) fn of_zstd(code: zstd::zstd_safe::ErrorCode) -> Self {
+        Self(zstd::zstd_safe::get_error_name(code).to_owned())
+    }
+
+    pub(super) fn no_memory() -> Self {
+        Self("there is no memory for a context of the compressor".into())
+    }
+}
 
 /// Compresses with a context that is used again and again.
 pub struct Compressor(bulk::Compressor<'static>);

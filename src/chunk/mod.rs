@@ -1,14 +1,18 @@
 //! Chunks: pieces of a stream, cut by content, stored once. And the two traits through which everything above gives
 //! chunks away and gets them back, without knowing what a repository is.
 
+mod anchors;
 mod compress;
 mod cut;
+mod delta;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use anchors::{Anchor, anchors};
 pub use compress::{CompressError, Compressor, Decompressor};
 pub use cut::{CutParams, Piece, StreamCutter};
+pub use delta::{MAX_BASE_BYTES, compress_delta, decompress_delta};
 
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId};

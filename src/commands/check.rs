@@ -10,10 +10,10 @@ use crate::commands::select::read_root;
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkHasher, ChunkId, PackId, SnapshotId};
 use crate::index::Damage;
-use crate::pack::{self, FrameChunk, FrameCodec};
+use crate::pack::{self, FrameChunk};
 use crate::progress::{Phase, Progress};
 use crate::recipe::{Recipe, Stream};
-use crate::repository::{Bits, Catalogue, Derivation, Repository, SnapshotRecord};
+use crate::repository::{Bits, Catalogue, Derivation, FrameReader, Repository, SnapshotRecord};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 
@@ -242,8 +242,7 @@ fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
         Err(error) => findings.problems.push(error),
     }
     // With what the index says, frames can be read even where the pack's own directory is lost.
-    let cipher = info.cipher(repository.id(), repository.keyring())?;
-    let mut codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
+    let mut reader = FrameReader::new()?;
     let hasher = repository.hasher();
     let standing = &repository.state().standing;
     for (frame_number, (frame, chunks)) in info.directory.iter().enumerate() {
@@ -255,7 +254,7 @@ fn check_pack(repository: &Repository, number: u32) -> Result<PackFindings> {
         let sealed = bytes.get(start..start + frame.stored as usize);
         let opened = sealed
             .ok_or_else(|| Error::damaged(info.name(), format!("it ends before frame {frame_number} does")))
-            .and_then(|sealed| info.open_frame(&cipher, &mut codec, frame_number, sealed.to_vec()));
+            .and_then(|sealed| reader.open(repository, &info, frame_number, sealed.to_vec()));
         let wrong = match opened {
             Ok(plain) => wrong_chunk(&plain, chunks, &hasher).map(|id| Error::ChunkDamaged {
                 id,

@@ -5,6 +5,7 @@
 //! objects(id)                            index objects whose packs are in here
 //! packs(number, id, length, bases, info, object, tag)   one row a pack; `info` as in an index object
 //! payloads(...)                         see `payloads.rs`
+//! anchors(...), anchored(...)           see `anchors.rs`
 //! chunks(id, pack, slot, tag)            one row a location; slot = frame << 24 | chunk
 //! ```
 
@@ -229,6 +230,7 @@ impl Database {
             self.connection.execute_batch(
                 "BEGIN IMMEDIATE;
                  DELETE FROM chunks WHERE pack IN (SELECT number FROM packs WHERE object IS NULL);
+                 DELETE FROM anchored WHERE chunk >> 32 IN (SELECT number FROM packs WHERE object IS NULL);
                  DELETE FROM packs WHERE object IS NULL;
                  COMMIT",
             )?;
@@ -310,8 +312,10 @@ fn set_up(connection: &Connection) -> Result<()> {
              (id BLOB NOT NULL, pack INTEGER NOT NULL, slot INTEGER NOT NULL, tag INTEGER NOT NULL,
               PRIMARY KEY (id, pack, slot)) WITHOUT ROWID;
          {}
+         {}
          COMMIT",
-        super::payloads::TABLE
+        super::payloads::TABLE,
+        super::anchors::TABLES
     ))?;
     let layout: Option<i64> =
         connection.query_row("SELECT value FROM meta WHERE key = 'layout'", [], |row| row.get(0)).optional()?;

@@ -5,6 +5,7 @@
 //! hit counts only if its row carries the right keyed checksum and its pack is named by an index object that was read
 //! and authenticated (or was written by this very process), and is there.
 
+mod anchors;
 mod database;
 mod object;
 mod payloads;
@@ -14,6 +15,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use anchors::PackedChunk;
 use database::Database;
 pub use object::{MAX_OBJECT, decode_object, encode_object};
 pub use payloads::ProvenPayload;
@@ -42,6 +44,7 @@ pub type Head = (u64, [u8; 32]);
 pub struct Index {
     database: Mutex<Database>,
     packs: Mutex<Packs>,
+    any_anchors: anchors::Any,
 }
 
 /// What is known about packs, in memory: some hundred bytes a pack, and the directories used last.
@@ -51,6 +54,8 @@ struct Packs {
     numbers: HashMap<PackId, u32>,
     /// Directories that were used lately, oldest first.
     recent: VecDeque<(u32, Arc<PackInfo>)>,
+    /// How many chunks these list.
+    recent_chunks: usize,
     /// Packs that were found to be gone from the repository, or cut off. Outlives the tables: they may be made anew at
     /// any time, and what is gone must not count as stored again.
     gone: HashSet<PackId>,
@@ -90,8 +95,10 @@ impl Packs {
     }
 }
 
-/// How many directories are kept decoded. One of a full pack takes about 40 kB.
+/// How many directories are kept decoded, ...
 const RECENT: usize = 256;
+/// ... and how many chunks they may list: each takes up to 150 bytes.
+const RECENT_CHUNKS: usize = 1 << 18;
 
 impl Index {
     /// The index that is cached in `path`, or in a temporary file where `path` is none. Whatever is wrong with the
@@ -103,7 +110,8 @@ impl Index {
     /// If not even a temporary database can be made.
     pub fn open(path: Option<&Path>, row_key: [u8; 32]) -> Result<Self> {
         let database = Database::open(path, row_key)?;
-        let index = Self { database: Mutex::new(database), packs: Mutex::default() };
+        let index =
+            Self { database: Mutex::new(database), packs: Mutex::default(), any_anchors: anchors::Any::default() };
         if index.load_packs().is_err() {
             index.clear()?;
         }
@@ -291,15 +299,17 @@ impl Index {
             Some(pack) if pack.id == info.id => {}
             _ => return Err(database.failed("a pack's row is not what it was")),
         }
-        if packs.recent.len() >= RECENT {
-            packs.recent.pop_front();
-        }
+        packs.recent_chunks += info.directory.chunks.len();
         packs.recent.push_back((number, info.clone()));
+        while packs.recent.len() > RECENT || (packs.recent_chunks > RECENT_CHUNKS && packs.recent.len() > 1) {
+            let Some((_, oldest)) = packs.recent.pop_front() else { break };
+            packs.recent_chunks -= oldest.directory.chunks.len();
+        }
         Ok(info)
     }
 
     /// The number of a pack.
-    pub fn number_of(&self, id: &PackId) -> Option<u32> {
+    pub fn pack_number(&self, id: &PackId) -> Option<u32> {
         self.packs().numbers.get(id).copied()
     }
 

@@ -1,10 +1,12 @@
 //! Making a pack: frames are gathered, then sealed in memory and checked, then written in one piece.
 
+use std::collections::HashMap;
+
 use super::directory::bound;
 use super::{EncodedFrame, FRAME_TARGET, HEADER_LEN, Header, MAX_PACK, PackInfo, TRAILER_LEN, Trailer, cipher_of};
 use crate::crypto::{Entropy, FrameContext, Keyring, Suite, TAG_LEN};
 use crate::error::{Error, Result};
-use crate::id::{Digester, PackId, RepositoryId, digest};
+use crate::id::{ChunkId, Digester, PackId, RepositoryId, digest};
 use crate::pack::Directory;
 
 /// Packs above this many bytes are padded, so that their length says little about what is in them.
@@ -67,13 +69,28 @@ impl PackBuilder {
         let mut bytes = Vec::with_capacity(self.bytes + FRAME_TARGET);
         bytes.extend_from_slice(&header.encode());
         let mut directory = Directory::default();
+        // The base ids stand in the directory once each.
+        let mut numbers = HashMap::new();
         for (number, frame) in self.frames.into_iter().enumerate() {
             let bound = bound(frame.encoding, frame.kind, &frame.chunks);
             let context = FrameContext { number: number as u32, bound: &bound };
             let mut sealed = frame.body.clone();
             cipher.seal(context, &mut sealed)?;
             bytes.extend_from_slice(&sealed);
-            directory.push(frame.encoding, frame.kind, &frame.chunks, sealed.len() as u32);
+            let stored = sealed.len() as u32;
+            match (&frame.chain, &frame.chunks[..]) {
+                (Some(chain), [chunk]) => {
+                    let mut number = |id: &ChunkId| {
+                        *numbers.entry(*id).or_insert_with(|| {
+                            directory.bases.push(*id);
+                            directory.bases.len() as u32 - 1
+                        })
+                    };
+                    let bases = chain.bases.iter().map(&mut number).collect();
+                    directory.push_delta(frame.kind, *chunk, stored, chain.place, bases);
+                }
+                _ => directory.push(frame.encoding, frame.kind, &frame.chunks, stored),
+            }
             if cipher.open(context, &mut sealed).is_err() || sealed != frame.body {
                 return Err(Error::Crypto("a frame that was just sealed does not open to what it was".into()));
             }

@@ -1,7 +1,7 @@
 //! The directory of a pack: which chunk lies where. Column by column, since equal things next to each other compress.
 
-use super::Encoding;
 use super::header::HEADER_LEN;
+use super::{Encoding, Place};
 use crate::chunk::{ChunkKind, Compressor, Decompressor, MAX_CHUNK};
 use crate::crypto::TAG_LEN;
 use crate::id::ChunkId;
@@ -35,8 +35,8 @@ pub struct Frame {
     pub first: u32,
     /// How many chunks it has.
     pub count: u32,
-    /// How many deltas have to be undone to read it; 0 for a frame that stands alone.
-    pub depth: u8,
+    /// Where in a chain of deltas it stands.
+    pub place: Place,
     /// Which of the directory's bases it needs, in order.
     pub bases: Vec<u32>,
 }
@@ -56,9 +56,9 @@ const VERSION: u8 = 1;
 /// The largest directory, decompressed.
 const MAX_DIRECTORY: usize = 32 << 20;
 
-/// The most bases a delta may have.
-const MAX_BASES: usize = 4;
-/// How many deltas may have to be undone to read a chunk.
+/// The most bases a delta may have, and the deepest it may stand.
+pub const MAX_BASES: usize = 4;
+/// See [`MAX_BASES`].
 pub const MAX_DEPTH: u8 = 16;
 
 impl Frame {
@@ -92,10 +92,20 @@ impl Directory {
             plain: chunks.iter().map(|chunk| chunk.length).sum(),
             first: self.chunks.len() as u32,
             count: chunks.len() as u32,
-            depth: 0,
+            place: Place::default(),
             bases: Vec::new(),
         });
         self.chunks.extend_from_slice(chunks);
+    }
+
+    /// Adds a delta that lies after the frames that are there. `bases` are numbers of the directory's bases, each of
+    /// which is at most the number of a base that no delta has named so far.
+    pub fn push_delta(&mut self, kind: ChunkKind, chunk: FrameChunk, stored: u32, place: Place, bases: Vec<u32>) {
+        self.push(Encoding::Delta, kind, &[chunk], stored);
+        if let Some(frame) = self.frames.last_mut() {
+            frame.place = place;
+            frame.bases = bases;
+        }
     }
 
     /// The chunks of a frame of this directory.
@@ -131,12 +141,15 @@ impl Directory {
         for base in &self.bases {
             plain.put(base.as_bytes());
         }
-        for frame in self.frames.iter().filter(|frame| frame.encoding == Encoding::Delta) {
-            plain.put_u8(frame.depth);
-            plain.put_varint(frame.bases.len() as u64);
-            for base in &frame.bases {
-                plain.put_varint(u64::from(*base));
-            }
+        let deltas = || self.frames.iter().filter(|frame| frame.encoding == Encoding::Delta);
+        plain.extend(deltas().map(|frame| frame.place.depth));
+        plain.extend(deltas().map(|frame| frame.place.step));
+        plain.extend(deltas().map(|frame| frame.bases.len() as u8));
+        // Neighbours share bases, and bases stand in the order in which they are first named. So these are small.
+        let mut fresh = 0;
+        for base in deltas().flat_map(|frame| &frame.bases) {
+            plain.put_varint(u64::from(fresh - base.min(&fresh)));
+            fresh += u32::from(*base == fresh);
         }
         let compressed = Compressor::new(3).and_then(|mut c| c.compress(&plain)).ok();
         let mut bytes = Vec::with_capacity(plain.len() + 8);
@@ -188,6 +201,7 @@ impl Directory {
         }
         let base_count = reader.count(32)?;
         directory.bases = (0..base_count).map(|_| reader.array().map(ChunkId::new)).collect::<Result<_>>()?;
+        let mut deltas = Deltas::read(&mut reader, encodings, directory.bases.len())?;
         let (mut offset, mut first) = (HEADER_LEN as u32, 0u32);
         for (((encoding, kind), count), stored) in encodings.iter().zip(kinds).zip(counts).zip(stored) {
             let encoding = Encoding::from_number(*encoding)
@@ -206,14 +220,16 @@ impl Directory {
             let plain = chunks.iter().try_fold(0u32, |sum, chunk| sum.checked_add(chunk.length));
             let plain = plain.filter(|plain| *plain as usize <= 2 * MAX_CHUNK);
             let plain = plain.ok_or_else(|| Malformed::new("a frame is longer than a frame may be"))?;
-            let (depth, bases) = match encoding {
-                Encoding::Delta => read_delta(&mut reader, directory.bases.len(), count)?,
-                _ => (0, Vec::new()),
+            let (place, bases) = match encoding {
+                Encoding::Delta if count == 1 => deltas.next_delta(&mut reader)?,
+                Encoding::Delta => return Err(Malformed::new("a delta of several chunks")),
+                _ => (Place::default(), Vec::new()),
             };
-            directory.frames.push(Frame { encoding, kind, offset, stored, plain, first, count, depth, bases });
+            directory.frames.push(Frame { encoding, kind, offset, stored, plain, first, count, place, bases });
             first += count;
             offset = offset.checked_add(stored).ok_or_else(|| Malformed::new("its frames are longer than a pack"))?;
         }
+        deltas.finish()?;
         reader.finish()?;
         Ok(directory)
     }
@@ -226,17 +242,47 @@ fn chunk_length(length: u64) -> Result<u32> {
     }
 }
 
-fn read_delta(reader: &mut Reader<'_>, known: usize, chunks: u32) -> Result<(u8, Vec<u32>)> {
-    let depth = reader.u8()?;
-    let count = reader.count(1)?;
-    if depth == 0 || depth > MAX_DEPTH || count == 0 || count > MAX_BASES || chunks != 1 {
-        return Err(Malformed::new("a delta has an impossible depth or number of bases"));
+/// The columns of the deltas of a directory, on the way in.
+struct Deltas<'a> {
+    /// Depth, step and number of bases of each.
+    columns:
+        std::iter::Zip<std::iter::Zip<std::slice::Iter<'a, u8>, std::slice::Iter<'a, u8>>, std::slice::Iter<'a, u8>>,
+    known: u32,
+    /// The number of the base that none has named so far.
+    fresh: u32,
+}
+
+impl<'a> Deltas<'a> {
+    fn read(reader: &mut Reader<'a>, encodings: &[u8], known: usize) -> Result<Self> {
+        let count = encodings.iter().filter(|encoding| **encoding == Encoding::Delta as u8).count();
+        let (depths, steps, counts) = (reader.bytes(count)?, reader.bytes(count)?, reader.bytes(count)?);
+        Ok(Self { columns: depths.iter().zip(steps).zip(counts), known: known as u32, fresh: 0 })
     }
-    let base = |number: u64| match usize::try_from(number) {
-        Ok(index) if index < known => Ok(index as u32),
-        _ => Err(Malformed::new("a delta names a base that is not listed")),
-    };
-    Ok((depth, (0..count).map(|_| base(reader.varint()?)).collect::<Result<_>>()?))
+
+    fn next_delta(&mut self, reader: &mut Reader<'_>) -> Result<(Place, Vec<u32>)> {
+        let impossible = || Malformed::new("a delta has an impossible depth or number of bases");
+        let ((depth, step), count) = self.columns.next().ok_or_else(impossible)?;
+        if !(1..=MAX_DEPTH).contains(depth) || step > depth || !(1..=MAX_BASES).contains(&usize::from(*count)) {
+            return Err(impossible());
+        }
+        let mut bases = Vec::with_capacity(usize::from(*count));
+        for _ in 0..*count {
+            let back = u32::try_from(reader.varint()?).ok();
+            let base = back.and_then(|back| self.fresh.checked_sub(back)).filter(|base| *base < self.known);
+            let base = base.ok_or_else(|| Malformed::new("a delta names a base that is not listed"))?;
+            self.fresh += u32::from(base == self.fresh);
+            bases.push(base);
+        }
+        Ok((Place { depth: *depth, step: *step }, bases))
+    }
+
+    /// Every base must have been named.
+    fn finish(&self) -> Result<()> {
+        match self.fresh == self.known {
+            true => Ok(()),
+            false => Err(Malformed::new("its directory lists a base that no delta names")),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -250,18 +296,25 @@ pub(super) mod tests {
             (any::<[u8; 32]>(), 0u32..300_000).prop_map(|(id, length)| FrameChunk { id: ChunkId::new(id), length });
         let frame =
             (0..ChunkKind::ALL.len(), 0..4usize, prop::collection::vec(chunk, 1..9), 16u32..1_000_000, 1u8..=16);
-        let bases = prop::collection::vec(any::<[u8; 32]>(), 1..5);
-        (prop::collection::vec(frame, 0..20), bases).prop_map(|(frames, bases)| {
-            let mut directory =
-                Directory { bases: bases.into_iter().map(ChunkId::new).collect(), ..Default::default() };
-            for (kind, encoding, chunks, stored, depth) in frames {
-                let encoding = Encoding::ALL[encoding];
-                let delta = encoding == Encoding::Delta;
-                directory.push(encoding, ChunkKind::ALL[kind], if delta { &chunks[..1] } else { &chunks }, stored);
-                if let (true, Some(frame)) = (delta, directory.frames.last_mut()) {
-                    frame.depth = depth;
-                    frame.bases = (0..directory.bases.len() as u32).rev().collect();
+        let bases = prop::collection::vec(any::<u32>(), 1..5);
+        (prop::collection::vec((frame, bases), 0..20)).prop_map(|frames| {
+            let mut directory = Directory::default();
+            for ((kind, encoding, chunks, stored, depth), bases) in frames {
+                let (encoding, kind) = (Encoding::ALL[encoding], ChunkKind::ALL[kind]);
+                if encoding != Encoding::Delta {
+                    directory.push(encoding, kind, &chunks, stored);
+                    continue;
                 }
+                // Any that was named before, or a new one.
+                let mut named = Vec::new();
+                for base in bases {
+                    let number = base % (directory.bases.len() as u32 + 1);
+                    if number as usize == directory.bases.len() {
+                        directory.bases.push(ChunkId::new(crate::id::digest(&number.to_le_bytes())));
+                    }
+                    named.push(number);
+                }
+                directory.push_delta(kind, chunks[0], stored, Place { depth, step: depth % 8 }, named);
             }
             directory
         })
@@ -299,6 +352,25 @@ pub(super) mod tests {
         bytes.put_varint(plain.len() as u64);
         bytes.put(&Compressor::new(3).unwrap().compress(&plain).unwrap());
         assert!(bytes.len() < 1000 && Directory::decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_delta_costs_little_more_than_the_ids_it_names() {
+        let id = |number: u32| ChunkId::new(crate::id::digest(&number.to_le_bytes()));
+        let mut directory = Directory { bases: (0..101).map(id).collect(), ..Default::default() };
+        for number in 0..100 {
+            let chunk = FrameChunk { id: id(1000 + number), length: 60_000 + 37 * number };
+            directory.push_delta(
+                ChunkKind::Records,
+                chunk,
+                150 + number * 7 % 90,
+                Place { depth: 3, step: 3 },
+                vec![number, number + 1],
+            );
+        }
+        let bytes = directory.encode();
+        assert_eq!(Directory::decode(&bytes).unwrap(), directory);
+        assert!(bytes.len() < 201 * 32 + 100 * 5, "{}", bytes.len());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Frames: chunks of one kind, compressed together.
 
+use super::chain::Chain;
 use super::directory::FrameChunk;
-use crate::chunk::{ChunkKind, CompressError, Compressor, Decompressor};
+use crate::chunk::{ChunkKind, CompressError, Compressor, Decompressor, compress_delta, decompress_delta};
 use crate::id::ChunkId;
 
 /// How the plain bytes of a frame become the bytes that are sealed. The numbers are part of the format.
@@ -12,7 +13,7 @@ pub enum Encoding {
     Raw = 0,
     /// One Zstandard frame over the chunks, end to end.
     Zstd = 1,
-    /// Reserved: one chunk as the difference to its base chunks.
+    /// One chunk as the difference to its base chunks.
     Delta = 2,
     /// Reserved: records transposed into columns.
     Columnar = 3,
@@ -48,6 +49,8 @@ pub struct EncodedFrame {
     pub chunks: Vec<FrameChunk>,
     /// The encoded bytes.
     pub body: Vec<u8>,
+    /// Where it stands if it is a delta.
+    pub chain: Option<Chain>,
 }
 
 /// A frame could not be decoded.
@@ -56,6 +59,9 @@ pub enum DecodeError {
     /// By this version, at least.
     #[error("its encoding {0:?} is not known to this version")]
     Unsupported(Encoding),
+    /// It is a delta, and was to be read without its bases.
+    #[error("it cannot be read without its bases")]
+    NoBase,
     /// Its length is not what its chunks come to.
     #[error("it holds {found} bytes where its chunks have {expected}")]
     Length {
@@ -97,7 +103,34 @@ impl FrameCodec {
             Some(body) => (Encoding::Zstd, body),
             None => (Encoding::Raw, plain),
         };
-        EncodedFrame { kind, encoding, chunks: listed, body }
+        EncodedFrame { kind, encoding, chunks: listed, body, chain: None }
+    }
+
+    /// Encodes one chunk as the difference to the plain bytes of its bases, end to end. What came out is decoded and
+    /// compared. None if it differs, or takes more than `limit` bytes.
+    pub fn encode_delta(
+        &mut self,
+        kind: ChunkKind,
+        chunk: &PlainChunk,
+        base: &[u8],
+        chain: Chain,
+        limit: usize,
+    ) -> Option<EncodedFrame> {
+        let body = compress_delta(&chunk.bytes, base, limit).ok().flatten()?;
+        let back = self.decode_delta(&body, base, chunk.bytes.len()).ok()?;
+        let chunks = vec![FrameChunk { id: chunk.id, length: chunk.bytes.len() as u32 }];
+        (back == chunk.bytes).then(|| EncodedFrame {
+            kind,
+            encoding: Encoding::Delta,
+            chunks,
+            body,
+            chain: Some(chain),
+        })
+    }
+
+    /// The plain bytes of a delta, which must be exactly `length` of them, from those of its bases, end to end.
+    pub fn decode_delta(&mut self, body: &[u8], base: &[u8], length: usize) -> Result<Vec<u8>, DecodeError> {
+        Ok(decompress_delta(body, base, length)?)
     }
 
     fn compressed(&mut self, plain: &[u8]) -> Option<Vec<u8>> {
@@ -113,7 +146,8 @@ impl FrameCodec {
             Encoding::Raw if body.len() == length => Ok(body.to_vec()),
             Encoding::Raw => Err(DecodeError::Length { found: body.len(), expected: length }),
             Encoding::Zstd => Ok(self.decompressor.decompress(body, length)?),
-            Encoding::Delta | Encoding::Columnar => Err(DecodeError::Unsupported(encoding)),
+            Encoding::Delta => Err(DecodeError::NoBase),
+            Encoding::Columnar => Err(DecodeError::Unsupported(encoding)),
         }
     }
 }

@@ -8,12 +8,14 @@
 //! chunks lie in which frame; it alone rebuilds the index. Everything above asks for chunks and never sees a frame.
 
 mod builder;
+mod chain;
 mod directory;
 mod frame;
 mod header;
 
 pub use builder::{PackBuilder, SealedPack};
-pub use directory::{Directory, Frame, FrameChunk, MAX_DEPTH};
+pub use chain::{Chain, Place};
+pub use directory::{Directory, Frame, FrameChunk, MAX_BASES, MAX_DEPTH};
 pub use frame::{EncodedFrame, Encoding, FrameCodec, PlainChunk};
 pub use header::{HEADER_LEN, Header, TRAILER_LEN, Trailer};
 
@@ -27,6 +29,9 @@ pub const MAX_PACK: u64 = 64 << 20;
 
 /// When a pack is closed, in bytes.
 pub const PACK_TARGET: usize = 16 << 20;
+
+/// When a pack is closed, in frames: deltas are short, and a directory of very many is much to read for one of them.
+pub const PACK_FRAMES: usize = 4096;
 
 /// When a frame is closed, in plain bytes.
 pub const FRAME_TARGET: usize = 1 << 20;
@@ -67,33 +72,56 @@ impl PackInfo {
         number: usize,
         sealed: Vec<u8>,
     ) -> Result<Vec<u8>> {
-        let body = self.unseal_frame(cipher, number, sealed)?;
-        let frame =
-            self.directory.frames.get(number).ok_or_else(|| self.damaged(format!("it has no frame {number}")))?;
+        let frame = self.frame(number)?;
+        let body = self.unseal(cipher, number, sealed)?;
         codec
             .decode(frame.encoding, &body, frame.plain as usize)
             .map_err(|e| self.damaged(format!("frame {number}: {e}")))
     }
 
-    /// The encoded bytes of a frame, from its sealed bytes: they can be sealed again in another pack.
-    pub fn unseal_frame(&self, cipher: &PackCipher, number: usize, mut sealed: Vec<u8>) -> Result<Vec<u8>> {
-        let frame =
-            self.directory.frames.get(number).ok_or_else(|| self.damaged(format!("it has no frame {number}")))?;
+    /// The plain bytes of a delta, from its sealed bytes and the plain bytes of its bases, end to end.
+    pub fn open_delta(
+        &self,
+        cipher: &PackCipher,
+        codec: &mut FrameCodec,
+        number: usize,
+        sealed: Vec<u8>,
+        base: &[u8],
+    ) -> Result<Vec<u8>> {
+        let frame = self.frame(number)?;
+        let body = self.unseal(cipher, number, sealed)?;
+        codec.decode_delta(&body, base, frame.plain as usize).map_err(|e| self.damaged(format!("frame {number}: {e}")))
+    }
+
+    /// The bytes of a frame as they were before sealing, still encoded.
+    pub fn unseal(&self, cipher: &PackCipher, number: usize, mut sealed: Vec<u8>) -> Result<Vec<u8>> {
+        let frame = self.frame(number)?;
         let bound = frame.bound(self.directory.chunks_of(frame));
         let context = FrameContext { number: number as u32, bound: &bound };
         cipher.open(context, &mut sealed).map_err(|e| self.damaged(format!("frame {number}: {e}")))?;
         Ok(sealed)
     }
 
+    /// A frame as the directory lists it.
+    pub fn frame(&self, number: usize) -> Result<&Frame> {
+        self.directory.frames.get(number).ok_or_else(|| self.damaged(format!("it has no frame {number}")))
+    }
+
     /// A frame with these encoded bytes, ready to be sealed again in another pack.
     pub fn encoded_frame(&self, number: usize, body: Vec<u8>) -> Result<EncodedFrame> {
-        let frame =
-            self.directory.frames.get(number).ok_or_else(|| self.damaged(format!("it has no frame {number}")))?;
-        if frame.encoding == Encoding::Delta {
-            return Err(self.damaged(format!("frame {number}: deltas are not copied by this version")));
-        }
+        let frame = self.frame(number)?;
+        let base = |base: &u32| {
+            let id = self.directory.bases.get(*base as usize).copied();
+            id.ok_or_else(|| self.damaged(format!("frame {number} names a base that is not listed")))
+        };
+        let chain = match frame.encoding {
+            Encoding::Delta => {
+                Some(Chain { bases: frame.bases.iter().map(base).collect::<Result<_>>()?, place: frame.place })
+            }
+            _ => None,
+        };
         let chunks = self.directory.chunks_of(frame).to_vec();
-        Ok(EncodedFrame { kind: frame.kind, encoding: frame.encoding, chunks, body })
+        Ok(EncodedFrame { kind: frame.kind, encoding: frame.encoding, chunks, body, chain })
     }
 
     fn damaged(&self, reason: String) -> Error {

@@ -68,6 +68,11 @@ impl CompiledSchema {
         let schema = header.schema_text().and_then(|text| Schema::parse(text).ok());
         Self { fingerprint: schema.as_ref().map_or(0, Schema::fingerprint), schema }
     }
+
+    /// Its CRC-64-AVRO fingerprint; 0 if it cannot be understood.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
 }
 
 /// Puts the parts of one file into streams. Nothing is held back but what the cutters need.

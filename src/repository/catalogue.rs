@@ -93,7 +93,7 @@ impl Catalogue {
                 plain: frame.plain,
                 kind: frame.kind,
                 encoding: frame.encoding,
-                depth: frame.depth,
+                depth: frame.place.depth,
                 base_count: (self.bases.len() as u32 - first_base) as u8,
                 first_base,
                 first_place,

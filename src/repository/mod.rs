@@ -9,6 +9,7 @@ mod clock;
 mod closure;
 mod config;
 mod create;
+mod frame_cache;
 mod keys;
 pub mod log;
 mod open;
@@ -57,9 +58,11 @@ pub struct Repository {
     state: Mutex<State>,
     index: Index,
     remembered: Option<PathBuf>,
-    frames: reader::FrameCache,
+    frames: frame_cache::FrameCache,
     /// The local index was made anew since the repository was opened.
     rebuilt: Mutex<bool>,
+    /// The last entry that condemned or damaged anything, as of which the condemned packs are in the local index.
+    recalled: Mutex<u64>,
     sizes: Sizes,
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::{Config, Features, MAX_CONFIG};
-use super::{Clock, Repository, State, keys, read_log, reader, remembered};
+use super::{Clock, Repository, State, frame_cache, keys, read_log, remembered};
 use crate::backend::{Backend, Kind, Name};
 use crate::crypto::{Entropy, Envelope, ObjectKind, Suite};
 use crate::error::{Context, Error, Result};
@@ -90,8 +90,9 @@ impl Repository {
             clock: options.clock.clone(),
             state: Mutex::new(state),
             remembered,
-            frames: reader::FrameCache::default(),
+            frames: frame_cache::FrameCache::default(),
             rebuilt: Mutex::default(),
+            recalled: Mutex::default(),
             sizes: super::Sizes::default(),
         };
         repository.index.set_standing(repository.lock_state().standing.clone());
@@ -207,6 +208,26 @@ impl Repository {
             }
             updated => updated,
         }
+    }
+
+    /// Takes in what superseded index objects say of packs that are condemned and may still be there: the last resort of who
+    /// misses a chunk. Done once for each state of the log.
+    pub(super) fn recall_condemned(&self) -> Result<()> {
+        let standing = self.lock_state().standing.clone();
+        let mut recalled = self.recalled.lock().unwrap_or_else(PoisonError::into_inner);
+        if *recalled == standing.changed {
+            return Ok(());
+        }
+        for (object, _) in standing.superseded.iter().filter(|(_, retired)| !retired.swept) {
+            // It may be deleted just now, or be damaged: then there is nothing to be had from it.
+            for info in self.read_index_object(object).unwrap_or_default() {
+                if standing.condemned.get(&info.id).is_some_and(|retired| !retired.swept) {
+                    self.index.insert_unpublished(&info)?;
+                }
+            }
+        }
+        *recalled = standing.changed;
+        Ok(())
     }
 
     /// Makes the local index anew, unless that was done since the repository was opened. Who comes meanwhile waits.

@@ -1,82 +1,41 @@
-//! Getting chunks back. Frames are decoded once and kept for a while, since the chunks of a file lie side by side.
+//! Getting chunks back. A delta is decoded from its bases, which may be deltas themselves.
+//!
+//! Each base is read from a location of lesser depth than the delta's own, so that a chain ends after sixteen links
+//! whatever a directory says, and threads that wait for each other's frames never wait in a circle.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::Repository;
-use crate::chunk::ChunkSource;
+use super::frame_cache::Purpose;
+use crate::chunk::{ChunkSource, MAX_BASE_BYTES};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::index::Location;
-use crate::pack::{FrameCodec, PackInfo};
+use crate::pack::{Encoding, Frame, FrameCodec, PackInfo, Place};
 
 /// Names a frame: the index's number of its pack, and which one it is there.
 pub type FrameKey = (u32, u32);
 
-/// How many plain bytes of decoded frames are kept.
-const CACHED_BYTES: usize = 48 << 20;
+/// How many frames may be decoded to get one chunk. No writer makes chains that need a tenth of it; a forged directory
+/// could name four other bases sixteen times over.
+const MAX_EFFORT: u32 = 4096;
 
-/// Decoded frames, used most lately last. Of several threads that want the same frame one decodes it, the others wait.
-#[derive(Debug, Default)]
-pub(super) struct FrameCache {
-    held: Mutex<Held>,
-    decoded: Condvar,
-}
+/// What getting one chunk has cost so far.
+struct Effort(u32);
 
-#[derive(Debug, Default)]
-struct Held {
-    frames: HashMap<FrameKey, Slot>,
-    order: VecDeque<FrameKey>,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-enum Slot {
-    BeingDecoded,
-    Ready(Arc<[u8]>),
-}
-
-impl FrameCache {
-    /// The plain bytes of a frame, which `decode` makes if they are not there.
-    fn get(&self, key: FrameKey, decode: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<[u8]>> {
-        let mut held = self.lock();
-        loop {
-            match held.frames.get(&key) {
-                Some(Slot::Ready(plain)) => return Ok(plain.clone()),
-                Some(Slot::BeingDecoded) => held = self.decoded.wait(held).unwrap_or_else(PoisonError::into_inner),
-                None => break,
+impl Effort {
+    fn spend(&mut self, info: &PackInfo) -> Result<()> {
+        self.0 += 1;
+        match self.0 <= MAX_EFFORT {
+            true => Ok(()),
+            false => {
+                Err(Error::damaged(info.name(), "one of its deltas rests on more frames than any writer would use"))
             }
         }
-        held.frames.insert(key, Slot::BeingDecoded);
-        drop(held);
-        let plain = decode().map(Arc::<[u8]>::from);
-        let mut held = self.lock();
-        match &plain {
-            Ok(plain) => {
-                held.frames.insert(key, Slot::Ready(plain.clone()));
-                held.order.push_back(key);
-                held.bytes += plain.len();
-                while held.bytes > CACHED_BYTES && held.order.len() > 1 {
-                    let Some(oldest) = held.order.pop_front() else { break };
-                    if let Some(Slot::Ready(plain)) = held.frames.remove(&oldest) {
-                        held.bytes -= plain.len();
-                    }
-                }
-            }
-            Err(_) => {
-                held.frames.remove(&key);
-            }
-        }
-        self.decoded.notify_all();
-        plain
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Reads frames without keeping them: for checks, which read everything once.
+/// Reads frames without keeping them: for checks, which read everything once. The bases of deltas are kept.
 #[derive(Debug)]
 pub struct FrameReader {
     codec: FrameCodec,
@@ -89,22 +48,67 @@ impl FrameReader {
     }
 
     /// The plain bytes of one frame.
-    pub fn read(&mut self, repository: &Repository, (pack, frame): FrameKey) -> Result<Vec<u8>> {
-        let info = repository.index.pack(pack)?;
-        self.read_frame(repository, &info, frame as usize)
+    pub fn read(&mut self, repository: &Repository, key: FrameKey) -> Result<Vec<u8>> {
+        self.read_within(repository, key, &mut Effort(0))
     }
 
     /// The plain bytes of one frame of this pack.
-    pub fn read_frame(&mut self, repository: &Repository, info: &PackInfo, frame: usize) -> Result<Vec<u8>> {
-        let listed = info
-            .directory
-            .frames
-            .get(frame)
-            .ok_or_else(|| Error::damaged(info.name(), format!("it has no frame {frame}")))?;
-        let sealed = repository.backend.read_range(&info.name(), u64::from(listed.offset), listed.stored as usize)?;
-        let cipher = info.cipher(repository.id(), repository.keyring())?;
-        info.open_frame(&cipher, &mut self.codec, frame, sealed)
+    pub fn read_frame(&mut self, repository: &Repository, info: &PackInfo, number: usize) -> Result<Vec<u8>> {
+        let frame = info.frame(number)?;
+        let sealed = repository.backend.read_range(&info.name(), u64::from(frame.offset), frame.stored as usize)?;
+        self.open(repository, info, number, sealed)
     }
+
+    fn read_within(
+        &mut self,
+        repository: &Repository,
+        (pack, number): FrameKey,
+        effort: &mut Effort,
+    ) -> Result<Vec<u8>> {
+        let info = repository.index.pack(pack)?;
+        let frame = info.frame(number as usize)?;
+        let sealed = repository.backend.read_range(&info.name(), u64::from(frame.offset), frame.stored as usize)?;
+        self.open_within(repository, &info, number as usize, sealed, effort)
+    }
+
+    /// The plain bytes of one frame of this pack, from its sealed bytes.
+    pub fn open(
+        &mut self,
+        repository: &Repository,
+        info: &PackInfo,
+        number: usize,
+        sealed: Vec<u8>,
+    ) -> Result<Vec<u8>> {
+        self.open_within(repository, info, number, sealed, &mut Effort(0))
+    }
+
+    fn open_within(
+        &mut self,
+        repository: &Repository,
+        info: &PackInfo,
+        number: usize,
+        sealed: Vec<u8>,
+        effort: &mut Effort,
+    ) -> Result<Vec<u8>> {
+        effort.spend(info)?;
+        let frame = info.frame(number)?;
+        let cipher = info.cipher(repository.id(), repository.keyring())?;
+        if frame.encoding != Encoding::Delta {
+            return info.open_frame(&cipher, &mut self.codec, number, sealed);
+        }
+        let base = repository.base_of(info, frame, effort)?;
+        let plain = info.open_delta(&cipher, &mut self.codec, number, sealed, &base)?;
+        // What others rest on is looked at once, here.
+        match info.directory.chunks_of(frame) {
+            [chunk] if repository.hasher().id(&plain) == chunk.id => Ok(plain),
+            [chunk, ..] => Err(wrong_id(&chunk.id, info)),
+            [] => Err(Error::damaged(info.name(), format!("frame {number} has no chunk"))),
+        }
+    }
+}
+
+fn wrong_id(id: &ChunkId, info: &PackInfo) -> Error {
+    Error::ChunkDamaged { id: *id, pack: info.id, reason: "its bytes do not hash to its id".into() }
 }
 
 impl Repository {
@@ -122,34 +126,100 @@ impl Repository {
             return Ok(locations);
         }
         self.rebuild_index_once()?;
+        if let Some(locations) = found(self.index.locate(id)) {
+            return Ok(locations);
+        }
+        self.recall_condemned()?;
         match self.index.locate(id)? {
             locations if locations.is_empty() => Err(Error::ChunkMissing { id: *id }),
             locations => Ok(locations),
         }
     }
 
+    /// These locations with how many deltas each needs, the fewest first.
+    fn by_depth(&self, locations: Vec<Location>) -> Result<Vec<(u8, Location)>> {
+        let depth = |location: Location| {
+            if !self.index.has_deltas(location.pack) {
+                return Ok((0, location));
+            }
+            let info = self.index.pack(location.pack)?;
+            Ok((info.frame(location.frame as usize).map_or(u8::MAX, |frame| frame.place.depth), location))
+        };
+        let mut places = locations.into_iter().map(depth).collect::<Result<Vec<_>>>()?;
+        places.sort_by_key(|place| place.0);
+        Ok(places)
+    }
+
+    /// The frame that a chunk would be read from; none if the local index knows nothing about it.
+    pub fn frame_of(&self, id: &ChunkId) -> Result<Option<FrameKey>> {
+        let places = self.by_depth(self.index.locate(id)?)?;
+        Ok(places.first().map(|(_, location)| (location.pack, location.frame)))
+    }
+
+    /// Where in a chain of deltas a stored chunk stands, and what it rests on, at the place with the fewest deltas. Condemned
+    /// packs do not count.
+    ///
+    /// # Errors
+    /// [`Error::ChunkMissing`] if the local index knows nothing about it.
+    pub fn links(&self, id: &ChunkId) -> Result<(Place, Vec<ChunkId>)> {
+        let places = self.by_depth(self.index.locate_live(id)?)?;
+        let (_, location) = places.first().ok_or(Error::ChunkMissing { id: *id })?;
+        let info = self.index.pack(location.pack)?;
+        let frame = info.frame(location.frame as usize)?;
+        let bases = frame.bases.iter().filter_map(|number| info.directory.bases.get(*number as usize));
+        Ok((frame.place, bases.copied().collect()))
+    }
+
+    /// The plain bytes of a chunk that is to become the base of another.
+    pub fn base(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        self.get_below(id, u8::MAX, Purpose::Base, &mut Effort(0))
+    }
+
+    /// How many plain bytes of frames were decoded so far to get chunks, those of their bases included.
+    pub fn bytes_decoded(&self) -> u64 {
+        self.frames.bytes_decoded()
+    }
+
     /// Decodes the frame, so that its chunks are at hand soon after.
     pub fn prefetch(&self, key: FrameKey) {
         // What is wrong with it is told to whoever asks for a chunk of it.
-        let _ = self.frame(key);
+        let _ = self.frame(key, Purpose::Asked, &mut Effort(0));
     }
 
-    fn frame(&self, key: FrameKey) -> Result<Arc<[u8]>> {
-        self.frames.get(key, || FrameReader::new()?.read(self, key))
+    fn frame(&self, key: FrameKey, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
+        self.frames.get(key, purpose, || FrameReader::new()?.read_within(self, key, effort))
     }
 
-    fn get_located(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        match self.get_anywhere(id) {
+    /// The chunk, from a location that needs fewer than so many deltas.
+    fn get_below(&self, id: &ChunkId, depth: u8, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
+        match self.get_anywhere(id, depth, purpose, effort) {
             // Its pack may be gone because a prune moved what was needed of it elsewhere.
-            Err(error) if error.is_damage() && self.refresh_index().unwrap_or(false) => self.get_anywhere(id),
+            Err(error) if error.is_damage() && self.refresh_index().unwrap_or(false) => {
+                self.get_anywhere(id, depth, purpose, effort)
+            }
             got => got,
         }
     }
 
-    fn get_anywhere(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+    /// The bases of a delta, end to end.
+    fn base_of(&self, info: &PackInfo, frame: &Frame, effort: &mut Effort) -> Result<Vec<u8>> {
+        let mut base = Vec::new();
+        for number in &frame.bases {
+            let id = info.directory.bases.get(*number as usize);
+            let id = id.ok_or_else(|| Error::damaged(info.name(), "a delta names a base that is not listed"))?;
+            let bytes = self.get_below(id, frame.place.depth, Purpose::Base, effort)?;
+            if base.len() + bytes.len() > MAX_BASE_BYTES {
+                return Err(Error::damaged(info.name(), "the bases of a delta are longer than they may be"));
+            }
+            base.extend_from_slice(&bytes);
+        }
+        Ok(base)
+    }
+
+    fn get_anywhere(&self, id: &ChunkId, depth: u8, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
         let mut failure = Error::ChunkMissing { id: *id };
-        for location in self.locate(id)? {
-            match self.chunk_at(id, location) {
+        for (_, location) in self.by_depth(self.locate(id)?)?.into_iter().filter(|place| place.0 < depth) {
+            match self.chunk_at(id, location, purpose, effort) {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => failure = error,
             }
@@ -157,19 +227,26 @@ impl Repository {
         Err(failure)
     }
 
-    fn chunk_at(&self, id: &ChunkId, location: Location) -> Result<Arc<[u8]>> {
-        let plain = self.frame((location.pack, location.frame))?;
+    fn get_located(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort(0))
+    }
+
+    fn chunk_at(&self, id: &ChunkId, location: Location, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
+        let plain = self.frame((location.pack, location.frame), purpose, effort)?;
         let info = self.index.pack(location.pack)?;
         let damaged = |reason: &str| Error::ChunkDamaged { id: *id, pack: info.id, reason: reason.into() };
-        let frame =
-            info.directory.frames.get(location.frame as usize).ok_or_else(|| damaged("the pack has no such frame"))?;
+        let frame = info.frame(location.frame as usize)?;
         let chunks = info.directory.chunks_of(frame);
+        let chunk = chunks.get(location.chunk as usize).ok_or_else(|| damaged("its frame has no such chunk"))?;
+        if frame.encoding == Encoding::Delta {
+            return if chunk.id == *id { Ok(plain) } else { Err(wrong_id(id, &info)) };
+        }
         let start: usize = chunks.iter().take(location.chunk as usize).map(|chunk| chunk.length as usize).sum();
-        let length = chunks.get(location.chunk as usize).map_or(0, |chunk| chunk.length as usize);
-        let bytes = plain.get(start..start + length).ok_or_else(|| damaged("its frame is too short"))?;
+        let bytes = plain.get(start..start + chunk.length as usize);
+        let bytes = bytes.ok_or_else(|| damaged("its frame is too short"))?;
         match self.hasher().id(bytes) == *id {
             true => Ok(bytes.into()),
-            false => Err(damaged("its bytes do not hash to its id")),
+            false => Err(wrong_id(id, &info)),
         }
     }
 }

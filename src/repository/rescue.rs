@@ -23,6 +23,7 @@ impl Writer<'_> {
         let repository = self.repository;
         // Others may have stored again, or moved, what the index knows in condemned packs only.
         repository.update_index()?;
+        repository.recall_condemned()?;
         let mut catalogue = Catalogue::of_index(repository)?;
         let (mut reach, mut lost) = (Reach::default(), Bits::default());
         reach.follow(repository, &mut catalogue, root, &mut |catalogue, id, _| {

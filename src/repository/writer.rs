@@ -6,12 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::log::Body;
-use super::{FrameKey, Repository, State, create_resolved};
+use super::{Features, FrameKey, Repository, State, create_resolved};
 use crate::backend::{Created, Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
 use crate::index::{Index, Standing};
-use crate::pack::{self, EncodedFrame, PackBuilder, PackInfo};
+use crate::pack::{self, Chain, EncodedFrame, PACK_FRAMES, PackBuilder, PackInfo};
 
 /// After so many packs, or so much time, an index object is published, so that an interrupted run is cheap to resume.
 const PACKS_AN_INDEX: usize = 64;
@@ -41,8 +41,10 @@ struct Inner {
 }
 
 /// What storing a pack came to.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct PackReport {
+    /// Its name.
+    pub pack: PackId,
     /// How many chunks it holds.
     pub chunks: u64,
     /// How many bytes it takes in the repository.
@@ -99,31 +101,51 @@ impl<'a> Writer<'a> {
     /// Announces a chunk. True if it has to be put into a frame: it is neither stored for good nor announced by anybody
     /// else.
     pub fn reserve(&self, id: ChunkId) -> Result<bool> {
-        if self.lock().in_flight.contains(&id) || self.is_stored(&id, &mut HashSet::new())? {
+        if self.lock().in_flight.contains(&id) || self.is_stored(&id)? {
             return Ok(false);
         }
         Ok(self.lock().in_flight.insert(id))
     }
 
     /// Whether the chunk lies where something new may rest on it, and so does all that it has to be made of there.
-    fn is_stored(&self, id: &ChunkId, met: &mut HashSet<ChunkId>) -> Result<bool> {
+    pub fn is_stored(&self, id: &ChunkId) -> Result<bool> {
+        self.is_stored_below(id, u8::MAX, &mut HashSet::new())
+    }
+
+    /// Whether a new delta may rest on these bases: each is stored for good, in a place that is less deep.
+    pub fn is_sound(&self, chain: &Chain) -> Result<bool> {
+        let mut met = HashSet::new();
+        for base in &chain.bases {
+            if !self.is_stored_below(base, chain.place.depth, &mut met)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// ... in a place that needs fewer than so many deltas. `met` are those that were looked at in vain.
+    fn is_stored_below(&self, id: &ChunkId, depth: u8, met: &mut HashSet<FrameKey>) -> Result<bool> {
         let index = self.repository.index();
         for location in self.repository.with_index(|index| index.locate_live(id))? {
             let key = (location.pack, location.frame);
-            if !index.has_deltas(location.pack) || self.lock().resting.contains(&key) {
+            if !index.has_deltas(location.pack) {
                 return Ok(true);
             }
             let info = self.repository.with_index(|index| index.pack(location.pack))?;
-            let Some(frame) = info.directory.frames.get(location.frame as usize) else { continue };
-            // A chunk that is met again is made of itself, or was looked at in vain.
-            let mut stored = frame.bases.is_empty() || met.insert(*id);
+            let Ok(frame) = info.frame(location.frame as usize) else { continue };
+            if frame.place.depth >= depth || met.contains(&key) {
+                continue;
+            }
+            let known = frame.bases.is_empty() || self.lock().resting.contains(&key);
+            let mut stored = true;
             for base in frame.bases.iter().filter_map(|base| info.directory.bases.get(*base as usize)) {
-                stored = stored && self.is_stored(base, met)?;
+                stored = stored && (known || self.is_stored_below(base, frame.place.depth, met)?);
             }
             if stored {
                 self.lock().resting.insert(key);
                 return Ok(true);
             }
+            met.insert(key);
         }
         Ok(false)
     }
@@ -132,7 +154,8 @@ impl<'a> Writer<'a> {
     pub fn add(&self, frame: EncodedFrame) -> Option<PackBuilder> {
         let mut inner = self.lock();
         inner.open.push(frame);
-        (inner.open.bytes() >= self.repository.sizes.pack).then(|| std::mem::take(&mut inner.open))
+        let full = inner.open.bytes() >= self.repository.sizes.pack || inner.open.frames().len() >= PACK_FRAMES;
+        full.then(|| std::mem::take(&mut inner.open))
     }
 
     /// The open pack, if there is anything in it. The caller stores it.
@@ -144,6 +167,9 @@ impl<'a> Writer<'a> {
     /// Seals a pack, checks it, and writes it. After that, its chunks are stored.
     pub fn store(&self, builder: PackBuilder) -> Result<PackReport> {
         let repository = self.repository;
+        if builder.frames().iter().any(|frame| frame.chain.is_some()) {
+            repository.require_features(Features::DELTA)?;
+        }
         let sealed = builder.seal(
             repository.id(),
             repository.config.suite,
@@ -154,7 +180,8 @@ impl<'a> Writer<'a> {
         if create_resolved(&*repository.backend, &name, &sealed.bytes)? == Created::Exists {
             return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
         }
-        let report = PackReport { chunks: sealed.info.directory.chunks.len() as u64, bytes: sealed.bytes.len() as u64 };
+        let chunks = sealed.info.directory.chunks.len() as u64;
+        let report = PackReport { pack: sealed.info.id, chunks, bytes: sealed.bytes.len() as u64 };
         repository.with_index(|index| index.insert_unpublished(&sealed.info))?;
         let mut inner = self.lock();
         for chunk in &sealed.info.directory.chunks {

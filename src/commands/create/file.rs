@@ -200,7 +200,9 @@ impl ContainerFile<'_, '_> {
                 header.codec_name().clone_into(&mut self.codec);
                 let FileContext { bench, effort, schemas, index, .. } = self.context;
                 self.inspector = Some(Inspector::new(bench, index, *effort, header, self.expected));
-                self.splitter.header(header, schemas.of(header), feeder)
+                let schema = schemas.of(header);
+                feeder.schema(schema.fingerprint());
+                self.splitter.header(header, schema, feeder)
             }
         }
     }

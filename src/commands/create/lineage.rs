@@ -18,6 +18,8 @@ pub(super) struct Lineage {
     pub(super) parent: Option<SnapshotRoot>,
     /// A known series that this new one differs from in digits only.
     pub(super) similar: Option<String>,
+    /// The snapshot that this one is probably most like: the parent, else the last of a similar series, else the last.
+    pub(super) nearest: Option<SnapshotRoot>,
 }
 
 impl Lineage {
@@ -32,7 +34,7 @@ impl Lineage {
                     parent = Some(root);
                     break;
                 }
-                Ok(root) => known.push(root.series),
+                Ok(root) => known.push(root),
                 Err(error) => progress.warning(&Warning {
                     path: format!("snapshot {}", record.id.short()),
                     message: format!("it is passed over as a parent: {error}"),
@@ -42,9 +44,11 @@ impl Lineage {
         }
         let similar = match parent {
             Some(_) => None,
-            None => known.into_iter().find(|other| without_digits(other) == without_digits(&series)),
+            None => known.iter().find(|other| without_digits(&other.series) == without_digits(&series)),
         };
-        Ok(Self { series, paths, parent, similar })
+        let nearest = parent.as_ref().or(similar).or(known.first()).cloned();
+        let similar = similar.map(|root| root.series.clone());
+        Ok(Self { series, paths, parent, similar, nearest })
     }
 }
 

@@ -1,10 +1,12 @@
 //! `create`: reads files and makes a snapshot of them.
 
+mod bases;
 mod file;
 mod lineage;
 mod pipeline;
 mod run;
 mod treat;
+mod warm;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,12 +14,13 @@ use std::time::Instant;
 use lineage::Lineage;
 use pipeline::Pipeline;
 use run::Run;
+use warm::Warmth;
 
 use crate::error::{Error, Result};
 use crate::files::Rules;
 use crate::id::SnapshotId;
 use crate::progress::{Phase, Progress};
-use crate::repository::Repository;
+use crate::repository::{Repository, Writer};
 
 /// What to save, and how.
 #[derive(Debug)]
@@ -156,10 +159,12 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
         .num_threads(threads)
         .build()
         .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
-    let pipeline = Pipeline::new(repository, options.compression, options.dry_run, threads)?;
+    let writer = Writer::new(repository)?;
     // After the writer has read the log: a parent that was there then is safe until something is condemned behind that,
     // and what is condemned behind that, the writer looks at before it commits.
     let lineage = Lineage::find(repository, &options, progress)?;
+    let warmth = Warmth::new(repository, lineage.nearest.clone());
+    let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
     let (dry_run, id) = (options.dry_run, SnapshotId::new(repository.entropy().array()?));
     progress.begin(Phase::Create, None, None);
     let run = Run { repository, pipeline: &pipeline, pool: &pool, lineage: &lineage, progress, id, threads };

@@ -44,6 +44,7 @@ struct Job {
 struct ParentRow {
     encoder: Option<String>,
     records: Option<u64>,
+    recipe: Vec<u8>,
 }
 
 /// What became of one thing that the walker found, numbered in the order of the manifest.
@@ -252,6 +253,7 @@ impl Run<'_> {
                     let parent = before.filter(|before| before.kind == EntryKind::File).map(|before| ParentRow {
                         encoder: before.avro.as_ref().map(|facts| facts.encoder.clone()),
                         records: before.avro.as_ref().map(|facts| facts.declared_records),
+                        recipe: before.recipe,
                     });
                     self.progress.more_ahead(1, entry.size);
                     if jobs.send(Job { number: next, path: fs_path, entry, parent }).is_err() {
@@ -281,6 +283,7 @@ impl Run<'_> {
         let tree_path = entry.path.clone();
         self.progress.at(&path);
         let expected = parent.as_ref().and_then(|parent| parent.encoder.as_deref());
+        feeder.begin_file(parent.as_ref().map(|parent| &parent.recipe[..]));
         match store_file(context, feeder, &path, entry, expected, &now) {
             Ok(stored) => {
                 self.progress.files(1);

@@ -120,7 +120,7 @@ impl<'r> Repacker<'r> {
                 let name = info.name();
                 let sealed =
                     self.repository.backend().read_range(&name, u64::from(listed.offset), listed.stored as usize)?;
-                let body = info.unseal_frame(&cipher, at, sealed)?;
+                let body = info.unseal(&cipher, at, sealed)?;
                 self.push(info.encoded_frame(at, body)?)?;
             } else {
                 for (chunk, _) in chunks.into_iter().zip(taken).filter(|(_, taken)| *taken) {
@@ -215,5 +215,5 @@ fn split(info: &PackInfo, frame: usize, plain: &[u8], hasher: &ChunkHasher) -> R
 /// What a pack says about itself, as far as the local index has it.
 pub(super) fn info_of(repository: &Repository, id: &PackId) -> Result<std::sync::Arc<PackInfo>> {
     let missing = || Error::ObjectMissing { name: crate::pack::pack_name(id).to_string() };
-    repository.index().pack(repository.index().number_of(id).ok_or_else(missing)?)
+    repository.index().pack(repository.index().pack_number(id).ok_or_else(missing)?)
 }

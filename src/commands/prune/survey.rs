@@ -131,7 +131,12 @@ impl<'r> Survey<'r> {
             self.catalogue.add(info, false);
         }
         self.objects.insert(*id, Object { packs: infos.iter().map(|info| info.id).collect(), young });
-        Ok(())
+        let index = self.repository.index();
+        match infos.iter().all(|info| index.knows_pack(&info.id)) {
+            true => Ok(()),
+            // It came after the local index was brought up to date.
+            false => index.insert_object(id, &infos),
+        }
     }
 
     /// Compares what is there with what is indexed. What a listing does not show is asked for by its name.

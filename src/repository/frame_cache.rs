@@ -1,0 +1,102 @@
+//! Frames that were decoded lately, kept for a while: the chunks of a file lie side by side, and so do their bases.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::FrameKey;
+use crate::error::Result;
+
+/// What a frame is wanted for. Each has a share of its own, so that long chains do not push out what was read ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A chunk in it was asked for.
+    Asked = 0,
+    /// A delta rests on it.
+    Base = 1,
+}
+
+/// How many plain bytes of frames are kept, by purpose.
+const CACHED_BYTES: [usize; 2] = [48 << 20, 40 << 20];
+
+/// Decoded frames, least lately decoded first out. Of several threads that want the same frame one decodes it, the
+/// others wait.
+///
+/// Who decodes a delta waits for frames of lesser depth only (`reader.rs` sees to that), so nobody waits in a circle.
+#[derive(Debug, Default)]
+pub(super) struct FrameCache {
+    held: Mutex<Held>,
+    decoded: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    frames: HashMap<FrameKey, Slot>,
+    order: [VecDeque<FrameKey>; 2],
+    bytes: [usize; 2],
+    decoded: u64,
+}
+
+#[derive(Debug)]
+enum Slot {
+    BeingDecoded,
+    Ready(Arc<[u8]>),
+}
+
+impl FrameCache {
+    /// The plain bytes of a frame, which `decode` makes if they are not there.
+    pub(super) fn get(
+        &self,
+        key: FrameKey,
+        purpose: Purpose,
+        decode: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<Arc<[u8]>> {
+        let mut held = self.lock();
+        loop {
+            match held.frames.get(&key) {
+                Some(Slot::Ready(plain)) => return Ok(plain.clone()),
+                Some(Slot::BeingDecoded) => held = self.decoded.wait(held).unwrap_or_else(PoisonError::into_inner),
+                None => break,
+            }
+        }
+        held.frames.insert(key, Slot::BeingDecoded);
+        drop(held);
+        let plain = decode().map(Arc::<[u8]>::from);
+        let mut held = self.lock();
+        match &plain {
+            Ok(plain) => {
+                held.decoded += plain.len() as u64;
+                held.keep(key, purpose, plain.clone());
+            }
+            Err(_) => {
+                held.frames.remove(&key);
+            }
+        }
+        self.decoded.notify_all();
+        plain
+    }
+
+    /// How many plain bytes were decoded so far, bases included.
+    pub(super) fn bytes_decoded(&self) -> u64 {
+        self.lock().decoded
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn keep(&mut self, key: FrameKey, purpose: Purpose, plain: Arc<[u8]>) {
+        let share = purpose as usize;
+        let (Some(order), Some(bytes)) = (self.order.get_mut(share), self.bytes.get_mut(share)) else { return };
+        *bytes += plain.len();
+        order.push_back(key);
+        self.frames.insert(key, Slot::Ready(plain));
+        while *bytes > CACHED_BYTES[share] && order.len() > 1 {
+            let Some(oldest) = order.pop_front() else { break };
+            if let Some(Slot::Ready(plain)) = self.frames.remove(&oldest) {
+                *bytes -= plain.len();
+            }
+        }
+    }
+}
