@@ -3,8 +3,7 @@
 //! acknowledged, checks clean, takes the next backup, and can be pruned: without any repair. And what was told to be done
 //! is done.
 //!
-//! `SNAP_CRASH_RUNS=n` is about how many deaths are tried (1 200 by default), `SNAP_ERROR_RUNS=n` how many failures
-//! (1 200). Lives are taken one after the other until there are so many. `SNAP_CRASH_SEED=n` begins with another life.
+//! `SNAP_CRASH_RUNS=n` is about how many deaths are tried (500 by default), `SNAP_ERROR_RUNS=n` how many failures (500). Lives are taken one after the other until there are so many. `SNAP_CRASH_SEED=n` begins with another life.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -118,12 +117,12 @@ fn live(seed: u64, mishaps: &[Mishap], sum: &Mutex<Tally>, goes_on: &dyn Fn() ->
 
 #[test]
 fn the_machine_dies_at_any_operation_of_any_command() {
-    let runs = number("SNAP_CRASH_RUNS", 1_200);
+    let runs = number("SNAP_CRASH_RUNS", 500);
     campaign(runs, &[Mishap::Death { done: false }, Mishap::Death { done: true }]);
 }
 
 #[test]
 fn any_operation_fails_once_or_for_ever_or_the_disk_is_full() {
-    let runs = number("SNAP_ERROR_RUNS", 1_200);
+    let runs = number("SNAP_ERROR_RUNS", 500);
     campaign(runs, &[Mishap::Once { done: false }, Mishap::Once { done: true }, Mishap::ForEver, Mishap::NoSpace]);
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use avro_snap::backend::{Backend, Kind, Memory};
+use avro_snap::backend::{Kind, Memory};
 use avro_snap::commands::select::read_root;
 use avro_snap::crypto::Suite;
 use avro_snap::id::ChunkId;
@@ -39,12 +39,12 @@ fn needed(repository: &Repository) -> BTreeSet<ChunkId> {
         let root = read_root(repository, &record).unwrap();
         if let Some(tree) = &root.manifest {
             let manifest = Stream::Tree(tree.clone());
-            manifest.each_chunk(repository, |id, _| Ok(drop(chunks.insert(*id)))).unwrap();
+            manifest.each_chunk(repository, |id, _| Ok(chunks.extend([*id]))).unwrap();
         }
         let mut rows = root.rows(repository);
         while let Some(row) = rows.next_row().unwrap() {
             for stream in Recipe::decode(&row.recipe).unwrap().streams() {
-                stream.each_chunk(repository, |id, _| Ok(drop(chunks.insert(*id)))).unwrap();
+                stream.each_chunk(repository, |id, _| Ok(chunks.extend([*id]))).unwrap();
             }
         }
     }

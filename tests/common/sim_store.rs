@@ -357,7 +357,8 @@ impl SimStore {
         if let Change::Create(name, bytes) = &change
             && !world.objects.contains_key(name)
         {
-            if world.dice.one_in(faults.lost) {
+            // That the last entry of the log is not there is for those to notice who remember it.
+            if name.kind() != Kind::Log && world.dice.one_in(faults.lost) {
                 world.happened.lost += 1;
                 return Ok(Created::New);
             }

@@ -36,7 +36,7 @@ impl Steps<'_> {
         }
     }
 
-    /// What is used and lies in packs that are mostly dead is copied into a new pack, whole or as the delta that it is.
+    /// `prune::repack`: what is used and lies in packs that are mostly dead is copied into a new pack, whole or as the delta that it is.
     fn repacks(&mut self, j: usize) {
         let (state, me) = (self.state, self.state.pruners[j]);
         if !self.rules.repack || state.packs >= self.rules.packs {
@@ -60,7 +60,7 @@ impl Steps<'_> {
         }
     }
 
-    /// Chooses what to condemn: any set of packs without which every chunk of every snapshot that is live, and that can
+    /// `prune::survey`, `prune::plan`. Chooses what to condemn: any set of packs without which every chunk of every snapshot that is live, and that can
     /// be rebuilt now, can still be rebuilt, from packs that the log names and a listing shows (which may be incomplete:
     /// that makes the pruner do less).
     fn plans(&mut self, j: usize) {
@@ -92,6 +92,8 @@ impl Steps<'_> {
         }
     }
 
+    /// `prune::condemn`: the entry is created behind the very log that the plan was made by, or the plan is made anew. (The
+    /// library looks at what was added and goes on with the rest of its plan, which is a plan that it could have made.)
     fn condemns(&mut self, j: usize) {
         let (state, me) = (self.state, self.state.pruners[j]);
         let id = j as u8;
@@ -130,7 +132,8 @@ impl Steps<'_> {
         }
     }
 
-    /// One index object in place of all that the log names. It names their packs, but for condemned ones.
+    /// `prune::condemn::IndexOrder`: one index object in place of all that the log names. It names their packs, but for
+    /// condemned ones. (The library may say so in the same entry that condemns packs.)
     fn merges(&mut self, j: usize) {
         let (state, me) = (self.state, self.state.pruners[j]);
         let id = j as u8;
@@ -175,7 +178,7 @@ impl Steps<'_> {
         }
     }
 
-    /// What is condemned in the log may be deleted at any later time, and a DELETE that was sent may land at any later
+    /// `prune::sweep`: what is condemned in the log may be deleted at any later time, and a DELETE that was sent may land at any later
     /// time. Where no name comes back these are the same.
     pub(super) fn sweep(&mut self) {
         let (state, fold) = (self.state, self.now());

@@ -38,7 +38,8 @@ pub enum Weakness {
     ReplaceDropsPacks,
     /// Index objects are deleted when they were merged, before the log says so.
     ObjectsDeletedEarly,
-    /// A writer's entry names index objects that were replaced since it found them.
+    /// A writer's entry names index objects that were replaced since it found them, and they count again. (In the library
+    /// the fold passes over such names: `State::apply`.)
     NamesReplacedObjects,
     /// A restore that finds a pack gone gives up, instead of looking at the log again.
     RestoreGivesUp,
@@ -165,7 +166,7 @@ impl<'a> Steps<'a> {
         of_writers.fold(if fold.is_live(0) { self.rules.first } else { 0 }, |used, (_, wish)| used | wish.chunks)
     }
 
-    /// `commands::restore`: looks chunks up by what it has read of the log, and looks at the log again where a pack is
+    /// `commands::restore`, `Repository::get`: looks chunks up by what it has read of the log, and looks at the log again where a pack is
     /// gone.
     fn restorer(&mut self) {
         let (state, me) = (self.state, self.state.restorer);

@@ -130,8 +130,9 @@ impl Steps<'_> {
         }
     }
 
-    /// `Writer::commit`, `Repository::append`: the entry is created at the slot behind what was read, if that is free;
-    /// else what stands there is read, and what lost its place since is stored anew.
+    /// `Writer::add_snapshot`, `Repository::append_checked`: the entry is created at the slot behind what was read, if that is free;
+    /// else what stands there is read, and what lost its place since is stored
+    /// anew (`Writer::secure` looks at all that the snapshot reaches, once the log has taken any place away).
     fn commits(&mut self, i: usize) {
         let (state, me, wish) = (self.state, self.state.writers[i], self.rules.wishes[i]);
         let id = i as u8;
