@@ -34,17 +34,23 @@ fn number(variable: &str, default: u64) -> u64 {
 /// Every chunk that a snapshot of the log reaches, found without the help of prune.
 fn needed(repository: &Repository) -> BTreeSet<ChunkId> {
     let mut chunks = BTreeSet::new();
+    let follow = |stream: &Stream, chunks: &mut BTreeSet<ChunkId>| {
+        let each = |id: &ChunkId, _| {
+            chunks.insert(*id);
+            Ok(())
+        };
+        stream.each_chunk(repository, each).unwrap();
+    };
     for record in repository.state().snapshots {
         chunks.insert(record.root);
         let root = read_root(repository, &record).unwrap();
         if let Some(tree) = &root.manifest {
-            let manifest = Stream::Tree(tree.clone());
-            manifest.each_chunk(repository, |id, _| Ok(chunks.extend([*id]))).unwrap();
+            follow(&Stream::Tree(tree.clone()), &mut chunks);
         }
         let mut rows = root.rows(repository);
         while let Some(row) = rows.next_row().unwrap() {
             for stream in Recipe::decode(&row.recipe).unwrap().streams() {
-                stream.each_chunk(repository, |id, _| Ok(chunks.extend([*id]))).unwrap();
+                follow(stream, &mut chunks);
             }
         }
     }
@@ -56,7 +62,11 @@ fn dead(repository: &Repository, needed: &BTreeSet<ChunkId>) -> (u64, u64) {
     let (mut all, mut dead, mut met) = (0, 0, BTreeSet::new());
     let backend = repository.backend();
     let mut names = Vec::new();
-    backend.list(Kind::Pack, &mut |name, _| Ok(names.push(name))).unwrap();
+    let mut each = |name, _| {
+        names.push(name);
+        Ok(())
+    };
+    backend.list(Kind::Pack, &mut each).unwrap();
     for name in names {
         let bytes = backend.read(&name, MAX_PACK).unwrap();
         let info = read_pack(&name.file().parse().unwrap(), &bytes, repository.id(), repository.keyring()).unwrap();
