@@ -120,9 +120,12 @@ impl Sample {
         let repository = life.open().unwrap();
         let mut objects = Vec::new();
         for kind in Kind::ALL {
-            below
-                .list(kind, &mut |name, _| Ok(objects.push((name.clone(), below.read(&name, u64::MAX - 1)?))))
-                .unwrap();
+            let mut each = |name: Name, _| {
+                let bytes = below.read(&name, u64::MAX - 1)?;
+                objects.push((name, bytes));
+                Ok(())
+            };
+            below.list(kind, &mut each).unwrap();
         }
         let (mut reader, mut frames) = (FrameReader::new().unwrap(), BTreeMap::new());
         for number in repository.index().pack_numbers() {

@@ -276,3 +276,70 @@ fn the_log_says_what_a_prune_did() {
     let none = open(&lab).append_checked(|_| Ok(None::<Body>)).unwrap();
     assert_eq!((none, open(&lab).state().next), (None, state.next));
 }
+
+#[test]
+fn what_is_young_is_nobodys_garbage_yet() {
+    let own = tempfile::tempdir().unwrap();
+    let backend: Arc<dyn Backend> = Arc::new(avro_snap::backend::Local::new(own.path().join("repository")));
+    let lab = init(&backend, Suite::None);
+    let nights = nights(&lab);
+    // A pack that nobody has named yet, and what a write left that died.
+    let repository = open(&lab);
+    let writer = avro_snap::repository::Writer::new(&repository).unwrap();
+    let mut builder = avro_snap::pack::PackBuilder::default();
+    let bytes = b"a chunk that no snapshot needs".to_vec();
+    let chunk = avro_snap::pack::PlainChunk { id: repository.hasher().id(&bytes), bytes };
+    let mut codec = avro_snap::pack::FrameCodec::new(None).unwrap();
+    builder.push(codec.encode(avro_snap::chunk::ChunkKind::Bytes, std::slice::from_ref(&chunk)));
+    writer.store(builder).unwrap();
+    drop(writer);
+    drop(repository);
+    let tmp = own.path().join("repository/tmp");
+    for (name, age) in [("old", 90_000), ("new", 10)] {
+        let file = std::fs::File::create(tmp.join(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
+    }
+    let before = count(&backend, Kind::Pack).0;
+    let hour = PruneOptions { grace: Duration::from_secs(3600), ..thorough() };
+    let report = run_prune(&lab, &hour).unwrap();
+    assert_eq!(report.tally(|fate| fate == Fate::Young).packs, 1);
+    assert_eq!((report.condemned.packs, count(&backend, Kind::Pack).0), (0, before));
+    assert!(!tmp.join("old").exists() && tmp.join("new").exists());
+    assert_eq!(count(&backend, Kind::Session).0, 0, "the probe is gone");
+    let packs = own.path().join("repository/packs");
+    let mut aged = 0;
+    for folder in std::fs::read_dir(packs).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let file = std::fs::File::options().write(true).open(file.unwrap().path()).unwrap();
+            file.set_modified(std::time::SystemTime::now() - Duration::from_secs(7200)).unwrap();
+            aged += 1;
+        }
+    }
+    assert_eq!(aged, before);
+    let report = run_prune(&lab, &hour).unwrap();
+    assert_eq!((report.condemned.packs, report.waiting.packs), (1, 1));
+    assert_eq!(run_prune(&lab, &thorough()).unwrap().swept.packs, 1);
+    assert_eq!(count(&backend, Kind::Pack).0, before - 1);
+    all_is_well(&lab, &nights.into_iter().collect(), "in a folder");
+}
+
+#[test]
+fn an_unreadable_pack_that_nothing_names_goes_and_one_that_came_back_goes_again() {
+    let (backend, lab) = memory(Suite::None);
+    let nights = nights(&lab);
+    let name = avro_snap::pack::pack_name(&avro_snap::id::PackId::new([7; 32]));
+    backend.create(&name, b"this is no pack").unwrap();
+    forget(&lab, &[nights[0].0]).unwrap();
+    let objects = faults::objects_of(&*backend);
+    run_prune(&lab, &thorough()).unwrap();
+    assert_eq!(backend.size(&name).unwrap(), None);
+    for (name, bytes) in objects.iter().filter(|(name, _)| name.kind() == Kind::Pack) {
+        // A delayed write, or a disk that forgot that it had deleted something.
+        backend.create(name, bytes).unwrap();
+    }
+    let more = count(&backend, Kind::Pack).0;
+    run_prune(&lab, &thorough()).unwrap();
+    assert!(count(&backend, Kind::Pack).0 < more);
+    all_is_well(&lab, &nights[1..].iter().cloned().collect(), "again");
+    assert_eq!(check_all(&open(&lab)).unwrap().unindexed_packs, 0);
+}

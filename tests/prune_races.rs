@@ -234,10 +234,7 @@ fn a_snapshot_that_is_forgotten_and_pruned_at_every_step_of_its_child() {
     let files = noise(&mut random, 3, 5_000);
     small::write_all(own.path(), &files);
     // Files that were written just now are read again in any case.
-    let old = std::time::SystemTime::now() - Duration::from_secs(3600);
-    for path in files.keys() {
-        std::fs::File::options().write(true).open(own.path().join(path)).unwrap().set_modified(old).unwrap();
-    }
+    std::thread::sleep(Duration::from_millis(2_100));
     let saved = |lab: &Lab, folder: &std::path::Path| {
         let options = avro_snap::commands::create::CreateOptions { ignore_ctime: true, ..lab::saving(folder) };
         avro_snap::commands::create::create(&small::try_open(lab)?, options, &avro_snap::progress::Silent)
@@ -245,7 +242,7 @@ fn a_snapshot_that_is_forgotten_and_pruned_at_every_step_of_its_child() {
     let parent = saved(&init(&backend, Suite::None), own.path()).unwrap().snapshot.unwrap();
     let objects = objects_of(&*backend);
     for grace in [waiting(), thorough()] {
-        let (mut moment, mut failed) = (0, 0);
+        let (mut moment, mut failed, mut unmodified) = (0, 0, 0);
         loop {
             let backend: Arc<dyn Backend> = Arc::new(memory_of(&objects));
             let interrupted = {
@@ -259,7 +256,10 @@ fn a_snapshot_that_is_forgotten_and_pruned_at_every_step_of_its_child() {
             let what = format!("grace {:?}, moment {moment}", grace.grace);
             let mut expected = BTreeMap::new();
             match saved(&lab(&shown), own.path()) {
-                Ok(report) => drop(expected.insert(report.snapshot.unwrap(), files.clone())),
+                Ok(report) => {
+                    unmodified += usize::from(report.files_unmodified == 3);
+                    expected.insert(report.snapshot.unwrap(), files.clone());
+                }
                 Err(Error::Pruned { .. }) => failed += 1,
                 // It was opened by its old index, or a file is read again in vain: said, and no snapshot.
                 Err(error) => panic!("{what}: {error}"),
@@ -271,7 +271,8 @@ fn a_snapshot_that_is_forgotten_and_pruned_at_every_step_of_its_child() {
             }
             moment += steps();
         }
-        println!("grace {:?}: {moment} moments, {failed} without a snapshot", grace.grace);
+        println!("grace {:?}: {moment} moments, {failed} without, {unmodified} with files not read", grace.grace);
+        assert!(unmodified > 5, "{unmodified}");
         assert!(!grace.grace.is_zero() && failed == 0 || grace.grace.is_zero() && failed > 0);
     }
 }
@@ -414,4 +415,21 @@ fn an_index_object_that_is_lost_costs_nothing() {
     }
     run_prune(&lab(&backend), &thorough()).unwrap();
     all_is_well(&lab(&backend), &expected, "the packs themselves said what is in them");
+}
+
+#[test]
+fn a_restore_that_runs_while_packs_are_deleted_finds_what_was_moved() {
+    let scene = scene(Suite::None);
+    let (id, files) = scene.kept.clone();
+    let failed = at_every_step(
+        &scene,
+        "restore, prune",
+        |lab| {
+            let repository = lab.try_open()?;
+            assert_eq!(faults::restored(&repository, id, &files), Some(true));
+            Ok(None)
+        },
+        |lab| run_prune(lab, &thorough()).map(|_| None),
+    );
+    assert_eq!(failed, 0);
 }

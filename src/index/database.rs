@@ -145,6 +145,8 @@ impl Database {
         }
         self.connection.execute_batch(
             "DELETE FROM chunks WHERE pack IN (SELECT number FROM dropped);
+             DELETE FROM anchors WHERE chunk >> 32 IN (SELECT number FROM dropped);
+             DELETE FROM anchored WHERE chunk >> 32 IN (SELECT number FROM dropped);
              DELETE FROM packs WHERE number IN (SELECT number FROM dropped);
              DROP TABLE dropped",
         )?;

@@ -159,9 +159,8 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
         .num_threads(threads)
         .build()
         .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
     let writer = Writer::new(repository)?;
-    // After the writer has read the log: a parent that was there then is safe until something is condemned behind that,
-    // and what is condemned behind that, the writer looks at before it commits.
     let lineage = Lineage::find(repository, &options, progress)?;
     let warmth = Warmth::new(repository, lineage.nearest.clone());
     let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);

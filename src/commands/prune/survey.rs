@@ -327,8 +327,8 @@ impl<'r> Survey<'r> {
                 }
                 // Header, directory and padding belong to what is needed as far as the rest does.
                 let needed = match (any_dead, stored) {
+                    (_, 0) => 0,
                     (false, _) => pack.length,
-                    (true, 0) => 0,
                     (true, stored) => {
                         let share = u128::from(pack.length) * u128::from(needed) / u128::from(stored);
                         (share as u64).clamp(needed.min(1), pack.length.saturating_sub(1))
