@@ -88,13 +88,16 @@ impl Backend for Rotten {
     }
 }
 
+/// A pack, its number in the index, and what each of its frames holds.
+type Frames = (Arc<PackInfo>, u32, Vec<Vec<u8>>);
+
 /// A repository, and what its frames hold.
 struct Sample {
     life: Life,
     rotten: Arc<Rotten>,
     repository: Repository,
     objects: Vec<(Name, Vec<u8>)>,
-    frames: BTreeMap<Name, (Arc<PackInfo>, u32, Vec<Vec<u8>>)>,
+    frames: BTreeMap<Name, Frames>,
     reader: FrameReader,
 }
 

@@ -305,10 +305,11 @@ fn all_at_once(root: &Path, seed: u64) -> Result<Story, String> {
                             }
                         }
                         _ => {
-                            let (content, many_packs) = (random_content(&mut dice), dice.one_in(2));
+                            let content = random_content(&mut dice);
+                            let habits = Habits { many_packs: dice.one_in(2), deltas: dice.one_in(2) };
                             let mut begun = |id| promise(&|ledger| drop(ledger.begun.insert(id, content.clone())));
                             let series = ["one", "two"][actor % 2];
-                            if let Ok(id) = save(&repository, series, &content, Habits { many_packs }, &mut begun) {
+                            if let Ok(id) = save(&repository, series, &content, habits, &mut begun) {
                                 promise(&|ledger| ledger.acknowledged.extend([id]));
                             }
                         }

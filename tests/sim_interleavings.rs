@@ -159,7 +159,7 @@ impl Run {
         let mut content = random_content(&mut Dice::new(self.seed ^ 77 ^ (actor as u64 / 2) << 9));
         self.processes(actor, 3, |repository, dice| {
             change(&mut content, dice);
-            let habits = Habits { many_packs: dice.one_in(3) };
+            let habits = Habits { many_packs: dice.one_in(3), deltas: dice.one_in(2) };
             let mut begun = |id| drop(self.ledger().begun.insert(id, content.clone()));
             let series = ["one", "two"][actor % 2];
             match save(repository, series, &content, habits, &mut begun) {
@@ -390,7 +390,7 @@ fn what_was_acknowledged_and_torn_or_lost_is_found_and_gives_no_wrong_bytes() {
             change(&mut content, &mut dice);
             let saved = open(backend.clone(), &clock, seed << 8 | round).and_then(|repository| {
                 let mut begin = |id| drop(begun.insert(id, content.clone()));
-                save(&repository, "one", &content, Habits { many_packs: dice.one_in(2) }, &mut begin)
+                save(&repository, "one", &content, Habits { many_packs: dice.one_in(2), deltas: false }, &mut begin)
             });
             acknowledged.extend(saved);
         }

@@ -14,7 +14,7 @@ use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{SeededEntropy, Suite};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
-use avro_snap::pack::{FrameCodec, PlainChunk};
+use avro_snap::pack::{Chain, EncodedFrame, FrameCodec, Place, PlainChunk};
 use avro_snap::recipe::{Recipe, StreamBuilder, StreamReader};
 use avro_snap::repository::log::Body;
 use avro_snap::repository::{
@@ -112,9 +112,28 @@ struct Feed<'w, 'r> {
     hasher: ChunkHasher,
     codec: FrameCodec,
     open: BTreeMap<ChunkKind, Vec<PlainChunk>>,
+    repository: &'r Repository,
+    deltas: bool,
+    /// Chunks of which the next may be stored as a delta.
+    alike: Vec<ChunkId>,
 }
 
 impl Feed<'_, '_> {
+    /// The chunk as a delta of one that is like it, where there is one on which something new may rest.
+    fn delta(&mut self, kind: ChunkKind, chunk: &PlainChunk) -> Result<Option<EncodedFrame>> {
+        for base in self.alike.iter().filter(|base| **base != chunk.id) {
+            let (Ok((place, _)), Ok(bytes)) = (self.repository.links(base), self.repository.base(base)) else {
+                continue;
+            };
+            let Some(place) = Place::step_above([place]) else { continue };
+            let chain = Chain { place, bases: vec![*base] };
+            if self.writer.is_sound(&chain)? {
+                return Ok(self.codec.encode_delta(kind, chunk, &bytes, chain, 2 * chunk.bytes.len()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Frames are closed, and so is the pack: little data makes several packs this way.
     fn flush(&mut self) -> Result<()> {
         for (kind, chunks) in std::mem::take(&mut self.open) {
@@ -133,7 +152,13 @@ impl ChunkSink for Feed<'_, '_> {
     fn put(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId> {
         let id = self.hasher.id(&bytes);
         if self.writer.reserve(id)? {
-            self.open.entry(kind).or_default().push(PlainChunk { id, bytes });
+            let chunk = PlainChunk { id, bytes };
+            let delta = if self.deltas { self.delta(kind, &chunk)? } else { None };
+            match delta.map(|frame| self.writer.add(frame)) {
+                Some(Some(full)) => drop(self.writer.store(full)?),
+                Some(None) => {}
+                None => self.open.entry(kind).or_default().push(chunk),
+            }
         }
         Ok(id)
     }
@@ -144,6 +169,8 @@ impl ChunkSink for Feed<'_, '_> {
 pub struct Habits {
     /// A pack for each file, and an index object for each pack.
     pub many_packs: bool,
+    /// Pieces are stored as deltas of other versions of the same piece, where there are any.
+    pub deltas: bool,
 }
 
 /// Saves what a folder holds. Files that are as in the last snapshot of the series are not read: their rows are taken
@@ -182,7 +209,15 @@ fn store(
     parent: Option<&SnapshotRoot>,
 ) -> Result<ChunkId> {
     let codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
-    let mut feed = Feed { writer, hasher: repository.hasher(), codec, open: BTreeMap::new() };
+    let mut feed = Feed {
+        writer,
+        hasher: repository.hasher(),
+        codec,
+        open: BTreeMap::new(),
+        repository,
+        deltas: false,
+        alike: Vec::new(),
+    };
     let mut manifest = ManifestWriter::new(repository.hasher());
     let before = parent.filter(|_| !writer.lost_packs()).and_then(|parent| rows_of(repository, parent).ok());
     for (file, versions) in content {
@@ -194,9 +229,12 @@ fn store(
             Some(row) => row.clone(),
             None => {
                 let mut stream = StreamBuilder::new();
+                feed.deltas = habits.deltas;
                 for (number, version) in versions.iter().enumerate() {
+                    feed.alike = (0..4).map(|other| feed.hasher.id(&piece(*file, number, other))).collect();
                     stream.push(ChunkKind::Bytes, piece(*file, number, *version), 0, &mut feed)?;
                 }
+                feed.deltas = false;
                 let recipe = Recipe::Plain(stream.finish(&mut feed)?).encode();
                 FileEntry { path, size: bytes.len() as u64, content: Some(hash), recipe, ..FileEntry::nothing() }
             }

@@ -148,8 +148,9 @@ impl Life {
         match deed {
             Deed::Save { series, many_packs } => {
                 let (content, ledger) = (&self.contents[series], &mut self.ledger);
+                let habits = Habits { many_packs, deltas: roll % 3 != 0 };
                 let mut begun = |id| drop(ledger.begun.insert(id, content.clone()));
-                let id = save(&repository, ["one", "two"][series], content, Habits { many_packs }, &mut begun)?;
+                let id = save(&repository, ["one", "two"][series], content, habits, &mut begun)?;
                 self.ledger.acknowledged.insert(id);
             }
             Deed::Forget => {
