@@ -14,6 +14,7 @@ use avro_gen::Random;
 use avro_snap::avro::codec::{Codec, Decoder, MAX_DECODED};
 use avro_snap::avro::container::{Parsed, parse_block, parse_header, put_block_header};
 use avro_snap::avro::varint;
+use avro_snap::backend::Kind;
 use avro_snap::commands::check::DataSubset;
 use avro_snap::commands::create::create;
 use avro_snap::commands::restore::restore;
@@ -307,4 +308,32 @@ fn an_unchanged_night_of_five_files_adds_four_kilobytes_at_most() {
     let added = night(&lab, copies.path());
     println!("the same in new files adds {added} bytes");
     assert!(added <= 4_000, "{added}");
+}
+
+#[test]
+fn what_rests_on_a_lost_pack_is_stored_again() {
+    let lab = Lab::new(Suite::Aes256Gcm);
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random::new(7);
+    let mut rows: Vec<Vec<u8>> = (0..5_000).map(|id| row(id, &mut random)).collect();
+    let mut packs = Vec::new();
+    for day in 0..3u8 {
+        for _ in 0..5 {
+            let at = random.below(rows.len());
+            rows[at] = row(90_000, &mut random);
+        }
+        let blocks: Vec<_> = rows.chunks(500).map(|rows| (rows.len() as u64, rows.concat())).collect();
+        fs::write(folder.path().join("table.avro"), container(SCHEMA, day, &blocks)).unwrap();
+        night(&lab, folder.path());
+        let mut there = Vec::new();
+        lab.backend.list(Kind::Pack, &mut |name, _| Ok(there.push(name))).unwrap();
+        packs.extend(there.into_iter().filter(|name| !packs.contains(name)).collect::<Vec<_>>());
+    }
+    assert_eq!((packs.len(), deepest(&lab)), (3, 2));
+    // All that is stored whole is lost; what rests on it is there.
+    lab.backend.delete(&packs[0]).unwrap();
+    assert!(!lab.check(DataSubset::None).problems.is_empty(), "deltas without bases look whole");
+    assert!(!lab.check(DataSubset::All).problems.is_empty());
+    night(&lab, folder.path());
+    comes_back(&lab, folder.path());
 }

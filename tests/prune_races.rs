@@ -184,7 +184,7 @@ fn at_every_step(
 
 #[test]
 fn a_prune_at_every_step_of_a_writer() {
-    for suite in [Suite::None] {
+    for suite in [Suite::None, Suite::Aes256Gcm] {
         let scene = scene(suite);
         let write = |next: Files| move |lab: &Lab| save(lab, &next).map(Some);
         // The packs stay for a day: the writer copies what it borrowed of them.
@@ -272,7 +272,7 @@ fn a_snapshot_that_is_forgotten_and_pruned_at_every_step_of_its_child() {
             moment += steps();
         }
         println!("grace {:?}: {moment} moments, {failed} without, {unmodified} with files not read", grace.grace);
-        assert!(unmodified > 5, "{unmodified}");
+        assert!(unmodified > 1, "{unmodified}");
         assert!(!grace.grace.is_zero() && failed == 0 || grace.grace.is_zero() && failed > 0);
     }
 }

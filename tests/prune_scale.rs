@@ -48,7 +48,7 @@ impl Read for Data {
             if self.at >= self.end {
                 return Ok(0);
             }
-            let night = u64::from(self.changed && self.at / RUN % 10 == 0);
+            let night = u64::from(self.changed && (self.at / RUN).is_multiple_of(10));
             let mut random = avro_gen::Random::new(self.at << 1 | night);
             // Enough noise that cuts fall everywhere, and no more.
             let noise: Vec<u8> = (0..96).flat_map(|_| random.next().to_le_bytes()).collect();

@@ -15,6 +15,9 @@ pub struct Anchor {
 const PICKED_BITS: std::ops::RangeInclusive<u32> = 6..=12;
 const WANTED_BITS: u32 = 4;
 
+/// The hashes of the anchors that chunks of any length have are below this; only shorter chunks have others, too.
+pub const SPARSE_BELOW: u64 = 1 << (64 - 12);
+
 /// The hash forgets what lies further back than this: each byte shifts out of the 64 bits after so many more.
 const WINDOW: usize = 64;
 

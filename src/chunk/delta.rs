@@ -3,7 +3,7 @@
 //! Matches in the base may lie a megabyte back, and may be a few records long. Long-distance matching finds the former
 //! where the tables of level 3 have lost them.
 
-use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound};
 
 use super::CompressError;
 
@@ -13,11 +13,17 @@ pub const MAX_BASE_BYTES: usize = 1 << 20;
 /// The level of deltas. Higher ones find little more, and take several times as long.
 const LEVEL: i32 = 3;
 
+/// What the tables of that level hold. Only beyond it there are distances that are long.
+const NEAR: usize = 256 << 10;
+
 /// What every Zstandard frame begins with. It says nothing here, and would be a good part of a short delta.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// The smallest window that Zstandard knows, and one that covers the longest chunk with the longest base.
 const WINDOW_LOGS: std::ops::RangeInclusive<u32> = 10..=25;
+
+/// How much room Zstandard wants beyond what it writes in the end, at most.
+const SLACK: usize = 512;
 
 /// `plain` as the difference to `base`, in at most `limit` bytes; none if it takes more.
 ///
@@ -30,15 +36,16 @@ pub fn compress_delta(plain: &[u8], base: &[u8], limit: usize) -> Result<Option<
     for parameter in [
         CParameter::CompressionLevel(LEVEL),
         CParameter::WindowLog(covered.clamp(*WINDOW_LOGS.start(), *WINDOW_LOGS.end())),
-        CParameter::EnableLongDistanceMatching(true),
+        CParameter::EnableLongDistanceMatching(plain.len() + base.len() > NEAR),
         // The directory has the length.
         CParameter::ContentSizeFlag(false),
     ] {
         context.set_parameter(parameter).map_err(refused)?;
     }
     context.ref_prefix(base).map_err(refused)?;
-    // It gives up as soon as there is no room: that is the limit.
-    let mut body = Vec::with_capacity(limit.saturating_add(MAGIC.len()).min(zstd_safe::compress_bound(plain.len())));
+    // It gives up as soon as there is no room, of which it wants somewhat more than it needs.
+    let room = limit.saturating_add(MAGIC.len() + SLACK).min(compress_bound(plain.len()));
+    let mut body = Vec::with_capacity(room);
     match context.compress2(&mut body, plain) {
         Ok(_) => Ok(body.strip_prefix(&MAGIC).filter(|body| body.len() <= limit).map(<[u8]>::to_vec)),
         Err(_) => Ok(None),
@@ -105,9 +112,10 @@ mod tests {
         .take(MAX_BASE_BYTES)
         .collect();
         for at in [0, 300_000, 983_040] {
-            let plain = &noise[at..at + 65_536];
-            let body = compress_delta(plain, &noise, 1000).unwrap().unwrap();
-            assert!(body.len() < 64, "{} bytes", body.len());
+            // A copy: Zstandard takes a base that overlaps with the chunk in memory for overwritten.
+            let plain = noise[at..at + 65_536].to_vec();
+            let body = compress_delta(&plain, &noise, usize::MAX).unwrap().unwrap();
+            assert!(body.len() < 64, "{} bytes for what lies at {at}", body.len());
             assert_eq!(decompress_delta(&body, &noise, plain.len()).unwrap(), plain);
         }
     }
@@ -116,7 +124,8 @@ mod tests {
     fn bytes_that_look_like_a_dictionary_are_a_base_as_any_other() {
         // What begins with the magic number of a dictionary must not be taken for one.
         let base = [&0xec30_a437_u32.to_le_bytes()[..], &[7; 5000]].concat();
-        let body = compress_delta(&base[1..], &base, 100).unwrap().unwrap();
-        assert_eq!(decompress_delta(&body, &base, base.len() - 1).unwrap(), base[1..]);
+        let plain = vec![7; 5000];
+        let body = compress_delta(&plain, &base, 100).unwrap().unwrap();
+        assert_eq!(decompress_delta(&body, &base, plain.len()).unwrap(), plain);
     }
 }

@@ -9,7 +9,7 @@ mod delta;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use anchors::{Anchor, anchors};
+pub use anchors::{Anchor, SPARSE_BELOW, anchors};
 pub use compress::{CompressError, Compressor, Decompressor};
 pub use cut::{CutParams, Piece, StreamCutter};
 pub use delta::{MAX_BASE_BYTES, compress_delta, decompress_delta};

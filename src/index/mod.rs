@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use anchors::PackedChunk;
+pub use anchors::{PackedChunk, resembles};
 use database::Database;
 pub use object::{MAX_OBJECT, decode_object, encode_object};
 pub use payloads::ProvenPayload;

@@ -370,7 +370,7 @@ pub(super) mod tests {
         }
         let bytes = directory.encode();
         assert_eq!(Directory::decode(&bytes).unwrap(), directory);
-        assert!(bytes.len() < 201 * 32 + 100 * 5, "{}", bytes.len());
+        assert!(bytes.len() < 201 * 32 + 100 * 6, "{}", bytes.len());
     }
 
     #[test]

@@ -119,13 +119,8 @@ impl FrameCodec {
         let body = compress_delta(&chunk.bytes, base, limit).ok().flatten()?;
         let back = self.decode_delta(&body, base, chunk.bytes.len()).ok()?;
         let chunks = vec![FrameChunk { id: chunk.id, length: chunk.bytes.len() as u32 }];
-        (back == chunk.bytes).then(|| EncodedFrame {
-            kind,
-            encoding: Encoding::Delta,
-            chunks,
-            body,
-            chain: Some(chain),
-        })
+        let frame = EncodedFrame { kind, encoding: Encoding::Delta, chunks, body, chain: Some(chain) };
+        (back == chunk.bytes).then_some(frame)
     }
 
     /// The plain bytes of a delta, which must be exactly `length` of them, from those of its bases, end to end.

@@ -309,8 +309,8 @@ mod tests {
             directory.push(encoding, ChunkKind::Bytes, &chunks, 26);
             let first = directory.bases.len() as u32;
             directory.bases.extend(bases.iter().map(|base| id(base)));
-            if let Some(Frame { depth: own, bases: numbers, .. }) = directory.frames.last_mut() {
-                (*own, *numbers) = (*depth, (first..first + bases.len() as u32).collect());
+            if let Some(Frame { place, bases: numbers, .. }) = directory.frames.last_mut() {
+                (place.depth, *numbers) = (*depth, (first..first + bases.len() as u32).collect());
             }
         }
         let id = PackId::new(digest(name.as_bytes()));

@@ -35,6 +35,23 @@ impl Effort {
     }
 }
 
+/// The plain bytes that a delta rests on. Mostly they are one chunk, which need not be copied.
+enum Base {
+    One(Arc<[u8]>),
+    Joined(Vec<u8>),
+}
+
+impl std::ops::Deref for Base {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::One(bytes) => bytes,
+            Self::Joined(bytes) => bytes,
+        }
+    }
+}
+
 /// Reads frames without keeping them: for checks, which read everything once. The bases of deltas are kept.
 #[derive(Debug)]
 pub struct FrameReader {
@@ -112,30 +129,6 @@ fn wrong_id(id: &ChunkId, info: &PackInfo) -> Error {
 }
 
 impl Repository {
-    /// Where a chunk can be read from. If the local index knows nothing about it, the index is made anew first: a
-    /// damaged cache must not make data look lost.
-    pub fn locate(&self, id: &ChunkId) -> Result<Vec<Location>> {
-        let found = |located: Result<Vec<Location>>| located.ok().filter(|locations| !locations.is_empty());
-        if let Some(locations) = found(self.index.locate(id)) {
-            return Ok(locations);
-        }
-        // Somebody may have stored it, or moved it, since the log was read.
-        if self.refresh_index().unwrap_or(false)
-            && let Some(locations) = found(self.index.locate(id))
-        {
-            return Ok(locations);
-        }
-        self.rebuild_index_once()?;
-        if let Some(locations) = found(self.index.locate(id)) {
-            return Ok(locations);
-        }
-        self.recall_condemned()?;
-        match self.index.locate(id)? {
-            locations if locations.is_empty() => Err(Error::ChunkMissing { id: *id }),
-            locations => Ok(locations),
-        }
-    }
-
     /// These locations with how many deltas each needs, the fewest first.
     fn by_depth(&self, locations: Vec<Location>) -> Result<Vec<(u8, Location)>> {
         let depth = |location: Location| {
@@ -190,35 +183,30 @@ impl Repository {
         self.frames.get(key, purpose, || FrameReader::new()?.read_within(self, key, effort))
     }
 
-    /// The chunk, from a location that needs fewer than so many deltas.
-    fn get_below(&self, id: &ChunkId, depth: u8, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
-        match self.get_anywhere(id, depth, purpose, effort) {
-            // Its pack may be gone because a prune moved what was needed of it elsewhere.
-            Err(error) if error.is_damage() && self.refresh_index().unwrap_or(false) => {
-                self.get_anywhere(id, depth, purpose, effort)
-            }
-            got => got,
-        }
-    }
-
     /// The bases of a delta, end to end.
-    fn base_of(&self, info: &PackInfo, frame: &Frame, effort: &mut Effort) -> Result<Vec<u8>> {
-        let mut base = Vec::new();
+    fn base_of(&self, info: &PackInfo, frame: &Frame, effort: &mut Effort) -> Result<Base> {
+        let (mut bases, mut length) = (Vec::with_capacity(frame.bases.len()), 0);
         for number in &frame.bases {
             let id = info.directory.bases.get(*number as usize);
             let id = id.ok_or_else(|| Error::damaged(info.name(), "a delta names a base that is not listed"))?;
             let bytes = self.get_below(id, frame.place.depth, Purpose::Base, effort)?;
-            if base.len() + bytes.len() > MAX_BASE_BYTES {
+            length += bytes.len();
+            if length > MAX_BASE_BYTES {
                 return Err(Error::damaged(info.name(), "the bases of a delta are longer than they may be"));
             }
-            base.extend_from_slice(&bytes);
+            bases.push(bytes);
         }
-        Ok(base)
+        Ok(match &bases[..] {
+            [base] => Base::One(base.clone()),
+            _ => Base::Joined(bases.concat()),
+        })
     }
 
-    fn get_anywhere(&self, id: &ChunkId, depth: u8, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
+    /// The chunk, from a location that needs fewer than so many deltas. The index is not made anew on the way: who reads
+    /// a frame by its number holds on to that number.
+    fn get_below(&self, id: &ChunkId, depth: u8, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
         let mut failure = Error::ChunkMissing { id: *id };
-        for (_, location) in self.by_depth(self.locate(id)?)?.into_iter().filter(|place| place.0 < depth) {
+        for (_, location) in self.by_depth(self.index.locate(id)?)?.into_iter().filter(|place| place.0 < depth) {
             match self.chunk_at(id, location, purpose, effort) {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => failure = error,
@@ -253,13 +241,30 @@ impl Repository {
 
 impl ChunkSource for Repository {
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        match self.get_located(id) {
-            // The local index failed, or was made anew after the chunk was looked up.
-            Err(Error::Cache { .. }) => {
+        let before = self.lock_state().next;
+        let failure = match self.get_located(id) {
+            Err(error) if error.is_damage() || matches!(error, Error::Cache { .. }) => error,
+            got => return got,
+        };
+        // Its pack may be gone because a prune moved what was needed of it elsewhere. Another thread may have noticed.
+        let refreshed = self.refresh_index().unwrap_or(false);
+        if (refreshed || self.lock_state().next != before)
+            && let Ok(bytes) = self.get_located(id)
+        {
+            return Ok(bytes);
+        }
+        match failure {
+            // The local index failed, or knows nothing of the chunk or of what it rests on (a damaged cache must not make
+            // data look lost), or was made anew after the chunk was looked up.
+            Error::Cache { .. } | Error::ChunkMissing { .. } => {
                 self.rebuild_index_once()?;
+                if let Ok(bytes) = self.get_located(id) {
+                    return Ok(bytes);
+                }
+                self.recall_condemned()?;
                 self.get_located(id)
             }
-            got => got,
+            failure => Err(failure),
         }
     }
 }

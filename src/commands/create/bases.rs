@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::chunk::{Anchor, ChunkKind, MAX_BASE_BYTES, anchors};
 use crate::error::Result;
 use crate::id::ChunkId;
-use crate::index::PackedChunk;
+use crate::index::{PackedChunk, resembles};
 use crate::pack::{Chain, MAX_BASES, Place, PlainChunk};
 use crate::repository::Repository;
 
@@ -56,7 +56,12 @@ pub(super) fn find_bases(
     let hashes: Vec<u64> = anchors.iter().flatten().map(|anchor| anchor.hash).collect();
     let mut found = repository.index().find_anchors(&hashes).into_iter();
     let of_chunk = |anchors: &Vec<Anchor>| {
-        let hits = anchors.iter().filter_map(|anchor| Some((anchor.at, found.next()??))).collect::<Vec<_>>();
+        let found = anchors.iter().map(|anchor| (anchor, found.next().flatten())).collect::<Vec<_>>();
+        if !resembles(found.iter().map(|(anchor, chunk)| (anchor.hash, *chunk))) {
+            return None;
+        }
+        let leading = found.iter().filter_map(|(anchor, chunk)| Some((anchor.at, (*chunk)?)));
+        let hits = leading.filter(|(_, chunk)| *chunk != PackedChunk::COMMON).collect::<Vec<_>>();
         // What goes wrong with a base is no matter: then the chunk is stored whole.
         choose(repository, anchors, &hits).ok().flatten()
     };
