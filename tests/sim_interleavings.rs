@@ -429,6 +429,29 @@ fn what_was_acknowledged_and_torn_or_lost_is_found_and_gives_no_wrong_bytes() {
 }
 
 #[test]
+fn a_request_that_is_repeated_on_its_way_adds_no_snapshot_twice() {
+    for seed in 0..150 {
+        let store = SimStore::new(seed, 1);
+        let backend: Arc<dyn Backend> = Arc::new(store.clone());
+        let clock = Arc::new(SimClock::default());
+        init(&backend, Suite::None, &clock, seed).unwrap();
+        // Creates are done twice, so that they are told to exist; and looking whose they are may fail.
+        store.set_faults(Faults { twice: 2, before: 12, ..Faults::default() });
+        let mut acknowledged = BTreeSet::new();
+        for round in 0..3 {
+            let content = random_content(&mut Dice::new(seed + round));
+            let saved = open(backend.clone(), &clock, seed << 8 | round)
+                .and_then(|repository| save(&repository, "one", &content, Habits::default(), &mut |_| {}));
+            acknowledged.extend(saved);
+        }
+        store.calm();
+        let repository = open(backend, &clock, seed << 8 | 99).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let there: BTreeSet<SnapshotId> = repository.state().snapshots.iter().map(|record| record.id).collect();
+        assert!(acknowledged.is_subset(&there), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_parent_that_is_forgotten_and_condemned_before_the_writer_looks_is_not_built_upon() {
     let (night, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for file in 0..3 {

@@ -365,10 +365,12 @@ impl<'r> Survey<'r> {
                 if fresh.count() == 0 {
                     break;
                 }
-                for pack in condemned.iter() {
-                    for (_, frame) in catalogue.frames_of(*pack) {
+                // Also what lies elsewhere, as a difference to something that lies in the plan.
+                let counts = |pack: &u32| !state.standing.is_condemned(&catalogue.packs()[*pack as usize].id);
+                for pack in (0..catalogue.packs().len() as u32).filter(counts) {
+                    for (_, frame) in catalogue.frames_of(pack) {
                         if catalogue.places_of(frame).any(|(_, chunk, _)| fresh.has(chunk)) {
-                            kept.insert(*pack);
+                            kept.extend(condemned.contains(&pack).then_some(pack));
                             open.extend(catalogue.bases_of(frame).iter().filter(|base| !without.has(**base)));
                         }
                     }
