@@ -129,6 +129,21 @@ fn wrong_id(id: &ChunkId, info: &PackInfo) -> Error {
 }
 
 impl Repository {
+    /// Where a chunk can be read from. If the local index knows nothing about it, the index is made anew first: a
+    /// damaged cache must not make data look lost.
+    pub fn locate(&self, id: &ChunkId) -> Result<Vec<Location>> {
+        if let Ok(locations) = self.index.locate(id)
+            && !locations.is_empty()
+        {
+            return Ok(locations);
+        }
+        self.rebuild_index_once()?;
+        match self.index.locate(id)? {
+            locations if locations.is_empty() => Err(Error::ChunkMissing { id: *id }),
+            locations => Ok(locations),
+        }
+    }
+
     /// These locations with how many deltas each needs, the fewest first.
     fn by_depth(&self, locations: Vec<Location>) -> Result<Vec<(u8, Location)>> {
         let depth = |location: Location| {
