@@ -148,7 +148,7 @@ impl Life {
         match deed {
             Deed::Save { series, many_packs } => {
                 let (content, ledger) = (&self.contents[series], &mut self.ledger);
-                let habits = Habits { many_packs, deltas: roll % 3 != 0 };
+                let habits = Habits { many_packs, deltas: !roll.is_multiple_of(3) };
                 let mut begun = |id| drop(ledger.begun.insert(id, content.clone()));
                 let id = save(&repository, ["one", "two"][series], content, habits, &mut begun)?;
                 self.ledger.acknowledged.insert(id);
