@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod common;
+#[path = "common/sim_store.rs"]
+mod sim_store;
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +47,12 @@ fn memory() -> Place<Memory> {
     Place::new(move || memory.clone(), ())
 }
 
+/// The simulated storage, on a day on which nothing goes wrong.
+fn simulated() -> Place<sim_store::SimStore> {
+    let store = sim_store::SimStore::new(1, 1);
+    Place::new(move || store.clone(), ())
+}
+
 macro_rules! suite {
     ($($place:ident),+) => { $(
         mod $place {
@@ -65,7 +73,7 @@ macro_rules! suite {
     )+ };
 }
 
-suite!(local, memory);
+suite!(local, memory, simulated);
 
 /// A name of the length and shape that real ones have.
 fn name(kind: Kind, n: u64) -> Name {

@@ -12,12 +12,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use self::durable::TempFile;
+use self::durable::{Disk, Folder, TempFile};
+pub use self::durable::{DiskStep, Witness};
 use super::{Backend, Created, Kind, Name};
 use crate::error::{Error, IoContext, Result};
 
@@ -31,6 +32,7 @@ const TMP: &str = "tmp";
 #[derive(Debug)]
 pub struct Local {
     root: PathBuf,
+    disk: Disk,
     /// Whether this file system knows no rename that never replaces. Learned by trying.
     by_link: AtomicBool,
     /// Folders, relative to the root, of which this process knows that they survive power loss.
@@ -40,7 +42,13 @@ pub struct Local {
 impl Local {
     /// The repository in the folder `root`, which need not be there yet: [`prepare`](Backend::prepare) makes it.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), by_link: AtomicBool::new(false), settled: Mutex::default() }
+        let (root, disk) = (root.into(), Disk::default());
+        Self { root, disk, by_link: AtomicBool::new(false), settled: Mutex::default() }
+    }
+
+    /// The same, and somebody sees each step that has to last.
+    pub fn watched_by(self, witness: Arc<dyn Witness>) -> Self {
+        Self { disk: Disk::watched(witness), ..self }
     }
 
     /// The folder, as it was given.
@@ -64,7 +72,7 @@ impl Local {
         let folder = match durable::open_folder(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && relative != Path::new("") => {
                 self.folder(relative.parent().unwrap_or(Path::new("")))?;
-                durable::make_folder(&path).when("create", &path)?;
+                self.disk.make_folder(&path).when("create", &path)?;
                 self.settled().remove(relative);
                 durable::open_folder(&path)
             }
@@ -91,7 +99,7 @@ impl Local {
                 beside.push(parent.join(entry.file_name()));
             }
         }
-        durable::sync_folder(&path)?;
+        self.disk.sync_folder(&path)?;
         self.settled().extend(beside);
         Ok(())
     }
@@ -167,40 +175,42 @@ impl Backend for Local {
     }
 
     fn prepare(&self) -> Result<()> {
-        durable::make_folders(&self.root)?;
+        self.disk.make_folders(&self.root)?;
         let mut folders = vec![self.root.clone(), self.root.join(TMP)];
         folders
             .extend(Kind::ALL.iter().filter(|kind| **kind != Kind::Config).map(|kind| self.root.join(kind.folder())));
         folders.extend((0..=255).map(|byte| self.root.join(format!("packs/{byte:02x}"))));
         for folder in &folders[1..] {
-            durable::make_folder(folder).when("create", folder)?;
+            self.disk.make_folder(folder).when("create", folder)?;
         }
         // Also those that were there already: who made them may have died before this.
-        folders.iter().try_for_each(|folder| durable::sync_folder(folder))
+        folders.iter().try_for_each(|folder| self.disk.sync_folder(folder))
     }
 
     fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
         named(name)?;
         let path = self.path_of(name);
         // Opened before the file gets its name, so that no error of writing the folder back is missed.
-        let folder = self.folder(&folder_of(name))?;
-        let created = match rustix::fs::statat(&folder, name.file(), AtFlags::SYMLINK_NOFOLLOW) {
+        let folder_path = self.root.join(folder_of(name));
+        let folder = Folder { file: self.folder(&folder_of(name))?, path: &folder_path };
+        let created = match rustix::fs::statat(&folder.file, name.file(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Created::Exists,
             Err(Errno::NOENT) => {
                 if name.kind() == Kind::Log {
                     self.folder(Path::new(Kind::Index.folder()))?;
-                    durable::sync_folder(&self.root.join(Kind::Index.folder()))?;
-                    durable::sync_opened(&folder).when("fsync", &path)?;
+                    self.disk.sync_folder(&self.root.join(Kind::Index.folder()))?;
+                    self.disk.sync_opened(&folder.file, folder.path).when("fsync", &path)?;
                 }
-                let tmp = self.folder(Path::new(TMP))?;
-                TempFile::write(tmp, bytes)
+                let tmp_path = self.root.join(TMP);
+                let tmp = Folder { file: self.folder(Path::new(TMP))?, path: &tmp_path };
+                TempFile::write(&self.disk, tmp, bytes)
                     .and_then(|file| file.publish(&folder, name.file(), &self.by_link))
                     .when("write", &path)?
             }
             Err(error) => return Err(Error::io("stat", path, error.into())),
         };
         // Also where the object was there already: whoever gave it its name may not have come as far as this.
-        durable::sync_opened(&folder).when("fsync", &path)?;
+        self.disk.sync_opened(&folder.file, folder.path).when("fsync", &path)?;
         Ok(created)
     }
 
@@ -267,10 +277,10 @@ impl Backend for Local {
     fn delete(&self, name: &Name) -> Result<()> {
         named(name)?;
         let path = self.path_of(name);
-        match rustix::fs::unlink(&path) {
+        match self.disk.remove(&path) {
             Ok(()) if name.kind() == Kind::Pack => Ok(()),
             // A key slot that was removed must not come back; a pack that does is garbage as before.
-            Ok(()) => durable::sync_folder(&self.root.join(folder_of(name))),
+            Ok(()) => self.disk.sync_folder(&self.root.join(folder_of(name))),
             Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(Error::io("delete", path, error.into())),
         }

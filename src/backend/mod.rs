@@ -8,7 +8,7 @@ mod memory;
 
 use std::fmt;
 
-pub use local::Local;
+pub use local::{DiskStep, Local, Witness};
 pub use memory::Memory;
 
 use crate::error::Result;

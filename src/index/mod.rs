@@ -214,9 +214,11 @@ impl Index {
         known.is_some_and(|pack| pack.object.is_some())
     }
 
-    /// All packs that the index knows, and how long each should be.
+    /// All packs that the index knows, and how long each should be; by name, so that the same run asks for the same.
     pub fn packs_known(&self) -> Vec<(PackId, u64)> {
-        self.packs().known.values().map(|pack| (pack.id, pack.length)).collect()
+        let mut packs: Vec<_> = self.packs().known.values().map(|pack| (pack.id, pack.length)).collect();
+        packs.sort_unstable();
+        packs
     }
 
     /// From now on nothing counts as stored that lies only in this pack: it is not there, or not whole.

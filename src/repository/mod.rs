@@ -227,9 +227,15 @@ impl Repository {
                     self.refresh()?;
                     // A storage may have taken the entry and failed to say so, then answered a repetition of its own
                     // request: what stands there is ours.
-                    if self.backend.read(&name, log::MAX_ENTRY).is_ok_and(|found| found == bytes) {
-                        self.remember(&self.lock_state());
-                        return Ok(Some(entry.sequence));
+                    match self.backend.read(&name, log::MAX_ENTRY) {
+                        Ok(found) if found == bytes => {
+                            self.remember(&self.lock_state());
+                            return Ok(Some(entry.sequence));
+                        }
+                        Ok(_) | Err(Error::ObjectMissing { .. }) => {}
+                        // Whoever cannot look must not take it for another's and append the same once more: a log that
+                        // adds a snapshot twice can be read by nobody.
+                        Err(error) => return Err(error),
                     }
                     if self.lock_state().next == entry.sequence {
                         // The slot is taken, and yet there is nothing in it: a name without an object.

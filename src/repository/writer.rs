@@ -255,10 +255,16 @@ impl<'a> Writer<'a> {
                 self.secure(state, snapshot, &root)?;
                 self.lock().sound_at = state.last_loss();
             }
+            // Also those of others that the index has learned of since: something may rest on what they name, and whoever
+            // wrote them may not live to name them.
+            let known = self.repository.with_index(Index::objects)?;
             let inner = self.lock();
-            let is_new = |object: &&IndexId| !state.indexes.contains(*object);
-            let mut indexes: Vec<IndexId> = inner.objects.iter().filter(is_new).copied().collect();
+            let is_new = |object: &&IndexId| {
+                !state.indexes.contains(*object) && !state.standing.superseded.contains_key(*object)
+            };
+            let mut indexes: Vec<IndexId> = inner.objects.iter().chain(&known).filter(is_new).copied().collect();
             indexes.sort_unstable();
+            indexes.dedup();
             Ok(Body::AddSnapshot { snapshot, root, indexes })
         })
     }

@@ -47,7 +47,7 @@ pub(super) fn condemn(
         let mine: BTreeSet<IndexId> = published.objects.values().copied().collect();
         let order = IndexOrder::make(survey, state, &packs, written, &mine);
         let mut added = Vec::new();
-        for group in order.groups(repository)? {
+        for group in order.groups(repository, state.next)? {
             added.push(published.publish(group)?);
         }
         let mut superseded = order.superseded;
@@ -116,11 +116,21 @@ impl IndexOrder {
         Self { superseded: superseded.iter().copied().collect(), unnamed }
     }
 
-    /// The packs that have to be named anew, in portions for one object each.
-    fn groups(&self, repository: &Repository) -> Result<Vec<Vec<PackId>>> {
+    /// The packs that have to be named anew, in portions for one object each, by the log up to entry `next`.
+    fn groups(&self, repository: &Repository, next: u64) -> Result<Vec<Vec<PackId>>> {
         let (mut groups, mut group, mut chunks) = (Vec::new(), Vec::new(), 0);
         for pack in &self.unnamed {
-            chunks += info_of(repository, pack)?.directory.chunks.len();
+            let info = match info_of(repository, pack) {
+                // Another prune has written it since the index was read. Or has deleted it, which the log says by now:
+                // then this entry cannot be appended, and the next attempt knows better.
+                Err(error) if error.is_damage() && repository.refresh_index()? => match info_of(repository, pack) {
+                    Err(_) if repository.state().next != next => continue,
+                    info => info.map_err(|_| error)?,
+                },
+                Err(_) if repository.state().next != next => continue,
+                info => info?,
+            };
+            chunks += info.directory.chunks.len();
             group.push(*pack);
             if group.len() >= OBJECT_PACKS || chunks >= OBJECT_CHUNKS {
                 groups.push(std::mem::take(&mut group));

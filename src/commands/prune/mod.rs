@@ -120,6 +120,17 @@ const TIDY_AFTER: i64 = 24 * 3600 * 1_000_000_000;
 /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere, and the log has no record of its loss: then nothing is
 /// changed, since the reason may be an index or a listing that is not whole. And those of the repository.
 pub fn prune(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
+    match attempt(repository, options, progress) {
+        // A cache that turns out to be damaged must not be in the way. Whatever was done so far is whole.
+        Err(Error::Cache { .. }) => {
+            repository.rebuild_index()?;
+            attempt(repository, options, progress)
+        }
+        done => done,
+    }
+}
+
+fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
     let began = Instant::now();
     repository.check_collectable()?;
     if let Some(gap) = repository.log_gap()? {

@@ -205,6 +205,14 @@ impl<'r> Survey<'r> {
                 self.read_object(id, false)?;
             }
         }
+        // What only a snapshot needed that was removed meanwhile, another prune may have condemned: that is no loss.
+        let there = |(id, root): &(SnapshotId, ChunkId)| {
+            state.snapshots.iter().any(|record| record.id == *id && record.root == *root)
+        };
+        if !self.followed.iter().all(there) {
+            self.followed.clear();
+            self.reach = Reach::default();
+        }
         let sound = self.catalogue.derive_all(&state.standing);
         // What would be there, had nothing been damaged: what else is missing, nobody has accounted for.
         let once = self.catalogue.derive_undamaged(&state.standing);
@@ -269,7 +277,8 @@ impl<'r> Survey<'r> {
             .collect();
         order.sort_unstable_by_key(|(share, pack)| (std::cmp::Reverse(*share), *pack));
         let order: Vec<u32> = order.into_iter().map(|(_, pack)| pack).collect();
-        let from = catalogue.derive(&state.standing, &order, |_| true);
+        // What no entry of the log names yet may never be named: nothing that is needed rests on it.
+        let from = catalogue.derive(&state.standing, &order, |pack| !young.contains(&pack));
         let mut needs = Needs { needed: Bits::default(), from, damaged: BTreeSet::new(), lost: 0 };
         let mut open: Vec<u32> = used.iter().collect();
         // A writer that is at work may rest on what its own packs rest on.
@@ -339,10 +348,11 @@ impl<'r> Survey<'r> {
     pub(super) fn shrink(&self, state: &State, condemned: &mut BTreeSet<u32>) -> bool {
         let catalogue = &self.catalogue;
         let order: Vec<u32> = (0..catalogue.packs().len() as u32).collect();
-        let before = condemned.len();
+        let (before, young) = (condemned.len(), self.young_packs());
         condemned.retain(|pack| !state.standing.is_condemned(&catalogue.packs()[*pack as usize].id));
         loop {
-            let without = catalogue.derive(&state.standing, &order, |pack| !condemned.contains(&pack));
+            let counts = |pack: u32| !condemned.contains(&pack) && !young.contains(&pack);
+            let without = catalogue.derive(&state.standing, &order, counts);
             let mut open: Vec<u32> = self.reach.used.iter().filter(|chunk| !without.has(*chunk)).collect();
             let mut wanted = Bits::default();
             // What lies anywhere in the plan and is not to be had without it, with all that it could be made of.
@@ -357,10 +367,12 @@ impl<'r> Survey<'r> {
                 if fresh.count() == 0 {
                     break;
                 }
-                for pack in condemned.iter() {
-                    for (_, frame) in catalogue.frames_of(*pack) {
+                // Also what lies elsewhere, as a difference to something that lies in the plan.
+                let counts = |pack: &u32| !state.standing.is_condemned(&catalogue.packs()[*pack as usize].id);
+                for pack in (0..catalogue.packs().len() as u32).filter(counts) {
+                    for (_, frame) in catalogue.frames_of(pack) {
                         if catalogue.places_of(frame).any(|(_, chunk, _)| fresh.has(chunk)) {
-                            kept.insert(*pack);
+                            kept.extend(condemned.contains(&pack).then_some(pack));
                             open.extend(catalogue.bases_of(frame).iter().filter(|base| !without.has(**base)));
                         }
                     }
