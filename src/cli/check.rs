@@ -65,7 +65,7 @@ fn parse_age(text: &str) -> std::result::Result<i64, String> {
         'y' => 365 * 86_400,
         _ => return Err(wrong()),
     };
-    let number: u32 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    let number: u32 = text.strip_suffix(unit).unwrap_or_default().parse().map_err(|_| wrong())?;
     i64::from(number).checked_mul(seconds * 1_000_000_000).ok_or_else(wrong)
 }
 
