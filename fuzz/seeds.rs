@@ -321,7 +321,7 @@ fn repository() {
 
     let ids = (SnapshotId::new([1; 16]), ChunkId::new([2; 32]), IndexId::new([3; 32]), KeyId::new([4; 8]));
     let bodies = [
-        Body::Init { config: [1; 32] },
+        Body::Init { config: [1; 32], keys: vec![(ids.3, [5; 32])] },
         Body::AddSnapshot { snapshot: ids.0, root: ids.1, indexes: vec![ids.2, ids.2] },
         Body::RemoveSnapshots { snapshots: vec![ids.0] },
         Body::SetTags { snapshot: ids.0, tags: vec!["a".into(), "bc".into()] },

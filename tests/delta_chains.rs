@@ -106,7 +106,8 @@ fn chunks_that_rest_on_each_other_are_refused_whatever_their_depths() {
                 threads.spawn(move || assert!(repository.get(&id).is_err()));
             }
         });
-        assert_eq!(lab.check(DataSubset::All).problems.len(), 3);
+        // No snapshot needs them, so nothing is lost.
+        assert!(lab.check(DataSubset::All).problems.is_empty());
         // A full copy of one of them heals both, as far as their depths allow.
         store(&repository, vec![full(&a)]);
         let repository = lab.open();

@@ -54,6 +54,12 @@ fn needed(repository: &Repository) -> BTreeSet<ChunkId> {
             }
         }
     }
+    // What a difference rests on is needed as well.
+    let mut open: Vec<ChunkId> = chunks.iter().copied().collect();
+    while let Some(id) = open.pop() {
+        let (_, bases) = repository.links(&id).unwrap();
+        open.extend(bases.into_iter().filter(|base| chunks.insert(*base)));
+    }
     chunks
 }
 

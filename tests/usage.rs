@@ -68,6 +68,12 @@ fn needed(repository: &Repository) -> Vec<(SnapshotId, HashSet<ChunkId>)> {
                 Recipe::decode(&row.recipe).unwrap().streams().into_iter().for_each(&mut all);
             }
         }
+        // What a difference rests on is needed as well.
+        let mut open: Vec<ChunkId> = ids.iter().copied().collect();
+        while let Some(id) = open.pop() {
+            let (_, bases) = repository.links(&id).unwrap();
+            open.extend(bases.into_iter().filter(|base| ids.insert(*base)));
+        }
         (root.id, ids)
     };
     Listing::read(repository).snapshots.iter().map(of).collect()

@@ -77,7 +77,6 @@ impl Repository {
             }
         };
         let config_bytes = config.encode();
-        let init = Body::Init { config: digest(&config_bytes) };
         let first = match (&keyring, &options.password) {
             (None, _) => None,
             (Some(keyring), Some(password)) => {
@@ -95,10 +94,8 @@ impl Repository {
         }
         let envelope = Envelope::new(repository, keyring);
         let mut log = FirstEntries { backend: &**backend, envelope, entropy, clock, state: State::default() };
-        log.append(init)?;
-        if let Some(slot) = first {
-            log.append(slot.entry())?;
-        }
+        let keys = first.iter().map(|slot| slot.logged()).collect();
+        log.append(Body::Init { config: digest(&config_bytes), keys })?;
         if !options.settings.is_empty() {
             log.append(Body::Config { features: Features::default(), settings: options.settings.clone() })?;
         }

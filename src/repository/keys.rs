@@ -18,7 +18,13 @@ pub(super) struct NewSlot {
 impl NewSlot {
     /// What the log has to say about it.
     pub(super) fn entry(&self) -> Body {
-        Body::KeyAdd { key: self.id, hash: digest(&self.bytes) }
+        let (key, hash) = self.logged();
+        Body::KeyAdd { key, hash }
+    }
+
+    /// Its name, and the hash of its bytes.
+    pub(super) fn logged(&self) -> (KeyId, [u8; 32]) {
+        (self.id, digest(&self.bytes))
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Body {
     Init {
         /// BLAKE3 of all bytes of the config.
         config: [u8; 32],
+        /// The first key slots, with BLAKE3 of all bytes of each: there is no moment without one.
+        keys: Vec<(KeyId, [u8; 32])>,
     },
     /// A snapshot exists from here on.
     AddSnapshot {
@@ -152,7 +154,14 @@ impl Body {
 
     fn write(&self, bytes: &mut Vec<u8>) {
         match self {
-            Body::Init { config } => bytes.put(config),
+            Body::Init { config, keys } => {
+                bytes.put(config);
+                bytes.put_varint(keys.len() as u64);
+                for (key, hash) in keys {
+                    bytes.put(key.as_bytes());
+                    bytes.put(hash);
+                }
+            }
             Body::AddSnapshot { snapshot, root, indexes } => {
                 bytes.put(snapshot.as_bytes());
                 bytes.put(root.as_bytes());
@@ -206,7 +215,12 @@ impl Body {
 
     fn read(kind: u8, reader: &mut Reader<'_>) -> Result<Self> {
         Ok(match kind {
-            kind::INIT => Body::Init { config: reader.array()? },
+            kind::INIT => {
+                let config = reader.array()?;
+                let count = reader.count(KeyId::LEN + 32)?;
+                let key = |reader: &mut Reader<'_>| Ok((KeyId::new(reader.array()?), reader.array()?));
+                Body::Init { config, keys: (0..count).map(|_| key(reader)).collect::<Result<_>>()? }
+            }
             kind::ADD_SNAPSHOT => {
                 let (snapshot, root) = (SnapshotId::new(reader.array()?), ChunkId::new(reader.array()?));
                 Body::AddSnapshot { snapshot, root, indexes: read_ids(reader, IndexId::new)? }
@@ -313,7 +327,10 @@ mod tests {
         let indexes = || prop::collection::vec(any::<[u8; 32]>().prop_map(IndexId::new), 0..5);
         let damaged = (any::<[u8; 32]>().prop_map(PackId::new), any::<Vec<u32>>());
         prop_oneof![
-            any::<[u8; 32]>().prop_map(|config| Body::Init { config }),
+            (any::<[u8; 32]>(), any::<Vec<([u8; 8], [u8; 32])>>()).prop_map(|(config, keys)| {
+                let keys = keys.into_iter().map(|(key, hash)| (KeyId::new(key), hash)).collect();
+                Body::Init { config, keys }
+            }),
             (any::<[u8; 16]>(), any::<[u8; 32]>(), prop::collection::vec(index, 0..5)).prop_map(
                 |(snapshot, root, indexes)| Body::AddSnapshot {
                     snapshot: SnapshotId::new(snapshot),

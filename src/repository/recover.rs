@@ -122,15 +122,17 @@ impl Repository {
         for name in damage.taken.iter().rev() {
             self.backend.delete(name)?;
         }
-        if self.lock_state().next == 0 {
-            self.append(|_| Ok(Body::Init { config }))?;
-        }
         let mut rebuilt = RebuiltLog::default();
         let known: BTreeSet<KeyId> = damage.survivors.iter().filter_map(|entry| key_of(&entry.body)).collect();
-        for (key, hash) in slots {
-            if !known.contains(&key) && !self.lock_state().keys.contains_key(&key) {
+        let slots =
+            slots.into_iter().filter(|(key, _)| !known.contains(key) && !self.lock_state().keys.contains_key(key));
+        let slots: Vec<_> = slots.collect();
+        rebuilt.keys.extend(slots.iter().map(|(key, _)| *key));
+        if self.lock_state().next == 0 {
+            self.append(|_| Ok(Body::Init { config, keys: slots.clone() }))?;
+        } else {
+            for (key, hash) in slots {
                 self.append(|_| Ok(Body::KeyAdd { key, hash }))?;
-                rebuilt.keys.push(key);
             }
         }
         let added_behind = |id: &SnapshotId| {

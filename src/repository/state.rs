@@ -87,7 +87,10 @@ impl State {
             return Err(Error::damaged(name, "it does not follow from the entry before it"));
         }
         match &entry.body {
-            Body::Init { config } if self.next == 0 => self.config = Some(*config),
+            Body::Init { config, keys } if self.next == 0 => {
+                self.config = Some(*config);
+                self.keys.extend(keys.iter().copied());
+            }
             _ if self.next == 0 => return Err(Error::damaged(name, "the log does not begin with an Init entry")),
             Body::Init { .. } => return Err(Error::damaged(name, "the log begins twice")),
             Body::AddSnapshot { snapshot, root, indexes } => {
@@ -188,7 +191,7 @@ mod tests {
         let add = Body::AddSnapshot { snapshot, root: ChunkId::new([2; 32]), indexes: vec![IndexId::new([3; 32])] };
         let mut state = State::default();
         assert!(state.apply(&entry(&state, add.clone()), EntryHash::new([9; 32])).is_err(), "no Init");
-        state.apply(&entry(&state, Body::Init { config: [7; 32] }), EntryHash::new([9; 32])).unwrap();
+        state.apply(&entry(&state, Body::Init { config: [7; 32], keys: vec![] }), EntryHash::new([9; 32])).unwrap();
         let stranger = LogEntry { previous: EntryHash::new([8; 32]), ..entry(&state, add.clone()) };
         assert!(state.apply(&stranger, EntryHash::new([9; 32])).is_err(), "another log");
         state.apply(&entry(&state, add.clone()), EntryHash::new([10; 32])).unwrap();
@@ -229,7 +232,7 @@ mod tests {
         let index = |n: u8| IndexId::new([n; 32]);
         let pack = |n: u8| PackId::new([n; 32]);
         let add = |indexes: Vec<IndexId>| Body::AddSnapshot { snapshot, root, indexes };
-        next(&mut state, Body::Init { config: [7; 32] });
+        next(&mut state, Body::Init { config: [7; 32], keys: vec![] });
         next(&mut state, add(vec![index(1), index(2)]));
         next(&mut state, Body::SetTags { snapshot, tags: vec!["x".into()] });
         next(&mut state, Body::RemoveSnapshots { snapshots: vec![snapshot] });
