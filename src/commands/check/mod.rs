@@ -362,9 +362,10 @@ pub(in crate::commands) fn check_pack(
             Err(error) => Some(error),
         };
         if let Some(error) = wrong {
-            // A difference that nobody needs may outlive what it is a difference to. Where somebody needs it, the
-            // snapshot says so.
-            if frame.bases.is_empty() || !matches!(error, Error::ChunkMissing { .. }) {
+            // A difference that nobody needs may outlive what it is a difference to, or the pack of that. Where somebody
+            // needs it, the snapshot says so.
+            let is_of_base = matches!(error, Error::ChunkMissing { .. } | Error::ObjectMissing { .. });
+            if frame.bases.is_empty() || !is_of_base {
                 findings.problems.push(error);
             }
             findings.bad.push((info.id, frame_number as u32));
