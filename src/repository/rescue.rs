@@ -25,15 +25,15 @@ impl Writer<'_> {
         repository.update_index()?;
         repository.recall_condemned()?;
         let mut catalogue = Catalogue::of_index(repository)?;
-        let (mut reach, mut lost) = (Reach::default(), Bits::default());
+        let (mut reach, mut lost, mut missing) = (Reach::default(), Bits::default(), 0);
         reach.follow(repository, &mut catalogue, root, &mut |catalogue, id, _| {
             // Without it nobody knows what hangs on it.
-            lost.set(catalogue.find(id).unwrap_or(u32::MAX));
+            missing += 1;
+            lost.extend(catalogue.find(id));
             Ok(())
         })?;
         let sound = catalogue.derive_all(&state.standing);
         let mut copies = Copies::new(self)?;
-        let mut missing = lost.count();
         let mut wanted = Bits::default();
         for chunk in reach.used.iter().filter(|chunk| !sound.has(*chunk) && !lost.has(*chunk)) {
             wanted.set(chunk);

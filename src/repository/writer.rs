@@ -305,6 +305,10 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
         }
         if there.get(&id) != Some(&length) && repository.backend.size(&pack::pack_name(&id))? != Some(length) {
             repository.index.mark_gone(&id);
+        } else if !there.contains_key(&id) && !repository.index.names_pack(&id) {
+            // An earlier run of this process stored it and could not publish it, and the listing is behind: what counts
+            // as stored must be named.
+            unknown.push((id, length));
         }
     }
     let mut adopted = Vec::new();
