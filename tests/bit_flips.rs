@@ -19,14 +19,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use avro_snap::backend::{Backend, Kind, Memory, Name};
-use avro_snap::commands::create::create;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
-use avro_snap::progress::Silent;
 use avro_snap::repository::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
 use faults::{Files, Overlay, Verdict, judge, memory_of, objects_of, restored};
-use lab::{CHEAP, Lab, PASSWORD, files_of, fixtures, saving};
+use lab::{CHEAP, Lab, PASSWORD, files_of, fixtures};
 
 /// A small repository that stays as it is, and what must come out of it.
 struct Sample {
