@@ -41,7 +41,7 @@ pub enum ChunkKind {
     Rows = 7,
     /// The root of a snapshot.
     Root = 8,
-    /// What turns the output of an encoder into the payload that was there (not written yet).
+    /// What turns the output of an encoder into the payload that was there.
     Corrections = 9,
 }
 

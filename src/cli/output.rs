@@ -6,11 +6,11 @@ use std::fmt::{Arguments, Write as _};
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use avro_snap::error::{IoContext, Result};
+use avro_snap::error::{Error, IoContext, Result};
 use avro_snap::id::hex;
 use serde_json::{Value, json};
 
-use super::failure::Failure;
+use super::failure::{Failure, chain, code};
 use super::globals::Globals;
 
 /// What stands for the path in errors about standard output.
@@ -159,6 +159,16 @@ pub(crate) fn put_path(object: &mut Value, path: &[u8]) {
             fields.insert("path_hex".into(), hex(path).into());
         }
     }
+}
+
+/// What failed, path by path, as JSON.
+pub(crate) fn failed_paths(failed: &[(Vec<u8>, Error)]) -> Vec<Value> {
+    let told = failed.iter().map(|(path, error)| {
+        let mut object = json!({"code": code(error), "message": chain(error)});
+        put_path(&mut object, path);
+        object
+    });
+    told.collect()
 }
 
 /// Rows whose columns stand below each other.

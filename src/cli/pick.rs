@@ -1,17 +1,24 @@
 //! Which snapshots a verb works on.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use avro_snap::commands::select::{Filter, Listing, Selector};
-use avro_snap::error::IoContext;
+use avro_snap::error::{Error, IoContext};
+use avro_snap::files::Pattern;
 use avro_snap::repository::Repository;
 use avro_snap::snapshot::SnapshotRoot;
 
 use super::Context;
 use super::failure::{Failure, Result, chain};
 use super::format::{Day, parse_time};
+
+/// Patterns of paths as they were given.
+pub(crate) fn patterns(texts: &[OsString]) -> Result<Vec<Pattern>> {
+    let pattern = |text: &OsString| Pattern::new(text.as_bytes(), false);
+    texts.iter().map(pattern).collect::<std::result::Result<_, Error>>().map_err(|e| Failure::Usage(e.to_string()))
+}
 
 /// Narrows down which snapshots are looked at.
 #[derive(Debug, Default, clap::Args)]

@@ -5,21 +5,18 @@ mod packs;
 mod snapshots;
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
 use avro_snap::commands::create::{PayloadOptions, PayloadReport, keep_payloads};
-use avro_snap::error::Error;
-use avro_snap::files::Pattern;
 use avro_snap::snapshot::SnapshotRoot;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Context;
 use super::compression::Compression;
 use super::exit::Exit;
-use super::failure::{Failure, Result, chain, code};
+use super::failure::{Failure, Result};
 use super::format::{count, seconds, size};
-use super::output::put_path;
-use super::pick::{Filters, selector};
+use super::output::failed_paths;
+use super::pick::{Filters, patterns, selector};
 use super::progress::Meter;
 
 /// Mend what is damaged in the repository, or change how things are kept in it
@@ -84,9 +81,7 @@ impl Args {
 
 impl Payloads {
     fn run(self, context: &Context) -> Result<Exit> {
-        let pattern = |text: &OsString| Pattern::new(text.as_bytes(), false);
-        let include = self.include.iter().map(pattern).collect::<std::result::Result<_, Error>>();
-        let include = include.map_err(|error| Failure::Usage(error.to_string()))?;
+        let include = patterns(&self.include)?;
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         if selectors.iter().any(|selector| !selector.path.is_empty()) {
             return Err(Failure::Usage("snapshots are made again as a whole: --include says which files".into()));
@@ -129,15 +124,7 @@ impl Payloads {
 fn tell(context: &Context, snapshot: &SnapshotRoot, options: &PayloadOptions, report: &PayloadReport) -> Result<()> {
     let output = &context.output;
     if output.json {
-        let failed: Vec<Value> = report
-            .failed
-            .iter()
-            .map(|(path, error)| {
-                let mut object = json!({"code": code(error), "message": chain(error)});
-                put_path(&mut object, path);
-                object
-            })
-            .collect();
+        let failed = failed_paths(&report.failed);
         return Ok(output.object(
             "summary",
             json!({

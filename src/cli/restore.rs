@@ -1,22 +1,21 @@
 //! `snap restore`
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use avro_snap::avro::codec::Codec;
 use avro_snap::commands::restore::{RestoreOptions, RestoreReport, restore};
-use avro_snap::error::{Error, IoContext};
-use avro_snap::files::{Overwrite, Pattern};
+use avro_snap::error::IoContext;
+use avro_snap::files::Overwrite;
 use avro_snap::snapshot::SnapshotRoot;
 use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result, chain, code};
+use super::failure::{Failure, Result};
 use super::format::{count, seconds, size};
-use super::output::put_path;
-use super::pick::{Filters, selector};
+use super::output::{failed_paths, put_path};
+use super::pick::{Filters, patterns, selector};
 use super::progress::Meter;
 
 /// Write the files of a snapshot into a directory
@@ -148,23 +147,10 @@ impl Args {
     }
 }
 
-fn patterns(texts: &[OsString]) -> Result<Vec<Pattern>> {
-    let pattern = |text: &OsString| Pattern::new(text.as_bytes(), false);
-    texts.iter().map(pattern).collect::<std::result::Result<_, Error>>().map_err(|e| Failure::Usage(e.to_string()))
-}
-
 fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, report: &RestoreReport) -> Result<()> {
     let output = &context.output;
     if output.json {
-        let failed: Vec<Value> = report
-            .failed
-            .iter()
-            .map(|(path, error)| {
-                let mut object = json!({"code": code(error), "message": chain(error)});
-                put_path(&mut object, path);
-                object
-            })
-            .collect();
+        let failed = failed_paths(&report.failed);
         let salvaged: Vec<Value> = report
             .salvaged
             .iter()

@@ -16,9 +16,6 @@ impl Settings {
     /// How new frames are compressed where nobody says so: the name of a mode.
     pub const COMPRESSION: u8 = 1;
 
-    /// How much redundancy new packs carry, in thousandths of their length.
-    pub const PARITY: u8 = 2;
-
     /// What is set under this number.
     pub fn get(&self, number: u8) -> Option<&str> {
         self.0.get(&number).map(String::as_str).filter(|value| !value.is_empty())
