@@ -180,8 +180,8 @@ fn index_objects_are_made_anew_from_packs() {
         let again = snap.ok(&["repair", "index", "--json"]).summary();
         assert_eq!((again["packs"].as_u64(), again["superseded"].as_u64()), (Some(0), Some(0)), "{what}");
         all_come_back(&snap, &saved);
-        // A root, and rows that are not as young as they were.
-        assert!(snap.ok(&["create", "a", "--force", "--json"]).summary()["chunks_new"].as_u64() <= Some(3), "{what}");
+        // A root, and rows that are not as young as they were, in one chunk or a few: rows are cut by keyed hashes.
+        assert!(snap.ok(&["create", "a", "--force", "--json"]).summary()["chunks_new"].as_u64() <= Some(8), "{what}");
         all_come_back(&snap, &saved);
     }
 }

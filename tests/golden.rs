@@ -162,8 +162,8 @@ fn a_copy_of_a_golden_repository_takes_another_snapshot() {
         let report = create(&repository, saving(&data), &Silent).unwrap();
         println!("{name}: {} chunks, {} bytes for the third snapshot", report.chunks_new, report.bytes_added);
         assert!(report.parent.is_some(), "{name}: its series is not found again");
-        // What is in the first snapshot is not stored a second time.
-        assert!(report.chunks_new <= 3, "{name}: {report:?}");
+        // What is in the first snapshot is not stored a second time: the new file, the root, and a few chunks of rows.
+        assert!(report.chunks_new <= 8, "{name}: {report:?}");
         drop(repository);
         let repository = open(&root, Arc::new(SystemClock), Arc::new(SystemEntropy));
         let found = restored(&repository);
