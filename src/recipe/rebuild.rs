@@ -80,7 +80,6 @@ pub struct Rebuild<'s, S: ?Sized> {
 enum Place<'s, S: ?Sized> {
     Plain(StreamReader<'s, S>),
     Container(Box<Container<'s, S>>),
-    Done,
 }
 
 struct Container<'s, S: ?Sized> {
@@ -148,18 +147,11 @@ impl<'s, S: ChunkSource + ?Sized> Rebuild<'s, S> {
     /// The next part.
     pub fn next_part(&mut self) -> Result<Option<Part>> {
         match &mut self.place {
-            Place::Done => Ok(None),
             Place::Plain(stream) => {
                 let bytes = stream.some()?;
                 Ok(bytes.map(|bytes| Part::Bytes(bytes.to_vec())))
             }
-            Place::Container(container) => match container.next_part()? {
-                Some(part) => Ok(Some(part)),
-                None => {
-                    self.place = Place::Done;
-                    Ok(None)
-                }
-            },
+            Place::Container(container) => container.next_part(),
         }
     }
 
@@ -170,7 +162,7 @@ impl<'s, S: ChunkSource + ?Sized> Rebuild<'s, S> {
     pub fn check(&mut self, payload: &[u8]) -> Result<()> {
         match &mut self.place {
             Place::Container(container) => container.check.payload(payload),
-            _ => Ok(()),
+            Place::Plain(_) => Ok(()),
         }
     }
 }

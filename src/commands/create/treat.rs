@@ -108,6 +108,9 @@ impl<'w> Inspector<'w> {
         let (bench, memory) = (self.bench, self.memory);
         let treat = |block: &RawBlock| {
             bench.with(|decoder, encoders| {
+                if !worth_remembering(codec) {
+                    return (one(decoder, encoders, codec, prober, effort, block), None);
+                }
                 let hash = digest(&block.payload);
                 let proven = memory.proven_encoder(&hash).filter(|id| effort.allows(codec, id));
                 match proven.and_then(|encoder| again(decoder, codec, encoder, block)) {
@@ -175,6 +178,11 @@ fn again(decoder: &mut Decoder, codec: Codec, encoder: String, block: &RawBlock)
     let mut plain = Vec::new();
     decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain).ok()?;
     Some(Treatment::Decode { plain: Some(plain), encoder, corrections: None })
+}
+
+/// Whether proving a payload costs more than looking up whether it was proven before: a hash, a look-up and a row for each.
+fn worth_remembering(codec: Codec) -> bool {
+    !matches!(codec, Codec::Null | Codec::Snappy)
 }
 
 /// What to remember of a treatment: corrections are not, since they would have to be remembered, too.
