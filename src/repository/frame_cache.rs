@@ -91,6 +91,13 @@ impl FrameCache {
         done
     }
 
+    /// Forgets all frames that nobody is at work on.
+    pub(super) fn clear(&self) {
+        let mut held = self.lock();
+        held.frames.retain(|_, slot| matches!(slot, Slot::BeingDecoded));
+        (held.order, held.bytes) = Default::default();
+    }
+
     /// How many plain bytes were decoded so far, bases included.
     pub(super) fn bytes_decoded(&self) -> u64 {
         self.lock().decoded

@@ -181,6 +181,11 @@ impl Repository {
         self.get_below(id, u8::MAX, Purpose::Base, &mut Effort(0))
     }
 
+    /// Lets go of the decoded frames that are kept. For who will not ask for the same chunks again, and needs the memory.
+    pub fn forget_frames(&self) {
+        self.frames.clear();
+    }
+
     /// How many plain bytes of frames were decoded so far to get chunks, those of their bases included.
     pub fn bytes_decoded(&self) -> u64 {
         self.frames.bytes_decoded()

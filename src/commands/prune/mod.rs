@@ -185,6 +185,8 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
                 .num_threads(options.threads.max(1))
                 .build()
                 .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+            // All manifests were followed; what is copied is not read through what they left behind.
+            repository.forget_frames();
             let repacker = Repacker::new(repository, &survey, &needs, settings, progress);
             pool.install(|| repacker.run(&to_copy))?
         }

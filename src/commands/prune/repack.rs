@@ -28,6 +28,9 @@ pub(super) struct Repacker<'r> {
     written: Mutex<Vec<PackInfo>>,
 }
 
+/// So many bytes of a new pack are read back at once.
+const READ_BACK: usize = 4 << 20;
+
 /// What is being gathered, by all threads.
 struct Open {
     chunks: Gathering,
@@ -167,8 +170,11 @@ impl<'r> Repacker<'r> {
         if repository.create(&name, &sealed.bytes)? == Created::Exists {
             return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
         }
-        if repository.backend().read(&name, sealed.info.length)? != sealed.bytes {
-            return Err(Error::damaged(name, "what was just written does not read back as it was"));
+        let pieces = (0..).step_by(READ_BACK).zip(sealed.bytes.chunks(READ_BACK));
+        for (offset, piece) in pieces {
+            if repository.backend().read_range(&name, offset, piece.len())? != piece {
+                return Err(Error::damaged(name, "what was just written does not read back as it was"));
+            }
         }
         repository.index().insert_unpublished(&sealed.info)?;
         self.written.lock().unwrap_or_else(PoisonError::into_inner).push(sealed.info);
