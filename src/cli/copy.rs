@@ -101,7 +101,8 @@ impl Args {
         let mut tally = Tally::default();
         let chosen = choose(&source, &selectors, &filter, &target.state(), &mut tally)?;
         let plan = CopyPlan::new(chosen, &target.state(), !selectors.is_empty());
-        (tally.present, tally.removed) = (plan.present.len() as u64, plan.removed.len() as u64);
+        tally.present += plan.present.len() as u64;
+        tally.removed += plan.removed.len() as u64;
         match self.dry_run {
             true => {
                 tally.copied = plan.copy.len() as u64;
@@ -207,8 +208,8 @@ impl Failed {
     }
 }
 
-/// The snapshots of the source that are meant. Those whose root cannot be read are failures, unless they were copied
-/// before.
+/// The snapshots of the source that are meant. Those whose root cannot be read are failures, unless there is nothing to do
+/// about them.
 fn choose(
     source: &Repository,
     selectors: &[Selector],
@@ -218,12 +219,28 @@ fn choose(
 ) -> Result<Vec<SnapshotRoot>> {
     let mut listing = Listing::read(source);
     if selectors.is_empty() {
-        let is_there = |id: &SnapshotId| target.snapshots.iter().any(|record| record.id == *id);
-        let unreadable = std::mem::take(&mut listing.unreadable).into_iter().filter(|(id, _)| !is_there(id));
-        tally.failed.extend(unreadable.map(|(id, error)| Failed { id, path: None, error }));
+        for (id, error) in std::mem::take(&mut listing.unreadable) {
+            match id {
+                id if target.snapshots.iter().any(|record| record.id == id) => tally.present += 1,
+                id if target.removed.iter().any(|removed| removed.record.id == id) => tally.removed += 1,
+                id => tally.failed.push(Failed { id, path: None, error }),
+            }
+        }
         return Ok(listing.fitting(filter).cloned().collect());
     }
-    Ok(selectors.iter().map(|selector| selector.pick(&mut listing, filter)).collect::<avro_snap::error::Result<_>>()?)
+    let mut chosen = Vec::new();
+    for selector in selectors {
+        let unreadable: Vec<SnapshotId> = listing.unreadable.iter().map(|(id, _)| *id).collect();
+        let picked = selector.pick(&mut listing, filter);
+        let is_left = |id: &SnapshotId| listing.unreadable.iter().any(|(left, _)| left == id);
+        match (picked, unreadable.into_iter().find(|id| !is_left(id))) {
+            (Ok(root), _) => chosen.push(root),
+            // What is wrong with it is what was given.
+            (Err(error), Some(id)) => tally.failed.push(Failed { id, path: None, error }),
+            (Err(error), None) => return Err(error.into()),
+        }
+    }
+    Ok(chosen)
 }
 
 /// Says what became of a snapshot; without a report, what would.
