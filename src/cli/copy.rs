@@ -268,7 +268,7 @@ fn tell(context: &Context, root: &SnapshotRoot, report: Option<&CopyReport>) -> 
         root.series,
         count(root.totals.files, "file")
     );
-    Ok(match report {
+    match report {
         Some(report) => output.note(format_args!(
             "copied {what}: read {}, added {} in {}",
             size(report.bytes_read),
@@ -276,5 +276,6 @@ fn tell(context: &Context, root: &SnapshotRoot, report: Option<&CopyReport>) -> 
             seconds(report.duration_secs)
         ))?,
         None => output.note(format_args!("would copy {what}"))?,
-    })
+    }
+    Ok(())
 }
