@@ -21,7 +21,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self { snap: Snap::bare() }
+        Self { snap: Snap::quick() }
     }
 
     fn repository(&self, name: &str, encryption: &str, more: &[&str]) {
@@ -300,6 +300,9 @@ fn what_cannot_be_copied_is_refused() {
     let ran = place.copied(12, "source", "target", &["--from-password-file", &wrong]);
     assert_eq!(ran.error()["code"], "wrong_password");
     assert!(ran.error()["hint"].as_str().unwrap().contains("SNAP_FROM_PASSWORD"), "{}", ran.stderr);
+    let ran = finish(&mut place.snap.command(&["-r", &to, "copy", "--from-repo", &from, "--json"]));
+    assert_eq!((ran.code, &ran.error()["code"]), (12, &"no_password".into()));
+    assert!(ran.error()["hint"].as_str().unwrap().contains("SNAP_FROM_PASSWORD_FILE"), "{}", ran.stderr);
     let ran = place.copied(10, "nowhere", "target", &[]);
     assert_eq!(ran.error()["code"], "no_repository");
     assert!(ran.error()["hint"].as_str().unwrap().contains("--from-repo"), "{}", ran.stderr);
@@ -368,6 +371,26 @@ fn a_damaged_snapshot_is_not_copied_and_the_others_are() {
     // What was copied does not need its source any more.
     fs::remove_file(&first[0]).unwrap();
     assert_eq!(number(&place.copy("source", "target", &[]), "present"), 3);
+}
+
+#[test]
+fn what_the_target_has_lost_is_sent_again_with_the_next_snapshot() {
+    let place = Place::new();
+    place.repository("source", "aes-256-gcm", &[]);
+    place.repository("target", "aes-256-gcm", &[]);
+    place.snap.write("tables/a", noise(1, 300_000));
+    place.save("source", "2026-03-01 12:00", &[]);
+    place.copy("source", "target", &[]);
+    place.packs("target").iter().for_each(|pack| fs::remove_file(pack).unwrap());
+    place.snap.write("tables/b", noise(2, 1000));
+    let kept = place.keep("kept");
+    place.save("source", "2026-03-02 12:00", &[]);
+    // Neither the copy that was made before nor what is remembered of its chunks is believed.
+    let done = place.copy("source", "target", &[]);
+    assert_eq!((number(&done, "copied"), number(&done, "present"), number(&done, "files_known")), (1, 1, 0));
+    assert!(number(&done, "bytes_read") > 300_000, "{done}");
+    place.run(0, "target", &["restore", "latest", "--target", "out"]);
+    assert!(files_of(&place.snap.work("out")) == files_of(&kept));
 }
 
 #[test]

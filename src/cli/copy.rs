@@ -33,7 +33,8 @@ use super::rows;
 /// one with `snap init --from-repo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which snapshots of the other repository; without any, all that the filters let through
+    /// Which snapshots of the other repository; without any, all that the filters let through, the oldest
+    /// first
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<OsString>,
 

@@ -48,6 +48,10 @@ impl OtherRepository {
                         .into(),
                 ),
             },
+            Failure::Own { exit: exit @ Exit::Password, code, message, hint } => {
+                let names = |hint: String| hint.replace("--password", "--from-password").replace("SNAP_", "SNAP_FROM_");
+                Failure::Own { exit, code, message, hint: hint.map(names) }
+            }
             failure => failure,
         })
     }
