@@ -66,6 +66,13 @@ pub enum Error {
         chunks: u64,
     },
 
+    /// A snapshot cannot be added: there is one of this name.
+    #[error("snapshot {snapshot} is in the repository already")]
+    SnapshotExists {
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
+
     /// There is no repository.
     #[error("there is no repository at {location}")]
     NoRepository {

@@ -42,6 +42,8 @@ pub enum Phase {
     Index,
     /// Reading files and storing what is new.
     Create,
+    /// Copying a snapshot from another repository.
+    Copy,
     /// Writing files.
     Restore,
     /// Reading what was restored and comparing.

@@ -115,6 +115,7 @@ pub(crate) fn code(error: &Error) -> &'static str {
         Error::ChunkMissing { .. } => "chunk_missing",
         Error::ChunkDamaged { .. } => "chunk_damaged",
         Error::Pruned { .. } => "pruned",
+        Error::SnapshotExists { .. } => "snapshot_exists",
         Error::NoRepository { .. } => "no_repository",
         Error::CannotInit { .. } => "cannot_init",
         Error::Unsupported { .. } => "unsupported",

@@ -13,8 +13,8 @@ use super::Context;
 use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
+use super::from::OtherRepository;
 use super::open::{backend, folder, who};
-use super::password::Source;
 
 /// Make a new repository
 ///
@@ -42,13 +42,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     from_repo: Option<PathBuf>,
 
-    /// Read the password of the other repository from this file [env: SNAP_FROM_PASSWORD_FILE, SNAP_FROM_PASSWORD]
-    #[arg(long, value_name = "FILE", requires = "from_repo", conflicts_with = "from_password_command")]
-    from_password_file: Option<PathBuf>,
-
-    /// Run this command for the password of the other repository [env: SNAP_FROM_PASSWORD_COMMAND]
-    #[arg(long, value_name = "COMMAND", requires = "from_repo")]
-    from_password_command: Option<String>,
+    #[command(flatten)]
+    from: OtherRepository,
 }
 
 /// How dear it is to try a password.
@@ -126,10 +121,7 @@ impl Args {
 
     /// What the other repository gives to this one.
     fn taken_over(&self, context: &Context, other: &Path) -> Result<(CutParams, Option<Secret>)> {
-        let source =
-            Source::find(self.from_password_file.as_deref(), self.from_password_command.as_deref(), "SNAP_FROM")?;
-        let what = format!("password of {}", other.display());
-        let (other, _) = context.open_folder(other, &source, &what)?;
+        let other = self.from.open(context, other)?;
         let key = other.keyring().map(|keyring| keyring.chunk_id_key.clone());
         match (key.is_some(), self.encryption) {
             (true, Encryption::None) => Err(Failure::Usage(

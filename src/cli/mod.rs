@@ -4,6 +4,7 @@ mod cat;
 mod check;
 mod completions;
 mod compression;
+mod copy;
 mod create;
 mod diff;
 mod dump;
@@ -13,6 +14,7 @@ mod file;
 mod find;
 mod forget;
 mod format;
+mod from;
 mod globals;
 mod init;
 mod key;
@@ -63,6 +65,7 @@ enum Verb {
     Init(init::Args),
     #[command(visible_alias = "backup")]
     Create(Box<create::Args>),
+    Copy(Box<copy::Args>),
     Restore(restore::Args),
     Snapshots(snapshots::Args),
     Ls(ls::Args),
@@ -95,7 +98,8 @@ fn after_help() -> String {
     format!(
         "Snapshots:\n  latest, latest~2 (the one two before), or the beginning of an id; `SNAPSHOT:PATH` for something in \
          one.\n\nEnvironment:\n  SNAP_REPOSITORY, SNAP_PASSWORD, SNAP_PASSWORD_FILE, SNAP_PASSWORD_COMMAND, \
-         SNAP_CACHE_DIR, SNAP_STATE_DIR,\n  SNAP_HOST; XDG_CACHE_HOME, XDG_STATE_HOME\n\n{}",
+         SNAP_CACHE_DIR, SNAP_STATE_DIR,\n  SNAP_HOST; SNAP_FROM_REPOSITORY, SNAP_FROM_PASSWORD, SNAP_FROM_PASSWORD_FILE, SNAP_FROM_PASSWORD_COMMAND;\n  \
+         XDG_CACHE_HOME, XDG_STATE_HOME\n\n{}",
         exit::TABLE
     )
 }
@@ -117,6 +121,7 @@ impl Verb {
         match self {
             Self::Init(args) => args.run(context),
             Self::Create(args) => args.run(context),
+            Self::Copy(args) => args.run(context),
             Self::Restore(args) => args.run(context),
             Self::Snapshots(args) => args.run(context),
             Self::Ls(args) => args.run(context),

@@ -170,7 +170,7 @@ impl Progress for Meter<'_> {
 
     fn warning(&self, warning: &Warning) {
         let code = match (warning.incomplete, self.shown().phase) {
-            (true, Phase::Index | Phase::Create) => "unreadable",
+            (true, Phase::Index | Phase::Create | Phase::Copy) => "unreadable",
             (true, Phase::Restore | Phase::Verify) => "not_restored",
             (
                 true,
@@ -203,6 +203,7 @@ fn name(phase: Phase) -> &'static str {
     match phase {
         Phase::Index => "index",
         Phase::Create => "create",
+        Phase::Copy => "copy",
         Phase::Restore => "restore",
         Phase::Verify => "verify",
         Phase::Repair => "repair",

@@ -6,6 +6,7 @@
 //! packs(number, id, length, bases, info, object, tag)   one row a pack; `info` as in an index object
 //! payloads(...)                         see `payloads.rs`
 //! anchors(...), anchored(...)           see `anchors.rs`
+//! copied(...)                           see `copied.rs`
 //! chunks(id, pack, slot, tag)            one row a location; slot = frame << 24 | chunk
 //! ```
 
@@ -315,9 +316,11 @@ fn set_up(connection: &Connection) -> Result<()> {
               PRIMARY KEY (id, pack, slot)) WITHOUT ROWID;
          {}
          {}
+         {}
          COMMIT",
         super::payloads::TABLE,
-        super::anchors::TABLES
+        super::anchors::TABLES,
+        super::copied::TABLE
     ))?;
     let layout: Option<i64> =
         connection.query_row("SELECT value FROM meta WHERE key = 'layout'", [], |row| row.get(0)).optional()?;

@@ -6,6 +6,7 @@
 //! and authenticated (or was written by this very process), and is there.
 
 mod anchors;
+mod copied;
 mod database;
 mod object;
 mod payloads;
@@ -16,6 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use anchors::{PackedChunk, resembles};
+pub use copied::CopiedChunk;
 use database::Database;
 pub use object::{MAX_OBJECT, decode_object, encode_object};
 pub use payloads::ProvenPayload;

@@ -79,6 +79,11 @@ impl CompiledSchema {
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
+
+    /// What its records are like; none where they cannot be taken apart into columns.
+    pub fn shape(&self) -> Option<&Arc<RecordShape>> {
+        self.shape.as_ref()
+    }
 }
 
 /// Puts the parts of one file into streams. Nothing is held back but what the cutters need.

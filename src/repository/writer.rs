@@ -101,10 +101,15 @@ impl<'a> Writer<'a> {
     /// Announces a chunk. True if it has to be put into a frame: it is neither stored for good nor announced by anybody
     /// else.
     pub fn reserve(&self, id: ChunkId) -> Result<bool> {
-        if self.lock().in_flight.contains(&id) || self.is_stored(&id)? {
+        if self.holds(&id)? {
             return Ok(false);
         }
         Ok(self.lock().in_flight.insert(id))
+    }
+
+    /// Whether the chunk is announced, or stored for good: whoever needs it need not put it in.
+    pub fn holds(&self, id: &ChunkId) -> Result<bool> {
+        Ok(self.lock().in_flight.contains(id) || self.is_stored(id)?)
     }
 
     /// Whether the chunk lies where something new may rest on it, and so does all that it has to be made of there.
@@ -226,13 +231,20 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// If a chunk was announced and never stored, so that the snapshot could not be read back, or [`Error::Pruned`] if
-    /// something that it needs is deleted already; then there is none.
+    /// something that it needs is deleted already; then there is none. [`Error::SnapshotExists`] if there is one of this
+    /// name.
     pub fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
         self.flush()?;
         if let Some(id) = self.lock().in_flight.iter().next() {
             return Err(Error::ChunkMissing { id: *id });
         }
-        let entry = self.add_snapshot(snapshot, root, |_| Ok(()))?;
+        // A log that adds a snapshot twice can be read by nobody.
+        let entry = self.add_snapshot(snapshot, root, |state| {
+            match state.snapshots.iter().any(|record| record.id == snapshot) {
+                true => Err(Error::SnapshotExists { snapshot }),
+                false => Ok(()),
+            }
+        })?;
         if let Some(head) = self.repository.lock_state().head_entry() {
             // An older head in the cache costs a look at the log, no more.
             let _ = self.repository.index.set_head(head);

@@ -27,7 +27,16 @@ pub(crate) struct Ran {
 impl Snap {
     /// No repository yet.
     pub(crate) fn bare() -> Self {
-        let snap = Self { folder: tempfile::tempdir().unwrap() };
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    /// The same in memory, where that is possible: for tests that write much, and need not wait until it lasts.
+    pub(crate) fn quick() -> Self {
+        Self::within(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
+    fn within(folder: tempfile::TempDir) -> Self {
+        let snap = Self { folder };
         for name in ["home", "work"] {
             std::fs::create_dir(snap.path(name)).unwrap();
         }

@@ -37,6 +37,19 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
         self.likeness.schema(fingerprint);
     }
 
+    /// Whether the chunk is stored, or on its way: then it need not be put in.
+    pub(super) fn holds(&self, id: &ChunkId) -> Result<bool> {
+        self.pipeline.check()?;
+        self.pipeline.writer.holds(id)
+    }
+
+    /// A chunk of the file at hand was not put in, since it is held.
+    pub(super) fn passed(&mut self, kind: ChunkKind, bytes: u64) {
+        if has_bases(kind) {
+            self.pipeline.warmth.pass(&mut self.likeness, bytes, false);
+        }
+    }
+
     fn add(&mut self, common: Common, chunk: PlainChunk) {
         if let Some((common, chunks)) = self.open.add(common, chunk) {
             self.submit(common, chunks);

@@ -38,7 +38,7 @@ pub(super) struct SchemaCache(Mutex<HashMap<[u8; 32], Arc<CompiledSchema>>>);
 const SCHEMAS: usize = 64;
 
 impl SchemaCache {
-    fn of(&self, header: &Header) -> Arc<CompiledSchema> {
+    pub(super) fn of(&self, header: &Header) -> Arc<CompiledSchema> {
         let key = digest(header.bytes());
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&key) {

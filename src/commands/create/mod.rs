@@ -1,6 +1,7 @@
 //! `create`: reads files and makes a snapshot of them.
 
 mod bases;
+mod copy;
 mod feeder;
 mod file;
 mod lineage;
@@ -13,6 +14,7 @@ mod warm;
 use std::path::PathBuf;
 use std::time::Instant;
 
+pub use copy::{Copied, Copier, CopyOptions, CopyPlan, CopyReport};
 pub use payloads::{PayloadOptions, PayloadReport, keep_payloads};
 
 use lineage::Lineage;

@@ -9,7 +9,7 @@ use super::pipeline::Pipeline;
 use super::warm::Warmth;
 use crate::avro::codec::Codec;
 use crate::avro::container::{Header, Parsed, parse_header};
-use crate::chunk::{ChunkKind, ChunkSink};
+use crate::chunk::{ChunkKind, ChunkSink, CutParams};
 use crate::commands::restore::content::{EncoderBench, Rebuilder, Rebuilt};
 use crate::commands::restore::prefetch::Prefetching;
 use crate::error::{Context, Error, Result};
@@ -153,11 +153,13 @@ impl Run<'_> {
         while let Some(mut entry) = rows.next_row()? {
             self.pipeline.check()?;
             if self.options.concerns(&entry)? {
-                match self.again(&rebuilder, &entry, &mut feeder) {
-                    Ok((recipe, facts, blocks)) => {
-                        (entry.recipe, entry.avro) = (recipe, Some(facts));
+                let is_meant = |encoder: &str| self.options.is_meant(encoder);
+                let cut = self.repository.cut_params();
+                match take_apart_again(&rebuilder, &entry, cut, &is_meant, self.progress, &mut feeder) {
+                    Ok(again) => {
+                        (entry.recipe, entry.avro) = (again.recipe, Some(again.facts));
                         report.files += 1;
-                        report.blocks += blocks;
+                        report.blocks += again.kept;
                     }
                     Err(error) if error.is_damage() || matches!(error, Error::NotRestored { .. }) => {
                         let path = String::from_utf8_lossy(&entry.path).into_owned();
@@ -181,61 +183,71 @@ impl Run<'_> {
         feeder.finish();
         Ok(root)
     }
+}
 
-    /// Rebuilds a file and takes it apart again: its recipe, what is known of it, and how many blocks changed.
-    fn again(
-        &self,
-        rebuilder: &Rebuilder<'_, Prefetching<'_, '_>>,
-        entry: &FileEntry,
-        feeder: &mut Feeder<'_, '_, '_>,
-    ) -> Result<(Vec<u8>, AvroFacts, u64)> {
-        let shown = String::from_utf8_lossy(&entry.path);
-        let damaged = |reason: &str| Error::damaged(format!("the recipe of {shown}"), reason);
-        let Some(facts) = &entry.avro else { return Err(damaged("it is that of no container")) };
-        let mut splitter = Splitter::new(self.repository.cut_params());
-        let (mut is_null, mut changed) = (false, 0);
-        rebuilder.parts(entry, &mut |rebuilt| {
-            self.progress.bytes(rebuilt.bytes().len() as u64);
-            let Rebuilt { part, payload: made, .. } = rebuilt;
-            match (part, made) {
-                (Part::Header(bytes), _) => {
-                    let Parsed::Done(header) = parse_header(&bytes) else { return Err(damaged("its header is none")) };
-                    is_null = has_codec_null(&header);
-                    let schema = Arc::new(CompiledSchema::of(&header));
-                    splitter.header(&header, schema, feeder)
-                }
-                (Part::Bytes(bytes), _) => splitter.segment(Segment::Stray(bytes), feeder),
-                (Part::Payload { payload, frame }, _) => {
-                    let treatment = match is_null {
-                        true => Treatment::Decode { plain: None, encoder: "null".into(), corrections: None },
-                        false => Treatment::Keep,
-                    };
-                    splitter.block(frame.block(payload), treatment, feeder)
-                }
-                (Part::Encode { plain, encoder, corrections, frame }, Some(payload)) => {
-                    let treatment = match self.options.is_meant(&encoder) {
-                        true => {
-                            changed += 1;
-                            Treatment::Keep
-                        }
-                        false => Treatment::Decode { plain: Some(plain), encoder, corrections },
-                    };
-                    splitter.block(frame.block(payload), treatment, feeder)
-                }
-                (Part::Encode { .. }, None) => Err(Error::WorkerStopped),
+/// A file that was taken apart once more.
+pub(super) struct TakenApart {
+    pub(super) recipe: Vec<u8>,
+    pub(super) facts: AvroFacts,
+    /// Payloads that are kept as they are now.
+    pub(super) kept: u64,
+}
+
+/// Rebuilds a file and takes it apart again, with the payloads of those encoders kept as they are that are meant.
+pub(super) fn take_apart_again(
+    rebuilder: &Rebuilder<'_, Prefetching<'_, '_>>,
+    entry: &FileEntry,
+    cut: CutParams,
+    is_meant: &dyn Fn(&str) -> bool,
+    progress: &dyn Progress,
+    feeder: &mut Feeder<'_, '_, '_>,
+) -> Result<TakenApart> {
+    let shown = String::from_utf8_lossy(&entry.path);
+    let damaged = |reason: &str| Error::damaged(format!("the recipe of {shown}"), reason);
+    let Some(facts) = &entry.avro else { return Err(damaged("it is that of no container")) };
+    let mut splitter = Splitter::new(cut);
+    let (mut is_null, mut changed) = (false, 0);
+    rebuilder.parts(entry, &mut |rebuilt| {
+        progress.bytes(rebuilt.bytes().len() as u64);
+        let Rebuilt { part, payload: made, .. } = rebuilt;
+        match (part, made) {
+            (Part::Header(bytes), _) => {
+                let Parsed::Done(header) = parse_header(&bytes) else { return Err(damaged("its header is none")) };
+                is_null = has_codec_null(&header);
+                let schema = Arc::new(CompiledSchema::of(&header));
+                splitter.header(&header, schema, feeder)
             }
-        })?;
-        let split = splitter.finish(feeder)?;
-        let facts = AvroFacts {
-            encoder: split.encoder,
-            blocks_exact: split.exact,
-            blocks_corrected: split.corrected,
-            blocks_raw: split.raw,
-            // What was learned of the records when they were looked at holds as it did.
-            ..facts.clone()
-        };
-        Ok((split.recipe.encode(), facts, changed))
-    }
+            (Part::Bytes(bytes), _) => splitter.segment(Segment::Stray(bytes), feeder),
+            (Part::Payload { payload, frame }, _) => {
+                let treatment = match is_null {
+                    true => Treatment::Decode { plain: None, encoder: "null".into(), corrections: None },
+                    false => Treatment::Keep,
+                };
+                splitter.block(frame.block(payload), treatment, feeder)
+            }
+            (Part::Encode { plain, encoder, corrections, frame }, Some(payload)) => {
+                let treatment = match is_meant(&encoder) {
+                    true => {
+                        changed += 1;
+                        Treatment::Keep
+                    }
+                    false => Treatment::Decode { plain: Some(plain), encoder, corrections },
+                };
+                splitter.block(frame.block(payload), treatment, feeder)
+            }
+            (Part::Encode { .. }, None) => Err(Error::WorkerStopped),
+        }
+    })?;
+    let split = splitter.finish(feeder)?;
+    let facts = AvroFacts {
+        encoder: split.encoder,
+        blocks_exact: split.exact,
+        blocks_corrected: split.corrected,
+        blocks_raw: split.raw,
+        // What was learned of the records when they were looked at holds as it did.
+        ..facts.clone()
+    };
+    Ok(TakenApart { recipe: split.recipe.encode(), facts, kept: changed })
 }
 
 fn has_codec_null(header: &Header) -> bool {

@@ -318,7 +318,7 @@ fn is_ours(error: &Error, file: &std::path::Path) -> bool {
 }
 
 /// The parent's row of this path.
-fn parent_row(rows: &mut ManifestReader<'_, Repository>, path: &[u8]) -> Result<Option<FileEntry>> {
+pub(super) fn parent_row(rows: &mut ManifestReader<'_, Repository>, path: &[u8]) -> Result<Option<FileEntry>> {
     while let Some(row) = rows.peek()? {
         match path_order(&row.path, path) {
             std::cmp::Ordering::Less => drop(rows.next_row()?),

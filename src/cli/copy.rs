@@ -1,0 +1,282 @@
+//! `snap copy`
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use avro_snap::commands::create::{Copied, Copier, CopyOptions, CopyPlan, CopyReport};
+use avro_snap::commands::select::{Filter, Listing, Selector};
+use avro_snap::error::Error;
+use avro_snap::id::SnapshotId;
+use avro_snap::repository::{Repository, State};
+use avro_snap::snapshot::SnapshotRoot;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::compression::Compression;
+use super::exit::Exit;
+use super::failure::{Failure, Result, chain, code};
+use super::format::{count, local_time, seconds, size};
+use super::from::OtherRepository;
+use super::open::folder;
+use super::output::{printable, put_path};
+use super::pick::{Filters, selector};
+use super::progress::Meter;
+use super::rows;
+
+/// Copy snapshots from another repository into this one
+///
+/// The copies keep their ids, series, hosts, times and present tags. What is there already is neither sent nor read again,
+/// so the next run copies what was added since. Snapshots that were removed here stay away, unless they are named. A
+/// snapshot of which something is lost or damaged is not copied; the others are.
+///
+/// Files that were saved in both repositories are stored twice unless both cut alike and have one chunk-id key: make this
+/// one with `snap init --from-repo`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which snapshots of the other repository; without any, all that the filters let through, the oldest
+    /// first
+    #[arg(value_name = "SNAPSHOT")]
+    snapshots: Vec<OsString>,
+
+    /// The repository to copy from
+    #[arg(long, value_name = "PATH", env = "SNAP_FROM_REPOSITORY")]
+    from_repo: Option<PathBuf>,
+
+    #[command(flatten)]
+    from: OtherRepository,
+
+    /// Tell which snapshots would be copied, and copy none
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// How hard to compress what is stored [default: as `init` was told]
+    #[arg(long, value_enum, value_name = "HOW")]
+    compression: Option<Compression>,
+
+    #[command(flatten)]
+    filters: Filters,
+}
+
+/// What could not be copied: which snapshot, which file of it, and why.
+struct Failed {
+    id: SnapshotId,
+    path: Option<Vec<u8>>,
+    error: Error,
+}
+
+/// What was done.
+#[derive(Default)]
+struct Tally {
+    copied: u64,
+    present: u64,
+    removed: u64,
+    failed: Vec<Failed>,
+    sum: CopyReport,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
+        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+            return Err(Failure::Usage("snapshots are copied as a whole: no path goes here".into()));
+        }
+        let filter = self.filters.filter()?;
+        let place = match &self.from_repo {
+            Some(place) if !place.as_os_str().is_empty() => folder(place)?,
+            _ => {
+                return Err(Failure::Usage(
+                    "say where to copy from: use --from-repo PATH or set SNAP_FROM_REPOSITORY".into(),
+                ));
+            }
+        };
+        if self.from.reads_standard_input() && context.password_source()?.is_standard_input() {
+            return Err(Failure::Usage(
+                "standard input gives one password only, not those of both repositories".into(),
+            ));
+        }
+        let source = self.from.open(context, &place)?;
+        let target = context.open()?;
+        if source.id() == target.id() {
+            return Err(Failure::Usage(format!("--from-repo and -r are the same repository ({})", source.id())));
+        }
+        let mut tally = Tally::default();
+        let chosen = choose(&source, &selectors, &filter, &target.state(), &mut tally)?;
+        let plan = CopyPlan::new(chosen, &target.state(), !selectors.is_empty());
+        tally.present += plan.present.len() as u64;
+        tally.removed += plan.removed.len() as u64;
+        match self.dry_run {
+            true => {
+                tally.copied = plan.copy.len() as u64;
+                plan.copy.iter().try_for_each(|root| tell(context, root, None))?;
+            }
+            false => self.copy(context, &source, &target, &plan.copy, &mut tally)?,
+        }
+        let exit = if tally.failed.is_empty() { Exit::Done } else { Exit::Damage };
+        context.told(exit, self.tell_all(context, &source, &tally))
+    }
+
+    fn copy(
+        &self,
+        context: &Context,
+        source: &Repository,
+        target: &Repository,
+        snapshots: &[SnapshotRoot],
+        tally: &mut Tally,
+    ) -> Result<()> {
+        let options = CopyOptions {
+            compression: Compression::of(self.compression, &target.settings()).level(),
+            threads: context.globals.threads(),
+        };
+        let mut copier = Copier::new(source, target, options)?;
+        for root in snapshots {
+            let meter = Meter::new(&context.output);
+            let copied = copier.copy(root, &meter);
+            meter.finish();
+            match copied? {
+                Copied::Done(report) => {
+                    tally.copied += 1;
+                    tally.sum.add(&report);
+                    tell(context, root, Some(&report))?;
+                }
+                Copied::Present => tally.present += 1,
+                Copied::Failed { path, error } => tally.failed.push(Failed { id: root.id, path, error }),
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_all(&self, context: &Context, source: &Repository, tally: &Tally) -> Result<()> {
+        let output = &context.output;
+        for Failed { id, path, error } in &tally.failed {
+            let path = path
+                .as_ref()
+                .map(|path| format!("{}: ", printable(&String::from_utf8_lossy(path))))
+                .unwrap_or_default();
+            output.error(code(error), &format!("snapshot {} is not copied: {path}{}", id.short(), chain(error)), None);
+        }
+        if output.json {
+            let sum = &tally.sum;
+            return Ok(output.object(
+                "summary",
+                json!({
+                    "dry_run": self.dry_run,
+                    "source_repository_id": source.id().to_string(),
+                    "copied": tally.copied,
+                    "present": tally.present,
+                    "removed": tally.removed,
+                    "failed": tally.failed.iter().map(Failed::json).collect::<Vec<_>>(),
+                    "files_known": sum.files_known,
+                    "chunks_read": sum.chunks_read,
+                    "bytes_read": sum.bytes_read,
+                    "chunks_new": sum.chunks_new,
+                    "bytes_added": sum.bytes_added,
+                    "duration_secs": sum.duration_secs,
+                }),
+            )?);
+        }
+        let mut said = vec![match self.dry_run {
+            true => format!("{} would be copied", count(tally.copied, "snapshot")),
+            false => format!("copied {}, added {}", count(tally.copied, "snapshot"), size(tally.sum.bytes_added)),
+        }];
+        if tally.present > 0 {
+            said.push(format!("{} there before", tally.present));
+        }
+        if tally.removed > 0 {
+            said.push(format!("{} removed here before, copied again only by name", tally.removed));
+        }
+        output.note(format_args!("{}", said.join("; ")))?;
+        if !tally.failed.is_empty() {
+            let what = count(tally.failed.len() as u64, "snapshot");
+            let hint = "`snap check` on the other repository tells all that is lost; `snap repair snapshots` there makes \
+                        what is left ready to be copied";
+            output.error("damage", &format!("{what} could not be copied, as told above"), Some(hint));
+        }
+        Ok(())
+    }
+}
+
+impl Failed {
+    fn json(&self) -> Value {
+        let mut object = json!({
+            "id": self.id.to_string(),
+            "code": code(&self.error),
+            "message": chain(&self.error),
+        });
+        if let Some(path) = &self.path {
+            put_path(&mut object, path);
+        }
+        object
+    }
+}
+
+/// The snapshots of the source that are meant. Those whose root cannot be read are failures, unless there is nothing to do
+/// about them.
+fn choose(
+    source: &Repository,
+    selectors: &[Selector],
+    filter: &Filter,
+    target: &State,
+    tally: &mut Tally,
+) -> Result<Vec<SnapshotRoot>> {
+    let mut listing = Listing::read(source);
+    if selectors.is_empty() {
+        for (id, error) in std::mem::take(&mut listing.unreadable) {
+            match id {
+                id if target.snapshots.iter().any(|record| record.id == id) => tally.present += 1,
+                id if target.removed.iter().any(|removed| removed.record.id == id) => tally.removed += 1,
+                id => tally.failed.push(Failed { id, path: None, error }),
+            }
+        }
+        return Ok(listing.fitting(filter).cloned().collect());
+    }
+    let mut chosen = Vec::new();
+    for selector in selectors {
+        let unreadable: Vec<SnapshotId> = listing.unreadable.iter().map(|(id, _)| *id).collect();
+        let picked = selector.pick(&mut listing, filter);
+        let is_left = |id: &SnapshotId| listing.unreadable.iter().any(|(left, _)| left == id);
+        match (picked, unreadable.into_iter().find(|id| !is_left(id))) {
+            (Ok(root), _) => chosen.push(root),
+            // What is wrong with it is what was given.
+            (Err(error), Some(id)) => tally.failed.push(Failed { id, path: None, error }),
+            (Err(error), None) => return Err(error.into()),
+        }
+    }
+    Ok(chosen)
+}
+
+/// Says what became of a snapshot; without a report, what would.
+fn tell(context: &Context, root: &SnapshotRoot, report: Option<&CopyReport>) -> Result<()> {
+    let output = &context.output;
+    if output.json {
+        let mut object = rows::snapshot(root);
+        if let Value::Object(fields) = &mut object {
+            fields.insert("copied".into(), report.is_some().into());
+            if let Some(report) = report {
+                fields.insert("files_known".into(), report.files_known.into());
+                fields.insert("chunks_read".into(), report.chunks_read.into());
+                fields.insert("bytes_read".into(), report.bytes_read.into());
+                fields.insert("chunks_new".into(), report.chunks_new.into());
+                fields.insert("bytes_added".into(), report.bytes_added.into());
+                fields.insert("duration_secs".into(), report.duration_secs.into());
+            }
+        }
+        return Ok(output.object("snapshot", object)?);
+    }
+    let what = format!(
+        "snapshot {} of {} ({}, {})",
+        root.id.short(),
+        local_time(root.time),
+        root.series,
+        count(root.totals.files, "file")
+    );
+    match report {
+        Some(report) => output.note(format_args!(
+            "copied {what}: read {}, added {} in {}",
+            size(report.bytes_read),
+            size(report.bytes_added),
+            seconds(report.duration_secs)
+        ))?,
+        None => output.note(format_args!("would copy {what}"))?,
+    }
+    Ok(())
+}
