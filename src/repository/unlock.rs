@@ -139,7 +139,10 @@ impl Lock<'_> {
 
     fn rolled_back(&self, what: &str, unlocked: &Unlocked) -> Error {
         let (known, there) = (unlocked.epoch(), unlocked.state.epoch);
-        let reason = format!("{what} knows of key rotation {known}, the log of {there}");
+        let reason = format!(
+            "{what} knows of key rotation {known}, the log of {there}. Either that rotation was cut short, and the password \
+             of before it opens the repository, or the log was put back to before it"
+        );
         Error::RolledBack { repository: self.repository, reason }
     }
 }
