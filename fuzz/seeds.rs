@@ -327,6 +327,7 @@ fn repository() {
         Body::SetTags { snapshot: ids.0, tags: vec!["a".into(), "bc".into()] },
         Body::KeyAdd { key: ids.3, hash: [5; 32] },
         Body::KeyRemove { key: ids.3 },
+        Body::KeyRotate { epoch: 1, commitment: [6; 32], keys: vec![(ids.3, [5; 32])] },
         Body::Config { features: Features::DELTA, settings: Settings::default() },
         Body::Reserved { kind: kind::CONDEMN, bytes: vec![1, 2, 3] },
     ];

@@ -112,6 +112,22 @@ pub enum Error {
         repository: RepositoryId,
     },
 
+    /// The keys were rotated, and those at hand are from before that.
+    #[error("the keys of repository {repository} were rotated (rotation {rotation}), and those at hand are older")]
+    KeysRotated {
+        /// Which repository.
+        repository: RepositoryId,
+        /// How often they were rotated by then: the number of the epoch that began.
+        rotation: u32,
+    },
+
+    /// A key export was made before the keys were rotated.
+    #[error("this key export is older than key rotation {rotation}, and opens nothing that was written since")]
+    OldExport {
+        /// The first rotation that it does not know of.
+        rotation: u32,
+    },
+
     /// The log is behind or beside what was seen before: somebody put an older state back.
     #[error("the log of repository {repository} went back: {reason}")]
     RolledBack {

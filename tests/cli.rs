@@ -230,7 +230,13 @@ fn a_key_export_is_a_second_way_in() {
 fn a_repository_without_encryption_has_no_keys() {
     let snap = Snap::bare();
     snap.ok(&["init", "--encryption", "none"]);
-    for verb in [&["key", "add"][..], &["key", "passwd"], &["key", "export", "-o", "x"], &["key", "remove", "a"]] {
+    for verb in [
+        &["key", "add"][..],
+        &["key", "passwd"],
+        &["key", "export", "-o", "x"],
+        &["key", "remove", "a"],
+        &["key", "rotate"],
+    ] {
         let ran = snap.ends(1, verb);
         assert!(ran.stderr.contains("not encrypted"), "{verb:?}: {}", ran.stderr);
     }

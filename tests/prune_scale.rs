@@ -131,6 +131,7 @@ fn a_prune_of_very_many_chunks() {
         max_unused: MaxUnused::Percent(5.0),
         max_repack: None,
         repack_small: false,
+        reencrypt: false,
         grace: Duration::ZERO,
         compression: Some(3),
         dry_run: false,

@@ -62,6 +62,7 @@ fn thorough(grace: bool) -> PruneOptions {
         max_unused: MaxUnused::Bytes(0),
         max_repack: None,
         repack_small: false,
+        reencrypt: false,
         grace: if grace { Duration::from_secs(3600) } else { Duration::ZERO },
         compression: None,
         dry_run: false,
@@ -226,6 +227,7 @@ impl Run {
             let options = PruneOptions {
                 max_unused: [MaxUnused::Bytes(0), MaxUnused::Bytes(3000)][dice.below(2)],
                 repack_small: dice.one_in(2),
+                reencrypt: false,
                 ..thorough(self.grace)
             };
             let report = prune(repository, &options, &Silent)?;

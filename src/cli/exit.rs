@@ -48,7 +48,7 @@ impl Exit {
         match error {
             Error::NoRepository { .. } => Self::NoRepository,
             Error::Busy { .. } => Self::Busy,
-            Error::WrongPassword { .. } | Error::NoPassword { .. } => Self::Password,
+            Error::WrongPassword { .. } | Error::NoPassword { .. } | Error::OldExport { .. } => Self::Password,
             error if error.is_damage() => Self::Damage,
             _ => Self::Failed,
         }

@@ -121,6 +121,8 @@ pub(crate) fn code(error: &Error) -> &'static str {
         Error::Unsupported { .. } => "unsupported",
         Error::WrongPassword { .. } => "wrong_password",
         Error::NoPassword { .. } => "no_password",
+        Error::KeysRotated { .. } => "keys_rotated",
+        Error::OldExport { .. } => "old_export",
         Error::RolledBack { .. } => "rolled_back",
         Error::Busy { .. } => "busy",
         Error::NoSnapshot { .. } => "no_snapshot",
@@ -147,6 +149,12 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
                 .into()
         }
         Error::NoPassword { .. } => "give it with --password-file, --password-command or SNAP_PASSWORD".into(),
+        Error::KeysRotated { .. } => {
+            "somebody ran `snap key rotate` meanwhile: run the command again, which opens the repository with the new keys. \
+             What was stored so far is there and is used then"
+                .into()
+        }
+        Error::OldExport { .. } => "make a new one with `snap key export`, with a password of today".into(),
         Error::RolledBack { repository, .. } => {
             let head = globals.state_folder().map(|folder| folder.join(repository.to_string()).join("head"));
             let file = head.map_or_else(|| "the file `head` in the state folder".into(), |p| p.display().to_string());

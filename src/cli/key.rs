@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use avro_snap::error::IoContext;
 use avro_snap::id::KeyId;
-use avro_snap::repository::Repository;
+use avro_snap::repository::{KeyDescription, Repository, Rotated};
 use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, chain};
 use super::file::create_new;
-use super::format::{local_time, size, utc_time};
+use super::format::{count, local_time, size, utc_time};
 use super::init::Kdf;
 use super::open::who;
 use super::output::Table;
@@ -40,6 +40,24 @@ enum What {
         /// Which key, by the beginning of its id (see `snap key list`)
         #[arg(value_name = "ID")]
         id: String,
+    },
+    /// Give the repository new keys: what is written from now on opens with nothing that was known before
+    ///
+    /// For when a password, a key export or a copy of a key may have come into the wrong hands. The password stays the one
+    /// that the repository is opened with unless another one is given; if it is the password that others may know, give
+    /// another one. All other passwords are taken away, since they cannot be moved to the new keys without being known.
+    /// Key exports of before open nothing that is written from now on.
+    ///
+    /// Data that is stored already stays under the old keys until `snap prune --reencrypt` moves it; index and packs are
+    /// then under the new ones alone. The log stays as it is: who has the old keys can still read what it says up to now
+    /// (ids and times of snapshots, on which machine each was made). Nothing takes back what somebody has read or copied
+    /// before. The key that names chunks never changes, so what was stored once is not stored again.
+    Rotate {
+        /// Take away all other passwords
+        #[arg(long)]
+        remove_other_keys: bool,
+        #[command(flatten)]
+        new: NewKey,
     },
     /// Write the secrets of the repository to a file, as a way in if keys or passwords are lost
     ///
@@ -101,6 +119,7 @@ impl Args {
             }
             What::Passwd(new) => change(context, new),
             What::Remove { id } => remove(context, id),
+            What::Rotate { remove_other_keys, new } => rotate(context, new, *remove_other_keys),
             What::Export { output } => export(context, output),
             What::Import { export, new } => {
                 let source = new.source()?;
@@ -176,6 +195,70 @@ fn change(context: &Context, new: &NewKey) -> Result<Exit> {
     let id = new.add(context, &repository, &source)?;
     repository.remove_key(old)?;
     said(context, "changed the password; it is now", id)
+}
+
+fn rotate(context: &Context, new: &NewKey, remove_other_keys: bool) -> Result<Exit> {
+    let (source, (mut repository, password)) = (new.source()?, context.open_with_password()?);
+    encrypted(&repository)?;
+    let own = password.as_ref().map(|password| repository.find_key(password)).transpose()?;
+    let (own, others): (Vec<_>, Vec<_>) = repository.keys().into_iter().partition(|key| Some(key.id) == own);
+    let name = |key: &KeyDescription| match &key.info {
+        Some(info) => format!("{} ({})", key.id, info.label),
+        None => key.id.to_string(),
+    };
+    let names = others.iter().map(name).collect::<Vec<_>>().join(", ");
+    if !others.is_empty() && !remove_other_keys {
+        return Err(Failure::Own {
+            exit: Exit::Failed,
+            code: "other_keys",
+            message: format!("{} would open nothing any more: {names}", count(others.len() as u64, "other key")),
+            hint: Some(
+                "--remove-other-keys takes them away; after that `snap key add` gives each owner a new one".into(),
+            ),
+        });
+    }
+    let password = match (&source, password) {
+        (Source::Terminal, Some(password)) => password,
+        _ => source.password("new password", true, &context.output)?,
+    };
+    let kept = own.first().and_then(|key| key.info.as_ref()).map(|info| info.label.clone());
+    let label = new.label.clone().or(kept).unwrap_or_else(who);
+    let leaving: Vec<KeyId> = own.iter().chain(&others).map(|key| key.id).collect();
+    let rotated = repository.rotate_key(&password, new.kdf.cost(), &label, &leaving)?;
+    let output = &context.output;
+    if let Some(error) = &rotated.left {
+        let why = chain(error);
+        output.warn(&format!("old keys open nothing any more, but not all could be deleted; `snap prune` will: {why}"));
+    }
+    let said = match output.json {
+        true => {
+            let removed = others
+                .iter()
+                .map(|key| json!({"id": key.id.to_string(), "label": key.info.as_ref().map(|info| &info.label)}));
+            output.object(
+                "summary",
+                json!({
+                    "key_id": rotated.key.to_string(),
+                    "done": "rotated",
+                    "rotation": rotated.rotation,
+                    "removed_keys": removed.collect::<Vec<_>>(),
+                }),
+            )
+        }
+        false => tell_rotated(context, &rotated, &names),
+    };
+    context.told(Exit::Done, said.map_err(Failure::from))
+}
+
+fn tell_rotated(context: &Context, rotated: &Rotated, others: &str) -> avro_snap::error::Result<()> {
+    let output = &context.output;
+    output.note(format_args!("rotated the keys (rotation {}); the key is now {}", rotated.rotation, rotated.key))?;
+    if !others.is_empty() {
+        output.note(format_args!("taken away: {others}. `snap key add` gives each owner a new one."))?;
+    }
+    output
+        .note(format_args!("Key exports of before do not open it any more: make a new one with `snap key export`."))?;
+    output.note(format_args!("What is stored stays under the old keys until `snap prune --reencrypt` moves it."))
 }
 
 fn remove(context: &Context, prefix: &str) -> Result<Exit> {

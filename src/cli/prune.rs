@@ -43,6 +43,14 @@ pub(crate) struct Limits {
     #[arg(long)]
     repack_small: bool,
 
+    /// Copy packs that are sealed under keys of before the last `snap key rotate` into new ones
+    ///
+    /// Once the grace has passed and they are deleted, the old keys open nothing of the data any more. The log stays as it
+    /// is: who has the old keys can read what it says up to the rotation (names of snapshots, times, on which machine).
+    /// Together with --max-repack-size it is done bit by bit.
+    #[arg(long)]
+    reencrypt: bool,
+
     /// Delete what was condemned so long ago: a number with s, m, h or d
     ///
     /// Until then restores that began earlier can end, and removed snapshots can be brought back. It also says how old
@@ -95,6 +103,7 @@ impl Limits {
             max_unused: self.max_unused,
             max_repack: self.max_repack_size,
             repack_small: self.repack_small,
+            reencrypt: self.reencrypt,
             grace: self.grace,
             compression: Compression::of(None, &repository.settings()).level(),
             dry_run,
@@ -157,8 +166,12 @@ fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
     }
     line(if dry_run { "would be removed:" } else { "removed:" }, &|fate| fate.goes() && !fate.is_copied())?;
     line(if dry_run { "would be repacked:" } else { "repacked:" }, &Fate::is_copied)?;
-    for fate in [Fate::PartlyUnused, Fate::Small] {
+    for fate in [Fate::PartlyUnused, Fate::Small, Fate::OldKey] {
         line(&format!("  of these {}:", reason(fate)), &|other| other == fate)?;
+    }
+    if report.old_keys.packs > 0 {
+        let old = format!("{}, {}", count(report.old_keys.packs, "pack"), size(report.old_keys.bytes));
+        output.note(format_args!("kept under keys of before the last rotation: {old}; --reencrypt moves them"))?;
     }
     output.note(format_args!("unused and kept: {}", size(report.unused_left)))?;
     let swept = format!("{}, {}", count(report.swept.packs, "condemned pack"), size(report.swept.bytes));
@@ -184,6 +197,7 @@ fn reason(fate: Fate) -> &'static str {
         Fate::Gone => "gone, and nothing of it is needed",
         Fate::PartlyUnused => "too much of it is unused",
         Fate::Small => "small",
+        Fate::OldKey => "sealed under an older key",
     }
 }
 
@@ -202,6 +216,7 @@ fn summary(report: &PruneReport, dry_run: bool) -> Value {
         "swept": tally(report.swept),
         "waiting": tally(report.waiting),
         "unused_bytes_left": report.unused_left,
+        "old_key_packs_left": tally(report.old_keys),
         "indexes_replaced": report.indexes_replaced,
         "tidied_bytes": report.tidied,
         "seconds": report.duration_secs,

@@ -114,8 +114,22 @@ impl Envelope {
         name: &str,
         body: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
+        self.seal_in(self.keyring.as_ref().map_or(0, Keyring::current_epoch), entropy, kind, name, body)
+    }
+
+    /// As [`seal`](Envelope::seal), under the key of this epoch instead of the last one.
+    pub fn seal_in(
+        &self,
+        epoch: u32,
+        entropy: &dyn Entropy,
+        kind: ObjectKind,
+        name: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        if self.keyring.as_ref().is_some_and(|keyring| keyring.master(epoch).is_none()) {
+            return Err(CryptoError(format!("there is no key of epoch {epoch}")));
+        }
         let suite = if self.keyring.is_some() { Suite::XChaCha20Poly1305 } else { Suite::None };
-        let epoch = self.keyring.as_ref().map_or(0, Keyring::current_epoch);
         let prelude = Prelude { kind, suite, epoch, repository: self.repository }.encode();
         let nonce: [u8; NONCE_LEN] = entropy.array()?;
         let mut sealed = Vec::with_capacity(PRELUDE_LEN + NONCE_LEN + body.len() + TAG_LEN);
@@ -168,10 +182,30 @@ impl Envelope {
         }
     }
 
+    /// The repository that it belongs to.
+    pub fn repository(&self) -> RepositoryId {
+        self.repository
+    }
+
+    /// Whether objects are encrypted.
+    pub fn encrypts(&self) -> bool {
+        self.keyring.is_some()
+    }
+
+    /// Whether the keys are those that a repository uses from an epoch on, by the commitment to its master key.
+    pub fn holds(&self, epoch: u32, commitment: &[u8; 32]) -> bool {
+        self.keyring.as_ref().is_some_and(|keyring| keyring.holds(epoch, commitment))
+    }
+
     fn cipher(&self, epoch: u32) -> Option<XChaCha20Poly1305> {
         let master = self.keyring.as_ref()?.master(epoch)?;
         Some(XChaCha20Poly1305::new(master.derive("small object", &[]).expose().into()))
     }
+}
+
+/// The epoch that an object of this kind says it is sealed in; whether that is so shows when it is opened.
+pub fn epoch_of(kind: ObjectKind, bytes: &[u8]) -> wire::Result<u32> {
+    open_prelude(&mut Reader::new(bytes), kind).map(|prelude| prelude.epoch)
 }
 
 fn bound(prelude: &[u8], name: &str) -> Vec<u8> {
@@ -204,6 +238,27 @@ mod tests {
                 assert!(envelope.open(ObjectKind::LogEntry, "log/5", &sealed[..at]).is_err());
             }
         }
+    }
+
+    #[test]
+    fn each_epoch_has_a_key_of_its_own() {
+        let (entropy, repository) = (SeededEntropy::new(4), RepositoryId::new([7; 16]));
+        let old = Keyring::random(&entropy).unwrap();
+        let new = old.rotated(&entropy).unwrap();
+        let commitment = new.epochs[1].commitment();
+        let [old, new] = [old, new].map(|keyring| Envelope::new(repository, Some(keyring)));
+        let sealed = new.seal(&entropy, ObjectKind::Index, "", b"body").unwrap();
+        assert_eq!(epoch_of(ObjectKind::Index, &sealed).unwrap(), 1);
+        let refused = old.open(ObjectKind::Index, "", &sealed).unwrap_err();
+        assert!(matches!(refused, EnvelopeError::Open(OpenError::UnknownEpoch(1))));
+        let sealed = new.seal_in(0, &entropy, ObjectKind::Index, "", b"body").unwrap();
+        assert_eq!(old.open(ObjectKind::Index, "", &sealed).unwrap(), b"body");
+        assert!(new.seal_in(2, &entropy, ObjectKind::Index, "", b"body").is_err());
+        // An object that says it is of a later epoch than it is opens for nobody.
+        let mut forged = sealed;
+        forged[8] = 1;
+        assert!(new.open(ObjectKind::Index, "", &forged).is_err());
+        assert!(new.holds(1, &commitment) && !old.holds(1, &commitment));
     }
 
     #[test]

@@ -69,6 +69,21 @@ impl Keyring {
         self.epochs.len().saturating_sub(1) as u32
     }
 
+    /// This keyring with one more epoch, whose master key is random.
+    pub fn rotated(&self, entropy: &dyn Entropy) -> Result<Self, CryptoError> {
+        if self.epochs.len() >= MAX_EPOCHS {
+            return Err(CryptoError(format!("a keyring has at most {MAX_EPOCHS} epochs")));
+        }
+        let mut rotated = self.clone();
+        rotated.epochs.push(Secret::random(entropy)?);
+        Ok(rotated)
+    }
+
+    /// Whether this very key is the master key of an epoch.
+    pub fn holds(&self, epoch: u32, commitment: &[u8; 32]) -> bool {
+        self.master(epoch).is_some_and(|master| master.commitment() == *commitment)
+    }
+
     /// The master key of an epoch.
     pub fn master(&self, epoch: u32) -> Option<&Secret> {
         self.epochs.get(usize::try_from(epoch).ok()?)
@@ -109,15 +124,28 @@ mod tests {
     use crate::crypto::SeededEntropy;
 
     #[test]
-    fn a_keyring_is_read_back() {
+    fn a_keyring_has_an_end() {
         let mut keyring = Keyring::random(&SeededEntropy::new(1)).unwrap();
-        keyring.epochs.push(Secret::random(&SeededEntropy::new(2)).unwrap());
+        while let Ok(rotated) = keyring.rotated(&SeededEntropy::new(3)) {
+            keyring = rotated;
+        }
+        assert_eq!(keyring.epochs.len(), MAX_EPOCHS);
+        assert!(Keyring::decode(&keyring.encode()).is_ok());
+    }
+
+    #[test]
+    fn a_keyring_is_read_back() {
+        let keyring = Keyring::random(&SeededEntropy::new(1)).unwrap().rotated(&SeededEntropy::new(2)).unwrap();
         let bytes = keyring.encode();
         assert_eq!(Keyring::decode(&bytes).unwrap(), keyring);
         assert_eq!(keyring.current_epoch(), 1);
         for cut in 0..bytes.len() {
             assert!(Keyring::decode(&bytes[..cut]).is_err());
         }
+        assert!(
+            keyring.holds(1, &keyring.epochs[1].commitment()) && !keyring.holds(0, &keyring.epochs[1].commitment())
+        );
+        assert!(!keyring.holds(2, &keyring.epochs[1].commitment()));
         assert!(!format!("{keyring:?}").contains(&crate::id::hex(&keyring.epochs[0].0[..2])));
     }
 }

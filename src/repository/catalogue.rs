@@ -34,6 +34,8 @@ pub struct CataloguedPack {
     pub id: PackId,
     /// Its length in bytes.
     pub length: u64,
+    /// Under the master key of which epoch it is sealed.
+    pub epoch: u32,
     /// Whether it was found to be gone, or cut off.
     pub gone: bool,
     first_frame: u32,
@@ -101,7 +103,8 @@ impl Catalogue {
             });
         }
         let frame_count = self.frames.len() as u32 - first_frame;
-        self.packs.push(CataloguedPack { id: info.id, length: info.length, gone, first_frame, frame_count });
+        let (id, length, epoch) = (info.id, info.length, info.epoch);
+        self.packs.push(CataloguedPack { id, length, epoch, gone, first_frame, frame_count });
     }
 
     /// Says that a pack is gone.

@@ -1,4 +1,5 @@
-//! The key slots of a repository. `remove` takes a password away, it does not revoke: who kept the keyring keeps access.
+//! The key slots of a repository. `remove` takes a password away, it does not revoke: who kept the keyring keeps access to
+//! all that is sealed under its keys, until those are rotated.
 
 use super::log::Body;
 use super::{Repository, State, create_resolved};
@@ -148,8 +149,16 @@ impl Repository {
         let keyring = self.keyring.as_ref().ok_or_else(unencrypted)?;
         let slot = new_slot(&*self.entropy, keyring, password, self.id(), cost, self.clock.now(), label)?;
         create_resolved(&*self.backend, &slot.name, &slot.bytes)?;
-        self.append(|_| Ok(slot.entry()))?;
-        Ok(slot.id)
+        match self.append(|_| Ok(slot.entry())) {
+            Ok(_) => Ok(slot.id),
+            Err(error) => {
+                // It holds the old keys, and no entry names it.
+                if matches!(error, Error::KeysRotated { .. }) {
+                    let _ = self.backend.delete(&slot.name);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Takes a key slot away. The last one stays.
@@ -209,6 +218,6 @@ pub(super) fn parse_export(text: &str) -> Result<(RepositoryId, Keyring)> {
     Ok((repository, Keyring::decode(&plain).map_err(|_| wrong())?))
 }
 
-fn unencrypted() -> Error {
+pub(super) fn unencrypted() -> Error {
     Error::Invalid("the repository is not encrypted: it has no keys".into())
 }

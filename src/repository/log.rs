@@ -70,6 +70,16 @@ pub enum Body {
         /// The slot.
         key: KeyId,
     },
+    /// New keys: every entry behind this one is sealed in the next epoch. Sealed in the one before, so that whoever knows
+    /// only that can tell.
+    KeyRotate {
+        /// The number of the new epoch: one more than that of this entry.
+        epoch: u32,
+        /// The commitment to its master key.
+        commitment: [u8; 32],
+        /// All key slots from here on, with the hash of each. No slot that was named before counts any more.
+        keys: Vec<(KeyId, [u8; 32])>,
+    },
     /// Packs do not count from here on, and will be deleted. Nobody may rest on them any more.
     Condemn {
         /// The packs.
@@ -143,6 +153,7 @@ impl Body {
             Body::SetTags { .. } => kind::SET_TAGS,
             Body::KeyAdd { .. } => kind::KEY_ADD,
             Body::KeyRemove { .. } => kind::KEY_REMOVE,
+            Body::KeyRotate { .. } => kind::KEY_ROTATE,
             Body::Condemn { .. } => kind::CONDEMN,
             Body::Swept { .. } => kind::SWEPT,
             Body::IndexReplace { .. } => kind::INDEX_REPLACE,
@@ -156,11 +167,7 @@ impl Body {
         match self {
             Body::Init { config, keys } => {
                 bytes.put(config);
-                bytes.put_varint(keys.len() as u64);
-                for (key, hash) in keys {
-                    bytes.put(key.as_bytes());
-                    bytes.put(hash);
-                }
+                put_keys(bytes, keys);
             }
             Body::AddSnapshot { snapshot, root, indexes } => {
                 bytes.put(snapshot.as_bytes());
@@ -203,6 +210,11 @@ impl Body {
                 bytes.put(hash);
             }
             Body::KeyRemove { key } => bytes.put(key.as_bytes()),
+            Body::KeyRotate { epoch, commitment, keys } => {
+                bytes.put_u32(*epoch);
+                bytes.put(commitment);
+                put_keys(bytes, keys);
+            }
             Body::Config { features, settings } => {
                 bytes.put_u64(features.read);
                 bytes.put_u64(features.write);
@@ -217,9 +229,7 @@ impl Body {
         Ok(match kind {
             kind::INIT => {
                 let config = reader.array()?;
-                let count = reader.count(KeyId::LEN + 32)?;
-                let key = |reader: &mut Reader<'_>| Ok((KeyId::new(reader.array()?), reader.array()?));
-                Body::Init { config, keys: (0..count).map(|_| key(reader)).collect::<Result<_>>()? }
+                Body::Init { config, keys: read_keys(reader)? }
             }
             kind::ADD_SNAPSHOT => {
                 let (snapshot, root) = (SnapshotId::new(reader.array()?), ChunkId::new(reader.array()?));
@@ -251,6 +261,9 @@ impl Body {
             }
             kind::KEY_ADD => Body::KeyAdd { key: KeyId::new(reader.array()?), hash: reader.array()? },
             kind::KEY_REMOVE => Body::KeyRemove { key: KeyId::new(reader.array()?) },
+            kind::KEY_ROTATE => {
+                Body::KeyRotate { epoch: reader.u32()?, commitment: reader.array()?, keys: read_keys(reader)? }
+            }
             kind::CONFIG => Body::Config {
                 features: Features { read: reader.u64()?, write: reader.u64()?, gc: reader.u64()? },
                 settings: Settings::read(reader)?,
@@ -258,6 +271,19 @@ impl Body {
             kind => Body::Reserved { kind, bytes: reader.rest().to_vec() },
         })
     }
+}
+
+fn put_keys(bytes: &mut Vec<u8>, keys: &[(KeyId, [u8; 32])]) {
+    bytes.put_varint(keys.len() as u64);
+    for (key, hash) in keys {
+        bytes.put(key.as_bytes());
+        bytes.put(hash);
+    }
+}
+
+fn read_keys(reader: &mut Reader<'_>) -> Result<Vec<(KeyId, [u8; 32])>> {
+    let count = reader.count(KeyId::LEN + 32)?;
+    (0..count).map(|_| Ok((KeyId::new(reader.array()?), reader.array()?))).collect()
 }
 
 fn put_ids<'i, const N: usize>(bytes: &mut Vec<u8>, ids: impl ExactSizeIterator<Item = &'i [u8; N]>) {
@@ -343,6 +369,12 @@ mod tests {
                 .prop_map(|(snapshot, tags)| Body::SetTags { snapshot: SnapshotId::new(snapshot), tags }),
             (any::<[u8; 8]>(), any::<[u8; 32]>()).prop_map(|(key, hash)| Body::KeyAdd { key: KeyId::new(key), hash }),
             any::<[u8; 8]>().prop_map(|key| Body::KeyRemove { key: KeyId::new(key) }),
+            (any::<u32>(), any::<[u8; 32]>(), any::<Vec<([u8; 8], [u8; 32])>>()).prop_map(
+                |(epoch, commitment, keys)| {
+                    let keys = keys.into_iter().map(|(key, hash)| (KeyId::new(key), hash)).collect();
+                    Body::KeyRotate { epoch, commitment, keys }
+                }
+            ),
             (packs(), indexes(), indexes()).prop_map(|(packs, added, superseded)| Body::Condemn {
                 packs,
                 added,

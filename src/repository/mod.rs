@@ -10,6 +10,7 @@ mod closure;
 mod config;
 mod create;
 mod directories;
+mod epochs;
 mod frame_cache;
 mod keys;
 pub mod log;
@@ -20,9 +21,11 @@ mod recover;
 mod remembered;
 mod removal;
 mod rescue;
+mod rotate;
 mod settings;
 mod state;
 mod tags;
+mod unlock;
 mod verified;
 mod writer;
 
@@ -42,6 +45,7 @@ pub use reach::Reach;
 pub use reader::{FrameKey, FrameReader};
 pub use recover::{LogDamage, RebuiltLog};
 pub use rescue::Copies;
+pub use rotate::Rotated;
 pub use settings::Settings;
 pub use state::{RemovedSnapshot, SnapshotRecord, State};
 pub use verified::VerifiedPacks;
@@ -49,8 +53,8 @@ pub use writer::{Committed, PackReport, Writer};
 
 use crate::backend::{Backend, Created, Kind, Name};
 use crate::chunk::CutParams;
-use crate::crypto::{Entropy, Envelope, Keyring, ObjectKind};
-use crate::error::{Error, Result};
+use crate::crypto::{Entropy, Envelope, Keyring, ObjectKind, epoch_of};
+use crate::error::{Context, Error, Result};
 use crate::id::{ChunkHasher, EntryHash, RepositoryId, digest};
 use crate::index::Index;
 use log::{Body, LogEntry};
@@ -217,22 +221,24 @@ impl Repository {
                 body,
             };
             let name = Name::log(state.next);
-            let bytes = self.envelope.seal(&*self.entropy, ObjectKind::LogEntry, &name.to_string(), &entry.encode())?;
+            let (text, body) = (name.to_string(), entry.encode());
+            let bytes = self.envelope.seal_in(state.epoch, &*self.entropy, ObjectKind::LogEntry, &text, &body)?;
             match create_resolved(&*self.backend, &name, &bytes)? {
                 Created::New => {
                     self.take_in(&entry, EntryHash::new(digest(&bytes)))?;
                     return Ok(Some(entry.sequence));
                 }
                 Created::Exists => {
-                    self.refresh()?;
+                    // Who rotates the keys cannot read on behind the own entry yet.
+                    let refreshed = self.refresh();
                     // A storage may have taken the entry and failed to say so, then answered a repetition of its own
                     // request: what stands there is ours.
                     match self.backend.read(&name, log::MAX_ENTRY) {
                         Ok(found) if found == bytes => {
-                            self.remember(&self.lock_state());
+                            self.take_in(&entry, EntryHash::new(digest(&bytes)))?;
                             return Ok(Some(entry.sequence));
                         }
-                        Ok(_) | Err(Error::ObjectMissing { .. }) => {}
+                        Ok(_) | Err(Error::ObjectMissing { .. }) => refreshed?,
                         // Whoever cannot look must not take it for another's and append the same once more: a log that
                         // adds a snapshot twice can be read by nobody.
                         Err(error) => return Err(error),
@@ -315,12 +321,33 @@ fn read_log(backend: &dyn Backend, envelope: &Envelope, state: &mut State) -> Re
             }
             bytes => bytes?,
         };
-        let body = envelope
-            .open(ObjectKind::LogEntry, &name.to_string(), &bytes)
-            .map_err(|error| Error::damaged(&name, error))?;
-        let entry = LogEntry::decode(&body).map_err(|malformed| Error::damaged(&name, malformed))?;
+        let (epoch, entry) = open_entry(envelope, &name, &bytes)?;
+        if epoch != state.epoch {
+            // Whoever has the keys of an older epoch only must not append.
+            let reason =
+                format!("it is sealed under the key of epoch {epoch}, where the log is in epoch {}", state.epoch);
+            return Err(Error::damaged(name, reason));
+        }
+        if let Body::KeyRotate { epoch, commitment, .. } = &entry.body {
+            state.check_follows(&entry)?;
+            match (envelope.encrypts(), envelope.holds(*epoch, commitment)) {
+                (true, true) => {}
+                (true, false) => {
+                    return Err(Error::KeysRotated { repository: envelope.repository(), rotation: *epoch });
+                }
+                (false, _) => return Err(Error::damaged(name, "it rotates the keys of a repository that has none")),
+            }
+        }
         state.apply(&entry, EntryHash::new(digest(&bytes)))?;
     }
+}
+
+/// Opens an entry of the log, in whatever epoch; gives that as well.
+fn open_entry(envelope: &Envelope, name: &Name, bytes: &[u8]) -> Result<(u32, LogEntry)> {
+    let kind = ObjectKind::LogEntry;
+    let epoch = epoch_of(kind, bytes).in_object(name)?;
+    let body = envelope.open(kind, &name.to_string(), bytes).map_err(|error| Error::damaged(name, error))?;
+    Ok((epoch, LogEntry::decode(&body).in_object(name)?))
 }
 
 fn hasher_of(keyring: Option<&Keyring>) -> ChunkHasher {

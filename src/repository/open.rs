@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::{Config, Features, MAX_CONFIG};
-use super::{Clock, Repository, State, frame_cache, keys, read_log, remembered};
+use super::unlock::{Lock, Unlocked};
+use super::{Clock, Repository, frame_cache, remembered};
 use crate::backend::{Backend, Kind, Name};
-use crate::crypto::{Entropy, Envelope, ObjectKind, Suite};
+use crate::crypto::{Entropy, ObjectKind, Suite};
 use crate::error::{Context, Error, Result};
 use crate::id::{IndexId, PackId, digest};
 use crate::index::{self, Index};
@@ -69,36 +70,17 @@ impl Repository {
     ) -> Result<Self> {
         let (config, config_hash) = read_config(&*backend)?;
         Features::check(config.features.read, Features::KNOWN.read, "to read")?;
-        let mut tried = keys::Tried::default();
-        let (mut keyring, password) = match (config.suite, unlock) {
-            (Suite::None, _) => (None, None),
-            (_, Unlock::Password(ask)) => {
-                let password = ask()?;
-                (Some(tried.unlock(&*backend, config.repository, &password)?), Some(password))
-            }
-            (_, Unlock::Export(text)) => match keys::parse_export(text)? {
-                (repository, keyring) if repository == config.repository => (Some(keyring), None),
-                (other, _) => return Err(Error::Invalid(format!("the key export belongs to repository {other}"))),
-            },
+        let lock = Lock { backend: &*backend, repository: config.repository, broken };
+        let Unlocked { keyring, envelope, state } = match (config.suite, unlock) {
+            (Suite::None, _) => lock.open(None)?,
+            (_, Unlock::Password(ask)) => lock.open_by_password(&ask()?)?,
+            (_, Unlock::Export(text)) => lock.open_by_export(text)?,
         };
-        let envelope = Envelope::new(config.repository, keyring.clone());
-        let mut state = State::default();
-        match read_log(&*backend, &envelope, &mut state) {
-            Err(error) if broken && error.is_damage() => {}
-            read => read?,
-        }
         match state.config {
             Some(config) if config == config_hash => {}
             None if broken => {}
             None => return Err(Error::damaged("config", "the log is empty")),
             Some(_) => return Err(Error::damaged("config", "the config is not the one that the log began with")),
-        }
-        // A slot that was taken away, or never came as far as the log, opens nothing: its file may be there all the same.
-        while let Some(password) = &password
-            && !broken
-            && !tried.is_logged(&state)
-        {
-            keyring = Some(tried.unlock(&*backend, config.repository, password)?);
         }
         let own = config.repository.to_string();
         let remembered = options.state_folder.as_ref().map(|folder| folder.join(&own).join("head"));
@@ -176,10 +158,14 @@ impl Repository {
         };
         let mut wanted = logged.clone();
         // Index objects that no snapshot names yet: what an interrupted or still running writer has stored.
+        let is_new = |id: &IndexId| !logged.contains(id) && !standing.superseded.contains_key(id);
+        let mut unlogged = Vec::new();
         self.backend.list(Kind::Index, &mut |name, _| {
-            wanted.extend(name.file().parse::<IndexId>().ok().filter(|id| !standing.superseded.contains_key(id)));
+            unlogged.extend(name.file().parse::<IndexId>().ok().filter(is_new));
             Ok(())
         })?;
+        let outdated = self.outdated_indexes(&unlogged)?;
+        wanted.extend(unlogged.into_iter().filter(|id| !outdated.contains(id)));
         let known: BTreeSet<IndexId> = self.index.objects()?.into_iter().collect();
         let superseded: Vec<IndexId> = known.difference(&wanted).copied().collect();
         if superseded.iter().any(|object| !standing.superseded.contains_key(object)) {

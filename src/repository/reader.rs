@@ -271,7 +271,11 @@ impl ChunkSource for Repository {
             got => return got,
         };
         // Its pack may be gone because a prune moved what was needed of it elsewhere. Another thread may have noticed.
-        let refreshed = self.refresh_index().unwrap_or(false);
+        let refreshed = match self.refresh_index() {
+            // What was moved since, these keys cannot read.
+            Err(error @ Error::KeysRotated { .. }) => return Err(error),
+            refreshed => refreshed.unwrap_or(false),
+        };
         if (refreshed || self.lock_state().next != before)
             && let Ok(bytes) = self.get_located(id)
         {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use super::config::{Features, MAX_CONFIG};
 use super::log::{self, Body, LogEntry};
 use super::open::{OpenOptions, Unlock};
-use super::{Repository, Writer, read_log};
+use super::{Repository, Writer, open_entry, read_log};
 use crate::backend::{Backend, Kind, Name};
-use crate::crypto::{ObjectKind, slot};
+use crate::crypto::slot;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, KeyId, SnapshotId, digest};
 
@@ -27,7 +27,8 @@ pub struct LogDamage {
     pub behind: u64,
     /// How many of those that are there cannot.
     pub unreadable: u64,
-    survivors: Vec<LogEntry>,
+    /// Entries behind the break, each with the epoch that it is sealed in.
+    survivors: Vec<(u32, LogEntry)>,
     /// All names from the break on that are taken.
     taken: Vec<Name>,
 }
@@ -60,6 +61,10 @@ impl Repository {
         };
         let cause = match cause {
             None if repository.lock_state().next == 0 => Some(Error::damaged("log", "it is empty")),
+            None if repository.lock_state().epoch < repository.epoch() => Some(Error::damaged(
+                "log",
+                "it ends before the keys were rotated, and the key slot knows that they were",
+            )),
             None => repository.log_gap()?,
             cause => cause,
         };
@@ -82,16 +87,19 @@ impl Repository {
             Ok(())
         })?;
         taken.sort();
-        let mut survivors = Vec::new();
+        let (mut survivors, mut epoch) = (Vec::new(), self.lock_state().epoch);
         for name in &taken {
             let bytes = match self.backend.read(name, log::MAX_ENTRY) {
                 Ok(bytes) => bytes,
                 Err(error) if error.is_damage() => continue,
                 Err(error) => return Err(error),
             };
-            let opened = self.envelope.open(ObjectKind::LogEntry, &name.to_string(), &bytes).ok();
-            let entry = opened.and_then(|body| LogEntry::decode(&body).ok());
-            survivors.extend(entry.filter(|entry| Name::log(entry.sequence) == *name && entry.sequence > at));
+            let opened = open_entry(&self.envelope, name, &bytes).ok();
+            let is_in_place = |entry: &LogEntry| Name::log(entry.sequence) == *name && entry.sequence > at;
+            // One of an older epoch than those before it, somebody put there who has only the old keys.
+            let survivor = opened.filter(|(own, entry)| *own >= epoch && is_in_place(entry));
+            epoch = survivor.as_ref().map_or(epoch, |(own, _)| *own);
+            survivors.extend(survivor);
         }
         let (behind, unreadable) = (survivors.len() as u64, (taken.len() - survivors.len()) as u64);
         Ok(LogDamage { at, cause, behind, unreadable, survivors, taken })
@@ -107,8 +115,11 @@ impl Repository {
     /// of the backend.
     pub fn rebuild_log(&self, damage: &LogDamage, found: &[(SnapshotId, ChunkId)]) -> Result<RebuiltLog> {
         self.check_writable()?;
-        for entry in &damage.survivors {
+        for (_, entry) in &damage.survivors {
             match &entry.body {
+                Body::KeyRotate { epoch, commitment, .. } if !self.envelope.holds(*epoch, commitment) => {
+                    return Err(Error::KeysRotated { repository: self.id(), rotation: *epoch });
+                }
                 Body::Reserved { kind, .. } => {
                     let reason = format!("log entries of kind {kind} are not known to this version");
                     return Err(Error::Unsupported { name: Name::log(entry.sequence).to_string(), reason });
@@ -118,15 +129,14 @@ impl Repository {
             }
         }
         let config = digest(&self.backend.read(&Name::config(), MAX_CONFIG)?);
-        let slots = self.slots()?;
+        let there = self.slots()?;
         for name in damage.taken.iter().rev() {
             self.backend.delete(name)?;
         }
         let mut rebuilt = RebuiltLog::default();
-        let known: BTreeSet<KeyId> = damage.survivors.iter().filter_map(|entry| key_of(&entry.body)).collect();
-        let slots =
-            slots.into_iter().filter(|(key, _)| !known.contains(key) && !self.lock_state().keys.contains_key(key));
-        let slots: Vec<_> = slots.collect();
+        let known: BTreeSet<KeyId> = damage.survivors.iter().flat_map(|(_, entry)| keys_of(&entry.body)).collect();
+        let slots = there.iter().filter(|(key, _)| !known.contains(key) && !self.lock_state().keys.contains_key(key));
+        let slots: Vec<_> = slots.copied().collect();
         rebuilt.keys.extend(slots.iter().map(|(key, _)| *key));
         if self.lock_state().next == 0 {
             self.append(|_| Ok(Body::Init { config, keys: slots.clone() }))?;
@@ -139,22 +149,38 @@ impl Repository {
             damage
                 .survivors
                 .iter()
-                .any(|entry| matches!(&entry.body, Body::AddSnapshot { snapshot, .. } if snapshot == id))
+                .any(|(_, entry)| matches!(&entry.body, Body::AddSnapshot { snapshot, .. } if snapshot == id))
         };
         let lost: Vec<_> = found.iter().filter(|(id, _)| !added_behind(id)).copied().collect();
         self.update_index()?;
         self.add_found(&lost)?;
-        for entry in &damage.survivors {
+        for (epoch, entry) in &damage.survivors {
+            self.rotate_anew(*epoch, &there)?;
             let is_there = |id: &SnapshotId| self.lock_state().snapshots.iter().any(|record| record.id == *id);
             match &entry.body {
                 Body::Init { .. } => {}
                 Body::AddSnapshot { snapshot, .. } if is_there(snapshot) => {}
+                Body::KeyRotate { epoch, .. } if *epoch <= self.lock_state().epoch => {}
                 body => drop(self.append(|_| Ok(body.clone()))?),
             }
         }
+        self.rotate_anew(self.epoch(), &there)?;
         rebuilt.kept = self.lock_state().next;
         self.update_index()?;
         Ok(rebuilt)
+    }
+
+    /// Says again that the keys were rotated, where the entry that said so is lost: up to this epoch. The slots that are
+    /// there take the place of those before, as far as they have the new keys.
+    fn rotate_anew(&self, epoch: u32, there: &[(KeyId, [u8; 32])]) -> Result<()> {
+        loop {
+            let next = self.lock_state().epoch + 1;
+            let Some(master) = self.keyring().filter(|_| next <= epoch).and_then(|keyring| keyring.master(next)) else {
+                return Ok(());
+            };
+            let commitment = master.commitment();
+            self.append(|_| Ok(Body::KeyRotate { epoch: next, commitment, keys: there.to_vec() }))?;
+        }
     }
 
     /// The key slots that are there, whatever the log says.
@@ -187,7 +213,8 @@ impl Repository {
         }
         // What no index object names would be lost to them.
         let unnamed = self.read_directories(&self.unnamed_packs()?)?;
-        self.publish_packs(&unnamed.sound)?;
+        let (proven, _) = self.prove_packs(unnamed.sound)?;
+        self.publish_packs(&proven)?;
         for (snapshot, root) in snapshots {
             let writer = Writer::new(self)?;
             writer.flush()?;
@@ -232,9 +259,11 @@ impl Writer<'_> {
     }
 }
 
-fn key_of(body: &Body) -> Option<KeyId> {
+/// The key slots that an entry speaks of.
+fn keys_of(body: &Body) -> Vec<KeyId> {
     match body {
-        Body::KeyAdd { key, .. } | Body::KeyRemove { key } => Some(*key),
-        _ => None,
+        Body::KeyAdd { key, .. } | Body::KeyRemove { key } => vec![*key],
+        Body::KeyRotate { keys, .. } => keys.iter().map(|(key, _)| *key).collect(),
+        _ => Vec::new(),
     }
 }

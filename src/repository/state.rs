@@ -25,6 +25,10 @@ pub struct State {
     pub indexes: BTreeSet<IndexId>,
     /// The key slots, with the hash of each.
     pub keys: BTreeMap<KeyId, [u8; 32]>,
+    /// Key slots that were taken away. Their objects may be there still, and open nothing.
+    pub former_keys: BTreeSet<KeyId>,
+    /// The epoch whose key seals the next entry: how often the keys were rotated.
+    pub epoch: u32,
     /// What does not count any more: condemned packs, superseded index objects, damaged frames.
     pub standing: Arc<Standing>,
     /// Snapshots that were removed, in the order in which that was done. Their chunks may be gone.
@@ -68,6 +72,8 @@ impl Default for State {
             snapshots: Vec::new(),
             indexes: BTreeSet::new(),
             keys: BTreeMap::new(),
+            former_keys: BTreeSet::new(),
+            epoch: 0,
             standing: Arc::default(),
             removed: Vec::new(),
             features: Features::default(),
@@ -77,15 +83,25 @@ impl Default for State {
 }
 
 impl State {
-    /// Takes in the next entry, whose sealed bytes have this hash.
+    /// Whether this is the next entry of this very log.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it is not.
+    pub fn check_follows(&self, entry: &LogEntry) -> Result<()> {
+        match entry.sequence == self.next && entry.previous == self.head {
+            true => Ok(()),
+            false => Err(Error::damaged(Name::log(self.next), "it does not follow from the entry before it")),
+        }
+    }
+
+    /// Takes in the next entry, whose sealed bytes have this hash. That it was sealed in the epoch of this state, the caller
+    /// has made sure of.
     ///
     /// # Errors
     /// If it is not the next one of this very log, or of a kind that this version does not know.
     pub fn apply(&mut self, entry: &LogEntry, hash: EntryHash) -> Result<()> {
         let name = Name::log(self.next);
-        if entry.sequence != self.next || entry.previous != self.head {
-            return Err(Error::damaged(name, "it does not follow from the entry before it"));
-        }
+        self.check_follows(entry)?;
         match &entry.body {
             Body::Init { config, keys } if self.next == 0 => {
                 self.config = Some(*config);
@@ -135,9 +151,21 @@ impl State {
             }
             Body::KeyAdd { key, hash } => {
                 self.keys.insert(*key, *hash);
+                self.former_keys.remove(key);
             }
             Body::KeyRemove { key } => {
-                self.keys.remove(key);
+                self.former_keys.extend(self.keys.remove(key).map(|_| *key));
+            }
+            Body::KeyRotate { epoch, keys, .. } => {
+                if self.epoch.checked_add(1) != Some(*epoch) {
+                    return Err(Error::damaged(name, format!("it begins epoch {epoch} after epoch {}", self.epoch)));
+                }
+                self.epoch = *epoch;
+                self.former_keys.extend(std::mem::take(&mut self.keys).into_keys());
+                for (key, hash) in keys {
+                    self.keys.insert(*key, *hash);
+                    self.former_keys.remove(key);
+                }
             }
             Body::Config { features, settings } => {
                 Features::check(features.read, Features::KNOWN.read, "to read")?;
@@ -220,6 +248,24 @@ mod tests {
         state.apply(&entry(&state, again), EntryHash::new([13; 32])).unwrap();
         assert_eq!((state.snapshots.len(), state.removed.len()), (1, 0));
         assert_eq!(state.snapshots[0].tags, Some(vec!["x".into()]), "as it was");
+    }
+
+    #[test]
+    fn a_rotation_replaces_all_keys_and_begins_the_next_epoch_only() {
+        let mut state = State::default();
+        let key = |n: u8| KeyId::new([n; 8]);
+        let mut next =
+            |body: Body| state.apply(&entry(&state.clone(), body), EntryHash::new([9; 32])).map(|()| state.clone());
+        next(Body::Init { config: [7; 32], keys: vec![(key(1), [1; 32])] }).unwrap();
+        next(Body::KeyAdd { key: key(2), hash: [2; 32] }).unwrap();
+        let removed = next(Body::KeyRemove { key: key(2) }).unwrap();
+        assert_eq!(removed.former_keys, [key(2)].into());
+        let rotate = |epoch| Body::KeyRotate { epoch, commitment: [0; 32], keys: vec![(key(3), [3; 32])] };
+        assert!(next(rotate(0)).is_err() && next(rotate(2)).is_err());
+        let rotated = next(rotate(1)).unwrap();
+        assert_eq!((rotated.epoch, rotated.keys), (1, [(key(3), [3; 32])].into()));
+        assert_eq!(rotated.former_keys, [key(1), key(2)].into());
+        assert!(next(rotate(1)).is_err());
     }
 
     #[test]

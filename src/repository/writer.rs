@@ -326,15 +326,15 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
     let mut adopted = Vec::new();
     for (id, length) in unknown {
         match adopt(repository, &id, length) {
-            Ok(info) => {
-                repository.with_index(|index| index.insert_unpublished(&info))?;
-                adopted.push(info);
-            }
+            Ok(info) => adopted.push(info),
             // One that cannot be read is no use, and no harm. Where its directory could be, and this process reads by
             // it, nothing new may rest on it all the same: no index object names it.
             Err(_) => repository.index.mark_gone(&id),
         }
     }
+    let (adopted, refused) = repository.prove_packs(adopted)?;
+    refused.iter().for_each(|(id, _)| repository.index.mark_gone(id));
+    adopted.iter().try_for_each(|info| repository.with_index(|index| index.insert_unpublished(info)))?;
     Ok(adopted)
 }
 

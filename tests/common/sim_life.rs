@@ -30,6 +30,7 @@ pub enum Deed {
     Undo,
     Tag,
     Key,
+    Rotate,
     Prune { grace: bool },
 }
 
@@ -38,13 +39,14 @@ pub fn deeds(dice: &mut Dice, count: usize) -> Vec<Deed> {
     let mut deeds = Vec::new();
     for n in 0..count {
         let save = Deed::Save { series: dice.below(2), many_packs: dice.one_in(2) };
-        deeds.push(match dice.below(12) {
+        deeds.push(match dice.below(13) {
             _ if n == 0 => save,
             0..=4 => save,
             5..=6 => Deed::Forget,
             7 => Deed::Undo,
             8 => Deed::Tag,
             9 => Deed::Key,
+            10 => Deed::Rotate,
             _ => Deed::Prune { grace: dice.one_in(3) },
         });
     }
@@ -63,6 +65,7 @@ pub fn thorough(grace: bool) -> PruneOptions {
         max_unused: MaxUnused::Bytes(0),
         max_repack: None,
         repack_small: false,
+        reencrypt: true,
         grace: if grace { Duration::from_secs(86_400) } else { Duration::ZERO },
         compression: None,
         dry_run: false,
@@ -183,6 +186,15 @@ impl Life {
                 if self.suite != Suite::None && !self.ledger.key_added {
                     repository.add_key(NEW_KEY, cheap(), "another")?;
                     self.ledger.key_added = true;
+                }
+            }
+            Deed::Rotate => {
+                if self.suite != Suite::None {
+                    // Whatever comes of it, other passwords need not open it any more.
+                    self.ledger.key_added = false;
+                    let mut repository = repository;
+                    let keys: Vec<_> = repository.state().keys.into_keys().collect();
+                    repository.rotate_key(b"password", cheap(), "rotated", &keys)?;
                 }
             }
             Deed::Prune { grace } => drop(self.prune(&repository, grace)?),

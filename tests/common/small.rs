@@ -80,6 +80,7 @@ pub fn thorough() -> PruneOptions {
         max_unused: MaxUnused::Bytes(0),
         max_repack: None,
         repack_small: false,
+        reencrypt: false,
         grace: Duration::ZERO,
         compression: Some(3),
         dry_run: false,

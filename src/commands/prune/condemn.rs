@@ -23,12 +23,23 @@ const SEVERAL: usize = 4;
 const OBJECT_PACKS: usize = 2048;
 const OBJECT_CHUNKS: usize = 150_000;
 
+/// What the entry says besides.
+#[derive(Clone, Copy)]
+pub(super) struct Also<'p> {
+    /// Packs that cannot be read, with their lengths: they go as well.
+    pub(super) rubbish: &'p [(PackId, u64)],
+    /// Packs that were just written.
+    pub(super) written: &'p [PackInfo],
+    /// Index objects that are sealed under an older key are made anew.
+    pub(super) reencrypt: bool,
+}
+
 /// Condemns packs, as far as nothing that was appended meanwhile needs them, and puts index objects in order.
 pub(super) fn condemn(
     repository: &Repository,
     survey: &mut Survey<'_>,
     mut condemned: BTreeSet<u32>,
-    (rubbish, written): (&[(PackId, u64)], &[PackInfo]),
+    also: Also<'_>,
     report: &mut PruneReport,
     progress: &dyn Progress,
 ) -> Result<()> {
@@ -41,11 +52,11 @@ pub(super) fn condemn(
         survey.absorb(state, progress)?;
         survey.shrink(state, &mut condemned);
         let mut packs: Vec<PackId> = condemned.iter().map(|pack| survey.catalogue.packs()[*pack as usize].id).collect();
-        packs.extend(rubbish.iter().map(|(id, _)| *id).filter(|id| !state.standing.is_condemned(id)));
+        packs.extend(also.rubbish.iter().map(|(id, _)| *id).filter(|id| !state.standing.is_condemned(id)));
         packs.sort_unstable();
         // Objects of an earlier attempt may name packs that are condemned by now.
         let mine: BTreeSet<IndexId> = published.objects.values().copied().collect();
-        let order = IndexOrder::make(survey, state, &packs, written, &mine);
+        let order = IndexOrder::make(survey, state, &packs, also, &mine);
         let mut added = Vec::new();
         for group in order.groups(repository, state.next)? {
             added.push(published.publish(group)?);
@@ -64,7 +75,7 @@ pub(super) fn condemn(
         for pack in &condemned {
             report.condemned.add(survey.catalogue.packs()[*pack as usize].length);
         }
-        rubbish.iter().for_each(|(_, length)| report.condemned.add(*length));
+        also.rubbish.iter().for_each(|(_, length)| report.condemned.add(*length));
     }
     Ok(())
 }
@@ -81,7 +92,7 @@ impl IndexOrder {
         survey: &Survey<'_>,
         state: &State,
         condemned: &[PackId],
-        written: &[PackInfo],
+        also: Also<'_>,
         mine: &BTreeSet<IndexId>,
     ) -> Self {
         let goes = |pack: &PackId| condemned.binary_search(pack).is_ok() || state.standing.is_condemned(pack);
@@ -94,6 +105,9 @@ impl IndexOrder {
         let mut superseded: BTreeSet<IndexId> =
             old().filter(|(id, object)| !is_logged(id) || object.packs.iter().any(goes)).map(|(id, _)| *id).collect();
         superseded.extend(survey.unreadable.iter().filter(|id| is_logged(id)));
+        superseded.extend(old().filter(|(_, object)| also.reencrypt && object.old_key).map(|(id, _)| *id));
+        let is_new = |id: &&IndexId| !is_logged(id) && !state.standing.superseded.contains_key(*id);
+        superseded.extend(survey.outdated.iter().filter(is_new));
         superseded.extend(mine);
         let small: Vec<IndexId> = old()
             .filter(|(id, object)| object.packs.len() < SMALL && !superseded.contains(id))
@@ -105,7 +119,7 @@ impl IndexOrder {
         let superseded = &superseded;
         let of = |wanted: bool| old().filter(move |(id, _)| superseded.contains(id) == wanted);
         let mut unnamed: BTreeSet<PackId> = of(true).flat_map(|(_, object)| object.packs.iter().copied()).collect();
-        unnamed.extend(written.iter().map(|info| info.id));
+        unnamed.extend(also.written.iter().map(|info| info.id));
         unnamed.extend(survey.settled_unindexed());
         for (_, object) in of(false) {
             for pack in &object.packs {

@@ -33,6 +33,8 @@ pub struct PruneOptions {
     pub max_repack: Option<u64>,
     /// Put small packs together.
     pub repack_small: bool,
+    /// Copy packs that are sealed under keys of before the last rotation, and make index objects that are anew.
+    pub reencrypt: bool,
     /// How long condemned packs stay, so that running restores can end; and how old things must be that no entry of the
     /// log names, to count as left behind.
     pub grace: Duration,
@@ -65,6 +67,8 @@ pub struct PruneReport {
     pub waiting: Tally,
     /// What is unused and stays, in bytes.
     pub unused_left: u64,
+    /// Packs that stay, and are sealed under keys of before the last rotation.
+    pub old_keys: Tally,
     /// Index objects that others took the place of.
     pub indexes_replaced: u64,
     /// Bytes of interrupted writes that were removed.
@@ -138,12 +142,13 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     }
     let (mut survey, state) = Survey::make(repository, options.grace, !options.dry_run, progress)?;
     let young = survey.young_packs();
-    let needs = survey.needs(&state, &young);
+    let needs = survey.needs(&state, &young, options.reencrypt);
     let facts = survey.facts(&state, &needs, &young);
     let limits = Limits {
         max_unused: options.max_unused,
         max_repack: options.max_repack,
         small: if options.repack_small { repository.sizes().pack as u64 / 2 } else { 0 },
+        reencrypt: options.reencrypt,
     };
     let numbers: Vec<u32> = facts.iter().map(|(number, _)| *number).collect();
     let facts: Vec<_> = facts.into_iter().map(|(_, facts)| facts).collect();
@@ -157,6 +162,9 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     for ((number, facts), fate) in numbers.iter().zip(&facts).zip(&fates) {
         let id = survey.catalogue.packs()[*number as usize].id;
         report.packs.push(PlannedPack { id, length: facts.length, needed: facts.needed, fate: *fate });
+        if facts.old_key && !fate.goes() {
+            report.old_keys.add(facts.length);
+        }
         report.unused_left += if fate.goes() { 0 } else { facts.length - facts.needed.min(facts.length) };
     }
     // What cannot be read cannot be needed, unless something needed is lost: then it may yet be made readable.
@@ -197,8 +205,10 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     }
     let mut condemned: BTreeSet<u32> = with_fate(&|fate| fate.goes() && !fate.is_copied()).into_iter().collect();
     condemned.extend(copied);
-    condemn::condemn(repository, &mut survey, condemned, (&rubbish, &written), &mut report, progress)?;
+    let also = condemn::Also { rubbish: &rubbish, written: &written, reencrypt: options.reencrypt };
+    condemn::condemn(repository, &mut survey, condemned, also, &mut report, progress)?;
     sweep::sweep(repository, &mut survey, options.grace, &mut report, progress)?;
+    repository.delete_former_keys()?;
     if let Some(now) = survey.storage_now {
         report.tidied = repository.backend().tidy(now.saturating_sub(TIDY_AFTER))?;
     }

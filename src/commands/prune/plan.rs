@@ -42,6 +42,8 @@ pub struct Facts {
     pub young: bool,
     /// What is needed lies in it, damaged: whatever is left of that may be of use yet.
     pub damaged: bool,
+    /// It is sealed under a key of before the last rotation.
+    pub old_key: bool,
 }
 
 /// What becomes of a pack, and why.
@@ -65,6 +67,8 @@ pub enum Fate {
     PartlyUnused,
     /// It is copied, then it goes: it is small.
     Small,
+    /// What is needed of it is copied, then it goes: it is sealed under an older key.
+    OldKey,
 }
 
 impl Fate {
@@ -75,7 +79,7 @@ impl Fate {
 
     /// Whether what is needed of it is copied.
     pub fn is_copied(self) -> bool {
-        matches!(self, Self::PartlyUnused | Self::Small)
+        matches!(self, Self::PartlyUnused | Self::Small | Self::OldKey)
     }
 
     /// A stable name.
@@ -90,6 +94,7 @@ impl Fate {
             Self::Gone => "gone",
             Self::PartlyUnused => "partly_unused",
             Self::Small => "small",
+            Self::OldKey => "old_key",
         }
     }
 }
@@ -103,9 +108,12 @@ pub struct Limits {
     pub max_repack: Option<u64>,
     /// Packs below this many bytes are put together; none are at 0.
     pub small: u64,
+    /// Packs that are sealed under an older key are copied.
+    pub reencrypt: bool,
 }
 
-/// Decides what becomes of each pack. Packs of which much is unused are copied first.
+/// Decides what becomes of each pack. Packs of which much is unused are copied first; where packs are copied for their key,
+/// these come before all others.
 pub fn decide(packs: &[Facts], limits: Limits) -> Vec<Fate> {
     let used: u64 = packs.iter().map(|facts| facts.needed).sum();
     let is_small = |facts: &Facts| facts.needed > 0 && !facts.young && !facts.damaged && facts.length < limits.small;
@@ -117,6 +125,7 @@ pub fn decide(packs: &[Facts], limits: Limits) -> Vec<Fate> {
             Facts { needed: 0, gone: true, .. } => Fate::Gone,
             Facts { young: true, .. } => Fate::Young,
             Facts { needed: 0, .. } => Fate::Unused,
+            Facts { old_key: true, .. } if limits.reencrypt => Fate::OldKey,
             _ if several_small && is_small(facts) => Fate::Small,
             Facts { length, needed, .. } if needed < length => Fate::FewUnused,
             _ => Fate::Used,
@@ -124,20 +133,22 @@ pub fn decide(packs: &[Facts], limits: Limits) -> Vec<Fate> {
         .collect();
     let unused = |facts: &Facts| facts.length.saturating_sub(facts.needed);
     let mut candidates: Vec<usize> =
-        (0..packs.len()).filter(|at| matches!(fates[*at], Fate::FewUnused | Fate::Small)).collect();
+        (0..packs.len()).filter(|at| matches!(fates[*at], Fate::FewUnused | Fate::Small | Fate::OldKey)).collect();
     // By the unused share, largest first; without a division.
     candidates.sort_by(|a, b| {
         let share = |own: &Facts, other: &Facts| u128::from(unused(own)) * u128::from(other.length);
-        share(&packs[*b], &packs[*a]).cmp(&share(&packs[*a], &packs[*b])).then(a.cmp(b))
+        let is_old = |at: usize| fates[at] == Fate::OldKey;
+        let by_share = share(&packs[*b], &packs[*a]).cmp(&share(&packs[*a], &packs[*b]));
+        is_old(*b).cmp(&is_old(*a)).then(by_share).then(a.cmp(b))
     });
     let mut left: u64 = (0..packs.len()).filter(|at| !fates[*at].goes()).map(|at| unused(&packs[at])).sum();
-    left += candidates.iter().filter(|at| fates[**at] == Fate::Small).map(|at| unused(&packs[*at])).sum::<u64>();
+    left += candidates.iter().filter(|at| fates[**at] != Fate::FewUnused).map(|at| unused(&packs[*at])).sum::<u64>();
     let allowed = limits.max_unused.bytes(used);
     let mut copied = 0;
     for at in candidates {
         let facts = &packs[at];
         let too_much = left > allowed && unused(facts) > 0;
-        if !too_much && fates[at] != Fate::Small {
+        if !too_much && fates[at] == Fate::FewUnused {
             continue;
         }
         if limits.max_repack.is_some_and(|most| copied + facts.needed > most) {
@@ -146,7 +157,9 @@ pub fn decide(packs: &[Facts], limits: Limits) -> Vec<Fate> {
         }
         copied += facts.needed;
         left = left.saturating_sub(unused(facts));
-        fates[at] = if too_much { Fate::PartlyUnused } else { Fate::Small };
+        if too_much && fates[at] != Fate::OldKey {
+            fates[at] = Fate::PartlyUnused;
+        }
     }
     fates
 }
@@ -156,7 +169,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const NOTHING: Limits = Limits { max_unused: MaxUnused::Percent(5.0), max_repack: None, small: 0 };
+    const NOTHING: Limits =
+        Limits { max_unused: MaxUnused::Percent(5.0), max_repack: None, small: 0, reencrypt: false };
 
     fn pack(length: u64, needed: u64) -> Facts {
         Facts { length, needed, ..Facts::default() }
@@ -190,10 +204,28 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_is_under_an_older_key_is_copied_first_and_only_if_asked_for() {
+        let old = |facts: Facts| Facts { old_key: true, ..facts };
+        let packs = [pack(100, 10), old(pack(100, 100)), old(pack(100, 0)), old(pack(100, 99)), pack(100, 100)];
+        let as_ever = [Fate::PartlyUnused, Fate::Used, Fate::Unused, Fate::FewUnused, Fate::Used];
+        assert_eq!(decide(&packs, NOTHING), as_ever);
+        let reencrypt = Limits { reencrypt: true, ..NOTHING };
+        let fates = decide(&packs, reencrypt);
+        assert_eq!(fates, [Fate::PartlyUnused, Fate::OldKey, Fate::Unused, Fate::OldKey, Fate::Used]);
+        // 99 and 100 bytes of old packs come before the ten of the other.
+        let fates = decide(&packs, Limits { max_repack: Some(105), ..reencrypt });
+        assert_eq!(fates, [Fate::Deferred, Fate::Deferred, Fate::Unused, Fate::OldKey, Fate::Used]);
+        let young = old(Facts { young: true, ..pack(100, 3) });
+        let damaged = old(Facts { damaged: true, ..pack(100, 3) });
+        assert_eq!(decide(&[young, damaged], reencrypt), [Fate::Young, Fate::Damaged]);
+    }
+
     proptest! {
         #[test]
         fn what_is_needed_never_just_goes_and_the_limit_is_kept(
             packs in prop::collection::vec((0u64..100, 0u64..100, 0u8..8), 0..30), allowed in 0u64..300,
+            reencrypt: bool,
         ) {
             let packs: Vec<_> = packs
                 .into_iter()
@@ -201,14 +233,16 @@ mod tests {
                     young: flags == 1,
                     damaged: flags == 2,
                     gone: flags == 3 && needed == 0,
+                    old_key: flags > 5,
                     ..pack(needed + unused, needed)
                 })
                 .collect();
-            let fates = decide(&packs, Limits { max_unused: MaxUnused::Bytes(allowed), ..NOTHING });
+            let fates = decide(&packs, Limits { max_unused: MaxUnused::Bytes(allowed), reencrypt, ..NOTHING });
             let mut left = 0;
             for (facts, fate) in packs.iter().zip(&fates) {
                 prop_assert!(!matches!(fate, Fate::Unused | Fate::Gone) || facts.needed == 0);
                 prop_assert!(!fate.is_copied() || !facts.young && !facts.damaged);
+                prop_assert!(!(reencrypt && facts.old_key) || fate.goes() || matches!(fate, Fate::Young | Fate::Damaged));
                 if *fate == Fate::FewUnused {
                     left += facts.length - facts.needed;
                 }

@@ -7,7 +7,7 @@ use super::plan::Facts;
 use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId, hex};
-use crate::pack::{self, HEADER_LEN, MAX_PACK, TRAILER_LEN, Trailer};
+use crate::pack::{self, HEADER_LEN, MAX_PACK, PackInfo, TRAILER_LEN, Trailer};
 use crate::progress::{Phase, Progress, Warning};
 use crate::repository::{Bits, Catalogue, Derivation, Reach, Repository, State};
 
@@ -22,6 +22,8 @@ pub(super) struct Survey<'r> {
     pub(super) objects: BTreeMap<IndexId, Object>,
     /// Index objects that the log names and that cannot be read.
     pub(super) unreadable: Vec<IndexId>,
+    /// Index objects that the log does not name and that are sealed under an older key: nobody reads them any more.
+    pub(super) outdated: BTreeSet<IndexId>,
     /// Packs that are there and that no index object names.
     pub(super) unindexed: BTreeSet<PackId>,
     /// Of these, those that may still be somebody's work.
@@ -40,6 +42,8 @@ pub(super) struct Object {
     pub(super) packs: Vec<PackId>,
     /// Whoever wrote it may still be at work: it is left alone.
     pub(super) young: bool,
+    /// It is sealed under a key of before the last rotation.
+    pub(super) old_key: bool,
 }
 
 /// What is needed, and where it is to be had.
@@ -71,6 +75,7 @@ impl<'r> Survey<'r> {
             followed: BTreeSet::new(),
             objects: BTreeMap::new(),
             unreadable: Vec::new(),
+            outdated: BTreeSet::new(),
             unindexed: BTreeSet::new(),
             young_unindexed: BTreeSet::new(),
             rubbish: Vec::new(),
@@ -104,6 +109,8 @@ impl<'r> Survey<'r> {
             Ok(())
         })?;
         unlogged.retain(|id| !state.indexes.contains(id) && !state.standing.superseded.contains_key(id));
+        self.outdated = self.repository.outdated_indexes(&unlogged)?;
+        unlogged.retain(|id| !self.outdated.contains(id));
         for id in &state.indexes {
             if let Err(error) = self.read_object(id, false) {
                 if !error.is_damage() {
@@ -130,7 +137,8 @@ impl<'r> Survey<'r> {
         for info in &infos {
             self.catalogue.add(info, false);
         }
-        self.objects.insert(*id, Object { packs: infos.iter().map(|info| info.id).collect(), young });
+        let old_key = !self.repository.outdated_indexes([id])?.is_empty();
+        self.objects.insert(*id, Object { packs: infos.iter().map(|info| info.id).collect(), young, old_key });
         let index = self.repository.index();
         match infos.iter().all(|info| index.knows_pack(&info.id)) {
             true => Ok(()),
@@ -159,26 +167,39 @@ impl<'r> Survey<'r> {
         }
         let mut others: Vec<_> = there.into_iter().collect();
         others.sort_unstable();
-        for (id, length) in others {
+        let mut old = Vec::new();
+        for &(id, length) in &others {
             match state.standing.condemned.get(&id) {
                 Some(retired) if retired.swept => self.revenants.push(id),
                 Some(_) => {}
                 None => match self.read_directory(&id, length) {
-                    Ok(()) => {
-                        self.unindexed.insert(id);
-                        if self.is_young(&pack::pack_name(&id))? {
+                    Ok(info) => match self.is_young(&pack::pack_name(&id))? {
+                        true => {
                             self.young_unindexed.insert(id);
+                            self.take_unindexed(&info)?;
                         }
-                    }
+                        false => old.push(info),
+                    },
                     Err(error) if error.is_damage() => self.rubbish.push((id, length)),
                     Err(error) => return Err(error),
                 },
             }
         }
+        let (proven, refused) = self.repository.prove_packs(old)?;
+        proven.iter().try_for_each(|info| self.take_unindexed(info))?;
+        let lengths: HashMap<PackId, u64> = others.into_iter().collect();
+        self.rubbish.extend(refused.iter().filter_map(|(id, _)| Some((*id, *lengths.get(id)?))));
         Ok(())
     }
 
-    fn read_directory(&mut self, id: &PackId, length: u64) -> Result<()> {
+    fn take_unindexed(&mut self, info: &PackInfo) -> Result<()> {
+        self.unindexed.insert(info.id);
+        self.repository.index().insert_unpublished(info)?;
+        self.catalogue.add(info, false);
+        Ok(())
+    }
+
+    fn read_directory(&self, id: &PackId, length: u64) -> Result<PackInfo> {
         let (backend, name) = (self.repository.backend(), pack::pack_name(id));
         let too_short = || Error::damaged(&name, "it is no pack");
         if length > MAX_PACK || length < (HEADER_LEN + TRAILER_LEN) as u64 {
@@ -190,10 +211,7 @@ impl<'r> Survey<'r> {
         let trailer = Trailer::read(&trailer, length).map_err(|malformed| Error::damaged(&name, malformed))?;
         let directory = backend.read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
         let keyring = self.repository.keyring();
-        let info = pack::read_parts(id, length, &header, &directory, &trailer, self.repository.id(), keyring)?;
-        self.repository.index().insert_unpublished(&info)?;
-        self.catalogue.add(&info, false);
-        Ok(())
+        pack::read_parts(id, length, &header, &directory, &trailer, self.repository.id(), keyring)
     }
 
     /// Takes in what the log says by now: index objects and snapshots that are new.
@@ -265,8 +283,13 @@ impl<'r> Survey<'r> {
     }
 
     /// What is needed, and where it is best taken from: where most of a pack is in use, so that others become empty.
-    pub(super) fn needs(&self, state: &State, young: &BTreeSet<u32>) -> Needs {
+    /// Where packs are moved to new keys, those that are under them come first.
+    pub(super) fn needs(&self, state: &State, young: &BTreeSet<u32>, reencrypt: bool) -> Needs {
         let (catalogue, used) = (&self.catalogue, &self.reach.used);
+        let is_left = |pack: &u32| {
+            let epoch = catalogue.packs().get(*pack as usize).map(|pack| pack.epoch);
+            reencrypt && epoch.is_some_and(|epoch| epoch < self.repository.epoch())
+        };
         let mut order: Vec<(u64, u32)> = (0..catalogue.packs().len() as u32)
             .map(|pack| {
                 let places = catalogue.frames_of(pack).flat_map(|(_, frame)| catalogue.places_of(frame));
@@ -275,7 +298,7 @@ impl<'r> Survey<'r> {
                 (share, pack)
             })
             .collect();
-        order.sort_unstable_by_key(|(share, pack)| (std::cmp::Reverse(*share), *pack));
+        order.sort_unstable_by_key(|(share, pack)| (is_left(pack), std::cmp::Reverse(*share), *pack));
         let order: Vec<u32> = order.into_iter().map(|(_, pack)| pack).collect();
         // What no entry of the log names yet may never be named: nothing that is needed rests on it.
         let from = catalogue.derive(&state.standing, &order, |pack| !young.contains(&pack));
@@ -336,9 +359,8 @@ impl<'r> Survey<'r> {
                     }
                 };
                 let damaged = needs.damaged.contains(&number);
-                let facts =
-                    Facts { length: pack.length, needed, gone: pack.gone, young: young.contains(&number), damaged };
-                (number, facts)
+                let (length, gone, old_key) = (pack.length, pack.gone, pack.epoch < self.repository.epoch());
+                (number, Facts { length, needed, gone, young: young.contains(&number), damaged, old_key })
             })
             .collect()
     }

@@ -53,6 +53,8 @@ pub fn repair_index(repository: &Repository, all: bool, dry_run: bool, progress:
         }
         progress.files(part.len() as u64);
     }
+    let (infos, refused) = repository.prove_packs(infos)?;
+    repair.unsound.extend(refused);
     repair.packs = infos.len() as u64;
     repair.chunks = infos.iter().map(|info| info.directory.chunks.len() as u64).sum();
     let superseded: Vec<IndexId> = match all {
