@@ -7,7 +7,7 @@ use super::plan::Facts;
 use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId, hex};
-use crate::pack::{self, HEADER_LEN, MAX_PACK, TRAILER_LEN, Trailer};
+use crate::pack;
 use crate::progress::{Phase, Progress, Warning};
 use crate::repository::{Bits, Catalogue, Derivation, Reach, Repository, State};
 
@@ -86,7 +86,7 @@ impl<'r> Survey<'r> {
     }
 
     /// Whether something that no log entry names may still be somebody's work.
-    fn is_young(&self, name: &Name) -> Result<bool> {
+    pub(super) fn is_young(&self, name: &Name) -> Result<bool> {
         if self.grace.is_zero() {
             return Ok(false);
         }
@@ -179,18 +179,7 @@ impl<'r> Survey<'r> {
     }
 
     fn read_directory(&mut self, id: &PackId, length: u64) -> Result<()> {
-        let (backend, name) = (self.repository.backend(), pack::pack_name(id));
-        let too_short = || Error::damaged(&name, "it is no pack");
-        if length > MAX_PACK || length < (HEADER_LEN + TRAILER_LEN) as u64 {
-            return Err(too_short());
-        }
-        let header = backend.read_range(&name, 0, HEADER_LEN)?;
-        let end = length - TRAILER_LEN as u64;
-        let trailer = backend.read_range(&name, end, TRAILER_LEN)?;
-        let trailer = Trailer::read(&trailer, length).map_err(|malformed| Error::damaged(&name, malformed))?;
-        let directory = backend.read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
-        let keyring = self.repository.keyring();
-        let info = pack::read_parts(id, length, &header, &directory, &trailer, self.repository.id(), keyring)?;
+        let info = self.repository.read_directory(id, length)?;
         self.repository.index().insert_unpublished(&info)?;
         self.catalogue.add(&info, false);
         Ok(())
