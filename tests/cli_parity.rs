@@ -121,16 +121,19 @@ fn a_pack_that_was_cut_off_within_reach_is_seen_and_mended() {
 
 #[test]
 fn what_is_left_of_a_pack_that_was_cut_off_without_parity_is_taken_out() {
-    let (snap, _) = saved(&[]);
+    let snap = Snap::bare();
+    snap.ok(&["init", "--kdf-memory", "8"]);
+    snap.write("a/x.bin", noise(1, 3_500_000));
+    snap.ok(&["create", "a"]);
     let packs = objects(&snap, "packs");
     let large = packs.iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
     change(large, |bytes| bytes.truncate(bytes.len() - 100_000));
     let repaired = summary(&snap, 22, &["repair", "packs"]);
     let pack = &repaired["damaged"][0];
-    assert!(pack["chunks_copied"].as_u64() > Some(8) && pack["mended"] == false, "{repaired}");
+    assert!(pack["chunks_copied"].as_u64() > Some(5) && pack["mended"] == false, "{repaired}");
     fs::remove_file(large).unwrap();
     let lost = snap.ends(22, &["check", "--json"]).objects("lost");
-    assert!(lost.iter().all(|lost| lost["bytes"].as_u64() < Some(1_200_000)), "{lost:?}");
+    assert!(lost.iter().all(|lost| lost["bytes"].as_u64() < Some(3_500_000)), "{lost:?}");
 }
 
 #[test]

@@ -104,8 +104,9 @@ pub fn parity(bytes: &[u8]) {
     assert!(Parity::read(&object, REPOSITORY).is_ok_and(|parity| parity.is_made_of(pack)));
     let mut left = pack.to_vec();
     for (number, (at, change)) in changes.into_iter().enumerate() {
-        let (harmed, length) = if number % 4 == 3 { (&mut object, object.len()) } else { (&mut left, pack.len()) };
-        if let Some(byte) = harmed.get_mut(at % length) {
+        let harmed = if number % 4 == 3 { &mut object } else { &mut left };
+        let at = at % harmed.len();
+        if let Some(byte) = harmed.get_mut(at) {
             *byte ^= change;
         }
     }

@@ -32,7 +32,7 @@ const HASH_LEN: usize = 8;
 const CHECK_LEN: usize = 16;
 
 /// How many bytes of shards are worked on at once. The code works on each two bytes of all shards by itself, so shards can
-/// be taken in slices: less memory, and what is worked on stays in the processor's cache.
+/// be taken in slices, which take less memory.
 const AT_ONCE: usize = 1 << 20;
 
 /// The name of the parity object of a pack.
