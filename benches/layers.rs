@@ -18,10 +18,10 @@ use avro_snap::avro::container::{Parsed, parse_block, parse_header};
 use avro_snap::avro::encoder::{EncoderId, Encoders};
 use avro_snap::avro::schema::Schema;
 use avro_snap::chunk::{ChunkKind, CutParams, RecordShape, StreamCutter};
-use avro_snap::crypto::{FrameContext, Keyring, PackCipher, SeededEntropy, Suite};
+use avro_snap::crypto::{Entropy, FrameContext, Keyring, PackCipher, SeededEntropy, Suite};
 use avro_snap::id::{ChunkHasher, ChunkId, Digester, IndexId, PackId, RepositoryId, digest};
 use avro_snap::index::Index;
-use avro_snap::pack::{Directory, Encoding, FrameChunk, FrameCodec, PackInfo, PlainChunk};
+use avro_snap::pack::{Directory, Encoding, FrameChunk, FrameCodec, PackInfo, Parity, PlainChunk, make_parity};
 use avro_snap::recipe::{Framer, Segment};
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 
@@ -38,6 +38,7 @@ fn main() {
     chunk(&mut criterion);
     hash(&mut criterion);
     pack(&mut criterion);
+    parity(&mut criterion);
     columns(&mut criterion);
     index(&mut criterion);
     encoders(&mut criterion);
@@ -255,6 +256,26 @@ fn pack(criterion: &mut Criterion) {
     }
     group.finish();
     open_frame(criterion, &keyring, repository, &frame);
+}
+
+/// The redundancy of a pack of the usual length.
+fn parity(criterion: &mut Criterion) {
+    let repository = RepositoryId::new([1; 16]);
+    let mut pack = vec![0; 16 << 20];
+    SeededEntropy::new(1).fill(&mut pack).unwrap();
+    let id = PackId::new(digest(&pack));
+    let object = make_parity(repository, &id, &pack, 50).unwrap();
+    let mut damaged = pack.clone();
+    (0..200).for_each(|shard| damaged[shard * 80_000] ^= 1);
+    let mut group = group(criterion, "parity", pack.len());
+    group.bench_function("make", |bencher| bencher.iter(|| make_parity(repository, &id, &pack, 50).unwrap()));
+    group.bench_function("mend", |bencher| {
+        bencher.iter(|| {
+            let mended = Parity::read(&object, repository).unwrap().mend(&damaged).unwrap();
+            assert_eq!(mended.len(), pack.len());
+        });
+    });
+    group.finish();
 }
 
 /// Frames of whole records, column by column: taken apart alone, then with coding, compressing and comparing.

@@ -12,7 +12,7 @@ use avro_snap::chunk::{ChunkKind, ChunkMap, CutParams, Decompressor, RecordShape
 use avro_snap::crypto::{Envelope, Keyring, ObjectKind, SeededEntropy, Suite, slot};
 use avro_snap::id::{ChunkHasher, ChunkId, EntryHash, IndexId, KeyId, PackId, RepositoryId, SnapshotId};
 use avro_snap::pack::{
-    Chain, Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, Place, PlainChunk,
+    Chain, Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, Place, PlainChunk, make_parity,
 };
 use avro_snap::recipe::{Framer, Segment, Splitter, Treatment};
 use avro_snap::repository::log::{Body, LogEntry, kind};
@@ -316,6 +316,12 @@ fn repository() {
     put("pack", "parts", bytes);
     put("pack", "header", &sealed.bytes[..96]);
     put("pack", "whole", &sealed.bytes);
+    for share in [50, 1000] {
+        let object = make_parity(REPOSITORY, &sealed.info.id, &sealed.bytes, share).unwrap();
+        put("parity", &format!("object-{share}"), object);
+        let changes = [share as u8, (share >> 8) as u8, 2, 100, 0, 1, 7, 2, 0x80];
+        put("parity", &format!("changed-{share}"), [&changes[..], &sealed.bytes].concat());
+    }
 
     columns();
 

@@ -67,6 +67,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("zeroize", &["crypto"]),
     // Frames and directories are compressed here. avro has zstd_safe alone, whose settings make the bytes of encoders.
     ("zstd", &["chunk"]),
+    // Redundancy of packs.
+    ("reed_solomon_simd", &["pack"]),
     // The encoders, and the decoders beside them.
     ("bzip2", &["avro"]),
     ("crc32fast", &["avro"]),

@@ -6,7 +6,8 @@ use avro_snap::crypto::{Envelope, FrameContext, Keyring, ObjectKind, PackCipher,
 use avro_snap::id::{ChunkHasher, PackId, RepositoryId, digest};
 use avro_snap::index::{decode_object, encode_object};
 use avro_snap::pack::{
-    Chain, Directory, Encoding, FrameCodec, Header, Place, PlainChunk, TRAILER_LEN, Trailer, read_pack,
+    Chain, Directory, Encoding, FrameCodec, Header, MAX_SHARE, Parity, Place, PlainChunk, TRAILER_LEN, Trailer,
+    make_parity, read_pack,
 };
 use avro_snap::repository::Config;
 use avro_snap::repository::log::LogEntry;
@@ -80,6 +81,39 @@ pub fn pack(bytes: &[u8]) {
         if let Ok(plain) = info.open_frame(&cipher, &mut codec, number, sealed.to_vec()) {
             assert_eq!(plain.len(), frame.plain as usize);
         }
+    }
+}
+
+/// A parity object of any bytes gives the pack that it names, or nothing; then one with sound checks, made of a pack, with
+/// damage to both: within its reach it gives back the pack. Share, number of changes, changes, the pack.
+pub fn parity(bytes: &[u8]) {
+    if let Ok(parity) = Parity::read(bytes, REPOSITORY) {
+        for left in [bytes, &bytes[..bytes.len() / 2]] {
+            if let Some(pack) = parity.mend(left) {
+                assert_eq!(PackId::new(digest(&pack)), parity.pack());
+            }
+            let _ = parity.is_made_of(left);
+        }
+    }
+    let mut input = Input(bytes);
+    let share = 1 + input.short() as u32 % MAX_SHARE;
+    let changes: Vec<(usize, u8)> = (0..input.byte() % 16).map(|_| (input.short(), input.byte())).collect();
+    let pack = input.0;
+    let id = PackId::new(digest(pack));
+    let Some(mut object) = make_parity(REPOSITORY, &id, pack, share) else { return };
+    assert!(Parity::read(&object, REPOSITORY).is_ok_and(|parity| parity.is_made_of(pack)));
+    let mut left = pack.to_vec();
+    for (number, (at, change)) in changes.into_iter().enumerate() {
+        let harmed = if number % 4 == 3 { &mut object } else { &mut left };
+        let at = at % harmed.len();
+        if let Some(byte) = harmed.get_mut(at) {
+            *byte ^= change;
+        }
+    }
+    if let Ok(parity) = Parity::read(&object, REPOSITORY)
+        && let Some(mended) = parity.mend(&left)
+    {
+        assert_eq!(mended, pack);
     }
 }
 

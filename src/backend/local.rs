@@ -278,8 +278,8 @@ impl Backend for Local {
         named(name)?;
         let path = self.path_of(name);
         match self.disk.remove(&path) {
-            Ok(()) if name.kind() == Kind::Pack => Ok(()),
-            // A key slot that was removed must not come back; a pack that does is garbage as before.
+            Ok(()) if matches!(name.kind(), Kind::Pack | Kind::Parity) => Ok(()),
+            // A key slot that was removed must not come back; a pack that does is garbage as before, and so is parity.
             Ok(()) => self.disk.sync_folder(&self.root.join(folder_of(name))),
             Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(Error::io("delete", path, error.into())),

@@ -12,6 +12,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::count;
+use super::parity::warn_of_mended;
 use super::pick::{Filters, comma_list, selector};
 
 /// Print the records of an Avro file
@@ -77,6 +78,7 @@ impl Args {
             }
             Given::Record { json, .. } => output.line(json),
         });
+        warn_of_mended(output, &repository);
         let report = report.map_err(failure)?;
         output.flush()?;
         let shown = String::from_utf8_lossy(&path);

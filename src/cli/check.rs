@@ -211,6 +211,9 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
                     "unused_bytes": report.unused_bytes,
                     "condemned_packs": report.condemned_packs,
                     "damaged_packs": report.damaged_packs,
+                    "mendable_packs": report.mendable_packs,
+                    "unsound_parity": report.unsound_parity,
+                    "unprotected_packs": report.unprotected_packs,
                 }),
             )
             .map_err(Failure::from);
@@ -244,12 +247,18 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
         let packs = count(report.damaged_packs, "pack");
         output.note(format_args!("{packs} with damage that is recorded: new snapshots do not rest on it"))?;
     }
+    if report.unprotected_packs > 0 {
+        let packs = count(report.unprotected_packs, "pack");
+        output.note(format_args!("{packs} without parity: `snap repair packs` makes it"))?;
+    }
+    let is_mendable = report.mendable_packs + report.unsound_parity == report.problems.len() as u64;
     match report.problems.len() as u64 {
         0 => output.note(format_args!("no problems found"))?,
         problems => output.error(
             "damage",
             &format!("{} found", count(problems, "problem")),
             Some(match (report.lost_indexes, report.damaged_snapshots) {
+                _ if is_mendable => "nothing is lost, and all of it can be read: `snap repair packs` puts that right",
                 (1.., 0) => "no data is lost: `snap repair index` makes lost index objects anew from the packs",
                 (1.., _) => "run `snap repair index` first: it makes lost index objects anew from the packs",
                 (0, 0) => "no snapshot needs what is damaged, or it is stored elsewhere too: `snap repair packs` puts that right",

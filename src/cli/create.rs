@@ -23,6 +23,7 @@ use super::failure::{Failure, Result};
 use super::format::{Day, count, parse_size, parse_time, seconds, size};
 use super::init;
 use super::open::{host, user};
+use super::parity::warn_of_mended;
 use super::password::is_standard_input;
 use super::pick::comma_list;
 use super::progress::Meter;
@@ -214,6 +215,7 @@ impl Args {
         let meter = Meter::new(&context.output);
         let created = create(&repository, options, &meter);
         meter.finish();
+        warn_of_mended(&context.output, &repository);
         let report = created?;
         let exit = match (report.unreadable, report.avro.unsound) {
             (1.., _) => Exit::Incomplete,

@@ -9,6 +9,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::file;
+use super::parity::warn_of_mended;
 use super::pick::{Filters, selector};
 
 /// Write the content of one file to standard output
@@ -35,6 +36,7 @@ impl Args {
         let repository = context.open()?;
         let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
         file::write(self.target.as_deref(), &context.output, |write| dump(&repository, &snapshot, &path, write))?;
+        warn_of_mended(&context.output, &repository);
         Ok(Exit::Done)
     }
 }

@@ -15,6 +15,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::from::OtherRepository;
 use super::open::{backend, folder, who};
+use super::parity::parse_share;
 
 /// Make a new repository
 ///
@@ -31,6 +32,14 @@ pub(crate) struct Args {
     /// How hard to compress what is stored, for all who do not say otherwise
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     compression: Compression,
+
+    /// Redundancy of stored data, as a share of it, like 5%: damage up to that share of each pack can be repaired
+    ///
+    /// It is for storage that neither checks nor repairs what it holds, like a single disk; bytes that have changed are
+    /// then read right, with a warning, and `snap repair packs` puts them right. A pack that is gone altogether does not
+    /// come back by it. `snap repair packs --parity` changes it later.
+    #[arg(long, value_name = "SHARE", default_value = "off", value_parser = parse_share)]
+    parity: u32,
 
     #[command(flatten)]
     kdf: Kdf,
@@ -96,7 +105,10 @@ impl Args {
             None => (CutParams::default(), None),
         };
         let suite = self.encryption.suite();
-        let settings = self.compression.settings();
+        let mut settings = self.compression.settings();
+        if self.parity > 0 {
+            settings.set_parity(self.parity);
+        }
         let (id, _) = make(context, &place, suite, self.kdf.cost(), cut, chunk_id_key, settings)?;
         let output = &context.output;
         let said = match output.json {

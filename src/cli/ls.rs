@@ -8,6 +8,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::Result;
 use super::format::{count, local_time, long, size};
+use super::parity::warn_of_mended;
 use super::pick::{Filters, selector};
 use super::rows;
 
@@ -48,6 +49,7 @@ impl Args {
                 (false, false) => output.line(path),
             }
         })?;
+        warn_of_mended(output, &repository);
         if self.long {
             output.note(format_args!(
                 "{} of snapshot {} ({}), {}; {} with {}",

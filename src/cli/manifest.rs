@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::file;
 use super::format::size;
+use super::parity::warn_of_mended;
 use super::pick::{Filters, selector};
 
 /// Write the list of all files of a snapshot as an Avro file
@@ -43,6 +44,7 @@ impl Args {
             length = manifest(&repository, &snapshot, write)?;
             Ok(())
         })?;
+        warn_of_mended(&context.output, &repository);
         if self.output == Path::new("-") {
             return Ok(Exit::Done);
         }

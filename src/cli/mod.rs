@@ -24,6 +24,7 @@ mod manifest;
 mod open;
 mod output;
 mod panic;
+mod parity;
 mod password;
 mod pick;
 mod progress;

@@ -11,6 +11,7 @@ use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, parse_size, size};
+use super::parity::warn_of_mended;
 use super::progress::Meter;
 
 /// Free the room of what no snapshot needs any more
@@ -112,6 +113,7 @@ impl Limits {
         let meter = Meter::new(&context.output);
         let pruned = prune(repository, &options, &meter);
         meter.finish();
+        warn_of_mended(&context.output, repository);
         let report = pruned?;
         let exit = if report.lost_chunks > 0 { Exit::Damage } else { Exit::Done };
         Ok((report, exit))

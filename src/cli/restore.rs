@@ -15,6 +15,7 @@ use super::exit::Exit;
 use super::failure::Result;
 use super::format::{count, seconds, size};
 use super::output::{failed_paths, put_path};
+use super::parity::warn_of_mended;
 use super::pick::{Filters, patterns, selector};
 use super::progress::Meter;
 
@@ -136,6 +137,7 @@ impl Args {
         let meter = Meter::new(&context.output);
         let restored = restore(&repository, &snapshot, &options, &meter);
         meter.finish();
+        warn_of_mended(&context.output, &repository);
         let report = restored?;
         let exit = match report.failed.as_slice() {
             [] if report.salvaged.is_empty() => Exit::Done,

@@ -92,6 +92,7 @@ impl Args {
             "repository": {
                 "packs": found.objects.packs,
                 "pack_bytes": found.objects.pack_bytes,
+                "parity_bytes": found.objects.parity_bytes,
                 "index_bytes": found.objects.index_bytes,
                 "log_bytes": found.objects.log_bytes,
                 "other_bytes": found.objects.other_bytes,
@@ -133,10 +134,15 @@ impl Args {
             table.print(output)?;
         }
         output.line("")?;
-        let whole = objects.pack_bytes + objects.index_bytes + objects.log_bytes + objects.other_bytes;
+        let parity = match objects.parity_bytes {
+            0 => String::new(),
+            bytes => format!("parity {}, ", size(bytes)),
+        };
+        let whole =
+            objects.pack_bytes + objects.parity_bytes + objects.index_bytes + objects.log_bytes + objects.other_bytes;
         let unused = format!("{} in {}", size(found.unused.stored), count(found.unused.chunks, "chunk"));
         output.note(format_args!(
-            "{}, {}; the whole repository takes {} ({}: {}; index {}, log {}), of which no snapshot needs {unused}",
+            "{}, {}; the whole repository takes {} ({}: {}; {parity}index {}, log {}), of which no snapshot needs {unused}",
             count(found.snapshots.len() as u64, "snapshot"),
             if all { "all there are" } else { "not all there are" },
             size(whole),

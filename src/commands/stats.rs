@@ -67,6 +67,8 @@ pub struct Objects {
     pub packs: u64,
     /// Bytes of packs.
     pub pack_bytes: u64,
+    /// Bytes of the redundancy of packs.
+    pub parity_bytes: u64,
     /// Bytes of index objects.
     pub index_bytes: u64,
     /// Bytes of the log.
@@ -203,6 +205,7 @@ fn objects(repository: &Repository) -> Result<Objects> {
                     objects.packs += 1;
                     objects.pack_bytes += length;
                 }
+                Kind::Parity => objects.parity_bytes += length,
                 Kind::Index => objects.index_bytes += length,
                 Kind::Log => objects.log_bytes += length,
                 _ => objects.other_bytes += length,

@@ -61,6 +61,8 @@ struct Packs {
     /// Packs that were found to be gone from the repository, or cut off. Outlives the tables: they may be made anew at
     /// any time, and what is gone must not count as stored again.
     gone: HashSet<PackId>,
+    /// Those of them that were cut off: something may be read from them yet.
+    cut_off: HashSet<PackId>,
     /// What the log says about packs. Outlives the tables, too.
     standing: Arc<Standing>,
     /// The highest number that was given in this process. None is given to another pack, whatever becomes of the tables:
@@ -90,6 +92,7 @@ impl Packs {
     fn forget(&mut self) {
         *self = Self {
             gone: std::mem::take(&mut self.gone),
+            cut_off: std::mem::take(&mut self.cut_off),
             standing: std::mem::take(&mut self.standing),
             last_number: self.last_number,
             ..Self::default()
@@ -223,9 +226,18 @@ impl Index {
         packs
     }
 
-    /// From now on nothing counts as stored that lies only in this pack: it is not there, or not whole.
+    /// From now on nothing counts as stored that lies only in this pack: it is not there, or of no use.
     pub fn mark_gone(&self, id: &PackId) {
-        self.packs().gone.insert(*id);
+        let mut packs = self.packs();
+        packs.gone.insert(*id);
+        packs.cut_off.remove(id);
+    }
+
+    /// The same of a pack that is there and is not as long as it should be. What is left of it may be read.
+    pub fn mark_cut_off(&self, id: &PackId) {
+        let mut packs = self.packs();
+        packs.gone.insert(*id);
+        packs.cut_off.insert(*id);
     }
 
     /// Whether any pack was found to be gone that should be there.
@@ -263,9 +275,12 @@ impl Index {
         let database = self.database();
         let packs = self.packs();
         let worth = |location: &Location, tag| match packs.known.get(&location.pack) {
-            Some(pack) if packs.gone.contains(&pack.id) => Worth::Nothing,
+            Some(pack) if packs.gone.contains(&pack.id) && !packs.cut_off.contains(&pack.id) => Worth::Nothing,
             Some(pack) if database.tag(id, &pack.id, location.frame, location.chunk) == tag => {
-                packs.standing.worth(&pack.id, location.frame)
+                match packs.standing.worth(&pack.id, location.frame) {
+                    Worth::Live if packs.cut_off.contains(&pack.id) => Worth::Condemned,
+                    worth => worth,
+                }
             }
             _ => Worth::Nothing,
         };
@@ -287,6 +302,7 @@ impl Index {
             packs.known.remove(&number);
             packs.recent.retain(|(recent, _)| *recent != number);
             packs.gone.remove(&id);
+            packs.cut_off.remove(&id);
         }
         Ok(())
     }

@@ -13,12 +13,14 @@ mod columnar;
 mod directory;
 mod frame;
 mod header;
+mod parity;
 
 pub use builder::{PackBuilder, SealedPack};
 pub use chain::{Chain, Place};
 pub use directory::{Directory, Frame, FrameChunk, MAX_BASES, MAX_DEPTH};
 pub use frame::{EncodedFrame, Encoding, FrameCodec, PlainChunk};
 pub use header::{HEADER_LEN, Header, TRAILER_LEN, Trailer};
+pub use parity::{MAX_PARITY, MAX_SHARE, Parity, make_parity, parity_name};
 
 use crate::backend::{Kind, Name};
 use crate::crypto::{FrameContext, Keyring, PackCipher, Suite};
@@ -73,25 +75,22 @@ impl PackInfo {
         number: usize,
         sealed: Vec<u8>,
     ) -> Result<Vec<u8>> {
+        self.decode_frame(codec, number, &self.unseal(cipher, number, sealed)?)
+    }
+
+    /// The same from its bytes as [`unseal`](PackInfo::unseal) gives them.
+    pub fn decode_frame(&self, codec: &mut FrameCodec, number: usize, body: &[u8]) -> Result<Vec<u8>> {
         let frame = self.frame(number)?;
-        let body = self.unseal(cipher, number, sealed)?;
         codec
-            .decode(frame.encoding, &body, frame.plain as usize)
+            .decode(frame.encoding, body, frame.plain as usize)
             .map_err(|e| self.damaged(format!("frame {number}: {e}")))
     }
 
-    /// The plain bytes of a delta, from its sealed bytes and the plain bytes of its bases, end to end.
-    pub fn open_delta(
-        &self,
-        cipher: &PackCipher,
-        codec: &mut FrameCodec,
-        number: usize,
-        sealed: Vec<u8>,
-        base: &[u8],
-    ) -> Result<Vec<u8>> {
+    /// The plain bytes of a delta, from its bytes as [`unseal`](PackInfo::unseal) gives them and the plain bytes of its
+    /// bases, end to end.
+    pub fn decode_delta(&self, codec: &mut FrameCodec, number: usize, body: &[u8], base: &[u8]) -> Result<Vec<u8>> {
         let frame = self.frame(number)?;
-        let body = self.unseal(cipher, number, sealed)?;
-        codec.decode_delta(&body, base, frame.plain as usize).map_err(|e| self.damaged(format!("frame {number}: {e}")))
+        codec.decode_delta(body, base, frame.plain as usize).map_err(|e| self.damaged(format!("frame {number}: {e}")))
     }
 
     /// The bytes of a frame as they were before sealing, still encoded.

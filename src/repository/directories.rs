@@ -44,11 +44,22 @@ impl Repository {
     }
 
     /// What a pack of this length says about itself, from its header, trailer and directory alone. The directory is
-    /// sealed, so it is what was written; whether the frames are sound is not known by it.
+    /// sealed, so it is what was written; whether the frames are sound is not known by it. Where one of them is not what
+    /// was written, it is that of the mended pack.
     ///
     /// # Errors
     /// [`Error::Damaged`] if one of the three is not sound, and those of the backend.
     pub fn read_directory(&self, id: &PackId, length: u64) -> Result<PackInfo> {
+        match self.read_own_directory(id, length) {
+            Err(error @ Error::Damaged { .. }) => match self.mended_pack(id) {
+                Some(bytes) => pack::read_pack(id, &bytes, self.id(), self.keyring()),
+                None => Err(error),
+            },
+            read => read,
+        }
+    }
+
+    fn read_own_directory(&self, id: &PackId, length: u64) -> Result<PackInfo> {
         let name = pack::pack_name(id);
         let too_short = || Error::damaged(&name, format!("{length} bytes are too few for a pack"));
         let trailer_at = length.checked_sub(TRAILER_LEN as u64).filter(|at| *at >= HEADER_LEN as u64);

@@ -15,6 +15,7 @@ mod frame_cache;
 mod keys;
 pub mod log;
 mod open;
+mod parity;
 mod reach;
 mod reader;
 mod recover;
@@ -41,6 +42,7 @@ pub use create::InitOptions;
 pub use directories::ReadDirectories;
 pub use keys::KeyDescription;
 pub use open::{CachePlace, OpenOptions, Unlock};
+pub use parity::ParityFound;
 pub use reach::Reach;
 pub use reader::{FrameKey, FrameReader};
 pub use recover::{LogDamage, RebuiltLog};
@@ -71,6 +73,7 @@ pub struct Repository {
     index: Index,
     remembered: Option<PathBuf>,
     frames: frame_cache::FrameCache,
+    mending: parity::Mending,
     /// The local index was made anew since the repository was opened.
     rebuilt: Mutex<bool>,
     /// The last entry that condemned or damaged anything, as of which the condemned packs are in the local index.

@@ -103,6 +103,7 @@ impl Repository {
             state: Mutex::new(state),
             remembered,
             frames: frame_cache::FrameCache::default(),
+            mending: super::parity::Mending::default(),
             rebuilt: Mutex::default(),
             recalled: Mutex::default(),
             sizes: super::Sizes::default(),

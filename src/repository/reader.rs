@@ -69,9 +69,7 @@ impl FrameReader {
 
     /// The plain bytes of one frame of this pack.
     pub fn read_frame(&mut self, repository: &Repository, info: &PackInfo, number: usize) -> Result<Vec<u8>> {
-        let frame = info.frame(number)?;
-        let sealed = repository.backend.read_range(&info.name(), u64::from(frame.offset), frame.stored as usize)?;
-        self.open(repository, info, number, sealed)
+        self.read_frame_within(repository, info, number, &mut Effort(0))
     }
 
     fn read_within(
@@ -81,9 +79,20 @@ impl FrameReader {
         effort: &mut Effort,
     ) -> Result<Vec<u8>> {
         let info = repository.index.pack(pack)?;
-        let frame = info.frame(number as usize)?;
-        let sealed = repository.backend.read_range(&info.name(), u64::from(frame.offset), frame.stored as usize)?;
-        self.open_within(repository, &info, number as usize, sealed, effort)
+        self.read_frame_within(repository, &info, number as usize, effort)
+    }
+
+    fn read_frame_within(
+        &mut self,
+        repository: &Repository,
+        info: &PackInfo,
+        number: usize,
+        effort: &mut Effort,
+    ) -> Result<Vec<u8>> {
+        effort.spend(info)?;
+        let cipher = info.cipher(repository.id(), repository.keyring())?;
+        let body = repository.unseal(info, &cipher, number)?;
+        self.decode_within(repository, info, number, &body, effort)
     }
 
     /// The plain bytes of one frame of this pack, from its sealed bytes.
@@ -94,25 +103,25 @@ impl FrameReader {
         number: usize,
         sealed: Vec<u8>,
     ) -> Result<Vec<u8>> {
-        self.open_within(repository, info, number, sealed, &mut Effort(0))
+        let cipher = info.cipher(repository.id(), repository.keyring())?;
+        let body = info.unseal(&cipher, number, sealed)?;
+        self.decode_within(repository, info, number, &body, &mut Effort(1))
     }
 
-    fn open_within(
+    fn decode_within(
         &mut self,
         repository: &Repository,
         info: &PackInfo,
         number: usize,
-        sealed: Vec<u8>,
+        body: &[u8],
         effort: &mut Effort,
     ) -> Result<Vec<u8>> {
-        effort.spend(info)?;
         let frame = info.frame(number)?;
-        let cipher = info.cipher(repository.id(), repository.keyring())?;
         if frame.encoding != Encoding::Delta {
-            return repository.frames.with_codec(|codec| info.open_frame(&cipher, codec, number, sealed));
+            return repository.frames.with_codec(|codec| info.decode_frame(codec, number, body));
         }
         let base = repository.base_of(info, frame, effort)?;
-        let plain = repository.frames.with_codec(|codec| info.open_delta(&cipher, codec, number, sealed, &base))?;
+        let plain = repository.frames.with_codec(|codec| info.decode_delta(codec, number, body, &base))?;
         // What others rest on is looked at once, here.
         match info.directory.chunks_of(frame) {
             [chunk] if repository.hasher().id(&plain) == chunk.id => Ok(plain),

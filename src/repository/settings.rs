@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::log::Body;
 use super::{Features, Repository};
 use crate::error;
+use crate::pack::MAX_SHARE;
 use crate::wire::{Reader, Result, Write};
 
 /// What was set, by number. Numbers that this version does not know are kept and have no effect: nothing that must be
@@ -16,9 +17,23 @@ impl Settings {
     /// How new frames are compressed where nobody says so: the name of a mode.
     pub const COMPRESSION: u8 = 1;
 
+    /// How much redundancy new packs get: thousandths of their length.
+    pub const PARITY: u8 = 2;
+
     /// What is set under this number.
     pub fn get(&self, number: u8) -> Option<&str> {
         self.0.get(&number).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// How much redundancy new packs get, in thousandths of their length; 0 is none, and so is what a later version set.
+    pub fn parity(&self) -> u32 {
+        let set = self.get(Self::PARITY).and_then(|text| text.parse().ok());
+        set.filter(|share| *share <= MAX_SHARE).unwrap_or(0)
+    }
+
+    /// Sets how much redundancy new packs get, in thousandths of their length.
+    pub fn set_parity(&mut self, share: u32) {
+        self.set(Self::PARITY, if share == 0 { String::new() } else { share.to_string() });
     }
 
     /// Sets a value. An empty one is the default.

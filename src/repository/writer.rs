@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::log::Body;
 use super::{Features, FrameKey, Repository, State, create_resolved};
-use crate::backend::{Created, Kind, Name};
+use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
 use crate::index::{Index, Standing};
@@ -47,7 +47,7 @@ pub struct PackReport {
     pub pack: PackId,
     /// How many chunks it holds.
     pub chunks: u64,
-    /// How many bytes it takes in the repository.
+    /// How many bytes it takes in the repository, with its parity.
     pub bytes: u64,
 }
 
@@ -58,7 +58,7 @@ pub struct Committed {
     pub snapshot: SnapshotId,
     /// The number of its entry in the log.
     pub entry: u64,
-    /// How many bytes this run added to the repository: packs, index objects and the entry.
+    /// How many bytes this run added to the repository: packs, their parity, index objects and the entry.
     pub bytes_added: u64,
 }
 
@@ -184,12 +184,9 @@ impl<'a> Writer<'a> {
             repository.keyring.as_ref(),
             &*repository.entropy,
         )?;
-        let name = sealed.info.name();
-        if create_resolved(&*repository.backend, &name, &sealed.bytes)? == Created::Exists {
-            return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
-        }
+        let bytes = repository.store_pack(&sealed)?;
         let chunks = sealed.info.directory.chunks.len() as u64;
-        let report = PackReport { pack: sealed.info.id, chunks, bytes: sealed.bytes.len() as u64 };
+        let report = PackReport { pack: sealed.info.id, chunks, bytes };
         repository.with_index(|index| index.insert_unpublished(&sealed.info))?;
         let mut inner = self.lock();
         for chunk in &sealed.info.directory.chunks {
@@ -315,8 +312,14 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
         if standing.is_condemned(&id) {
             continue;
         }
-        if there.get(&id) != Some(&length) && repository.backend.size(&pack::pack_name(&id))? != Some(length) {
+        let mut found = there.get(&id).copied();
+        if found != Some(length) {
+            found = repository.backend.size(&pack::pack_name(&id))?;
+        }
+        if found.is_none() {
             repository.index.mark_gone(&id);
+        } else if found != Some(length) {
+            repository.index.mark_cut_off(&id);
         } else if !there.contains_key(&id) && !repository.index.names_pack(&id) {
             // An earlier run of this process stored it and could not publish it, and the listing is behind: what counts
             // as stored must be named.
@@ -345,5 +348,6 @@ fn adopt(repository: &Repository, id: &PackId, length: u64) -> Result<PackInfo> 
     let bytes = repository.backend.read(&name, length.min(pack::MAX_PACK))?;
     let info = pack::read_pack(id, &bytes, repository.id(), repository.keyring.as_ref())?;
     create_resolved(&*repository.backend, &name, &bytes)?;
+    repository.protect(id, &bytes)?;
     Ok(info)
 }

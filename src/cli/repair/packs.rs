@@ -8,18 +8,26 @@ use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Result, chain};
 use crate::cli::format::count;
+use crate::cli::parity::parse_share;
 use crate::cli::progress::Meter;
 
 /// Take what is sound out of damaged packs into new ones
 ///
 /// All packs are read, unless some are named. Each frame of a pack (about a MiB) is sealed by itself, so damage in one
 /// leaves the others as they are. The log gets to know that the damaged packs do not count any more, and `snap prune`
-/// deletes them later.
+/// deletes them later. Where a pack has parity, damage within its reach loses nothing. Parity that is missing or damaged
+/// is made anew.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only these packs
     #[arg(value_name = "PACK")]
     packs: Vec<PackId>,
+
+    /// From now on keep so much redundancy of stored data, like 5%, and make it for packs that have none; or off
+    ///
+    /// Redundancy that packs have stays as it is.
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    parity: Option<u32>,
 
     /// Look at everything, write nothing, and say what would be done
     #[arg(short = 'n', long)]
@@ -29,8 +37,12 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let repository = context.open()?;
-        let options =
-            PackRepairOptions { packs: self.packs.clone(), dry_run: self.dry_run, threads: context.globals.threads() };
+        let options = PackRepairOptions {
+            packs: self.packs.clone(),
+            parity: self.parity,
+            dry_run: self.dry_run,
+            threads: context.globals.threads(),
+        };
         let meter = Meter::new(&context.output);
         let repaired = repair_packs(&repository, &options, &meter);
         meter.finish();
@@ -50,14 +62,18 @@ impl Args {
                     "lost_frames": pack.lost_frames,
                     "chunks_copied": pack.copied,
                     "chunks_lost": pack.lost_chunks,
+                    "mended": pack.mended,
                     "problems": pack.problems.iter().map(chain).collect::<Vec<_>>(),
                 })
             };
             let damaged: Vec<Value> = repair.damaged.iter().map(pack).collect();
-            let summary = json!({"dry_run": self.dry_run, "packs": repair.packs, "damaged": damaged});
+            let summary = json!({"dry_run": self.dry_run, "packs": repair.packs, "protected": repair.protected, "damaged": damaged});
             return Ok(output.object("summary", summary)?);
         }
         for pack in &repair.damaged {
+            if pack.mended {
+                output.note(format_args!("pack {}: made whole by its parity", pack.id.short()))?;
+            }
             let (lost, frames) = (pack.lost_frames, count(pack.frames, "frame"));
             let done = if self.dry_run { "can be copied" } else { "copied" };
             output.note(format_args!(
@@ -69,6 +85,10 @@ impl Args {
         }
         let (read, damaged) = (count(repair.packs, "pack"), count(repair.damaged.len() as u64, "damaged pack"));
         output.note(format_args!("read {read}, found {damaged}"))?;
+        if repair.protected > 0 {
+            let done = if self.dry_run { "would be made" } else { "made" };
+            output.note(format_args!("parity {done} for {}", count(repair.protected, "pack")))?;
+        }
         if is_lost {
             let hint = "`snap check` tells which snapshots and files have lost something; data that comes up again is \
                         stored again";

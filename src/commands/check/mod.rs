@@ -2,17 +2,17 @@
 
 mod lost;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rayon::prelude::*;
 
 use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
-use crate::id::{ChunkHasher, ChunkId, PackId};
+use crate::id::{ChunkHasher, ChunkId, PackId, digest};
 use crate::index::{Damage, Standing};
 use crate::pack::{self, FrameChunk, PackInfo};
 use crate::progress::{Phase, Progress};
-use crate::repository::{Catalogue, FrameReader, Repository, VerifiedPacks};
+use crate::repository::{Catalogue, FrameReader, ParityFound, Repository, VerifiedPacks};
 
 pub use lost::Lost;
 pub(in crate::commands) use lost::{Closure, Followed};
@@ -79,6 +79,12 @@ pub struct CheckReport {
     pub condemned_packs: u64,
     /// Packs of which the log says that something in them is damaged.
     pub damaged_packs: u64,
+    /// Packs that are damaged, and of which nothing is lost: their parity brings all of it back.
+    pub mendable_packs: u64,
+    /// Parity objects that are not what was written.
+    pub unsound_parity: u64,
+    /// Packs that should have a parity object by the settings of the repository, and have none.
+    pub unprotected_packs: u64,
 }
 
 /// Looks at the repository. What is wrong is in the report, not an error.
@@ -116,10 +122,18 @@ pub fn check_each(
     progress.begin(Phase::CheckStructure, None, None);
     report.problems.extend(repository.check_keys());
     report.problems.extend(repository.log_gap()?);
-    let mut bad = HashSet::new();
-    let packs = check_packs(repository, &mut report, &mut bad)?;
+    let (mut bad, mut mendable) = (HashSet::new(), BTreeSet::new());
+    let packs = check_packs(repository, &mut report, &mut bad, &mut mendable)?;
     if options.data != DataSubset::None {
-        bad.extend(check_data(repository, options.data, options.threads, &packs, &mut report, progress)?);
+        bad.extend(check_data(
+            repository,
+            options.data,
+            options.threads,
+            &packs,
+            &mut report,
+            &mut mendable,
+            progress,
+        )?);
     }
     let state = repository.state();
     let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, &bad);
@@ -132,6 +146,14 @@ pub fn check_each(
             report.problems.push(damaged_snapshot(record.id, &followed));
         }
     }
+    // What was met on the way only.
+    for pack in repository.mended_packs() {
+        let is_known = state.standing.is_condemned(&pack) || state.standing.damaged.contains_key(&pack);
+        if !is_known && mendable.insert(pack) {
+            report.problems.push(is_mendable(&pack));
+        }
+    }
+    report.mendable_packs = mendable.len() as u64;
     let (catalogue, used) = closure.used();
     for (number, pack) in (0..).zip(catalogue.packs()) {
         let frames = catalogue.frames_of(number);
@@ -157,6 +179,11 @@ fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {
     Error::damaged(format_args!("snapshot {}", id.short()), lost.join(", "))
 }
 
+/// A pack is damaged, and nothing of it is lost.
+fn is_mendable(pack: &PackId) -> Error {
+    Error::damaged(pack::pack_name(pack), "its bytes are not what was written, but its parity brings all of them back")
+}
+
 /// The frames that a pack of this length does not hold all of.
 pub(in crate::commands) fn cut_off(info: &PackInfo, length: u64) -> impl Iterator<Item = BadFrame> {
     let frames = info.directory.frames.iter().enumerate();
@@ -166,8 +193,13 @@ pub(in crate::commands) fn cut_off(info: &PackInfo, length: u64) -> impl Iterato
 }
 
 /// Index objects that the log names, and packs that these name. Gives the numbers of those that are there; `bad` gets
-/// frames that cannot be.
-fn check_packs(repository: &Repository, report: &mut CheckReport, bad: &mut HashSet<BadFrame>) -> Result<Vec<u32>> {
+/// frames that cannot be, and `mendable` packs that are damaged without any loss.
+fn check_packs(
+    repository: &Repository,
+    report: &mut CheckReport,
+    bad: &mut HashSet<BadFrame>,
+    mendable: &mut BTreeSet<PackId>,
+) -> Result<Vec<u32>> {
     let state = repository.state();
     let mut objects = state.indexes.clone();
     let mut unreadable = Vec::new();
@@ -191,6 +223,14 @@ fn check_packs(repository: &Repository, report: &mut CheckReport, bad: &mut Hash
         there.insert(name, length);
         Ok(())
     })?;
+    let mut unprotected = HashSet::new();
+    if repository.settings().parity() > 0 {
+        unprotected.extend(there.keys().map(|name| name.file().to_owned()));
+        repository.backend().list(Kind::Parity, &mut |name, _| {
+            unprotected.remove(name.file());
+            Ok(())
+        })?;
+    }
     let mut numbers = Vec::new();
     for number in repository.index().pack_numbers() {
         let info = repository.index().pack(number)?;
@@ -203,6 +243,8 @@ fn check_packs(repository: &Repository, report: &mut CheckReport, bad: &mut Hash
         let damage = state.standing.damaged.get(&info.id);
         report.damaged_packs += u64::from(damage.is_some());
         report.packs += 1;
+        let is_lost = damage == Some(&Damage::Whole);
+        report.unprotected_packs += u64::from(!is_lost && unprotected.contains(info.name().file()));
         report.chunks += info.directory.chunks.len() as u64;
         // A listing may be behind: what it does not show is asked for.
         let length = match there.remove(&info.name()) {
@@ -211,6 +253,10 @@ fn check_packs(repository: &Repository, report: &mut CheckReport, bad: &mut Hash
         };
         match length {
             Some(length) if length == info.length => {}
+            Some(_) if damage.is_none() && repository.mended_pack(&info.id).is_some() => {
+                mendable.insert(info.id);
+                report.problems.push(is_mendable(&info.id));
+            }
             Some(length) => {
                 bad.extend(cut_off(&info, length));
                 // Once damage is recorded, what matters is what snapshots have lost with it.
@@ -240,6 +286,7 @@ fn check_data(
     threads: usize,
     packs: &[u32],
     report: &mut CheckReport,
+    mendable: &mut BTreeSet<PackId>,
     progress: &dyn Progress,
 ) -> Result<HashSet<BadFrame>> {
     let mut chosen = Vec::new();
@@ -274,10 +321,20 @@ fn check_data(
     })?;
     let mut bad = HashSet::new();
     remember(repository, ledger, &chosen, &found)?;
-    for findings in found {
+    for (number, findings) in chosen.iter().zip(found) {
         report.packs_read += 1;
         report.bytes_read += findings.bytes;
-        report.problems.extend(findings.problems);
+        let pack = repository.index().pack(*number)?.id;
+        if findings.mendable && !mendable.insert(pack) {
+            // That was told when its length was looked at.
+            report.problems.extend(findings.problems.into_iter().skip(1));
+        } else {
+            report.problems.extend(findings.problems);
+        }
+        if let ParityFound::Unsound(error) = findings.parity {
+            report.unsound_parity += 1;
+            report.problems.push(error);
+        }
         bad.extend(findings.bad);
     }
     Ok(bad)
@@ -288,7 +345,8 @@ fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[u32], fo
     let now = repository.clock().now();
     for (number, findings) in read.iter().zip(found) {
         let info = repository.index().pack(*number)?;
-        match findings.problems.is_empty() && findings.bad.is_empty() {
+        let is_protected = !matches!(findings.parity, ParityFound::Unsound(_));
+        match findings.problems.is_empty() && findings.bad.is_empty() && is_protected {
             true => ledger.set(info.id, now),
             false => ledger.forget(&info.id),
         }
@@ -303,12 +361,24 @@ fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[u32], fo
 pub(in crate::commands) type BadFrame = (PackId, u32);
 
 /// What was found in a pack. What the log has as lost already is not told again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::commands) struct PackFindings {
+    /// That it is mendable comes first, where it is.
     pub(in crate::commands) problems: Vec<Error>,
+    /// It is damaged, and its parity brings all of it back: frames are then bad only if they were so when it was written.
+    pub(in crate::commands) mendable: bool,
+    /// What lies beside it; not looked at where it is damaged.
+    pub(in crate::commands) parity: ParityFound,
     /// Frames that are not what they should be.
     pub(in crate::commands) bad: Vec<BadFrame>,
     bytes: u64,
+}
+
+impl Default for PackFindings {
+    fn default() -> Self {
+        let (problems, bad) = (Vec::new(), Vec::new());
+        Self { problems, mendable: false, parity: ParityFound::Missing, bad, bytes: 0 }
+    }
 }
 
 /// Reads a pack, decodes its frames, recomputes the ids of its chunks.
@@ -320,9 +390,18 @@ pub(in crate::commands) fn check_pack(
     let info = repository.index().pack(number)?;
     let mut findings = PackFindings::default();
     let is_known = standing.damaged.contains_key(&info.id);
-    let bytes = match repository.backend().read(&info.name(), pack::MAX_PACK) {
-        Ok(bytes) => bytes,
-        Err(error) => {
+    let read = repository.backend().read(&info.name(), pack::MAX_PACK);
+    let is_sound = read.as_ref().is_ok_and(|bytes| digest(bytes) == *info.id.as_bytes());
+    let is_gone = matches!(read, Err(Error::ObjectMissing { .. }));
+    let mended = if is_sound || is_gone { None } else { repository.mended_pack(&info.id) };
+    let bytes = match (mended, read) {
+        (Some(bytes), _) => {
+            findings.mendable = !is_known;
+            findings.problems.extend(findings.mendable.then(|| is_mendable(&info.id)));
+            bytes
+        }
+        (None, Ok(bytes)) => bytes.into(),
+        (None, Err(error)) => {
             let frames = (0..info.directory.frames.len()).map(|frame| frame as u32);
             let frames = frames.filter(|frame| !standing.is_damaged(&info.id, *frame));
             findings.bad.extend(frames.map(|frame| (info.id, frame)));
@@ -333,6 +412,9 @@ pub(in crate::commands) fn check_pack(
         }
     };
     findings.bytes = bytes.len() as u64;
+    if is_sound {
+        findings.parity = repository.find_parity(&info.id, &bytes)?;
+    }
     match pack::read_pack(&info.id, &bytes, repository.id(), repository.keyring()) {
         Ok(own) if own == *info => {}
         Ok(_) => findings.problems.push(Error::damaged(info.name(), "its directory is not what the index says")),

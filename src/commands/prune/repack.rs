@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rayon::prelude::*;
 
 use super::survey::{Needs, Survey};
-use crate::backend::Created;
 use crate::chunk::ChunkKind;
 use crate::commands::gather::{Common, Gathering};
 use crate::error::{Error, Result};
@@ -119,11 +118,7 @@ impl<'r> Repacker<'r> {
             let Some(listed) = info.directory.frames.get(at) else { continue };
             let plain = tools.reader.read_frame(self.repository, &info, at)?;
             let chunks = split(&info, at, &plain, &hasher)?;
-            let body = || {
-                let name = info.name();
-                let (offset, stored) = (u64::from(listed.offset), listed.stored as usize);
-                info.unseal(&cipher, at, self.repository.backend().read_range(&name, offset, stored)?)
-            };
+            let body = || self.repository.unseal(&info, &cipher, at);
             if whole || frame.encoding == Encoding::Delta {
                 self.push(info.encoded_frame(at, body()?)?)?;
                 continue;
@@ -167,9 +162,7 @@ impl<'r> Repacker<'r> {
         let sealed =
             pack.seal(repository.id(), repository.config().suite, repository.keyring(), repository.entropy())?;
         let name = sealed.info.name();
-        if repository.create(&name, &sealed.bytes)? == Created::Exists {
-            return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
-        }
+        repository.store_pack(&sealed)?;
         let pieces = (0..).step_by(READ_BACK).zip(sealed.bytes.chunks(READ_BACK));
         for (offset, piece) in pieces {
             if repository.backend().read_range(&name, offset, piece.len())? != piece {

@@ -7,7 +7,7 @@ use super::plan::Facts;
 use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId, hex};
-use crate::pack::{self, HEADER_LEN, MAX_PACK, PackInfo, TRAILER_LEN, Trailer};
+use crate::pack::{self, PackInfo};
 use crate::progress::{Phase, Progress, Warning};
 use crate::repository::{Bits, Catalogue, Derivation, Reach, Repository, State};
 
@@ -91,7 +91,7 @@ impl<'r> Survey<'r> {
     }
 
     /// Whether something that no log entry names may still be somebody's work.
-    fn is_young(&self, name: &Name) -> Result<bool> {
+    pub(super) fn is_young(&self, name: &Name) -> Result<bool> {
         if self.grace.is_zero() {
             return Ok(false);
         }
@@ -172,7 +172,7 @@ impl<'r> Survey<'r> {
             match state.standing.condemned.get(&id) {
                 Some(retired) if retired.swept => self.revenants.push(id),
                 Some(_) => {}
-                None => match self.read_directory(&id, length) {
+                None => match self.repository.read_directory(&id, length) {
                     Ok(info) => match self.is_young(&pack::pack_name(&id))? {
                         true => {
                             self.young_unindexed.insert(id);
@@ -197,21 +197,6 @@ impl<'r> Survey<'r> {
         self.repository.index().insert_unpublished(info)?;
         self.catalogue.add(info, false);
         Ok(())
-    }
-
-    fn read_directory(&self, id: &PackId, length: u64) -> Result<PackInfo> {
-        let (backend, name) = (self.repository.backend(), pack::pack_name(id));
-        let too_short = || Error::damaged(&name, "it is no pack");
-        if length > MAX_PACK || length < (HEADER_LEN + TRAILER_LEN) as u64 {
-            return Err(too_short());
-        }
-        let header = backend.read_range(&name, 0, HEADER_LEN)?;
-        let end = length - TRAILER_LEN as u64;
-        let trailer = backend.read_range(&name, end, TRAILER_LEN)?;
-        let trailer = Trailer::read(&trailer, length).map_err(|malformed| Error::damaged(&name, malformed))?;
-        let directory = backend.read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
-        let keyring = self.repository.keyring();
-        pack::read_parts(id, length, &header, &directory, &trailer, self.repository.id(), keyring)
     }
 
     /// Takes in what the log says by now: index objects and snapshots that are new.

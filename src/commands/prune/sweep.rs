@@ -1,5 +1,6 @@
 //! Deleting what was condemned long enough ago.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::survey::Survey;
@@ -8,7 +9,7 @@ use crate::backend::{Kind, Name};
 use crate::error::Result;
 use crate::id::{IndexId, PackId};
 use crate::index::Retired;
-use crate::pack::pack_name;
+use crate::pack::{pack_name, parity_name};
 use crate::progress::{Phase, Progress};
 use crate::repository::log::Body;
 use crate::repository::{Repository, State};
@@ -48,6 +49,38 @@ fn tally(survey: &Survey<'_>, packs: &[PackId]) -> Tally {
     tally
 }
 
+/// The packs that there are parity objects for.
+fn parity_objects(repository: &Repository) -> Result<BTreeSet<PackId>> {
+    let mut packs = BTreeSet::new();
+    repository.backend().list(Kind::Parity, &mut |name, _| {
+        packs.extend(name.file().parse::<PackId>());
+        Ok(())
+    })?;
+    Ok(packs)
+}
+
+/// Deletes parity objects whose packs are deleted: whoever did that died in between, or is a version that knows nothing of
+/// them. None is ever made before its pack.
+fn sweep_orphans(repository: &Repository, survey: &Survey<'_>, mut parity: BTreeSet<PackId>) -> Result<()> {
+    if parity.is_empty() {
+        return Ok(());
+    }
+    let backend = repository.backend();
+    backend.list(Kind::Pack, &mut |name, _| {
+        if let Ok(id) = name.file().parse() {
+            parity.remove(&id);
+        }
+        Ok(())
+    })?;
+    for id in parity {
+        // A listing proves nothing.
+        if backend.size(&pack_name(&id))?.is_none() && !survey.is_young(&parity_name(&id))? {
+            backend.delete(&parity_name(&id))?;
+        }
+    }
+    Ok(())
+}
+
 /// Says what a sweep would delete.
 pub(super) fn foresee(repository: &Repository, survey: &Survey<'_>, grace: Duration, report: &mut PruneReport) {
     let due = Due::of(repository, &repository.state(), grace);
@@ -73,10 +106,15 @@ pub(super) fn sweep(
     report.waiting = tally(survey, &due.waiting);
     progress.begin(Phase::Sweep, Some((packs.len() + due.indexes.len()) as u64), None);
     let backend = repository.backend();
+    let mut parity = parity_objects(repository)?;
     for id in packs.iter().chain(&survey.revenants) {
         backend.delete(&pack_name(id))?;
+        if parity.remove(id) {
+            backend.delete(&parity_name(id))?;
+        }
         progress.files(1);
     }
+    sweep_orphans(repository, survey, parity)?;
     for id in &due.indexes {
         backend.delete(&Name::new(Kind::Index, id))?;
         progress.files(1);

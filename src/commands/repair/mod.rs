@@ -3,6 +3,7 @@
 
 mod index;
 mod packs;
+mod parity;
 mod rewrite;
 mod snapshots;
 

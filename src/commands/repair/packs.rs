@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rayon::prelude::*;
 
+use super::parity;
 use crate::chunk::ChunkSource;
 use crate::commands::check::{PackFindings, check_pack};
 use crate::error::{Error, Result};
@@ -18,6 +19,8 @@ use crate::repository::{Copies, Repository, Writer};
 pub struct PackRepairOptions {
     /// These; all if there are none.
     pub packs: Vec<PackId>,
+    /// From now on new packs get so much redundancy, in thousandths of their length; as it is set if none.
+    pub parity: Option<u32>,
     /// Look at everything, write nothing.
     pub dry_run: bool,
     /// How many packs are read at once.
@@ -37,6 +40,8 @@ pub struct DamagedPack {
     pub copied: u64,
     /// Chunks that lay in it and are nowhere else.
     pub lost_chunks: u64,
+    /// Whether its parity brings all of it back, as it was written.
+    pub mended: bool,
     /// What is wrong with it.
     pub problems: Vec<Error>,
     /// The numbers of the lost frames.
@@ -52,10 +57,13 @@ pub struct PackRepair {
     pub packs: u64,
     /// Those of which something is damaged.
     pub damaged: Vec<DamagedPack>,
+    /// Sound packs that a parity object was made for (or would be), since there was none or none that was sound.
+    pub protected: u64,
 }
 
 /// Reads packs, and takes what is sound out of damaged ones into new ones: each frame is sealed by itself. Then the log
-/// gets to know that the damaged ones are lost, and a later prune deletes what is left of them.
+/// gets to know that the damaged ones are lost, and a later prune deletes what is left of them. Of a pack that its parity
+/// makes whole again, everything is sound. Sound packs get a parity object where one should be and is not, or is not sound.
 ///
 /// # Errors
 /// Those of the repository.
@@ -64,6 +72,10 @@ pub fn repair_packs(
     options: &PackRepairOptions,
     progress: &dyn Progress,
 ) -> Result<PackRepair> {
+    let share = options.parity.unwrap_or_else(|| repository.settings().parity());
+    if !options.dry_run {
+        parity::set_share(repository, share)?;
+    }
     repository.rebuild_index()?;
     let standing = repository.standing();
     let mut numbers = Vec::new();
@@ -88,7 +100,17 @@ pub fn repair_packs(
         };
         numbers.par_iter().map(look).collect::<Result<_>>()
     })?;
-    let mut repair = PackRepair { packs: numbers.len() as u64, damaged: Vec::new() };
+    let mut unprotected = Vec::new();
+    for (number, findings) in &found {
+        if findings.problems.is_empty() && parity::is_due(&findings.parity, share) {
+            unprotected.push(repository.index().pack(*number)?.id);
+        }
+    }
+    if !options.dry_run {
+        pool.install(|| parity::renew(repository, &unprotected, progress))?;
+    }
+    let mut repair =
+        PackRepair { packs: numbers.len() as u64, damaged: Vec::new(), protected: unprotected.len() as u64 };
     let damaged: Vec<_> = found.into_iter().filter(|(_, findings)| !findings.problems.is_empty()).collect();
     if damaged.is_empty() {
         return Ok(repair);
@@ -104,6 +126,7 @@ pub fn repair_packs(
             lost_frames: findings.bad.len() as u64,
             copied: 0,
             lost_chunks: 0,
+            mended: findings.mendable,
             problems: findings.problems,
             bad: findings.bad.iter().map(|(_, frame)| *frame).collect(),
             waiting: 0,
@@ -169,7 +192,7 @@ fn copy(
 /// What is wrong with a pack, if it is so again when it is read a second time. What the log has as lost stays so for
 /// good: an error on the way from the disk must not make it say that. Nor is a difference lost whose bases are.
 ///
-/// This is the place to mend its bytes first, once packs carry redundancy.
+/// What its parity brings back is not bad, but the pack is.
 pub(super) fn look_twice(repository: &Repository, number: u32) -> Result<PackFindings> {
     let standing = repository.standing();
     let first = check_pack(repository, number, &standing)?;
@@ -189,8 +212,8 @@ pub(super) fn look_twice(repository: &Repository, number: u32) -> Result<PackFin
         sealed.and_then(|sealed| info.unseal(&cipher, frame as usize, sealed)).is_ok()
     };
     second.bad.retain(|bad| first.bad.contains(bad) && !opens(bad.1));
-    match second.bad.is_empty() && !of_pack {
-        true => Ok(PackFindings::default()),
-        false => Ok(second),
+    if second.bad.is_empty() && !of_pack {
+        second.problems.clear();
     }
+    Ok(second)
 }

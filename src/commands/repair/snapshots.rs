@@ -127,6 +127,8 @@ fn gone_packs(repository: &Repository) -> Result<(BTreeSet<PackId>, HashSet<BadF
         }
         // Asked for one by one: a listing proves nothing, and what is recorded here is so for good.
         match repository.backend().size(&pack_name(&id))? {
+            // What parity brings back is not lost.
+            Some(found) if found < length && repository.mended_pack(&id).is_some() => {}
             Some(found) if found < length => {
                 if let Some(number) = repository.index().pack_number(&id) {
                     let frames = cut_off(&*repository.index().pack(number)?, found).collect::<Vec<_>>();
