@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use cli::{Snap, text};
+use cli::Snap;
 use serde_json::Value;
 
 /// Bytes that do not compress.
@@ -180,5 +180,4 @@ fn shares_that_make_no_sense_are_refused() {
     }
     snap.ok(&["init", "--kdf-memory", "8", "--parity", "off"]);
     snap.ends(2, &["repair", "packs", "--parity", "200%"]);
-    let _ = text(&snap.path("repository"));
 }

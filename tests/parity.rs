@@ -317,7 +317,7 @@ fn noise_of(random: &mut Random, length: usize) -> Vec<u8> {
 
 #[test]
 fn damage_to_a_pack_and_its_parity_at_once_gives_no_wrong_byte() {
-    campaign(2, |random, seed| {
+    campaign(2, |random, _| {
         let sample = Sample::new(random, 100);
         for pack in sample.packs() {
             let object = sample.read(&parity_name(&pack));
@@ -339,7 +339,6 @@ fn damage_to_a_pack_and_its_parity_at_once_gives_no_wrong_byte() {
         for (id, files) in &sample.saved {
             let _ = restored(&sample.lab.open(), *id, files);
         }
-        let _ = seed;
     });
 }
 
@@ -465,6 +464,37 @@ fn a_crash_at_any_operation_leaves_no_pack_that_a_snapshot_rests_on_without_pari
             operations += 1;
         }
         // Three packs and more, the parity of each, the index object and the entry.
+        assert!(operations >= 8, "{operations}");
+    }
+}
+
+#[test]
+fn a_prune_that_dies_at_any_operation_leaves_nothing_that_the_next_one_does_not_put_right() {
+    let sample = Sample::new(&mut Random::new(11), 50);
+    let ids: Vec<_> = sample.saved.keys().copied().collect();
+    forget(&sample.lab, &ids[..1]).unwrap();
+    let kept = BTreeMap::from([(ids[1], sample.saved[&ids[1]].clone())]);
+    let before = objects_of(&sample.memory);
+    for moment in [Moment::Before, Moment::After] {
+        let mut operations = 0;
+        loop {
+            let memory: Arc<dyn Backend> = Arc::new(faults::memory_of(&before));
+            let crashing = Arc::new(Crashing::new(memory.clone(), operations, moment));
+            let dying: Arc<dyn Backend> = crashing.clone();
+            let died = run_prune(&small::lab(&dying), &thorough()).is_err();
+            let what = format!("death {moment:?} operation {operations}");
+            assert_eq!(died, crashing.died(), "{what}");
+            let lab = small::lab(&memory);
+            all_is_well(&lab, &kept, &what);
+            run_prune(&lab, &thorough()).unwrap();
+            all_is_well(&lab, &kept, &what);
+            assert_eq!(check_all(&lab.open()).unwrap().unprotected_packs, 0, "{what}");
+            assert_eq!(small::count(&memory, Kind::Pack).0, small::count(&memory, Kind::Parity).0, "{what}");
+            if !died {
+                break;
+            }
+            operations += 1;
+        }
         assert!(operations >= 8, "{operations}");
     }
 }
