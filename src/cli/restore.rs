@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result};
+use super::failure::Result;
 use super::format::{count, seconds, size};
 use super::output::{failed_paths, put_path};
 use super::pick::{Filters, patterns, selector};
