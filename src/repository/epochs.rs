@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{FrameReader, Repository};
+use super::{FrameReader, ReadDirectories, Repository};
 use crate::backend::{Kind, Name};
 use crate::crypto::{Keyring, ObjectKind, PRELUDE_LEN, epoch_of};
 use crate::error::{Error, Result};
-use crate::id::{IndexId, PackId};
+use crate::id::IndexId;
 use crate::pack::{self, MAX_PACK, PackInfo};
 
 impl Repository {
@@ -47,7 +47,7 @@ impl Repository {
     ///
     /// # Errors
     /// Those of the backend that say nothing about a pack, and of the local index.
-    pub fn prove_packs(&self, packs: Vec<PackInfo>) -> Result<(Vec<PackInfo>, Vec<(PackId, Error)>)> {
+    pub fn prove_packs(&self, packs: Vec<PackInfo>) -> Result<ReadDirectories> {
         let (mut proven, mut refused) = (Vec::with_capacity(packs.len()), Vec::new());
         let (old, new): (Vec<_>, Vec<_>) = packs.into_iter().partition(|info| info.epoch < self.epoch());
         proven.extend(new);
@@ -67,7 +67,7 @@ impl Repository {
                 Err(error) => refused.push((info.id, error)),
             }
         }
-        Ok((proven, refused))
+        Ok(ReadDirectories { sound: proven, unsound: refused })
     }
 
     fn prove_pack(&self, info: &PackInfo) -> Result<()> {

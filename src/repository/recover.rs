@@ -213,7 +213,7 @@ impl Repository {
         }
         // What no index object names would be lost to them.
         let unnamed = self.read_directories(&self.unnamed_packs()?)?;
-        let (proven, _) = self.prove_packs(unnamed.sound)?;
+        let proven = self.prove_packs(unnamed.sound)?.sound;
         self.publish_packs(&proven)?;
         for (snapshot, root) in snapshots {
             let writer = Writer::new(self)?;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::log::Body;
-use super::{Features, FrameKey, Repository, State, create_resolved};
+use super::{Features, FrameKey, ReadDirectories, Repository, State, create_resolved};
 use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
@@ -335,8 +335,8 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
             Err(_) => repository.index.mark_gone(&id),
         }
     }
-    let (adopted, refused) = repository.prove_packs(adopted)?;
-    refused.iter().for_each(|(id, _)| repository.index.mark_gone(id));
+    let ReadDirectories { sound: adopted, unsound } = repository.prove_packs(adopted)?;
+    unsound.iter().for_each(|(id, _)| repository.index.mark_gone(id));
     adopted.iter().try_for_each(|info| repository.with_index(|index| index.insert_unpublished(info)))?;
     Ok(adopted)
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId, hex};
 use crate::pack::{self, PackInfo};
 use crate::progress::{Phase, Progress, Warning};
-use crate::repository::{Bits, Catalogue, Derivation, Reach, Repository, State};
+use crate::repository::{Bits, Catalogue, Derivation, Reach, ReadDirectories, Repository, State};
 
 /// Everything that a prune goes by. Grows as others append to the log.
 pub(super) struct Survey<'r> {
@@ -185,10 +185,10 @@ impl<'r> Survey<'r> {
                 },
             }
         }
-        let (proven, refused) = self.repository.prove_packs(old)?;
-        proven.iter().try_for_each(|info| self.take_unindexed(info))?;
+        let ReadDirectories { sound, unsound } = self.repository.prove_packs(old)?;
+        sound.iter().try_for_each(|info| self.take_unindexed(info))?;
         let lengths: HashMap<PackId, u64> = others.into_iter().collect();
-        self.rubbish.extend(refused.iter().filter_map(|(id, _)| Some((*id, *lengths.get(id)?))));
+        self.rubbish.extend(unsound.iter().filter_map(|(id, _)| Some((*id, *lengths.get(id)?))));
         Ok(())
     }
 

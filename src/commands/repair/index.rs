@@ -4,7 +4,7 @@ use crate::backend::Kind;
 use crate::error::{Error, Result};
 use crate::id::{IndexId, PackId};
 use crate::progress::{Phase, Progress};
-use crate::repository::Repository;
+use crate::repository::{ReadDirectories, Repository};
 
 /// What was found, and what was done about it.
 #[derive(Debug, Default)]
@@ -53,8 +53,8 @@ pub fn repair_index(repository: &Repository, all: bool, dry_run: bool, progress:
         }
         progress.files(part.len() as u64);
     }
-    let (infos, refused) = repository.prove_packs(infos)?;
-    repair.unsound.extend(refused);
+    let ReadDirectories { sound: infos, unsound } = repository.prove_packs(infos)?;
+    repair.unsound.extend(unsound);
     repair.packs = infos.len() as u64;
     repair.chunks = infos.iter().map(|info| info.directory.chunks.len() as u64).sum();
     let superseded: Vec<IndexId> = match all {
