@@ -193,7 +193,9 @@ fn damage_that_is_recorded_stops_nothing_and_heals_when_the_data_comes_again() {
         assert_eq!(faults::restored(&repository, *id, files), Some(true), "{id}");
     }
     let report = run_prune(&lab, &thorough()).unwrap();
-    assert!(report.lost_chunks > 0, "the second night is not whole yet");
+    // Whether the second night is whole by now depends on which packs its own file was in, which threads decide.
+    let is_whole = faults::restored(&open(&lab), nights[1].0, &nights[1].1) == Some(true);
+    assert_eq!(report.lost_chunks == 0, is_whole, "{report:?}");
     for (id, files) in &expected {
         assert_eq!(faults::restored(&open(&lab), *id, files), Some(true), "{id}");
     }
