@@ -56,19 +56,33 @@ impl Rebuilt<'_> {
     }
 }
 
+/// What is done about the checks of the layout.
+#[derive(Clone, Copy)]
+enum Checks {
+    Compared,
+    Passed,
+}
+
 /// Blocks that have to be encoded are gathered up to so many bytes, to be dealt with in parallel.
 const BATCH_BYTES: usize = 4 << 20;
 
 impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
-    /// Hands the content to `write` and compares its hash with the row's.
+    /// Hands the content to `write`, for a file that counts only if all of it is right: its hash is compared with the
+    /// row's. The checks of the layout, which say where a file differs, are looked at only where it does, in a second pass.
     ///
     /// # Errors
     /// If a chunk is lost or damaged, or if what was rebuilt is not bit for bit what was saved.
     pub(super) fn rebuild(&self, entry: &FileEntry, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        self.parts(entry, &mut |rebuilt| write(rebuilt.bytes()))
+        match self.pass(entry, Checks::Passed, &mut |rebuilt| write(rebuilt.bytes())) {
+            Err(differs @ Error::NotRestored { .. }) => {
+                self.pass(entry, Checks::Compared, &mut |_| Ok(())).and(Err(differs))
+            }
+            done => done,
+        }
     }
 
-    /// Hands the parts of the content to `each`, in order, and compares the hash of their bytes with the row's.
+    /// Hands the parts of the content to `each`, in order, and compares the hash of their bytes with the row's. Each MiB of
+    /// payloads is compared with the layout before it is handed on.
     ///
     /// # Errors
     /// As of `rebuild`.
@@ -77,6 +91,10 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
         entry: &FileEntry,
         each: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>,
     ) -> Result<()> {
+        self.pass(entry, Checks::Compared, each)
+    }
+
+    fn pass(&self, entry: &FileEntry, checks: Checks, each: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>) -> Result<()> {
         let shown = String::from_utf8_lossy(&entry.path);
         let recipe = Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))?;
         let mut digester = Digester::new();
@@ -95,11 +113,15 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
             }
             for (part, payload) in self.encode(std::mem::take(&mut batch))? {
                 block.clear();
+                let mut check = |bytes: &[u8]| match checks {
+                    Checks::Compared => rebuild.check(bytes),
+                    Checks::Passed => Ok(()),
+                };
                 match (&part, &payload) {
                     (Part::Header(_), _) => {}
-                    (Part::Bytes(bytes), _) => rebuild.check(bytes)?,
+                    (Part::Bytes(bytes), _) => check(bytes)?,
                     (Part::Payload { payload, frame }, _) | (Part::Encode { frame, .. }, Some(payload)) => {
-                        rebuild.check(payload)?;
+                        check(payload)?;
                         frame.put(payload, &mut block);
                     }
                     (Part::Encode { .. }, None) => return Err(Error::WorkerStopped),

@@ -135,5 +135,6 @@ pub fn dump(
         .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
     let encoders = content::EncoderBench::default();
     let rebuilder = content::Rebuilder { source: repository, pool: &pool, encoders: &encoders };
-    rebuilder.rebuild(&entry, write)
+    // What was written cannot be taken back, so each piece is compared before.
+    rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
 }
