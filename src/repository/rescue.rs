@@ -139,17 +139,20 @@ impl Repository {
     /// [`Error::NoSnapshot`] for one that was never removed, [`Error::Pruned`] for one of which something is deleted
     /// already.
     pub fn revive(&self, snapshots: &[SnapshotId]) -> Result<()> {
-        for snapshot in snapshots {
-            let writer = Writer::new(self)?;
-            let none = || Error::NoSnapshot { wanted: snapshot.to_string() };
-            let is_meant = |removed: &&super::RemovedSnapshot| removed.record.id == *snapshot;
-            let root = self.state().removed.iter().find(is_meant).ok_or_else(none)?.record.root;
-            writer.doubt();
-            writer.add_snapshot(*snapshot, root, |state| {
-                // Somebody else may bring it back just now.
-                state.removed.iter().find(is_meant).map(drop).ok_or_else(none)
-            })?;
-        }
+        // A cache that turns out to be damaged on the way must not be in the way: then it is done once more with another.
+        snapshots.iter().try_for_each(|snapshot| self.with_index(|_| self.revive_one(*snapshot)))
+    }
+
+    fn revive_one(&self, snapshot: SnapshotId) -> Result<()> {
+        let writer = Writer::new(self)?;
+        let none = || Error::NoSnapshot { wanted: snapshot.to_string() };
+        let is_meant = |removed: &&super::RemovedSnapshot| removed.record.id == snapshot;
+        let root = self.state().removed.iter().find(is_meant).ok_or_else(none)?.record.root;
+        writer.doubt();
+        writer.add_snapshot(snapshot, root, |state| {
+            // Somebody else may bring it back just now.
+            state.removed.iter().find(is_meant).map(drop).ok_or_else(none)
+        })?;
         Ok(())
     }
 
