@@ -6,7 +6,7 @@ use super::log::Body;
 use super::{Features, Repository};
 use crate::error;
 use crate::pack::MAX_SHARE;
-use crate::wire::{Reader, Result, Write};
+use crate::wire::{Malformed, Reader, Result, Write};
 
 /// What was set, by number. Numbers that this version does not know are kept and have no effect: nothing that must be
 /// understood is a setting (that is what features are for).
@@ -60,8 +60,15 @@ impl Settings {
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self> {
-        let count = reader.count(2)?;
-        (0..count).map(|_| Ok((reader.u8()?, reader.text()?.to_owned()))).collect::<Result<_>>().map(Self)
+        let mut settings = BTreeMap::new();
+        for _ in 0..reader.count(2)? {
+            let (number, value) = (reader.u8()?, reader.text()?.to_owned());
+            if settings.last_key_value().is_some_and(|(last, _)| *last >= number) {
+                return Err(Malformed::new("its settings are not in the order of their numbers"));
+            }
+            settings.insert(number, value);
+        }
+        Ok(Self(settings))
     }
 }
 
@@ -99,5 +106,23 @@ impl Repository {
     pub fn change_settings(&self, settings: Settings) -> error::Result<()> {
         self.check_writable()?;
         self.append(|_| Ok(Body::Config { features: Features::default(), settings: settings.clone() })).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_have_one_form_in_bytes() {
+        let mut settings = Settings::default();
+        settings.set(Settings::COMPRESSION, "max".into());
+        settings.set_parity(50);
+        let mut bytes = Vec::new();
+        settings.write(&mut bytes);
+        assert_eq!(Settings::read(&mut Reader::new(&bytes)).unwrap(), settings);
+        for wrong in [&[2, 1, 0, 1, 0][..], &[2, 2, 0, 1, 0]] {
+            assert!(Settings::read(&mut Reader::new(wrong)).is_err(), "{wrong:?}");
+        }
     }
 }
