@@ -144,10 +144,14 @@ impl Repository {
     /// Names index objects in the log, in the place of others.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// [`Error::Busy`] if a prune took the new objects for what somebody left behind, and superseded them: what is named
+    /// after that does not count. Those of the backend.
     pub fn replace_indexes(&self, added: &[IndexId], superseded: &[IndexId]) -> Result<()> {
         self.check_writable()?;
-        self.append(|_| Ok(Body::IndexReplace { added: added.to_vec(), superseded: superseded.to_vec() }))?;
+        self.append(|state| match added.iter().any(|object| state.standing.superseded.contains_key(object)) {
+            true => Err(Error::Busy { what: "the index".into() }),
+            false => Ok(Body::IndexReplace { added: added.to_vec(), superseded: superseded.to_vec() }),
+        })?;
         self.update_index()
     }
 }

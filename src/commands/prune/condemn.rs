@@ -54,6 +54,9 @@ pub(super) fn condemn(
         let mut packs: Vec<PackId> = condemned.iter().map(|pack| survey.catalogue.packs()[*pack as usize].id).collect();
         packs.extend(also.rubbish.iter().map(|(id, _)| *id).filter(|id| !state.standing.is_condemned(id)));
         packs.sort_unstable();
+        // Another prune may have taken an object of an earlier attempt for one that was left behind. What was superseded
+        // counts no more, whoever names it: it has to be made anew.
+        published.objects.retain(|_, object| !state.standing.superseded.contains_key(object));
         // Objects of an earlier attempt may name packs that are condemned by now.
         let mine: BTreeSet<IndexId> = published.objects.values().copied().collect();
         let order = IndexOrder::make(survey, state, &packs, also, &mine);
