@@ -36,6 +36,8 @@ use faults::check_all;
 use lab::{fixtures, restoring, saving};
 
 const GOLDEN: [(&str, Suite); 2] = [("v1-encrypted", Suite::Aes256Gcm), ("v1-plain", Suite::None)];
+/// The encrypted one again, with parity, after its keys were rotated and its packs moved to the new ones.
+const ROTATED: (&str, Suite) = ("v1-rotated", Suite::Aes256Gcm);
 const PASSWORD: &[u8] = b"golden";
 /// No repository may be larger.
 const MOST: u64 = 60_000;
@@ -131,9 +133,11 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn golden_repositories_are_read_as_on_the_day_they_were_made() {
     let before = frozen(&place(""));
-    for (name, suite) in GOLDEN {
+    for (name, suite) in GOLDEN.into_iter().chain([ROTATED]) {
         let repository = open(&place(name), Arc::new(SystemClock), Arc::new(SystemEntropy));
         assert_eq!(repository.config().suite, suite, "{name}");
+        let epoch = repository.keyring().map_or(0, avro_snap::crypto::Keyring::current_epoch);
+        assert_eq!((epoch, repository.settings().parity()), if name == ROTATED.0 { (1, 50) } else { (0, 0) }, "{name}");
         let (found, expected) = (restored(&repository), expected());
         assert_eq!(found.len(), 2, "{name}");
         for (day, (found, expected)) in found.iter().zip(&expected).enumerate() {
@@ -150,7 +154,7 @@ fn golden_repositories_are_read_as_on_the_day_they_were_made() {
 
 #[test]
 fn a_copy_of_a_golden_repository_takes_another_snapshot() {
-    for (name, _) in GOLDEN {
+    for (name, _) in GOLDEN.into_iter().chain([ROTATED]) {
         let own = faults::quick_folder();
         let (root, data) = (own.path().join("repository"), own.path().join("data"));
         copy(&place(name), &root);
@@ -288,4 +292,32 @@ fn remove_empty_folders(folder: &Path) {
     }
     // Fails where something is in it, as it should.
     let _ = fs::remove_dir(folder);
+}
+
+/// Made of the encrypted one as it is: `cargo test --test golden -- --ignored make_rotated`.
+#[test]
+#[ignore = "makes the golden repository with rotated keys anew"]
+fn make_rotated() {
+    let (root, clock) = (place(ROTATED.0), Arc::new(Steps((1_772_409_600 * 1_000_000_000).into())));
+    let _ = fs::remove_dir_all(&root);
+    copy(&place(GOLDEN[0].0), &root);
+    let mut repository = open(&root, clock, Arc::new(SeededEntropy::new(77)));
+    let mut settings = Settings::default();
+    settings.set_parity(50);
+    repository.change_settings(settings).unwrap();
+    let leaving: Vec<_> = repository.keys().iter().map(|key| key.id).collect();
+    let cost = KdfCost { memory_kib: 1024, passes: 2, lanes: 4 };
+    repository.rotate_key(PASSWORD, cost, "golden", &leaving).unwrap();
+    let options = avro_snap::commands::prune::PruneOptions {
+        max_unused: avro_snap::commands::prune::MaxUnused::Percent(5.0),
+        max_repack: None,
+        repack_small: false,
+        reencrypt: true,
+        grace: Duration::ZERO,
+        compression: Some(3),
+        dry_run: false,
+        threads: 1,
+    };
+    let report = avro_snap::commands::prune::prune(&repository, &options, &Silent).unwrap();
+    assert!(report.written.packs > 0 && report.old_keys.packs == 0, "{report:?}");
 }
