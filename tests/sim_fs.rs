@@ -417,7 +417,7 @@ fn number(variable: &str, default: u64) -> u64 {
 fn power_loss_at_any_step_leaves_a_repository_that_holds_what_was_acknowledged() {
     let states = number("SNAP_CRASH_STATES", 3_000);
     let (done, lives) = (AtomicU64::new(0), AtomicU64::new(number("SNAP_CRASH_SEED", 0)));
-    let (sum, began) = (Mutex::<Tally>::default(), Instant::now());
+    let (sum, told, began) = (Mutex::<Tally>::default(), AtomicU64::new(0), Instant::now());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -425,6 +425,11 @@ fn power_loss_at_any_step_leaves_a_repository_that_holds_what_was_acknowledged()
                 while done.load(Ordering::Relaxed) < states {
                     let seed = lives.fetch_add(1, Ordering::Relaxed);
                     live(seed, &sum, &|count| done.fetch_add(count, Ordering::Relaxed) < states);
+                    // A campaign takes long, and may be broken off.
+                    let sum = sum.lock().unwrap();
+                    if sum.states / 50_000 > told.fetch_max(sum.states / 50_000, Ordering::Relaxed) {
+                        println!("{} states up to life {seed}, {} wrong", sum.states, sum.wrong.len());
+                    }
                 }
             });
         }

@@ -351,7 +351,12 @@ fn whatever_the_order_and_whatever_fails_nothing_acknowledged_is_lost() {
                     }
                     let mut sum = sum.lock().unwrap();
                     for wrong in &ledger.wrong {
+                        // At once: a campaign takes long, and may be broken off.
+                        println!("SNAP_SIM_SEED={seed}: {wrong}");
                         sum.0.wrong.push(format!("SNAP_SIM_SEED={seed}: {wrong}"));
+                    }
+                    if (seed + 1 - first).is_multiple_of(5_000) {
+                        println!("{} seeds begun, {} wrong", seed + 1 - first, sum.0.wrong.len());
                     }
                     sum.0.committed += ledger.committed;
                     sum.0.refused += ledger.refused;
