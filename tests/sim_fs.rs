@@ -4,7 +4,7 @@
 //! pruned.
 //!
 //! The steps are those that real runs take (`backend::Witness`), on lives of repositories that seeds generate: one process
-//! after the other, or eight at once, of which any step of one may come between any two of another. Up to 12
+//! after the other, or nine at once, of which any step of one may come between any two of another. Up to 12
 //! names that may or may not have lasted, all combinations are tried; above that, 2 000 of them. Combinations often leave
 //! the same objects: those are looked at once, and both numbers are told. Each is opened, restored and checked; in one of
 //! eight the next backup and a prune follow. What lies in `tmp/` is no part of a repository
@@ -29,6 +29,7 @@ use std::time::Instant;
 
 use avro_snap::backend::{Backend, DiskStep, Kind, Local, Memory, Name, Witness};
 use avro_snap::commands::prune::prune;
+use avro_snap::commands::repair::repair_index;
 use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
 use avro_snap::progress::Silent;
@@ -258,11 +259,13 @@ fn one_by_one(root: &Path, seed: u64) -> Result<Story, String> {
 
 const WRITERS: usize = 6;
 const FORGET: usize = WRITERS;
+/// And from here on prunes.
 const PRUNE: usize = FORGET + 1;
+const ACTORS: usize = PRUNE + 2;
 
 /// Several processes at once, each step of one between any two of another.
 fn all_at_once(root: &Path, seed: u64) -> Result<Story, String> {
-    let turns = SimStore::new(seed, PRUNE + 1);
+    let turns = SimStore::new(seed, ACTORS);
     let recorder = Recorder::default();
     let disk = |recorder: Recorder| -> Arc<dyn Backend> { Arc::new(Local::new(root).watched_by(Arc::new(recorder))) };
     let mut life = Life::new(disk(recorder.clone()), suite_of(seed), seed);
@@ -280,7 +283,7 @@ fn all_at_once(root: &Path, seed: u64) -> Result<Story, String> {
         change(&mut ledger);
         promises.push((recorder.count(), ledger));
     };
-    let actors: Vec<usize> = (0..=PRUNE).collect();
+    let actors: Vec<usize> = (0..ACTORS).collect();
     turns.schedule(&actors, 1 + seed % 3);
     let clock = &life.clock;
     std::thread::scope(|scope| {
@@ -296,7 +299,7 @@ fn all_at_once(root: &Path, seed: u64) -> Result<Story, String> {
                     let Ok(repository) = open(backend, clock, process) else { continue };
                     let there = repository.state().snapshots;
                     match actor {
-                        PRUNE => drop(prune(&repository, &thorough(false), &Silent)),
+                        PRUNE.. => drop(prune(&repository, &thorough(false), &Silent)),
                         FORGET => {
                             let id = there[dice.below(there.len())].id;
                             promise(&|ledger| ledger.leaving.extend([id]));
@@ -385,9 +388,12 @@ fn live(seed: u64, sum: &Mutex<Tally>, goes_on: &dyn Fn(u64) -> bool) {
             wrong.extend(if goes_further { judge.faults_and_goes_on() } else { judge.faults() });
             let mut sum = sum.lock().unwrap();
             sum.distinct += 1;
-            sum.wrong.extend(wrong.into_iter().map(|wrong| {
-                format!("SNAP_CRASH_SEED={seed}, after step {n} ({}), state {state}: {wrong}", short(step))
-            }));
+            for wrong in wrong {
+                let told = format!("SNAP_CRASH_SEED={seed}, after step {n} ({}), state {state}: {wrong}", short(step));
+                // At once: a campaign takes long, and may be broken off.
+                println!("{told}");
+                sum.wrong.push(told);
+            }
         }
     }
 }
@@ -425,7 +431,6 @@ fn power_loss_at_any_step_leaves_a_repository_that_holds_what_was_acknowledged()
                 while done.load(Ordering::Relaxed) < states {
                     let seed = lives.fetch_add(1, Ordering::Relaxed);
                     live(seed, &sum, &|count| done.fetch_add(count, Ordering::Relaxed) < states);
-                    // A campaign takes long, and may be broken off.
                     let sum = sum.lock().unwrap();
                     if sum.states / 50_000 > told.fetch_max(sum.states / 50_000, Ordering::Relaxed) {
                         println!("{} states up to life {seed}, {} wrong", sum.states, sum.wrong.len());
@@ -471,5 +476,98 @@ fn a_step_that_does_not_happen_is_missed() {
             memory.create(&name, &bytes).unwrap();
         }
         assert!(!life.on(Arc::new(memory)).faults().is_empty(), "an fsync of {forgotten} less, and nobody noticed");
+    }
+}
+
+/// Packs that only a listing shows may not have lasted: whoever names them makes sure of that first.
+#[test]
+fn who_names_packs_that_were_found_makes_sure_that_they_last() {
+    type Finder = fn(&mut Life) -> Result<(), Error>;
+    let finders: [(&str, Finder); 3] = [
+        ("prune", |life| prune(&life.open()?, &thorough(false), &Silent).map(drop)),
+        ("repair index", |life| repair_index(&life.open()?, false, false, &Silent).map(drop)),
+        ("the next backup", |life| life.act(Deed::Save { series: 1, many_packs: false })),
+    ];
+    for (name, finder) in finders {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let recorder = Recorder::default();
+        let root = folder.path().join("repository");
+        std::fs::create_dir(&root).unwrap();
+        let on_disk = || Arc::new(Local::new(&root).watched_by(Arc::new(recorder.clone())));
+        let mut life = Life::new(on_disk(), Suite::None, 3);
+        life.init().unwrap();
+        let saved_from = recorder.count();
+        life.act(Deed::Save { series: 0, many_packs: true }).unwrap();
+        // Their index objects are lost, and the folders of the packs were never fsynced.
+        let indexes: Vec<PathBuf> =
+            std::fs::read_dir(root.join("index")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        indexes.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        let found_from = recorder.count();
+        life.backend = on_disk();
+        finder(&mut life).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut disk = SimFs::default();
+        for (n, step) in recorder.steps.lock().unwrap().iter().enumerate() {
+            let never_happened = match step {
+                DiskStep::Renamed(_, to) | DiskStep::Linked(_, to) => indexes.contains(to),
+                DiskStep::SyncedFolder(path) => path.parent() == Some(&root.join("packs")),
+                _ => false,
+            };
+            if !(saved_from..found_from).contains(&n) || !never_happened {
+                disk.step(step);
+            }
+        }
+        assert!(disk.lasting.files.keys().any(|path| path.starts_with(root.join("packs"))), "{name}");
+        let memory = Memory::new();
+        for (name, bytes) in disk.after_crash(&root, &|_| false) {
+            memory.create(&name, &bytes).unwrap();
+        }
+        let mut faults = life.on(Arc::new(memory)).faults();
+        // Only `repair index` and `prune` put something in the place of the lost object.
+        faults.retain(|fault| name != "the next backup" || !fault.starts_with("check: index/"));
+        assert_eq!(faults, Vec::<String>::new(), "{name}");
+    }
+}
+
+/// An entry that can be read may not have lasted: whoever deletes what it condemns makes sure of that first.
+#[test]
+fn who_deletes_makes_sure_that_the_entry_lasts_by_which_it_may() {
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let recorder = Recorder::default();
+    let root = folder.path().join("repository");
+    std::fs::create_dir(&root).unwrap();
+    let on_disk = || Arc::new(Local::new(&root).watched_by(Arc::new(recorder.clone())));
+    let mut life = Life::new(on_disk(), Suite::None, 3);
+    life.init().unwrap();
+    for _ in 0..3 {
+        life.act(Deed::Save { series: 0, many_packs: true }).unwrap();
+    }
+    life.act(Deed::Forget).unwrap();
+    life.backend = on_disk();
+    // Whoever condemns dies before the folder of its entry is fsynced.
+    let condemned = prune(&life.open().unwrap(), &thorough(true), &Silent).unwrap().condemned;
+    let dead_from = recorder.steps.lock().unwrap().iter().rposition(|step| match step {
+        DiskStep::Renamed(_, to) | DiskStep::Linked(_, to) => to.starts_with(root.join("log")),
+        _ => false,
+    });
+    let found_from = recorder.count();
+    life.backend = on_disk();
+    let swept = prune(&life.open().unwrap(), &thorough(false), &Silent).unwrap().swept;
+    assert!(condemned.packs > 0 && swept.packs == condemned.packs, "{condemned:?}, {swept:?}");
+
+    let (mut disk, steps) = (SimFs::default(), recorder.steps.lock().unwrap().clone());
+    for (n, step) in steps.iter().enumerate() {
+        if n <= dead_from.unwrap() || n >= found_from {
+            disk.step(step);
+        }
+        // The disk takes deletions first.
+        let last = n + 1 == steps.len();
+        if matches!(step, DiskStep::Removed(path) if path.starts_with(root.join("packs"))) || last {
+            let objects = disk.after_crash(&root, &|change| matches!(disk.pending[change], Pending::Remove(_)));
+            let memory = Memory::new();
+            for (name, bytes) in &objects {
+                memory.create(name, bytes).unwrap();
+            }
+            assert_eq!(life.on(Arc::new(memory)).faults(), Vec::<String>::new(), "after step {n}");
+        }
     }
 }

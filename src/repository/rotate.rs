@@ -74,6 +74,10 @@ impl Repository {
             there.extend(name.file().parse::<KeyId>().ok().filter(|key| former.contains(key)));
             Ok(())
         })?;
+        if there.is_empty() {
+            return Ok(());
+        }
+        self.settle_log()?;
         there.iter().try_for_each(|key| self.backend.delete(&Name::new(Kind::Key, key)))
     }
 }

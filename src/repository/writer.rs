@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::log::Body;
-use super::{Features, FrameKey, ReadDirectories, Repository, State, create_resolved};
+use super::{Features, FrameKey, ReadDirectories, Repository, State};
 use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
@@ -341,13 +341,11 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
     Ok(adopted)
 }
 
-/// Takes over a pack that another run wrote and did not live to name. It may have died before its folder was durable:
-/// creating the pack once more changes nothing, but what a backend promises after that holds.
+/// Takes over a pack that another run wrote and did not live to name.
 fn adopt(repository: &Repository, id: &PackId, length: u64) -> Result<PackInfo> {
     let name = pack::pack_name(id);
     let bytes = repository.backend.read(&name, length.min(pack::MAX_PACK))?;
     let info = pack::read_pack(id, &bytes, repository.id(), repository.keyring.as_ref())?;
-    create_resolved(&*repository.backend, &name, &bytes)?;
-    repository.protect(id, &bytes)?;
+    repository.settle_pack(id, &bytes)?;
     Ok(info)
 }

@@ -84,7 +84,7 @@ impl<'r> Survey<'r> {
             grace,
         };
         survey.read_objects(&state, progress)?;
-        survey.read_packs(&state)?;
+        survey.read_packs(&state, may_write)?;
         progress.begin(Phase::Mark, Some(state.snapshots.len() as u64), None);
         survey.absorb(&state, progress)?;
         Ok((survey, state))
@@ -148,7 +148,7 @@ impl<'r> Survey<'r> {
     }
 
     /// Compares what is there with what is indexed. What a listing does not show is asked for by its name.
-    fn read_packs(&mut self, state: &State) -> Result<()> {
+    fn read_packs(&mut self, state: &State, may_write: bool) -> Result<()> {
         let mut there = HashMap::new();
         self.repository.backend().list(Kind::Pack, &mut |name, length| {
             there.extend(name.file().parse::<PackId>().map(|id| (id, length)));
@@ -185,7 +185,13 @@ impl<'r> Survey<'r> {
                 },
             }
         }
-        let ReadDirectories { sound, unsound } = self.repository.prove_packs(old)?;
+        let ReadDirectories { mut sound, mut unsound } = self.repository.prove_packs(old)?;
+        if may_write {
+            // From here on what is needed may rest on them, and an index object is to name them.
+            let settled = self.repository.settle_packs(sound)?;
+            sound = settled.sound;
+            unsound.extend(settled.unsound);
+        }
         sound.iter().try_for_each(|info| self.take_unindexed(info))?;
         let lengths: HashMap<PackId, u64> = others.into_iter().collect();
         self.rubbish.extend(unsound.iter().filter_map(|(id, _)| Some((*id, *lengths.get(id)?))));

@@ -105,6 +105,9 @@ pub(super) fn sweep(
     report.swept = tally(survey, &packs);
     report.waiting = tally(survey, &due.waiting);
     progress.begin(Phase::Sweep, Some((packs.len() + due.indexes.len()) as u64), None);
+    if !packs.is_empty() || !due.indexes.is_empty() || !survey.revenants.is_empty() {
+        repository.settle_log()?;
+    }
     let backend = repository.backend();
     let mut parity = parity_objects(repository)?;
     for id in packs.iter().chain(&survey.revenants) {
