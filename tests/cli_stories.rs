@@ -733,3 +733,22 @@ fn a_reader_who_leaves_early_is_no_error() {
     let ran = finish(&mut command);
     assert_eq!((ran.lines(), ran.stderr.as_str()), (vec!["a"], "0\n"));
 }
+
+#[test]
+fn a_source_that_is_not_there_makes_no_empty_snapshot_of_its_series() {
+    let snap = Snap::new();
+    let day = snap.write("mount/orders/day.txt", "1");
+    let orders = day.parent().unwrap();
+    snap.ok(&["create", "mount/orders"]);
+    fs::remove_dir_all(orders).unwrap();
+    let ran = snap.ends(1, &["create", "mount/orders"]);
+    assert!(ran.stderr.contains("mount/orders: stat: No such file"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("there is no snapshot"), "{}", ran.stderr);
+    assert_eq!(snap.ok(&["snapshots", "--json"]).stdout.lines().count(), 1);
+    // What is there is saved although something else is not.
+    snap.write("others/file", "2");
+    assert_eq!(snap.ends(3, &["create", "mount/orders", "others", "--json"]).summary()["files_new"], 1);
+    // A folder that is there and empty was asked for as it is.
+    fs::create_dir(orders).unwrap();
+    snap.ok(&["create", "mount/orders"]);
+}

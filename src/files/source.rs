@@ -34,6 +34,8 @@ pub struct SourceFile {
     pub nlink: u64,
     /// Its file system. With `entry.inode` this tells which names are of one file.
     pub dev: u64,
+    /// It is a directory that was not asked for, and only leads to a root.
+    pub leads_to_root: bool,
 }
 
 impl SourceFile {
@@ -193,7 +195,7 @@ impl Source {
     /// A directory that only leads to roots: it gets a row, and links on the way are followed.
     fn visit_way(&mut self, tree_path: Vec<u8>, node: Node) {
         match rustix::fs::stat(&node.fs_path) {
-            Ok(stat) => self.tell(tree_path.clone(), node.fs_path.clone(), &stat.into(), EntryKind::Directory),
+            Ok(stat) => self.tell(tree_path.clone(), node.fs_path.clone(), &stat.into(), EntryKind::Directory, true),
             Err(error) => self.problem("stat", node.fs_path.clone(), error, true),
         }
         self.enter_way(tree_path, node);
@@ -215,7 +217,7 @@ impl Source {
         let elsewhere = self.rules.stays_on_one_file_system() && within.is_some_and(|dev| dev != seen.stat.dev);
         let kind = match seen.kind {
             FileType::Directory => {
-                self.tell(tree_path.clone(), fs_path.clone(), &seen, EntryKind::Directory);
+                self.tell(tree_path.clone(), fs_path.clone(), &seen, EntryKind::Directory, false);
                 if !elsewhere {
                     self.enter(tree_path, fs_path, planned, within.unwrap_or(seen.stat.dev));
                 }
@@ -236,11 +238,11 @@ impl Source {
                 return self.problem("save", fs_path, io::Error::other("it is of an unknown type"), true);
             }
         };
-        self.tell(tree_path, fs_path, &seen, kind);
+        self.tell(tree_path, fs_path, &seen, kind, false);
     }
 
     /// Makes the row.
-    fn tell(&mut self, tree_path: Vec<u8>, fs_path: PathBuf, seen: &Seen, kind: EntryKind) {
+    fn tell(&mut self, tree_path: Vec<u8>, fs_path: PathBuf, seen: &Seen, kind: EntryKind, leads_to_root: bool) {
         let now = (self.clock)();
         let read = Place::of(&fs_path).and_then(|place| xattrs::read(&place.path()));
         let (xattrs, unread) =
@@ -266,7 +268,8 @@ impl Source {
             recipe: Vec::new(),
             avro: None,
         };
-        let file = SourceFile { tree_path, fs_path: fs_path.clone(), entry, nlink: seen.nlink, dev: seen.stat.dev };
+        let (nlink, dev) = (seen.nlink, seen.stat.dev);
+        let file = SourceFile { tree_path, fs_path: fs_path.clone(), entry, nlink, dev, leads_to_root };
         self.ready.push_back(Ok(file));
         for (name, error) in unread {
             let name = String::from_utf8_lossy(&name).into_owned();

@@ -112,6 +112,8 @@ pub struct CreateReport {
     pub files_unmodified: u64,
     /// Directories.
     pub directories: u64,
+    /// Of these, those that were not asked for, and only lead to what was.
+    pub directories_leading: u64,
     /// Links, pipes, devices.
     pub others: u64,
     /// What could not be read and is not in the snapshot.
@@ -149,7 +151,8 @@ pub struct AvroReport {
 
 /// Whether nothing at all could be read, which is no snapshot worth having.
 fn root_is_empty(report: &CreateReport) -> bool {
-    let found = report.files_new + report.files_changed + report.files_unmodified + report.directories + report.others;
+    let directories = report.directories - report.directories_leading.min(report.directories);
+    let found = report.files_new + report.files_changed + report.files_unmodified + directories + report.others;
     found == 0 && report.unreadable > 0
 }
 

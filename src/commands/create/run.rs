@@ -51,6 +51,8 @@ struct ParentRow {
 /// What became of one thing that the walker found, numbered in the order of the manifest.
 enum Outcome {
     Unmodified(FileEntry),
+    /// A directory that only leads to what is to be saved.
+    Way(FileEntry),
     /// A directory, a link, and so on.
     Other(FileEntry),
     Stored {
@@ -204,7 +206,7 @@ impl Run<'_> {
         for found in source {
             self.pipeline.check()?;
             window.enter();
-            let SourceFile { fs_path, mut entry, nlink, dev, .. } = match found {
+            let SourceFile { fs_path, mut entry, nlink, dev, leads_to_root, .. } = match found {
                 Ok(file) => file,
                 Err(problem) => {
                     self.progress.warning(&problem.warning());
@@ -241,6 +243,7 @@ impl Run<'_> {
                 }
             }
             let outcome = match before {
+                _ if leads_to_root => Outcome::Way(entry),
                 _ if !is_file || entry.hard_link.is_some() => Outcome::Other(entry),
                 Some(before) if indifference.unmodified(&entry, &before) => Outcome::Unmodified(FileEntry {
                     content: before.content,
@@ -371,6 +374,11 @@ impl RowWriter<'_, '_, '_, '_> {
             Outcome::Unmodified(entry) => {
                 report.files_unmodified += 1;
                 report.bytes_total += entry.size;
+                entry
+            }
+            Outcome::Way(entry) => {
+                report.directories += 1;
+                report.directories_leading += 1;
                 entry
             }
             Outcome::Other(entry) => {
