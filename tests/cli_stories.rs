@@ -750,5 +750,7 @@ fn a_source_that_is_not_there_makes_no_empty_snapshot_of_its_series() {
     assert_eq!(snap.ends(3, &["create", "mount/orders", "others", "--json"]).summary()["files_new"], 1);
     // A folder that is there and empty was asked for as it is.
     fs::create_dir(orders).unwrap();
-    snap.ok(&["create", "mount/orders"]);
+    let ran = snap.ends(0, &["create", "mount/orders"]);
+    assert!(ran.stderr.contains("mount/orders: no file is there"), "{}", ran.stderr);
+    assert_eq!(snap.ok(&["create", "mount/orders"]).stderr, "");
 }

@@ -234,10 +234,16 @@ fn suite_of(seed: u64) -> Suite {
     if seed.is_multiple_of(8) { Suite::Aes256Gcm } else { Suite::None }
 }
 
+/// The folder as a backend. In a third of the lives its objects get their names by links.
+fn on_disk(root: &Path, seed: u64, recorder: Recorder) -> Arc<dyn Backend> {
+    let local = Local::new(root).watched_by(Arc::new(recorder));
+    Arc::new(if seed % 3 == 1 { local.by_link() } else { local })
+}
+
 /// A life, one process after the other.
 fn one_by_one(root: &Path, seed: u64) -> Result<Story, String> {
     let recorder = Recorder::default();
-    let disk = || -> Arc<dyn Backend> { Arc::new(Local::new(root).watched_by(Arc::new(recorder.clone()))) };
+    let disk = || on_disk(root, seed, recorder.clone());
     let mut life = Life::new(disk(), suite_of(seed), seed);
     let mut promises = Vec::new();
     let plan = std::iter::once(None).chain(deeds(&mut Dice::new(seed), 12).into_iter().map(Some));
@@ -267,7 +273,7 @@ const ACTORS: usize = PRUNE + 2;
 fn all_at_once(root: &Path, seed: u64) -> Result<Story, String> {
     let turns = SimStore::new(seed, ACTORS);
     let recorder = Recorder::default();
-    let disk = |recorder: Recorder| -> Arc<dyn Backend> { Arc::new(Local::new(root).watched_by(Arc::new(recorder))) };
+    let disk = |recorder: Recorder| on_disk(root, seed, recorder);
     let mut life = Life::new(disk(recorder.clone()), suite_of(seed), seed);
     let failed = |what: &str, error: Error| format!("SNAP_CRASH_SEED={seed}: {what} fails: {error}");
     life.init().map_err(|error| failed("init", error))?;

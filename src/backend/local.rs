@@ -51,6 +51,12 @@ impl Local {
         Self { disk: Disk::watched(witness), ..self }
     }
 
+    /// The same, which names objects by hard links from the start, as it does by itself where the file system knows no
+    /// rename that never replaces.
+    pub fn by_link(self) -> Self {
+        Self { by_link: AtomicBool::new(true), ..self }
+    }
+
     /// The folder, as it was given.
     pub fn path(&self) -> &Path {
         &self.root

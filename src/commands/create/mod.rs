@@ -25,7 +25,7 @@ use warm::Warmth;
 use crate::error::{Error, Result};
 use crate::files::Rules;
 use crate::id::SnapshotId;
-use crate::progress::{Phase, Progress};
+use crate::progress::{Phase, Progress, Warning};
 use crate::repository::{Repository, Writer};
 
 /// What to save, and how.
@@ -156,6 +156,18 @@ fn root_is_empty(report: &CreateReport) -> bool {
     found == 0 && report.unreadable > 0
 }
 
+/// What to say where not a single file is left of those that the parent holds: mostly something is not mounted.
+fn emptied(report: &CreateReport, lineage: &Lineage) -> Option<Warning> {
+    let parent = lineage.parent.as_ref().filter(|parent| parent.totals.files > 0)?;
+    if report.files_new + report.files_changed + report.files_unmodified > 0 {
+        return None;
+    }
+    let paths: Vec<_> = lineage.paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
+    let (files, id) = (parent.totals.files, parent.id.short());
+    let message = format!("no file is there, and snapshot {id} before it has {files}: is something not mounted?");
+    Some(Warning { path: paths.join(", "), message, incomplete: false })
+}
+
 /// Makes a snapshot.
 ///
 /// # Errors
@@ -187,6 +199,9 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
     if root_is_empty(&report) {
         pipeline.abandon();
         return Err(Error::Invalid("nothing of what was to be saved can be read: there is no snapshot".into()));
+    }
+    if let Some(warning) = emptied(&report, &lineage) {
+        progress.warning(&warning);
     }
     report.chunks_new = pipeline.chunks_new();
     report.series = lineage.series;
