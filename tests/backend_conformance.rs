@@ -61,7 +61,7 @@ macro_rules! suite {
                 of_many_creators_of_a_name_one_wins, an_object_is_seen_whole_or_not_at_all, ranges_are_exact,
                 limits_are_kept, what_is_missing_is_said_to_be, every_kind_is_listed, deleting_twice_is_no_error,
                 an_object_may_be_empty, an_object_may_be_large, an_object_never_changes, preparing_again_is_harmless,
-                a_listing_may_be_acted_upon
+                a_listing_may_be_acted_upon, settling_changes_nothing
             }
         }
     )+ };
@@ -300,6 +300,18 @@ fn a_listing_may_be_acted_upon<B: Backend>(place: &Place<B>) {
 // What is to be said of files and folders alone.
 
 /// A local repository with two objects of each kind, and where it lies.
+/// Also where there is no such object, and by another process than the one that created it.
+fn settling_changes_nothing<B: Backend>(place: &Place<B>) {
+    for kind in [Kind::Pack, Kind::Index, Kind::Log] {
+        place.open().create(&name(kind, 1), b"x").unwrap();
+        let other = place.open();
+        other.settle(&name(kind, 1)).unwrap();
+        other.settle(&name(kind, 2)).unwrap();
+        assert_eq!(listed(&other, kind), BTreeMap::from([(name(kind, 1), 1)]));
+        missing(other.read(&name(kind, 2), 10));
+    }
+}
+
 fn local_with_objects() -> (tempfile::TempDir, PathBuf, Local) {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repository");

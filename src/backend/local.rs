@@ -85,18 +85,18 @@ impl Local {
             opened => opened,
         };
         let folder = folder.when("open", &path)?;
-        self.settle(relative)?;
+        self.settle_folder(relative)?;
         Ok(folder)
     }
 
     /// Makes sure that the folder survives power loss: whoever made it may have died before fsyncing the folder above.
     /// One fsync serves all folders beside it, so this costs three of them in the life of a process.
-    fn settle(&self, relative: &Path) -> Result<()> {
+    fn settle_folder(&self, relative: &Path) -> Result<()> {
         let Some(parent) = relative.parent() else { return Ok(()) };
         if self.settled().contains(relative) {
             return Ok(());
         }
-        self.settle(parent)?;
+        self.settle_folder(parent)?;
         let path = self.root.join(parent);
         let mut beside = vec![relative.to_path_buf()];
         for entry in std::fs::read_dir(&path).when("list", &path)? {
@@ -290,6 +290,13 @@ impl Backend for Local {
             Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(Error::io("delete", path, error.into())),
         }
+    }
+
+    fn settle(&self, name: &Name) -> Result<()> {
+        named(name)?;
+        let folder = folder_of(name);
+        self.settle_folder(&folder)?;
+        self.disk.sync_folder(&self.root.join(folder))
     }
 
     fn modified(&self, name: &Name) -> Result<Option<i64>> {

@@ -163,6 +163,13 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Removes the object; it is no error if there is none.
     fn delete(&self, name: &Name) -> Result<()>;
 
+    /// Makes sure that the object survives power loss, if it is there: somebody else may have created it a moment ago, and
+    /// not have come to the end. Where a name is seen only once it lasts, there is nothing to do.
+    fn settle(&self, name: &Name) -> Result<()> {
+        let _ = name;
+        Ok(())
+    }
+
     /// When the object was made, in nanoseconds by the storage's own clock; `None` if there is no such object, or if the
     /// storage does not say.
     ///

@@ -1,10 +1,10 @@
 //! What packs say about themselves: the way to the index where index objects are lost.
 
+use super::Repository;
 use super::log::Body;
-use super::{Repository, create_resolved};
 use crate::backend::Kind;
 use crate::error::{Context, Error, Result};
-use crate::id::{IndexId, PackId, digest};
+use crate::id::{IndexId, PackId};
 use crate::pack::{self, HEADER_LEN, PackInfo, TRAILER_LEN, Trailer};
 
 /// How many packs an index object names that is made anew.
@@ -132,47 +132,22 @@ impl Repository {
         Ok(lost)
     }
 
-    /// Makes sure that a pack lasts which only a listing shows, before it is named: whoever wrote it may have died, or may
-    /// be about to make its folder durable. Creating it once more changes nothing, but what a backend promises after that
-    /// holds. `bytes` are what was read under its name; where they are sound, it gets its parity.
+    /// Makes sure that packs last which only a listing shows, before something rests on them: whoever wrote them may have
+    /// died, or may be about to make them durable.
     ///
     /// # Errors
     /// Those of the backend.
-    pub(super) fn settle_pack(&self, id: &PackId, bytes: &[u8]) -> Result<()> {
-        create_resolved(&*self.backend, &pack::pack_name(id), bytes)?;
-        match digest(bytes) == *id.as_bytes() {
-            true => self.protect(id, bytes).map(drop),
-            false => Ok(()),
-        }
-    }
-
-    /// As [`settle_pack`](Self::settle_pack), for packs whose bytes are still to be read. Gives those that are not there
-    /// or cannot be read.
-    ///
-    /// # Errors
-    /// Those of the backend that say nothing about a pack.
-    pub fn settle_packs(&self, packs: Vec<PackInfo>) -> Result<ReadDirectories> {
-        let mut settled = ReadDirectories::default();
-        for info in packs {
-            let done = self.backend.read(&info.name(), pack::MAX_PACK);
-            match done.and_then(|bytes| self.settle_pack(&info.id, &bytes)) {
-                Ok(()) => settled.sound.push(info),
-                Err(error) if error.is_damage() => settled.unsound.push((info.id, error)),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(settled)
+    pub fn settle_packs<'p>(&self, packs: impl IntoIterator<Item = &'p PackInfo>) -> Result<()> {
+        packs.into_iter().try_for_each(|info| self.backend.settle(&info.name()))
     }
 
     /// Publishes index objects for these packs. Those that only the listing names are made sure of before.
     ///
     /// # Errors
-    /// Those of the backend, also if one of them is not there any more.
+    /// Those of the backend.
     pub fn publish_packs(&self, packs: &[PackInfo]) -> Result<Vec<IndexId>> {
         self.check_writable()?;
-        for info in packs.iter().filter(|info| !self.index.names_pack(&info.id)) {
-            self.settle_pack(&info.id, &self.backend.read(&info.name(), pack::MAX_PACK)?)?;
-        }
+        self.settle_packs(packs.iter().filter(|info| !self.index.names_pack(&info.id)))?;
         packs.chunks(PACKS_AN_OBJECT).map(|packs| self.publish_index(packs).map(|(id, _)| id)).collect()
     }
 

@@ -206,14 +206,12 @@ impl Repository {
         appended.ok_or_else(|| Error::Invalid("nothing was appended to the log".into()))
     }
 
-    /// Makes sure that the log lasts as far as it was read: whoever appended its last entry may be about to make its
-    /// folder durable, or have died before. To be called before anything is deleted, or somebody is told that something is
+    /// Makes sure that the log lasts as far as it was read: whoever appended its last entry may be about to make it durable,
+    /// or have died before. To be called before anything is deleted, or somebody is told that something is
     /// done, because of what the log says; an entry that is appended makes sure of those before it.
     pub fn settle_log(&self) -> Result<()> {
         let Some(last) = self.lock_state().next.checked_sub(1) else { return Ok(()) };
-        let name = Name::log(last);
-        let bytes = self.backend.read(&name, log::MAX_ENTRY)?;
-        create_resolved(&*self.backend, &name, &bytes).map(drop)
+        self.backend.settle(&Name::log(last))
     }
 
     /// Appends an entry to the log, and gives its number. `body` is made from the very state that the entry follows, so

@@ -341,11 +341,12 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
     Ok(adopted)
 }
 
-/// Takes over a pack that another run wrote and did not live to name.
+/// Takes over a pack that another run wrote and did not live to name. It may have died before its folder was durable.
 fn adopt(repository: &Repository, id: &PackId, length: u64) -> Result<PackInfo> {
     let name = pack::pack_name(id);
     let bytes = repository.backend.read(&name, length.min(pack::MAX_PACK))?;
     let info = pack::read_pack(id, &bytes, repository.id(), repository.keyring.as_ref())?;
-    repository.settle_pack(id, &bytes)?;
+    repository.settle_packs([&info])?;
+    repository.protect(id, &bytes)?;
     Ok(info)
 }

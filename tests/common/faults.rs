@@ -249,6 +249,11 @@ impl Backend for Crashing {
         self.inner.list(kind, each)
     }
 
+    fn settle(&self, name: &Name) -> Result<()> {
+        self.alive()?;
+        self.inner.settle(name)
+    }
+
     fn delete(&self, name: &Name) -> Result<()> {
         self.change(|| self.inner.delete(name))
     }
@@ -316,6 +321,10 @@ impl Backend for FailingOnce {
 
     fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
         self.operation(|| self.inner.list(kind, each))
+    }
+
+    fn settle(&self, name: &Name) -> Result<()> {
+        self.operation(|| self.inner.settle(name))
     }
 
     fn delete(&self, name: &Name) -> Result<()> {

@@ -530,6 +530,10 @@ impl Backend for SimStore {
         listed.into_iter().try_for_each(|(name, length)| each(name, length))
     }
 
+    fn settle(&self, name: &Name) -> Result<()> {
+        self.operation(|| format!("settle {name}"), |_| Ok(()))
+    }
+
     fn modified(&self, name: &Name) -> Result<Option<i64>> {
         self.operation(
             || format!("age of {name}"),

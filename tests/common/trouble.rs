@@ -102,6 +102,10 @@ impl Backend for Trouble {
         self.operation(What::Look, || self.inner.list(kind, each))
     }
 
+    fn settle(&self, name: &Name) -> Result<()> {
+        self.operation(What::Look, || self.inner.settle(name))
+    }
+
     fn delete(&self, name: &Name) -> Result<()> {
         self.operation(What::Delete, || self.inner.delete(name))
     }

@@ -185,12 +185,10 @@ impl<'r> Survey<'r> {
                 },
             }
         }
-        let ReadDirectories { mut sound, mut unsound } = self.repository.prove_packs(old)?;
+        let ReadDirectories { sound, unsound } = self.repository.prove_packs(old)?;
         if may_write {
             // From here on what is needed may rest on them, and an index object is to name them.
-            let settled = self.repository.settle_packs(sound)?;
-            sound = settled.sound;
-            unsound.extend(settled.unsound);
+            self.repository.settle_packs(&sound)?;
         }
         sound.iter().try_for_each(|info| self.take_unindexed(info))?;
         let lengths: HashMap<PackId, u64> = others.into_iter().collect();
