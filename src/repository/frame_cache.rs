@@ -16,6 +16,13 @@ pub(super) enum Purpose {
     Base = 1,
 }
 
+/// What to do about a frame that another thread is decoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    Waits,
+    GivesUp,
+}
+
 /// How many plain bytes of frames are kept, by purpose.
 const CACHED_BYTES: [usize; 2] = [48 << 20, 40 << 20];
 
@@ -46,17 +53,22 @@ enum Slot {
 }
 
 impl FrameCache {
-    /// The plain bytes of a frame, which `decode` makes if they are not there.
+    /// The plain bytes of a frame, which `decode` makes if they are not there. [`Error::Busy`] if somebody else does just
+    /// then, and there is no patience.
     pub(super) fn get(
         &self,
         key: FrameKey,
         purpose: Purpose,
+        patience: Patience,
         decode: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<Arc<[u8]>> {
         let mut held = self.lock();
         loop {
             match held.frames.get(&key) {
                 Some(Slot::Ready(plain)) => return Ok(plain.clone()),
+                Some(Slot::BeingDecoded) if patience == Patience::GivesUp => {
+                    return Err(Error::Busy { what: "a frame".into() });
+                }
                 Some(Slot::BeingDecoded) => held = self.decoded.wait(held).unwrap_or_else(PoisonError::into_inner),
                 None => break,
             }
@@ -121,5 +133,32 @@ impl Held {
                 *bytes -= plain.len();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_those_who_want_a_frame_one_decodes_it_and_the_impatient_go_away() {
+        let (cache, key) = (FrameCache::default(), (1, 2));
+        let asked = |patience, decode: &dyn Fn() -> Result<Vec<u8>>| cache.get(key, Purpose::Asked, patience, decode);
+        let never = || -> Result<Vec<u8>> { Err(Error::Invalid("it is decoded twice".into())) };
+        std::thread::scope(|threads| {
+            let decode = || {
+                // While this is at work.
+                let impatient = asked(Patience::GivesUp, &never);
+                assert!(matches!(impatient, Err(Error::Busy { .. })), "{impatient:?}");
+                threads.spawn(|| assert_eq!(*asked(Patience::Waits, &never).unwrap(), *b"plain"));
+                Ok(b"plain".to_vec())
+            };
+            assert_eq!(*asked(Patience::Waits, &decode).unwrap(), *b"plain");
+        });
+        assert_eq!(*asked(Patience::GivesUp, &never).unwrap(), *b"plain");
+        // A failure leaves it to the next one.
+        assert!(cache.get((1, 3), Purpose::Base, Patience::GivesUp, never).is_err());
+        assert_eq!(*cache.get((1, 3), Purpose::Base, Patience::GivesUp, || Ok(vec![7])).unwrap(), [7]);
+        assert_eq!(cache.bytes_decoded(), 6);
     }
 }

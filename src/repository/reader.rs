@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Repository;
-use super::frame_cache::Purpose;
+use super::frame_cache::{Patience, Purpose};
 use crate::chunk::{ChunkSource, MAX_BASE_BYTES};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
@@ -20,13 +20,21 @@ pub type FrameKey = (u32, u32);
 /// could name four other bases sixteen times over.
 const MAX_EFFORT: u32 = 4096;
 
-/// What getting one chunk has cost so far.
-struct Effort(u32);
+/// What getting one chunk has cost so far, and may.
+struct Effort {
+    frames: u32,
+    /// Whether to wait for frames that others are decoding just then, or to give up.
+    patience: Patience,
+}
 
 impl Effort {
+    fn new(patience: Patience) -> Self {
+        Self { frames: 0, patience }
+    }
+
     fn spend(&mut self, info: &PackInfo) -> Result<()> {
-        self.0 += 1;
-        match self.0 <= MAX_EFFORT {
+        self.frames += 1;
+        match self.frames <= MAX_EFFORT {
             true => Ok(()),
             false => {
                 Err(Error::damaged(info.name(), "one of its deltas rests on more frames than any writer would use"))
@@ -64,12 +72,12 @@ impl FrameReader {
 
     /// The plain bytes of one frame.
     pub fn read(&mut self, repository: &Repository, key: FrameKey) -> Result<Vec<u8>> {
-        self.read_within(repository, key, &mut Effort(0))
+        self.read_within(repository, key, &mut Effort::new(Patience::Waits))
     }
 
     /// The plain bytes of one frame of this pack.
     pub fn read_frame(&mut self, repository: &Repository, info: &PackInfo, number: usize) -> Result<Vec<u8>> {
-        self.read_frame_within(repository, info, number, &mut Effort(0))
+        self.read_frame_within(repository, info, number, &mut Effort::new(Patience::Waits))
     }
 
     fn read_within(
@@ -105,7 +113,7 @@ impl FrameReader {
     ) -> Result<Vec<u8>> {
         let cipher = info.cipher(repository.id(), repository.keyring())?;
         let body = info.unseal(&cipher, number, sealed)?;
-        self.decode_within(repository, info, number, &body, &mut Effort(1))
+        self.decode_within(repository, info, number, &body, &mut Effort::new(Patience::Waits))
     }
 
     fn decode_within(
@@ -187,7 +195,7 @@ impl Repository {
 
     /// The plain bytes of a chunk that is to become the base of another.
     pub fn base(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.get_below(id, u8::MAX, Purpose::Base, &mut Effort(0))
+        self.get_below(id, u8::MAX, Purpose::Base, &mut Effort::new(Patience::Waits))
     }
 
     /// Lets go of the decoded frames that are kept. For who will not ask for the same chunks again, and needs the memory.
@@ -200,14 +208,16 @@ impl Repository {
         self.frames.bytes_decoded()
     }
 
-    /// Decodes the frame, so that its chunks are at hand soon after.
+    /// Decodes the frame, so that its chunks are at hand soon after. Where it, or what it rests on, is being decoded by
+    /// somebody else, that is left to whoever asks for it: many deltas in a row rest on the same frame, and threads that
+    /// wait for it have better to do.
     pub fn prefetch(&self, key: FrameKey) {
         // What is wrong with it is told to whoever asks for a chunk of it.
-        let _ = self.frame(key, Purpose::Asked, &mut Effort(0));
+        let _ = self.frame(key, Purpose::Asked, &mut Effort::new(Patience::GivesUp));
     }
 
     fn frame(&self, key: FrameKey, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
-        self.frames.get(key, purpose, || FrameReader::new()?.read_within(self, key, effort))
+        self.frames.get(key, purpose, effort.patience, || FrameReader::new()?.read_within(self, key, effort))
     }
 
     /// The bases of a delta, end to end.
@@ -236,6 +246,8 @@ impl Repository {
         for (_, location) in self.by_depth(self.index.locate(id)?)?.into_iter().filter(|place| place.0 < depth) {
             match self.chunk_at(id, location, purpose, effort) {
                 Ok(bytes) => return Ok(bytes),
+                // Nothing is wrong with the place.
+                Err(error @ Error::Busy { .. }) => return Err(error),
                 Err(error) => failure = error,
             }
         }
@@ -243,10 +255,10 @@ impl Repository {
     }
 
     fn get_located(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        match self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort(0)) {
+        match self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort::new(Patience::Waits)) {
             // Its pack may be gone because a prune moved what was needed of it elsewhere.
             Err(error) if error.is_damage() && self.refresh_index().unwrap_or(false) => {
-                self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort(0))
+                self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort::new(Patience::Waits))
             }
             got => got,
         }
