@@ -325,7 +325,7 @@ fn number(variable: &str, default: u64) -> u64 {
 /// Each of these found a defect once. As long as the same seed makes the same run, it finds it again.
 #[test]
 fn what_failed_once_does_not_fail_again() {
-    for seed in [74, 273, 2117, 2567, 3482, 3932, 4103, 2_015_715] {
+    for seed in [74, 273, 2117, 2567, 3482, 3932, 4103, 2_015_715, 5_006_892] {
         let wrong = run(seed, false).0.wrong;
         assert!(wrong.is_empty(), "SNAP_SIM_SEED={seed}: {wrong:#?}");
     }

@@ -3,7 +3,7 @@
 //! Some 50 bytes a chunk. Chunks get numbers in the order in which they are met; so do packs, frames and places (a place
 //! is a chunk in a frame). Sets of them are bits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 use super::bits::Bits;
@@ -214,6 +214,44 @@ impl Catalogue {
         )
     }
 
+    /// The packs in which something lies that these chunks are, or can be made of, as far as `derivation` does not have it
+    /// where that is of use: a base is, if the place that was chosen for it is less deep than the difference. Only packs are
+    /// looked at that count.
+    pub fn holders(
+        &self,
+        derivation: &Derivation,
+        wanted: impl IntoIterator<Item = u32>,
+        counts: impl Fn(u32) -> bool,
+    ) -> BTreeSet<u32> {
+        let depth_of = |chunk: u32| {
+            let (_, frame) = self.frame_of(derivation.place(chunk)?)?;
+            Some(frame.depth)
+        };
+        let (mut met, mut holders) = (Bits::default(), BTreeSet::new());
+        let mut open: Vec<u32> = wanted.into_iter().collect();
+        while !open.is_empty() {
+            let mut fresh = Bits::default();
+            for chunk in open.drain(..) {
+                if met.set(chunk) {
+                    fresh.set(chunk);
+                }
+            }
+            if fresh.count() == 0 {
+                break;
+            }
+            for pack in (0..self.packs.len() as u32).filter(|pack| counts(*pack)) {
+                for (_, frame) in self.frames_of(pack) {
+                    if self.places_of(frame).any(|(_, chunk, _)| fresh.has(chunk)) {
+                        holders.insert(pack);
+                        let is_had = |base: &&u32| depth_of(**base).is_some_and(|depth| depth < frame.depth);
+                        open.extend(self.bases_of(frame).iter().filter(|base| !is_had(base)));
+                    }
+                }
+            }
+        }
+        holders
+    }
+
     fn in_order(&self) -> Vec<u32> {
         (0..self.packs.len() as u32).collect()
     }
@@ -333,6 +371,24 @@ mod tests {
             ids.iter().enumerate().all(|(n, id)| numbers.find(id) == Some(n as u32) && numbers.id(n as u32) == *id)
         );
         assert_eq!(numbers.find(&id("another")), None);
+    }
+
+    #[test]
+    fn a_base_that_is_left_deeper_than_what_rests_on_it_is_not_enough() {
+        let mut catalogue = Catalogue::default();
+        // B stands alone in p, and is a difference to A in q. C is a difference to B, and no deeper than that one.
+        catalogue.add(&pack("p", &[(&["B"], 0, &[])]), false);
+        catalogue.add(&pack("q", &[(&["A"], 0, &[]), (&["B"], 1, &["A"])]), false);
+        catalogue.add(&pack("r", &[(&["C"], 1, &["B"])]), false);
+        let [b, c] = ["B", "C"].map(|name| catalogue.find(&id(name)).unwrap());
+        let without_p = catalogue.derive(&Standing::default(), &[0, 1, 2], |pack| pack != 0);
+        assert_eq!((without_p.has(b), without_p.has(c)), (true, false));
+        let held = |wanted: u32| catalogue.holders(&without_p, [wanted], |_| true);
+        assert_eq!(held(c), [0, 1, 2].into());
+        // Where C is deeper, what is left of B will do.
+        catalogue.add(&pack("s", &[(&["D"], 2, &["B"])]), false);
+        let d = catalogue.find(&id("D")).unwrap();
+        assert_eq!(catalogue.holders(&without_p, [d], |_| true), [3].into());
     }
 
     #[test]

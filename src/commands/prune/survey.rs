@@ -360,36 +360,15 @@ impl<'r> Survey<'r> {
         let catalogue = &self.catalogue;
         let order: Vec<u32> = (0..catalogue.packs().len() as u32).collect();
         let (before, young) = (condemned.len(), self.young_packs());
-        condemned.retain(|pack| !state.standing.is_condemned(&catalogue.packs()[*pack as usize].id));
+        let is_live = |pack: u32| !state.standing.is_condemned(&catalogue.packs()[pack as usize].id);
+        condemned.retain(|pack| is_live(*pack));
         loop {
             let counts = |pack: u32| !condemned.contains(&pack) && !young.contains(&pack);
             let without = catalogue.derive(&state.standing, &order, counts);
-            let mut open: Vec<u32> = self.reach.used.iter().filter(|chunk| !without.has(*chunk)).collect();
-            let mut wanted = Bits::default();
-            // What lies anywhere in the plan and is not to be had without it, with all that it could be made of.
-            let mut kept = BTreeSet::new();
-            while !open.is_empty() {
-                let mut fresh = Bits::default();
-                for chunk in open.drain(..) {
-                    if wanted.set(chunk) {
-                        fresh.set(chunk);
-                    }
-                }
-                if fresh.count() == 0 {
-                    break;
-                }
-                // Also what lies elsewhere, as a difference to something that lies in the plan.
-                let counts = |pack: &u32| !state.standing.is_condemned(&catalogue.packs()[*pack as usize].id);
-                for pack in (0..catalogue.packs().len() as u32).filter(counts) {
-                    for (_, frame) in catalogue.frames_of(pack) {
-                        if catalogue.places_of(frame).any(|(_, chunk, _)| fresh.has(chunk)) {
-                            kept.extend(condemned.contains(&pack).then_some(pack));
-                            open.extend(catalogue.bases_of(frame).iter().filter(|base| !without.has(**base)));
-                        }
-                    }
-                }
-            }
-            if kept.is_empty() {
+            let missing = self.reach.used.iter().filter(|chunk| !without.has(*chunk));
+            // Also what lies elsewhere may be a difference to something that lies in the plan.
+            let kept = catalogue.holders(&without, missing, is_live);
+            if kept.is_disjoint(condemned) {
                 return condemned.len() == before;
             }
             condemned.retain(|pack| !kept.contains(pack));
@@ -399,16 +378,12 @@ impl<'r> Survey<'r> {
     /// Of packs that are condemned, those that can be deleted: nothing that is to be had of them is needed and to be
     /// had nowhere else. That is so for all of them, unless somebody broke the rules of the log.
     pub(super) fn deletable(&self, state: &State, packs: Vec<PackId>) -> Vec<PackId> {
-        let sound = self.catalogue.derive_all(&state.standing);
-        let mut missing = Bits::default();
-        for chunk in self.reach.used.iter().filter(|chunk| !sound.has(*chunk)) {
-            missing.set(chunk);
-        }
-        let is_needed = |id: &PackId| {
-            let frames = self.catalogue.pack_number(id).into_iter().flat_map(|pack| self.catalogue.frames_of(pack));
-            frames.flat_map(|(_, frame)| self.catalogue.places_of(frame)).any(|(_, chunk, _)| missing.has(chunk))
-        };
-        packs.into_iter().filter(|id| missing.count() == 0 || !is_needed(id)).collect()
+        let catalogue = &self.catalogue;
+        let sound = catalogue.derive_all(&state.standing);
+        let missing = self.reach.used.iter().filter(|chunk| !sound.has(*chunk));
+        let needed = catalogue.holders(&sound, missing, |_| true);
+        let is_needed = |id: &PackId| catalogue.pack_number(id).is_some_and(|pack| needed.contains(&pack));
+        packs.into_iter().filter(|id| !is_needed(id)).collect()
     }
 }
 
