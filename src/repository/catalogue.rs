@@ -214,6 +214,24 @@ impl Catalogue {
         )
     }
 
+    /// Takes packs out of a plan to condemn them until what is used can be made without those that are left in it, as far
+    /// as it can be made at all. Nothing may rest on packs that are `young`.
+    pub fn spare(&self, standing: &Standing, used: &Bits, young: &BTreeSet<u32>, plan: &mut BTreeSet<u32>) {
+        let order = self.in_order();
+        let is_live = |pack: u32| self.packs.get(pack as usize).is_some_and(|pack| !standing.is_condemned(&pack.id));
+        plan.retain(|pack| is_live(*pack));
+        loop {
+            let without = self.derive(standing, &order, |pack| !plan.contains(&pack) && !young.contains(&pack));
+            let missing = used.iter().filter(|chunk| !without.has(*chunk));
+            // Also what lies elsewhere may be a difference to something that lies in the plan.
+            let kept = self.holders(&without, missing, is_live);
+            if kept.is_disjoint(plan) {
+                return;
+            }
+            plan.retain(|pack| !kept.contains(pack));
+        }
+    }
+
     /// The packs in which something lies that these chunks are, or can be made of, as far as `derivation` does not have it
     /// where that is of use: a base is, if the place that was chosen for it is less deep than the difference. Only packs are
     /// looked at that count.
@@ -336,6 +354,7 @@ mod tests {
     use crate::crypto::Suite;
     use crate::id::digest;
     use crate::pack::{Directory, Frame, FrameChunk};
+    use proptest::prelude::*;
 
     fn id(name: &str) -> ChunkId {
         ChunkId::new(digest(name.as_bytes()))
@@ -371,6 +390,42 @@ mod tests {
             ids.iter().enumerate().all(|(n, id)| numbers.find(id) == Some(n as u32) && numbers.id(n as u32) == *id)
         );
         assert_eq!(numbers.find(&id("another")), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_can_be_made_can_be_made_without_what_is_left_of_a_plan(
+            frames in prop::collection::vec((0usize..6, 0usize..7, 0u8..4, prop::collection::vec(0usize..7, 1..3)), 0..24),
+            plan in prop::collection::btree_set(0u32..6, 0..6), young in prop::collection::btree_set(0u32..6, 0..2),
+            used in prop::collection::vec(0usize..7, 0..7),
+        ) {
+            const NAMES: [&str; 7] = ["A", "B", "C", "D", "E", "F", "G"];
+            let mut catalogue = Catalogue::default();
+            for number in 0..6 {
+                let own: Vec<_> = frames.iter().filter(|frame| frame.0 == number).collect();
+                let bases: Vec<Vec<&str>> = own.iter().map(|frame| frame.3.iter().map(|base| NAMES[*base]).collect()).collect();
+                let chunks: Vec<[&str; 1]> = own.iter().map(|frame| [NAMES[frame.1]]).collect();
+                let own: Vec<(&[&str], u8, &[&str])> = own
+                    .iter()
+                    .zip(chunks.iter().zip(&bases))
+                    .map(|(frame, (chunk, bases))| (&chunk[..], frame.2, if frame.2 == 0 { &[][..] } else { &bases[..] }))
+                    .collect();
+                catalogue.add(&pack(&format!("{number}"), &own), false);
+            }
+            let mut all = Bits::default();
+            for chunk in used.iter().filter_map(|name| catalogue.find(&id(NAMES[*name]))) {
+                all.set(chunk);
+            }
+            let (standing, mut left) = (Standing::default(), plan.clone());
+            let order = catalogue.in_order();
+            let had = catalogue.derive(&standing, &order, |pack| !young.contains(&pack));
+            catalogue.spare(&standing, &all, &young, &mut left);
+            prop_assert!(left.is_subset(&plan));
+            let have = catalogue.derive(&standing, &order, |pack| !left.contains(&pack) && !young.contains(&pack));
+            for chunk in all.iter() {
+                prop_assert!(have.has(chunk) || !had.has(chunk), "chunk {chunk}, {left:?} of {plan:?} condemned");
+            }
+        }
     }
 
     #[test]

@@ -357,22 +357,9 @@ impl<'r> Survey<'r> {
     /// Takes packs out of a plan until all that snapshots reach stays as rebuildable as it is without those that are
     /// left in it. True if the plan was as good as it stood.
     pub(super) fn shrink(&self, state: &State, condemned: &mut BTreeSet<u32>) -> bool {
-        let catalogue = &self.catalogue;
-        let order: Vec<u32> = (0..catalogue.packs().len() as u32).collect();
-        let (before, young) = (condemned.len(), self.young_packs());
-        let is_live = |pack: u32| !state.standing.is_condemned(&catalogue.packs()[pack as usize].id);
-        condemned.retain(|pack| is_live(*pack));
-        loop {
-            let counts = |pack: u32| !condemned.contains(&pack) && !young.contains(&pack);
-            let without = catalogue.derive(&state.standing, &order, counts);
-            let missing = self.reach.used.iter().filter(|chunk| !without.has(*chunk));
-            // Also what lies elsewhere may be a difference to something that lies in the plan.
-            let kept = catalogue.holders(&without, missing, is_live);
-            if kept.is_disjoint(condemned) {
-                return condemned.len() == before;
-            }
-            condemned.retain(|pack| !kept.contains(pack));
-        }
+        let before = condemned.len();
+        self.catalogue.spare(&state.standing, &self.reach.used, &self.young_packs(), condemned);
+        condemned.len() == before
     }
 
     /// Of packs that are condemned, those that can be deleted: nothing that is to be had of them is needed and to be
