@@ -393,13 +393,15 @@ mod tests {
     }
 
     proptest! {
+        // So many find a rule that passes over depths: four of four runs did, in a tenth of a second.
+        #![proptest_config(ProptestConfig::with_cases(4000))]
         #[test]
         fn what_can_be_made_can_be_made_without_what_is_left_of_a_plan(
-            frames in prop::collection::vec((0usize..6, 0usize..7, 0u8..4, prop::collection::vec(0usize..7, 1..3)), 0..24),
+            frames in prop::collection::vec((0usize..6, 0usize..4, 0u8..3, prop::collection::vec(0usize..4, 1..3)), 4..16),
             plan in prop::collection::btree_set(0u32..6, 0..6), young in prop::collection::btree_set(0u32..6, 0..2),
-            used in prop::collection::vec(0usize..7, 0..7),
+            used in prop::collection::vec(0usize..4, 1..4),
         ) {
-            const NAMES: [&str; 7] = ["A", "B", "C", "D", "E", "F", "G"];
+            const NAMES: [&str; 4] = ["A", "B", "C", "D"];
             let mut catalogue = Catalogue::default();
             for number in 0..6 {
                 let own: Vec<_> = frames.iter().filter(|frame| frame.0 == number).collect();
