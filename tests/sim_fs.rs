@@ -14,6 +14,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "common/faults.rs"]
+mod faults;
+#[path = "common/lab.rs"]
+mod lab;
 #[path = "common/sim_client.rs"]
 mod sim_client;
 #[path = "common/sim_life.rs"]
@@ -234,6 +238,49 @@ fn suite_of(seed: u64) -> Suite {
     if seed.is_multiple_of(8) { Suite::Aes256Gcm } else { Suite::None }
 }
 
+/// A repository on a real disk, for one life, and all steps that were taken there.
+struct Watched {
+    root: PathBuf,
+    recorder: Recorder,
+    life: Life,
+    _folder: tempfile::TempDir,
+}
+
+impl Watched {
+    /// It is empty.
+    fn new() -> Self {
+        let folder = faults::quick_folder();
+        let (root, recorder) = (folder.path().join("repository"), Recorder::default());
+        std::fs::create_dir(&root).unwrap();
+        let mut life = Life::new(on_disk(&root, 0, recorder.clone()), Suite::None, 3);
+        life.init().unwrap();
+        Self { root, recorder, life, _folder: folder }
+    }
+
+    /// From here on another process is at work, which knows nothing to be settled. Gives how many steps were taken before.
+    fn goes_on(&mut self) -> usize {
+        self.life.backend = on_disk(&self.root, 0, self.recorder.clone());
+        self.recorder.count()
+    }
+
+    fn steps(&self) -> Vec<DiskStep> {
+        self.recorder.steps.lock().unwrap().clone()
+    }
+
+    /// What is wrong with what a crash has left.
+    fn faults(&self, left: &BTreeMap<Name, Arc<[u8]>>) -> Vec<String> {
+        self.life.on(storage_of(left)).faults()
+    }
+}
+
+fn storage_of(objects: &BTreeMap<Name, Arc<[u8]>>) -> Arc<dyn Backend> {
+    let memory = Memory::new();
+    for (name, bytes) in objects {
+        memory.create(name, bytes).unwrap();
+    }
+    Arc::new(memory)
+}
+
 /// The folder as a backend. In a third of the lives its objects get their names by links.
 fn on_disk(root: &Path, seed: u64, recorder: Recorder) -> Arc<dyn Backend> {
     let local = Local::new(root).watched_by(Arc::new(recorder));
@@ -337,7 +384,7 @@ fn all_at_once(root: &Path, seed: u64) -> Result<Story, String> {
 
 /// One story on a real disk, and then every crash that could have been.
 fn live(seed: u64, sum: &Mutex<Tally>, goes_on: &dyn Fn(u64) -> bool) {
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let folder = faults::quick_folder();
     let root = folder.path().join("repository");
     std::fs::create_dir(&root).unwrap();
     let told = if seed.is_multiple_of(2) { one_by_one(&root, seed) } else { all_at_once(&root, seed) };
@@ -376,11 +423,7 @@ fn live(seed: u64, sum: &Mutex<Tally>, goes_on: &dyn Fn(u64) -> bool) {
             if !seen.insert((promised, digest_of(&objects))) {
                 continue;
             }
-            let memory = Memory::new();
-            for (name, bytes) in &objects {
-                memory.create(name, bytes).unwrap();
-            }
-            let mut judge = story.judge.on(Arc::new(memory));
+            let mut judge = story.judge.on(storage_of(&objects));
             judge.ledger.clone_from(ledger);
             let mut wrong = Vec::new();
             if !ledger.initialised {
@@ -461,27 +504,19 @@ fn power_loss_at_any_step_leaves_a_repository_that_holds_what_was_acknowledged()
 #[test]
 fn a_step_that_does_not_happen_is_missed() {
     for forgotten in ["packs", "index", "log"] {
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let recorder = Recorder::default();
-        let root = folder.path().join("repository");
-        std::fs::create_dir(&root).unwrap();
-        let mut life = Life::new(Arc::new(Local::new(&root).watched_by(Arc::new(recorder.clone()))), Suite::None, 3);
-        life.init().unwrap();
-        let from = recorder.steps.lock().unwrap().len();
-        life.act(Deed::Save { series: 0, many_packs: false }).unwrap();
+        let mut watched = Watched::new();
+        let from = watched.recorder.count();
+        watched.life.act(Deed::Save { series: 0, many_packs: false }).unwrap();
         let mut disk = SimFs::default();
-        for (n, step) in recorder.steps.lock().unwrap().iter().enumerate() {
+        for (n, step) in watched.steps().iter().enumerate() {
             let is_forgotten = matches!(step, DiskStep::SyncedFolder(path)
-                if n >= from && path.strip_prefix(&root).is_ok_and(|path| path.starts_with(forgotten)));
+                if n >= from && path.strip_prefix(&watched.root).is_ok_and(|path| path.starts_with(forgotten)));
             if !is_forgotten {
                 disk.step(step);
             }
         }
-        let memory = Memory::new();
-        for (name, bytes) in disk.after_crash(&root, &|_| false) {
-            memory.create(&name, &bytes).unwrap();
-        }
-        assert!(!life.on(Arc::new(memory)).faults().is_empty(), "an fsync of {forgotten} less, and nobody noticed");
+        let faults = watched.faults(&disk.after_crash(&watched.root, &|_| false));
+        assert!(!faults.is_empty(), "an fsync of {forgotten} less, and nobody noticed");
     }
 }
 
@@ -495,39 +530,29 @@ fn who_names_packs_that_were_found_makes_sure_that_they_last() {
         ("the next backup", |life| life.act(Deed::Save { series: 1, many_packs: false })),
     ];
     for (name, finder) in finders {
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let recorder = Recorder::default();
-        let root = folder.path().join("repository");
-        std::fs::create_dir(&root).unwrap();
-        let on_disk = || Arc::new(Local::new(&root).watched_by(Arc::new(recorder.clone())));
-        let mut life = Life::new(on_disk(), Suite::None, 3);
-        life.init().unwrap();
-        let saved_from = recorder.count();
-        life.act(Deed::Save { series: 0, many_packs: true }).unwrap();
+        let mut watched = Watched::new();
+        let packs = watched.root.join("packs");
+        let saved_from = watched.recorder.count();
+        watched.life.act(Deed::Save { series: 0, many_packs: true }).unwrap();
         // Their index objects are lost, and the folders of the packs were never fsynced.
-        let indexes: Vec<PathBuf> =
-            std::fs::read_dir(root.join("index")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let indexes = std::fs::read_dir(watched.root.join("index")).unwrap();
+        let indexes: Vec<PathBuf> = indexes.map(|entry| entry.unwrap().path()).collect();
         indexes.iter().for_each(|path| std::fs::remove_file(path).unwrap());
-        let found_from = recorder.count();
-        life.backend = on_disk();
-        finder(&mut life).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let found_from = watched.goes_on();
+        finder(&mut watched.life).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut disk = SimFs::default();
-        for (n, step) in recorder.steps.lock().unwrap().iter().enumerate() {
+        for (n, step) in watched.steps().iter().enumerate() {
             let never_happened = match step {
                 DiskStep::Renamed(_, to) | DiskStep::Linked(_, to) => indexes.contains(to),
-                DiskStep::SyncedFolder(path) => path.parent() == Some(&root.join("packs")),
+                DiskStep::SyncedFolder(path) => path.parent() == Some(&packs),
                 _ => false,
             };
             if !(saved_from..found_from).contains(&n) || !never_happened {
                 disk.step(step);
             }
         }
-        assert!(disk.lasting.files.keys().any(|path| path.starts_with(root.join("packs"))), "{name}");
-        let memory = Memory::new();
-        for (name, bytes) in disk.after_crash(&root, &|_| false) {
-            memory.create(&name, &bytes).unwrap();
-        }
-        let mut faults = life.on(Arc::new(memory)).faults();
+        assert!(disk.lasting.files.keys().any(|path| path.starts_with(&packs)), "{name}");
+        let mut faults = watched.faults(&disk.after_crash(&watched.root, &|_| false));
         // Only `repair index` and `prune` put something in the place of the lost object.
         faults.retain(|fault| name != "the next backup" || !fault.starts_with("check: index/"));
         assert_eq!(faults, Vec::<String>::new(), "{name}");
@@ -537,43 +562,33 @@ fn who_names_packs_that_were_found_makes_sure_that_they_last() {
 /// An entry that can be read may not have lasted: whoever deletes what it condemns makes sure of that first.
 #[test]
 fn who_deletes_makes_sure_that_the_entry_lasts_by_which_it_may() {
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    let recorder = Recorder::default();
-    let root = folder.path().join("repository");
-    std::fs::create_dir(&root).unwrap();
-    let on_disk = || Arc::new(Local::new(&root).watched_by(Arc::new(recorder.clone())));
-    let mut life = Life::new(on_disk(), Suite::None, 3);
-    life.init().unwrap();
+    let mut watched = Watched::new();
+    let (log, packs) = (watched.root.join("log"), watched.root.join("packs"));
     for _ in 0..3 {
-        life.act(Deed::Save { series: 0, many_packs: true }).unwrap();
+        watched.life.act(Deed::Save { series: 0, many_packs: true }).unwrap();
     }
-    life.act(Deed::Forget).unwrap();
-    life.backend = on_disk();
-    // Whoever condemns dies before the folder of its entry is fsynced.
-    let condemned = prune(&life.open().unwrap(), &thorough(true), &Silent).unwrap().condemned;
-    let dead_from = recorder.steps.lock().unwrap().iter().rposition(|step| match step {
-        DiskStep::Renamed(_, to) | DiskStep::Linked(_, to) => to.starts_with(root.join("log")),
+    watched.life.act(Deed::Forget).unwrap();
+    watched.goes_on();
+    let condemned = prune(&watched.life.open().unwrap(), &thorough(true), &Silent).unwrap().condemned;
+    // Whoever condemned died before the folder of its entry was fsynced.
+    let named = watched.steps().iter().rposition(|step| match step {
+        DiskStep::Renamed(_, to) | DiskStep::Linked(_, to) => to.starts_with(&log),
         _ => false,
     });
-    let found_from = recorder.count();
-    life.backend = on_disk();
-    let swept = prune(&life.open().unwrap(), &thorough(false), &Silent).unwrap().swept;
+    let found_from = watched.goes_on();
+    let swept = prune(&watched.life.open().unwrap(), &thorough(false), &Silent).unwrap().swept;
     assert!(condemned.packs > 0 && swept.packs == condemned.packs, "{condemned:?}, {swept:?}");
 
-    let (mut disk, steps) = (SimFs::default(), recorder.steps.lock().unwrap().clone());
+    let (mut disk, steps) = (SimFs::default(), watched.steps());
     for (n, step) in steps.iter().enumerate() {
-        if n <= dead_from.unwrap() || n >= found_from {
+        if n <= named.unwrap() || n >= found_from {
             disk.step(step);
         }
-        // The disk takes deletions first.
-        let last = n + 1 == steps.len();
-        if matches!(step, DiskStep::Removed(path) if path.starts_with(root.join("packs"))) || last {
-            let objects = disk.after_crash(&root, &|change| matches!(disk.pending[change], Pending::Remove(_)));
-            let memory = Memory::new();
-            for (name, bytes) in &objects {
-                memory.create(name, bytes).unwrap();
-            }
-            assert_eq!(life.on(Arc::new(memory)).faults(), Vec::<String>::new(), "after step {n}");
+        let is_last = n + 1 == steps.len();
+        if is_last || matches!(step, DiskStep::Removed(path) if path.starts_with(&packs)) {
+            // The disk takes deletions first.
+            let left = disk.after_crash(&watched.root, &|change| matches!(disk.pending[change], Pending::Remove(_)));
+            assert_eq!(watched.faults(&left), Vec::<String>::new(), "after step {n}");
         }
     }
 }

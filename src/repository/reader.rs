@@ -20,16 +20,17 @@ pub type FrameKey = (u32, u32);
 /// could name four other bases sixteen times over.
 const MAX_EFFORT: u32 = 4096;
 
-/// What getting one chunk has cost so far, and may.
+/// What getting one chunk has cost so far.
 struct Effort {
+    /// Frames that were decoded for it.
     frames: u32,
-    /// Whether to wait for frames that others are decoding just then, or to give up.
     patience: Patience,
 }
 
 impl Effort {
-    fn new(patience: Patience) -> Self {
-        Self { frames: 0, patience }
+    /// None yet, by somebody who needs the chunk.
+    fn patient() -> Self {
+        Self { frames: 0, patience: Patience::Waits }
     }
 
     fn spend(&mut self, info: &PackInfo) -> Result<()> {
@@ -72,12 +73,12 @@ impl FrameReader {
 
     /// The plain bytes of one frame.
     pub fn read(&mut self, repository: &Repository, key: FrameKey) -> Result<Vec<u8>> {
-        self.read_within(repository, key, &mut Effort::new(Patience::Waits))
+        self.read_within(repository, key, &mut Effort::patient())
     }
 
     /// The plain bytes of one frame of this pack.
     pub fn read_frame(&mut self, repository: &Repository, info: &PackInfo, number: usize) -> Result<Vec<u8>> {
-        self.read_frame_within(repository, info, number, &mut Effort::new(Patience::Waits))
+        self.read_frame_within(repository, info, number, &mut Effort::patient())
     }
 
     fn read_within(
@@ -113,7 +114,9 @@ impl FrameReader {
     ) -> Result<Vec<u8>> {
         let cipher = info.cipher(repository.id(), repository.keyring())?;
         let body = info.unseal(&cipher, number, sealed)?;
-        self.decode_within(repository, info, number, &body, &mut Effort::new(Patience::Waits))
+        let mut effort = Effort::patient();
+        effort.spend(info)?;
+        self.decode_within(repository, info, number, &body, &mut effort)
     }
 
     fn decode_within(
@@ -195,7 +198,7 @@ impl Repository {
 
     /// The plain bytes of a chunk that is to become the base of another.
     pub fn base(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.get_below(id, u8::MAX, Purpose::Base, &mut Effort::new(Patience::Waits))
+        self.get_below(id, u8::MAX, Purpose::Base, &mut Effort::patient())
     }
 
     /// Lets go of the decoded frames that are kept. For who will not ask for the same chunks again, and needs the memory.
@@ -213,7 +216,7 @@ impl Repository {
     /// wait for it have better to do.
     pub fn prefetch(&self, key: FrameKey) {
         // What is wrong with it is told to whoever asks for a chunk of it.
-        let _ = self.frame(key, Purpose::Asked, &mut Effort::new(Patience::GivesUp));
+        let _ = self.frame(key, Purpose::Asked, &mut Effort { frames: 0, patience: Patience::GivesUp });
     }
 
     fn frame(&self, key: FrameKey, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
@@ -246,7 +249,7 @@ impl Repository {
         for (_, location) in self.by_depth(self.index.locate(id)?)?.into_iter().filter(|place| place.0 < depth) {
             match self.chunk_at(id, location, purpose, effort) {
                 Ok(bytes) => return Ok(bytes),
-                // Nothing is wrong with the place.
+                // Somebody else decodes what it rests on: nothing is wrong with the place.
                 Err(error @ Error::Busy { .. }) => return Err(error),
                 Err(error) => failure = error,
             }
@@ -255,10 +258,10 @@ impl Repository {
     }
 
     fn get_located(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        match self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort::new(Patience::Waits)) {
+        match self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort::patient()) {
             // Its pack may be gone because a prune moved what was needed of it elsewhere.
             Err(error) if error.is_damage() && self.refresh_index().unwrap_or(false) => {
-                self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort::new(Patience::Waits))
+                self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort::patient())
             }
             got => got,
         }

@@ -132,6 +132,13 @@ pub struct CreateReport {
     pub duration_secs: f64,
 }
 
+impl CreateReport {
+    /// Files of the snapshot.
+    pub fn files(&self) -> u64 {
+        self.files_new + self.files_changed + self.files_unmodified
+    }
+}
+
 /// What was learned about the containers that were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AvroReport {
@@ -151,15 +158,14 @@ pub struct AvroReport {
 
 /// Whether nothing at all could be read, which is no snapshot worth having.
 fn root_is_empty(report: &CreateReport) -> bool {
-    let directories = report.directories - report.directories_leading.min(report.directories);
-    let found = report.files_new + report.files_changed + report.files_unmodified + directories + report.others;
+    let found = report.files() + report.directories.saturating_sub(report.directories_leading) + report.others;
     found == 0 && report.unreadable > 0
 }
 
 /// What to say where not a single file is left of those that the parent holds: mostly something is not mounted.
 fn emptied(report: &CreateReport, lineage: &Lineage) -> Option<Warning> {
     let parent = lineage.parent.as_ref().filter(|parent| parent.totals.files > 0)?;
-    if report.files_new + report.files_changed + report.files_unmodified > 0 {
+    if report.files() > 0 {
         return None;
     }
     let paths: Vec<_> = lineage.paths.iter().map(|path| String::from_utf8_lossy(path)).collect();

@@ -119,7 +119,7 @@ impl Run<'_> {
             program: concat!("snap ", env!("CARGO_PKG_VERSION")).into(),
             required_read: 0,
             totals: Totals {
-                files: report.files_new + report.files_changed + report.files_unmodified,
+                files: report.files(),
                 directories: report.directories,
                 others: report.others,
                 bytes: report.bytes_total,
