@@ -204,6 +204,12 @@ pub enum Error {
     #[error("cryptography failed: {0}")]
     Crypto(String),
 
+    /// The work was given up because whoever asked for it wants it no more ([`Progress::is_cancelled`]).
+    ///
+    /// [`Progress::is_cancelled`]: crate::progress::Progress::is_cancelled
+    #[error("interrupted")]
+    Interrupted,
+
     /// A worker of a parallel operation ended before its time.
     #[error("a worker stopped before its work was done")]
     WorkerStopped,

@@ -13,6 +13,7 @@ pub mod rules;
 pub mod source;
 pub mod stat;
 pub mod target;
+pub mod temporary;
 pub mod writer;
 
 mod names;
@@ -28,4 +29,5 @@ pub use rules::Rules;
 pub use source::{Problem, Source, SourceFile};
 pub use stat::{FileStat, now};
 pub use target::{Target, TargetOptions};
+pub use temporary::remove_temporaries;
 pub use writer::FileWriter;

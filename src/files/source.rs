@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
@@ -15,6 +16,7 @@ use super::place::Place;
 use super::roots::{self, Node};
 use super::rules::Rules;
 use super::stat::{FileStat, Seen};
+use super::temporary::is_temporary;
 use super::xattrs;
 use crate::error::{Error, Result};
 use crate::progress::Warning;
@@ -212,6 +214,13 @@ impl Source {
             Err(error) => return self.problem("stat", fs_path, error, error != Errno::NOENT || within.is_none()),
         };
         if self.rules.excludes_inode(seen.stat.dev, seen.stat.inode) {
+            return;
+        }
+        // Half of a file that a restore was writing, or is writing now. Nobody asked for it by its name.
+        if seen.kind != FileType::Directory
+            && within.is_some()
+            && fs_path.file_name().is_some_and(|name| is_temporary(name.as_bytes()))
+        {
             return;
         }
         let elsewhere = self.rules.stays_on_one_file_system() && within.is_some_and(|dev| dev != seen.stat.dev);

@@ -205,6 +205,7 @@ impl Run<'_> {
         let mut number = 0;
         for found in source {
             self.pipeline.check()?;
+            self.progress.go_on()?;
             window.enter();
             let SourceFile { fs_path, mut entry, nlink, dev, leads_to_root, .. } = match found {
                 Ok(file) => file,
