@@ -59,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             dry_run: false,
             verify: false,
             restore_suid: false,
+            sparse: false,
             salvage: false,
             recode: None,
             threads: threads(),

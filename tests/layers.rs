@@ -62,6 +62,8 @@ const HOMES: &[(&str, &[&str])] = &[
     // The JSON of schemas; what `--json` prints.
     ("serde", &["avro", "cli"]),
     ("serde_json", &["avro", "cli"]),
+    // Ctrl-C, without unsafe code.
+    ("signal_hook", &["cli"]),
     // The names of users and groups.
     ("uzers", &["files", "cli"]),
     ("zeroize", &["crypto"]),

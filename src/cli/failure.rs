@@ -134,6 +134,7 @@ pub(crate) fn code(error: &Error) -> &'static str {
         Error::Invalid(_) => "invalid",
         Error::Crypto(_) => "crypto",
         Error::WorkerStopped => "worker_stopped",
+        Error::Interrupted => "interrupted",
         _ => "failed",
     }
 }

@@ -69,7 +69,7 @@ impl Args {
                     output.note(format_args!("snapshot {} ({}):", snapshot.id.short(), local_time(snapshot.time)))?;
                 }
                 let path = output.path(&entry.path);
-                if self.long { output.line(long(entry, &path)) } else { output.line(path) }
+                if self.long { output.line(long(entry, |path| output.path(path))) } else { output.line(path) }
             })?;
         }
         Ok(Exit::Done)

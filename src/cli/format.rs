@@ -1,11 +1,14 @@
 //! Sizes, times and modes, as people read and write them.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use avro_snap::snapshot::entry::{EntryKind, FileEntry};
 use jiff::civil::{Date, DateTime, time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+
+use super::output::printable;
 
 /// A size for people: binary units, three or four digits.
 pub(crate) fn size(bytes: u64) -> String {
@@ -146,19 +149,21 @@ pub(crate) fn kind(entry: &FileEntry) -> &'static str {
     }
 }
 
-/// A row in full, for people.
-pub(crate) fn long(entry: &FileEntry, path: &[u8]) -> Vec<u8> {
+/// A row in full, for people; `shown` says how paths are printed.
+pub(crate) fn long<'e>(entry: &'e FileEntry, shown: impl Fn(&'e [u8]) -> Cow<'e, [u8]>) -> Vec<u8> {
     let user = entry.user.clone().unwrap_or_else(|| entry.uid.to_string());
     let group = entry.group.clone().unwrap_or_else(|| entry.gid.to_string());
     let (mode, size, time) = (mode(entry), entry.size, local_time(entry.mtime));
     let mut line = format!("{mode} {user:<8} {group:<8} {size:>12} {time}  ").into_bytes();
-    line.extend_from_slice(path);
+    line.extend_from_slice(&shown(&entry.path));
     if let EntryKind::Symlink(target) = &entry.kind {
         line.extend_from_slice(b" -> ");
-        line.extend_from_slice(target);
+        line.extend_from_slice(&shown(target));
     }
     if let Some(facts) = &entry.avro {
-        let mut said = format!("  [avro {}, {}", facts.codec, count(facts.declared_records, "record"));
+        // The codec's name is the file's: it may hold anything.
+        let codec = printable(&facts.codec).replace('\n', "\\x0a");
+        let mut said = format!("  [avro {codec}, {}", count(facts.declared_records, "record"));
         if facts.state != avro_snap::snapshot::entry::AvroState::Ok {
             let _ = write!(said, ", {}", facts.state.name());
         }

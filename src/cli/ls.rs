@@ -45,7 +45,7 @@ impl Args {
             let path = output.path(&entry.path);
             match (output.json, self.long) {
                 (true, _) => output.object("node", rows::node(entry)),
-                (false, true) => output.line(long(entry, &path)),
+                (false, true) => output.line(long(entry, |path| output.path(path))),
                 (false, false) => output.line(path),
             }
         })?;

@@ -11,12 +11,14 @@ mod dump;
 mod exit;
 mod failure;
 mod file;
+mod filter;
 mod find;
 mod forget;
 mod format;
 mod from;
 mod globals;
 mod init;
+mod interrupt;
 mod key;
 mod lost;
 mod ls;
@@ -46,6 +48,7 @@ use clap::{CommandFactory, Parser};
 use exit::Exit;
 use failure::{Failure, Result};
 use globals::Globals;
+use interrupt::When;
 use output::Output;
 
 /// Deduplicating, encrypted snapshots of Avro files (and of any others)
@@ -114,6 +117,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let output = Output::new(globals.json, globals.quiet, globals.verbose);
     let context = Context { globals, output };
+    interrupt::install(verb.when_interrupted(), context.output.json);
     context.end(verb.run(&context)).into()
 }
 
@@ -145,6 +149,29 @@ impl Verb {
     }
 }
 
+impl Verb {
+    /// What is said if it is interrupted.
+    fn when_interrupted(&self) -> When {
+        match self {
+            Self::Create(_) => When::Changing("run it again, it uses what is stored by now"),
+            Self::Copy(_) => When::Changing("run it again, the snapshots that are copied by now stay"),
+            Self::Restore(_) => When::Changing(
+                "no file in the target is half written; run it again, with --overwrite if-changed if it shall keep the \
+                 files that are restored by now",
+            ),
+            Self::Init(_) => When::Changing("run it again if there is no repository yet"),
+            Self::Key(_) => When::Changing("`snap key list` says what is done; run it again if it is not"),
+            Self::Tag(_) | Self::Forget(_) => {
+                When::Changing("`snap snapshots` says what is done; run it again if it is not")
+            }
+            Self::Prune(_) | Self::Repair(_) | Self::Recover(_) => {
+                When::Changing("run it again, it goes on from what is done by now")
+            }
+            _ => When::Reading,
+        }
+    }
+}
+
 impl Context {
     /// Says what went wrong, if anything did, and how the program ends.
     fn end(&self, ended: Result<Exit>) -> Exit {
@@ -152,6 +179,7 @@ impl Context {
         match ended.and_then(|exit| flushed.map(|()| exit)) {
             Ok(exit) => exit,
             Err(failure) if failure.is_closed_pipe() => Exit::Done,
+            Err(_) if interrupt::happened() => interrupt::end(),
             Err(failure) => {
                 self.output.failure(&failure, &self.globals);
                 failure.exit()

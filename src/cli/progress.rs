@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::format::count;
+use super::interrupt;
 use super::output::{Output, printable};
 
 /// How often something new is said.
@@ -42,6 +43,7 @@ impl<'a> Meter<'a> {
     pub(crate) fn new(output: &'a Output) -> Self {
         let bar = !output.quiet && !output.json && std::io::stderr().is_terminal();
         let now = Instant::now();
+        interrupt::listens(true);
         Self {
             output,
             bar: bar.then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8))),
@@ -57,6 +59,7 @@ impl<'a> Meter<'a> {
 
     /// The work is over: the bar goes away.
     pub(crate) fn finish(&self) {
+        interrupt::listens(false);
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -166,6 +169,10 @@ impl Progress for Meter<'_> {
         {
             shown.at = path.to_path_buf();
         }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        interrupt::happened()
     }
 
     fn warning(&self, warning: &Warning) {

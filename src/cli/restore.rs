@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use super::Context;
 use super::exit::Exit;
 use super::failure::Result;
+use super::filter::PatternArgs;
 use super::format::{count, seconds, size};
 use super::output::{failed_paths, put_path};
 use super::parity::warn_of_mended;
-use super::pick::{Filters, patterns, selector};
+use super::pick::{Filters, selector};
 use super::progress::Meter;
 
 /// Write the files of a snapshot into a directory
@@ -32,14 +33,6 @@ pub(crate) struct Args {
     /// Where to; it is made if it is not there
     #[arg(short, long, value_name = "DIR")]
     target: PathBuf,
-
-    /// Restore only what fits this pattern, and what is below it; may be given several times
-    #[arg(short, long, value_name = "PATTERN")]
-    include: Vec<OsString>,
-
-    /// Do not restore what fits this pattern; may be given several times
-    #[arg(short, long, value_name = "PATTERN")]
-    exclude: Vec<OsString>,
 
     /// What happens to files that are there already
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
@@ -57,9 +50,13 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
 
-    /// Set set-user-id and set-group-id bits
+    /// Give programs back their set-user-id and set-group-id bits and their capabilities
     #[arg(long)]
     restore_suid: bool,
+
+    /// Make holes of blocks of zeros, also in files that had none
+    #[arg(long)]
+    sparse: bool,
 
     /// Write Avro files with this codec instead of bit for bit: much faster where theirs is slow
     #[arg(long, value_enum, value_name = "CODEC", conflicts_with = "verify")]
@@ -72,6 +69,9 @@ pub(crate) struct Args {
     /// 21. Without this, they are not written.
     #[arg(long, conflicts_with_all = ["recode", "dry_run"])]
     salvage: bool,
+
+    #[command(flatten)]
+    patterns: PatternArgs,
 
     #[command(flatten)]
     filters: Filters,
@@ -107,14 +107,14 @@ enum Recode {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let selector = selector(self.snapshot.as_deref())?;
-        let (include, exclude) = (patterns(&self.include)?, patterns(&self.exclude)?);
+        let (include, exclude) = (self.patterns.includes()?, self.patterns.excludes()?);
         let repository = context.open()?;
         let (snapshot, subfolder) = context.pick(&repository, selector, &self.filters)?;
         let options = RestoreOptions {
             target: std::path::absolute(&self.target).when("resolve", &self.target)?,
             subfolder,
-            include,
-            exclude,
+            include: include.patterns.clone(),
+            exclude: exclude.patterns,
             overwrite: match self.overwrite {
                 When::Always => Overwrite::Always,
                 When::IfChanged => Overwrite::IfChanged,
@@ -125,6 +125,7 @@ impl Args {
             dry_run: self.dry_run,
             verify: self.verify,
             restore_suid: self.restore_suid,
+            sparse: self.sparse,
             recode: self.recode.map(|codec| match codec {
                 Recode::Null => Codec::Null,
                 Recode::Deflate => Codec::Deflate,
@@ -139,6 +140,9 @@ impl Args {
         meter.finish();
         warn_of_mended(&context.output, &repository);
         let report = restored?;
+        for number in &report.unmatched_includes {
+            context.output.warn(&format!("nothing in the snapshot matches {}", include.given(*number)));
+        }
         let exit = match report.failed.as_slice() {
             [] if report.salvaged.is_empty() => Exit::Done,
             [] => Exit::RestoredWithDamage,
@@ -205,7 +209,7 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
         (report.deleted, if options.dry_run { "would be removed" } else { "removed" }),
         (report.verified, "read again and found right"),
         (report.recoded, "written with another codec"),
-        (report.set_ids_dropped, "without their set-id bits (--restore-suid sets them)"),
+        (report.set_ids_dropped, "without their set-id bits or capabilities (--restore-suid sets them)"),
     ] {
         if number > 0 {
             output.note(format_args!("{number} {said}"))?;

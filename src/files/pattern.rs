@@ -98,6 +98,11 @@ impl Pattern {
         }
     }
 
+    /// Whether it takes back what patterns before it matched.
+    pub fn is_negated(&self) -> bool {
+        self.negated
+    }
+
     /// Whether letters of either case are the same to it.
     pub fn is_insensitive(&self) -> bool {
         self.insensitive

@@ -48,14 +48,7 @@ impl Rules {
     /// lines that begin with `#` mean nothing; `$NAME` and `${NAME}` stand for variables of the environment, `$$` for
     /// a dollar.
     pub fn exclude_file(&mut self, file: &Path, insensitive: bool) -> Result<()> {
-        let lines = std::fs::read(file).when("read", file)?;
-        for line in lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
-            if !line.is_empty() && !line.starts_with(b"#") {
-                let variable = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec);
-                self.exclude(&expanded(line, variable), insensitive)?;
-            }
-        }
-        Ok(())
+        patterns_in(file)?.iter().try_for_each(|pattern| self.exclude(pattern, insensitive))
     }
 
     /// Leaves out all else in directories that hold a file `NAME`, or, for `NAME:HEADER`, one that begins with the
@@ -119,6 +112,17 @@ impl Rules {
         };
         self.markers.iter().find(present).map(|marker| marker.name.as_slice())
     }
+}
+
+/// The patterns in a file, as [`Rules::exclude_file`] understands it.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn patterns_in(file: &Path) -> Result<Vec<Vec<u8>>> {
+    let lines = std::fs::read(file).when("read", file)?;
+    let lines = lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let variable = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec);
+    Ok(lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(|line| expanded(line, variable)).collect())
 }
 
 /// Whether a file begins so. One that cannot be read does not.

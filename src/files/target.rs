@@ -128,7 +128,7 @@ impl Target {
     /// Makes a directory that is not restored itself, but has something in it that is. It gets its entry's metadata if it
     /// is made now, or if it has the entry's mode and owner, as one that was restored before. Any other that is there
     /// stays as it is.
-    pub fn make_way(&self, path: &[u8], entry: &FileEntry) -> Result<()> {
+    pub fn make_parent(&self, path: &[u8], entry: &FileEntry) -> Result<()> {
         check_path(path)?;
         let (folder, new) = self.made(path)?;
         let finish = match new {

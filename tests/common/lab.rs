@@ -135,6 +135,7 @@ pub fn restoring(target: &Path) -> RestoreOptions {
         dry_run: false,
         verify: false,
         restore_suid: false,
+        sparse: false,
         recode: None,
         salvage: false,
         threads: 2,

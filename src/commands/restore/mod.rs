@@ -37,8 +37,10 @@ pub struct RestoreOptions {
     pub dry_run: bool,
     /// Read every restored file again and compare.
     pub verify: bool,
-    /// Set set-user-id and set-group-id bits.
+    /// Give programs their set-user-id and set-group-id bits and capabilities.
     pub restore_suid: bool,
+    /// Make holes of zeros in all files, and not only in those that had holes.
+    pub sparse: bool,
     /// Write containers with another codec instead of bit for bit.
     pub recode: Option<crate::avro::codec::Codec>,
     /// Of files of which something is lost, write what is left, and a report beside it (`<file>.salvage.json`).
@@ -64,8 +66,10 @@ pub struct RestoreReport {
     pub verified: u64,
     /// Containers that were written with another codec.
     pub recoded: u64,
-    /// Set-id bits that were not set.
+    /// Programs that did not get set-id bits or capabilities back.
     pub set_ids_dropped: u64,
+    /// Which of the patterns to include fit nothing in the snapshot, by their number.
+    pub unmatched_includes: Vec<usize>,
     /// Files of which only a part was left to be written.
     pub salvaged: Vec<SalvagedFile>,
     /// What could not be restored, and why.
@@ -88,7 +92,7 @@ pub struct SalvagedFile {
 /// Restores a snapshot.
 ///
 /// # Errors
-/// If the target or the manifest cannot be used, or the disk is full. What is wrong with a single file is told to
+/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file is told to
 /// `progress`, is in the report, and does not stop the work.
 pub fn restore(
     repository: &Repository,

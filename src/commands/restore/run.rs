@@ -1,7 +1,9 @@
 //! One run of `restore`: the rows of the manifest in order, files by several workers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::content::{EncoderBench, Rebuilder};
@@ -10,7 +12,7 @@ use super::recode::{can_recode, recode};
 use super::salvage::salvage;
 use super::{RestoreOptions, RestoreReport, SalvagedFile};
 use crate::error::{Context, Error, IoContext, Result};
-use crate::files::{Overwrite, Pattern, Target, TargetOptions};
+use crate::files::{FileWriter, Matchable, Overwrite, Pattern, Target, TargetOptions};
 use crate::id::Digester;
 use crate::progress::{Progress, Warning};
 use crate::recipe::Recipe;
@@ -59,7 +61,10 @@ pub(super) fn run(
         encoders: EncoderBench::default(),
     };
     let (send, jobs) = crossbeam_channel::bounded::<Job>(64);
-    let (links, swept) = pool.in_place_scope(|scope| {
+    if let (Some(target), false) = (&run.target, options.dry_run) {
+        target.clean_top();
+    }
+    let rows = pool.in_place_scope(|scope| {
         let source = Prefetching::new(repository, scope);
         std::thread::scope(|threads| {
             for _ in 0..options.threads.max(1) {
@@ -76,16 +81,20 @@ pub(super) fn run(
             drop(send);
             rows
         })
-    })?;
-    run.check()?;
-    run.links(repository, snapshot, pool, links)?;
-    run.sweep(swept)?;
+    });
+    let done = rows.and_then(|(links, swept)| {
+        run.check()?;
+        run.links(repository, snapshot, pool, links)?;
+        run.sweep(swept)
+    });
+    // Also if it failed: no directory is left with a mode that only served to write into it.
     let dropped = run.target.as_ref().map_or(0, |target| {
         if !options.dry_run {
             target.finish_directories(progress);
         }
         target.dropped_set_ids()
     });
+    done?;
     run.check()?;
     let mut report = run.report.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.set_ids_dropped = dropped;
@@ -107,11 +116,16 @@ impl Run<'_> {
         let mut rows = snapshot.rows(repository);
         rows.seek(sub)?;
         let (mut links, mut directories, mut found) = (Vec::new(), Vec::new(), sub.is_empty());
+        // The directories above the row that were not selected themselves, and are not made yet.
+        let mut way: Vec<(Vec<u8>, FileEntry)> = Vec::new();
+        let includes = self.options.include.iter().enumerate().filter(|(_, pattern)| !pattern.is_negated());
+        let mut unmatched: Vec<usize> = includes.map(|(number, _)| number).collect();
         if sub.is_empty() && self.selected(b"") {
             directories.push((Vec::new(), BTreeSet::new()));
         }
         while let Some(entry) = rows.next_row()? {
             self.check()?;
+            self.progress.go_on()?;
             let Some(path) = below(&entry.path, sub) else { break };
             found = true;
             if !sub.is_empty() && entry.path == *sub && entry.kind == EntryKind::Directory {
@@ -126,8 +140,16 @@ impl Run<'_> {
                     names.insert(name.to_vec());
                 }
             }
+            while way.pop_if(|(_, above)| !is_in(&entry.path, &above.path)).is_some() {}
+            self.strike_matched(&mut unmatched, &entry.path);
             if !self.selected(&entry.path) {
+                if entry.kind == EntryKind::Directory {
+                    way.push((path, entry));
+                }
                 continue;
+            }
+            for (path, above) in way.drain(..).filter(|_| !self.options.dry_run) {
+                self.attempt(&above, |target| target.make_parent(&path, &above).map(|()| false));
             }
             match &entry.kind {
                 EntryKind::Directory => {
@@ -153,11 +175,21 @@ impl Run<'_> {
                 }),
             }
         }
+        self.report().unmatched_includes = unmatched;
         match found {
             true => Ok((links, directories)),
             false => {
                 Err(Error::NoPath { path: String::from_utf8_lossy(sub).into_owned(), snapshot: snapshot.id.short() })
             }
+        }
+    }
+
+    /// Strikes out the patterns to include that fit this path.
+    fn strike_matched(&self, unmatched: &mut Vec<usize>, path: &[u8]) {
+        if !unmatched.is_empty() {
+            let patterns = &self.options.include;
+            let path = Matchable::new(path, patterns.iter().any(Pattern::is_insensitive));
+            unmatched.retain(|number| patterns.get(*number).is_some_and(|pattern| !pattern.matches(&path)));
         }
     }
 
@@ -189,10 +221,10 @@ impl Run<'_> {
         entry: &FileEntry,
         path: &[u8],
     ) -> bool {
-        if self.fatal().is_some() {
+        if self.fatal().is_some() || self.progress.is_cancelled() {
             return false;
         }
-        self.progress.at(std::path::Path::new(&*String::from_utf8_lossy(path)));
+        self.progress.at(Path::new(&*String::from_utf8_lossy(path)));
         let done = self.write(rebuilder, entry, path);
         let fine = done.is_ok();
         match done {
@@ -226,10 +258,11 @@ impl Run<'_> {
         };
         let Some(target) = target else { return Ok(()) };
         refuse_impossible_size(entry)?;
-        let mut writer = target.begin_file(path, if recoded.is_some() { 0 } else { entry.size }, entry.sparse)?;
+        let size = if recoded.is_some() { 0 } else { entry.size };
+        let mut writer = target.begin_file(path, size, self.sparse(entry))?;
         let mut write = |bytes: &[u8]| {
             self.progress.bytes(bytes.len() as u64);
-            if entry.sparse { writer.write_sparse(bytes) } else { writer.write(bytes) }
+            self.write_bytes(&mut writer, entry, bytes)
         };
         let mut written = entry.clone();
         let done = match recoded {
@@ -246,7 +279,7 @@ impl Run<'_> {
         if recoded.is_some() {
             written.size = writer.written();
         }
-        writer.finish(&written, self.progress)?;
+        let file = writer.finish_open(&written, self.progress)?;
         {
             let mut report = self.report();
             report.files_restored += 1;
@@ -254,10 +287,40 @@ impl Run<'_> {
             report.recoded += u64::from(recoded.is_some());
         }
         if self.options.verify && recoded.is_none() {
-            verify(target, entry, path)?;
+            self.verify(file, entry, &target.shown(path))?;
             self.report().verified += 1;
         }
         Ok(())
+    }
+
+    /// Whether blocks of zeros become holes.
+    fn sparse(&self, entry: &FileEntry) -> bool {
+        entry.sparse || self.options.sparse
+    }
+
+    fn write_bytes(&self, writer: &mut FileWriter, entry: &FileEntry, bytes: &[u8]) -> Result<()> {
+        self.progress.go_on()?;
+        if self.sparse(entry) { writer.write_sparse(bytes) } else { writer.write(bytes) }
+    }
+
+    /// Reads a restored file again, from its beginning, and compares its hash.
+    fn verify(&self, mut file: File, entry: &FileEntry, shown: &Path) -> Result<()> {
+        let (mut digester, mut buffer) = (Digester::new(), vec![0; 1 << 20]);
+        loop {
+            self.progress.go_on()?;
+            let count = file.read(&mut buffer).when("read", shown)?;
+            if count == 0 {
+                break;
+            }
+            digester.update(buffer.get(..count).unwrap_or(&[]));
+        }
+        match entry.content {
+            Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
+            _ => Err(Error::NotRestored {
+                path: shown.display().to_string(),
+                reason: "what was read back is not what was written".into(),
+            }),
+        }
     }
 
     /// Writes what is left of a file, and a report of what it lacks beside it. `error` is why it is not whole.
@@ -269,10 +332,8 @@ impl Run<'_> {
         target: &Target,
         error: Error,
     ) -> Result<()> {
-        let mut writer = target.begin_file(path, 0, entry.sparse)?;
-        let saved = salvage(rebuilder, entry, &mut |bytes| {
-            if entry.sparse { writer.write_sparse(bytes) } else { writer.write(bytes) }
-        })?;
+        let mut writer = target.begin_file(path, 0, self.sparse(entry))?;
+        let saved = salvage(rebuilder, entry, &mut |bytes| self.write_bytes(&mut writer, entry, bytes))?;
         if !saved.loss.is_any() {
             // All of its chunks are there, and yet it is not what it was.
             return Err(error);
@@ -317,6 +378,7 @@ impl Run<'_> {
         let mut stand_ins: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
         let failed: HashSet<Vec<u8>> = self.report().failed.iter().map(|(path, _)| path.clone()).collect();
         for (path, entry) in links {
+            self.progress.go_on()?;
             let Some(original) = entry.hard_link.clone() else { continue };
             match self.target.as_ref().map_or(Ok(true), |target| target.wants(&path, &entry)) {
                 Ok(true) => {}
@@ -386,9 +448,10 @@ impl Run<'_> {
     }
 
     fn failed(&self, entry: &FileEntry, error: Error) {
-        // A full disk concerns every file that is still to come.
-        if matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull) {
-            self.fatal().get_or_insert(error);
+        // These concern every file that is still to come.
+        let is_full = matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        if is_full || self.progress.is_cancelled() {
+            self.fatal().get_or_insert(if is_full { error } else { Error::Interrupted });
             return;
         }
         let path = String::from_utf8_lossy(&entry.path).into_owned();
@@ -428,23 +491,9 @@ fn beside(entry: &FileEntry, path: &[u8], other: &[u8]) -> Vec<u8> {
     [&entry.path[..], other.get(path.len()..).unwrap_or(&[])].concat()
 }
 
-/// Reads a restored file again and compares its hash.
-fn verify(target: &Target, entry: &FileEntry, path: &[u8]) -> Result<()> {
-    let shown = target.shown(path);
-    let differs = |reason: &str| Error::NotRestored { path: shown.display().to_string(), reason: reason.into() };
-    let mut file = target.open_file(path)?.ok_or_else(|| differs("it is not there any more"))?;
-    let (mut digester, mut buffer) = (Digester::new(), vec![0; 1 << 20]);
-    loop {
-        let count = file.read(&mut buffer).when("read", &shown)?;
-        if count == 0 {
-            break;
-        }
-        digester.update(&buffer[..count]);
-    }
-    match entry.content {
-        Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
-        _ => Err(differs("what was read back is not what was written")),
-    }
+/// Whether a path lies below another one.
+fn is_in(path: &[u8], above: &[u8]) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 /// The path below a subfolder of the snapshot, or the file's own name if it is the subfolder itself.
