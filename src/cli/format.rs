@@ -175,7 +175,31 @@ pub(crate) fn long<'e>(entry: &'e FileEntry, shown: impl Fn(&'e [u8]) -> Cow<'e,
 
 #[cfg(test)]
 mod tests {
+    use avro_snap::snapshot::entry::AvroFacts;
+
     use super::*;
+
+    #[test]
+    fn what_a_file_says_of_itself_is_no_command_to_a_terminal() {
+        let facts = AvroFacts {
+            state: avro_snap::snapshot::entry::AvroState::Ok,
+            codec: "\x1b[2J\n".into(),
+            fingerprint: 0,
+            blocks: 0,
+            declared_records: 0,
+            verified_records: 0,
+            encoder: String::new(),
+            blocks_exact: 0,
+            blocks_corrected: 0,
+            blocks_raw: 0,
+        };
+        let kind = EntryKind::Symlink(b"to\x1b[2J".to_vec());
+        let entry = FileEntry { kind, path: b"name".to_vec(), avro: Some(facts), ..FileEntry::nothing() };
+        let shown = |path: &[u8]| Cow::Owned(path.escape_ascii().to_string().into_bytes());
+        let line = long(&entry, shown);
+        assert!(!line.contains(&0x1b) && !line.contains(&b'\n'), "{}", String::from_utf8_lossy(&line));
+        assert!(String::from_utf8_lossy(&line).contains("name -> to\\x1b[2J  [avro \\x1b[2J\\x0a, 0 records"));
+    }
 
     #[test]
     fn sizes_are_written_and_read() {
