@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use avro_snap::snapshot::entry::{EntryKind, FileEntry};
+use avro_snap::snapshot::entry::{EntryKind, FileEntry, Time};
 use jiff::civil::{Date, DateTime, time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -68,6 +68,18 @@ fn zoned(nanoseconds: i64) -> Option<Zoned> {
 /// A time for people: local, to the second.
 pub(crate) fn local_time(nanoseconds: i64) -> String {
     zoned(nanoseconds).map_or_else(|| "?".into(), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// The time of a file, for people: local, to the second. As `@SECONDS` where the calendar ends before it.
+pub(crate) fn local_file_time(time: Time) -> String {
+    let zoned = Timestamp::from_nanosecond(time.nanoseconds()).map(|time| time.to_zoned(TimeZone::system()));
+    zoned.map_or_else(|_| format!("@{}", time.seconds), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// The time of a file, for programs: RFC 3339, UTC, to the nanosecond. As `@SECONDS` where the calendar ends before it.
+pub(crate) fn utc_file_time(time: Time) -> String {
+    Timestamp::from_nanosecond(time.nanoseconds())
+        .map_or_else(|_| format!("@{}", time.seconds), |time| time.to_string())
 }
 
 /// A time for programs: RFC 3339, UTC, to the nanosecond.
@@ -153,7 +165,7 @@ pub(crate) fn kind(entry: &FileEntry) -> &'static str {
 pub(crate) fn long<'e>(entry: &'e FileEntry, shown: impl Fn(&'e [u8]) -> Cow<'e, [u8]>) -> Vec<u8> {
     let user = entry.user.clone().unwrap_or_else(|| entry.uid.to_string());
     let group = entry.group.clone().unwrap_or_else(|| entry.gid.to_string());
-    let (mode, size, time) = (mode(entry), entry.size, local_time(entry.mtime));
+    let (mode, size, time) = (mode(entry), entry.size, local_file_time(entry.mtime));
     let mut line = format!("{mode} {user:<8} {group:<8} {size:>12} {time}  ").into_bytes();
     line.extend_from_slice(&shown(&entry.path));
     if let EntryKind::Symlink(target) = &entry.kind {
@@ -192,6 +204,8 @@ mod tests {
             blocks_exact: 0,
             blocks_corrected: 0,
             blocks_raw: 0,
+            stray_bytes: 0,
+            raw_reason: String::new(),
         };
         let kind = EntryKind::Symlink(b"to\x1b[2J".to_vec());
         let entry = FileEntry { kind, path: b"name".to_vec(), avro: Some(facts), ..FileEntry::nothing() };
