@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use avro_snap::error::Error;
+use avro_snap::files::temporary::is_temporary;
 use avro_snap::files::{
     Overwrite, Problem, Rules, Source, SourceFile, Target, TargetOptions, now, open_for_reading, stat_of,
 };
-use avro_snap::files::temporary::is_temporary;
 use avro_snap::progress::{Progress, Silent, Warning};
 use avro_snap::snapshot::entry::{Device, EntryKind, FileEntry, Time, Xattr, path_order};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags};

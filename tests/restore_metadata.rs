@@ -41,7 +41,10 @@ fn xattrs(path: &Path) -> Vec<String> {
     let mut buffer = vec![0; 4096];
     let length = rustix::fs::listxattr(path, &mut buffer).unwrap();
     let names = buffer[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    names.map(|name| String::from_utf8_lossy(name).into_owned()).filter(|name| !name.starts_with("security.s")).collect()
+    names
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .filter(|name| !name.starts_with("security.s"))
+        .collect()
 }
 
 /// Sets an attribute; false, and said so, where the file system has none.
@@ -72,7 +75,8 @@ fn nothing_is_inherited_from_the_folder_of_an_earlier_restore() {
     fs::create_dir(snap.work("src/shared/below")).unwrap();
     set_mode(&snap.work("src/shared/below"), 0o770);
     let shared = snap.work("src/shared");
-    if !set_xattr(&shared, "system.posix_acl_default", &acl()) || !set_xattr(&shared, "system.posix_acl_access", &acl()) {
+    if !set_xattr(&shared, "system.posix_acl_default", &acl()) || !set_xattr(&shared, "system.posix_acl_access", &acl())
+    {
         return;
     }
     snap.ok(&["create", "src"]);
@@ -174,7 +178,10 @@ fn give_away(path: &Path) {
 fn as_user(snap: &Snap, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_snap"));
     command.args(arguments).current_dir(snap.path("work")).env_clear();
-    command.env("HOME", snap.path("home")).env("SNAP_REPOSITORY", snap.path("repository")).env("SNAP_PASSWORD", PASSWORD);
+    command
+        .env("HOME", snap.path("home"))
+        .env("SNAP_REPOSITORY", snap.path("repository"))
+        .env("SNAP_PASSWORD", PASSWORD);
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
@@ -245,7 +252,8 @@ fn what_killed_restores_left_is_removed_and_never_saved() {
     snap.ok(&["restore", "latest", "--target", "out"]);
     let left = left_over();
     // What a user may well call so is the user's.
-    let own = [".snap-restore-.tmp", ".snap-0123456789abcdef.tmp", ".snap-restore-00112233445566778899aabbccddeeff.tmp"];
+    let own =
+        [".snap-restore-.tmp", ".snap-0123456789abcdef.tmp", ".snap-restore-00112233445566778899aabbccddeeff.tmp"];
     for folder in ["out", "out/src", "out/src/dir"] {
         snap.write(&format!("{folder}/{left}"), "half");
         own.iter().for_each(|name| drop(snap.write(&format!("{folder}/{name}"), "own")));
@@ -253,7 +261,8 @@ fn what_killed_restores_left_is_removed_and_never_saved() {
     snap.ok(&["create", "out"]);
     let listed = snap.ok(&["ls", "latest"]);
     assert!(!listed.stdout.contains(&left), "{}", listed.stdout);
-    own.iter().for_each(|name| assert_eq!(listed.lines().iter().filter(|line| line.ends_with(name)).count(), 3, "{name}"));
+    own.iter()
+        .for_each(|name| assert_eq!(listed.lines().iter().filter(|line| line.ends_with(name)).count(), 3, "{name}"));
     // A dry run removes nothing.
     let first = first_id(&snap);
     snap.ok(&["restore", &first, "--target", "out", "--dry-run"]);
@@ -279,7 +288,10 @@ fn nothing_is_left_of_a_restore_that_is_killed() {
     let out = snap.work("out");
     let mut command = Command::new(env!("CARGO_BIN_EXE_snap"));
     command.args(["restore", "latest", "--target"]).arg(&out).current_dir(snap.path("work")).env_clear();
-    command.env("HOME", snap.path("home")).env("SNAP_REPOSITORY", snap.path("repository")).env("SNAP_PASSWORD", PASSWORD);
+    command
+        .env("HOME", snap.path("home"))
+        .env("SNAP_REPOSITORY", snap.path("repository"))
+        .env("SNAP_PASSWORD", PASSWORD);
     for milliseconds in [20, 60, 100, 140, 200] {
         let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));
@@ -362,7 +374,9 @@ fn what_is_remembered_of_repositories_is_read_by_nobody_else() {
         let mut command = Command::new("sh");
         command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_snap"), "create", "-q", "src"]);
         command.current_dir(snap.path("work")).env_clear().env("HOME", snap.path("home"));
-        command.env("SNAP_STATE_DIR", snap.path("home").join("state")).env("SNAP_CACHE_DIR", snap.path("home").join("cache"));
+        command
+            .env("SNAP_STATE_DIR", snap.path("home").join("state"))
+            .env("SNAP_CACHE_DIR", snap.path("home").join("cache"));
         command.env("SNAP_REPOSITORY", snap.path("repository")).env("SNAP_PASSWORD", PASSWORD);
         if umask == "0" {
             assert!(command.status().unwrap().success());

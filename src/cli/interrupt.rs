@@ -4,9 +4,10 @@
 //! for anything. It only gives long work a moment to end by itself, which tidies up (and publishes what was stored), then
 //! it ends. A second signal ends it at once.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
@@ -39,6 +40,14 @@ static LISTENS: AtomicBool = AtomicBool::new(false);
 static SAID: AtomicBool = AtomicBool::new(false);
 /// The verb that runs, and whether it speaks JSON.
 static VERB: OnceLock<(When, bool)> = OnceLock::new();
+
+/// A file that another one takes the place of when it is whole.
+static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Remembers a file that must not stay if the program ends at once; or that there is none any more.
+pub(crate) fn set_unfinished(path: Option<PathBuf>) {
+    *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) = path;
+}
 
 /// Whether a signal said that the program is to end.
 pub(crate) fn happened() -> bool {
@@ -100,7 +109,8 @@ fn wait(terminal: Option<&Terminal>) {
     let wanted = signals();
     let at_once = Arc::new(AtomicBool::new(false));
     for signal in &wanted {
-        let shutdown = signal_hook::flag::register_conditional_shutdown(*signal, Exit::Interrupted as i32, at_once.clone());
+        let shutdown =
+            signal_hook::flag::register_conditional_shutdown(*signal, Exit::Interrupted as i32, at_once.clone());
         if shutdown.is_err() {
             return;
         }
@@ -117,13 +127,17 @@ fn wait(terminal: Option<&Terminal>) {
     // From here on a signal ends it, even if nobody reads what is said.
     at_once.store(true, Ordering::Relaxed);
     avro_snap::files::remove_temporaries();
+    if let Some(path) = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let _ = std::fs::remove_file(path);
+    }
     if SAID.swap(true, Ordering::Relaxed) {
         // The verb ends by itself.
         std::thread::sleep(GRACE);
     } else {
-        if std::io::stderr().is_terminal() {
-            // Where the progress bar stands.
-            eprint_clear();
+        let mut stderr = std::io::stderr();
+        if stderr.is_terminal() {
+            // The progress bar stands there.
+            let _ = stderr.write_all(b"\r\x1b[2K");
         }
         say();
     }
@@ -131,10 +145,6 @@ fn wait(terminal: Option<&Terminal>) {
         terminal.restore();
     }
     signal_hook::low_level::exit(Exit::Interrupted as i32);
-}
-
-fn eprint_clear() {
-    let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), b"\r\x1b[2K");
 }
 
 /// The terminal as it was when the program began.
