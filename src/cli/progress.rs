@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use avro_snap::progress::{Phase, Progress, Warning};
+use avro_snap::progress::{Change, Phase, Progress, Warning};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -165,6 +165,20 @@ impl Progress for Meter<'_> {
             && let Ok(mut shown) = self.shown.try_lock()
         {
             shown.at = path.to_path_buf();
+        }
+    }
+
+    fn change(&self, change: Change, path: &Path) {
+        if self.output.verbose {
+            let sign: &[u8] = match change {
+                Change::New => b"+ ",
+                Change::Differs => b"M ",
+                Change::Same => b"= ",
+                Change::Deleted => b"- ",
+            };
+            let say = || self.output.line([sign, &self.output.path(path.as_os_str().as_bytes())].concat());
+            // A reader who left is noticed when the summary is written.
+            let _ = self.bar.as_ref().map_or_else(say, |bar| bar.suspend(say));
         }
     }
 
