@@ -19,7 +19,7 @@ use std::vec::IntoIter;
 use super::run::{joined, parted};
 use super::selection::Selection;
 use crate::chunk::ChunkSource;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::files::{Coverage, Folder, Found, FoundKind, Ground, Spare, Spared, Target};
 use crate::progress::{Change, Progress, Warning};
 use crate::snapshot::ManifestReader;
@@ -284,7 +284,7 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
 
     /// What lies there; none, with a report, if that cannot be found out.
     fn look(&mut self, name: &[u8], path: &[u8]) -> Option<Found> {
-        match self.folder().and_then(|folder| folder.look(name).map_err(|e| self.error("stat", path, e))) {
+        match self.in_folder("stat", path, |folder| folder.look(name)) {
             Ok(found) => found,
             Err(error) => {
                 self.obstacle(path, error);
@@ -293,14 +293,21 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         }
     }
 
-    /// The directory whose names are gone through.
-    fn folder(&mut self) -> Result<&Folder> {
-        let gone = || Error::Invalid("a folder was removed meanwhile".into());
+    /// Does something in the directory whose names are gone through; `path` is what it is done with.
+    fn in_folder<T>(
+        &mut self,
+        action: &'static str,
+        path: &[u8],
+        work: impl FnOnce(&Folder) -> std::io::Result<T>,
+    ) -> Result<T> {
+        let target = self.sweep.target;
+        let gone = || Error::Invalid("its folder was removed meanwhile".into());
         let level = self.levels.last_mut().ok_or_else(gone)?;
         if level.folder.is_none() {
-            level.folder = self.sweep.target.folder(&level.path)?;
+            level.folder = target.folder(&level.path)?;
         }
-        level.folder.as_ref().ok_or_else(gone)
+        let folder = level.folder.as_ref().ok_or_else(gone)?;
+        work(folder).when(action, target.shown(path))
     }
 
     /// Begins with what is in a directory.
@@ -308,7 +315,7 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         let above = self.levels.last().map(|level| level.dev);
         let opened = self.sweep.target.folder(&path).and_then(|folder| {
             let Some(folder) = folder else { return Ok(None) };
-            let names = folder.names().map_err(|error| self.error("list", &path, error))?;
+            let names = folder.names().when("list", self.sweep.target.shown(&path))?;
             Ok(Some((folder, names)))
         });
         let (folder, mut names) = match opened {
@@ -356,7 +363,7 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
     fn remove(&mut self, name: &[u8], path: &[u8], kind: FoundKind) {
         let removed = match self.mode {
             Mode::Plan | Mode::DryRun => Ok(true),
-            Mode::Act => self.folder().and_then(|folder| folder.remove(name, kind).map_err(|e| self.error("delete", path, e))),
+            Mode::Act => self.in_folder("delete", path, |folder| folder.remove(name, kind)),
         };
         match removed {
             Ok(true) => {
@@ -407,9 +414,5 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
 
     fn shown(&self, path: &[u8]) -> String {
         self.sweep.target.shown(path).display().to_string()
-    }
-
-    fn error(&self, action: &'static str, path: &[u8], error: std::io::Error) -> Error {
-        Error::io(action, self.sweep.target.shown(path), error)
     }
 }
