@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
@@ -19,7 +18,7 @@ use avro_snap::files::{
     Overwrite, Problem, Rules, Source, SourceFile, Target, TargetOptions, now, open_for_reading, stat_of,
 };
 use avro_snap::progress::{Progress, Silent, Warning};
-use avro_snap::snapshot::entry::{Device, EntryKind, FileEntry, Xattr, path_order};
+use avro_snap::snapshot::entry::{Device, EntryKind, FileEntry, Time, Xattr, path_order};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 
 // --- Help -----------------------------------------------------------------------------------------------------------
@@ -107,8 +106,8 @@ fn entry(kind: EntryKind, mode: u32, size: u64) -> FileEntry {
         gid: rustix::process::getegid().as_raw(),
         user: None,
         group: None,
-        mtime: 1_234_567_890_123_456_789,
-        ctime: 0,
+        mtime: Time::from_nanoseconds(1_234_567_890_123_456_789),
+        ctime: Time::EPOCH,
         inode: 0,
         size,
         racy: false,
@@ -118,6 +117,8 @@ fn entry(kind: EntryKind, mode: u32, size: u64) -> FileEntry {
         content: None,
         recipe: Vec::new(),
         avro: None,
+        origin: None,
+        altered: None,
     }
 }
 
@@ -160,7 +161,8 @@ fn restore(files: &[SourceFile], target: &Target, progress: &dyn Progress) {
 #[track_caller]
 fn assert_same(a: &[SourceFile], b: &[SourceFile]) {
     let kept = |files: &[SourceFile]| -> Vec<FileEntry> {
-        let timeless = |file: &SourceFile| FileEntry { ctime: 0, inode: 0, racy: false, ..file.entry.clone() };
+        let timeless =
+            |file: &SourceFile| FileEntry { ctime: Time::EPOCH, inode: 0, racy: false, ..file.entry.clone() };
         files.iter().map(timeless).collect()
     };
     let (a, b) = (kept(a), kept(b));
@@ -265,8 +267,6 @@ fn paths_may_be_longer_than_the_system_takes() {
     let mut text = String::new();
     restored.open_file(&deepest.tree_path).unwrap().unwrap().read_to_string(&mut text).unwrap();
     assert!(text.starts_with("deep"), "{text}");
-    assert_eq!(restored.delete_others(b"", &|_| false).unwrap(), 72);
-    target(&from).delete_others(b"", &|_| false).unwrap();
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn what_is_read_of_each_thing() {
     assert_eq!(dangling.entry.kind, EntryKind::Symlink(b"nowhere/at all".to_vec()));
     assert_eq!(pipe.entry.kind, EntryKind::Fifo);
     assert_eq!((file.entry.size, file.entry.mode, file.nlink), (10, 0o640, 2));
-    assert_eq!(file.entry.mtime, 1_234_567_890_123_456_789);
+    assert_eq!(file.entry.mtime, Time::from_nanoseconds(1_234_567_890_123_456_789));
     assert_eq!((file.dev, file.entry.inode), (other.dev, other.entry.inode));
     assert_eq!(file.entry.uid, rustix::process::geteuid().as_raw());
     if root() {
@@ -508,10 +508,9 @@ fn inner_one_file_system() {
     assert_eq!(walked(&folder, Rules::new()), ["a", "a/mnt", "a/mnt/deep", "a/mnt/deep/y", "a/mnt/inside", "a/x"]);
     assert_eq!(walked(&folder.join("a/mnt"), one), ["deep", "deep/y", "inside"], "each root has its own");
 
-    // What is mounted in the target is not emptied.
-    let error = target(&folder).delete_others(b"", &|_| false).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error}");
-    assert!(folder.join("a/mnt/inside").exists());
+    // What is mounted in the target is seen.
+    let found = |name: &[u8]| target(&folder).folder(b"a").unwrap().unwrap().look(name).unwrap().unwrap();
+    assert!(found(b"mnt").is_border && !found(b"x").is_border);
 }
 
 // --- The target -----------------------------------------------------------------------------------------------------
@@ -765,8 +764,7 @@ fn hostile_paths_are_refused_everywhere() {
         unsafe_path(target.wants(path, &file));
         unsafe_path(target.open_file(path));
         if !path.is_empty() {
-            unsafe_path(target.others(path, &|_| false));
-            unsafe_path(target.delete_others(path, &|_| false));
+            unsafe_path(target.folder(path));
         }
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -789,8 +787,7 @@ fn no_link_leads_out_of_the_target() {
     let link = entry(EntryKind::Symlink(b"x".to_vec()), 0o777, 0);
     for path in ["out", "out/dir", "out/new", "within", "within/x"] {
         unsafe_path(target.make_directory(path.as_bytes(), Some(&directory)));
-        unsafe_path(target.others(path.as_bytes(), &|_| false));
-        unsafe_path(target.delete_others(path.as_bytes(), &|_| false));
+        unsafe_path(target.folder(path.as_bytes()));
     }
     for path in [&b"out/precious"[..], b"out/new", b"out/dir/new", b"within/x", b"within/a/b"] {
         unsafe_path(target.begin_file(path, 0, false));
@@ -818,7 +815,11 @@ fn no_link_leads_out_of_the_target() {
     // The link itself is what is replaced and removed.
     put_plain(&target, "file", b"mine").unwrap();
     assert!(fs::symlink_metadata(inside.join("file")).unwrap().is_file());
-    target.delete_others(b"", &|name| name == b"file").unwrap();
+    let folder_itself = target.folder(b"").unwrap().unwrap();
+    for name in folder_itself.names().unwrap().iter().filter(|name| *name != b"file") {
+        let found = folder_itself.look(name).unwrap().unwrap();
+        assert!(folder_itself.remove(name, found.kind).unwrap());
+    }
     assert_eq!(fs::read_dir(&inside).unwrap().count(), 1);
     let after: Vec<_> = walk(&outside).iter().map(|file| file.entry.clone()).collect();
     let racy = |entries: Vec<FileEntry>| -> Vec<_> {
@@ -840,7 +841,7 @@ fn policies_decide_what_is_replaced() {
         ("abc", second, [true, true, false, false]),
     ] {
         fs::write(&there, bytes).unwrap();
-        set_times(&there, snapshot.mtime + time);
+        set_times(&there, snapshot.mtime.nanoseconds() as i64 + time);
         let policies = [Overwrite::Always, Overwrite::IfChanged, Overwrite::IfNewer, Overwrite::Never];
         let wants = policies.map(|policy| {
             let target = Target::new(folder.path(), options(policy)).unwrap();
@@ -879,7 +880,7 @@ fn directories_that_may_not_be_written_to_are_written_to() {
         put_plain(&target, "closed/file", b"x").unwrap();
         target.finish_directories(&Silent);
         assert_eq!(mode(&folder.path().join("closed")), 0o555);
-        assert_eq!(mtime(&folder.path().join("closed")), closed.mtime);
+        assert_eq!(mtime(&folder.path().join("closed")), closed.mtime.nanoseconds() as i64);
     }
     set_mode(&folder.path().join("closed"), 0o755);
 }
@@ -889,22 +890,25 @@ fn what_is_not_in_the_snapshot_is_removed_when_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let (inside, outside) = (folder.path().join("target"), folder.path().join("outside"));
     lay(&outside, &["precious/x"]);
-    lay(&inside, &["keep", "old", "old dir/a/b/c", "old dir/x", "dir/keep", "dir/old"]);
+    lay(&inside, &["keep", "old", "old dir/x"]);
     symlink(&outside, inside.join("old link")).unwrap();
-    symlink(&outside, inside.join("old dir/a/link")).unwrap();
     let target = target(&inside);
-    let kept: BTreeSet<&[u8]> = [&b"keep"[..], b"dir"].into();
-    let asked = RefCell::new(0);
-    let keep = |name: &[u8]| {
-        *asked.borrow_mut() += 1;
-        kept.contains(name)
-    };
-    assert_eq!(target.others(b"", &keep).unwrap(), [&b"old"[..], b"old dir", b"old link"]);
-    assert_eq!(target.delete_others(b"", &keep).unwrap(), 8);
-    assert_eq!(target.delete_others(b"", &keep).unwrap(), 0);
-    assert_eq!(target.delete_others(b"dir", &|name| name == b"keep").unwrap(), 1);
-    assert_eq!(target.delete_others(b"none", &|_| false).unwrap(), 0);
-    assert_eq!(walked(&inside, Rules::new()), ["dir", "dir/keep", "keep"]);
+    let top = target.folder(b"").unwrap().unwrap();
+    assert_eq!(top.names().unwrap(), [&b"keep"[..], b"old", b"old dir", b"old link"]);
+    let kind = |name: &[u8]| top.look(name).unwrap().map(|found| found.kind);
+    assert_eq!(kind(b"old"), Some(FoundKind::File));
+    assert_eq!(kind(b"old dir"), Some(FoundKind::Folder));
+    assert_eq!(kind(b"old link"), Some(FoundKind::Other), "a link is itself, not what it leads to");
+    assert_eq!(kind(b"none"), None);
+    assert!(top.remove(b"old", FoundKind::File).unwrap() && !top.remove(b"old", FoundKind::File).unwrap());
+    assert!(top.remove(b"old dir", FoundKind::Folder).is_err(), "it is not empty");
+    let below = target.folder(b"old dir").unwrap().unwrap();
+    assert!(below.remove(b"x", FoundKind::File).unwrap() && top.remove(b"old dir", FoundKind::Folder).unwrap());
+    assert!(top.remove(b"old link", FoundKind::Other).unwrap());
+    assert!(target.folder(b"none").unwrap().is_none() && target.folder(b"keep").is_err());
+    assert_eq!(top.begins_with(b"keep", b""), Some(true));
+    assert_eq!(top.begins_with(b"keep", b"something long"), Some(false));
+    assert_eq!(top.begins_with(b"none", b""), None);
+    assert_eq!(walked(&inside, Rules::new()), ["keep"]);
     assert!(outside.join("precious/x").exists());
-    assert_eq!(*asked.borrow(), 5 + 5 + 2);
 }

@@ -31,7 +31,7 @@ pub use pattern::{Matchable, Pattern};
 pub use policy::{Existing, Overwrite};
 pub use rules::Rules;
 pub use source::{Problem, Source, SourceFile};
-pub use spared::{Spare, Spared, left_out};
+pub use spared::{Spare, Spared, left_out, with_unreadable};
 pub use stat::{FileStat, now};
 pub use target::{Target, TargetOptions};
 pub use whereabouts::{is_same, resolved};

@@ -20,7 +20,8 @@ const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 const EXCLUDE: &str = "exclude";
 const EXCLUDE_INSENSITIVE: &str = "iexclude";
 const IF_PRESENT: &str = "exclude-if-present";
-const LARGER_THAN: &str = "larger-than";
+const CACHES: &str = "exclude-caches";
+const LARGER_THAN: &str = "exclude-larger-than";
 const ONE_FILE_SYSTEM: &str = "one-file-system";
 /// What else stands among the rules of a snapshot, and is understood elsewhere.
 const OTHERS: [&str; 4] = ["passed-over", "unreadable", "path-forms", "working-directory"];
@@ -86,7 +87,7 @@ impl Rules {
     /// Leaves out all else in directories that hold a sound `CACHEDIR.TAG`.
     pub fn exclude_caches(&mut self) {
         self.markers.push(Marker { name: CACHE_TAG.to_vec(), header: CACHE_SIGNATURE.to_vec() });
-        self.record(IF_PRESENT, &[CACHE_TAG, b":", CACHE_SIGNATURE].concat());
+        self.record(CACHES, b"");
     }
 
     /// Leaves out regular files of more bytes than this.
@@ -130,6 +131,7 @@ impl Rules {
                 EXCLUDE => rules.exclude(value, false)?,
                 EXCLUDE_INSENSITIVE => rules.exclude(value, true)?,
                 IF_PRESENT => rules.exclude_if_present(value)?,
+                CACHES => rules.exclude_caches(),
                 LARGER_THAN => {
                     let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                     rules.exclude_larger_than(number.ok_or_else(|| unknown(name, "its value is no number"))?);
@@ -256,7 +258,7 @@ mod tests {
         assert!(again.excludes_size(6) && !again.excludes_size(5) && again.stays_on_one_file_system());
         assert_eq!(again.markers().count(), 2);
         assert!(OTHERS.iter().all(|name| Rules::from_recorded(&[Rule { name: (*name).into(), value: vec![1] }]).is_ok()));
-        for unknown in [("larger-than", "x"), ("of-tomorrow", "")] {
+        for unknown in [("exclude-larger-than", "x"), ("of-tomorrow", "")] {
             let rule = Rule { name: unknown.0.into(), value: unknown.1.into() };
             assert!(matches!(Rules::from_recorded(&[rule]), Err(Error::Unsupported { .. })), "{unknown:?}");
         }

@@ -295,6 +295,8 @@ impl Source {
             content: None,
             recipe: Vec::new(),
             avro: None,
+            origin: None,
+            altered: None,
         };
         let (nlink, dev) = (seen.nlink, seen.stat.dev);
         let file =

@@ -17,8 +17,9 @@ use crate::snapshot::Rule;
 const PASSED_OVER: &str = "passed-over";
 /// The rule that names what could not be read, as a path of the manifest. It goes for all that lies below as well.
 const UNREADABLE: &str = "unreadable";
-/// How many bytes of unreadable paths a snapshot keeps. Where there are more, directories stand for what is in them.
-const MOST_UNREADABLE: usize = 64 << 10;
+/// How many unreadable paths a snapshot keeps, and of how many bytes. Where there are more, directories stand for what is
+/// in them.
+const MOST_UNREADABLE: (usize, usize) = (1000, 64 << 10);
 
 /// The rules that say what else is not in a snapshot: `passed_over` as absolute paths, `unreadable` as paths of the
 /// manifest.
@@ -28,10 +29,17 @@ pub fn left_out(passed_over: &[PathBuf], unreadable: Vec<Vec<u8>>) -> Vec<Rule> 
     passed_over.chain(unreadable).map(|(name, value)| Rule { name: name.into(), value }).collect()
 }
 
+/// Adds to the rules of a snapshot what is missing in it.
+pub fn with_unreadable(rules: &[Rule], more: impl IntoIterator<Item = Vec<u8>>) -> Vec<Rule> {
+    let (known, others): (Vec<Rule>, Vec<Rule>) = rules.iter().cloned().partition(|rule| rule.name == UNREADABLE);
+    let all = known.into_iter().map(|rule| rule.value).chain(more).collect();
+    others.into_iter().chain(left_out(&[], all)).collect()
+}
+
 /// Puts directories in the place of what is in them, until the list is no longer than this.
-fn coarsened(paths: Vec<Vec<u8>>, most: usize) -> BTreeSet<Vec<u8>> {
+fn coarsened(paths: Vec<Vec<u8>>, (count, bytes): (usize, usize)) -> BTreeSet<Vec<u8>> {
     let mut paths: BTreeSet<_> = paths.into_iter().collect();
-    while paths.iter().map(|path| path.len() + 1).sum::<usize>() > most {
+    while paths.len() > count || paths.iter().map(Vec::len).sum::<usize>() > bytes {
         let deepest = paths.iter().map(|path| depth(path)).max().unwrap_or(0);
         let above = |path: Vec<u8>| match depth(&path) == deepest {
             true => path.iter().rposition(|byte| *byte == b'/').map_or(Vec::new(), |slash| path[..slash].to_vec()),
@@ -151,11 +159,13 @@ mod tests {
     #[test]
     fn a_long_list_is_made_of_directories() {
         let paths = |paths: &[&str]| paths.iter().map(|path| path.as_bytes().to_vec()).collect::<Vec<_>>();
-        let coarse = |given: &[&str], most| coarsened(paths(given), most).into_iter().collect::<Vec<_>>();
+        let coarse = |given: &[&str], most| coarsened(paths(given), (9, most)).into_iter().collect::<Vec<_>>();
         assert_eq!(coarse(&["a/b/c", "a/b/d", "x"], 100), paths(&["a/b/c", "a/b/d", "x"]));
-        assert_eq!(coarse(&["a/b/c", "a/b/d", "x"], 6), paths(&["a/b", "x"]));
-        assert_eq!(coarse(&["a/b/c", "a/b/d", "x"], 4), paths(&["a", "x"]));
-        assert_eq!(coarse(&["a/b/c", "a/b/d", "x"], 3), paths(&[""]));
+        assert_eq!(coarse(&["a/b/c", "a/b/d", "x"], 4), paths(&["a/b", "x"]));
+        assert_eq!(coarse(&["a/b/c", "a/b/d", "x"], 2), paths(&["a", "x"]));
+        assert_eq!(coarse(&["a/b/c", "a/b/d", "x"], 1), paths(&[""]));
+        let two = coarsened(paths(&["a/b/c", "a/b/d", "x"]), (2, 100));
+        assert_eq!(two.into_iter().collect::<Vec<_>>(), paths(&["a/b", "x"]));
         let many = (0..100_000).map(|n| format!("home/me/{n}").into_bytes()).collect();
         assert_eq!(left_out(&[], many).iter().map(|rule| rule.value.clone()).collect::<Vec<_>>(), paths(&["home/me"]));
     }

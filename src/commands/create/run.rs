@@ -19,8 +19,8 @@ use crate::files::{Coverage, Problem, Source, SourceFile, left_out, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
-use crate::snapshot::entry::{AvroState, EntryKind, FileEntry, path_order};
-use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals};
+use crate::snapshot::entry::{AvroState, EntryKind, FileEntry, Time, path_order};
+use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
 
 /// One run.
 pub(super) struct Run<'r> {
@@ -115,13 +115,14 @@ impl Run<'_> {
         let RowWriter { manifest, unreadable, .. } = rows;
         rules.extend(left_out(&passed_over, unreadable));
         let manifest = manifest.finish(&mut feeder)?;
+        let (paths, path_list) = put_paths(&self.lineage.paths, &mut feeder)?;
         let root = SnapshotRoot {
             id: self.id,
             series: self.lineage.series.clone(),
             host,
             user,
             time,
-            paths: self.lineage.paths.clone(),
+            paths,
             tags,
             parent: self.lineage.parent.as_ref().map(|parent| parent.id),
             program: concat!("snap ", env!("CARGO_PKG_VERSION")).into(),
@@ -134,6 +135,7 @@ impl Run<'_> {
                 unreadable: report.unreadable,
             },
             rules,
+            path_list,
             manifest,
         };
         let root = feeder.put(ChunkKind::Root, root.encode())?;
@@ -453,8 +455,14 @@ fn store_stream(
     rows: &mut RowWriter<'_, '_, '_, '_>,
 ) -> Result<()> {
     let path = PathBuf::from("standard input");
-    let mut entry =
-        FileEntry { path: stream.path, mode: 0o600, mtime: time, ctime: time, racy: true, ..FileEntry::nothing() };
+    let mut entry = FileEntry {
+        path: stream.path,
+        mode: 0o600,
+        mtime: Time::from_nanoseconds(time),
+        ctime: Time::from_nanoseconds(time),
+        racy: true,
+        ..FileEntry::nothing()
+    };
     let mut read = |buffer: &mut [u8]| loop {
         match stream.reader.read(buffer) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
