@@ -223,7 +223,7 @@ pub enum Refusal {
     )]
     Unreadable {
         /// Which snapshot.
-        snapshot: SnapshotId,
+        snapshot: String,
         /// How many.
         count: u64,
     },

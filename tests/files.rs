@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
@@ -15,7 +14,7 @@ use std::sync::Mutex;
 
 use avro_snap::error::Error;
 use avro_snap::files::{
-    Overwrite, Problem, Rules, Source, SourceFile, Target, TargetOptions, now, open_for_reading, stat_of,
+    FoundKind, Overwrite, Problem, Rules, Source, SourceFile, Target, TargetOptions, now, open_for_reading, stat_of,
 };
 use avro_snap::progress::{Progress, Silent, Warning};
 use avro_snap::snapshot::entry::{Device, EntryKind, FileEntry, Time, Xattr, path_order};

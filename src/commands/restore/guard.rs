@@ -67,7 +67,7 @@ pub(super) fn may_delete(
                 .count() as u64,
         };
         if count > 0 {
-            return refused(Refusal::Unreadable { snapshot: snapshot.id, count });
+            return refused(Refusal::Unreadable { snapshot: snapshot.id.short(), count });
         }
     }
     Ok(())
