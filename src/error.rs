@@ -235,9 +235,12 @@ pub enum Refusal {
         target: PathBuf,
     },
 
-    /// All else would be removed from a home.
-    #[error("{} is, or holds, the home folder, and the snapshot is one of {}", place.display(), saved.display())]
-    Home {
+    /// All else would be removed from a home, or from a directory of the system.
+    #[error(
+        "all of {} would be replaced by what was saved of {}, and it is a home folder, holds one or belongs to the system",
+        place.display(), saved.display()
+    )]
+    Precious {
         /// What would be swept.
         place: PathBuf,
         /// What was saved.

@@ -140,11 +140,13 @@ fn shake(random: &mut Random, folder: &Path, depth: usize) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let stat = fs::symlink_metadata(&path).unwrap();
-        if path.file_name().unwrap().to_str().unwrap().starts_with("locked") {
+        let is_locked = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with("locked");
+        if is_locked(&path) {
             continue;
         }
+        let holds_locked = stat.is_dir() && picture(&path).keys().any(|path| path.contains("locked"));
         match random.below(10) {
-            0 | 1 => {
+            0 | 1 if !holds_locked => {
                 if stat.is_dir() { drop(fs::remove_dir_all(&path)) } else { fs::remove_file(&path).unwrap() }
                 if random.percent(50) && fs::symlink_metadata(&path).is_err() {
                     make(random, &path, depth);
@@ -240,9 +242,9 @@ impl Model {
         self.rows.get(tree).copied().unwrap_or_else(|| self.has_row(tree))
     }
 
-    fn is_spared(&self, path: &str, tree: &str) -> bool {
+    fn is_spared(&self, path: &str, tree: &str, known: bool) -> bool {
         let thing = &self.before[path];
-        let is_root = self.roots.iter().any(|root| root == tree);
+        let is_root = known && self.roots.iter().any(|root| root == tree);
         self.in_use.as_deref() == Some(path)
             || self.passed_over.as_deref() == Some(tree)
             || self.unreadable.contains(tree)
@@ -271,7 +273,7 @@ impl Model {
             } else if known && self.has_row(&tree) {
                 holds = true;
                 let is_spared = match self.covered(&tree) {
-                    true => self.is_spared(&path, &tree),
+                    true => self.is_spared(&path, &tree, true),
                     false => self.in_use.as_ref() == Some(&path),
                 };
                 if is_folder && self.is_folder_row(&tree) && !fits(&self.exclude, &tree) && !is_spared {
@@ -288,7 +290,7 @@ impl Model {
 
     /// Something that is not in the snapshot, and all in it.
     fn goes(&self, path: &str, tree: &str, gone: &mut BTreeSet<String>) -> bool {
-        if fits(&self.exclude, tree) || self.is_spared(path, tree) {
+        if fits(&self.exclude, tree) || self.is_spared(path, tree, false) {
             return false;
         }
         let holds = self.before[path].kind == 'd' && self.sweep(path, tree, false, gone);

@@ -190,7 +190,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
                 "say with --include /PATH where something may be removed (no * in the first name), or restore without \
                  --delete"
             }
-            Refusal::Home { .. } => {
+            Refusal::Precious { .. } => {
                 "check --target; restore without --delete, or one folder at a time: SNAPSHOT:PATH into that folder"
             }
             _ => "restore without --delete",

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::format::count;
-use super::output::{Output, printable};
+use super::output::{Output, printable, put_path};
 
 /// How often something new is said.
 const EVERY: Duration = Duration::from_millis(300);
@@ -169,6 +169,17 @@ impl Progress for Meter<'_> {
     }
 
     fn change(&self, change: Change, path: &Path) {
+        if self.status {
+            let word = match change {
+                Change::New => "new",
+                Change::Differs => "differs",
+                Change::Same => "same",
+                Change::Deleted => "deleted",
+            };
+            let mut object = json!({"change": word});
+            put_path(&mut object, path.as_os_str().as_bytes());
+            let _ = self.output.object("change", object);
+        }
         if self.output.verbose {
             let sign: &[u8] = match change {
                 Change::New => b"+ ",

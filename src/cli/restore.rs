@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// save stays: what its patterns, sizes and marker files left out, the repository and snap's own folders, sockets, other
     /// file systems. A folder that stands where a file belongs is replaced. `--dry-run -v` names all that would go. Refused
     /// where something could not be read when the snapshot was made, for the root of the file system (unless each --include
-    /// begins with a / and a plain name), and for a home that is not what was saved.
+    /// begins with a / and a plain name), and for a home or a folder of the system that is not what was saved.
     #[arg(long)]
     delete: bool,
 

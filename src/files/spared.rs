@@ -115,8 +115,7 @@ impl Spared {
             _ if self.passed_over.contains(fs_path.as_os_str().as_bytes()) => Some(Spare::PassedOver),
             _ if self.is_unreadable(tree_path) => Some(Spare::Unreadable),
             _ if self.rules.excludes_path(fs_path) => Some(Spare::LeftOut),
-            // A root may be another file system than what leads to it.
-            _ if found.is_border && !ground.is_root() => Some(Spare::Border),
+            _ if found.is_border => Some(Spare::Border),
             FoundKind::File if self.rules.excludes_size(found.size) => Some(Spare::LeftOut),
             FoundKind::Socket | FoundKind::Unknown => Some(Spare::NotSaved),
             _ => None,

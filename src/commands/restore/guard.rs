@@ -54,7 +54,7 @@ pub(super) fn may_delete(
     if !top.is_empty() && snapshot.rows(repository).at(top)? != Row::Folder {
         return Ok(());
     }
-    if let Some(refusal) = home(options, coverage, selection) {
+    if let Some(refusal) = precious(options, coverage, selection) {
         return refused(refusal);
     }
     if !options.delete_despite_unreadable {
@@ -80,19 +80,28 @@ fn names_places(options: &RestoreOptions, selection: Selection<'_>) -> bool {
         && !selection.selects(&options.subfolder)
 }
 
-/// Whether a home, or a directory that holds one, would be swept though it is not what was saved: mostly a wrong
-/// target.
-fn home(options: &RestoreOptions, coverage: &Coverage, selection: Selection<'_>) -> Option<Refusal> {
+/// Directories of the system, which nobody means to replace by something else.
+const OF_THE_SYSTEM: [&str; 14] = [
+    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var",
+];
+
+/// Whether a home, a directory that holds one, or one of the system would be swept though it is not what was saved:
+/// mostly a wrong target.
+fn precious(options: &RestoreOptions, coverage: &Coverage, selection: Selection<'_>) -> Option<Refusal> {
     let target = resolved(&options.target);
-    let home = resolved(options.home.as_ref()?);
-    home.ancestors().find_map(|place| {
+    let home = options.home.as_ref().map(|home| resolved(home)).unwrap_or_default();
+    let refusal = |place: &Path| {
         let below = place.strip_prefix(&target).ok()?.as_os_str();
         let tree_path = Path::new(OsStr::from_bytes(&options.subfolder)).join(below);
         let tree_path = tree_path.as_os_str().as_bytes();
         let tree_path = tree_path.strip_suffix(b"/").unwrap_or(tree_path);
         let ground = coverage.at(tree_path);
-        let is_swept = ground.is_covered() && (selection.selects(tree_path));
+        let is_swept = ground.is_covered() && selection.selects(tree_path);
         (is_swept && !is_same(ground.fs_path(), place))
-            .then(|| Refusal::Home { place: place.to_path_buf(), saved: ground.fs_path().to_path_buf() })
-    })
+            .then(|| Refusal::Precious { place: place.to_path_buf(), saved: ground.fs_path().to_path_buf() })
+    };
+    home.ancestors()
+        .filter(|place| place.is_absolute())
+        .chain(OF_THE_SYSTEM.iter().map(Path::new))
+        .find_map(refusal)
 }

@@ -257,8 +257,10 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         if found.kind != FoundKind::Folder || self.sweep.selection.excludes(&tree_path) {
             return;
         }
+        // A root may be another file system than what leads to it.
+        let may_begin = ground.is_root() || !ground.is_covered();
         let why = self.sweep.spared.why(&tree_path, &ground, &found);
-        match why.filter(|why| *why != Spare::Border || ground.is_covered()) {
+        match why.filter(|why| *why != Spare::Border || !may_begin) {
             Some(why) => self.spare(why, &path),
             None => self.enter(tree_path, path, ground, Fate::Stays),
         }
