@@ -58,7 +58,8 @@ fn restore(snap: &Snap, folder: &str, arguments: &[&str]) -> Ran {
 #[test]
 fn what_create_passes_over_is_never_deleted() {
     let snap = Snap::bare();
-    let places = [("SNAP_REPOSITORY", "proj/.snap"), ("SNAP_CACHE_DIR", "proj/.cache"), ("SNAP_STATE_DIR", "proj/.state")];
+    let places =
+        [("SNAP_REPOSITORY", "proj/.snap"), ("SNAP_CACHE_DIR", "proj/.cache"), ("SNAP_STATE_DIR", "proj/.state")];
     let run = |arguments: &[&str]| {
         let mut command = snap.command(arguments);
         for (variable, place) in places {
@@ -88,7 +89,8 @@ fn what_create_passes_over_is_never_deleted() {
     fs::rename(snap.work("proj/.snap"), snap.path("moved")).unwrap();
     snap.write("proj/.snap/of the other", "x");
     let mut command = snap.command(&["restore", "latest", "-t", ".", "--delete", "-r", &text(&snap.path("moved"))]);
-    let ran = common::cli::finish(command.current_dir(snap.work("proj")).env("SNAP_STATE_DIR", snap.work("proj/.state")));
+    let ran =
+        common::cli::finish(command.current_dir(snap.work("proj")).env("SNAP_STATE_DIR", snap.work("proj/.state")));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(snap.work("proj/.snap/of the other").exists() && !snap.work("proj/.snap2").exists());
 }
@@ -112,7 +114,10 @@ fn only_what_lies_below_a_root_is_deleted() {
     let ran = restore(&snap, "home", &[&relative[..], &["--series", &series]].concat());
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(deleted(&ran), ["sub/tables/stale", "sub/tables/stale/x"]);
-    assert_eq!(there(&snap, "home"), ["mail/", "mail/m", "sub/", "sub/photos/", "sub/photos/p", "sub/tables/", "sub/tables/t"]);
+    assert_eq!(
+        there(&snap, "home"),
+        ["mail/", "mail/m", "sub/", "sub/photos/", "sub/photos/p", "sub/tables/", "sub/tables/t"]
+    );
 
     // What leads to the root, restored as a subfolder, is no root either.
     snap.write("home/sub/tables/stale", "");
@@ -148,12 +153,26 @@ fn what_was_left_out_stays() {
     snap.write("list", "listed\n");
     let _socket = UnixListener::bind(snap.work("s/socket")).unwrap();
     let create = [
-        "create", "s", "-e", "*.log", "-e", "/**/cache", "--iexclude", "*.tmp", "--exclude-file", "list",
-        "--exclude-larger-than", "2k", "--exclude-if-present", ".nobackup", "--exclude-caches",
+        "create",
+        "s",
+        "-e",
+        "*.log",
+        "-e",
+        "/**/cache",
+        "--iexclude",
+        "*.tmp",
+        "--exclude-file",
+        "list",
+        "--exclude-larger-than",
+        "2k",
+        "--exclude-if-present",
+        ".nobackup",
+        "--exclude-caches",
     ];
     snap.ok(&create);
     let before = there(&snap, "s");
-    for path in ["s/new.log", "s/gone/deep/z.log", "s/gone/deep/z", "s/gone/large", "s/also/gone", "s/later/.nobackup"] {
+    for path in ["s/new.log", "s/gone/deep/z.log", "s/gone/deep/z", "s/gone/large", "s/also/gone", "s/later/.nobackup"]
+    {
         snap.write(path, if path.ends_with("large") { "x".repeat(3000) } else { "x".into() });
     }
     let _another = UnixListener::bind(snap.work("s/also/socket")).unwrap();
@@ -226,7 +245,9 @@ fn what_is_not_selected_is_not_swept() {
     snap.write("s/sub/keep.txt", "x");
     snap.ok(&["create", "s"]);
     let lay = || {
-        for path in ["s/stale.avro", "s/stale.txt", "s/new/x.avro", "s/new/x.txt", "s/sub/stale.txt", "s/P/a", "s/P/b.avro"] {
+        for path in
+            ["s/stale.avro", "s/stale.txt", "s/new/x.avro", "s/new/x.txt", "s/sub/stale.txt", "s/P/a", "s/P/b.avro"]
+        {
             snap.write(path, "x");
         }
     };
@@ -277,7 +298,8 @@ fn the_root_of_the_system_is_refused_whatever_it_is_called() {
     symlink("/", snap.work("link")).unwrap();
     let targets = ["/", "//", "/tmp/..", "/proc/self/root", "link", "link/tmp/.."];
     for target in targets.into_iter().filter(|target| snap.path("work").join(target).exists()) {
-        for filter in [&[][..], &["--include", "**"], &["--include", "/**"], &["--include", "/*"], &["--include", "s"]] {
+        for filter in [&[][..], &["--include", "**"], &["--include", "/**"], &["--include", "/*"], &["--include", "s"]]
+        {
             for dry in [&["-n"][..], &[]] {
                 let ran = snap.run(&[&["restore", "latest", "-t", target, "--delete"], filter, dry].concat());
                 assert_eq!(ran.code, 1, "{target} {filter:?}: {}", ran.stderr);
@@ -302,7 +324,9 @@ fn wrong_targets_are_refused() {
     // Into the repository, or what is beside it of this program: never.
     let repository = text(&snap.path("repository"));
     symlink(snap.path("repository"), snap.work("link")).unwrap();
-    for target in [repository.clone(), format!("{repository}/packs/new"), "link".into(), "link/../repository/log".into()] {
+    for target in
+        [repository.clone(), format!("{repository}/packs/new"), "link".into(), "link/../repository/log".into()]
+    {
         for delete in [&[][..], &["--delete"]] {
             let ran = snap.ends(1, &[&["restore", "latest", "-t", &target], delete].concat());
             assert!(ran.stderr.contains("needs for itself"), "{}", ran.stderr);

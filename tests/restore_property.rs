@@ -147,7 +147,11 @@ fn shake(random: &mut Random, folder: &Path, depth: usize) {
         let holds_locked = stat.is_dir() && picture(&path).keys().any(|path| path.contains("locked"));
         match random.below(10) {
             0 | 1 if !holds_locked => {
-                if stat.is_dir() { drop(fs::remove_dir_all(&path)) } else { fs::remove_file(&path).unwrap() }
+                if stat.is_dir() {
+                    drop(fs::remove_dir_all(&path))
+                } else {
+                    fs::remove_file(&path).unwrap()
+                }
                 if random.percent(50) && fs::symlink_metadata(&path).is_err() {
                     make(random, &path, depth);
                 }
@@ -417,7 +421,8 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
     let seen = picture(&place);
     let absolute = random.percent(30);
     let prefix = if absolute { place.to_str().unwrap()[1..].to_owned() } else { String::new() };
-    let paths: Vec<&String> = seen.iter().filter(|(_, thing)| "df".contains(thing.kind)).map(|(path, _)| path).collect();
+    let paths: Vec<&String> =
+        seen.iter().filter(|(_, thing)| "df".contains(thing.kind)).map(|(path, _)| path).collect();
     let mut roots: Vec<String> = vec![String::new()];
     if random.percent(60) && !paths.is_empty() {
         roots = (0..=random.below(3)).map(|_| (*random.one(&paths)).clone()).collect();
@@ -487,7 +492,8 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
         }
     }
     model.sub.clone_from(&prefix);
-    let folders: Vec<_> = model.rows.iter().filter(|(path, is_folder)| **is_folder && is_at_or_below(path, &prefix)).collect();
+    let folders: Vec<_> =
+        model.rows.iter().filter(|(path, is_folder)| **is_folder && is_at_or_below(path, &prefix)).collect();
     if random.percent(20) && !folders.is_empty() {
         let sub = random.one(&folders).0.clone();
         let below = sub[prefix.len()..].trim_start_matches('/').to_owned();
@@ -500,7 +506,8 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
     let with_mounts = std::env::var_os("SNAP_TEST_MOUNTS").is_some();
     if with_mounts && random.percent(12) {
         let seen = picture(&target);
-        let folders: Vec<_> = seen.iter().filter(|(path, thing)| thing.kind == 'd' && !path.contains("locked")).collect();
+        let folders: Vec<_> =
+            seen.iter().filter(|(path, thing)| thing.kind == 'd' && !path.contains("locked")).collect();
         if !folders.is_empty() {
             let path = random.one(&folders).0.clone();
             let at = target.join(&path);
@@ -535,7 +542,13 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
         model.exclude = (0..=random.below(2)).map(|_| filter(random)).collect();
     }
     model.delete = random.percent(85);
-    let overwrite = *random.one(&[Overwrite::Always, Overwrite::Always, Overwrite::IfChanged, Overwrite::IfNewer, Overwrite::Never]);
+    let overwrite = *random.one(&[
+        Overwrite::Always,
+        Overwrite::Always,
+        Overwrite::IfChanged,
+        Overwrite::IfNewer,
+        Overwrite::Never,
+    ]);
     model.always = overwrite == Overwrite::Always;
     let mut in_use = Vec::new();
     if random.percent(30) && target.join("repo").is_dir() && !target.join("repo").is_symlink() {

@@ -156,10 +156,8 @@ mod tests {
     fn coverage(given: &[&str]) -> Coverage {
         let given: Vec<PathBuf> = given.iter().map(PathBuf::from).collect();
         let cwd = Path::new("/home/me");
-        let mut paths: Vec<Vec<u8>> = given
-            .iter()
-            .map(|root| roots::cleaned(&cwd.join(root)).as_os_str().as_bytes().to_vec())
-            .collect();
+        let mut paths: Vec<Vec<u8>> =
+            given.iter().map(|root| roots::cleaned(&cwd.join(root)).as_os_str().as_bytes().to_vec()).collect();
         paths.sort();
         paths.dedup();
         Coverage::recorded(&paths, &Coverage::rules(&given, cwd, &paths)).unwrap()

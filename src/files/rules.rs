@@ -257,7 +257,9 @@ mod tests {
         assert!(again.excludes_path(Path::new("/x/a.log")) && !again.excludes_path(Path::new("/x/keep.log")));
         assert!(again.excludes_size(6) && !again.excludes_size(5) && again.stays_on_one_file_system());
         assert_eq!(again.markers().count(), 2);
-        assert!(OTHERS.iter().all(|name| Rules::from_recorded(&[Rule { name: (*name).into(), value: vec![1] }]).is_ok()));
+        assert!(
+            OTHERS.iter().all(|name| Rules::from_recorded(&[Rule { name: (*name).into(), value: vec![1] }]).is_ok())
+        );
         for unknown in [("exclude-larger-than", "x"), ("of-tomorrow", "")] {
             let rule = Rule { name: unknown.0.into(), value: unknown.1.into() };
             assert!(matches!(Rules::from_recorded(&[rule]), Err(Error::Unsupported { .. })), "{unknown:?}");

@@ -115,15 +115,14 @@ impl Source {
         clock: impl Fn() -> i64 + Send + 'static,
     ) -> Result<Self> {
         let top = roots::merged(roots, working_directory)?;
-        let mut source =
-            Self {
-                rules,
-                clock: Box::new(clock),
-                names: Names::default(),
-                levels: Vec::new(),
-                ready: VecDeque::new(),
-                passed_over: Vec::new(),
-            };
+        let mut source = Self {
+            rules,
+            clock: Box::new(clock),
+            names: Names::default(),
+            levels: Vec::new(),
+            ready: VecDeque::new(),
+            passed_over: Vec::new(),
+        };
         source.begin(top);
         Ok(source)
     }

@@ -23,7 +23,8 @@ pub fn resolved(path: &Path) -> PathBuf {
 
 /// Whether both lead to the same thing, by its file system and number there.
 pub fn is_same(one: &Path, other: &Path) -> bool {
-    let place = |path: &Path| rustix::fs::stat(path).map(|stat| Seen::from(stat).stat).map(|stat| (stat.dev, stat.inode));
+    let place =
+        |path: &Path| rustix::fs::stat(path).map(|stat| Seen::from(stat).stat).map(|stat| (stat.dev, stat.inode));
     matches!((place(one), place(other)), (Ok(one), Ok(other)) if one == other)
 }
 

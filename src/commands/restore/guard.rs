@@ -82,7 +82,8 @@ fn names_places(options: &RestoreOptions, selection: Selection<'_>) -> bool {
 
 /// Directories of the system, which nobody means to replace by something else.
 const OF_THE_SYSTEM: [&str; 14] = [
-    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var",
+    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr",
+    "/var",
 ];
 
 /// Whether a home, a directory that holds one, or one of the system would be swept though it is not what was saved:
@@ -100,8 +101,5 @@ fn precious(options: &RestoreOptions, coverage: &Coverage, selection: Selection<
         (is_swept && !is_same(ground.fs_path(), place))
             .then(|| Refusal::Precious { place: place.to_path_buf(), saved: ground.fs_path().to_path_buf() })
     };
-    home.ancestors()
-        .filter(|place| place.is_absolute())
-        .chain(OF_THE_SYSTEM.iter().map(Path::new))
-        .find_map(refusal)
+    home.ancestors().filter(|place| place.is_absolute()).chain(OF_THE_SYSTEM.iter().map(Path::new)).find_map(refusal)
 }

@@ -194,7 +194,8 @@ impl<'s> Sweep<'s> {
         let (above, name) = parted(path);
         let Some(folder) = self.target.folder(above)? else { return Ok((Swept::default(), true)) };
         let swept = Swept::default();
-        let mut walk = Walk { sweep: self, rows: &mut Nothing, marked: &marked, keep: &keep, mode, levels: Vec::new(), swept };
+        let mut walk =
+            Walk { sweep: self, rows: &mut Nothing, marked: &marked, keep: &keep, mode, levels: Vec::new(), swept };
         let ground = self.coverage.at(tree_path);
         walk.levels.push(Level {
             tree_path: parted(tree_path).0.to_vec(),
