@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
 
-mod common;
+#[path = "common/cli.rs"]
+mod cli;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -11,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use common::cli::{Ran, Snap, text};
+use cli::{Ran, Snap, text};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -65,7 +66,7 @@ fn what_create_passes_over_is_never_deleted() {
         for (variable, place) in places {
             command.env(variable, snap.work(place));
         }
-        let ran = common::cli::finish(command.current_dir(snap.work("proj")));
+        let ran = cli::finish(command.current_dir(snap.work("proj")));
         assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
         ran
     };
@@ -90,7 +91,7 @@ fn what_create_passes_over_is_never_deleted() {
     snap.write("proj/.snap/of the other", "x");
     let mut command = snap.command(&["restore", "latest", "-t", ".", "--delete", "-r", &text(&snap.path("moved"))]);
     let ran =
-        common::cli::finish(command.current_dir(snap.work("proj")).env("SNAP_STATE_DIR", snap.work("proj/.state")));
+        cli::finish(command.current_dir(snap.work("proj")).env("SNAP_STATE_DIR", snap.work("proj/.state")));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(snap.work("proj/.snap/of the other").exists() && !snap.work("proj/.snap2").exists());
 }
@@ -101,7 +102,7 @@ fn only_what_lies_below_a_root_is_deleted() {
     for path in ["home/sub/tables/t", "home/sub/photos/p", "home/mail/m"] {
         snap.write(path, path);
     }
-    let here = |arguments: &[&str]| common::cli::finish(snap.command(arguments).current_dir(snap.work("home")));
+    let here = |arguments: &[&str]| cli::finish(snap.command(arguments).current_dir(snap.work("home")));
     assert_eq!(here(&["create", "sub/tables"]).code, 0);
     assert_eq!(here(&["create", "--series", "abs", &text(&snap.work("home/sub/tables"))]).code, 0);
     snap.write("home/sub/tables/stale/x", "");
@@ -317,18 +318,17 @@ fn the_root_of_the_system_is_refused_whatever_it_is_called() {
 fn wrong_targets_are_refused() {
     let snap = Snap::new();
     snap.write("s/file", "x");
-    let s = |arguments: &[&str]| common::cli::finish(snap.command(arguments).current_dir(snap.work("s")));
+    let s = |arguments: &[&str]| cli::finish(snap.command(arguments).current_dir(snap.work("s")));
     assert_eq!(s(&["create", "."]).code, 0);
     let empty = snap.ends(2, &["restore", "latest", "--target", ""]);
     assert!(empty.stderr.contains("--target is empty"), "{}", empty.stderr);
     // Into the repository, or what is beside it of this program: never.
     let repository = text(&snap.path("repository"));
     symlink(snap.path("repository"), snap.work("link")).unwrap();
-    for target in
-        [repository.clone(), format!("{repository}/packs/new"), "link".into(), "link/../repository/log".into()]
-    {
+    let inside = [repository.clone(), format!("{repository}/packs/new"), "link".into(), "link/../repository/log".into()];
+    for target in &inside {
         for delete in [&[][..], &["--delete"]] {
-            let ran = snap.ends(1, &[&["restore", "latest", "-t", &target], delete].concat());
+            let ran = snap.ends(1, &[&["restore", "latest", "-t", target], delete].concat());
             assert!(ran.stderr.contains("needs for itself"), "{}", ran.stderr);
         }
     }
@@ -341,7 +341,7 @@ fn wrong_targets_are_refused() {
         assert!(ran.stderr.contains("home folder"), "{}", ran.stderr);
     }
     snap.ok(&["restore", "latest", "-t", &text(&snap.path("home/sub")), "--delete"]);
-    let home = |arguments: &[&str]| common::cli::finish(snap.command(arguments).current_dir(snap.path("home")));
+    let home = |arguments: &[&str]| cli::finish(snap.command(arguments).current_dir(snap.path("home")));
     assert_eq!(home(&["create", "."]).code, 0);
     fs::write(snap.path("home/stale"), "").unwrap();
     let id = home(&["restore", "latest", "--path", &text(&snap.path("home")), "-t", ".", "--delete"]);
@@ -411,7 +411,7 @@ fn nothing_is_swept_across_a_mount() {
         let mut command = Command::new("unshare");
         command.args(["-m", "bash", "-c", script, "bash", flag]).current_dir(snap.path("")).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", snap.path("home"));
-        command.env("SNAP", env!("CARGO_BIN_EXE_snap")).env("SNAP_PASSWORD", common::cli::PASSWORD);
+        command.env("SNAP", env!("CARGO_BIN_EXE_snap")).env("SNAP_PASSWORD", cli::PASSWORD);
         let output = command.env("SNAP_REPOSITORY", snap.path("repository")).output().unwrap();
         let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         if told.contains("unshare:") {

@@ -9,6 +9,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "all of this is a test")]
 
 mod common;
+#[path = "common/lab.rs"]
+mod lab;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,7 +28,7 @@ use avro_snap::files::{Overwrite, Pattern, Rules};
 use avro_snap::progress::{Change, Progress, Silent};
 use avro_snap::repository::Repository;
 use avro_snap::snapshot::entry::EntryKind;
-use common::lab::{Lab, restoring, saving};
+use lab::{Lab, restoring, saving};
 
 const NAMES: [&str; 12] =
     ["a", "b", "c", "d", "x.log", "y.log", "cache", "big", "t.avro", "u.avro", ".nobackup", "repo"];
