@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::io::ErrorKind;
 
-use avro_snap::error::Error;
+use avro_snap::error::{Error, Refusal};
 
 use super::exit::Exit;
 use super::globals::Globals;
@@ -131,6 +131,7 @@ pub(crate) fn code(error: &Error) -> &'static str {
         Error::UnsafePath { .. } => "unsafe_path",
         Error::NotRestored { .. } => "not_restored",
         Error::Cache { .. } => "cache",
+        Error::DeleteRefused(_) => "delete_refused",
         Error::Invalid(_) => "invalid",
         Error::Crypto(_) => "crypto",
         Error::WorkerStopped => "worker_stopped",
@@ -180,6 +181,21 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         Error::UnsafePath { .. } => {
             "a path that leads out of the target is never written; restore into an empty directory instead".into()
         }
+        Error::DeleteRefused(refusal) => match refusal {
+            Refusal::Unreadable { .. } => {
+                "restore without --delete, or take another snapshot; --delete-despite-unreadable removes all else and \
+                 leaves alone what is known by its path to have been unreadable"
+            }
+            Refusal::WholeSystem { .. } => {
+                "say with --include /PATH where something may be removed (no * in the first name), or restore without \
+                 --delete"
+            }
+            Refusal::Precious { .. } => {
+                "check --target; restore without --delete, or one folder at a time: SNAPSHOT:PATH into that folder"
+            }
+            _ => "restore without --delete",
+        }
+        .into(),
         Error::NoSnapshot { .. } => "`snap snapshots` lists those that there are".into(),
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
         Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),

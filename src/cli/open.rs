@@ -51,6 +51,16 @@ impl Context {
         }
     }
 
+    /// What is not to be saved, nor touched by a restore: the repository in this directory, its cache, and what is
+    /// remembered of it.
+    pub(crate) fn own_folders(&self, place: &Path, repository: &Repository) -> Vec<PathBuf> {
+        let id = repository.id().to_string();
+        let others = [self.globals.cache_folder(), self.globals.state_folder()];
+        std::iter::once(place.to_path_buf())
+            .chain(others.into_iter().flatten().map(|folder| folder.join(&id)))
+            .collect()
+    }
+
     /// Where its password comes from.
     pub(crate) fn password_source(&self) -> Result<Source> {
         let globals = &self.globals;
