@@ -31,7 +31,7 @@ fn open(root: &Path, flags: OFlags) -> io::Result<File> {
     }
 }
 
-/// Makes the file, or fills it up. Where there is no room for all of it, what fits stays.
+/// Makes the file, or fills it up. Where there is no room for all of it, it stays as it is.
 pub(super) fn keep(root: &Path) -> Result<()> {
     let path = root.join(RESERVE);
     let mut file = open(root, OFlags::CREATE | OFlags::APPEND).when("open", &path)?;
@@ -40,7 +40,12 @@ pub(super) fn keep(root: &Path) -> Result<()> {
     if there >= ALL {
         return Ok(());
     }
-    file.write_all(&noise(there, ALL)).and_then(|()| file.sync_data()).when("write", path)
+    let written = file.write_all(&noise(there, ALL)).and_then(|()| file.sync_data());
+    if written.is_err() {
+        // The last bytes of a disk are not for this.
+        file.set_len(there).when("shorten", &path)?;
+    }
+    written.when("write", path)
 }
 
 /// Bytes that no file system compresses away, from this place in the file to that one.
