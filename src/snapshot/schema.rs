@@ -29,7 +29,7 @@ pub const ROW: &str = r#"{
     {"name": "recipe", "type": "bytes", "doc": "how to rebuild the content from chunks"},
     {"name": "avro", "type": ["null", {"type": "record", "name": "AvroFacts", "fields": [
       {"name": "state", "type": {"type": "enum", "name": "AvroState",
-        "symbols": ["ok", "header_only", "empty", "torn", "damaged", "foreign"]}},
+        "symbols": ["ok", "header_only", "empty", "torn", "damaged", "foreign", "undecoded", "beyond_limits"]}},
       {"name": "codec", "type": "string"},
       {"name": "fingerprint", "type": {"type": "fixed", "name": "Crc64Avro", "size": 8},
         "doc": "CRC-64-AVRO of the schema, little-endian"},
