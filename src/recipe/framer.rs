@@ -45,7 +45,7 @@ pub enum Finding {
 
 /// What may stand behind the last marker of a sound file: line ends and NULs, which editors, transfers and file systems
 /// leave there.
-fn is_filler(bytes: &[u8]) -> bool {
+pub fn is_filler(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'\n' | b'\r' | 0))
 }
 
