@@ -157,6 +157,7 @@ pub(super) fn store_content(
         Finding::NotAContainer if framer.is_zeroed() && entry.path.ends_with(b".avro") => Some(AvroState::Damaged),
         finding => split.state(finding).filter(|_| framer.looks_for_containers()),
     };
+    let reason = split.reason(framer.finding());
     entry.avro = state.map(|state| AvroFacts {
         state,
         codec: file.codec,
@@ -168,6 +169,8 @@ pub(super) fn store_content(
         blocks_exact: split.exact,
         blocks_corrected: split.corrected,
         blocks_raw: split.raw,
+        raw_reason: reason,
+        stray_bytes: framer.stray_bytes(),
     });
     Ok(length)
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
+use super::unsound::{stray_bytes, what_is_wrong};
 use super::feeder::{Feeder, Unfilled};
 use super::file::{FileContext, SchemaCache, Stored, store_content, store_file};
 use super::lineage::{Indifference, Lineage};
@@ -19,8 +20,8 @@ use crate::files::{Problem, Source, SourceFile, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
-use crate::snapshot::entry::{AvroState, EntryKind, FileEntry, path_order};
-use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals};
+use crate::snapshot::entry::{AvroState, EntryKind, FileEntry, Time, path_order};
+use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
 
 /// One run.
 pub(super) struct Run<'r> {
@@ -107,13 +108,14 @@ impl Run<'_> {
         }
         let RowWriter { manifest, .. } = rows;
         let manifest = manifest.finish(&mut feeder)?;
+        let (paths, path_list) = put_paths(&self.lineage.paths, &mut feeder)?;
         let root = SnapshotRoot {
             id: self.id,
             series: self.lineage.series.clone(),
             host,
             user,
             time,
-            paths: self.lineage.paths.clone(),
+            paths,
             tags,
             parent: self.lineage.parent.as_ref().map(|parent| parent.id),
             program: concat!("snap ", env!("CARGO_PKG_VERSION")).into(),
@@ -125,6 +127,8 @@ impl Run<'_> {
                 bytes: report.bytes_total,
                 unreadable: report.unreadable,
             },
+            rules: Vec::new(),
+            path_list,
             manifest,
         };
         let root = feeder.put(ChunkKind::Root, root.encode())?;
@@ -409,21 +413,14 @@ impl RowWriter<'_, '_, '_, '_> {
 /// Tells what readers of Avro hide.
 fn warn_about(entry: &FileEntry, records_before: Option<u64>, progress: &dyn Progress) {
     let Some(facts) = &entry.avro else { return };
-    let message = match facts.state {
-        AvroState::Torn => "it ends within a block: its writer was cut off; what is there is stored as it is".into(),
-        AvroState::Damaged => format!(
-            "its blocks are not sound ({} of {} records could be verified); it is stored as it is",
-            facts.verified_records, facts.declared_records
-        ),
-        _ => match records_before {
-            Some(before) if facts.declared_records < before => {
-                format!("it has {} records, fewer than the {before} in the parent snapshot", facts.declared_records)
-            }
-            _ => return,
-        },
+    let fewer = |before: u64| {
+        format!("it has {} records, fewer than the {before} in the parent snapshot", facts.declared_records)
     };
-    let path = String::from_utf8_lossy(&entry.path).into_owned();
-    progress.warning(&Warning { path, message, incomplete: false });
+    let fewer = records_before.filter(|before| facts.declared_records < *before).map(fewer);
+    for message in what_is_wrong(facts).or(fewer).into_iter().chain(stray_bytes(facts)) {
+        let path = String::from_utf8_lossy(&entry.path).into_owned();
+        progress.warning(&Warning { path, message, incomplete: false });
+    }
 }
 
 /// Stores a file that comes from a stream.
@@ -434,8 +431,14 @@ fn store_stream(
     rows: &mut RowWriter<'_, '_, '_, '_>,
 ) -> Result<()> {
     let path = PathBuf::from("standard input");
-    let mut entry =
-        FileEntry { path: stream.path, mode: 0o600, mtime: time, ctime: time, racy: true, ..FileEntry::nothing() };
+    let mut entry = FileEntry {
+        path: stream.path,
+        mode: 0o600,
+        mtime: Time::from_nanoseconds(time),
+        ctime: Time::from_nanoseconds(time),
+        racy: true,
+        ..FileEntry::nothing()
+    };
     let mut read = |buffer: &mut [u8]| loop {
         match stream.reader.read(buffer) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
