@@ -16,7 +16,7 @@ use crate::files::{open_for_reading, stat_of};
 use crate::id::{ContentHash, Digester, digest};
 use crate::index::Index;
 use crate::progress::Progress;
-use crate::recipe::{AvroState, CompiledSchema, Framer, RawBlock, Segment, Splitter};
+use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, RawBlock, Segment, Splitter};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
 
 /// What storing files needs.
@@ -154,8 +154,10 @@ pub(super) fn store_content(
     let state = match framer.finding() {
         // Only its name says what a file of no bytes should have been.
         _ if length == 0 => entry.path.ends_with(b".avro").then_some(AvroState::Empty),
+        Finding::NotAContainer if framer.is_zeroed() && entry.path.ends_with(b".avro") => Some(AvroState::Damaged),
         finding => split.state(finding).filter(|_| framer.looks_for_containers()),
     };
+    let reason = split.reason(framer.finding());
     entry.avro = state.map(|state| AvroFacts {
         state,
         codec: file.codec,
@@ -167,8 +169,8 @@ pub(super) fn store_content(
         blocks_exact: split.exact,
         blocks_corrected: split.corrected,
         blocks_raw: split.raw,
-        raw_reason: String::new(),
-        stray_bytes: 0,
+        raw_reason: reason,
+        stray_bytes: framer.stray_bytes(),
     });
     Ok(length)
 }
@@ -201,8 +203,8 @@ impl ContainerFile<'_, '_> {
                 let Segment::Header(header) = &segment else { return self.splitter.segment(segment, feeder) };
                 header.codec_name().clone_into(&mut self.codec);
                 let FileContext { bench, effort, schemas, index, .. } = self.context;
-                self.inspector = Some(Inspector::new(bench, index, *effort, header, self.expected));
                 let schema = schemas.of(header);
+                self.inspector = Some(Inspector::new(bench, index, *effort, header, schema.clone(), self.expected));
                 feeder.schema(schema.fingerprint());
                 self.splitter.header(header, schema, feeder)
             }
@@ -230,7 +232,7 @@ impl AvroReport {
     /// Counts a container that was read.
     pub(super) fn count(&mut self, facts: &AvroFacts) {
         self.files += 1;
-        self.unsound += u64::from(matches!(facts.state, AvroState::Torn | AvroState::Damaged | AvroState::Foreign));
+        self.unsound += u64::from(facts.state.is_alarm());
         self.records += facts.declared_records;
         self.blocks_exact += facts.blocks_exact;
         self.blocks_corrected += facts.blocks_corrected;

@@ -9,6 +9,7 @@ mod payloads;
 mod pipeline;
 mod run;
 mod treat;
+mod unsound;
 mod warm;
 
 use std::path::PathBuf;

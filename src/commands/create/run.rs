@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
+use super::unsound::{stray_bytes, what_is_wrong};
 use super::feeder::{Feeder, Unfilled};
 use super::file::{FileContext, SchemaCache, Stored, store_content, store_file};
 use super::lineage::{Indifference, Lineage};
@@ -19,7 +20,7 @@ use crate::files::{Coverage, Problem, Source, SourceFile, left_out, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
-use crate::snapshot::entry::{AvroState, EntryKind, FileEntry, Time, path_order};
+use crate::snapshot::entry::{EntryKind, FileEntry, Time, path_order};
 use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
 
 /// One run.
@@ -430,21 +431,14 @@ impl RowWriter<'_, '_, '_, '_> {
 /// Tells what readers of Avro hide.
 fn warn_about(entry: &FileEntry, records_before: Option<u64>, progress: &dyn Progress) {
     let Some(facts) = &entry.avro else { return };
-    let message = match facts.state {
-        AvroState::Torn => "it ends within a block: its writer was cut off; what is there is stored as it is".into(),
-        AvroState::Damaged => format!(
-            "its blocks are not sound ({} of {} records could be verified); it is stored as it is",
-            facts.verified_records, facts.declared_records
-        ),
-        _ => match records_before {
-            Some(before) if facts.declared_records < before => {
-                format!("it has {} records, fewer than the {before} in the parent snapshot", facts.declared_records)
-            }
-            _ => return,
-        },
+    let fewer = |before: u64| {
+        format!("it has {} records, fewer than the {before} in the parent snapshot", facts.declared_records)
     };
-    let path = String::from_utf8_lossy(&entry.path).into_owned();
-    progress.warning(&Warning { path, message, incomplete: false });
+    let fewer = records_before.filter(|before| facts.declared_records < *before).map(fewer);
+    for message in what_is_wrong(facts).or(fewer).into_iter().chain(stray_bytes(facts)) {
+        let path = String::from_utf8_lossy(&entry.path).into_owned();
+        progress.warning(&Warning { path, message, incomplete: false });
+    }
 }
 
 /// Stores a file that comes from a stream.
