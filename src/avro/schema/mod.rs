@@ -168,7 +168,8 @@ pub struct Field {
 pub struct Schema {
     nodes: Vec<Node>,
     root: NodeId,
-    always_empty: bool,
+    /// Which nodes take no bytes.
+    empty: Vec<bool>,
     evolution: Evolution,
     pub(super) program: Program,
 }
@@ -209,7 +210,12 @@ impl Schema {
     /// Whether a datum takes 0 bytes: null, a fixed of no bytes, a record of nothing but such. A datum of any other
     /// schema takes at least one byte.
     pub fn always_empty(&self) -> bool {
-        self.always_empty
+        self.is_empty(self.root)
+    }
+
+    /// The same for a datum of one of its types.
+    pub(super) fn is_empty(&self, id: NodeId) -> bool {
+        self.empty.get(id.index()).copied().unwrap_or(false)
     }
 
     /// The schema in its Parsing Canonical Form ("Transforming into Parsing Canonical Form").

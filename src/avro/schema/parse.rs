@@ -19,9 +19,9 @@ pub(super) fn schema(text: &str) -> Result<Schema, SchemaError> {
     drop(json);
     let Parser { mut nodes, names, forward, evolution, .. } = parser;
     let (root, least) = resolve(&mut nodes, root, &names, &forward)?;
-    let always_empty = least[root.index()] == 0;
+    let empty = least.iter().map(|least| *least == 0).collect();
     let program = Program::compile(&nodes, &least, root);
-    Ok(Schema { nodes, root, always_empty, evolution, program })
+    Ok(Schema { nodes, root, empty, evolution, program })
 }
 
 #[derive(Default)]
