@@ -14,6 +14,7 @@ use super::treat::{Effort, Workbench};
 use super::{CreateOptions, CreateReport, StreamSource};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::commands::gate::Gate;
+use crate::commands::threads::{spawn, spawn_many};
 use crate::error::{Error, Result};
 use crate::files::{Problem, Source, SourceFile, now};
 use crate::id::{ChunkId, SnapshotId};
@@ -155,14 +156,14 @@ impl Run<'_> {
         let done = std::thread::scope(|threads| {
             let walker_outcomes = send_outcome.clone();
             let window = &window;
-            threads.spawn(move || {
+            let walker = move || {
                 if let Err(error) = self.walk(source, indifference, window, &send_job, &walker_outcomes) {
                     self.pipeline.fail(error);
                 }
-            });
-            for _ in 0..self.threads {
+            };
+            let worker = || {
                 let (jobs, send_outcome, unfilled) = (jobs.clone(), send_outcome.clone(), &unfilled);
-                threads.spawn(move || {
+                move || {
                     let mut feeder = Feeder::new(self.pipeline, scope);
                     for job in jobs {
                         let (number, outcome) = self.work(context, &mut feeder, job);
@@ -171,7 +172,12 @@ impl Run<'_> {
                         }
                     }
                     unfilled.lock().unwrap_or_else(PoisonError::into_inner).push(feeder.into_unfilled());
-                });
+                }
+            };
+            // The workers first: without one of them nobody must walk.
+            let started = spawn_many(threads, self.threads, worker).and_then(|()| spawn(threads, walker));
+            if let Err(error) = started {
+                self.pipeline.fail(error);
             }
             drop((send_outcome, jobs));
             let done = in_order(&outcomes, |outcome| {
