@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::feeder::Feeder;
-use super::room::{MIDDLE, Room};
+use super::room::{FEW, MIDDLE, Room};
 use super::treat::{Effort, Inspector, Workbench};
 use super::{AvroReport, Depth};
 use crate::avro::container::Header;
@@ -262,7 +262,7 @@ impl ContainerFile<'_, '_> {
         for at in 0..blocks.len() {
             let mut alone = None;
             if treatments.get(at).is_some_and(Option::is_none) {
-                let waiting = treatments.iter().skip(at).take(pool.current_num_threads());
+                let waiting = treatments.iter().skip(at).take(FEW);
                 let end = at + waiting.take_while(|treatment| treatment.is_none()).count();
                 let few = inspector.treat(pool, blocks.get(at..end).unwrap_or_default(), Room::Few);
                 treatments.splice(at..end, few);

@@ -9,7 +9,7 @@ use crate::avro::codec::{Codec, DecodeError, Decoder, MAX_DECODED};
 pub(super) enum Room {
     /// For each block of a batch: [`RATIO`] times its payload and [`SPARE`] bytes. Most writers' blocks need less.
     Batch,
-    /// For each of as many blocks as there are threads: [`MIDDLE`] bytes.
+    /// For each of [`FEW`] blocks: [`MIDDLE`] bytes.
     Few,
     /// For one block, of which there is but one in the process: as much as blocks may decode to.
     One,
@@ -20,6 +20,10 @@ const RATIO: usize = 32;
 
 /// Small blocks may compress better: they are small.
 const SPARE: usize = 64 << 10;
+
+/// How many blocks of middle size are decoded at once. The same on every machine, as what is tried with them decides about
+/// the recipe.
+pub(super) const FEW: usize = 4;
 
 /// Blocks above this, decoded or not, are large.
 pub(super) const MIDDLE: usize = 8 << 20;
