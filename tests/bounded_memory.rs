@@ -106,7 +106,8 @@ fn small_schemas_that_describe_much() {
     snap.write("data/nulls.avro", one_record(r#"{"type":"array","items":"null"}"#, &nulls));
     // Many schemas that are long, and unlike.
     for n in 0..24 {
-        let fields: Vec<_> = (0..20_000).map(|f| format!(r#"{{"name":"field_{n}_{f}","type":["null","int"]}}"#)).collect();
+        let fields: Vec<_> =
+            (0..20_000).map(|f| format!(r#"{{"name":"field_{n}_{f}","type":["null","int"]}}"#)).collect();
         let schema = format!(r#"{{"type":"record","name":"R","fields":[{}]}}"#, fields.join(","));
         snap.write(&format!("data/wide{n}.avro"), container(&schema, "null", []));
     }

@@ -74,7 +74,8 @@ fn schemas_that_writers_write_are_read_and_are_sound() {
     let checked = snap.ok(&["check", "--avro", "--json"]).summary();
     assert_eq!(checked["errors"].as_u64().unwrap_or(0), 0, "{checked}");
     // Records of different definitions of one name are no records at all.
-    let unlike = record(&format!(r#"{{"name":"a","type":{fixed}}},{{"name":"b","type":{letter}}}"#).replace("\"E\"", "\"F\""));
+    let unlike =
+        record(&format!(r#"{{"name":"a","type":{fixed}}},{{"name":"b","type":{letter}}}"#).replace("\"E\"", "\"F\""));
     let snap = saved(&[("unlike", one_record(&unlike, &[0, 0]))]);
     let ran = snap.ends(1, &["cat", "latest:data/unlike"]);
     assert!(ran.stderr.contains("defined twice"), "{}", ran.stderr);
@@ -110,7 +111,8 @@ fn days_out_of_range_are_texts_like_all_others() {
         avro_snap::avro::varint::encode(&mut block, i64::from(days));
     }
     let snap = saved(&[("f.avro", container(schema, "null", [(7, &block[..])]))]);
-    let expected = ["-0001-12-31", "0000-01-01", "1970-01-01", "9999-12-31", "+10000-01-01", "+5881580-07-11", "-5877641-06-23"];
+    let expected =
+        ["-0001-12-31", "0000-01-01", "1970-01-01", "9999-12-31", "+10000-01-01", "+5881580-07-11", "-5877641-06-23"];
     assert_eq!(snap.ok(&["cat", "latest:data/f.avro"]).lines(), expected.map(|day| format!("\"{day}\"")));
 }
 

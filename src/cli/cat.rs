@@ -74,8 +74,11 @@ impl Args {
             return Err(Failure::Usage("say which file, like `snap cat latest:path/to/file.avro`".into()));
         }
         let fields: Vec<String> = self.fields.iter().flat_map(|list| comma_list(list)).collect();
-        let others =
-            [(output.json, "--json"), (!fields.is_empty(), "--fields"), (self.json_encoding == JsonEncoding::Avro, "--json-encoding avro")];
+        let others = [
+            (output.json, "--json"),
+            (!fields.is_empty(), "--fields"),
+            (self.json_encoding == JsonEncoding::Avro, "--json-encoding avro"),
+        ];
         if self.format == Format::Avro
             && let Some((_, other)) = others.iter().find(|(given, _)| *given)
         {

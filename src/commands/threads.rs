@@ -25,10 +25,7 @@ pub(super) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
 ///
 /// # Errors
 /// If the system allows no more.
-pub(super) fn spawn<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    work: impl FnOnce() + Send + 'scope,
-) -> Result<()> {
+pub(super) fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, work: impl FnOnce() + Send + 'scope) -> Result<()> {
     Builder::new().spawn_scoped(scope, work).map(drop).map_err(|error: io::Error| none(&error))
 }
 

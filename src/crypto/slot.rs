@@ -167,7 +167,8 @@ impl Clear {
 
 /// The key that seals the slot, and its commitment.
 fn derive(params: Params, password: &[u8], salt: &[u8; 16]) -> Result<(Secret, [u8; 32]), SlotError> {
-    let failed = |e: &dyn std::fmt::Display| SlotError::Crypto(format!("deriving the key from the password failed: {e}"));
+    let failed =
+        |e: &dyn std::fmt::Display| SlotError::Crypto(format!("deriving the key from the password failed: {e}"));
     // A slot may ask for more memory than there is, which must be an error.
     let mut memory = Vec::new();
     let blocks = params.block_count();

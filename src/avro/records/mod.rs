@@ -164,8 +164,18 @@ type Done<T = ()> = std::result::Result<T, Stop>;
 
 /// A value that was begun.
 enum Level<'s> {
-    Record { fields: std::slice::Iter<'s, Field>, wanted: Option<&'s Fields>, first: bool },
-    List { item: NodeId, map: bool, left: u64, wanted: Option<&'s Fields>, first: bool },
+    Record {
+        fields: std::slice::Iter<'s, Field>,
+        wanted: Option<&'s Fields>,
+        first: bool,
+    },
+    List {
+        item: NodeId,
+        map: bool,
+        left: u64,
+        wanted: Option<&'s Fields>,
+        first: bool,
+    },
     /// The object around the value of a union.
     Tag,
 }
@@ -349,9 +359,8 @@ impl<'s> Pass<'s, '_> {
 
     fn take(&mut self, length: u64) -> Done<&'s [u8]> {
         let length = usize::try_from(length).ok();
-        let (taken, rest) = length
-            .and_then(|length| self.rest.split_at_checked(length))
-            .ok_or(Stop::Record(RecordError::Malformed))?;
+        let (taken, rest) =
+            length.and_then(|length| self.rest.split_at_checked(length)).ok_or(Stop::Record(RecordError::Malformed))?;
         self.rest = rest;
         Ok(taken)
     }

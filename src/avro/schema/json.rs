@@ -398,29 +398,45 @@ mod tests {
 
     #[test]
     fn what_other_writers_write_is_read() {
-        for text in [
-            "\u{feff}\"int\"",
-            "\"int\" and more",
-            "\"int\"\0\0",
-            " /* a */ // b\n \"int\" // c",
-        ] {
+        for text in ["\u{feff}\"int\"", "\"int\" and more", "\"int\"\0\0", " /* a */ // b\n \"int\" // c"] {
             assert!(matches!(parse(text), Ok(Json::Text(name)) if name == "int"), "{text}");
         }
-        for value in ["NaN", "-Infinity", "Infinity", "1e999", "-0.5E-3", "[[NaN]]", r#"{"a":[Infinity,{"b":null}],"c":{}}"#]
+        for value in
+            ["NaN", "-Infinity", "Infinity", "1e999", "-0.5E-3", "[[NaN]]", r#"{"a":[Infinity,{"b":null}],"c":{}}"#]
         {
             let text = format!(r#"{{"type":"int","doc":{value},"default":{value}}}"#);
             let Ok(Json::Object(object)) = parse(&text) else { panic!("{text}") };
             assert_eq!(object.text("type"), Some("int"));
             assert!(matches!(object.get("default"), Some(Json::Other)));
         }
-        assert!(matches!(parse(r#""\ud83d\ude00\ud800\u00e4\udc00x""#), Ok(Json::Text(text)) if text == "😀\u{fffd}ä\u{fffd}x"));
+        assert!(
+            matches!(parse(r#""\ud83d\ude00\ud800\u00e4\udc00x""#), Ok(Json::Text(text)) if text == "😀\u{fffd}ä\u{fffd}x")
+        );
     }
 
     #[test]
     fn what_nobody_reads_is_refused() {
         for text in [
-            "", "{", "[1,]", "{\"a\":1,}", "{a:1}", "[01]", "-", "1.", "1e", ".5", "\"a", "\"\n\"", "\"\\x\"", "\"\\u12g4\"",
-            "nul", "/* \"int\"", "{\"doc\":[}", "{\"doc\":{1:2}}", "{\"a\" 1}", "[1 2]",
+            "",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "[01]",
+            "-",
+            "1.",
+            "1e",
+            ".5",
+            "\"a",
+            "\"\n\"",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "nul",
+            "/* \"int\"",
+            "{\"doc\":[}",
+            "{\"doc\":{1:2}}",
+            "{\"a\" 1}",
+            "[1 2]",
         ] {
             assert!(matches!(parse(text), Err(SchemaError::Json(_))), "{text}: {:?}", parse(text));
         }

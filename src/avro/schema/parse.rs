@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use super::evolution::{self, Decimal, Evolution};
 use super::json::{self, Json, Object};
 use super::resolve::{Forward, resolve};
-use super::{Field, Kind, MAX_DEPTH, MAX_NAME_BYTES, MAX_NAMES, MAX_NODES, MAX_TEXT, Node, NodeId, Schema, SchemaError};
+use super::{
+    Field, Kind, MAX_DEPTH, MAX_NAME_BYTES, MAX_NAMES, MAX_NODES, MAX_TEXT, Node, NodeId, Schema, SchemaError,
+};
 use crate::avro::walk::Program;
 
 /// [`Schema::parse`].

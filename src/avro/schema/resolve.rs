@@ -101,9 +101,7 @@ fn least(nodes: &[Node]) -> Vec<u64> {
             Kind::Float => 4,
             Kind::Double => 8,
             Kind::Fixed { size, .. } => *size,
-            Kind::Record { fields, .. } => {
-                fields.iter().fold(0u64, |sum, field| sum.saturating_add(of(&field.node)))
-            }
+            Kind::Record { fields, .. } => fields.iter().fold(0u64, |sum, field| sum.saturating_add(of(&field.node))),
             Kind::Union { branches } => branches.iter().map(of).min().unwrap_or(0).saturating_add(1),
             _ => continue,
         };

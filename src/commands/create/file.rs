@@ -274,7 +274,11 @@ impl ContainerFile<'_, '_> {
                 treatments.splice(at..=at, one);
             }
             if let (Some(block), Some(treatment)) = (blocks.get_mut(at), treatments.get_mut(at)) {
-                let block = RawBlock { count: block.count, odd_head: block.odd_head.take(), payload: std::mem::take(&mut block.payload) };
+                let block = RawBlock {
+                    count: block.count,
+                    odd_head: block.odd_head.take(),
+                    payload: std::mem::take(&mut block.payload),
+                };
                 let treatment = treatment.take().unwrap_or(Treatment::Keep(None));
                 self.splitter.block(block, treatment, feeder)?;
             }

@@ -106,7 +106,12 @@ impl<'w> Inspector<'w> {
 
     /// What to do with these blocks, which follow each other. Uses all threads of the pool. `None` for those that decode to
     /// more than there is room for.
-    pub(super) fn treat(&mut self, pool: &rayon::ThreadPool, blocks: &[RawBlock], room: Room) -> Vec<Option<Treatment>> {
+    pub(super) fn treat(
+        &mut self,
+        pool: &rayon::ThreadPool,
+        blocks: &[RawBlock],
+        room: Room,
+    ) -> Vec<Option<Treatment>> {
         match self.codec {
             // Records that are not compressed are their own payload, however far one looks, as long as one looks.
             Some(Codec::Null) => blocks.iter().map(|_| Some(as_they_are())).collect(),
@@ -117,13 +122,7 @@ impl<'w> Inspector<'w> {
     }
 
     /// Looks whether the blocks hold what they declare, without trying to reproduce them.
-    fn look(
-        &self,
-        pool: &rayon::ThreadPool,
-        codec: Codec,
-        blocks: &[RawBlock],
-        room: Room,
-    ) -> Vec<Option<Treatment>> {
+    fn look(&self, pool: &rayon::ThreadPool, codec: Codec, blocks: &[RawBlock], room: Room) -> Vec<Option<Treatment>> {
         let schema = self.schema.schema();
         let look = |block: &RawBlock| {
             self.bench.with(|decoder, _| {
@@ -227,13 +226,7 @@ impl Effort {
 }
 
 /// What to do with a block whose payload was proven before: it is decoded, but not encoded once more.
-fn again(
-    decoder: &mut Decoder,
-    codec: Codec,
-    encoder: String,
-    room: Room,
-    block: &RawBlock,
-) -> Option<Treatment> {
+fn again(decoder: &mut Decoder, codec: Codec, encoder: String, room: Room, block: &RawBlock) -> Option<Treatment> {
     let mut plain = Vec::new();
     room.decode(decoder, codec, &block.payload, &mut plain)?.ok()?;
     Some(Treatment::Decode { plain: Some(plain), encoder, corrections: None })
