@@ -8,10 +8,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, Result};
 
-use super::remove::names_of;
+use super::source::names_in;
 use crate::id::{digest, hex};
 
 /// How such a name begins, and how it ends.
@@ -93,7 +93,8 @@ pub(super) fn has_name(file: BorrowedFd<'_>) -> bool {
 /// Removes what interrupted restores left in a directory, which must be open for reading. What another restore is
 /// writing just now is locked and stays. Whatever cannot be removed stays, too: it does no harm.
 pub(super) fn clean(folder: BorrowedFd<'_>) {
-    for name in names_of(folder).unwrap_or_default() {
+    let names = Dir::read_from(folder).map_err(Into::into).and_then(names_in);
+    for name in names.unwrap_or_default() {
         if is_temporary(&name) {
             let _ = remove_left(folder, &name);
         }

@@ -1,7 +1,8 @@
 //! The head of the log as this machine saw it last. It lies in the state folder, not in the cache: a storage that puts
 //! an older state of a repository back is noticed by it.
 
-use std::io::Write;
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -21,19 +22,25 @@ pub(super) fn write(path: &Path, (sequence, hash): (u64, [u8; 32])) -> Result<()
     replace(path, format!("{sequence} {}\n", hex(&hash)).as_bytes())
 }
 
-/// Puts a file in the place of one of the same name, all at once. Whatever the umask, only its owner may read it.
+/// Puts a file in the place of one of the same name, all at once.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).when("create", folder)?;
     }
     let new = path.with_extension(format!("{}.new", std::process::id()));
-    let write = || {
-        let options = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).to_owned();
-        let mut file = options.open(&new)?;
-        // One that a killed process of the same number left may have another mode, and the umask may take more away.
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-        file.write_all(bytes)
-    };
-    write().when("write", &new)?;
+    write_private(&new, bytes).when("write", &new)?;
     std::fs::rename(&new, path).when("replace", path)
+}
+
+/// Writes a file that nobody else can read, whatever the umask, not even for a moment.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // What another process of this number left is not written into: it may be a link, or open to others.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    // The umask may have taken away more than others' rights.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(bytes)
 }
