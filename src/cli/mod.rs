@@ -43,6 +43,7 @@ mod words;
 
 use std::process::ExitCode;
 
+use avro_snap::error::Error;
 use clap::{CommandFactory, Parser};
 
 use exit::Exit;
@@ -179,6 +180,7 @@ impl Context {
         match ended.and_then(|exit| flushed.map(|()| exit)) {
             Ok(exit) => exit,
             Err(failure) if failure.is_closed_pipe() => Exit::Done,
+            Err(Failure::Library(Error::Interrupted)) => interrupt::end(),
             Err(_) if interrupt::happened() => interrupt::end(),
             Err(failure) => {
                 self.output.failure(&failure, &self.globals);

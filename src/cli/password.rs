@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use avro_snap::error::Error;
+
 use super::failure::{Failure, Result};
 use super::globals::given;
 use super::output::Output;
@@ -156,8 +158,15 @@ fn ask(what: &str, new: bool) -> Result<Vec<u8>> {
     if !std::io::stderr().is_terminal() {
         return Err(none());
     }
-    let password = rpassword::prompt_password(format!("{what}: ")).map_err(|_| none())?;
-    if new && rpassword::prompt_password(format!("{what}, once more: ")).map_err(|_| none())? != password {
+    let prompt = |what: String| {
+        rpassword::prompt_password(what).map_err(|error| match error.kind() {
+            // Ctrl-C: the terminal sends no signal for it while a password is typed.
+            std::io::ErrorKind::Interrupted => Failure::Library(Error::Interrupted),
+            _ => none(),
+        })
+    };
+    let password = prompt(format!("{what}: "))?;
+    if new && prompt(format!("{what}, once more: "))? != password {
         return Err(Failure::no_password("the two passwords are not the same", "try again"));
     }
     Ok(password.into_bytes())
