@@ -259,6 +259,12 @@ impl Error {
         Self::Damaged { name: name.to_string(), reason: reason.to_string() }
     }
 
+    /// Whether there was no room for what was to be written.
+    pub fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// Whether data that should be in the repository is lost or damaged.
     pub fn is_damage(&self) -> bool {
         matches!(

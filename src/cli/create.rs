@@ -242,6 +242,7 @@ impl Args {
         match context.open() {
             Err(Failure::Library(Error::NoRepository { .. })) if self.init && !self.dry_run => {
                 let suite = Suite::Aes256Gcm;
+                init::refuse_strangers(place)?;
                 let (kdf, cut, settings) = (KdfCost::default(), CutParams::default(), Settings::default());
                 let made = init::make(context, place, suite, kdf, cut, None, settings)?;
                 context.output.note(format_args!("made repository {} at {}", made.0, place.display()))?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
+use super::unsound::{stray_bytes, what_is_wrong};
 use super::feeder::{Feeder, Unfilled};
 use super::file::{FileContext, SchemaCache, Stored, store_content, store_file};
 use super::lineage::{Indifference, Lineage};
@@ -14,12 +15,13 @@ use super::treat::{Effort, Workbench};
 use super::{CreateOptions, CreateReport, StreamSource};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::commands::gate::Gate;
+use crate::commands::threads::{spawn, spawn_many};
 use crate::error::{Error, Result};
 use crate::files::{Coverage, Problem, Source, SourceFile, left_out, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
-use crate::snapshot::entry::{AvroState, EntryKind, FileEntry, Time, path_order};
+use crate::snapshot::entry::{EntryKind, FileEntry, Time, path_order};
 use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
 
 /// One run.
@@ -164,13 +166,13 @@ impl Run<'_> {
         let done = std::thread::scope(|threads| {
             let walker_outcomes = send_outcome.clone();
             let (window, passed_over) = (&window, &passed_over);
-            threads.spawn(move || match self.walk(source, indifference, window, &send_job, &walker_outcomes) {
+            let walker = move || match self.walk(source, indifference, window, &send_job, &walker_outcomes) {
                 Ok(met) => *passed_over.lock().unwrap_or_else(PoisonError::into_inner) = met,
                 Err(error) => self.pipeline.fail(error),
-            });
-            for _ in 0..self.threads {
+            };
+            let worker = || {
                 let (jobs, send_outcome, unfilled) = (jobs.clone(), send_outcome.clone(), &unfilled);
-                threads.spawn(move || {
+                move || {
                     let mut feeder = Feeder::new(self.pipeline, scope);
                     for job in jobs {
                         let (number, outcome) = self.work(context, &mut feeder, job);
@@ -179,7 +181,12 @@ impl Run<'_> {
                         }
                     }
                     unfilled.lock().unwrap_or_else(PoisonError::into_inner).push(feeder.into_unfilled());
-                });
+                }
+            };
+            // The workers first: without one of them nobody must walk.
+            let started = spawn_many(threads, self.threads, worker).and_then(|()| spawn(threads, walker));
+            if let Err(error) = started {
+                self.pipeline.fail(error);
             }
             drop((send_outcome, jobs));
             let done = in_order(&outcomes, |outcome| {
@@ -430,21 +437,14 @@ impl RowWriter<'_, '_, '_, '_> {
 /// Tells what readers of Avro hide.
 fn warn_about(entry: &FileEntry, records_before: Option<u64>, progress: &dyn Progress) {
     let Some(facts) = &entry.avro else { return };
-    let message = match facts.state {
-        AvroState::Torn => "it ends within a block: its writer was cut off; what is there is stored as it is".into(),
-        AvroState::Damaged => format!(
-            "its blocks are not sound ({} of {} records could be verified); it is stored as it is",
-            facts.verified_records, facts.declared_records
-        ),
-        _ => match records_before {
-            Some(before) if facts.declared_records < before => {
-                format!("it has {} records, fewer than the {before} in the parent snapshot", facts.declared_records)
-            }
-            _ => return,
-        },
+    let fewer = |before: u64| {
+        format!("it has {} records, fewer than the {before} in the parent snapshot", facts.declared_records)
     };
-    let path = String::from_utf8_lossy(&entry.path).into_owned();
-    progress.warning(&Warning { path, message, incomplete: false });
+    let fewer = records_before.filter(|before| facts.declared_records < *before).map(fewer);
+    for message in what_is_wrong(facts).or(fewer).into_iter().chain(stray_bytes(facts)) {
+        let path = String::from_utf8_lossy(&entry.path).into_owned();
+        progress.warning(&Warning { path, message, incomplete: false });
+    }
 }
 
 /// Stores a file that comes from a stream.
