@@ -429,7 +429,7 @@ fn nothing_is_swept_across_a_mount() {
 fn many_sibling_folders_take_time_in_proportion() {
     let snap = Snap::quick();
     snap.ok(&["init", "--encryption", "none"]);
-    let folders = 2000;
+    let folders = 1000;
     for n in 0..folders {
         fs::create_dir_all(snap.work(&format!("s/{n:05}"))).unwrap();
     }

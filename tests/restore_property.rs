@@ -494,8 +494,11 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
         }
     }
     model.sub.clone_from(&prefix);
-    let folders: Vec<_> =
-        model.rows.iter().filter(|(path, is_folder)| **is_folder && is_at_or_below(path, &prefix)).collect();
+    let folders: Vec<_> = model
+        .rows
+        .iter()
+        .filter(|(path, is_folder)| **is_folder && is_at_or_below(path, &prefix) && !path.contains("locked"))
+        .collect();
     if random.percent(20) && !folders.is_empty() {
         let sub = random.one(&folders).0.clone();
         let below = sub[prefix.len()..].trim_start_matches('/').to_owned();

@@ -1,7 +1,6 @@
 //! `snap restore`
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use avro_snap::avro::codec::Codec;
 use avro_snap::commands::restore::{RestoreOptions, RestoreReport, restore};
@@ -33,7 +32,7 @@ pub(crate) struct Args {
 
     /// Where to; it is made if it is not there
     #[arg(short, long, value_name = "DIR")]
-    target: PathBuf,
+    target: OsString,
 
     /// What happens to files that are there already
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
@@ -122,7 +121,8 @@ enum Recode {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
-        if self.target.as_os_str().is_empty() {
+        // An argument that is a path may not be empty, and is refused without a word about variables.
+        if self.target.is_empty() {
             return Err(Failure::Usage("--target is empty: was a variable not set?".into()));
         }
         let selector = selector(self.snapshot.as_deref())?;
@@ -130,7 +130,7 @@ impl Args {
         let repository = context.open()?;
         let (snapshot, subfolder) = context.pick(&repository, selector, &self.filters)?;
         let options = RestoreOptions {
-            target: std::path::absolute(&self.target).when("resolve", &self.target)?,
+            target: std::path::absolute(&self.target).when("resolve", std::path::Path::new(&self.target))?,
             subfolder,
             include: include.patterns.clone(),
             exclude: exclude.patterns,
