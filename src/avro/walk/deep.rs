@@ -1,7 +1,9 @@
 //! The walk for data that nest deep: slower, but with a list of what is still to be read in the place of the stack.
 
-use super::{MAX_DEPTH, Op, Program, Reason, WalkError, Walked, branch, invalid, long, run_of_items, skip_bytes, skip_long};
 use super::Body;
+use super::{
+    MAX_DEPTH, Op, Program, Reason, WalkError, Walked, branch, invalid, long, run_of_items, skip_bytes, skip_long,
+};
 
 /// What is still to be read of one level.
 enum Level {
