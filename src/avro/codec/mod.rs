@@ -8,6 +8,7 @@
 //! files, mostly one. Several of them end to end hold their contents end to end.
 
 mod streams;
+mod zstd_frames;
 
 pub use streams::Decoder;
 

@@ -1,6 +1,6 @@
 //! One decoder for all codecs, with the state that is worth keeping from block to block.
 
-use super::{Codec, DecodeError, XZ_MEMORY};
+use super::{Codec, DecodeError, XZ_MEMORY, zstd_frames};
 
 /// The room that a first attempt takes: writers compress records to a quarter or so.
 const FIRST_RATIO: usize = 4;
@@ -214,7 +214,11 @@ impl Decoder {
                 Ok(_) if out.len() > limit => return Err(DecodeError::TooLarge { codec, limit }),
                 Ok(_) => return Ok(payload.len()),
                 Err(code) if is(code, Code::ZSTD_error_dstSize_tooSmall) && out.capacity() > limit => {
-                    return Err(DecodeError::TooLarge { codec, limit });
+                    // The frame may only say that it is so long.
+                    return Err(match zstd_frames::most_content(payload) > limit as u64 {
+                        true => DecodeError::TooLarge { codec, limit },
+                        false => DecodeError::Corrupt { codec, reason: "another length than declared" },
+                    });
                 }
                 // Real output filled the room, but for the last part of a block, which is 128 KiB at most.
                 Err(code) if is(code, Code::ZSTD_error_dstSize_tooSmall) => {
