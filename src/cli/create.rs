@@ -31,7 +31,7 @@ use super::progress::Meter;
 /// Save files and directories as a new snapshot
 ///
 /// Files that are as they were in the snapshot before (by size, times and inode) are not read again. The repository
-/// itself, and snap's own cache, are passed over where they lie inside of what is saved.
+/// itself, snap's own cache, and what it remembers of the repository, are passed over where they lie inside of what is saved.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to save
@@ -183,11 +183,8 @@ impl Args {
         };
         let place = context.repository_folder()?;
         let repository = self.open(context, &place)?;
-        rules.pass_over(&place)?;
-        if let Some(cache) = context.globals.cache_folder().map(|folder| folder.join(repository.id().to_string()))
-            && cache.exists()
-        {
-            rules.pass_over(&cache)?;
+        for own in context.own_folders(&place, &repository).iter().filter(|folder| folder.exists()) {
+            rules.pass_over(own)?;
         }
         let options = CreateOptions {
             roots,
@@ -245,6 +242,7 @@ impl Args {
         match context.open() {
             Err(Failure::Library(Error::NoRepository { .. })) if self.init && !self.dry_run => {
                 let suite = Suite::Aes256Gcm;
+                init::refuse_strangers(place)?;
                 let (kdf, cut, settings) = (KdfCost::default(), CutParams::default(), Settings::default());
                 let made = init::make(context, place, suite, kdf, cut, None, settings)?;
                 context.output.note(format_args!("made repository {} at {}", made.0, place.display()))?;

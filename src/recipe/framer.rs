@@ -45,7 +45,7 @@ pub enum Finding {
 
 /// What may stand behind the last marker of a sound file: line ends and NULs, which editors, transfers and file systems
 /// leave there.
-fn is_filler(bytes: &[u8]) -> bool {
+pub fn is_filler(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'\n' | b'\r' | 0))
 }
 
@@ -341,100 +341,4 @@ impl Framer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// A container with these payloads.
-    pub(crate) fn container(marker: [u8; 16], payloads: &[Vec<u8>]) -> Vec<u8> {
-        let mut file = b"Obj\x01\x02\x16avro.schema\x0c\"long\"\x00".to_vec();
-        file.extend(marker);
-        for payload in payloads {
-            container::put_block_header(&mut file, payload.len() as u64, payload.len());
-            file.extend(payload);
-            file.extend(marker);
-        }
-        file
-    }
-
-    /// The file put together again, and how it was taken apart.
-    fn again(file: &[u8], parts: &[usize]) -> (Vec<u8>, String, Finding) {
-        let (mut framer, mut bytes, mut kinds, mut at) = (Framer::new(true), Vec::new(), String::new(), 0);
-        let mut marker = [0; 16];
-        for part in parts.iter().cycle() {
-            let end = at == file.len();
-            while let Some(segment) = framer.next_segment(end) {
-                match segment {
-                    Segment::Header(header) => {
-                        bytes.extend(header.bytes());
-                        bytes.extend(header.marker);
-                        marker = header.marker;
-                        kinds.push('H');
-                    }
-                    Segment::Block(block) => {
-                        match &block.odd_head {
-                            Some(head) => bytes.extend(head),
-                            None => container::put_block_header(&mut bytes, block.count, block.payload.len()),
-                        }
-                        bytes.extend(block.payload);
-                        bytes.extend(marker);
-                        kinds.push('B');
-                    }
-                    Segment::Stray(stray) => {
-                        bytes.extend(stray);
-                        kinds.push('s');
-                    }
-                    Segment::Plain(plain) => {
-                        bytes.extend(plain);
-                        kinds.push('p');
-                    }
-                }
-            }
-            if end {
-                return (bytes, kinds, framer.finding());
-            }
-            let next = file.len().min(at + part);
-            framer.push(&file[at..next]);
-            at = next;
-        }
-        unreachable!()
-    }
-
-    proptest! {
-        #[test]
-        fn the_parts_are_the_file_whatever_was_done_to_it(
-            marker: [u8; 16],
-            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..6),
-            parts in prop::collection::vec(1usize..400, 1..4),
-            at: prop::sample::Index, to: u8, cut in prop::option::of(any::<prop::sample::Index>()),
-        ) {
-            let mut file = container(marker, &payloads);
-            let (bytes, kinds, finding) = again(&file, &parts);
-            prop_assert_eq!(&bytes, &file);
-            prop_assert_eq!(finding, Finding::Sound);
-            prop_assert_eq!(kinds.len(), 1 + payloads.len());
-            let place = at.index(file.len());
-            file[place] = to;
-            if let Some(cut) = cut {
-                file.truncate(cut.index(file.len()));
-            }
-            prop_assert_eq!(&again(&file, &parts).0, &file);
-        }
-
-        #[test]
-        fn any_bytes_come_back(file: Vec<u8>, parts in prop::collection::vec(1usize..40, 1..4)) {
-            prop_assert_eq!(&again(&file, &parts).0, &file);
-        }
-    }
-
-    #[test]
-    fn behind_a_damaged_block_the_next_one_is_found() {
-        let mut file = container([7; 16], &[vec![1; 50], vec![2; 50], vec![3; 50]]);
-        let second_marker = file.len() - 52 - 16 - 10;
-        file[second_marker] ^= 1;
-        let (bytes, kinds, finding) = again(&file, &[1000]);
-        assert_eq!(bytes, file);
-        assert!(kinds.starts_with("HB") && kinds.contains('s'), "{kinds}");
-        assert_eq!(finding, Finding::Damaged(Flaw::Marker));
-    }
-}
+mod tests;

@@ -485,7 +485,8 @@ impl Split {
                 .map(|flaw| flaw.to_string())
                 .or_else(|| self.damage.clone())
                 .or_else(|| self.beyond_limits.clone())
-                .or_else(|| self.undecoded.clone()),
+                .or_else(|| self.undecoded.clone())
+                .or_else(|| (self.raw > 0).then(|| "no encoder that is known makes its payloads".into())),
         };
         said.unwrap_or_default()
     }

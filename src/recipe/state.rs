@@ -15,9 +15,9 @@ pub enum AvroState {
     Damaged,
     /// Has the magic of a container but is none that snap understands.
     Foreign,
-    /// Header and framing are sound; the payloads were not decoded, so nothing is known of the records.
+    /// The framing is sound, but payloads were not decoded, so nothing is known of the records.
     Undecoded,
-    /// Larger than this program looks into. Nothing is known to be wrong.
+    /// Too large for this program's limits. Nothing is known to be wrong with it.
     BeyondLimits,
 }
 

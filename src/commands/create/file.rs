@@ -171,6 +171,7 @@ pub(super) fn store_content(
         Finding::NotAContainer if framer.is_zeroed() && entry.path.ends_with(b".avro") => Some(AvroState::Damaged),
         finding => split.state(finding).filter(|_| framer.looks_for_containers()),
     };
+    let reason = split.reason(framer.finding());
     entry.avro = state.map(|state| AvroFacts {
         state,
         codec: file.codec,
@@ -182,8 +183,8 @@ pub(super) fn store_content(
         blocks_exact: split.exact,
         blocks_corrected: split.corrected,
         blocks_raw: split.raw,
-        raw_reason: String::new(),
-        stray_bytes: 0,
+        raw_reason: reason,
+        stray_bytes: framer.stray_bytes(),
     });
     Ok(length)
 }

@@ -10,6 +10,7 @@ mod pipeline;
 mod room;
 mod run;
 mod treat;
+mod unsound;
 mod warm;
 
 use std::path::PathBuf;
