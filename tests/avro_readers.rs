@@ -130,7 +130,12 @@ fn compare(store: &Store, verdicts: &[Value]) -> Tally {
     let alarms = tally.states.iter().any(|(state, _)| matches!(&**state, "damaged" | "torn" | "foreign"));
     // Nothing is wrong with the repository, whatever is wrong with the files.
     let (exit, said) = store.snap(&["check", "--avro"]);
-    assert_eq!(exit, if alarms { 3 } else { 0 }, "{}", said.lines().filter(|line| line.contains("damaged")).take(9).collect::<String>());
+    assert_eq!(
+        exit,
+        if alarms { 3 } else { 0 },
+        "{}",
+        said.lines().filter(|line| line.contains("damaged")).take(9).collect::<String>()
+    );
     let (exit, said) = store.snap(&["restore", "latest", "-t", "back"]);
     assert_eq!(exit, 0, "{said}");
     for told in verdicts {
@@ -153,10 +158,7 @@ fn tell(tally: &Tally) {
 }
 
 fn from_hex(text: &str) -> Vec<u8> {
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
+    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 #[test]
@@ -166,7 +168,8 @@ fn a_small_set_is_judged_as_other_readers_judge_it() {
     let lines = include_str!("golden/readers.jsonl").lines();
     let verdicts: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
     for told in &verdicts {
-        fs::write(store.files().join(told["name"].as_str().unwrap()), from_hex(told["bytes"].as_str().unwrap())).unwrap();
+        fs::write(store.files().join(told["name"].as_str().unwrap()), from_hex(told["bytes"].as_str().unwrap()))
+            .unwrap();
     }
     let tally = compare(&store, &verdicts);
     assert!(tally.accepted > 20 && tally.refused > 20, "{tally:?}");

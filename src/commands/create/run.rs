@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
-use super::unsound::{stray_bytes, what_is_wrong};
 use super::feeder::{Feeder, Unfilled};
 use super::file::{FileContext, SchemaCache, Stored, store_content, store_file};
 use super::lineage::{Indifference, Lineage};
 use super::pipeline::Pipeline;
 use super::treat::{Effort, Workbench};
+use super::unsound::{stray_bytes, what_is_wrong};
 use super::{CreateOptions, CreateReport, StreamSource};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::commands::gate::Gate;

@@ -13,11 +13,9 @@ pub(super) fn what_is_wrong(facts: &AvroFacts) -> Option<String> {
             facts.verified_records, facts.declared_records
         ),
         AvroState::Foreign => "it is no container that is understood".to_owned(),
-        AvroState::Ok
-        | AvroState::HeaderOnly
-        | AvroState::Empty
-        | AvroState::Undecoded
-        | AvroState::BeyondLimits => return None,
+        AvroState::Ok | AvroState::HeaderOnly | AvroState::Empty | AvroState::Undecoded | AvroState::BeyondLimits => {
+            return None;
+        }
     };
     let reason = match facts.raw_reason.as_str() {
         "" => String::new(),

@@ -164,8 +164,10 @@ fn lost<'s>(
 ) -> Option<(&'s Seen, &'s Seen)> {
     let last = states.iter().find(|seen| good(seen.state))?;
     let mut kept = states.iter().filter(|seen| seen.stays && good(seen.state));
-    let broken =
-        states.iter().take_while(|seen| !(seen.stays && good(seen.state))).find(|seen| seen.stays && bad(seen.state))?;
+    let broken = states
+        .iter()
+        .take_while(|seen| !(seen.stays && good(seen.state)))
+        .find(|seen| seen.stays && bad(seen.state))?;
     kept.all(|seen| seen.content != last.content).then_some((broken, last))
 }
 

@@ -140,7 +140,10 @@ fn a_block_that_is_too_large_is_told_from_a_damaged_size() {
     let size = MAX_BLOCK + (1 << 20);
     assert!(matches!(with_large_block(size, size, [7; 16]), Finding::BeyondLimits(Flaw::TooLarge { .. })));
     assert!(matches!(with_large_block(size, 1000, [7; 16]), Finding::Damaged(Flaw::TooLarge { .. })));
-    assert_eq!(with_large_block(size, 1000, [8; 16]), Finding::Damaged(Flaw::TooLarge { size: size as i64, header_len: 6 }));
+    assert_eq!(
+        with_large_block(size, 1000, [8; 16]),
+        Finding::Damaged(Flaw::TooLarge { size: size as i64, header_len: 6 })
+    );
 }
 
 #[test]
