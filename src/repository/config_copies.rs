@@ -166,7 +166,7 @@ impl Repository {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Memory;
+    use crate::backend::{Created, Memory};
     use crate::chunk::CutParams;
     use crate::crypto::Suite;
     use crate::id::RepositoryId;
@@ -206,7 +206,7 @@ mod tests {
         for (first, second) in all.iter().flat_map(|first| all.iter().map(move |second| (first, second))) {
             let memory = Memory::new();
             let put = |name: Name, bytes: &Option<Vec<u8>>| {
-                bytes.iter().for_each(|bytes| drop(memory.create(&name, bytes).unwrap()));
+                bytes.iter().for_each(|bytes| assert_eq!(memory.create(&name, bytes).unwrap(), Created::New));
             };
             put(Name::config(), first);
             put(Name::config_copy(), second);
