@@ -320,7 +320,8 @@ fn what_lies_in_the_place_of_a_pack_is_a_missing_pack() {
     ];
     for (what, put) in put {
         let snap = plain();
-        save(&snap, "one");
+        snap.write("data/file", "one");
+        let lost = snap.ok(&["create", "data", "--json"]).summary()["snapshot_id"].as_str().unwrap().to_owned();
         let pack = files(&repository(&snap, "packs")).remove(0).0;
         fs::remove_file(&pack).unwrap();
         put(&pack);
@@ -330,7 +331,7 @@ fn what_lies_in_the_place_of_a_pack_is_a_missing_pack() {
         // What was lost is stored anew, and prune copes with what lies there.
         snap.write("data/other", "other");
         snap.ends(0, &["create", "-q", "data"]);
-        snap.ends(0, &["forget", "latest~1", "--allow-losing-sound-files"]);
+        snap.ends(0, &["forget", &lost, "--allow-losing-sound-files"]);
         snap.ends(0, &["prune", "--grace", "0"]);
         snap.ok(&["check", "--read-data"]);
     }

@@ -4,7 +4,7 @@
 use super::config::{Config, MAX_CONFIG};
 use super::{Repository, create_resolved};
 use crate::backend::{Backend, Kind, Name};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::id::{IndexId, PackId, digest};
 
 /// A config, and what is wrong with the first copy of it where it was not taken from there.
@@ -26,37 +26,39 @@ impl FoundConfig {
 /// [`Error::NoRepository`] where there is neither a copy nor anything else of a repository.
 pub(super) fn find(backend: &dyn Backend) -> Result<FoundConfig> {
     let first = backend.read(&Name::config(), MAX_CONFIG);
-    let cause = match first.as_deref().map(Config::decode) {
-        Ok(Ok(config)) => return Ok(FoundConfig::new(config, first.as_deref().unwrap_or_default(), None)),
-        Ok(Err(malformed)) => malformed.to_string(),
-        Err(Error::ObjectMissing { .. }) => "it is missing".into(),
-        Err(error) => error.to_string(),
+    let error = match &first {
+        Ok(bytes) => match Config::decode(bytes) {
+            Ok(config) => return Ok(FoundConfig::new(config, bytes, None)),
+            Err(malformed) => Error::damaged(Name::config(), malformed),
+        },
+        Err(Error::ObjectMissing { .. }) => Error::damaged(Name::config(), "it is missing"),
+        Err(error) => Error::damaged(Name::config(), error),
     };
     let copy = backend.read(&Name::config_copy(), MAX_CONFIG);
-    let trouble = |instead: &str| Some(Error::damaged(Name::config(), format_args!("{cause}; {instead}")));
+    let trouble = |instead: &str| match &error {
+        Error::Damaged { name, reason } => Some(Error::damaged(name, format_args!("{reason}; {instead}"))),
+        _ => None,
+    };
     if let Ok(bytes) = &copy
         && let Ok(config) = Config::decode(bytes)
     {
         return Ok(FoundConfig::new(config, bytes, trouble("its copy `config2` is read instead")));
     }
-    let mended = [&first, &copy].into_iter().filter_map(|bytes| bytes.as_deref().ok().and_then(mend)).next();
+    let mended = [&first, &copy].into_iter().find_map(|bytes| mend(bytes.as_deref().ok()?));
     if let Some(bytes) = mended
         && let Ok(config) = Config::decode(&bytes)
     {
         return Ok(FoundConfig::new(config, &bytes, trouble("one byte of it has changed, which could be told")));
     }
     match (first, copy) {
-        (Err(Error::ObjectMissing { .. }), Err(Error::ObjectMissing { .. })) => match is_anything_there(backend)? {
-            true => Err(Error::damaged(Name::config(), "it is missing, and the rest of a repository is there")),
-            false => Err(Error::NoRepository { location: backend.location() }),
-        },
-        (Err(Error::ObjectMissing { .. }), Err(error)) => Err(error),
-        // What the system says of it is told as it is.
-        (Err(error), _) => Err(error),
-        (Ok(bytes), _) => Config::decode(&bytes).in_object(Name::config()).and_then(|_| {
-            // Cannot be: it was looked at above.
-            Err(Error::damaged(Name::config(), "it is not the same twice"))
-        }),
+        (Err(Error::ObjectMissing { .. }), Err(Error::ObjectMissing { .. })) if !is_anything_there(backend)? => {
+            Err(Error::NoRepository { location: backend.location() })
+        }
+        // What the system says is no damage: the disk may be there again in a moment.
+        (Err(error @ Error::Io { .. }), _) | (Err(Error::ObjectMissing { .. }), Err(error @ Error::Io { .. })) => {
+            Err(error)
+        }
+        _ => Err(error),
     }
 }
 
@@ -164,7 +166,7 @@ impl Repository {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Memory;
+    use crate::backend::{Created, Memory};
     use crate::chunk::CutParams;
     use crate::crypto::Suite;
     use crate::id::RepositoryId;
@@ -204,7 +206,7 @@ mod tests {
         for (first, second) in all.iter().flat_map(|first| all.iter().map(move |second| (first, second))) {
             let memory = Memory::new();
             let put = |name: Name, bytes: &Option<Vec<u8>>| {
-                bytes.iter().for_each(|bytes| drop(memory.create(&name, bytes).unwrap()));
+                bytes.iter().for_each(|bytes| assert_eq!(memory.create(&name, bytes).unwrap(), Created::New));
             };
             put(Name::config(), first);
             put(Name::config_copy(), second);

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, Result};
+use crate::cli::failure::{Failure, Result, chain};
 use crate::cli::open::backend;
 use crate::cli::progress::Meter;
 
@@ -42,7 +42,9 @@ impl Args {
 
     /// Makes one of which no copy is left.
     fn find(&self, context: &Context, error: Error) -> Result<Exit> {
-        context.output.warn(&crate::cli::failure::chain(&error));
+        if !matches!(error, Error::NoRepository { .. }) {
+            context.output.warn(&chain(&error));
+        }
         let lost = context.lost_config()?;
         let meter = Meter::new(&context.output);
         let found = find_config(&lost, context.globals.threads(), &meter);

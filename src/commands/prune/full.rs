@@ -9,7 +9,7 @@ use super::plan::{Limits, MaxUnused, decide};
 use super::survey::Survey;
 use super::sweep::{self, delete_pack};
 use super::{Fate, PruneOptions, PruneReport, attempt, steadily};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::PackId;
 use crate::pack::pack_name;
 use crate::progress::{Phase, Progress};
@@ -21,19 +21,11 @@ const MOST: usize = 4000;
 
 /// Prunes after an attempt failed for want of room: sweeps what is due, condemns what is not needed at all without
 /// writing anything else, and sweeps again. If that freed anything, all the rest is done as ever.
-pub(super) fn prune(
-    repository: &Repository,
-    options: &PruneOptions,
-    error: Error,
-    progress: &dyn Progress,
-) -> Result<PruneReport> {
+pub(super) fn prune(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
     let began = Instant::now();
     let mut report = steadily(repository, &mut || frugally(repository, options, progress))?;
-    let freed = report.swept.bytes + report.tidied;
-    if freed == 0 && report.swept.packs == 0 && report.condemned.packs == 0 {
-        return Err(error);
-    }
-    if freed > 0 {
+    // How long packs were that were condemned earlier, is not always known.
+    if report.swept.packs > 0 || report.tidied > 0 {
         match steadily(repository, &mut || attempt(repository, options, progress)) {
             Ok(mut rest) => {
                 for (sum, before) in [(&mut rest.swept, report.swept), (&mut rest.condemned, report.condemned)] {

@@ -74,6 +74,7 @@ pub fn repair_packs(
 ) -> Result<PackRepair> {
     let share = options.parity.unwrap_or_else(|| repository.settings().parity());
     if !options.dry_run {
+        repository.keep_config()?;
         parity::set_share(repository, share)?;
     }
     repository.rebuild_index()?;

@@ -102,6 +102,7 @@ pub fn repair_snapshots(
     if options.dry_run {
         return Ok(repair);
     }
+    repository.keep_config()?;
     repository.record_damage(&repair.recorded)?;
     if options.rewrite {
         for damaged in repair.damaged.iter_mut().filter(|damaged| !damaged.hopeless) {
