@@ -105,10 +105,16 @@ impl Args {
         let selectors = self.snapshot.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         let mut chosen = Vec::new();
         for selector in selectors {
-            chosen.push(selector.pick(&mut listing, &Filter::default())?);
+            chosen.push(context.choose(&mut listing, selector, &Filter::default())?.0);
         }
         let chosen = match chosen.is_empty() {
-            true => latest_of_each_series(listing.snapshots.iter()),
+            true => {
+                // What is dated in the future does not hide the last snapshot of today.
+                let (ahead, past): (Vec<_>, Vec<_>) = listing.snapshots.iter().partition(|root| listing.is_ahead(root));
+                let mut chosen = latest_of_each_series(past.into_iter());
+                chosen.extend(ahead);
+                chosen
+            }
             false => chosen.iter().collect(),
         };
         let meter = Meter::new(&context.output);

@@ -100,7 +100,7 @@ impl Args {
             return Err(Failure::Usage(format!("--from-repo and -r are the same repository ({})", source.id())));
         }
         let mut tally = Tally::default();
-        let chosen = choose(&source, &selectors, &filter, &target.state(), &mut tally)?;
+        let chosen = choose(context, &source, &selectors, &filter, &target.state(), &mut tally)?;
         let plan = CopyPlan::new(chosen, &target.state(), !selectors.is_empty());
         tally.present += plan.present.len() as u64;
         tally.removed += plan.removed.len() as u64;
@@ -212,6 +212,7 @@ impl Failed {
 /// The snapshots of the source that are meant. Those whose root cannot be read are failures, unless there is nothing to do
 /// about them.
 fn choose(
+    context: &Context,
     source: &Repository,
     selectors: &[Selector],
     filter: &Filter,
@@ -231,6 +232,7 @@ fn choose(
     }
     let mut chosen = Vec::new();
     for selector in selectors {
+        let selector = context.settle(&listing, selector.clone(), filter, false);
         let unreadable: Vec<SnapshotId> = listing.unreadable.iter().map(|(id, _)| *id).collect();
         let picked = selector.pick(&mut listing, filter);
         let is_left = |id: &SnapshotId| listing.unreadable.iter().any(|(left, _)| left == id);

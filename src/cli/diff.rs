@@ -41,8 +41,9 @@ impl Args {
         let filter = self.filters.filter()?;
         let repository = context.open()?;
         let mut listing = context.listing(&repository);
-        let (old, new) = (before.pick(&mut listing, &filter)?, after.pick(&mut listing, &filter)?);
-        let sides = (Side { snapshot: &old, path: &before.path }, Side { snapshot: &new, path: &after.path });
+        let (old, before) = context.choose(&mut listing, before, &filter)?;
+        let (new, after) = context.choose(&mut listing, after, &filter)?;
+        let sides = (Side { snapshot: &old, path: &before }, Side { snapshot: &new, path: &after });
         let summary = diff(&repository, sides.0, sides.1, &mut |change| {
             if change.difference == Difference::Metadata && !self.metadata {
                 return Ok(());

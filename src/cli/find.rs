@@ -50,7 +50,7 @@ impl Args {
         let mut listing = context.listing(&repository);
         let mut searched = Vec::new();
         for selector in selectors {
-            searched.push((selector.pick(&mut listing, &filter)?, selector.path));
+            searched.push(context.choose(&mut listing, selector, &filter)?);
         }
         if self.snapshot.is_empty() {
             searched.extend(listing.fitting(&filter).map(|root| (root.clone(), Vec::new())));

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use avro_snap::commands::select::check_digits;
 use avro_snap::error::IoContext;
 use avro_snap::id::KeyId;
 use avro_snap::repository::{KeyDescription, Repository, Rotated};
@@ -262,6 +263,7 @@ fn tell_rotated(context: &Context, rotated: &Rotated, others: &str) -> avro_snap
 }
 
 fn remove(context: &Context, prefix: &str) -> Result<Exit> {
+    check_digits(prefix).map_err(|error| Failure::Usage(error.to_string()))?;
     let (repository, password) = context.open_with_password()?;
     encrypted(&repository)?;
     let prefix = prefix.to_ascii_lowercase();
@@ -271,7 +273,7 @@ fn remove(context: &Context, prefix: &str) -> Result<Exit> {
         [id] => *id,
         [] => return Err(Failure::plain(format!("there is no key {prefix}"), "`snap key list` lists them")),
         several => {
-            let message = format!("{prefix} fits {} keys", several.len());
+            let message = format!("key id {prefix} is ambiguous ({} matches)", several.len());
             return Err(Failure::plain(message, "give more digits of the id"));
         }
     };

@@ -4,15 +4,16 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use avro_snap::commands::select::{Filter, Listing, Selector};
+use avro_snap::commands::select::{Doubt, Filter, Listing, Selector};
 use avro_snap::error::{Error, IoContext};
 use avro_snap::files::Pattern;
+use avro_snap::id::SnapshotId;
 use avro_snap::repository::Repository;
 use avro_snap::snapshot::SnapshotRoot;
 
 use super::Context;
 use super::failure::{Failure, Result, chain};
-use super::format::{Day, parse_time};
+use super::format::{Day, local_time, parse_time};
 
 /// Patterns of paths as they were given.
 pub(crate) fn patterns(texts: &[OsString]) -> Result<Vec<Pattern>> {
@@ -51,6 +52,11 @@ pub(crate) struct Filters {
 }
 
 impl Filters {
+    /// Whether `--tag` is given with nothing at all.
+    pub(crate) fn names_an_empty_tag(&self) -> bool {
+        self.tag.iter().any(|list| list.trim().is_empty())
+    }
+
     /// As the library takes them.
     pub(crate) fn filter(&self) -> Result<Filter> {
         let absolute = |path: &PathBuf| -> Result<Vec<u8>> {
@@ -58,6 +64,12 @@ impl Filters {
             // A slash at the end of a path says nothing about what it names.
             Ok(absolute.components().collect::<PathBuf>().as_os_str().as_bytes().to_vec())
         };
+        // An unset variable in a script must not choose anything.
+        for (flag, values) in [("--host", &self.host), ("--series", &self.series)] {
+            if values.iter().any(|value| value.trim().is_empty()) {
+                return Err(Failure::Usage(format!("{flag} is empty")));
+            }
+        }
         let at = self.at.as_deref().map(|text| parse_time(text, Day::Ends)).transpose();
         Ok(Filter {
             hosts: self.host.clone(),
@@ -74,9 +86,41 @@ pub(crate) fn comma_list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
+/// The beginning of an id, in lower case. Nothing at all, which an unset variable gives, is none.
+pub(crate) fn id_prefix(text: &OsStr) -> Result<String> {
+    let text = text.to_string_lossy();
+    match !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(Failure::Usage(format!("{text:?} is not the beginning of an id: that is hexadecimal digits"))),
+    }
+}
+
 /// Understands `SNAPSHOT[:PATH]`. None means the latest.
 pub(crate) fn selector(text: Option<&OsStr>) -> Result<Selector> {
     Selector::parse(text.map_or(&b"latest"[..], OsStr::as_bytes)).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// What is said about a doubt.
+fn warning(doubt: &Doubt, selector: &Selector, picked: Option<&SnapshotRoot>) -> String {
+    match doubt {
+        Doubt::SeveralSeries { count, taken } => {
+            let found = picked.map_or_else(String::new, |root| {
+                format!(", and so snapshot {} of {}", root.id.short(), local_time(root.time))
+            });
+            format!(
+                "there are {count} series, and `{selector}` takes the one with the newest snapshot, {taken:?}{found}; choose \
+                 with SERIES:{selector} or --series"
+            )
+        }
+        Doubt::InTheFuture { count: 1, newest } => {
+            format!("snapshot {} is dated in the future, so it is not `latest`; name it by its id", newest.short())
+        }
+        Doubt::InTheFuture { count, newest } => format!(
+            "{count} snapshots, {} the last of them, are dated in the future, so they are not `latest`; name them by their \
+             ids",
+            newest.short()
+        ),
+    }
 }
 
 impl Context {
@@ -96,7 +140,48 @@ impl Context {
         selector: Selector,
         filters: &Filters,
     ) -> Result<(SnapshotRoot, Vec<u8>)> {
-        let root = selector.pick(&mut self.listing(repository), &filters.filter()?)?;
-        Ok((root, selector.path))
+        self.choose(&mut self.listing(repository), selector, &filters.filter()?)
+    }
+
+    /// The snapshot of a listing that is to be deleted. Refuses names that are not clear.
+    pub(crate) fn choose_to_delete(&self, listing: &Listing, selector: Selector, filter: &Filter) -> Result<SnapshotId> {
+        let selector = self.settle(listing, selector, filter, true);
+        selector.pick_to_delete(listing, filter).map_err(|error| match error {
+            Error::Invalid(message) => Failure::Usage(message),
+            error => error.into(),
+        })
+    }
+
+    /// What a name means in a listing. Warns where `latest` may not be what is expected.
+    pub(crate) fn settle(
+        &self,
+        listing: &Listing,
+        selector: Selector,
+        filter: &Filter,
+        several_are_refused: bool,
+    ) -> Selector {
+        let selector = selector.settled(listing);
+        for doubt in selector.doubts(listing, filter) {
+            if !(several_are_refused && matches!(doubt, Doubt::SeveralSeries { .. })) {
+                self.output.warn(&warning(&doubt, &selector, None));
+            }
+        }
+        selector
+    }
+
+    /// The snapshot of a listing that is meant, and the path in it. Warns where `latest` may not be what is expected.
+    pub(crate) fn choose(
+        &self,
+        listing: &mut Listing,
+        selector: Selector,
+        filter: &Filter,
+    ) -> Result<(SnapshotRoot, Vec<u8>)> {
+        let selector = selector.settled(listing);
+        let doubts = selector.doubts(listing, filter);
+        let picked = selector.pick(listing, filter);
+        for doubt in doubts {
+            self.output.warn(&warning(&doubt, &selector, picked.as_ref().ok()));
+        }
+        Ok((picked?, selector.path))
     }
 }

@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Result, chain, code};
 use super::format::{count, local_time, utc_time};
 use super::output::Table;
+use super::pick::id_prefix;
 use super::progress::Meter;
 
 /// Find snapshots in the packs that the log has lost, and bring them back
@@ -34,12 +35,13 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let wanted = self.snapshots.iter().map(|id| id_prefix(id)).collect::<Result<Vec<_>>>()?;
         let (repository, damage) = context.open_broken()?;
         let meter = Meter::new(&context.output);
         let found = find_snapshots(&repository, &meter);
         meter.finish();
         let found = found?;
-        let chosen = self.choose(&found)?;
+        let chosen = self.choose(&found, &wanted)?;
         let writes = self.all || !chosen.is_empty();
         let rebuilt = match &damage {
             Some(damage) if writes => Some(bring_back_and_mend(&repository, damage, chosen)?),
@@ -57,15 +59,14 @@ impl Args {
         context.told(exit, said)
     }
 
-    fn choose<'f>(&self, found: &'f Found) -> Result<Vec<&'f Candidate>> {
+    fn choose<'f>(&self, found: &'f Found, wanted: &[String]) -> Result<Vec<&'f Candidate>> {
         if self.all {
             let is_meant = |candidate: &&Candidate| candidate.is_whole() && !candidate.forgotten;
             return Ok(found.candidates.iter().filter(is_meant).collect());
         }
         let mut chosen = Vec::new();
-        for wanted in &self.snapshots {
-            let prefix = wanted.to_string_lossy().to_ascii_lowercase();
-            let mut fitting = found.candidates.iter().filter(|found| found.root.id.to_string().starts_with(&prefix));
+        for prefix in wanted {
+            let mut fitting = found.candidates.iter().filter(|found| found.root.id.to_string().starts_with(&**prefix));
             match (fitting.next(), fitting.next()) {
                 (Some(one), None) => chosen.push(one),
                 (None, _) => {

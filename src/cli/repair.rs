@@ -100,10 +100,11 @@ impl Payloads {
         };
         let mut listing = context.listing(&repository);
         let mut chosen = Vec::new();
-        for selector in &selectors {
-            chosen.push(selector.pick(&mut listing, &filter)?);
+        let is_named = !selectors.is_empty();
+        for selector in selectors {
+            chosen.push(context.choose(&mut listing, selector, &filter)?.0);
         }
-        if selectors.is_empty() {
+        if !is_named {
             chosen.extend(listing.fitting(&filter).cloned());
         }
         let mut exit = Exit::Done;

@@ -320,9 +320,10 @@ impl Diff {
         let filter = self.filters.filter()?;
         let repository = context.open()?;
         let mut listing = context.listing(&repository);
-        let (old, new) = (before.pick(&mut listing, &filter)?, after.pick(&mut listing, &filter)?);
-        let old = file_schema(&repository, &old, &before.path)?;
-        let new = file_schema(&repository, &new, &after.path)?;
+        let (old, before) = context.choose(&mut listing, before, &filter)?;
+        let (new, after) = context.choose(&mut listing, after, &filter)?;
+        let old = file_schema(&repository, &old, &before)?;
+        let new = file_schema(&repository, &new, &after)?;
         let comparison = Comparison::new(&old.schema, &new.schema);
         let changes = changes(&old.schema, &new.schema);
         for change in &changes {

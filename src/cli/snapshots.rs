@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use avro_snap::commands::select::Listing;
 use avro_snap::snapshot::SnapshotRoot;
 
 use super::Context;
@@ -28,7 +29,7 @@ impl Args {
         let filter = self.filters.filter()?;
         let repository = context.open()?;
         let listing = context.listing(&repository);
-        let shown = last_of_each(listing.fitting(&filter).collect(), self.latest);
+        let shown = last_of_each(&listing, listing.fitting(&filter).collect(), self.latest);
         if context.output.json {
             for root in shown {
                 context.output.object("snapshot", rows::snapshot(root))?;
@@ -56,13 +57,21 @@ impl Args {
 }
 
 /// The last so many of each series, in the order in which they came.
-fn last_of_each(snapshots: Vec<&SnapshotRoot>, latest: Option<usize>) -> Vec<&SnapshotRoot> {
+fn last_of_each<'l>(
+    listing: &Listing,
+    snapshots: Vec<&'l SnapshotRoot>,
+    latest: Option<usize>,
+) -> Vec<&'l SnapshotRoot> {
     let Some(latest) = latest else { return snapshots };
     let mut taken: HashMap<&str, usize> = HashMap::new();
     let mut kept: Vec<_> = snapshots
         .into_iter()
         .rev()
         .filter(|root| {
+            // What is dated in the future does not count, and is shown.
+            if listing.is_ahead(root) {
+                return true;
+            }
             let taken = taken.entry(&root.series).or_default();
             *taken += 1;
             *taken <= latest

@@ -45,10 +45,11 @@ impl Args {
         let repository = context.open()?;
         let mut listing = context.listing(&repository);
         let mut chosen = HashSet::<SnapshotId>::new();
-        for selector in &selectors {
-            chosen.insert(selector.pick(&mut listing, &filter)?.id);
+        let is_named = !selectors.is_empty();
+        for selector in selectors {
+            chosen.insert(context.choose(&mut listing, selector, &filter)?.0.id);
         }
-        if selectors.is_empty() {
+        if !is_named {
             chosen.extend(listing.fitting(&filter).map(|root| root.id));
         }
         let all = chosen.len() == listing.snapshots.len();

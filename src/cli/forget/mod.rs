@@ -5,7 +5,7 @@ mod undo;
 use std::ffi::OsString;
 
 use avro_snap::commands::forget::{
-    Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, named, plan, savings,
+    Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, plan, savings,
 };
 use avro_snap::commands::select::{Filter, Listing};
 use avro_snap::repository::Repository;
@@ -182,6 +182,7 @@ impl Args {
             return self.bring_back(context);
         }
         let (policy, filter) = (self.rules.policy(), self.filters.filter()?);
+        self.refuse_empty()?;
         let group_by = GroupBy::parse(&self.group_by).map_err(|error| Failure::Usage(error.to_string()))?;
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         if selectors.iter().any(|selector| !selector.path.is_empty()) {
@@ -194,8 +195,8 @@ impl Args {
         let wanted = match selectors.is_empty() {
             true => Wanted::Policy { policy: &policy, filter: &filter, group_by: &group_by, zone: &zone },
             false => {
-                let ids = selectors.iter().map(|selector| named(&listing, selector, &filter));
-                Wanted::These(ids.collect::<std::result::Result<_, _>>()?)
+                let ids = selectors.into_iter().map(|selector| context.choose_to_delete(&listing, selector, &filter));
+                Wanted::These(ids.collect::<Result<_>>()?)
             }
         };
         let plan = plan(&repository, &listing, &wanted, self.allow_losing_sound_files)?;
@@ -210,6 +211,22 @@ impl Args {
             false => Exit::Done,
         };
         context.told(exit, Ok(()))
+    }
+
+    /// Refuses what is empty: mostly a variable that is not set, which must not decide what is removed.
+    fn refuse_empty(&self) -> Result<()> {
+        let usage = |text: &str| Err(Failure::Usage(text.into()));
+        let is_empty = |text: &String| text.trim().is_empty();
+        match () {
+            () if is_empty(&self.group_by) => usage("--group-by is empty: say `none` to apply the policy to all at once"),
+            () if self.rules.keep_tag.iter().any(is_empty) => {
+                usage("--keep-tag is empty: write `--keep-tag ,` to keep the snapshots without tags")
+            }
+            () if self.filters.names_an_empty_tag() => {
+                usage("--tag is empty: write `--tag ,` for the snapshots without tags")
+            }
+            () => Ok(()),
+        }
     }
 
     /// Whether it is clear what is to go.

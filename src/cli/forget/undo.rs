@@ -9,11 +9,12 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Result;
 use crate::cli::format::{count, local_time, utc_time};
 use crate::cli::output::Table;
+use crate::cli::pick::id_prefix;
 use crate::cli::rows;
 
 impl Args {
     pub(super) fn bring_back(&self, context: &Context) -> Result<Exit> {
-        let prefixes: Vec<String> = self.snapshots.iter().map(|id| id.to_string_lossy().to_ascii_lowercase()).collect();
+        let prefixes = self.snapshots.iter().map(|id| id_prefix(id)).collect::<Result<Vec<_>>>()?;
         let repository = context.open()?;
         let removed = removed(&repository);
         let meant = last_removed(&removed, &prefixes)?;
