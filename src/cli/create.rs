@@ -12,7 +12,7 @@ use avro_snap::commands::select::manifest_path;
 use avro_snap::crypto::Suite;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::error::{Error, IoContext};
-use avro_snap::files::Rules;
+use avro_snap::files::{Rules, list_text};
 use avro_snap::repository::{Repository, Settings};
 use serde_json::json;
 
@@ -20,13 +20,14 @@ use super::Context;
 use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
-use super::format::{Day, count, parse_size, parse_time, seconds, size};
+use super::format::{count, parse_size, seconds, size};
 use super::init;
 use super::open::{host, user};
 use super::parity::warn_of_mended;
 use super::password::is_standard_input;
 use super::pick::comma_list;
 use super::progress::Meter;
+use super::when::{Day, parse_time};
 
 /// Save files and directories as a new snapshot
 ///
@@ -42,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TAG,...")]
     tag: Vec<String>,
 
-    /// Take this for the name of the host [default: the system's]
+    /// Set the host name [default: the system's]
     #[arg(short = 'H', long, value_name = "HOST", env = "SNAP_HOST")]
     host: Option<String>,
 
@@ -50,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SERIES")]
     series: Option<String>,
 
-    /// Take this for the time of the snapshot, like "2026-07-14 12:00" [default: now]
+    /// Set the time of the snapshot, like "2026-07-14 12:00", yesterday or @1700000000 [default: now]
     #[arg(long, value_name = "TIME")]
     time: Option<String>,
 
@@ -258,7 +259,8 @@ impl Args {
     fn roots(&self) -> Result<Vec<PathBuf>> {
         let mut roots = self.paths.clone();
         for file in &self.source.files_from {
-            let text = read_list(file)?;
+            let text = list_text(read_list(file)?)
+                .map_err(|why| Failure::Usage(format!("the list {}: {why}", file.display())))?;
             let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
             roots.extend(lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(to_path));
         }

@@ -16,7 +16,7 @@ use super::file::create_new;
 use super::format::{count, local_time, size, utc_time};
 use super::init::Kdf;
 use super::open::who;
-use super::output::Table;
+use super::table::Table;
 use super::password::Source;
 
 /// Manage the passwords that open the repository

@@ -36,7 +36,9 @@ mod rows;
 mod schema;
 mod snapshots;
 mod stats;
+mod table;
 mod tag;
+mod when;
 mod words;
 
 use std::process::ExitCode;

@@ -13,7 +13,8 @@ use avro_snap::snapshot::SnapshotRoot;
 
 use super::Context;
 use super::failure::{Failure, Result, chain};
-use super::format::{Day, local_time, parse_time};
+use super::format::local_time;
+use super::when::{Day, parse_time};
 
 /// Patterns of paths as they were given.
 pub(crate) fn patterns(texts: &[OsString]) -> Result<Vec<Pattern>> {
@@ -21,32 +22,32 @@ pub(crate) fn patterns(texts: &[OsString]) -> Result<Vec<Pattern>> {
     texts.iter().map(pattern).collect::<std::result::Result<_, Error>>().map_err(|e| Failure::Usage(e.to_string()))
 }
 
-/// Narrows down which snapshots are looked at.
+/// Narrows down which snapshots are considered.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Which snapshots")]
 pub(crate) struct Filters {
-    /// Look only at the last snapshot at or before this time, and those before it
+    /// Consider only snapshots made at or before this time
     ///
-    /// Written like 2026-07-14 (the end of that day), "2026-07-14 12:00", "2026-07-14 12:00:00" in local time, or like
-    /// 2026-07-14T12:00:00Z.
+    /// Written like 2026-07-14 or 2026-07 (the end of that day or month), "2026-07-14 12:00" (local time),
+    /// 2026-07-14T12:00:00Z, yesterday, "2 days ago", or @1700000000 (seconds since 1970).
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
 
-    /// Look only at snapshots made on this host; may be given several times
+    /// Consider only snapshots of this host; may be repeated
     #[arg(short = 'H', long, value_name = "HOST")]
     host: Vec<String>,
 
-    /// Look only at snapshots of this series; may be given several times
+    /// Consider only snapshots of this series; may be repeated
     #[arg(long, value_name = "SERIES")]
     series: Vec<String>,
 
-    /// Look only at snapshots that have all of these tags; given several times, one of the lists is enough
+    /// Consider only snapshots that have all of these tags; may be repeated, matches any of the lists
     ///
-    /// An empty list looks for snapshots without tags.
+    /// An empty list (written as a comma) matches snapshots without tags.
     #[arg(long, value_name = "TAG,...")]
     tag: Vec<String>,
 
-    /// Look only at snapshots of this path; given several times, of all of them
+    /// Consider only snapshots of this path; may be repeated, all must have been saved
     #[arg(long, value_name = "PATH")]
     path: Vec<PathBuf>,
 }

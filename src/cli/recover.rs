@@ -11,7 +11,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result, chain, code};
 use super::format::{count, local_time, utc_time};
-use super::output::Table;
+use super::table::Table;
 use super::pick::id_prefix;
 use super::progress::Meter;
 

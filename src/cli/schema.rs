@@ -17,7 +17,8 @@ use super::cat::not_avro;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, utc_time};
-use super::output::{Table, put_path};
+use super::output::put_path;
+use super::table::Table;
 use super::pick::{Filters, selector};
 
 /// Look at the schemas of Avro files, and how they changed

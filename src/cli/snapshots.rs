@@ -9,7 +9,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::Result;
 use super::format::{count, local_time, size};
-use super::output::Table;
+use super::table::Table;
 use super::pick::Filters;
 use super::rows;
 

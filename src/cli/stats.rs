@@ -13,7 +13,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, size};
-use super::output::Table;
+use super::table::Table;
 use super::pick::{Filters, selector};
 use super::rows;
 

@@ -15,12 +15,14 @@ pub mod stat;
 pub mod target;
 pub mod writer;
 
+mod list;
 mod names;
 mod place;
 mod remove;
 mod roots;
 mod xattrs;
 
+pub use list::list_text;
 pub use open::{open_for_reading, stat_of};
 pub use pattern::{Matchable, Pattern};
 pub use policy::{Existing, Overwrite};

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::list::list_text;
 use super::open::open_quietly;
 use super::pattern::Pattern;
 use crate::error::{Error, IoContext, Result};
@@ -48,7 +49,8 @@ impl Rules {
     /// lines that begin with `#` mean nothing; `$NAME` and `${NAME}` stand for variables of the environment, `$$` for
     /// a dollar.
     pub fn exclude_file(&mut self, file: &Path, insensitive: bool) -> Result<()> {
-        let lines = std::fs::read(file).when("read", file)?;
+        let bytes = std::fs::read(file).when("read", file)?;
+        let lines = list_text(bytes).map_err(|why| Error::Invalid(format!("{}: {why}", file.display())))?;
         for line in lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
             if !line.is_empty() && !line.starts_with(b"#") {
                 let variable = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec);

@@ -18,7 +18,7 @@ use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::format::{count, local_time, size};
-use crate::cli::output::Table;
+use crate::cli::table::Table;
 use crate::cli::pick::{Filters, comma_list, selector};
 use crate::cli::prune;
 use crate::cli::rows;

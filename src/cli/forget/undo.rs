@@ -8,7 +8,7 @@ use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Result;
 use crate::cli::format::{count, local_time, utc_time};
-use crate::cli::output::Table;
+use crate::cli::table::Table;
 use crate::cli::pick::id_prefix;
 use crate::cli::rows;
 
