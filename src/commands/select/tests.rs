@@ -16,6 +16,8 @@ fn root(id: u8, time: i64, host: &str, tags: &[&str]) -> SnapshotRoot {
         program: "snap".into(),
         required_read: 0,
         totals: Totals::default(),
+        rules: Vec::new(),
+        path_list: crate::recipe::Stream::Empty,
         manifest: None,
     }
 }
