@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use avro_snap::chunk::CutParams;
 use avro_snap::commands::create::{CreateOptions, CreateReport, Depth, StreamSource, create};
-use avro_snap::commands::select::manifest_path;
+use avro_snap::commands::select::{Filter, manifest_path};
 use avro_snap::crypto::Suite;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::error::{Error, IoContext};
@@ -25,7 +25,7 @@ use super::init;
 use super::open::{host, user};
 use super::parity::warn_of_mended;
 use super::password::is_standard_input;
-use super::pick::comma_list;
+use super::pick::{comma_list, whole};
 use super::progress::Meter;
 use super::when::{Day, parse_time};
 
@@ -47,7 +47,9 @@ pub(crate) struct Args {
     #[arg(short = 'H', long, value_name = "HOST", env = "SNAP_HOST")]
     host: Option<String>,
 
-    /// What the snapshot is one of: it is compared with the last one of the same series [default: the host and paths]
+    /// Series this snapshot belongs to [default: the host and paths]
+    ///
+    /// The snapshot is compared with the last one of the same series.
     #[arg(long, value_name = "SERIES")]
     series: Option<String>,
 
@@ -55,10 +57,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME")]
     time: Option<String>,
 
+    /// Compare with this snapshot [default: the last one of the series]
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "force")]
+    parent: Option<OsString>,
+
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Look at everything, write nothing, and say what would be stored
+    /// Write nothing; show what would be saved and how many bytes it would add
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -176,6 +182,7 @@ impl Args {
         self.check_standard_input(context)?;
         let time = self.time.as_deref().map(|text| parse_time(text, Day::Begins)).transpose();
         let time = time.map_err(Failure::Usage)?;
+        let parent = self.parent.as_deref().map(|text| whole(text, "the parent")).transpose()?;
         let roots = self.roots()?;
         let mut rules = self.exclude.rules()?;
         let stream = match self.source.stdin {
@@ -184,6 +191,13 @@ impl Args {
         };
         let place = context.repository_folder()?;
         let repository = self.open(context, &place)?;
+        let parent = match &parent {
+            Some(selector) => {
+                let mut listing = context.listing(&repository);
+                Some(context.choose(&mut listing, selector.clone(), &Filter::default())?.0.id)
+            }
+            None => None,
+        };
         rules.pass_over(&place)?;
         if let Some(cache) = context.globals.cache_folder().map(|folder| folder.join(repository.id().to_string()))
             && cache.exists()
@@ -195,6 +209,7 @@ impl Args {
             working_directory: std::env::current_dir().when("find", "the working directory")?,
             rules,
             stream,
+            parent,
             series: self.series,
             host: self.host.filter(|name| !name.is_empty()).unwrap_or_else(host),
             user: user(),
@@ -394,8 +409,9 @@ fn tell(context: &Context, report: &CreateReport, dry_run: bool) -> Result<()> {
         ))?;
     }
     output.note(format_args!(
-        "read {}, added {} ({}) in {}",
+        "read {}, {} {} ({}) in {}",
         size(report.bytes_read),
+        if dry_run { "would add about" } else { "added" },
         size(report.bytes_added),
         count(report.chunks_new, "new chunk"),
         seconds(report.duration_secs)

@@ -6,6 +6,8 @@ use avro_snap::snapshot::entry::{EntryKind, FileEntry, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use super::output::{Output, printable};
+
 /// A size for people: binary units, three or four digits.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -120,8 +122,8 @@ pub(crate) fn kind(entry: &FileEntry) -> &'static str {
     }
 }
 
-/// A row in full, for people.
-pub(crate) fn long(entry: &FileEntry, path: &[u8]) -> Vec<u8> {
+/// A row in full, for people. The path is given as it is printed.
+pub(crate) fn long(entry: &FileEntry, path: &[u8], output: &Output) -> Vec<u8> {
     let user = entry.user.clone().unwrap_or_else(|| entry.uid.to_string());
     let group = entry.group.clone().unwrap_or_else(|| entry.gid.to_string());
     let (mode, size, time) = (mode(entry), entry.size, local_file_time(entry.mtime));
@@ -129,10 +131,10 @@ pub(crate) fn long(entry: &FileEntry, path: &[u8]) -> Vec<u8> {
     line.extend_from_slice(path);
     if let EntryKind::Symlink(target) = &entry.kind {
         line.extend_from_slice(b" -> ");
-        line.extend_from_slice(target);
+        line.extend_from_slice(&output.path(target));
     }
     if let Some(facts) = &entry.avro {
-        let mut said = format!("  [avro {}, {}", facts.codec, count(facts.declared_records, "record"));
+        let mut said = format!("  [avro {}, {}", printable(&facts.codec), count(facts.declared_records, "record"));
         if facts.state != avro_snap::snapshot::entry::AvroState::Ok {
             let _ = write!(said, ", {}", facts.state.name());
         }

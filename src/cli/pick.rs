@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use avro_snap::commands::select::{Doubt, Filter, Listing, Selector};
+use avro_snap::commands::select::{Doubt, Filter, Listing, Selector, manifest_path};
 use avro_snap::error::{Error, IoContext};
 use avro_snap::files::Pattern;
 use avro_snap::id::SnapshotId;
@@ -121,6 +121,28 @@ fn warning(doubt: &Doubt, selector: &Selector, picked: Option<&SnapshotRoot>) ->
              ids",
             newest.short()
         ),
+    }
+}
+
+/// Paths in a snapshot that stand beside its name, as `ls SNAPSHOT PATH` has them. They do not go together with a path in
+/// the name itself.
+pub(crate) fn paths_in(selector: &Selector, paths: &[OsString]) -> Result<Vec<Vec<u8>>> {
+    if !selector.path.is_empty() && !paths.is_empty() {
+        return Err(Failure::Usage("give paths either as SNAPSHOT:PATH or after the snapshot, not both".into()));
+    }
+    if paths.iter().any(|path| path.is_empty()) {
+        return Err(Failure::Usage("a path is empty".into()));
+    }
+    let path = |path: &OsString| manifest_path(path.as_bytes()).map_err(|error| Failure::Usage(error.to_string()));
+    paths.iter().map(path).collect()
+}
+
+/// Understands the name of a whole snapshot.
+pub(crate) fn whole(text: &OsStr, what: &str) -> Result<Selector> {
+    let selector = selector(Some(text))?;
+    match selector.path.is_empty() {
+        true => Ok(selector),
+        false => Err(Failure::Usage(format!("{what} is a whole snapshot: no path goes here"))),
     }
 }
 

@@ -2,10 +2,13 @@
 
 pub(super) mod content;
 pub(super) mod prefetch;
+mod archive;
 mod recode;
 mod run;
 mod salvage;
+mod tar;
 
+pub use archive::{archive, is_folder};
 pub use salvage::Salvage;
 
 use std::path::PathBuf;
@@ -110,6 +113,13 @@ pub fn restore(
     Ok(report)
 }
 
+/// The threads that encode what is dumped.
+fn dump_pool() -> Result<rayon::ThreadPool> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))
+}
+
 /// Hands the content of one file to `write`, piece by piece, and compares its hash.
 ///
 /// # Errors
@@ -128,11 +138,7 @@ pub fn dump(
     if entry.kind != EntryKind::File {
         return Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path))));
     }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = dump_pool()?;
     let encoders = content::EncoderBench::default();
     let rebuilder = content::Rebuilder { source: repository, pool: &pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.
