@@ -11,26 +11,29 @@ use serde_json::json;
 use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result, chain, code};
-use super::format::{count, size};
+use super::format::{count, parse_size, size};
 use super::lost::Teller;
 use super::output::put_path;
 use super::pick::selector;
 use super::progress::Meter;
 
-/// Look whether everything is there and is what it should be
+/// Verify the repository
 ///
-/// Without --read-data this sees what is missing; with it, every bit that changed.
+/// Without --read-data this finds what is missing, with it also every bit that changed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Read and decode everything and recompute every hash
+    /// Read and decode all data, and recompute every hash
     #[arg(long)]
     read_data: bool,
 
-    /// Read and decode part N of M (1 to M): with a part a day, all is read in M days
-    #[arg(long, value_name = "N/M", conflicts_with = "read_data", value_parser = parse_part)]
-    read_data_subset: Option<(u32, u32)>,
+    /// Read and decode only some packs: a share like 10%, a size like 500M, or part N of M like 1/7
+    ///
+    /// A share or size takes the packs that were not read on this machine for the longest time, so that a run every night
+    /// reads everything in turn.
+    #[arg(long, value_name = "SUBSET", conflicts_with = "read_data", value_parser = parse_subset)]
+    read_data_subset: Option<DataSubset>,
 
-    /// Read and decode what was not read and found sound on this machine for so long, like 30d, 12h or 2w
+    /// Read and decode the packs that were not verified on this machine within this time, like 30d, 12h or 2w
     #[arg(long, value_name = "AGE", conflicts_with_all = ["read_data", "read_data_subset"], value_parser = parse_age)]
     max_age: Option<i64>,
 
@@ -45,11 +48,23 @@ pub(crate) struct Args {
     snapshot: Vec<OsString>,
 }
 
-fn parse_part(text: &str) -> std::result::Result<(u32, u32), String> {
-    let wrong = || format!("{text:?} is no part: write it like 2/7");
-    let (part, of) = text.split_once('/').ok_or_else(wrong)?;
+fn parse_subset(text: &str) -> std::result::Result<DataSubset, String> {
+    let wrong = || format!("{text:?} is no part: write it like 10%, 500M or 2/7");
+    if let Some(share) = text.strip_suffix('%') {
+        let percent: f64 = share.trim().parse().map_err(|_| wrong())?;
+        return match percent > 0.0 && percent <= 100.0 {
+            true => Ok(DataSubset::Share((percent * 10_000.0).ceil() as u32)),
+            false => Err(wrong()),
+        };
+    }
+    let Some((part, of)) = text.split_once('/') else {
+        let bytes = parse_size(text).ok().filter(|bytes| *bytes > 0);
+        // A bare number would be bytes, and who writes one means something else.
+        let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+        return bytes.filter(|_| has_unit).map(DataSubset::Bytes).ok_or_else(wrong);
+    };
     match (part.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?) {
-        (part, of) if (1..=of).contains(&part) => Ok((part, of)),
+        (part, of) if (1..=of).contains(&part) => Ok(DataSubset::Part { part, of }),
         _ => Err(wrong()),
     }
 }
@@ -74,7 +89,7 @@ impl Args {
         let repository = context.open()?;
         let data = match (self.read_data, self.read_data_subset, self.max_age) {
             (true, _, _) => DataSubset::All,
-            (false, Some((part, of)), _) => DataSubset::Part { part, of },
+            (false, Some(subset), _) => subset,
             (false, None, Some(age)) => DataSubset::NotSince(repository.clock().now().saturating_sub(age)),
             (false, None, None) => DataSubset::None,
         };
@@ -293,9 +308,14 @@ mod tests {
 
     #[test]
     fn parts_are_read() {
-        assert_eq!((parse_part("1/1"), parse_part("3/7")), (Ok((1, 1)), Ok((3, 7))));
-        for wrong in ["0/3", "4/3", "1/0", "1", "a/b", "1/2/3", "50%"] {
-            assert!(parse_part(wrong).is_err(), "{wrong}");
+        assert_eq!(parse_subset("1/1"), Ok(DataSubset::Part { part: 1, of: 1 }));
+        assert_eq!(parse_subset("3/7"), Ok(DataSubset::Part { part: 3, of: 7 }));
+        assert_eq!(parse_subset("10%"), Ok(DataSubset::Share(100_000)));
+        assert_eq!(parse_subset("0.5 %"), Ok(DataSubset::Share(5000)));
+        assert_eq!(parse_subset("100%"), Ok(DataSubset::Share(1_000_000)));
+        assert_eq!(parse_subset("500M"), Ok(DataSubset::Bytes(500 << 20)));
+        for wrong in ["0/3", "4/3", "1/0", "1", "a/b", "1/2/3", "0%", "101%", "-1%", "NaN%", "%", "", "0M", "M", "7"] {
+            assert!(parse_subset(wrong).is_err(), "{wrong}");
         }
     }
 }

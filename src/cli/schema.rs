@@ -143,7 +143,7 @@ impl Ls {
             }
             return Ok(Exit::Done);
         }
-        let mut table = Table::new(&["FINGERPRINT", "NAME", "FILES", "RECORDS", "EXAMPLE"], &[2, 3]);
+        let mut table = Table::new(&["FINGERPRINT", "NAME", "FILES", "RECORDS", "EXAMPLE"], &[2, 3]).cutting(&[1, 4]);
         for listed in &listed {
             let (fingerprint, name) = match &listed.schema {
                 Ok(schema) => (fingerprint(schema), schema.name()),

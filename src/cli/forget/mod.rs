@@ -353,7 +353,7 @@ fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
     if !title.is_empty() {
         output.line(format!("{title}:"))?;
     }
-    let mut table = Table::new(&["ID", "Time", "Host", "Tags", "Action", "Reasons"], &[]);
+    let mut table = Table::new(&["ID", "Time", "Host", "Tags", "Action", "Reasons"], &[]).cutting(&[2, 3]).wrapping();
     for decision in &group.decisions {
         let root = &decision.snapshot;
         let mut reasons = reasons(decision);

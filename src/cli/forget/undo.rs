@@ -46,7 +46,7 @@ impl Args {
             let summary = json!({"dry_run": self.dry_run, "restored": back, "swept": swept});
             return Ok(output.object("summary", summary)?);
         }
-        let mut table = Table::new(&["ID", "Time", "Host", "Series", "Removed", ""], &[]);
+        let mut table = Table::new(&["ID", "Time", "Host", "Series", "Removed", ""], &[]).cutting(&[2, 3]);
         for (snapshot, meant, outcome) in told {
             let root = snapshot.root.as_ref().ok();
             let becomes = match outcome {
