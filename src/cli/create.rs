@@ -43,8 +43,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TAG,...")]
     tag: Vec<String>,
 
-    /// Set the host name [default: the system's]
-    #[arg(short = 'H', long, value_name = "HOST", env = "SNAP_HOST")]
+    /// Set the host name [env: SNAP_HOST] [default: the system's]
+    #[arg(short = 'H', long, value_name = "HOST")]
     host: Option<String>,
 
     /// Series this snapshot belongs to [default: the host and paths]
@@ -211,7 +211,7 @@ impl Args {
             stream,
             parent,
             series: self.series,
-            host: self.host.filter(|name| !name.is_empty()).unwrap_or_else(host),
+            host: self.host.or_else(|| std::env::var("SNAP_HOST").ok()).filter(|name| !name.is_empty()).unwrap_or_else(host),
             user: user(),
             tags: distinct(self.tag.iter().flat_map(|list| comma_list(list))),
             time,
