@@ -120,7 +120,7 @@ impl Args {
         let selectors = self.snapshot.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         let mut chosen = Vec::new();
         for selector in selectors {
-            chosen.push(context.choose(&mut listing, selector, &Filter::default())?.0);
+            chosen.push(context.choose_whole(&mut listing, selector, &Filter::default())?);
         }
         let chosen = match chosen.is_empty() {
             true => {

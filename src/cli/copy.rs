@@ -77,7 +77,7 @@ struct Tally {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
-        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+        if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("snapshots are copied as a whole: no path goes here".into()));
         }
         let filter = self.filters.filter()?;
@@ -233,6 +233,9 @@ fn choose(
     let mut chosen = Vec::new();
     for selector in selectors {
         let selector = context.settle(&listing, selector.clone(), filter, false);
+        if !selector.path.is_empty() {
+            return Err(Failure::Usage("snapshots are copied as a whole: no path goes here".into()));
+        }
         let unreadable: Vec<SnapshotId> = listing.unreadable.iter().map(|(id, _)| *id).collect();
         let picked = selector.pick(&mut listing, filter);
         let is_left = |id: &SnapshotId| listing.unreadable.iter().any(|(left, _)| left == id);

@@ -194,7 +194,7 @@ impl Args {
         let parent = match &parent {
             Some(selector) => {
                 let mut listing = context.listing(&repository);
-                Some(context.choose(&mut listing, selector.clone(), &Filter::default())?.0.id)
+                Some(context.choose_whole(&mut listing, selector.clone(), &Filter::default())?.id)
             }
             None => None,
         };

@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::file;
 use super::parity::warn_of_mended;
-use super::pick::{Filters, paths_in, selector};
+use super::pick::{Filters, paths_in, selector, two_paths};
 
 /// Write a file, or a directory as a tar archive, to standard output
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
     /// Path in the snapshot, if it does not follow its name
     #[arg(value_name = "PATH")]
-    path: Option<OsString>,
+    inside: Option<OsString>,
 
     /// Write to this file instead of standard output
     #[arg(short = 'o', long, visible_short_alias = 't', value_name = "FILE")]
@@ -46,16 +46,25 @@ enum Format {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let selector = selector(Some(&self.what))?;
-        let beside = paths_in(&selector, self.path.as_slice())?.pop();
+        let beside = paths_in(&selector, self.inside.as_slice())?.pop();
         let is_named = beside.is_some() || self.what.as_encoded_bytes().ends_with(b":/");
-        if selector.path.is_empty() && !is_named && self.archive.is_none() {
-            return Err(Failure::Usage(
+        let unnamed = || {
+            Failure::Usage(
                 "say which file, like `snap dump latest path/to/file`; `snap dump latest /` writes all as a tar archive".into(),
-            ));
+            )
+        };
+        let may_be_all = is_named || self.archive.is_some();
+        if selector.path.is_empty() && !may_be_all {
+            return Err(unnamed());
         }
         let repository = context.open()?;
         let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
-        let path = beside.unwrap_or(path);
+        let path = match beside {
+            Some(_) if !path.is_empty() => return Err(two_paths()),
+            Some(beside) => beside,
+            None if path.is_empty() && !may_be_all => return Err(unnamed()),
+            None => path,
+        };
         let as_archive = self.archive.is_some() || is_folder(&repository, &snapshot, &path)?;
         let to_terminal = self.target.as_deref().is_none_or(|target| target == Path::new("-"));
         if as_archive && to_terminal && std::io::stdout().is_terminal() {

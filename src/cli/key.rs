@@ -272,9 +272,9 @@ fn tell_rotated(context: &Context, rotated: &Rotated, others: &str) -> avro_snap
 }
 
 fn remove(context: &Context, prefix: &str) -> Result<Exit> {
-    check_digits(prefix).map_err(|error| Failure::Usage(error.to_string()))?;
     let (repository, password) = context.open_with_password()?;
     encrypted(&repository)?;
+    check_digits(prefix).map_err(|error| Failure::Usage(error.to_string()))?;
     let prefix = prefix.to_ascii_lowercase();
     let fitting: Vec<KeyId> =
         repository.keys().iter().map(|key| key.id).filter(|id| id.to_string().starts_with(&prefix)).collect();

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, long, size};
 use super::parity::warn_of_mended;
-use super::pick::{Filters, paths_in, selector};
+use super::pick::{Filters, paths_in, selector, two_paths};
 use super::rows;
 
 /// List the files of a snapshot
@@ -53,7 +53,11 @@ impl Args {
         let paths = paths_in(&selector, &self.paths)?;
         let repository = context.open()?;
         let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
-        let paths = if paths.is_empty() { vec![path] } else { paths };
+        let paths = match paths.is_empty() {
+            true => vec![path],
+            false if !path.is_empty() => return Err(two_paths()),
+            false => paths,
+        };
         let mut summary = Summary::default();
         for path in &paths {
             ls(&repository, &snapshot, path, !self.no_recursive, &mut |entry| {

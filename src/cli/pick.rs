@@ -124,11 +124,16 @@ fn warning(doubt: &Doubt, selector: &Selector, picked: Option<&SnapshotRoot>) ->
     }
 }
 
+/// A path is given twice.
+pub(crate) fn two_paths() -> Failure {
+    Failure::Usage("give paths either as SNAPSHOT:PATH or after the snapshot, not both".into())
+}
+
 /// Paths in a snapshot that stand beside its name, as `ls SNAPSHOT PATH` has them. They do not go together with a path in
 /// the name itself.
 pub(crate) fn paths_in(selector: &Selector, paths: &[OsString]) -> Result<Vec<Vec<u8>>> {
-    if !selector.path.is_empty() && !paths.is_empty() {
-        return Err(Failure::Usage("give paths either as SNAPSHOT:PATH or after the snapshot, not both".into()));
+    if !selector.may_be_whole() && !paths.is_empty() {
+        return Err(two_paths());
     }
     if paths.iter().any(|path| path.is_empty()) {
         return Err(Failure::Usage("a path is empty".into()));
@@ -140,7 +145,7 @@ pub(crate) fn paths_in(selector: &Selector, paths: &[OsString]) -> Result<Vec<Ve
 /// Understands the name of a whole snapshot.
 pub(crate) fn whole(text: &OsStr, what: &str) -> Result<Selector> {
     let selector = selector(Some(text))?;
-    match selector.path.is_empty() {
+    match selector.may_be_whole() {
         true => Ok(selector),
         false => Err(Failure::Usage(format!("{what} is a whole snapshot: no path goes here"))),
     }
@@ -169,10 +174,27 @@ impl Context {
     /// The snapshot of a listing that is to be deleted. Refuses names that are not clear.
     pub(crate) fn choose_to_delete(&self, listing: &Listing, selector: Selector, filter: &Filter) -> Result<SnapshotId> {
         let selector = self.settle(listing, selector, filter, true);
+        if !selector.path.is_empty() {
+            return Err(Failure::Usage(format!("`{selector}` is a whole snapshot: no path goes here")));
+        }
         selector.pick_to_delete(listing, filter).map_err(|error| match error {
             Error::Invalid(message) => Failure::Usage(message),
             error => error.into(),
         })
+    }
+
+    /// The whole snapshot of a listing that is meant.
+    pub(crate) fn choose_whole(
+        &self,
+        listing: &mut Listing,
+        selector: Selector,
+        filter: &Filter,
+    ) -> Result<SnapshotRoot> {
+        let (root, path) = self.choose(listing, selector, filter)?;
+        match path.is_empty() {
+            true => Ok(root),
+            false => Err(Failure::Usage(format!("snapshot {} is meant as a whole: no path goes here", root.id.short()))),
+        }
     }
 
     /// What a name means in a listing. Warns where `latest` may not be what is expected.

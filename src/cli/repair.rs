@@ -7,6 +7,7 @@ mod snapshots;
 use std::ffi::OsString;
 
 use avro_snap::commands::create::{PayloadOptions, PayloadReport, keep_payloads};
+use avro_snap::commands::select::Selector;
 use avro_snap::snapshot::SnapshotRoot;
 use serde_json::json;
 
@@ -83,7 +84,7 @@ impl Payloads {
     fn run(self, context: &Context) -> Result<Exit> {
         let include = patterns(&self.include)?;
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
-        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+        if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("snapshots are made again as a whole: --include says which files".into()));
         }
         let filter = self.filters.filter()?;
@@ -102,7 +103,7 @@ impl Payloads {
         let mut chosen = Vec::new();
         let is_named = !selectors.is_empty();
         for selector in selectors {
-            chosen.push(context.choose(&mut listing, selector, &filter)?.0);
+            chosen.push(context.choose_whole(&mut listing, selector, &filter)?);
         }
         if !is_named {
             chosen.extend(listing.fitting(&filter).cloned());

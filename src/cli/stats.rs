@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use avro_snap::chunk::ChunkKind;
 use avro_snap::commands::stats::{Amount, Held, SnapshotStats, Stats, stats};
+use avro_snap::commands::select::Selector;
 use avro_snap::id::SnapshotId;
 use avro_snap::pack::Encoding;
 use serde_json::{Map, Value, json};
@@ -40,7 +41,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
-        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+        if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("figures are those of whole snapshots: no path goes here".into()));
         }
         let filter = self.filters.filter()?;
@@ -49,7 +50,7 @@ impl Args {
         let mut chosen = HashSet::<SnapshotId>::new();
         let is_named = !selectors.is_empty();
         for selector in selectors {
-            chosen.insert(context.choose(&mut listing, selector, &filter)?.0.id);
+            chosen.insert(context.choose_whole(&mut listing, selector, &filter)?.id);
         }
         if !is_named {
             chosen.extend(listing.fitting(&filter).map(|root| root.id));

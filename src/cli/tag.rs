@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use avro_snap::commands::tag::{TagChange, tag};
+use avro_snap::commands::select::Selector;
 use serde_json::json;
 
 use super::Context;
@@ -41,7 +42,7 @@ impl Args {
         let change =
             TagChange { set: self.set.as_deref().map(lists), add: lists(&self.add), remove: lists(&self.remove) };
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
-        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+        if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("tags are those of whole snapshots: no path goes here".into()));
         }
         let filter = self.filters.filter()?;
@@ -53,7 +54,7 @@ impl Args {
         let mut chosen = Vec::new();
         let is_named = !selectors.is_empty();
         for selector in selectors {
-            chosen.push(context.choose(&mut listing, selector, &filter)?.0);
+            chosen.push(context.choose_whole(&mut listing, selector, &filter)?);
         }
         if !is_named {
             chosen.extend(listing.fitting(&filter).cloned());

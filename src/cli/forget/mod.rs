@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use avro_snap::commands::forget::{
     Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, plan, savings,
 };
-use avro_snap::commands::select::{Filter, Listing};
+use avro_snap::commands::select::{Filter, Listing, Selector};
 use avro_snap::repository::Repository;
 use avro_snap::snapshot::retention::{LocalTime, Period, Policy, Quota, Span};
 use jiff::Timestamp;
@@ -185,7 +185,7 @@ impl Args {
         self.refuse_empty()?;
         let group_by = GroupBy::parse(&self.group_by).map_err(|error| Failure::Usage(error.to_string()))?;
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
-        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+        if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("whole snapshots are removed: no path goes here".into()));
         }
         self.refuse_nonsense(&policy, &filter)?;

@@ -44,6 +44,9 @@ pub(super) struct Pipeline<'r> {
 /// A delta of at most this share of the chunk is surely worth it; above, it is compared with the chunk compressed.
 const CLEARLY_GOOD: usize = 16;
 
+/// About what an entry of the log and the envelope of an index object take.
+const ENTRY: u64 = 280;
+
 /// How many frames may wait or be at work, for each thread.
 const BACKLOG: usize = 4;
 
@@ -211,7 +214,7 @@ impl<'r> Pipeline<'r> {
     /// other new chunks may take less.
     pub(super) fn weigh(self) -> Result<u64> {
         self.store_rest()?;
-        Ok(self.weighed.into_inner())
+        Ok(self.weighed.into_inner() + ENTRY)
     }
 
     fn store_rest(&self) -> Result<()> {

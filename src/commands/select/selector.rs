@@ -92,6 +92,11 @@ impl Selector {
         }
     }
 
+    /// Whether a whole snapshot is named, as far as that can be told before it is [settled](Self::settled).
+    pub fn may_be_whole(&self) -> bool {
+        self.path.is_empty() || self.other.as_ref().is_some_and(|other| other.path.is_empty())
+    }
+
     /// The snapshot that is meant.
     ///
     /// # Errors
