@@ -25,31 +25,30 @@ use super::rows;
 
 /// Copy snapshots from another repository into this one
 ///
-/// The copies keep their ids, series, hosts, times and present tags. What is there already is neither sent nor read again,
-/// so the next run copies what was added since. Snapshots that were removed here stay away, unless they are named. A
-/// snapshot of which something is lost or damaged is not copied; the others are.
+/// Copies keep their ids, series, hosts, times and current tags. What this repository has already is not read or sent, so
+/// the next run copies only what is new. Snapshots that were removed here are not copied again unless they are named. A
+/// snapshot with lost or damaged data is not copied; the others are.
 ///
 /// Files that were saved in both repositories are stored twice unless both cut alike and have one chunk-id key: make this
 /// one with `snap init --from-repo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which snapshots of the other repository; without any, all that the filters let through, the oldest
-    /// first
+    /// Snapshots of the other repository [default: all that match the filters, oldest first]
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<OsString>,
 
     /// The repository to copy from
-    #[arg(long, value_name = "PATH", env = "SNAP_FROM_REPOSITORY")]
+    #[arg(long, value_name = "PATH", env = "SNAP_FROM_REPOSITORY", hide_env_values = true)]
     from_repo: Option<PathBuf>,
 
     #[command(flatten)]
     from: OtherRepository,
 
-    /// Tell which snapshots would be copied, and copy none
+    /// Show which snapshots would be copied, and copy none
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// How hard to compress what is stored [default: as `init` was told]
+    /// Compression of new data [default: that of the repository]
     #[arg(long, value_enum, value_name = "HOW")]
     compression: Option<Compression>,
 

@@ -31,15 +31,15 @@ use super::when::{Day, parse_time};
 
 /// Save files and directories as a new snapshot
 ///
-/// Files that are as they were in the snapshot before (by size, times and inode) are not read again. The repository
-/// itself, and snap's own cache, are passed over where they lie inside of what is saved.
+/// Files that did not change since the previous snapshot (by size, times and inode) are not read again. The repository and
+/// snap's own cache are skipped if they lie in what is saved.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to save
+    /// Files and directories to save
     #[arg(required_unless_present_any = ["stdin", "files_from", "files_from_raw"], value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// Give the snapshot these tags; may be given several times
+    /// Add these tags to the snapshot; may be repeated
     #[arg(long, value_name = "TAG,...")]
     tag: Vec<String>,
 
@@ -72,33 +72,33 @@ pub(crate) struct Args {
     #[arg(long)]
     init: bool,
 
-    /// Read every file, even if it looks as it did in the snapshot before
+    /// Read every file, even if it looks unmodified
     #[arg(short, long)]
     force: bool,
 
-    /// Do not take a file for changed because of its ctime alone
+    /// Ignore ctime when deciding whether a file was modified
     #[arg(long)]
     ignore_ctime: bool,
 
-    /// Do not take a file for changed because of its inode number alone (for network file systems)
+    /// Ignore inode numbers when deciding whether a file was modified (for network file systems)
     #[arg(long)]
     ignore_inode: bool,
 
-    /// How far to look into Avro files
+    /// How to process Avro files
     #[arg(long, value_enum, default_value_t, value_name = "DEPTH")]
     avro: Avro,
 
-    /// Do not take compressed blocks apart whose codec encodes fewer MB (of records) a second on one core
+    /// Keep compressed blocks whole if encoding them again is slower than this, in MB of records per second and core
     ///
-    /// Restoring them would take as long. 0 takes everything apart that can be put together again.
+    /// Restoring them would take as long. 0 decodes every block that can be encoded again to the same bytes.
     #[arg(long, value_name = "MB/S", default_value_t = 5.0)]
     min_encode_speed: f64,
 
-    /// How hard to compress what is stored [default: as `init` was told]
+    /// Compression of new data [default: that of the repository]
     #[arg(long, value_enum, value_name = "HOW")]
     compression: Option<Compression>,
 
-    /// End with exit code 3 if an Avro file is damaged or cut off (it is saved as it is in any case)
+    /// Exit with code 3 if an Avro file is damaged or cut off (it is saved as it is in any case)
     #[arg(long)]
     fail_on_damaged: bool,
 
@@ -118,45 +118,46 @@ struct SourceArgs {
     #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stdin")]
     stdin_filename: OsString,
 
-    /// Save the paths in this file, one a line; - is standard input
+    /// Save the paths listed in FILE, one per line; - is standard input
     ///
-    /// Empty lines and lines that begin with # do not count. They are paths, not patterns.
+    /// Empty lines and lines that begin with # are ignored. They are paths, not patterns. The list is UTF-8, or UTF-16 with a
+    /// byte order mark.
     #[arg(long, value_name = "FILE")]
     files_from: Vec<PathBuf>,
 
-    /// Save the paths in this file, each ended by a NUL character, as `find -print0` writes them; - is standard input
+    /// Save the paths listed in FILE, each ended by a NUL character as by `find -print0`; - is standard input
     #[arg(long, value_name = "FILE")]
     files_from_raw: Vec<PathBuf>,
 }
 
 /// What of it is not saved.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "What to leave out")]
+#[command(next_help_heading = "Excluding")]
 struct ExcludeArgs {
-    /// Leave out what fits this pattern
+    /// Exclude paths matching PATTERN
     ///
-    /// `*`, `?` and `[a-z]` stand within a name, `**` for any directories; a leading `/` ties it to the root, a leading `!`
-    /// takes back what patterns before matched.
+    /// `*`, `?` and `[a-z]` match within a name, `**` any directories; a leading `/` anchors the pattern at the root, a leading
+    /// `!` includes again what earlier patterns excluded.
     #[arg(short, long, value_name = "PATTERN")]
     exclude: Vec<OsString>,
 
-    /// The same, whatever the case of letters
+    /// Same as --exclude, but ignores the case of letters
     #[arg(long, value_name = "PATTERN")]
     iexclude: Vec<OsString>,
 
-    /// Leave out what fits the patterns in this file, one a line
+    /// Exclude paths matching the patterns in FILE, one per line
     #[arg(long, value_name = "FILE")]
     exclude_file: Vec<PathBuf>,
 
-    /// Leave out directories that hold a file of this name (and which begins so)
+    /// Exclude directories that contain a file NAME (starting with HEADER)
     #[arg(long, value_name = "NAME[:HEADER]")]
     exclude_if_present: Vec<OsString>,
 
-    /// Leave out directories that hold a CACHEDIR.TAG
+    /// Exclude directories that contain a CACHEDIR.TAG
     #[arg(long)]
     exclude_caches: bool,
 
-    /// Leave out files larger than this: bytes, or with k, M, G or T behind the number
+    /// Exclude files larger than SIZE: bytes, or a number with k, M, G or T
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     exclude_larger_than: Option<u64>,
 

@@ -12,10 +12,10 @@ use super::format::{kind, size};
 use super::output::put_path;
 use super::pick::{Filters, selector};
 
-/// Show what changed from one snapshot to another
+/// Show what changed between two snapshots
 ///
-/// Before each path stands what happened to it: + added, - removed, M changed content, T became another kind of thing, and
-/// with --metadata U where only mode, owner, time or attributes changed.
+/// Each path is preceded by what happened to it: + added, - removed, M changed content, T changed type, and with --metadata U
+/// where only mode, owner, time or attributes changed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The earlier snapshot
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     after: OsString,
 
-    /// Show also what has other metadata and the same content
+    /// Show also paths of which only metadata changed
     #[arg(long)]
     metadata: bool,
 

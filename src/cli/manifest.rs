@@ -16,14 +16,14 @@ use super::pick::{Filters, selector, whole};
 
 /// Write the list of all files of a snapshot as an Avro file
 ///
-/// Any Avro reader takes it: fastavro, avro-tools, DuckDB, Spark.
+/// Any Avro reader can read it: fastavro, avro-tools, DuckDB, Spark.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which snapshot
+    /// Snapshot
     #[arg(value_name = "SNAPSHOT", required_unless_present = "at")]
     snapshot: Option<OsString>,
 
-    /// Where to; - is standard output
+    /// File to write; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 

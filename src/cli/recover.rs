@@ -15,20 +15,20 @@ use super::table::Table;
 use super::pick::id_prefix;
 use super::progress::Meter;
 
-/// Find snapshots in the packs that the log has lost, and bring them back
+/// Find snapshots whose log entries are lost, and bring them back
 ///
-/// Without arguments this looks and lists, and changes nothing. A snapshot that is not in the log may be there because an
-/// entry of the log is lost, because it was removed on purpose (that is said where the log still says so), or because
-/// whoever made it was interrupted at the very end. If the log itself is broken, bringing back also puts that right: the
-/// entries behind the break are appended anew. What only a lost entry said is gone: tags that were changed later, that a
-/// snapshot was removed, that a password was. Nobody else may use the repository meanwhile.
+/// Without arguments this lists what it finds, and changes nothing. A snapshot may be missing in the log because an entry
+/// is lost, because it was removed on purpose (shown as far as the log still says so), or because its `create` was
+/// interrupted at the very end. If the log itself is broken, recovering also repairs it: the entries after the break are
+/// appended again. What only a lost entry said is gone: later changes of tags, removals of snapshots and of passwords.
+/// Nobody else may use the repository at the same time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Bring these back, by the beginnings of their ids; also ones that were removed or have lost something
+    /// Bring back these snapshots, even if they were removed or are damaged
     #[arg(value_name = "SNAPSHOT", conflicts_with = "all")]
     snapshots: Vec<OsString>,
 
-    /// Put the log right, and bring back all that are whole and were not removed as far as the log says
+    /// Repair the log, and bring back all snapshots that are whole and were not removed as far as the log says
     #[arg(long)]
     all: bool,
 }
@@ -77,7 +77,7 @@ impl Args {
                 }
                 (Some(_), Some(_)) => {
                     return Err(Failure::plain(
-                        format!("{prefix} fits several snapshots"),
+                        format!("snapshot id {prefix} is ambiguous"),
                         "give more digits of the id",
                     ));
                 }
@@ -146,7 +146,7 @@ fn tell(
         )?);
     }
     if !found.candidates.is_empty() {
-        let mut table = Table::new(&["ID", "Time", "Host", "Files", "State", "Series"], &[3]);
+        let mut table = Table::new(&["ID", "Time", "Host", "Files", "State", "Series"], &[3]).cutting(&[2, 4, 5]);
         for candidate in &found.candidates {
             let root = &candidate.root;
             table.row(vec![

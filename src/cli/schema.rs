@@ -21,7 +21,7 @@ use super::output::put_path;
 use super::table::Table;
 use super::pick::{Filters, selector};
 
-/// Look at the schemas of Avro files, and how they changed
+/// Show the schemas of Avro files, and how they changed
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -34,7 +34,7 @@ enum Sub {
     Ls(Ls),
     /// Print the schema of a file
     Show(Show),
-    /// Follow the schema of a path through all snapshots
+    /// Show how the schema of a path changed over all snapshots
     ///
     /// A line for each change, with what it means for readers: `full` (old and new read each other's files), `backward`
     /// (the new schema reads the old files), `forward` (the old schema reads the new files), `none`. This is schema
@@ -46,7 +46,7 @@ enum Sub {
 
 #[derive(Debug, clap::Args)]
 struct Ls {
-    /// Which snapshot, and where in it
+    /// Snapshot, and perhaps a path in it
     #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present = "at")]
     snapshot: Option<OsString>,
 
@@ -56,11 +56,11 @@ struct Ls {
 
 #[derive(Debug, clap::Args)]
 struct Show {
-    /// Which file of which snapshot
+    /// Snapshot, and the file in it
     #[arg(value_name = "SNAPSHOT:PATH")]
     what: OsString,
 
-    /// Print the Parsing Canonical Form: only what tells how records are read
+    /// Print the Parsing Canonical Form: only what matters for reading records
     #[arg(long)]
     canonical: bool,
 
@@ -70,7 +70,7 @@ struct Show {
 
 #[derive(Debug, clap::Args)]
 struct Log {
-    /// Which path, as `snap ls` prints it
+    /// Path of the file, as `snap ls` prints it
     #[arg(value_name = "PATH")]
     file: OsString,
 

@@ -16,19 +16,19 @@ use super::pick::{Filters, comma_list, selector};
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
 pub(crate) struct Args {
-    /// Which snapshots; without any, all those that the filters let through
+    /// Snapshots to change [default: all that match the filters]
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<OsString>,
 
-    /// Give them these tags instead of all others; an empty list takes all away
+    /// Replace all tags with these; an empty list removes all
     #[arg(long, value_name = "TAG,...", group = "change", conflicts_with_all = ["add", "remove"])]
     set: Option<Vec<String>>,
 
-    /// Give them these tags as well
+    /// Add these tags
     #[arg(long, value_name = "TAG,...", group = "change")]
     add: Vec<String>,
 
-    /// Take these tags away
+    /// Remove these tags
     #[arg(long, value_name = "TAG,...", group = "change")]
     remove: Vec<String>,
 

@@ -25,25 +25,26 @@ use crate::cli::rows;
 
 /// Remove snapshots, by name or by a policy
 ///
-/// A policy is one or more --keep-... rules. It is applied to each series alone. Each rule looks at the snapshots from the
-/// newest to the oldest, and a snapshot is kept if any rule wants it. Hours, days, weeks (from Monday on), months and years
-/// are those of the calendar in local time; those without snapshots do not count. While a rule with a number has some left,
-/// the oldest snapshot is kept, too. Snapshots dated in the future are left alone.
+/// A policy is one or more --keep-... rules, applied to each series separately. Each rule looks at the snapshots from the
+/// newest to the oldest, and a snapshot is kept if any rule keeps it. Days, weeks (from Monday), months and years are those
+/// of the calendar in local time; hours are real ones, also when clocks are changed. Periods without snapshots do not
+/// count. While a rule with a number has some left, the oldest snapshot is kept, too. Snapshots dated in the future are
+/// never removed by a policy.
 ///
-/// Their data stays in the repository until `snap prune` frees it, and `snap forget --undo` brings them back until then.
+/// The data stays in the repository until `snap prune` deletes it, and until then `snap forget --undo` brings the
+/// snapshots back.
 ///
-/// The last snapshot in which an Avro file was sound is not removed while later ones hold that file torn or damaged.
+/// The last snapshot with a sound copy of an Avro file is not removed while later ones have only torn or damaged copies.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Remove these snapshots; without any, a policy says which
+    /// Snapshots to remove: at least 4 digits of the id, or `latest` if there is one series, or SERIES:latest
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<OsString>,
 
     #[command(flatten)]
     rules: Rules,
 
-    /// Apply the policy to each group of snapshots that have these in common: series, host, paths, tags; or none for all
-    /// at once
+    /// Apply the policy to groups of snapshots with the same series, host, paths or tags; none for all at once
     #[arg(short, long, value_name = "WHAT,...", default_value = "series")]
     group_by: String,
 
@@ -51,28 +52,28 @@ pub(crate) struct Args {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Free the room of what was removed, as `snap prune` does; not on a dry run
+    /// Run `snap prune` afterwards; not on a dry run
     #[arg(long)]
     prune: bool,
 
     #[command(flatten)]
     limits: prune::Limits,
 
-    /// Do not find out how much space would be freed, which takes a walk through all snapshots
+    /// Do not calculate how much space would be freed, which reads all snapshots
     #[arg(long)]
     no_size: bool,
 
-    /// Remove all snapshots of a group where no rule keeps any; without rules, all that the filters let through
+    /// Remove all snapshots of a group if no rule keeps any; without rules, all that match the filters
     #[arg(long)]
     unsafe_allow_remove_all: bool,
 
-    /// Remove also the last snapshot in which a file was sound, although later ones hold it torn or damaged
+    /// Remove even the last snapshot with a sound copy of a file of which later ones have damaged copies
     #[arg(long)]
     allow_losing_sound_files: bool,
 
-    /// Bring removed snapshots back: these (by the beginnings of their ids), or all that went with the last removal
+    /// Bring back these removed snapshots, or all of the last removal
     ///
-    /// With --dry-run, all removed snapshots are listed, and which of them would come back.
+    /// With --dry-run, lists all removed snapshots and which of them would come back.
     #[arg(long, conflicts_with_all = ["rules", "prune", "no_size", "unsafe_allow_remove_all", "allow_losing_sound_files"])]
     undo: bool,
 
@@ -82,60 +83,60 @@ pub(crate) struct Args {
 
 /// What is kept.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "What is kept")]
+#[command(next_help_heading = "Which snapshots to keep")]
 #[group(id = "rules", multiple = true)]
 struct Rules {
-    /// The last so many snapshots (here and below, `unlimited` for all)
+    /// Keep the last N snapshots (here and below, `unlimited` for all)
     #[arg(short = 'l', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_last: Option<Quota>,
 
-    /// The last snapshot of each of the last so many hours that have any
+    /// Keep the last snapshot of each of the last N hours that have one
     #[arg(long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_hourly: Option<Quota>,
 
-    /// ... of each of the last so many days
+    /// Keep the last snapshot of each of the last N days
     #[arg(short = 'd', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_daily: Option<Quota>,
 
-    /// ... of each of the last so many weeks
+    /// Keep the last snapshot of each of the last N weeks
     #[arg(short = 'w', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_weekly: Option<Quota>,
 
-    /// ... of each of the last so many months
+    /// Keep the last snapshot of each of the last N months
     #[arg(short = 'm', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_monthly: Option<Quota>,
 
-    /// ... of each of the last so many years
+    /// Keep the last snapshot of each of the last N years
     #[arg(short = 'y', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_yearly: Option<Quota>,
 
-    /// All that were made within this time before the newest one, like 2y5m7d3h
+    /// Keep all snapshots within this time before the newest one, like 2y5m7d3h
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within: Option<Span>,
 
-    /// The last snapshot of each hour within this time before the newest one
+    /// Keep the last snapshot of each hour within this time before the newest one
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within_hourly: Option<Span>,
 
-    /// ... of each day
+    /// Keep the last snapshot of each day within this time
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within_daily: Option<Span>,
 
-    /// ... of each week
+    /// Keep the last snapshot of each week within this time
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within_weekly: Option<Span>,
 
-    /// ... of each month
+    /// Keep the last snapshot of each month within this time
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within_monthly: Option<Span>,
 
-    /// ... of each year
+    /// Keep the last snapshot of each year within this time
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within_yearly: Option<Span>,
 
-    /// Those that have all of these tags; given several times, one of the lists is enough
+    /// Keep snapshots that have all of these tags; may be repeated, matches any of the lists
     ///
-    /// An empty list keeps snapshots without tags.
+    /// An empty list (written as a comma) keeps snapshots without tags.
     #[arg(long, value_name = "TAG,...")]
     keep_tag: Vec<String>,
 }
