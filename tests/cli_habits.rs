@@ -200,7 +200,8 @@ fn lists_may_have_a_byte_order_mark_or_be_utf_16() {
     for name in ["data/one.tmp", "data/öl", "data/three"] {
         snap.write(name, name);
     }
-    let utf16 = |text: &str| -> Vec<u8> { format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let utf16 =
+        |text: &str| -> Vec<u8> { format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect() };
     for (number, list) in
         [utf16("data/öl\r\ndata/one.tmp\r\n"), "\u{feff}data/öl\ndata/one.tmp\n".as_bytes().to_vec()].iter().enumerate()
     {
@@ -263,17 +264,21 @@ fn a_directory_is_dumped_as_a_tar_archive() {
     save(&snap, "s", "now");
     for arguments in [
         &["dump", "latest", "data", "--archive", "tar", "-o", "a.tar"][..],
-        &["dump", "latest:data", "-o", "a.tar"],
-        &["dump", "latest", "/", "-o", "a.tar"],
+        &["dump", "latest:data", "-a", "tar", "-o", "a.tar"],
+        &["dump", "latest", "/", "-a", "tar", "-o", "a.tar"],
         &["dump", "latest", "-a", "tar", "-t", "a.tar"],
     ] {
         snap.ok(arguments);
         fs::create_dir(snap.work("out")).unwrap();
-        let tar = assert_cmd::Command::new("tar").args(["xf", "a.tar", "-C", "out"]).current_dir(snap.path("work")).output();
+        let tar =
+            assert_cmd::Command::new("tar").args(["xf", "a.tar", "-C", "out"]).current_dir(snap.path("work")).output();
         let tar = tar.unwrap();
         assert!(tar.status.success() && tar.stderr.is_empty(), "{}", String::from_utf8_lossy(&tar.stderr));
         let read = |name: &str| fs::read_to_string(snap.work("out").join(name)).unwrap();
-        assert_eq!((read("data/one"), read("data/two"), read(&format!("{long}/file"))), ("first".into(), "first".into(), "far away".into()));
+        assert_eq!(
+            (read("data/one"), read("data/two"), read(&format!("{long}/file"))),
+            ("first".into(), "first".into(), "far away".into())
+        );
         assert_eq!(fs::read_link(snap.work("out/data/zz-link")).unwrap(), std::path::Path::new("one"));
         let modified = |name: &str| fs::metadata(snap.work(name)).unwrap().modified().unwrap();
         assert_eq!(modified("data/one"), modified("out/data/one"), "to the nanosecond");
@@ -281,9 +286,13 @@ fn a_directory_is_dumped_as_a_tar_archive() {
     }
     // Of a part, whose first name is elsewhere, the content is there.
     snap.ok(&["dump", "latest", "data/two", "-a", "tar", "-o", "a.tar"]);
-    let tar = assert_cmd::Command::new("tar").args(["xOf", "a.tar", "data/two"]).current_dir(snap.path("work")).output();
+    let tar =
+        assert_cmd::Command::new("tar").args(["xOf", "a.tar", "data/two"]).current_dir(snap.path("work")).output();
     assert_eq!(tar.unwrap().stdout, b"first");
     snap.ends(2, &["dump", "latest", "data", "--archive", "zip"]);
+    let ran = snap.ends(1, &["dump", "latest", "data"]);
+    assert!(ran.stdout.is_empty() && ran.stderr.contains("--archive tar"), "{}", ran.stderr);
+    snap.ends(2, &["dump", "latest", "/"]);
     snap.ends(1, &["dump", "latest", "nothing", "--archive", "tar"]);
 }
 
@@ -317,9 +326,18 @@ fn a_file_is_found_once_for_each_content() {
 #[test]
 fn commands_of_other_tools_are_answered() {
     let snap = Snap::bare();
-    for command in
-        ["unlock", "migrate", "rebuild-index", "mount", "generate", "self-update", "cache", "rewrite", "list", "version"]
-    {
+    for command in [
+        "unlock",
+        "migrate",
+        "rebuild-index",
+        "mount",
+        "generate",
+        "self-update",
+        "cache",
+        "rewrite",
+        "list",
+        "version",
+    ] {
         let ran = snap.ends(2, &[command]);
         assert!(ran.stderr.contains(&format!("no command \"{command}\"")), "{command}: {}", ran.stderr);
         assert!(ran.stderr.contains("snap"), "{command}: {}", ran.stderr);
@@ -328,7 +346,11 @@ fn commands_of_other_tools_are_answered() {
     }
     let mut command = snap.command(&["snapshots"]);
     let ran = finish(command.env_remove("SNAP_REPOSITORY").env("RESTIC_REPOSITORY", "/srv/restic"));
-    assert!(ran.code == 2 && ran.stderr.contains("RESTIC_REPOSITORY") && ran.stderr.contains("SNAP_REPOSITORY"), "{}", ran.stderr);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("RESTIC_REPOSITORY") && ran.stderr.contains("SNAP_REPOSITORY"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -376,8 +398,11 @@ fn json_and_verbose_never_mix_wherever_they_stand() {
     }
     snap.write("data/file", "x");
     for arguments in [&["create", "data", "-vv"][..], &["-v", "create", "data", "-v", "--force"]] {
-        assert!(snap.ok(arguments).lines().contains(&text(&snap.work("data/file")).as_str())
-            || snap.ok(arguments).stdout.contains("data/file"), "{arguments:?}");
+        assert!(
+            snap.ok(arguments).lines().contains(&text(&snap.work("data/file")).as_str())
+                || snap.ok(arguments).stdout.contains("data/file"),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -386,14 +411,47 @@ fn listings_fit_eighty_columns() {
     let snap = Snap::new();
     snap.write("data/file", "x");
     let series = format!("host:/{}", "a/long/path/to/the/tables,/".repeat(4000));
-    snap.ok(&["create", "data", "--series", &series, "--host", &"host".repeat(40), "--tag", &"tag,".repeat(1), "--tag", &"more-tags".repeat(30)]);
-    snap.ok(&["key", "add", "--kdf-memory", "8", "--label", &"label".repeat(50), "--new-password-file", &snap.password_file("second", "second")]);
+    snap.ok(&[
+        "create",
+        "data",
+        "--series",
+        &series,
+        "--host",
+        &"host".repeat(40),
+        "--tag",
+        &"tag,".repeat(1),
+        "--tag",
+        &"more-tags".repeat(30),
+    ]);
+    snap.ok(&[
+        "key",
+        "add",
+        "--kdf-memory",
+        "8",
+        "--label",
+        &"label".repeat(50),
+        "--new-password-file",
+        &snap.password_file("second", "second"),
+    ]);
     for arguments in [
         &["snapshots"][..],
         &["snapshots", "--compact"],
         &["stats"],
         &["key", "list"],
-        &["forget", "--keep-last", "1", "--keep-daily", "7", "--keep-weekly", "3", "--keep-monthly", "2", "--group-by", "none", "-n"],
+        &[
+            "forget",
+            "--keep-last",
+            "1",
+            "--keep-daily",
+            "7",
+            "--keep-weekly",
+            "3",
+            "--keep-monthly",
+            "2",
+            "--group-by",
+            "none",
+            "-n",
+        ],
     ] {
         let ran = snap.ok(arguments);
         let tables = ran.lines().into_iter().filter(|line| !line.contains("the whole repository takes"));
@@ -439,7 +497,8 @@ fn the_key_in_use_is_marked() {
 #[test]
 fn dry_runs_say_how_many_bytes() {
     let snap = Snap::new();
-    let noise: Vec<u8> = (0..400_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).rotate_left(n % 31).to_le_bytes()).collect();
+    let noise: Vec<u8> =
+        (0..400_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).rotate_left(n % 31).to_le_bytes()).collect();
     snap.write("data/file", &noise);
     let bytes = |ran: Ran| ran.summary()["bytes_added"].as_u64().unwrap();
     let create = ["create", "data", "--json", "--series", "s"];
@@ -500,7 +559,10 @@ fn on_terminal(snap: &Snap, columns: u32, arguments: &str) -> Option<String> {
     let command = format!("stty cols {columns} rows 24; {} {arguments}", env!("CARGO_BIN_EXE_snap"));
     let mut script = assert_cmd::Command::new("script");
     script.args(["-q", "-e", "-c", &command]).arg(&typescript).current_dir(snap.path("work"));
-    script.env("HOME", snap.path("home")).env("SNAP_REPOSITORY", snap.path("repository")).env("SNAP_PASSWORD", PASSWORD);
+    script
+        .env("HOME", snap.path("home"))
+        .env("SNAP_REPOSITORY", snap.path("repository"))
+        .env("SNAP_PASSWORD", PASSWORD);
     script.env("TERM", "xterm").env("SHELL", "/bin/sh").env("TZ", "UTC");
     let ran = match script.output() {
         Ok(ran) => ran,

@@ -371,9 +371,9 @@ fn standard_input_is_saved_as_a_file() {
     assert_eq!(snap.ok(&["dump", "latest:exports/orders.avro"]).bytes, bytes);
     let again = finish(snap.command(&create).write_stdin(bytes));
     assert!(again.summary()["bytes_added"].as_u64() < Some(8_000), "{}", again.stdout);
-    assert_eq!(finish(snap.command(&["create", "--stdin"]).write_stdin("")).code, 0);
-    assert_eq!(snap.ok(&["ls", "latest"]).lines(), ["stdin"]);
-    assert_eq!(snap.ok(&["dump", "latest:stdin"]).bytes, b"");
+    assert_eq!(finish(snap.command(&["create", "--stdin", "--series", "s"]).write_stdin("")).code, 0);
+    assert_eq!(snap.ok(&["ls", "s:latest"]).lines(), ["stdin"]);
+    assert_eq!(snap.ok(&["dump", "s:latest:stdin"]).bytes, b"");
 }
 
 #[test]
@@ -474,8 +474,8 @@ fn paths_come_from_lists() {
     snap.write("raw", "with space\0three\nlines\0");
     snap.ok(&["create", "--files-from", "list", "--files-from-raw", "raw", "list"]);
     assert_eq!(snap.ok(&["ls", "latest", "--json"]).objects("node").len(), 5);
-    let piped = finish(snap.command(&["create", "--files-from", "-"]).write_stdin("two\n"));
-    assert_eq!((piped.code, snap.ok(&["ls", "latest"]).lines().join("")), (0, "two".into()));
+    let piped = finish(snap.command(&["create", "--files-from", "-", "--series", "s"]).write_stdin("two\n"));
+    assert_eq!((piped.code, snap.ok(&["ls", "s:latest"]).lines().join("")), (0, "two".into()));
     assert_eq!(finish(snap.command(&["create", "--files-from", "-"]).write_stdin("\n# none\n")).code, 2);
 }
 

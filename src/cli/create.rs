@@ -212,7 +212,11 @@ impl Args {
             stream,
             parent,
             series: self.series,
-            host: self.host.or_else(|| std::env::var("SNAP_HOST").ok()).filter(|name| !name.is_empty()).unwrap_or_else(host),
+            host: self
+                .host
+                .or_else(|| std::env::var("SNAP_HOST").ok())
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(host),
             user: user(),
             tags: distinct(self.tag.iter().flat_map(|list| comma_list(list))),
             time,

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(short = 'o', long, visible_short_alias = 't', value_name = "FILE")]
     target: Option<PathBuf>,
 
-    /// Format for directories; `/` stands for the whole snapshot
+    /// Write a directory (or the whole snapshot) as an archive
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     archive: Option<Format>,
 
@@ -47,14 +47,13 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let selector = selector(Some(&self.what))?;
         let beside = paths_in(&selector, self.inside.as_slice())?.pop();
-        let is_named = beside.is_some() || self.what.as_encoded_bytes().ends_with(b":/");
         let unnamed = || {
             Failure::Usage(
-                "say which file, like `snap dump latest path/to/file`; `snap dump latest /` writes all as a tar archive".into(),
+                "say which file, like `snap dump latest path/to/file`; with --archive tar all is written".into(),
             )
         };
-        let may_be_all = is_named || self.archive.is_some();
-        if selector.path.is_empty() && !may_be_all {
+        let may_be_all = self.archive.is_some();
+        if selector.path.is_empty() && beside.as_ref().is_none_or(Vec::is_empty) && !may_be_all {
             return Err(unnamed());
         }
         let repository = context.open()?;
@@ -65,12 +64,18 @@ impl Args {
             None if path.is_empty() && !may_be_all => return Err(unnamed()),
             None => path,
         };
-        let as_archive = self.archive.is_some() || is_folder(&repository, &snapshot, &path)?;
+        let as_archive = self.archive.is_some();
+        if !as_archive && is_folder(&repository, &snapshot, &path)? {
+            return Err(Failure::plain(
+                format!("{} is a directory", String::from_utf8_lossy(&path)),
+                "--archive tar writes a directory as a tar archive; `snap restore` writes its files",
+            ));
+        }
         let to_terminal = self.target.as_deref().is_none_or(|target| target == Path::new("-"));
         if as_archive && to_terminal && std::io::stdout().is_terminal() {
             return Err(Failure::plain(
                 "a tar archive is not written to a terminal",
-                "redirect it, as in `snap dump latest folder > folder.tar`, or use -o FILE",
+                "redirect it, as in `snap dump latest folder --archive tar > folder.tar`, or use -o FILE",
             ));
         }
         file::write(self.target.as_deref(), &context.output, |write| match as_archive {

@@ -16,7 +16,9 @@ pub(crate) fn answer(command: &str) -> Option<&'static str> {
             "there is no mount yet: `snap ls` and `snap find` list files, `snap dump` prints a file or a directory as a tar \
              archive, `snap restore SNAPSHOT:PATH` writes a part"
         }
-        "generate" => "`snap completions SHELL` prints completions for a shell; there are no manual pages yet, see `snap help`",
+        "generate" => {
+            "`snap completions SHELL` prints completions for a shell; there are no manual pages yet, see `snap help`"
+        }
         "self-update" => {
             "snap does not update itself: build the new version with `cargo install`, it reads the same repositories"
         }
@@ -27,10 +29,14 @@ pub(crate) fn answer(command: &str) -> Option<&'static str> {
             "snapshots are not rewritten: `snap create --exclude` leaves files out of the next one, `snap tag` changes tags, \
              `snap forget` and `snap prune` remove snapshots and their data, `snap repair payloads` stores blocks in another way"
         }
-        "list" => "`snap snapshots` lists snapshots, `snap ls` files, `snap key list` keys, `snap stats` counts the rest",
+        "list" => {
+            "`snap snapshots` lists snapshots, `snap ls` files, `snap key list` keys, `snap stats` counts the rest"
+        }
         "version" => "`snap --version` prints the version",
         "options" | "features" => "`snap help` lists all commands and flags, and which variables are read",
-        "delete" | "rm" | "remove" => "`snap forget` removes snapshots, `snap prune` their data, `snap key remove` passwords",
+        "delete" | "rm" | "remove" => {
+            "`snap forget` removes snapshots, `snap prune` their data, `snap key remove` passwords"
+        }
         "extract" => "`snap restore` writes files, `snap dump` prints one file or a directory as a tar archive",
         "compact" | "vacuum" => "`snap prune` deletes data that no snapshot needs",
         "verify" | "fsck" => "`snap check` verifies a repository, with --read-data every byte of it",

@@ -28,10 +28,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "mysqldump shop | snap create --stdin --stdin-filename shop.sql",
         ],
     ),
-    (
-        "snap copy",
-        &["snap copy --from-repo /mnt/usb/tables", "snap copy --from-repo /mnt/usb/tables latest --dry-run"],
-    ),
+    ("snap copy", &["snap copy --from-repo /mnt/usb/tables", "snap copy --from-repo /mnt/usb/tables latest --dry-run"]),
     (
         "snap restore",
         &[
@@ -40,10 +37,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "snap restore 4f2a --target / --include '*.avro' --dry-run",
         ],
     ),
-    (
-        "snap snapshots",
-        &["snap snapshots", "snap snapshots --latest 1", "snap snapshots --group-by host --compact"],
-    ),
+    ("snap snapshots", &["snap snapshots", "snap snapshots --latest 1", "snap snapshots --group-by host --compact"]),
     ("snap ls", &["snap ls latest", "snap ls --long latest /export/tables", "snap ls -0 4f2a | xargs -0 -n 1 echo"]),
     (
         "snap find",
@@ -70,11 +64,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("snap tag", &["snap tag latest --add checked", "snap tag 4f2a 77c0 --remove nightly --add monthly"]),
     (
         "snap forget",
-        &[
-            "snap forget --keep-daily 14 --keep-monthly 12 --dry-run",
-            "snap forget 4f2a77c0",
-            "snap forget --undo",
-        ],
+        &["snap forget --keep-daily 14 --keep-monthly 12 --dry-run", "snap forget 4f2a77c0", "snap forget --undo"],
     ),
     ("snap stats", &["snap stats", "snap stats --series tables --total"]),
     (
@@ -86,10 +76,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("snap manifest", &["snap manifest latest -o manifest.avro", "snap manifest tables:latest -o - > manifest.avro"]),
-    (
-        "snap check",
-        &["snap check", "snap check --read-data", "snap check --read-data-subset 10%"],
-    ),
+    ("snap check", &["snap check", "snap check --read-data", "snap check --read-data-subset 10%"]),
     ("snap prune", &["snap prune --dry-run", "snap prune", "snap prune --max-repack-size 10G"]),
     ("snap repair index", &["snap repair index --dry-run", "snap repair index"]),
     ("snap repair packs", &["snap repair packs --dry-run", "snap repair packs", "snap repair packs --parity 5%"]),

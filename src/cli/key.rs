@@ -16,8 +16,8 @@ use super::file::create_new;
 use super::format::{count, local_time, size, utc_time};
 use super::init::Kdf;
 use super::open::who;
-use super::table::Table;
 use super::password::Source;
+use super::table::Table;
 
 /// Manage the passwords that open the repository
 #[derive(Debug, clap::Args)]
@@ -178,11 +178,9 @@ fn list(context: &Context) -> Result<Exit> {
         let mark = if is_in_use { "*" } else { "" };
         let mut row = vec![mark.to_owned(), key.id.to_string()];
         match info {
-            Some(info) => row.extend([
-                info.label.clone(),
-                local_time(info.created),
-                size(u64::from(info.cost.memory_kib) << 10),
-            ]),
+            Some(info) => {
+                row.extend([info.label.clone(), local_time(info.created), size(u64::from(info.cost.memory_kib) << 10)])
+            }
             None => row.push("cannot be read".into()),
         }
         table.row(row);

@@ -38,8 +38,7 @@ impl Args {
             None => selector(None)?,
         };
         let repository = context.open()?;
-        let snapshot =
-            context.choose_whole(&mut context.listing(&repository), selector, &self.filters.filter()?)?;
+        let snapshot = context.choose_whole(&mut context.listing(&repository), selector, &self.filters.filter()?)?;
         let mut length = 0;
         file::write(Some(&self.output), &context.output, |write| {
             length = manifest(&repository, &snapshot, write)?;

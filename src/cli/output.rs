@@ -78,7 +78,9 @@ impl Output {
     pub(crate) fn width(&self) -> usize {
         let size = if self.to_terminal { rustix::termios::tcgetwinsize(io::stdout()).ok() } else { None };
         // A terminal that does not know its width says 0.
-        size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).map_or(WIDTH, |columns| columns.max(40))
+        size.map(|size| usize::from(size.ws_col))
+            .filter(|columns| *columns > 0)
+            .map_or(WIDTH, |columns| columns.max(40))
     }
 
     /// An object of the result.
@@ -158,7 +160,8 @@ fn printable_path(path: &[u8]) -> Cow<'_, [u8]> {
 /// Whether a terminal would do something else than show this: control characters, and marks that change the order in
 /// which text is shown.
 fn is_obeyed(c: char) -> bool {
-    let turns_text = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns_text =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || turns_text
 }
 

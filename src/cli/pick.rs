@@ -172,7 +172,12 @@ impl Context {
     }
 
     /// The snapshot of a listing that is to be deleted. Refuses names that are not clear.
-    pub(crate) fn choose_to_delete(&self, listing: &Listing, selector: Selector, filter: &Filter) -> Result<SnapshotId> {
+    pub(crate) fn choose_to_delete(
+        &self,
+        listing: &Listing,
+        selector: Selector,
+        filter: &Filter,
+    ) -> Result<SnapshotId> {
         let selector = self.settle(listing, selector, filter, true);
         if !selector.path.is_empty() {
             return Err(Failure::Usage(format!("`{selector}` is a whole snapshot: no path goes here")));
@@ -193,7 +198,9 @@ impl Context {
         let (root, path) = self.choose(listing, selector, filter)?;
         match path.is_empty() {
             true => Ok(root),
-            false => Err(Failure::Usage(format!("snapshot {} is meant as a whole: no path goes here", root.id.short()))),
+            false => {
+                Err(Failure::Usage(format!("snapshot {} is meant as a whole: no path goes here", root.id.short())))
+            }
         }
     }
 

@@ -11,9 +11,9 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result, chain, code};
 use super::format::{count, local_time, utc_time};
-use super::table::Table;
 use super::pick::id_prefix;
 use super::progress::Meter;
+use super::table::Table;
 
 /// Find snapshots whose log entries are lost, and bring them back
 ///

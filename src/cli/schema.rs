@@ -18,8 +18,8 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, utc_time};
 use super::output::put_path;
-use super::table::Table;
 use super::pick::{Filters, selector};
+use super::table::Table;
 
 /// Show the schemas of Avro files, and how they changed
 #[derive(Debug, clap::Args)]

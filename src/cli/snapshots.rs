@@ -73,7 +73,9 @@ impl Args {
         }
         let mut table = match self.compact {
             true => Table::new(&["ID", "Time", "Series"], &[]).cutting(&[2]),
-            false => Table::new(&["ID", "Time", "Host", "Series", "Tags", "Files", "Size"], &[5, 6]).cutting(&[2, 3, 4]),
+            false => {
+                Table::new(&["ID", "Time", "Host", "Series", "Tags", "Files", "Size"], &[5, 6]).cutting(&[2, 3, 4])
+            }
         };
         for root in roots {
             let short = [root.id.short(), local_time(root.time)];

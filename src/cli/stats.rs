@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 
 use avro_snap::chunk::ChunkKind;
-use avro_snap::commands::stats::{Amount, Held, SnapshotStats, Stats, stats};
 use avro_snap::commands::select::Selector;
+use avro_snap::commands::stats::{Amount, Held, SnapshotStats, Stats, stats};
 use avro_snap::id::SnapshotId;
 use avro_snap::pack::Encoding;
 use serde_json::{Map, Value, json};
@@ -14,9 +14,9 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, size};
-use super::table::Table;
 use super::pick::{Filters, selector};
 use super::rows;
+use super::table::Table;
 
 /// Show how much data snapshots hold, and what each added to the repository
 ///

@@ -158,7 +158,7 @@ mod tests {
             "daily snapshot, weekly snapshot, monthly snapshot".into(),
         ]);
         table.row(vec!["1".into(), "short".into(), String::new(), "1 B".into(), String::new()]);
-        for width in [60, 80, 120] {
+        for width in [76, 80, 120] {
             let lines = table.lines(width);
             assert!(lines.iter().all(|line| line.chars().count() <= width), "{lines:#?}");
             assert!(lines[1].contains("host:/") && lines[1].contains(".."), "{lines:#?}");

@@ -18,7 +18,10 @@ pub fn list_text(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
 /// No path or pattern holds a NUL, but UTF-16 without a mark is full of them.
 fn without_nul(text: Vec<u8>) -> Result<Vec<u8>, String> {
     match text.contains(&0) {
-        true => Err("it holds NUL characters: a list is text, one entry a line (UTF-8, or UTF-16 with a byte order mark)".into()),
+        true => {
+            Err("it holds NUL characters: a list is text, one entry a line (UTF-8, or UTF-16 with a byte order mark)"
+                .into())
+        }
         false => Ok(text),
     }
 }

@@ -212,12 +212,8 @@ impl<'a> Writer<'a> {
             repository.keyring.as_ref(),
             &*repository.entropy,
         )?;
-        let parity = crate::pack::make_parity(
-            repository.id(),
-            &sealed.info.id,
-            &sealed.bytes,
-            repository.settings().parity(),
-        );
+        let parity =
+            crate::pack::make_parity(repository.id(), &sealed.info.id, &sealed.bytes, repository.settings().parity());
         let index = crate::index::encode_object(std::slice::from_ref(&sealed.info));
         Ok((sealed.bytes.len() + parity.map_or(0, |parity| parity.len()) + index.len()) as u64)
     }

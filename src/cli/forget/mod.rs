@@ -4,9 +4,7 @@ mod undo;
 
 use std::ffi::OsString;
 
-use avro_snap::commands::forget::{
-    Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, plan, savings,
-};
+use avro_snap::commands::forget::{Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, plan, savings};
 use avro_snap::commands::select::{Filter, Listing, Selector};
 use avro_snap::repository::Repository;
 use avro_snap::snapshot::retention::{LocalTime, Period, Policy, Quota, Span};
@@ -18,10 +16,10 @@ use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::format::{count, local_time, size};
-use crate::cli::table::Table;
 use crate::cli::pick::{Filters, comma_list, selector};
 use crate::cli::prune;
 use crate::cli::rows;
+use crate::cli::table::Table;
 
 /// Remove snapshots, by name or by a policy
 ///
@@ -219,7 +217,9 @@ impl Args {
         let usage = |text: &str| Err(Failure::Usage(text.into()));
         let is_empty = |text: &String| text.trim().is_empty();
         match () {
-            () if is_empty(&self.group_by) => usage("--group-by is empty: say `none` to apply the policy to all at once"),
+            () if is_empty(&self.group_by) => {
+                usage("--group-by is empty: say `none` to apply the policy to all at once")
+            }
             () if self.rules.keep_tag.iter().any(is_empty) => {
                 usage("--keep-tag is empty: write `--keep-tag ,` to keep the snapshots without tags")
             }

@@ -8,9 +8,9 @@ use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Result;
 use crate::cli::format::{count, local_time, utc_time};
-use crate::cli::table::Table;
 use crate::cli::pick::id_prefix;
 use crate::cli::rows;
+use crate::cli::table::Table;
 
 impl Args {
     pub(super) fn bring_back(&self, context: &Context) -> Result<Exit> {

@@ -1,8 +1,8 @@
 //! `restore`: writes the files of a snapshot into a directory.
 
+mod archive;
 pub(super) mod content;
 pub(super) mod prefetch;
-mod archive;
 mod recode;
 mod run;
 mod salvage;

@@ -157,7 +157,11 @@ mod tests {
         let made = header(&entry("a/b"), &Shape::Itself).unwrap();
         assert_eq!(made.len(), BLOCK);
         assert_eq!((&made[..4], &made[124..135], made[156]), (&b"a/b\0"[..], &b"00000000003"[..], b'0'));
-        let sum: u64 = made.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
+        let sum: u64 = made
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) })
+            .sum();
         assert_eq!(&made[148..156], format!("{sum:06o}\0 ").as_bytes());
         assert_eq!((padding(0).len(), padding(3).len(), padding(512).len(), padding(513).len()), (0, 509, 0, 511));
     }

@@ -158,7 +158,8 @@ impl Selector {
             }
             Which::Prefix(prefix) => {
                 check_digits(prefix)?;
-                let all = listing.fitting(filter).map(|root| root.id).chain(listing.unreadable.iter().map(|(id, _)| *id));
+                let all =
+                    listing.fitting(filter).map(|root| root.id).chain(listing.unreadable.iter().map(|(id, _)| *id));
                 let fitting: Vec<_> = all.filter(|id| id.to_string().starts_with(prefix)).collect();
                 match fitting.as_slice() {
                     [] => Err(wanted()),

@@ -79,7 +79,20 @@ fn one_snapshot_is_meant() {
     assert!(matches!(pick("3", &all), Err(Error::AmbiguousSnapshot { count: 2, .. })), "one cannot be read");
     assert!(matches!(pick("32", &all), Err(Error::WorkerStopped)), "what is wrong with it is told");
     assert!(matches!(pick("x:latest", &all), Err(Error::NoSnapshot { wanted }) if wanted == "x:latest"));
-    for wrong in ["", ":path", ":latest", "latest~+1", "latest~-1", "LATEST", "latest~", "latest~x", "latest2", "xyz", "latest:../x", "111111111111111111111111111111111"] {
+    for wrong in [
+        "",
+        ":path",
+        ":latest",
+        "latest~+1",
+        "latest~-1",
+        "LATEST",
+        "latest~",
+        "latest~x",
+        "latest2",
+        "xyz",
+        "latest:../x",
+        "111111111111111111111111111111111",
+    ] {
         assert!(matches!(pick(wrong, &all), Err(Error::Invalid(_))), "{wrong}");
     }
 }
