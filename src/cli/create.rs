@@ -31,8 +31,8 @@ use super::when::{Day, parse_time};
 
 /// Save files and directories as a new snapshot
 ///
-/// Files that did not change since the previous snapshot (by size, times and inode) are not read again. The repository and
-/// snap's own cache are skipped if they lie in what is saved.
+/// Files that did not change since the previous snapshot (by size, times and inode) are not read again. The repository, and
+/// snap's own cache and state of it, are skipped if they lie in what is saved.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Files and directories to save
@@ -199,11 +199,8 @@ impl Args {
             }
             None => None,
         };
-        rules.pass_over(&place)?;
-        if let Some(cache) = context.globals.cache_folder().map(|folder| folder.join(repository.id().to_string()))
-            && cache.exists()
-        {
-            rules.pass_over(&cache)?;
+        for own in context.own_folders(&place, &repository).iter().filter(|folder| folder.exists()) {
+            rules.pass_over(own)?;
         }
         let options = CreateOptions {
             roots,
@@ -266,6 +263,7 @@ impl Args {
         match context.open() {
             Err(Failure::Library(Error::NoRepository { .. })) if self.init && !self.dry_run => {
                 let suite = Suite::Aes256Gcm;
+                init::refuse_strangers(place)?;
                 let (kdf, cut, settings) = (KdfCost::default(), CutParams::default(), Settings::default());
                 let made = init::make(context, place, suite, kdf, cut, None, settings)?;
                 context.output.note(format_args!("made repository {} at {}", made.0, place.display()))?;

@@ -31,6 +31,10 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_export: Option<PathBuf>,
 
+    /// Read a repository whose log is older than what this machine has seen of it, such as an older copy; nothing is written
+    #[arg(long, global = true)]
+    pub(crate) allow_rollback: bool,
+
     /// Print one JSON object per line; its `message_type` says what it is
     #[arg(long, global = true)]
     pub(crate) json: bool,
