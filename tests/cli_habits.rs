@@ -419,7 +419,7 @@ fn listings_fit_eighty_columns() {
         "--host",
         &"host".repeat(40),
         "--tag",
-        &"tag,".repeat(1),
+        "tag",
         "--tag",
         &"more-tags".repeat(30),
     ]);
@@ -537,7 +537,7 @@ fn a_part_of_the_data_is_checked() {
         snap.ok(&["check", "--json", "--read-data-subset", subset]).summary()["packs_read"].as_u64().unwrap()
     };
     let all = snap.ok(&["check", "--json"]).summary()["packs"].as_u64().unwrap();
-    assert_eq!((read("1%"), read("100%"), read("500M"), read("1k")), (1, all, all, 1.max(read("1k"))));
+    assert_eq!((read("1%"), read("100%"), read("500M")), (1, all, all));
     for wrong in ["0%", "101%", "half", "5", "3/2", ""] {
         snap.ends(2, &["check", "--read-data-subset", wrong]);
     }
