@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use avro_snap::commands::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
 use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check_each};
-use avro_snap::commands::select::Filter;
+use avro_snap::commands::select::{Filter, Selector};
 use avro_snap::error::Error;
 use avro_snap::repository::Repository;
 use serde_json::json;
@@ -15,7 +15,7 @@ use super::failure::{Failure, Result, chain, code, hint};
 use super::format::{count, local_time, parse_size, size};
 use super::lost::Teller;
 use super::output::put_path;
-use super::pick::selector;
+use super::pick::whole;
 use super::progress::Meter;
 
 /// Verify the repository
@@ -87,6 +87,7 @@ fn parse_age(text: &str) -> std::result::Result<i64, String> {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let selectors = self.snapshot.iter().map(|text| whole(text, "what is checked")).collect::<Result<Vec<_>>>()?;
         let repository = context.open_to_check()?;
         let data = match (self.read_data, self.read_data_subset, self.max_age) {
             (true, _, _) => DataSubset::All,
@@ -114,7 +115,7 @@ impl Args {
             return context.told(exit, tell(context, &report));
         }
         let said = tell(context, &report);
-        let avro = self.records(context, &repository)?;
+        let avro = self.records(context, &repository, selectors)?;
         let exit = match (exit, avro.damaged.is_empty() && avro.problems.is_empty(), avro.unsound.is_empty()) {
             (Exit::Done, true, true) => Exit::Done,
             (Exit::Done, true, false) => Exit::Incomplete,
@@ -125,9 +126,13 @@ impl Args {
     }
 
     /// Decodes records.
-    fn records(&self, context: &Context, repository: &Repository) -> Result<AvroCheckReport> {
+    fn records(
+        &self,
+        context: &Context,
+        repository: &Repository,
+        selectors: Vec<Selector>,
+    ) -> Result<AvroCheckReport> {
         let mut listing = context.listing(repository);
-        let selectors = self.snapshot.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         let mut chosen = Vec::new();
         for selector in selectors {
             chosen.push(context.choose_whole(&mut listing, selector, &Filter::default())?);
