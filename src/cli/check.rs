@@ -126,12 +126,7 @@ impl Args {
     }
 
     /// Decodes records.
-    fn records(
-        &self,
-        context: &Context,
-        repository: &Repository,
-        selectors: Vec<Selector>,
-    ) -> Result<AvroCheckReport> {
+    fn records(&self, context: &Context, repository: &Repository, selectors: Vec<Selector>) -> Result<AvroCheckReport> {
         let mut listing = context.listing(repository);
         let mut chosen = Vec::new();
         for selector in selectors {
