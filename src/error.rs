@@ -152,7 +152,7 @@ pub enum Error {
     },
 
     /// Several snapshots fit.
-    #[error("{wanted} fits {count} snapshots")]
+    #[error("snapshot id {wanted} is ambiguous ({count} matches)")]
     AmbiguousSnapshot {
         /// What was asked for.
         wanted: String,

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use avro_snap::commands::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
 use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check_each};
-use avro_snap::commands::select::Filter;
+use avro_snap::commands::select::{Filter, Selector};
 use avro_snap::error::Error;
 use avro_snap::repository::Repository;
 use serde_json::json;
@@ -12,26 +12,29 @@ use serde_json::json;
 use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result, chain, code, hint};
-use super::format::{count, local_time, size};
+use super::format::{count, local_time, parse_size, size};
 use super::lost::Teller;
 use super::output::put_path;
-use super::pick::selector;
+use super::pick::whole;
 use super::progress::Meter;
 
-/// Look whether everything is there and is what it should be
+/// Verify the repository
 ///
-/// Without --read-data this sees what is missing; with it, every bit that changed.
+/// Without --read-data this finds what is missing, with it also every bit that changed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Read and decode everything and recompute every hash
+    /// Read and decode all data, and recompute every hash
     #[arg(long)]
     read_data: bool,
 
-    /// Read and decode part N of M (1 to M): with a part a day, all is read in M days
-    #[arg(long, value_name = "N/M", conflicts_with = "read_data", value_parser = parse_part)]
-    read_data_subset: Option<(u32, u32)>,
+    /// Read and decode only some packs: a share like 10%, a size like 500M, or part N of M like 1/7
+    ///
+    /// A share or size takes the packs that were not read on this machine for the longest time, so that a run every night
+    /// reads everything in turn.
+    #[arg(long, value_name = "SUBSET", conflicts_with = "read_data", value_parser = parse_subset)]
+    read_data_subset: Option<DataSubset>,
 
-    /// Read and decode what was not read and found sound on this machine for so long, like 30d, 12h or 2w
+    /// Read and decode the packs that were not verified on this machine within this time, like 30d, 12h or 2w
     #[arg(long, value_name = "AGE", conflicts_with_all = ["read_data", "read_data_subset"], value_parser = parse_age)]
     max_age: Option<i64>,
 
@@ -46,11 +49,23 @@ pub(crate) struct Args {
     snapshot: Vec<OsString>,
 }
 
-fn parse_part(text: &str) -> std::result::Result<(u32, u32), String> {
-    let wrong = || format!("{text:?} is no part: write it like 2/7");
-    let (part, of) = text.split_once('/').ok_or_else(wrong)?;
+fn parse_subset(text: &str) -> std::result::Result<DataSubset, String> {
+    let wrong = || format!("{text:?} is no part: write it like 10%, 500M or 2/7");
+    if let Some(share) = text.strip_suffix('%') {
+        let percent: f64 = share.trim().parse().map_err(|_| wrong())?;
+        return match percent > 0.0 && percent <= 100.0 {
+            true => Ok(DataSubset::Share((percent * 10_000.0).ceil() as u32)),
+            false => Err(wrong()),
+        };
+    }
+    let Some((part, of)) = text.split_once('/') else {
+        let bytes = parse_size(text).ok().filter(|bytes| *bytes > 0);
+        // A bare number would be bytes, and who writes one means something else.
+        let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+        return bytes.filter(|_| has_unit).map(DataSubset::Bytes).ok_or_else(wrong);
+    };
     match (part.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?) {
-        (part, of) if (1..=of).contains(&part) => Ok((part, of)),
+        (part, of) if (1..=of).contains(&part) => Ok(DataSubset::Part { part, of }),
         _ => Err(wrong()),
     }
 }
@@ -72,10 +87,11 @@ fn parse_age(text: &str) -> std::result::Result<i64, String> {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let selectors = self.snapshot.iter().map(|text| whole(text, "what is checked")).collect::<Result<Vec<_>>>()?;
         let repository = context.open_to_check()?;
         let data = match (self.read_data, self.read_data_subset, self.max_age) {
             (true, _, _) => DataSubset::All,
-            (false, Some((part, of)), _) => DataSubset::Part { part, of },
+            (false, Some(subset), _) => subset,
             (false, None, Some(age)) => DataSubset::NotSince(repository.clock().now().saturating_sub(age)),
             (false, None, None) => DataSubset::None,
         };
@@ -99,7 +115,7 @@ impl Args {
             return context.told(exit, tell(context, &report));
         }
         let said = tell(context, &report);
-        let avro = self.records(context, &repository)?;
+        let avro = self.records(context, &repository, selectors)?;
         let exit = match (exit, avro.damaged.is_empty() && avro.problems.is_empty(), avro.unsound.is_empty()) {
             (Exit::Done, true, true) => Exit::Done,
             (Exit::Done, true, false) => Exit::Incomplete,
@@ -110,15 +126,20 @@ impl Args {
     }
 
     /// Decodes records.
-    fn records(&self, context: &Context, repository: &Repository) -> Result<AvroCheckReport> {
+    fn records(&self, context: &Context, repository: &Repository, selectors: Vec<Selector>) -> Result<AvroCheckReport> {
         let mut listing = context.listing(repository);
-        let selectors = self.snapshot.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         let mut chosen = Vec::new();
         for selector in selectors {
-            chosen.push(selector.pick(&mut listing, &Filter::default())?);
+            chosen.push(context.choose_whole(&mut listing, selector, &Filter::default())?);
         }
         let chosen = match chosen.is_empty() {
-            true => latest_of_each_series(listing.snapshots.iter()),
+            true => {
+                // What is dated in the future does not hide the last snapshot of today.
+                let (ahead, past): (Vec<_>, Vec<_>) = listing.snapshots.iter().partition(|root| listing.is_ahead(root));
+                let mut chosen = latest_of_each_series(past.into_iter());
+                chosen.extend(ahead);
+                chosen
+            }
             false => chosen.iter().collect(),
         };
         let meter = Meter::new(&context.output);
@@ -329,9 +350,14 @@ mod tests {
 
     #[test]
     fn parts_are_read() {
-        assert_eq!((parse_part("1/1"), parse_part("3/7")), (Ok((1, 1)), Ok((3, 7))));
-        for wrong in ["0/3", "4/3", "1/0", "1", "a/b", "1/2/3", "50%"] {
-            assert!(parse_part(wrong).is_err(), "{wrong}");
+        assert_eq!(parse_subset("1/1"), Ok(DataSubset::Part { part: 1, of: 1 }));
+        assert_eq!(parse_subset("3/7"), Ok(DataSubset::Part { part: 3, of: 7 }));
+        assert_eq!(parse_subset("10%"), Ok(DataSubset::Share(100_000)));
+        assert_eq!(parse_subset("0.5 %"), Ok(DataSubset::Share(5000)));
+        assert_eq!(parse_subset("100%"), Ok(DataSubset::Share(1_000_000)));
+        assert_eq!(parse_subset("500M"), Ok(DataSubset::Bytes(500 << 20)));
+        for wrong in ["0/3", "4/3", "1/0", "1", "a/b", "1/2/3", "0%", "101%", "-1%", "NaN%", "%", "", "0M", "M", "7"] {
+            assert!(parse_subset(wrong).is_err(), "{wrong}");
         }
     }
 }

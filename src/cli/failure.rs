@@ -85,7 +85,7 @@ impl Failure {
     pub(crate) fn hint(&self, globals: &Globals) -> Option<String> {
         match self {
             Self::Library(error) => hint(error, globals),
-            Self::Usage(_) => Some("`snap --help` and `snap VERB --help` say what goes where".into()),
+            Self::Usage(_) => Some(format!("see `{} --help`", globals.page)),
             Self::Own { hint, .. } => hint.clone(),
         }
     }

@@ -18,19 +18,19 @@ use super::from::OtherRepository;
 use super::open::{backend, folder, who};
 use super::parity::parse_share;
 
-/// Make a new repository
+/// Create a new repository
 ///
-/// The password is asked for twice on a terminal; --password-file, --password-command, SNAP_PASSWORD and
-/// SNAP_PASSWORD_FILE give it otherwise. Without the password (or a key export) nothing can ever be read.
+/// The password is asked for twice on a terminal; otherwise it comes from --password-file, --password-command,
+/// SNAP_PASSWORD or SNAP_PASSWORD_FILE. Without the password (or a key export) nothing can ever be read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How data is encrypted; it cannot be changed later
+    /// Encryption of the repository; it cannot be changed later
     ///
     /// aes-256-gcm is the fastest on machines with AES instructions, xchacha20-poly1305 on those without.
     #[arg(long, value_enum, default_value_t, value_name = "SUITE")]
     encryption: Encryption,
 
-    /// How hard to compress what is stored, for all who do not say otherwise
+    /// Default compression for this repository
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     compression: Compression,
 
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     kdf: Kdf,
 
-    /// Take over the chunk-id key and the cutting parameters of this repository
+    /// Use the chunk-id key and the cutting parameters of this repository
     ///
     /// The same data then has the same chunk ids in both, so that snapshots can be copied from one to the other without
     /// being stored twice.
@@ -63,7 +63,7 @@ pub(crate) struct Args {
 /// How dear it is to try a password.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Kdf {
-    /// How much memory trying a password takes, in MiB: more makes guessing dearer (8 to 2048)
+    /// Memory needed to try a password, in MiB: more makes guessing harder (8 to 2048)
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=2048))]
     kdf_memory: u32,
 }

@@ -8,6 +8,8 @@ mod copy;
 mod create;
 mod diff;
 mod dump;
+mod elsewhere;
+mod examples;
 mod exit;
 mod failure;
 mod file;
@@ -25,6 +27,7 @@ mod ls;
 mod manifest;
 mod open;
 mod output;
+mod page;
 mod panic;
 mod parity;
 mod password;
@@ -38,13 +41,16 @@ mod rows;
 mod schema;
 mod snapshots;
 mod stats;
+mod table;
 mod tag;
+mod when;
 mod words;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use avro_snap::error::Error;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use exit::Exit;
 use failure::{Failure, Result};
@@ -52,10 +58,10 @@ use globals::Globals;
 use interrupt::When;
 use output::Output;
 
-/// Deduplicating, encrypted snapshots of Avro files (and of any others)
+/// Deduplicating, encrypted snapshots of Avro files (and any others)
 ///
-/// snap looks into Avro container files: their records are stored once, however often a file is exported again, and
-/// restored files are the same bit for bit.
+/// snap looks into Avro container files and stores their records once, however often a table is exported. Restored files
+/// are the same bit for bit.
 #[derive(Debug, Parser)]
 #[command(name = "snap", version, after_long_help = after_help(), max_term_width = 100)]
 struct Cli {
@@ -101,10 +107,11 @@ struct Context {
 
 fn after_help() -> String {
     format!(
-        "Snapshots:\n  latest, latest~2 (the one two before), or the beginning of an id; `SNAPSHOT:PATH` for something in \
-         one.\n\nEnvironment:\n  SNAP_REPOSITORY, SNAP_PASSWORD, SNAP_PASSWORD_FILE, SNAP_PASSWORD_COMMAND, \
-         SNAP_CACHE_DIR, SNAP_STATE_DIR,\n  SNAP_HOST; SNAP_FROM_REPOSITORY, SNAP_FROM_PASSWORD, SNAP_FROM_PASSWORD_FILE, SNAP_FROM_PASSWORD_COMMAND;\n  \
-         XDG_CACHE_HOME, XDG_STATE_HOME\n\n{}",
+        "{}\n\nSnapshots:\n  latest, latest~2 (the one two before it in the same series), SERIES:latest, or the beginning of \
+         an id;\n  SNAPSHOT:PATH for something in it.\n\nEnvironment:\n  SNAP_REPOSITORY, SNAP_PASSWORD, SNAP_PASSWORD_FILE, \
+         SNAP_PASSWORD_COMMAND,\n  SNAP_CACHE_DIR, SNAP_STATE_DIR, SNAP_HOST, SNAP_FROM_REPOSITORY,\n  SNAP_FROM_PASSWORD, \
+         SNAP_FROM_PASSWORD_FILE, SNAP_FROM_PASSWORD_COMMAND,\n  XDG_CACHE_HOME, XDG_STATE_HOME\n\n{}",
+        examples::of("snap"),
         exit::TABLE
     )
 }
@@ -112,14 +119,22 @@ fn after_help() -> String {
 /// Runs the command line of this process.
 pub(crate) fn main() -> ExitCode {
     panic::install();
-    let Cli { globals, verb } = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error).into(),
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let command = examples::added_to(Cli::command());
+    let parsed = command.clone().try_get_matches_from(&arguments).and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli, page::of_matches(&matches)))
+    });
+    let (Cli { mut globals, verb }, page) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return page::refuse(&error, &page::of_arguments(&command, &arguments)).into(),
     };
-    let output = Output::new(globals.json, globals.quiet, globals.verbose);
+    globals.page = page;
+    let checked = globals.settle();
+    let output = Output::new(globals.json, globals.quiet, globals.verbose > 0);
     let context = Context { globals, output };
     interrupt::install(verb.when_interrupted(), context.output.json);
-    context.end(verb.run(&context)).into()
+    context.end(checked.and_then(|()| verb.run(&context))).into()
 }
 
 impl Verb {
@@ -196,23 +211,4 @@ impl Context {
             _ => Ok(exit),
         }
     }
-}
-
-/// Arguments that clap does not take, or a wish for help.
-fn usage(error: &clap::Error) -> Exit {
-    use clap::error::ErrorKind;
-    let is_wish = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let json = !is_wish && std::env::args_os().any(|argument| argument == "--json");
-    match json {
-        true => {
-            // The first paragraph says what is wrong, the others how it is done.
-            let text = error.render().to_string();
-            let said: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-            let message = said.join(" ").trim_start_matches("error: ").to_owned();
-            Output::new(true, true, false).error("usage", &message, Some("see `snap --help`"));
-        }
-        // That nobody reads it is no reason to fail.
-        false => drop(error.print()),
-    }
-    if is_wish { Exit::Done } else { Exit::Usage }
 }

@@ -47,7 +47,10 @@ impl Context {
     pub(crate) fn repository_folder(&self) -> Result<PathBuf> {
         match &self.globals.repo {
             Some(location) if !location.as_os_str().is_empty() => folder(location),
-            _ => Err(Failure::Usage("no repository is given: use -r PATH or set SNAP_REPOSITORY".into())),
+            _ => Err(Failure::Usage(match super::elsewhere::other_repository() {
+                Some(other) => format!("no repository is given: {other}"),
+                None => "no repository is given: use -r PATH or set SNAP_REPOSITORY".into(),
+            })),
         }
     }
 

@@ -250,13 +250,15 @@ fn name(phase: Phase) -> &'static str {
     }
 }
 
+/// One line, whatever the width: the longest variants take 74 columns without the message, which is cut; narrow terminals
+/// get less.
 fn style(totals_known: bool) -> ProgressStyle {
-    let template = match totals_known {
-        true => {
-            "{prefix} {percent:>3}% [{bar:24}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left  \
-             {wide_msg}"
-        }
-        false => "{prefix} {spinner} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}  {wide_msg}",
+    let columns = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col);
+    let template = match (totals_known, columns) {
+        (true, 80..) => "{prefix} {percent:>3}% [{bar:12}] {binary_bytes}/{binary_total_bytes}, {eta} left  {wide_msg}",
+        (true, _) => "{prefix} {percent:>3}%  {wide_msg}",
+        (false, 60..) => "{prefix} {spinner} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}  {wide_msg}",
+        (false, _) => "{prefix} {spinner}  {wide_msg}",
     };
     ProgressStyle::with_template(template).map_or_else(|_| ProgressStyle::default_bar(), |s| s.progress_chars("=> "))
 }

@@ -14,14 +14,14 @@ use super::format::{count, parse_size, size};
 use super::parity::warn_of_mended;
 use super::progress::Meter;
 
-/// Free the room of what no snapshot needs any more
+/// Delete data that no snapshot needs
 ///
-/// What is needed is copied out of packs that are largely unused. Packs that go are condemned first and deleted by a prune
-/// after the grace. It may run while others write, restore, or prune; it may be interrupted at any time, the next one goes
-/// on.
+/// Data that is still needed is copied out of packs that are largely unused. Packs that go are condemned first, and deleted
+/// by the next prune after the grace period. Other processes may write, restore or prune at the same time. A prune may be
+/// interrupted at any time; the next one continues.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Change nothing; say what would be done
+    /// Change nothing; show what would be done and how much the deletion would free
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -40,19 +40,19 @@ pub(crate) struct Args {
 /// How far a prune goes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Limits {
-    /// Leave so much unused: a share of all like 5%, a size like 500M, or `unlimited`
+    /// Tolerate this much unused data: a share like 5%, a size like 500M, or `unlimited`
     #[arg(long, value_name = "LIMIT", default_value = "5%", value_parser = parse_limit)]
     max_unused: MaxUnused,
 
-    /// Copy at most so many bytes; the next prune goes on
+    /// Repack at most SIZE bytes per run; the next prune continues
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_repack_size: Option<u64>,
 
-    /// Put packs together that are smaller than half the usual size
+    /// Merge packs smaller than half the usual size
     #[arg(long)]
     repack_small: bool,
 
-    /// Copy packs that are sealed under keys of before the last `snap key rotate` into new ones
+    /// Re-encrypt packs that are sealed under keys from before the last `snap key rotate`
     ///
     /// Once the grace has passed and they are deleted, the old keys open nothing of the data any more. The log stays as it
     /// is: who has the old keys can read what it says up to the rotation (names of snapshots, times, on which machine).
@@ -60,7 +60,7 @@ pub(crate) struct Limits {
     #[arg(long)]
     reencrypt: bool,
 
-    /// Delete what was condemned so long ago: a number with s, m, h or d
+    /// Delete packs condemned at least this long ago: a number with s, m, h or d
     ///
     /// Until then restores that began earlier can end, and removed snapshots can be brought back. It also says how old
     /// things must be that no snapshot names, to count as left behind by an interrupted run. 0 deletes at once.
@@ -217,7 +217,7 @@ fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
     output.note(format_args!("unused and kept: {}", size(report.unused_left)))?;
     let swept = format!("{}, {}", count(report.swept.packs, "condemned pack"), size(report.swept.bytes));
     match dry_run {
-        true => output.note(format_args!("condemned earlier and due: {swept}"))?,
+        true => output.note(format_args!("would be deleted now: {swept}"))?,
         false => output.note(format_args!("deleted {swept}"))?,
     }
     if report.waiting.packs > 0 {

@@ -20,6 +20,7 @@ pub mod temporary;
 pub mod whereabouts;
 pub mod writer;
 
+mod list;
 mod names;
 mod place;
 mod roots;
@@ -27,6 +28,7 @@ mod xattrs;
 
 pub use coverage::{Coverage, Ground};
 pub use folder::{Folder, Found, FoundKind};
+pub use list::list_text;
 pub use open::{open_for_reading, stat_of};
 pub use pattern::{Matchable, Pattern};
 pub use policy::{Existing, Overwrite};

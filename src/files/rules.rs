@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::list::list_text;
 use super::open::open_quietly;
 use super::pattern::Pattern;
 use crate::error::{Error, IoContext, Result};
@@ -174,7 +175,8 @@ impl Rules {
 /// # Errors
 /// If the file cannot be read.
 pub fn patterns_in(file: &Path) -> Result<Vec<Vec<u8>>> {
-    let lines = std::fs::read(file).when("read", file)?;
+    let bytes = std::fs::read(file).when("read", file)?;
+    let lines = list_text(bytes).map_err(|why| Error::Invalid(format!("{}: {why}", file.display())))?;
     let lines = lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let variable = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec);
     Ok(lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(|line| expanded(line, variable)).collect())

@@ -107,6 +107,7 @@ pub fn saving(folder: &Path) -> CreateOptions {
         roots: vec![".".into()],
         working_directory: folder.to_path_buf(),
         rules: Rules::new(),
+        parent: None,
         stream: None,
         series: Some("lab".into()),
         host: "lab".into(),

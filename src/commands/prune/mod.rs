@@ -63,9 +63,9 @@ pub struct PruneReport {
     pub condemned: Tally,
     /// Packs that were written, and their bytes.
     pub written: Tally,
-    /// Condemned packs that were deleted, and their bytes.
+    /// Condemned packs that were deleted, and their bytes with parity: what became free.
     pub swept: Tally,
-    /// Condemned packs that wait for the grace to pass, and their bytes as far as they are known.
+    /// Condemned packs that wait for the grace to pass, and their bytes.
     pub waiting: Tally,
     /// What is unused and stays, in bytes.
     pub unused_left: u64,
@@ -185,7 +185,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         report.bytes_before += length;
     }
     if options.dry_run {
-        sweep::foresee(repository, &survey, options.grace, &mut report);
+        sweep::foresee(repository, &survey, options.grace, &mut report)?;
         report.duration_secs = began.elapsed().as_secs_f64();
         return Ok(report);
     }

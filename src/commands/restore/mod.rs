@@ -1,5 +1,6 @@
 //! `restore`: writes the files of a snapshot into a directory.
 
+mod archive;
 pub(super) mod content;
 mod guard;
 pub(super) mod prefetch;
@@ -8,7 +9,9 @@ mod run;
 mod salvage;
 mod selection;
 mod sweep;
+mod tar;
 
+pub use archive::{archive, is_folder};
 pub use salvage::Salvage;
 
 use std::collections::BTreeMap;
@@ -129,6 +132,11 @@ pub fn restore(
     Ok(report)
 }
 
+/// The threads that encode what is dumped.
+fn dump_pool() -> Result<rayon::ThreadPool> {
+    crate::commands::threads::pool(std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 /// Hands the content of one file to `write`, piece by piece, and compares its hash.
 ///
 /// # Errors
@@ -147,8 +155,7 @@ pub fn dump(
     if entry.kind != EntryKind::File {
         return Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path))));
     }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let pool = crate::commands::threads::pool(threads)?;
+    let pool = dump_pool()?;
     let encoders = content::EncoderBench::default();
     let rebuilder = content::Rebuilder { source: repository, pool: &pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.
