@@ -15,6 +15,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::from::OtherRepository;
 use super::open::{backend, folder, who};
+use super::places;
 use super::parity::parse_share;
 
 /// Make a new repository
@@ -165,5 +166,6 @@ pub(crate) fn make(
     };
     let options = InitOptions { suite, password: password.clone(), kdf, label: who(), cut, chunk_id_key, settings };
     let id = Repository::init(&backend(place), &options, &SystemClock, &SystemEntropy)?;
+    places::remember(context, place, id);
     Ok((id, password))
 }

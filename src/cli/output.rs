@@ -185,7 +185,7 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.iter().map(|cell| printable(&cell.replace('\n', " ")).into_owned()).collect());
+        self.rows.push(cells.iter().map(|cell| cut(&printable(&cell.replace('\n', " ")))).collect());
     }
 
     pub(crate) fn print(&self, output: &Output) -> Result<()> {
@@ -197,15 +197,28 @@ impl Table {
         for row in &self.rows {
             let mut line = String::new();
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                let _ = match self.right.contains(&column) {
-                    true => write!(line, "{cell:>width$}  "),
-                    false => write!(line, "{cell:<width$}  "),
-                };
+                let space = " ".repeat(width.saturating_sub(cell.chars().count()));
+                let (before, after) = if self.right.contains(&column) { (&*space, "") } else { ("", &*space) };
+                let _ = write!(line, "{before}{cell}{after}  ");
             }
             output.line(line.trim_end())?;
         }
         Ok(())
     }
+}
+
+/// The widest cell of a table: what stands in it may come from anywhere.
+const WIDEST: usize = 200;
+
+/// A cell that is too wide, without its middle.
+fn cut(cell: &str) -> String {
+    let count = cell.chars().count();
+    if count <= WIDEST {
+        return cell.to_owned();
+    }
+    let half = WIDEST / 2 - 2;
+    let (start, end): (String, String) = (cell.chars().take(half).collect(), cell.chars().skip(count - half).collect());
+    format!("{start}...{end}")
 }
 
 #[cfg(test)]
@@ -217,5 +230,12 @@ mod tests {
         assert_eq!(printable_path("a/ö".as_bytes()).as_ref(), "a/ö".as_bytes());
         assert_eq!(printable_path(b"a\x1b[2J\xff").as_ref(), b"a\\x1b[2J\\xff");
         assert_eq!(printable("a\tb\nc"), "a\\x09b\nc");
+    }
+
+    #[test]
+    fn a_cell_is_never_wider_than_a_table_can_be() {
+        assert_eq!(cut("short"), "short");
+        let long = cut(&format!("begin{}end", "x".repeat(300_000)));
+        assert!(long.chars().count() < WIDEST && long.starts_with("begin") && long.ends_with("end"));
     }
 }

@@ -6,9 +6,12 @@
 
 pub mod attributes;
 pub mod beneath;
+pub mod clocks;
+pub mod gone;
 pub mod open;
 pub mod pattern;
 pub mod policy;
+pub mod reading;
 pub mod rules;
 pub mod source;
 pub mod stat;
@@ -21,9 +24,12 @@ mod remove;
 mod roots;
 mod xattrs;
 
+pub use clocks::Clocks;
+pub use gone::{Covered, Fate};
 pub use open::{open_for_reading, stat_of};
 pub use pattern::{Matchable, Pattern};
 pub use policy::{Existing, Overwrite};
+pub use reading::{Held, Reading};
 pub use rules::Rules;
 pub use source::{Problem, Source, SourceFile};
 pub use stat::{FileStat, now};

@@ -1,26 +1,29 @@
 //! One run of `create`: a walker finds the files, workers store them, and the rows they make are put into the manifest in
 //! the order of their paths.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::alarms::Alarms;
 use super::feeder::{Feeder, Unfilled};
-use super::file::{FileContext, SchemaCache, Stored, store_content, store_file};
+use super::file::{FileContext, SchemaCache, store_file};
 use super::lineage::{Indifference, Lineage};
 use super::pipeline::Pipeline;
+use super::rows::{Found, Outcome, RowWriter};
+use super::stream::store_stream;
 use super::treat::{Effort, Workbench};
-use super::{CreateOptions, CreateReport, StreamSource};
+use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::commands::gate::Gate;
 use crate::error::{Error, Result};
-use crate::files::{Problem, Source, SourceFile, now};
+use crate::files::{Held, Problem, Source, SourceFile, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
-use crate::snapshot::entry::{AvroState, EntryKind, FileEntry, path_order};
-use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals};
+use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
+use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
 
 /// One run.
 pub(super) struct Run<'r> {
@@ -37,30 +40,7 @@ pub(super) struct Run<'r> {
 struct Job {
     number: u64,
     path: PathBuf,
-    entry: FileEntry,
-    parent: Option<ParentRow>,
-}
-
-/// What is remembered of the parent's row.
-struct ParentRow {
-    encoder: Option<String>,
-    records: Option<u64>,
-    recipe: Vec<u8>,
-}
-
-/// What became of one thing that the walker found, numbered in the order of the manifest.
-enum Outcome {
-    Unmodified(FileEntry),
-    /// A directory that only leads to what is to be saved.
-    Way(FileEntry),
-    /// A directory, a link, and so on.
-    Other(FileEntry),
-    Stored {
-        stored: Box<Stored>,
-        parent: Option<ParentRow>,
-    },
-    /// It could not be read. Its path, if other names of the same file may follow.
-    Lost(Option<Vec<u8>>),
+    found: Found,
 }
 
 /// How many files may wait for a worker.
@@ -77,7 +57,7 @@ impl Run<'_> {
         options: CreateOptions,
     ) -> Result<(ChunkId, CreateReport)> {
         let (bench, schemas) = (Workbench::default(), SchemaCache::default());
-        let context = FileContext {
+        let mut context = FileContext {
             cut: self.repository.cut_params(),
             effort: Effort {
                 depth: options.depth,
@@ -89,31 +69,41 @@ impl Run<'_> {
             progress: self.progress,
             schemas: &schemas,
             index: self.repository.index(),
+            clocks: Arc::default(),
         };
         let time = options.time.unwrap_or_else(|| self.repository.clock().now());
         let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tags.clone());
         let mut feeder = Feeder::new(self.pipeline, scope);
         let mut report = CreateReport::default();
-        let mut rows = RowWriter {
-            manifest: ManifestWriter::new(self.repository.hasher()),
-            feeder: &mut feeder,
-            report: &mut report,
-            progress: self.progress,
-            lost: HashSet::new(),
-        };
+        let parent = self.lineage.parent.as_ref();
+        let mut rows = RowWriter::new(
+            ManifestWriter::new(self.repository.hasher()),
+            &mut feeder,
+            &mut report,
+            self.progress,
+            Alarms::new(parent, options.accept_losses),
+        );
         match options.stream {
-            Some(stream) => store_stream(&context, stream, time, &mut rows)?,
-            None => self.store_tree(scope, &context, options, &mut rows)?,
+            Some(stream) => {
+                let before = parent.map(|parent| parent.rows(self.repository).next_row()).transpose()?.flatten();
+                store_stream(&context, stream, time, before, &mut rows)?;
+            }
+            None => self.store_tree(scope, &mut context, options, &mut rows)?,
         }
-        let RowWriter { manifest, .. } = rows;
+        let (manifest, rules) = rows.into_parts();
+        report.unchanged = report.same_rows == report.rows()
+            && parent.is_some_and(|SnapshotRoot { totals, .. }| {
+                report.same_rows == totals.files + totals.directories + totals.others
+            });
         let manifest = manifest.finish(&mut feeder)?;
+        let (paths, path_list) = put_paths(&self.lineage.paths, &mut feeder)?;
         let root = SnapshotRoot {
             id: self.id,
             series: self.lineage.series.clone(),
             host,
             user,
             time,
-            paths: self.lineage.paths.clone(),
+            paths,
             tags,
             parent: self.lineage.parent.as_ref().map(|parent| parent.id),
             program: concat!("snap ", env!("CARGO_PKG_VERSION")).into(),
@@ -125,6 +115,8 @@ impl Run<'_> {
                 bytes: report.bytes_total,
                 unreadable: report.unreadable,
             },
+            rules,
+            path_list,
             manifest,
         };
         let root = feeder.put(ChunkKind::Root, root.encode())?;
@@ -135,13 +127,16 @@ impl Run<'_> {
     fn store_tree<'p>(
         &'p self,
         scope: &rayon::Scope<'p>,
-        context: &FileContext<'_>,
+        context: &mut FileContext<'_>,
         options: CreateOptions,
         rows: &mut RowWriter<'_, '_, 'p, '_>,
     ) -> Result<()> {
         let source = Source::new(&options.roots, &options.working_directory, options.rules, now)?;
+        let covered = source.covered();
+        context.clocks = source.clocks();
+        let context = &*context;
         let indifference = Indifference {
-            to_everything_else: options.force || self.pipeline.lost_packs() || !self.parent_is_whole()?,
+            to_everything_else: options.force || self.pipeline.lost_packs() || !self.parent_is_whole()? || self.parent_is_ahead(),
             to_ctime: options.ignore_ctime,
             to_inode: options.ignore_inode,
         };
@@ -149,11 +144,12 @@ impl Run<'_> {
         let (send_job, jobs) = crossbeam_channel::bounded::<Job>(JOBS);
         let (send_outcome, outcomes) = channel::<(u64, Outcome)>();
         let unfilled: Mutex<Vec<Unfilled>> = Mutex::default();
+        let unmet: Mutex<Vec<FileEntry>> = Mutex::default();
         let done = std::thread::scope(|threads| {
             let walker_outcomes = send_outcome.clone();
-            let window = &window;
+            let (window, unmet) = (&window, &unmet);
             threads.spawn(move || {
-                if let Err(error) = self.walk(source, indifference, window, &send_job, &walker_outcomes) {
+                if let Err(error) = self.walk(source, indifference, window, &send_job, &walker_outcomes, unmet) {
                     self.pipeline.fail(error);
                 }
             });
@@ -162,7 +158,8 @@ impl Run<'_> {
                 threads.spawn(move || {
                     let mut feeder = Feeder::new(self.pipeline, scope);
                     for job in jobs {
-                        let (number, outcome) = self.work(context, &mut feeder, job);
+                        let Job { number, path, found } = job;
+                        let outcome = self.work(context, &mut feeder, &path, found);
                         if send_outcome.send((number, outcome)).is_err() {
                             break;
                         }
@@ -172,7 +169,7 @@ impl Run<'_> {
             }
             drop((send_outcome, jobs));
             let done = in_order(&outcomes, |outcome| {
-                let done = rows.outcome(outcome);
+                let done = rows.outcome(outcome, &|feeder, path, found| self.work(context, feeder, path, found));
                 window.leave();
                 done
             });
@@ -186,9 +183,11 @@ impl Run<'_> {
             self.pipeline.check()
         });
         for open in unfilled.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            rows.feeder.absorb(open);
+            rows.absorb(open);
         }
-        done
+        done?;
+        rows.end(&covered, self.lineage, unmet.into_inner().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
     }
 
     /// Finds what is to be saved, and compares it with the parent, whose rows come in the same order.
@@ -199,14 +198,16 @@ impl Run<'_> {
         window: &Gate,
         jobs: &crossbeam_channel::Sender<Job>,
         outcomes: &Sender<(u64, Outcome)>,
+        unmet: &Mutex<Vec<FileEntry>>,
     ) -> Result<()> {
         let mut parent = self.lineage.parent.as_ref().map(|parent| parent.rows(self.repository));
-        let mut links: HashMap<(u64, u64), Vec<u8>> = HashMap::new();
+        let mut passed = |row: FileEntry| unmet.lock().unwrap_or_else(PoisonError::into_inner).extend(container(row));
+        let mut seen: HashSet<(u64, u64)> = HashSet::new();
         let mut number = 0;
-        for found in source {
+        for item in source {
             self.pipeline.check()?;
             window.enter();
-            let SourceFile { fs_path, mut entry, nlink, dev, leads_to_root, .. } = match found {
+            let SourceFile { fs_path, entry, nlink, dev, leads_to_root, .. } = match item {
                 Ok(file) => file,
                 Err(problem) => {
                     self.progress.warning(&problem.warning());
@@ -224,7 +225,7 @@ impl Run<'_> {
             let next = number;
             number += 1;
             let before = match &mut parent {
-                Some(rows) => match parent_row(rows, &entry.path) {
+                Some(rows) => match row_at(rows, &entry.path, &mut passed) {
                     Ok(row) => row,
                     Err(error) => {
                         let message = format!("files are read again, the parent's manifest cannot be: {error}");
@@ -235,32 +236,17 @@ impl Run<'_> {
                 },
                 None => None,
             };
-            let is_file = entry.kind == EntryKind::File;
-            if is_file && nlink > 1 {
-                match links.get(&(dev, entry.inode)) {
-                    Some(first) => entry.hard_link = Some(first.clone()),
-                    None => drop(links.insert((dev, entry.inode), entry.path.clone())),
-                }
-            }
-            let outcome = match before {
-                _ if leads_to_root => Outcome::Way(entry),
-                _ if !is_file || entry.hard_link.is_some() => Outcome::Other(entry),
-                Some(before) if indifference.unmodified(&entry, &before) => Outcome::Unmodified(FileEntry {
-                    content: before.content,
-                    recipe: before.recipe,
-                    avro: before.avro,
-                    sparse: before.sparse,
-                    racy: false,
-                    ..entry
-                }),
-                before => {
-                    let parent = before.filter(|before| before.kind == EntryKind::File).map(|before| ParentRow {
-                        encoder: before.avro.as_ref().map(|facts| facts.encoder.clone()),
-                        records: before.avro.as_ref().map(|facts| facts.declared_records),
-                        recipe: before.recipe,
-                    });
-                    self.progress.more_ahead(1, entry.size);
-                    if jobs.send(Job { number: next, path: fs_path, entry, parent }).is_err() {
+            let found = Found { entry, before: before.map(Box::new), nlink, dev };
+            let is_file = found.entry.kind == EntryKind::File;
+            let is_known = is_file && nlink > 1 && !seen.insert((dev, found.entry.inode));
+            let outcome = match &found.before {
+                _ if leads_to_root => Outcome::Way(found),
+                _ if !is_file => Outcome::Other(found),
+                _ if is_known => Outcome::Name(found, fs_path),
+                Some(before) if indifference.unmodified(&found.entry, before) => Outcome::Unmodified(found),
+                _ => {
+                    self.progress.more_ahead(1, found.entry.size);
+                    if jobs.send(Job { number: next, path: fs_path, found }).is_err() {
                         return Ok(());
                     }
                     continue;
@@ -270,7 +256,22 @@ impl Run<'_> {
                 return Ok(());
             }
         }
+        while let Some(row) = parent.as_mut().and_then(|rows| rows.next_row().ok().flatten()) {
+            passed(row);
+        }
         Ok(())
+    }
+
+    /// Whether the parent was made later than now. Then the clock was wrong, and what it said of files that were changed
+    /// just before they were read is wrong, too.
+    fn parent_is_ahead(&self) -> bool {
+        let ahead = self.lineage.parent.as_ref().filter(|parent| parent.time > self.repository.clock().now());
+        if let Some(parent) = ahead {
+            let message = "it is of a time that has not come yet, so all files are read again".into();
+            let path = format!("snapshot {}", parent.id.short());
+            self.progress.warning(&Warning { path, message, incomplete: false });
+        }
+        ahead.is_some()
     }
 
     /// Whether nothing that the parent needs is lost. What is, only reading the files again brings back.
@@ -282,36 +283,48 @@ impl Run<'_> {
     }
 
     /// Stores one file.
-    fn work(&self, context: &FileContext<'_>, feeder: &mut Feeder<'_, '_, '_>, job: Job) -> (u64, Outcome) {
-        let Job { number, path, entry, parent } = job;
-        let tree_path = entry.path.clone();
-        self.progress.at(&path);
-        let expected = parent.as_ref().and_then(|parent| parent.encoder.as_deref());
-        feeder.begin_file(parent.as_ref().map(|parent| &parent.recipe[..]));
-        match store_file(context, feeder, &path, entry, expected, &now) {
-            Ok(stored) => {
-                self.progress.files(1);
-                if stored.unstable {
-                    let message = "it changed every time it was read; the last state read is stored".into();
-                    self.progress.warning(&Warning { path: path.display().to_string(), message, incomplete: false });
-                }
-                (number, Outcome::Stored { stored: Box::new(stored), parent })
-            }
+    fn work(&self, context: &FileContext<'_>, feeder: &mut Feeder<'_, '_, '_>, path: &Path, found: Found) -> Outcome {
+        let Found { entry, before, .. } = found;
+        let before = before.filter(|before| before.kind == EntryKind::File);
+        self.progress.at(path);
+        let facts = before.as_ref().and_then(|before| before.avro.as_ref());
+        let expected = facts.map(|facts| facts.encoder.as_str());
+        feeder.begin_file(before.as_ref().map(|before| &before.recipe[..]));
+        let mut stored = match store_file(context, feeder, path, entry, expected, &now) {
+            Ok(stored) => stored,
             // What the system says of one file concerns that file alone.
-            Err(error @ Error::Io { .. }) if !is_ours(&error, &path) => {
+            Err(error @ Error::Io { .. }) if !is_ours(&error, path) => {
                 self.pipeline.fail(error);
-                (number, Outcome::Lost(Some(tree_path)))
+                return Outcome::Lost(before);
             }
             Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
-                let problem = Problem { path, error, incomplete: true };
-                self.progress.warning(&problem.warning());
-                (number, Outcome::Lost(Some(tree_path)))
+                self.warn(path, error, true);
+                return Outcome::Lost(before);
             }
             Err(error) => {
                 self.pipeline.fail(error);
-                (number, Outcome::Lost(Some(tree_path)))
+                return Outcome::Lost(before);
+            }
+        };
+        self.progress.files(1);
+        let size = stored.entry.size;
+        match stored.held {
+            Held::Still => {}
+            Held::Grew => {
+                let message = format!("it grew every time it was read; the {size} bytes that it had at first are stored");
+                self.warn(path, Error::Invalid(message), false);
+            }
+            Held::Changed => {
+                let message = "it changed every time it was read; the last state read is stored".into();
+                self.warn(path, Error::Invalid(message), false);
             }
         }
+        stored.unread.drain(..).for_each(|error| self.warn(path, error, true));
+        Outcome::Stored(Box::new(stored), before)
+    }
+
+    fn warn(&self, path: &Path, error: Error, incomplete: bool) {
+        self.progress.warning(&Problem { path: path.to_path_buf(), error, incomplete }.warning());
     }
 }
 
@@ -322,14 +335,32 @@ fn is_ours(error: &Error, file: &std::path::Path) -> bool {
 
 /// The parent's row of this path.
 pub(super) fn parent_row(rows: &mut ManifestReader<'_, Repository>, path: &[u8]) -> Result<Option<FileEntry>> {
+    row_at(rows, path, &mut |_| ())
+}
+
+/// The row of this path. Those before it, which nothing was found for, are handed to `passed`.
+fn row_at(
+    rows: &mut ManifestReader<'_, Repository>,
+    path: &[u8],
+    passed: &mut dyn FnMut(FileEntry),
+) -> Result<Option<FileEntry>> {
     while let Some(row) = rows.peek()? {
         match path_order(&row.path, path) {
-            std::cmp::Ordering::Less => drop(rows.next_row()?),
+            std::cmp::Ordering::Less => {
+                if let Some(row) = rows.next_row()? {
+                    passed(row);
+                }
+            }
             std::cmp::Ordering::Equal => return rows.next_row(),
             std::cmp::Ordering::Greater => return Ok(None),
         }
     }
     Ok(None)
+}
+
+/// What is remembered of a row that nothing was found for: nothing, unless it is an Avro file.
+fn container(row: FileEntry) -> Option<FileEntry> {
+    row.avro.is_some().then(|| FileEntry { recipe: Vec::new(), xattrs: Vec::new(), ..row })
 }
 
 /// Calls `each` with what is received, in the order of its numbers.
@@ -343,106 +374,4 @@ fn in_order<T>(receiver: &Receiver<(u64, T)>, mut each: impl FnMut(T) -> Result<
         }
     }
     Ok(())
-}
-
-/// Puts rows into the manifest and counts them.
-struct RowWriter<'a, 's, 'p, 'r> {
-    manifest: ManifestWriter,
-    feeder: &'a mut Feeder<'p, 'r, 's>,
-    report: &'a mut CreateReport,
-    progress: &'a dyn Progress,
-    /// Files that could not be read.
-    lost: HashSet<Vec<u8>>,
-}
-
-impl RowWriter<'_, '_, '_, '_> {
-    fn outcome(&mut self, outcome: Outcome) -> Result<()> {
-        let report = &mut *self.report;
-        let entry = match outcome {
-            Outcome::Lost(path) => {
-                report.unreadable += 1;
-                self.lost.extend(path);
-                return Ok(());
-            }
-            Outcome::Other(entry) if entry.hard_link.as_ref().is_some_and(|first| self.lost.contains(first)) => {
-                report.unreadable += 1;
-                let path = String::from_utf8_lossy(&entry.path).into_owned();
-                let message = "it is another name of a file that could not be read".into();
-                self.progress.warning(&Warning { path, message, incomplete: true });
-                return Ok(());
-            }
-            Outcome::Unmodified(entry) => {
-                report.files_unmodified += 1;
-                report.bytes_total += entry.size;
-                entry
-            }
-            Outcome::Way(entry) => {
-                report.directories += 1;
-                report.directories_leading += 1;
-                entry
-            }
-            Outcome::Other(entry) => {
-                match entry.kind {
-                    EntryKind::Directory => report.directories += 1,
-                    _ => report.others += 1,
-                }
-                entry
-            }
-            Outcome::Stored { stored, parent } => {
-                match &parent {
-                    Some(_) => report.files_changed += 1,
-                    None => report.files_new += 1,
-                }
-                report.bytes_total += stored.entry.size;
-                report.bytes_read += stored.bytes_read;
-                if let Some(facts) = &stored.entry.avro {
-                    report.avro.count(facts);
-                    warn_about(&stored.entry, parent.and_then(|parent| parent.records), self.progress);
-                }
-                stored.entry
-            }
-        };
-        self.manifest.push(&entry, self.feeder)
-    }
-}
-
-/// Tells what readers of Avro hide.
-fn warn_about(entry: &FileEntry, records_before: Option<u64>, progress: &dyn Progress) {
-    let Some(facts) = &entry.avro else { return };
-    let message = match facts.state {
-        AvroState::Torn => "it ends within a block: its writer was cut off; what is there is stored as it is".into(),
-        AvroState::Damaged => format!(
-            "its blocks are not sound ({} of {} records could be verified); it is stored as it is",
-            facts.verified_records, facts.declared_records
-        ),
-        _ => match records_before {
-            Some(before) if facts.declared_records < before => {
-                format!("it has {} records, fewer than the {before} in the parent snapshot", facts.declared_records)
-            }
-            _ => return,
-        },
-    };
-    let path = String::from_utf8_lossy(&entry.path).into_owned();
-    progress.warning(&Warning { path, message, incomplete: false });
-}
-
-/// Stores a file that comes from a stream.
-fn store_stream(
-    context: &FileContext<'_>,
-    mut stream: StreamSource,
-    time: i64,
-    rows: &mut RowWriter<'_, '_, '_, '_>,
-) -> Result<()> {
-    let path = PathBuf::from("standard input");
-    let mut entry =
-        FileEntry { path: stream.path, mode: 0o600, mtime: time, ctime: time, racy: true, ..FileEntry::nothing() };
-    let mut read = |buffer: &mut [u8]| loop {
-        match stream.reader.read(buffer) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            result => return result.map_err(|error| Error::io("read", &path, error)),
-        }
-    };
-    let bytes_read = store_content(context, rows.feeder, &mut read, &mut entry, None)?;
-    let stored = Box::new(Stored { entry, bytes_read, unstable: false });
-    rows.outcome(Outcome::Stored { stored, parent: None })
 }
