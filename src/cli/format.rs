@@ -75,7 +75,8 @@ pub(crate) fn local_file_time(time: Time) -> String {
 
 /// The time of a file, for programs: RFC 3339, UTC, to the nanosecond. As `@SECONDS` where the calendar ends before it.
 pub(crate) fn utc_file_time(time: Time) -> String {
-    Timestamp::from_nanosecond(time.nanoseconds()).map_or_else(|_| format!("@{}", time.seconds), |time| time.to_string())
+    Timestamp::from_nanosecond(time.nanoseconds())
+        .map_or_else(|_| format!("@{}", time.seconds), |time| time.to_string())
 }
 
 /// A time for programs: RFC 3339, UTC, to the nanosecond.

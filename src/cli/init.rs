@@ -15,8 +15,8 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::from::OtherRepository;
 use super::open::{backend, folder, who};
-use super::places;
 use super::parity::parse_share;
+use super::places;
 
 /// Make a new repository
 ///

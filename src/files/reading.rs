@@ -124,7 +124,8 @@ impl Reading {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return self.refuse("read", "it gives bytes only when somebody writes them: it is no ordinary file");
+                    return self
+                        .refuse("read", "it gives bytes only when somebody writes them: it is no ordinary file");
                 }
                 Err(error) => return Err(error).when("read", &self.path),
             }

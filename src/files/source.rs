@@ -334,7 +334,8 @@ impl Source {
     /// Says, once all is walked, that roots are links.
     fn tell_links(&mut self) {
         let Some((first, count)) = take(&mut self.links) else { return };
-        let others = if count > 1 { format!(", like {} other paths that were given", count - 1) } else { String::new() };
+        let others =
+            if count > 1 { format!(", like {} other paths that were given", count - 1) } else { String::new() };
         let message = format!(
             "it is a symbolic link and saved as such, without what it points to{others}; a slash after the path of a \
              directory follows it"

@@ -301,7 +301,8 @@ impl Body {
             kind::SOUND => Body::Sound { packs: read_frames(reader)? },
             kind::REPLACE_ROOTS => {
                 let reason = usize::from(reader.u8()?).checked_sub(1).and_then(|at| ReplaceReason::ALL.get(at));
-                let reason = *reason.ok_or_else(|| Malformed::new("roots are replaced for a reason that is not known"))?;
+                let reason =
+                    *reason.ok_or_else(|| Malformed::new("roots are replaced for a reason that is not known"))?;
                 let count = reader.count(RootReplacement::LEN)?;
                 let roots = (0..count).map(|_| read_replacement(reader)).collect::<Result<_>>()?;
                 Body::ReplaceRoots { reason, roots, indexes: read_ids(reader, IndexId::new)? }

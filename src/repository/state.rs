@@ -147,7 +147,8 @@ impl State {
             Body::Sound { packs } => Arc::make_mut(&mut self.standing).restore(packs),
             Body::ReplaceRoots { roots, indexes, .. } => {
                 for replaced in roots {
-                    let is_meant = |record: &&mut SnapshotRecord| record.id == replaced.snapshot && record.root == replaced.old;
+                    let is_meant =
+                        |record: &&mut SnapshotRecord| record.id == replaced.snapshot && record.root == replaced.old;
                     for record in self.snapshots.iter_mut().filter(is_meant) {
                         record.root = replaced.new;
                     }

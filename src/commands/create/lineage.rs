@@ -30,7 +30,8 @@ impl Lineage {
         let paths = absolute_paths(options);
         let in_full = default_series(&options.host, &paths);
         let series = options.series.clone().unwrap_or_else(|| bounded_series(&options.host, &paths, &in_full));
-        let is_ours = |root: &SnapshotRoot| root.series == series || (options.series.is_none() && root.series == in_full);
+        let is_ours =
+            |root: &SnapshotRoot| root.series == series || (options.series.is_none() && root.series == in_full);
         let (mut parent, mut filled): (Option<SnapshotRoot>, Option<SnapshotRoot>) = (None, None);
         let mut known = Vec::new();
         for record in repository.state().snapshots.iter().rev() {
@@ -77,7 +78,8 @@ fn bounded_series(host: &str, paths: &[Vec<u8>], in_full: &str) -> String {
     if in_full.len() <= LONGEST_SERIES {
         return in_full.to_owned();
     }
-    let first: String = paths.first().map(|path| String::from_utf8_lossy(path).chars().take(60).collect()).unwrap_or_default();
+    let first: String =
+        paths.first().map(|path| String::from_utf8_lossy(path).chars().take(60).collect()).unwrap_or_default();
     let host: String = host.chars().take(100).collect();
     let hash = hex(digest(in_full.as_bytes()).get(..8).unwrap_or_default());
     format!("{host}:{first},...{}-paths-{hash}", paths.len())
@@ -163,7 +165,10 @@ mod tests {
         };
         assert_eq!(series(1, "/x"), "host:/data/part-000000.avro,/x");
         let long = series(2500, "/x");
-        assert!(long.len() < LONGEST_SERIES && long.starts_with("host:/data/part-000000.avro,...2501-paths-"), "{long}");
+        assert!(
+            long.len() < LONGEST_SERIES && long.starts_with("host:/data/part-000000.avro,...2501-paths-"),
+            "{long}"
+        );
         assert_ne!(long, series(2500, "/y"));
         assert_eq!(long, series(2500, "/x"));
         let letters = vec!["ö".repeat(5000).into_bytes()];

@@ -136,7 +136,10 @@ impl Run<'_> {
         context.clocks = source.clocks();
         let context = &*context;
         let indifference = Indifference {
-            to_everything_else: options.force || self.pipeline.lost_packs() || !self.parent_is_whole()? || self.parent_is_ahead(),
+            to_everything_else: options.force
+                || self.pipeline.lost_packs()
+                || !self.parent_is_whole()?
+                || self.parent_is_ahead(),
             to_ctime: options.ignore_ctime,
             to_inode: options.ignore_inode,
         };
@@ -311,7 +314,8 @@ impl Run<'_> {
         match stored.held {
             Held::Still => {}
             Held::Grew => {
-                let message = format!("it grew every time it was read; the {size} bytes that it had at first are stored");
+                let message =
+                    format!("it grew every time it was read; the {size} bytes that it had at first are stored");
                 self.warn(path, Error::Invalid(message), false);
             }
             Held::Changed => {
