@@ -75,8 +75,10 @@ pub(super) struct Stored {
     pub(super) bytes_read: u64,
     /// What became of it while it was read, every time.
     pub(super) held: Held,
-    /// Attributes that could not be read.
+    /// Attributes that could not be read, where this is not known already: the file is another one than was met.
     pub(super) unread: Vec<Error>,
+    /// How much of it is missing, and was reported.
+    pub(super) incomplete: u64,
 }
 
 /// Reads a file and stores its content; completes its row, of which only the path is kept: all else is that of the file
@@ -91,6 +93,7 @@ pub(super) fn store_file(
 ) -> Result<Stored> {
     let mut bytes_read = 0;
     let mut tries = 0;
+    let met = (entry.inode, entry.ctime);
     loop {
         tries += 1;
         let mut reading = Reading::open(path)?;
@@ -107,7 +110,9 @@ pub(super) fn store_file(
             // What changed while it was read, its times prove nothing next time, either.
             entry.racy = held != Held::Still || stat.is_racy(read_at);
             let shared = (held == Held::Still && reading.nlink() > 1).then_some(stat);
-            return Ok(Stored { entry, shared, bytes_read, held, unread });
+            let is_known = met == (entry.inode, entry.ctime);
+            let unread = if is_known { Vec::new() } else { unread };
+            return Ok(Stored { entry, shared, bytes_read, held, unread, incomplete: 0 });
         }
     }
 }

@@ -228,8 +228,10 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
     report.series = lineage.series;
     report.similar_series = lineage.similar;
     report.parent = lineage.parent.map(|parent| parent.id);
-    // What was not handed on yet is not worth keeping then.
-    if !dry_run && !(skip && report.unchanged) {
+    if skip && report.unchanged {
+        // What was not handed on yet is dropped. That the parent lasts is what the caller relies on now.
+        repository.settle_log()?;
+    } else if !dry_run {
         let committed = pipeline.commit(id, root)?;
         report.snapshot = Some(id);
         report.bytes_added = committed.bytes_added;

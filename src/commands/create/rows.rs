@@ -155,8 +155,9 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     }
 
     fn stored(&mut self, stored: Stored, before: Option<&FileEntry>) -> Result<()> {
-        let Stored { entry, shared, bytes_read, .. } = stored;
+        let Stored { entry, shared, bytes_read, incomplete, .. } = stored;
         self.report.bytes_read += bytes_read;
+        self.report.unreadable += incomplete;
         if let Some(stat) = shared {
             // The name was given to a file that is in the manifest, while the walk went on.
             if let Some(first) = self.first_name(&stat) {

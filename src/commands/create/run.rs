@@ -323,7 +323,10 @@ impl Run<'_> {
                 self.warn(path, Error::Invalid(message), false);
             }
         }
-        stored.unread.drain(..).for_each(|error| self.warn(path, error, true));
+        for error in std::mem::take(&mut stored.unread) {
+            stored.incomplete += 1;
+            self.warn(path, error, true);
+        }
         Outcome::Stored(Box::new(stored), before)
     }
 

@@ -38,6 +38,6 @@ pub(super) fn store_stream<'p, 'r>(
         // A stream has no times of its own: what is the same as before is the file of before.
         (entry.mtime, entry.ctime) = (before.mtime, before.ctime);
     }
-    let stored = Stored { entry, shared: None, bytes_read, held: Held::Still, unread: Vec::new() };
+    let stored = Stored { entry, shared: None, bytes_read, held: Held::Still, unread: Vec::new(), incomplete: 0 };
     rows.outcome(Outcome::Stored(Box::new(stored), before), &|_, _, _| Outcome::Lost(None))
 }
