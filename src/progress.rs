@@ -29,10 +29,28 @@ pub trait Progress: Send + Sync {
         let _ = path;
     }
 
+    /// Something in the target was changed, or on a dry run would be, or is found to be as it should.
+    fn change(&self, change: Change, path: &Path) {
+        let _ = (change, path);
+    }
+
     /// Something is wrong, but the work goes on.
     fn warning(&self, warning: &Warning) {
         let _ = warning;
     }
+}
+
+/// What happens to something in the target of a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is not there, and would be made.
+    New,
+    /// It is not as in the snapshot, and would be replaced.
+    Differs,
+    /// It is as in the snapshot, as far as its size and times say.
+    Same,
+    /// It is not in the snapshot, and was or would be removed.
+    Deleted,
 }
 
 /// The parts of long work.

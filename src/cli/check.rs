@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use avro_snap::commands::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
 use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check_each};
 use avro_snap::commands::select::Filter;
+use avro_snap::error::Error;
 use avro_snap::repository::Repository;
 use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result, chain, code};
-use super::format::{count, size};
+use super::failure::{Failure, Result, chain, code, hint};
+use super::format::{count, local_time, size};
 use super::lost::Teller;
 use super::output::put_path;
 use super::pick::selector;
@@ -71,7 +72,7 @@ fn parse_age(text: &str) -> std::result::Result<i64, String> {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
-        let repository = context.open()?;
+        let repository = context.open_to_check()?;
         let data = match (self.read_data, self.read_data_subset, self.max_age) {
             (true, _, _) => DataSubset::All,
             (false, Some((part, of)), _) => DataSubset::Part { part, of },
@@ -85,7 +86,15 @@ impl Args {
         meter.finish();
         teller.finish();
         let report = checked?;
-        let exit = if report.problems.is_empty() { Exit::Done } else { Exit::Damage };
+        let rolled_back = repository.rolled_back().filter(|_| !context.globals.allow_rollback);
+        let exit = match (report.problems.is_empty(), rolled_back) {
+            (true, None) => Exit::Done,
+            (true, Some(_)) => Exit::Failed,
+            (false, _) => Exit::Damage,
+        };
+        if let Some(reason) = rolled_back {
+            explain(context, &repository, reason);
+        }
         if !self.avro {
             return context.told(exit, tell(context, &report));
         }
@@ -94,6 +103,7 @@ impl Args {
         let exit = match (exit, avro.damaged.is_empty() && avro.problems.is_empty(), avro.unsound.is_empty()) {
             (Exit::Done, true, true) => Exit::Done,
             (Exit::Done, true, false) => Exit::Incomplete,
+            (Exit::Failed, true, _) => Exit::Failed,
             _ => Exit::Damage,
         };
         context.told(exit, said.and_then(|()| tell_avro(context, &avro)))
@@ -176,6 +186,24 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Says what it means that a log is not what this machine has seen of it.
+fn explain(context: &Context, repository: &Repository, reason: &str) {
+    let newest = context.listing(repository).snapshots.iter().map(|root| root.time).max();
+    let newest = match newest {
+        Some(time) => format!("the newest snapshot in this state is of {}", local_time(time)),
+        None => "there is no snapshot in this state".into(),
+    };
+    let (id, location) = (repository.id(), repository.backend().location());
+    let error = Error::RolledBack { repository: id, reason: reason.into() };
+    let what = format!(
+        "{}; {newest}. What is in this state was checked as ever. What was saved, removed or pruned since is not in it: \
+         that is as it should be for an older copy of the repository at {location}, and is a loss if this is the repository \
+         itself",
+        chain(&error)
+    );
+    context.output.error(code(&error), &what, hint(&error, &context.globals).as_deref());
 }
 
 /// So many problems are told to people.

@@ -33,7 +33,7 @@ use super::progress::Meter;
 /// Save files and directories as a new snapshot
 ///
 /// Files that are as they were in the snapshot before (by size, times and inode) are not read again. The repository
-/// itself, and snap's own cache, are passed over where they lie inside of what is saved.
+/// itself, snap's own cache, and what it remembers of the repository, are passed over where they lie inside of what is saved.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to save; a symbolic link with a slash after it stands for the directory that it points to
@@ -198,11 +198,8 @@ impl Args {
         let stream_path = self.source.stream_path()?;
         let place = context.repository_folder()?;
         let repository = self.open(context, &place)?;
-        rules.pass_over(&place)?;
-        if let Some(cache) = context.globals.cache_folder().map(|folder| folder.join(repository.id().to_string()))
-            && cache.exists()
-        {
-            rules.pass_over(&cache)?;
+        for own in context.own_folders(&place, &repository).iter().filter(|folder| folder.exists()) {
+            rules.pass_over(own)?;
         }
         let stream = self.stream(stream_path)?;
         let options = CreateOptions {
@@ -275,6 +272,7 @@ impl Args {
                     return Err(not_there(place, &id));
                 }
                 let suite = Suite::Aes256Gcm;
+                init::refuse_strangers(place)?;
                 let (kdf, cut, settings) = (KdfCost::default(), CutParams::default(), Settings::default());
                 let made = init::make(context, place, suite, kdf, cut, None, settings)?;
                 context.output.note(format_args!("made repository {} at {}", made.0, place.display()))?;

@@ -28,6 +28,10 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_export: Option<PathBuf>,
 
+    /// Read a repository whose log is behind what this machine has seen of it: an older copy. Nothing is written to it
+    #[arg(long, global = true)]
+    pub(crate) allow_rollback: bool,
+
     /// Print one JSON object a line; its `message_type` says what it is
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use avro_snap::backend::Local;
 use avro_snap::chunk::CutParams;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Secret, Suite, SystemEntropy};
@@ -41,6 +42,10 @@ pub(crate) struct Args {
     /// come back by it. `snap repair packs --parity` changes it later.
     #[arg(long, value_name = "SHARE", default_value = "off", value_parser = parse_share)]
     parity: u32,
+
+    /// Make it in a directory that holds other files
+    #[arg(long)]
+    force: bool,
 
     #[command(flatten)]
     kdf: Kdf,
@@ -101,6 +106,9 @@ impl Args {
         if context.globals.key_export.is_some() {
             return Err(Failure::Usage("a new repository has no key export yet: --key-export does not go here".into()));
         }
+        if !self.force {
+            refuse_strangers(&place)?;
+        }
         let (cut, chunk_id_key) = match &self.from_repo {
             Some(other) => self.taken_over(context, &folder(other)?)?,
             None => (CutParams::default(), None),
@@ -148,6 +156,20 @@ impl Args {
             _ => Ok((other.cut_params(), key)),
         }
     }
+}
+
+/// Refuses to make a repository among other files: its folders would lie between them, and a slip of the finger in -r is
+/// found out too late.
+pub(crate) fn refuse_strangers(place: &Path) -> Result<()> {
+    let Some(stranger) = Local::new(place).stranger()? else { return Ok(()) };
+    Err(Failure::Own {
+        exit: Exit::Failed,
+        code: "cannot_init",
+        message: format!("there are other files in {}, such as {}", place.display(), stranger.display()),
+        hint: Some(
+            "give an empty directory or one that is not there yet; `snap init --force` makes it among them".into(),
+        ),
+    })
 }
 
 /// Makes the repository, and gives the password that was given for it.

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use avro_snap::progress::{Phase, Progress, Warning};
+use avro_snap::progress::{Change, Phase, Progress, Warning};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::format::count;
-use super::output::{Output, printable};
+use super::output::{Output, printable, put_path};
 
 /// How often something new is said.
 const EVERY: Duration = Duration::from_millis(300);
@@ -165,6 +165,31 @@ impl Progress for Meter<'_> {
             && let Ok(mut shown) = self.shown.try_lock()
         {
             shown.at = path.to_path_buf();
+        }
+    }
+
+    fn change(&self, change: Change, path: &Path) {
+        if self.status {
+            let word = match change {
+                Change::New => "new",
+                Change::Differs => "differs",
+                Change::Same => "same",
+                Change::Deleted => "deleted",
+            };
+            let mut object = json!({"change": word});
+            put_path(&mut object, path.as_os_str().as_bytes());
+            let _ = self.output.object("change", object);
+        }
+        if self.output.verbose {
+            let sign: &[u8] = match change {
+                Change::New => b"+ ",
+                Change::Differs => b"M ",
+                Change::Same => b"= ",
+                Change::Deleted => b"- ",
+            };
+            let say = || self.output.line([sign, &self.output.path(path.as_os_str().as_bytes())].concat());
+            // A reader who left is noticed when the summary is written.
+            let _ = self.bar.as_ref().map_or_else(say, |bar| bar.suspend(say));
         }
     }
 

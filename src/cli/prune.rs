@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use avro_snap::commands::prune::{Fate, MaxUnused, PruneOptions, PruneReport, Tally, prune};
+use avro_snap::commands::prune::{Fate, MaxUnused, PruneOptions, PruneReport, Tally, prune, prune_without_room};
 use avro_snap::repository::Repository;
 use serde_json::{Value, json};
 
@@ -27,6 +27,14 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     limits: Limits,
+
+    /// Make room on a disk that is full: delete what no snapshot needs before the log says so
+    ///
+    /// Try without it first: `snap prune --grace 0` works without a free byte in most cases. NOBODY ELSE MAY USE THE
+    /// REPOSITORY MEANWHILE: what somebody is just saving is lost with it. It implies --grace 0. The id of the repository
+    /// may be given, and must be the right one then.
+    #[arg(long, value_name = "REPOSITORY_ID", num_args = 0..=1, default_missing_value = "", require_equals = false)]
+    unsafe_recover_no_free_space: Option<String>,
 }
 
 /// How far a prune goes.
@@ -93,13 +101,35 @@ fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let repository = context.open()?;
-        let (report, exit) = self.limits.prune(context, &repository, self.dry_run)?;
+        let recovers = self.recovers(&repository)?;
+        let (report, exit) = self.limits.prune(context, &repository, self.dry_run, recovers)?;
         context.told(exit, tell(context, &report, self.dry_run))
     }
 }
 
+impl Args {
+    /// Whether room is to be made by all means.
+    fn recovers(&self, repository: &Repository) -> Result<bool> {
+        let own = repository.id().to_string();
+        match self.unsafe_recover_no_free_space.as_deref() {
+            None => Ok(false),
+            Some(given) if given.is_empty() || given == own => Ok(true),
+            Some(given) => {
+                let message = format!("--unsafe-recover-no-free-space {given}: the id of this repository is {own}");
+                Err(Failure::Usage(message))
+            }
+        }
+    }
+}
+
 impl Limits {
-    fn prune(&self, context: &Context, repository: &Repository, dry_run: bool) -> Result<(PruneReport, Exit)> {
+    fn prune(
+        &self,
+        context: &Context,
+        repository: &Repository,
+        dry_run: bool,
+        recovers: bool,
+    ) -> Result<(PruneReport, Exit)> {
         let options = PruneOptions {
             max_unused: self.max_unused,
             max_repack: self.max_repack_size,
@@ -111,7 +141,10 @@ impl Limits {
             threads: context.globals.threads(),
         };
         let meter = Meter::new(&context.output);
-        let pruned = prune(repository, &options, &meter);
+        let pruned = match recovers {
+            true => prune_without_room(repository, &options, &meter),
+            false => prune(repository, &options, &meter),
+        };
         meter.finish();
         warn_of_mended(&context.output, repository);
         let report = pruned?;
@@ -121,7 +154,7 @@ impl Limits {
 
     /// Prunes after snapshots were removed, and says what came of it.
     pub(crate) fn prune_after(&self, context: &Context, repository: &Repository) -> Result<Exit> {
-        let (report, exit) = self.prune(context, repository, false)?;
+        let (report, exit) = self.prune(context, repository, false, false)?;
         tell(context, &report, false)?;
         Ok(exit)
     }
@@ -133,6 +166,12 @@ fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
         let lost = count(report.lost_chunks, "chunk");
         let hint = "`snap check` names the snapshots and paths; what is left of them was kept";
         output.error("damage", &format!("{lost} that snapshots need are lost"), Some(hint));
+    }
+    if report.without_room {
+        output.warn(
+            "the disk is full: nothing was copied out of packs that are partly needed. Once there is room, the next prune \
+             does that; --grace 0 deletes at once what was condemned",
+        );
     }
     if output.json {
         if dry_run {
@@ -221,6 +260,7 @@ fn summary(report: &PruneReport, dry_run: bool) -> Value {
         "old_key_packs_left": tally(report.old_keys),
         "indexes_replaced": report.indexes_replaced,
         "tidied_bytes": report.tidied,
+        "without_room": report.without_room,
         "seconds": report.duration_secs,
     })
 }

@@ -48,6 +48,9 @@ impl Args {
                 None
             }
         };
+        if writes {
+            repository.keep_config()?;
+        }
         let exit = match (writes, damage.is_some() || !found.unreadable.is_empty() || !found.unsound.is_empty()) {
             (false, true) => Exit::Damage,
             (true, _) if !found.unsound.is_empty() || !found.unreadable.is_empty() => Exit::Damage,

@@ -1,5 +1,6 @@
 //! `snap repair`
 
+mod config;
 mod index;
 mod packs;
 mod snapshots;
@@ -28,6 +29,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    Config(config::Args),
     Index(index::Args),
     Packs(packs::Args),
     Snapshots(snapshots::Args),
@@ -71,6 +73,7 @@ struct Payloads {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         match self.what {
+            What::Config(args) => args.run(context),
             What::Index(args) => args.run(context),
             What::Packs(args) => args.run(context),
             What::Snapshots(args) => args.run(context),

@@ -55,6 +55,8 @@ impl SourceFile {
 /// Something that could not be looked at. The walk passes over it and goes on.
 #[derive(Debug)]
 pub struct Problem {
+    /// Its path in the manifest.
+    pub tree_path: Vec<u8>,
     /// Where it lies.
     pub path: PathBuf,
     /// What is wrong.
@@ -100,6 +102,8 @@ pub struct Source {
     roots: BTreeMap<Vec<u8>, PathBuf>,
     /// What is told before the walk goes on.
     ready: VecDeque<std::result::Result<SourceFile, Problem>>,
+    /// Where something was met that is passed over.
+    passed_over: Vec<PathBuf>,
 }
 
 impl fmt::Debug for Source {
@@ -130,9 +134,15 @@ impl Source {
             links: None,
             roots: roots::by_tree_path(&top),
             ready: VecDeque::new(),
+            passed_over: Vec::new(),
         };
         source.begin(top);
         Ok(source)
+    }
+
+    /// Where something was met that is passed over ([`Rules::pass_over`]). Complete when the walk is.
+    pub fn passed_over(&self) -> &[PathBuf] {
+        &self.passed_over
     }
 
     /// What is to be met, to tell what is gone from what was not to be saved.
@@ -154,14 +164,21 @@ impl Source {
                     let dev = Seen::from(stat).stat.dev;
                     self.enter(Here { tree_path: Vec::new(), fs_path: top.fs_path, follow: true }, top.below, dev, dev);
                 }
-                Err(error) => self.problem("stat", top.fs_path, error, true),
+                Err(error) => self.problem("stat", Vec::new(), top.fs_path, error, true),
             },
         }
     }
 
-    fn problem(&mut self, action: &'static str, path: PathBuf, error: impl Into<io::Error>, incomplete: bool) {
+    fn problem(
+        &mut self,
+        action: &'static str,
+        tree_path: Vec<u8>,
+        path: PathBuf,
+        error: impl Into<io::Error>,
+        incomplete: bool,
+    ) {
         let error = Error::io(action, &path, error.into());
-        self.ready.push_back(Err(Problem { path, error, incomplete }));
+        self.ready.push_back(Err(Problem { tree_path, path, error, incomplete }));
     }
 
     /// Goes on with the entries of a directory that only leads to roots.
@@ -178,7 +195,7 @@ impl Source {
         let mut names = match listed(&fs_path, follow) {
             Ok(names) => names,
             Err(error) => {
-                self.problem("list", fs_path.clone(), error, true);
+                self.problem("list", tree_path.clone(), fs_path.clone(), error, true);
                 Vec::new()
             }
         };
@@ -187,7 +204,8 @@ impl Source {
             let here = roots::below(&fs_path, name);
             if node.fs_path != here && names.binary_search(name).is_ok() {
                 let error = roots::clash(&here, &node.fs_path);
-                self.ready.push_back(Err(Problem { path: here, error, incomplete: true }));
+                let tree_path = roots::joined(&tree_path, name);
+                self.ready.push_back(Err(Problem { tree_path, path: here, error, incomplete: true }));
             }
         }
         if let Some(marker) = self.rules.marker(&fs_path, &names) {
@@ -213,7 +231,7 @@ impl Source {
         let within = level.within;
         let planned = level.planned.remove(&name);
         if tree_path.len() > LONGEST_PATH || check_path(&name).is_err() {
-            self.too_long(fs_path);
+            self.too_long(tree_path, fs_path);
             return true;
         }
         match planned {
@@ -233,9 +251,9 @@ impl Source {
         true
     }
 
-    fn too_long(&mut self, fs_path: PathBuf) {
+    fn too_long(&mut self, tree_path: Vec<u8>, fs_path: PathBuf) {
         let longest = "its path is longer than any that can be restored";
-        self.problem("save", fs_path, io::Error::other(longest), true);
+        self.problem("save", tree_path, fs_path, io::Error::other(longest), true);
     }
 
     /// A directory that only leads to roots: it gets a row, and links on the way are followed.
@@ -243,7 +261,7 @@ impl Source {
         let here = Here { tree_path: tree_path.clone(), fs_path: node.fs_path.clone(), follow: true };
         match here.look() {
             Ok(seen) => self.tell(here, seen, EntryKind::Directory, true),
-            Err(error) => self.problem("stat", node.fs_path.clone(), error, true),
+            Err(error) => self.problem("stat", tree_path.clone(), node.fs_path.clone(), error, true),
         }
         self.enter_way(tree_path, node);
     }
@@ -258,10 +276,12 @@ impl Source {
             Ok(seen) => seen,
             // Removed since its directory was listed.
             Err(error) => {
-                return self.problem("stat", here.fs_path, error, error != Errno::NOENT || within.is_none());
+                let incomplete = error != Errno::NOENT || within.is_none();
+                return self.problem("stat", here.tree_path, here.fs_path, error, incomplete);
             }
         };
         if self.rules.excludes_inode(seen.stat.dev, seen.stat.inode) {
+            self.passed_over.push(here.fs_path);
             return;
         }
         let elsewhere = self.rules.stays_on_one_file_system() && within.is_some_and(|dev| dev != seen.stat.dev);
@@ -274,7 +294,7 @@ impl Source {
                 return;
             }
             _ if elsewhere => return,
-            _ if here.follow => return self.problem("enter", here.fs_path, Errno::NOTDIR, true),
+            _ if here.follow => return self.problem("enter", here.tree_path, here.fs_path, Errno::NOTDIR, true),
             FileType::RegularFile if self.rules.excludes_size(seen.stat.size) => return,
             FileType::RegularFile => {
                 if within.is_none()
@@ -286,14 +306,20 @@ impl Source {
             }
             FileType::Symlink => match link_target(fs_path) {
                 Ok(to) => EntryKind::Symlink(to),
-                Err(error) => return self.problem("read link", here.fs_path, error, true),
+                Err(error) => return self.problem("read link", here.tree_path, here.fs_path, error, true),
             },
             FileType::Fifo => EntryKind::Fifo,
             FileType::CharacterDevice => EntryKind::CharDevice(device(&seen)),
             FileType::BlockDevice => EntryKind::BlockDevice(device(&seen)),
             FileType::Socket => return,
             FileType::Unknown => {
-                return self.problem("save", here.fs_path, io::Error::other("it is of an unknown type"), true);
+                return self.problem(
+                    "save",
+                    here.tree_path,
+                    here.fs_path,
+                    io::Error::other("it is of an unknown type"),
+                    true,
+                );
             }
         };
         self.tell(here, seen, kind, false);
@@ -323,11 +349,12 @@ impl Source {
         };
         let (nlink, dev) = (seen.nlink, seen.stat.dev);
         let Here { tree_path, fs_path, .. } = here;
-        let file = SourceFile { tree_path, fs_path: fs_path.clone(), entry, nlink, dev, leads_to_root };
+        let file =
+            SourceFile { tree_path: tree_path.clone(), fs_path: fs_path.clone(), entry, nlink, dev, leads_to_root };
         self.ready.push_back(Ok(file));
         for unread in unread {
-            let problem = Problem { path: fs_path.clone(), error: told(&fs_path, unread), incomplete: true };
-            self.ready.push_back(Err(problem));
+            let (tree_path, path, error) = (tree_path.clone(), fs_path.clone(), told(&fs_path, unread));
+            self.ready.push_back(Err(Problem { tree_path, path, error, incomplete: true }));
         }
     }
 
@@ -340,7 +367,8 @@ impl Source {
             "it is a symbolic link and saved as such, without what it points to{others}; a slash after the path of a \
              directory follows it"
         );
-        self.ready.push_back(Err(Problem { path: first, error: Error::Invalid(message), incomplete: false }));
+        let error = Error::Invalid(message);
+        self.ready.push_back(Err(Problem { tree_path: Vec::new(), path: first, error, incomplete: false }));
     }
 }
 

@@ -16,9 +16,9 @@ use rustix::io::Errno;
 
 use super::attributes::{Attributes, Means, Thing};
 use super::beneath::{Beneath, check_path, parted};
+use super::folder::Folder;
 use super::place::through_fd;
 use super::policy::{Existing, Overwrite};
-use super::remove;
 use super::stat::Seen;
 use super::writer::{FileWriter, Temporary, Terms};
 use crate::error::{Error, IoContext, Result};
@@ -76,8 +76,8 @@ impl Target {
         let stat = self.beneath.folder(above).and_then(|at| rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat.map(Seen::from) {
             Ok(Seen { stat, kind, .. }) => {
-                let is_file = kind == FileType::RegularFile;
-                Ok(Some(Existing { is_file, size: stat.size, mtime: stat.mtime }))
+                let (is_file, is_folder) = (kind == FileType::RegularFile, kind == FileType::Directory);
+                Ok(Some(Existing { is_file, is_folder, size: stat.size, mtime: stat.mtime }))
             }
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.beneath.refused("stat", path, error)),
@@ -248,44 +248,15 @@ impl Target {
         }
     }
 
-    /// The names in a directory (the top for an empty path) that `keep` does not know, sorted; none if it is not there.
-    pub fn others(&self, directory: &[u8], keep: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Vec<u8>>> {
-        let Some(folder) = self.listable(directory)? else { return Ok(Vec::new()) };
-        let names = remove::names_of(folder.as_fd());
-        let mut names = names.map_err(|error| self.beneath.refused("list", directory, error))?;
-        names.retain(|name| !keep(name));
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// Removes from a directory (the top for an empty path) what `keep` does not know, with all that is in it, and
-    /// tells how many things that were. Links are removed themselves. No file may be in the making in the directory:
-    /// its temporary name is not known to `keep` either.
-    pub fn delete_others(&self, directory: &[u8], keep: &dyn Fn(&[u8]) -> bool) -> Result<u64> {
-        let mut removed = 0;
-        let others = self.others(directory, keep)?;
-        if others.is_empty() {
-            return Ok(0);
-        }
-        let Some(folder) = self.listable(directory)? else { return Ok(0) };
-        for name in others {
-            removed += remove::remove(folder.as_fd(), &name).map_err(|error| {
-                let path = super::roots::joined(directory, &name);
-                Error::io("delete", self.shown(&path), error.into())
-            })?;
-        }
-        Ok(removed)
-    }
-
-    /// Opens a directory such that it can be listed.
-    fn listable(&self, directory: &[u8]) -> Result<Option<OwnedFd>> {
+    /// Opens a directory (the top for an empty path) to look at what is in it; none if it is not there.
+    pub fn folder(&self, directory: &[u8]) -> Result<Option<Folder>> {
         if !directory.is_empty() {
             check_path(directory)?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         // "." of a directory that was reached without links is that directory.
         let opened = self.beneath.folder(directory).and_then(|at| rustix::fs::openat(at, ".", flags, Mode::empty()));
-        match opened {
+        match opened.and_then(Folder::new) {
             Ok(folder) => Ok(Some(folder)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.beneath.refused("list", directory, error)),

@@ -17,7 +17,7 @@ mod survey;
 mod tree;
 
 pub use framer::{Finding, Framer, RawBlock, Segment};
-pub use layout::{Class, Entry, LayoutReader, LayoutSegment, LayoutWriter};
+pub use layout::{Check, CheckHash, Class, Entry, LayoutReader, LayoutSegment, LayoutWriter};
 pub use rebuild::{BlockFrame, Part, Rebuild};
 pub use split::{CompiledSchema, Split, Splitter, Treatment};
 pub use state::AvroState;

@@ -1,7 +1,7 @@
 //! Putting a file together again.
 
 use super::framer::RawBlock;
-use super::layout::{Checker, Class, Entry, LayoutReader};
+use super::layout::{CheckHash, Checker, Class, Entry, LayoutReader};
 use super::stream::StreamReader;
 use super::{ContainerRecipe, Recipe};
 use crate::avro::container::put_block_header;
@@ -99,7 +99,7 @@ struct Container<'s, S: ?Sized> {
 #[derive(Debug, Default)]
 struct Check {
     checker: Checker,
-    segments: std::collections::VecDeque<(usize, std::collections::VecDeque<[u8; 4]>)>,
+    segments: std::collections::VecDeque<(usize, std::collections::VecDeque<CheckHash>)>,
     block: u64,
 }
 
@@ -202,7 +202,8 @@ impl<S: ChunkSource + ?Sized> Container<'_, S> {
                 return Ok(Some(entry));
             }
             let Some((entries, checks)) = self.layout.next_segment()? else { return Ok(None) };
-            self.check.segments.push_back((entries.len(), checks.into()));
+            let hashes = checks.iter().map(|check| check.hash).collect();
+            self.check.segments.push_back((entries.len(), hashes));
             self.entries = entries.into_iter();
         }
     }

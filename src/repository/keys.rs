@@ -2,7 +2,7 @@
 //! all that is sealed under its keys, until those are rotated.
 
 use super::log::Body;
-use super::{Repository, State, create_resolved};
+use super::{Config, Repository, State, create_resolved};
 use crate::backend::{Backend, Kind, Name};
 use crate::crypto::slot::{self, KdfCost, SlotError, SlotInfo};
 use crate::crypto::{Entropy, Keyring};
@@ -189,7 +189,8 @@ impl Repository {
         let keyring = self.keyring.as_ref().ok_or_else(unencrypted)?;
         let plain = keyring.encode();
         let check = digest(&[&self.id().as_bytes()[..], &plain].concat());
-        Ok(format!("{EXPORT_HEAD}\nrepository {}\nkeyring {}\ncheck {}\n", self.id(), hex(&plain), hex(&check[..8])))
+        let (keyring, check, config) = (hex(&plain), hex(&check[..8]), hex(&self.config.encode()));
+        Ok(format!("{EXPORT_HEAD}\nrepository {}\nkeyring {keyring}\ncheck {check}\nconfig {config}\n", self.id()))
     }
 }
 
@@ -216,6 +217,20 @@ pub(super) fn parse_export(text: &str) -> Result<(RepositoryId, Keyring)> {
         return Err(wrong());
     }
     Ok((repository, Keyring::decode(&plain).map_err(|_| wrong())?))
+}
+
+/// The config that a key export has in it, where it has one: those of before do not.
+///
+/// # Errors
+/// [`Error::Invalid`] if the text is no key export.
+pub(super) fn exported_config(text: &str) -> Result<Option<Config>> {
+    let (repository, _) = parse_export(text)?;
+    let Some(digits) = text.lines().find_map(|line| line.strip_prefix("config ")).map(str::trim) else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; digits.len() / 2];
+    let config = unhex(digits, &mut bytes).then(|| Config::decode(&bytes).ok()).flatten();
+    Ok(config.filter(|config| config.repository == repository))
 }
 
 pub(super) fn unencrypted() -> Error {

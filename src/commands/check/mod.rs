@@ -120,6 +120,7 @@ pub fn check_each(
     // A cache that is stale or damaged must neither hide damage nor make any up.
     repository.rebuild_index()?;
     progress.begin(Phase::CheckStructure, None, None);
+    report.problems.extend(repository.check_config());
     report.problems.extend(repository.check_keys());
     report.problems.extend(repository.log_gap()?);
     let (mut bad, mut mendable) = (HashSet::new(), BTreeSet::new());

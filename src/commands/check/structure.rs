@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::{BadFrame, CheckReport, is_mendable};
 use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
-use crate::id::PackId;
+use crate::id::{IndexId, PackId};
 use crate::index::Damage;
 use crate::pack::PackInfo;
 use crate::repository::Repository;
@@ -28,15 +28,11 @@ pub(super) fn check_packs(
 ) -> Result<Vec<u32>> {
     let state = repository.state();
     let mut objects = state.indexes.clone();
-    let mut unreadable = Vec::new();
+    // What is called otherwise is none of the repository's.
     repository.backend().list(Kind::Index, &mut |name, _| {
-        match name.file().parse() {
-            Ok(id) => drop(objects.insert(id)),
-            Err(_) => unreadable.push(Error::damaged(name, "no index object is called so")),
-        }
+        objects.extend(name.file().parse::<IndexId>());
         Ok(())
     })?;
-    report.problems.append(&mut unreadable);
     objects.retain(|object| !state.standing.superseded.contains_key(object));
     for object in &objects {
         if let Err(error) = repository.read_index_object(object) {

@@ -43,8 +43,10 @@ pub(super) enum Outcome {
     Name(Found, PathBuf),
     /// A file that was read, and what the parent has.
     Stored(Box<Stored>, Option<Box<FileEntry>>),
-    /// It could not be read. What the parent has.
-    Lost(Option<Box<FileEntry>>),
+    /// A file that could not be read: its path in the manifest, and what the parent has.
+    Lost(Vec<u8>, Option<Box<FileEntry>>),
+    /// Something of which not all could be looked at.
+    Unread(Vec<u8>),
 }
 
 /// Stores a file after all.
@@ -59,6 +61,18 @@ pub(super) struct RowWriter<'a, 's, 'p, 'r> {
     alarms: Alarms,
     /// Files with several names whose content is in the manifest: what was read, and under which path.
     shared: HashMap<(u64, u64), (FileStat, Vec<u8>)>,
+    /// All that could not be read.
+    unreadable: Vec<Vec<u8>>,
+}
+
+/// What is left when all rows are there.
+pub(super) struct Finished {
+    /// To be finished.
+    pub(super) manifest: ManifestWriter,
+    /// All that could not be read.
+    pub(super) unreadable: Vec<Vec<u8>>,
+    /// What the root is to remember of files that are not what they were.
+    pub(super) alarms: Vec<Rule>,
 }
 
 impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
@@ -69,7 +83,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         progress: &'a dyn Progress,
         alarms: Alarms,
     ) -> Self {
-        Self { manifest, feeder, report, progress, alarms, shared: HashMap::new() }
+        Self { manifest, feeder, report, progress, alarms, shared: HashMap::new(), unreadable: Vec::new() }
     }
 
     pub(super) fn feeder(&mut self) -> &mut Feeder<'p, 'r, 's> {
@@ -84,8 +98,14 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     /// The next row. `store` stores a file that has to be read after all.
     pub(super) fn outcome(&mut self, outcome: Outcome, store: StoreNow<'_, 'p, 'r, 's>) -> Result<()> {
         match outcome {
-            Outcome::Lost(before) => {
+            Outcome::Unread(path) => {
                 self.report.unreadable += 1;
+                self.unreadable.push(path);
+                Ok(())
+            }
+            Outcome::Lost(path, before) => {
+                self.report.unreadable += 1;
+                self.unreadable.push(path);
                 if let Some(before) = before {
                     self.alarms.unmet(&before);
                 }
@@ -157,7 +177,10 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     fn stored(&mut self, stored: Stored, before: Option<&FileEntry>) -> Result<()> {
         let Stored { entry, shared, bytes_read, incomplete, .. } = stored;
         self.report.bytes_read += bytes_read;
-        self.report.unreadable += incomplete;
+        if incomplete > 0 {
+            self.report.unreadable += incomplete;
+            self.unreadable.push(entry.path.clone());
+        }
         if let Some(stat) = shared {
             // The name was given to a file that is in the manifest, while the walk went on.
             if let Some(first) = self.first_name(&stat) {
@@ -194,10 +217,10 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         }
     }
 
-    /// The manifest, to be finished, and what the root is to remember.
-    pub(super) fn into_parts(self) -> (ManifestWriter, Vec<Rule>) {
+    /// What is left.
+    pub(super) fn into_parts(self) -> Finished {
         (self.report.avro.shrunk, self.report.avro.missing) = (self.alarms.shrunk, self.alarms.missing);
-        (self.manifest, self.alarms.rules())
+        Finished { manifest: self.manifest, unreadable: self.unreadable, alarms: self.alarms.rules() }
     }
 }
 

@@ -11,14 +11,14 @@ use super::feeder::{Feeder, Unfilled};
 use super::file::{FileContext, SchemaCache, store_file};
 use super::lineage::{Indifference, Lineage};
 use super::pipeline::Pipeline;
-use super::rows::{Found, Outcome, RowWriter};
+use super::rows::{Finished, Found, Outcome, RowWriter};
 use super::stream::store_stream;
 use super::treat::{Effort, Workbench};
 use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::commands::gate::Gate;
 use crate::error::{Error, Result};
-use crate::files::{Held, Problem, Source, SourceFile, now};
+use crate::files::{Coverage, Held, Problem, Source, SourceFile, left_out, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
@@ -41,6 +41,15 @@ struct Job {
     number: u64,
     path: PathBuf,
     found: Found,
+}
+
+/// What a walk leaves behind, besides what it found.
+#[derive(Default)]
+struct Walked {
+    /// Where something was met that is passed over.
+    passed_over: Vec<PathBuf>,
+    /// The Avro files of the parent that were not met.
+    unmet: Vec<FileEntry>,
 }
 
 /// How many files may wait for a worker.
@@ -83,14 +92,20 @@ impl Run<'_> {
             self.progress,
             Alarms::new(parent, options.accept_losses),
         );
+        let (mut rules, mut passed_over) = (options.rules.recorded().to_vec(), Vec::new());
         match options.stream {
             Some(stream) => {
                 let before = parent.map(|parent| parent.rows(self.repository).next_row()).transpose()?.flatten();
                 store_stream(&context, stream, time, before, &mut rows)?;
             }
-            None => self.store_tree(scope, &mut context, options, &mut rows)?,
+            None => {
+                rules.extend(Coverage::rules(&options.roots, &options.working_directory, &self.lineage.paths));
+                passed_over = self.store_tree(scope, &mut context, options, &mut rows)?;
+            }
         }
-        let (manifest, rules) = rows.into_parts();
+        let Finished { manifest, unreadable, alarms } = rows.into_parts();
+        rules.extend(left_out(&passed_over, unreadable));
+        rules.extend(alarms);
         report.unchanged = report.same_rows == report.rows()
             && parent.is_some_and(|SnapshotRoot { totals, .. }| {
                 report.same_rows == totals.files + totals.directories + totals.others
@@ -130,7 +145,7 @@ impl Run<'_> {
         context: &mut FileContext<'_>,
         options: CreateOptions,
         rows: &mut RowWriter<'_, '_, 'p, '_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<PathBuf>> {
         let source = Source::new(&options.roots, &options.working_directory, options.rules, now)?;
         let covered = source.covered();
         context.clocks = source.clocks();
@@ -147,14 +162,13 @@ impl Run<'_> {
         let (send_job, jobs) = crossbeam_channel::bounded::<Job>(JOBS);
         let (send_outcome, outcomes) = channel::<(u64, Outcome)>();
         let unfilled: Mutex<Vec<Unfilled>> = Mutex::default();
-        let unmet: Mutex<Vec<FileEntry>> = Mutex::default();
+        let walked: Mutex<Walked> = Mutex::default();
         let done = std::thread::scope(|threads| {
             let walker_outcomes = send_outcome.clone();
-            let (window, unmet) = (&window, &unmet);
-            threads.spawn(move || {
-                if let Err(error) = self.walk(source, indifference, window, &send_job, &walker_outcomes, unmet) {
-                    self.pipeline.fail(error);
-                }
+            let (window, walked) = (&window, &walked);
+            threads.spawn(move || match self.walk(source, indifference, window, &send_job, &walker_outcomes) {
+                Ok(done) => *walked.lock().unwrap_or_else(PoisonError::into_inner) = done,
+                Err(error) => self.pipeline.fail(error),
             });
             for _ in 0..self.threads {
                 let (jobs, send_outcome, unfilled) = (jobs.clone(), send_outcome.clone(), &unfilled);
@@ -189,25 +203,25 @@ impl Run<'_> {
             rows.absorb(open);
         }
         done?;
-        rows.end(&covered, self.lineage, unmet.into_inner().unwrap_or_else(PoisonError::into_inner));
-        Ok(())
+        let Walked { passed_over, unmet } = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        rows.end(&covered, self.lineage, unmet);
+        Ok(passed_over)
     }
 
     /// Finds what is to be saved, and compares it with the parent, whose rows come in the same order.
     fn walk(
         &self,
-        source: Source,
+        mut source: Source,
         indifference: Indifference,
         window: &Gate,
         jobs: &crossbeam_channel::Sender<Job>,
         outcomes: &Sender<(u64, Outcome)>,
-        unmet: &Mutex<Vec<FileEntry>>,
-    ) -> Result<()> {
+    ) -> Result<Walked> {
         let mut parent = self.lineage.parent.as_ref().map(|parent| parent.rows(self.repository));
-        let mut passed = |row: FileEntry| unmet.lock().unwrap_or_else(PoisonError::into_inner).extend(container(row));
+        let mut unmet = Vec::new();
         let mut seen: HashSet<(u64, u64)> = HashSet::new();
         let mut number = 0;
-        for item in source {
+        while let Some(item) = source.next() {
             self.pipeline.check()?;
             window.enter();
             let SourceFile { fs_path, entry, nlink, dev, leads_to_root, .. } = match item {
@@ -218,8 +232,8 @@ impl Run<'_> {
                         window.leave();
                         continue;
                     }
-                    if outcomes.send((number, Outcome::Lost(None))).is_err() {
-                        return Ok(());
+                    if outcomes.send((number, Outcome::Unread(problem.tree_path))).is_err() {
+                        return Ok(Walked::default());
                     }
                     number += 1;
                     continue;
@@ -228,7 +242,7 @@ impl Run<'_> {
             let next = number;
             number += 1;
             let before = match &mut parent {
-                Some(rows) => match row_at(rows, &entry.path, &mut passed) {
+                Some(rows) => match row_at(rows, &entry.path, &mut |row| unmet.extend(container(row))) {
                     Ok(row) => row,
                     Err(error) => {
                         let message = format!("files are read again, the parent's manifest cannot be: {error}");
@@ -250,19 +264,19 @@ impl Run<'_> {
                 _ => {
                     self.progress.more_ahead(1, found.entry.size);
                     if jobs.send(Job { number: next, path: fs_path, found }).is_err() {
-                        return Ok(());
+                        return Ok(Walked::default());
                     }
                     continue;
                 }
             };
             if outcomes.send((next, outcome)).is_err() {
-                return Ok(());
+                return Ok(Walked::default());
             }
         }
         while let Some(row) = parent.as_mut().and_then(|rows| rows.next_row().ok().flatten()) {
-            passed(row);
+            unmet.extend(container(row));
         }
-        Ok(())
+        Ok(Walked { passed_over: source.passed_over().to_vec(), unmet })
     }
 
     /// Whether the parent was made later than now. Then the clock was wrong, and what it said of files that were changed
@@ -288,6 +302,7 @@ impl Run<'_> {
     /// Stores one file.
     fn work(&self, context: &FileContext<'_>, feeder: &mut Feeder<'_, '_, '_>, path: &Path, found: Found) -> Outcome {
         let Found { entry, before, .. } = found;
+        let tree_path = entry.path.clone();
         let before = before.filter(|before| before.kind == EntryKind::File);
         self.progress.at(path);
         let facts = before.as_ref().and_then(|before| before.avro.as_ref());
@@ -298,15 +313,15 @@ impl Run<'_> {
             // What the system says of one file concerns that file alone.
             Err(error @ Error::Io { .. }) if !is_ours(&error, path) => {
                 self.pipeline.fail(error);
-                return Outcome::Lost(before);
+                return Outcome::Lost(tree_path, before);
             }
             Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
                 self.warn(path, error, true);
-                return Outcome::Lost(before);
+                return Outcome::Lost(tree_path, before);
             }
             Err(error) => {
                 self.pipeline.fail(error);
-                return Outcome::Lost(before);
+                return Outcome::Lost(tree_path, before);
             }
         };
         self.progress.files(1);
@@ -331,7 +346,8 @@ impl Run<'_> {
     }
 
     fn warn(&self, path: &Path, error: Error, incomplete: bool) {
-        self.progress.warning(&Problem { path: path.to_path_buf(), error, incomplete }.warning());
+        self.progress
+            .warning(&Problem { tree_path: Vec::new(), path: path.to_path_buf(), error, incomplete }.warning());
     }
 }
 

@@ -39,5 +39,5 @@ pub(super) fn store_stream<'p, 'r>(
         (entry.mtime, entry.ctime) = (before.mtime, before.ctime);
     }
     let stored = Stored { entry, shared: None, bytes_read, held: Held::Still, unread: Vec::new(), incomplete: 0 };
-    rows.outcome(Outcome::Stored(Box::new(stored), before), &|_, _, _| Outcome::Lost(None))
+    rows.outcome(Outcome::Stored(Box::new(stored), before), &|_, _, _| Outcome::Unread(Vec::new()))
 }

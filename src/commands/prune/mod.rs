@@ -6,6 +6,7 @@
 //! later, once nobody who began before can still be reading them. Any step may be the last one: the next prune goes on.
 
 mod condemn;
+mod full;
 pub mod plan;
 mod repack;
 mod survey;
@@ -14,6 +15,7 @@ mod sweep;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+pub use full::prune_without_room;
 pub use plan::{Fate, MaxUnused};
 use plan::{Limits, decide};
 use repack::{Repacked, Repacker};
@@ -73,6 +75,8 @@ pub struct PruneReport {
     pub indexes_replaced: u64,
     /// Bytes of interrupted writes that were removed.
     pub tidied: u64,
+    /// The disk was full: only what needs no room was done. Nothing was copied out of packs that are partly needed.
+    pub without_room: bool,
     /// How long it took, in seconds.
     pub duration_secs: f64,
 }
@@ -124,11 +128,18 @@ const TIDY_AFTER: i64 = 24 * 3600 * 1_000_000_000;
 /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere, and the log has no record of its loss: then nothing is
 /// changed, since the reason may be an index or a listing that is not whole. And those of the repository.
 pub fn prune(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
-    match attempt(repository, options, progress) {
-        // A cache that turns out to be damaged must not be in the way. Whatever was done so far is whole.
+    match steadily(repository, &mut || attempt(repository, options, progress)) {
+        Err(error) if error.is_full() && !options.dry_run => full::prune(repository, options, error, progress),
+        done => done,
+    }
+}
+
+/// A cache that turns out to be damaged must not be in the way. Whatever was done so far is whole.
+fn steadily<T>(repository: &Repository, work: &mut dyn FnMut() -> Result<T>) -> Result<T> {
+    match work() {
         Err(Error::Cache { .. }) => {
             repository.rebuild_index()?;
-            attempt(repository, options, progress)
+            work()
         }
         done => done,
     }
@@ -212,6 +223,9 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     if let Some(now) = survey.storage_now {
         report.tidied = repository.backend().tidy(now.saturating_sub(TIDY_AFTER))?;
     }
+    // What is well to have, and nothing rests on. Where there is no room, the next prune tries again.
+    let _ = repository.keep_config();
+    let _ = repository.backend().keep_reserve();
     report.duration_secs = began.elapsed().as_secs_f64();
     Ok(report)
 }

@@ -81,6 +81,12 @@ fn sweep_orphans(repository: &Repository, survey: &Survey<'_>, mut parity: BTree
     Ok(())
 }
 
+/// Deletes a pack, and then its parity.
+pub(super) fn delete_pack(repository: &Repository, id: &PackId) -> Result<()> {
+    repository.backend().delete(&pack_name(id))?;
+    repository.backend().delete(&parity_name(id))
+}
+
 /// Says what a sweep would delete.
 pub(super) fn foresee(repository: &Repository, survey: &Survey<'_>, grace: Duration, report: &mut PruneReport) {
     let due = Due::of(repository, &repository.state(), grace);
@@ -111,10 +117,8 @@ pub(super) fn sweep(
     let backend = repository.backend();
     let mut parity = parity_objects(repository)?;
     for id in packs.iter().chain(&survey.revenants) {
-        backend.delete(&pack_name(id))?;
-        if parity.remove(id) {
-            backend.delete(&parity_name(id))?;
-        }
+        delete_pack(repository, id)?;
+        parity.remove(id);
         progress.files(1);
     }
     sweep_orphans(repository, survey, parity)?;

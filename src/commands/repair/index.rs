@@ -32,6 +32,10 @@ pub fn repair_index(repository: &Repository, all: bool, dry_run: bool, progress:
     // The cache may still have what a lost object said.
     repository.rebuild_index()?;
     let mut repair = IndexRepair { lost: repository.lost_indexes()?, ..IndexRepair::default() };
+    if !dry_run {
+        // Repositories of before there were two get the second one.
+        repository.keep_config()?;
+    }
     if repair.lost.is_empty() && !all {
         return Ok(repair);
     }

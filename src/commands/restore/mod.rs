@@ -1,18 +1,22 @@
 //! `restore`: writes the files of a snapshot into a directory.
 
 pub(super) mod content;
+mod guard;
 pub(super) mod prefetch;
 mod recode;
 mod run;
 mod salvage;
+mod selection;
+mod sweep;
 
 pub use salvage::Salvage;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::files::{Overwrite, Pattern};
+use crate::files::{Overwrite, Pattern, Spare};
 use crate::progress::{Phase, Progress};
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
@@ -31,8 +35,15 @@ pub struct RestoreOptions {
     pub exclude: Vec<Pattern>,
     /// What happens to files that are there.
     pub overwrite: Overwrite,
-    /// Remove what is in restored directories and not in the snapshot.
+    /// Remove what is in the target, at or below a root of the snapshot, and not in the snapshot. What `create` would not
+    /// have saved stays.
     pub delete: bool,
+    /// Remove even if something could not be read when the snapshot was made.
+    pub delete_despite_unreadable: bool,
+    /// Directories that are neither written to nor removed: the repository, and what belongs to this program.
+    pub in_use: Vec<PathBuf>,
+    /// The user's home: it is not swept unless it is what was saved.
+    pub home: Option<PathBuf>,
     /// Look at everything, write nothing.
     pub dry_run: bool,
     /// Read every restored file again and compare.
@@ -60,6 +71,16 @@ pub struct RestoreReport {
     pub bytes_restored: u64,
     /// What `delete` removed (or would remove).
     pub deleted: u64,
+    /// What `delete` left alone though it is not in the snapshot, by the reason.
+    pub kept: BTreeMap<Spare, u64>,
+    /// What `delete` could not remove, by its path below the target, and why.
+    pub not_deleted: Vec<(Vec<u8>, Error)>,
+    /// On a dry run: files of those to be restored that are not there.
+    pub files_new: u64,
+    /// On a dry run: files that are there with another size or modification time, or as something else.
+    pub files_differing: u64,
+    /// On a dry run: files that are there with the same size and modification time.
+    pub files_same: u64,
     /// Files that were read again and found right.
     pub verified: u64,
     /// Containers that were written with another codec.
@@ -97,9 +118,6 @@ pub fn restore(
     progress: &dyn Progress,
 ) -> Result<RestoreReport> {
     let began = Instant::now();
-    if options.delete && options.target.parent().is_none() && options.include.is_empty() {
-        return Err(Error::Invalid("deleting everything else from the root of the system is refused".into()));
-    }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads.max(1))
         .build()
