@@ -231,6 +231,14 @@ fn holes_are_not_read() {
     let mut end = [9; 6];
     std::os::unix::fs::FileExt::read_exact_at(&file, &mut end, (1 << 30) - 6).unwrap();
     assert_eq!(&end, b"\0\0\0end");
+    drop(file);
+    // One that would take for ever is passed over, and reported.
+    if std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 55).is_ok() {
+        snap.write("src/small", "x");
+        let ran = snap.ends(3, &["create", "src", "--series", "s"]);
+        assert!(ran.stderr.contains("its holes have more than"), "{}", ran.stderr);
+        assert_eq!(snap.ok(&["ls", "latest"]).lines(), ["src", "src/small"]);
+    }
 }
 
 // --- Roots ------------------------------------------------------------------------------------------------------------

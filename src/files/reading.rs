@@ -21,6 +21,8 @@ use crate::snapshot::entry::FileEntry;
 const UNSIZED: u64 = 64 << 20;
 /// A file of more bytes that takes no room on its disk is believed only if its file system can tell where its holes are.
 const BELIEVED: u64 = 1 << 30;
+/// The most bytes of holes in a file. Each of them is hashed, so a file of more would keep everything waiting for days.
+const HOLES: u64 = 1 << 46;
 
 /// A regular file that is open to be read from beginning to end.
 #[derive(Debug)]
@@ -59,6 +61,9 @@ impl Reading {
             has_holes: seen.allocated < size,
         };
         if reading.has_holes {
+            if size - seen.allocated > HOLES {
+                return reading.refuse("read", "its holes have more than 64 TiB, which would take days");
+            }
             reading.find_data()?;
             if !reading.has_holes && seen.allocated == 0 && size > BELIEVED {
                 return reading.refuse("read", "it says that it is huge, and takes no room: it is no file of a disk");
