@@ -147,6 +147,10 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
             put_path(&mut object, &finding.path);
             return output.object("avro_finding", object).map_err(Failure::from);
         }
+        if kind == "undecided" {
+            let short = finding.snapshot.short();
+            return Ok(output.note(format_args!("{path} in snapshot {short} is not looked into: {}", finding.reason))?);
+        }
         output.error(kind, &format!("{path} in snapshot {}: {}", finding.snapshot.short(), finding.reason), None);
         Ok(())
     };
@@ -156,6 +160,9 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
     for finding in &report.unsound {
         say(finding, "unsound")?;
     }
+    for finding in &report.undecided {
+        say(finding, "undecided")?;
+    }
     if output.json {
         let summary = json!({
             "files": report.files,
@@ -163,6 +170,7 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
             "blocks": report.blocks,
             "records": report.records,
             "unsound": report.unsound.len(),
+            "undecided": report.undecided.len(),
             "damaged": report.damaged.len() + report.problems.len(),
         });
         return output.object("avro_summary", summary).map_err(Failure::from);
@@ -176,6 +184,12 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
     if !report.unsound.is_empty() {
         let faults = count(report.unsound.len() as u64, "fault");
         output.note(format_args!("{faults} that the files had when they were saved: they are kept as they were"))?;
+    }
+    if !report.undecided.is_empty() {
+        let places = count(report.undecided.len() as u64, "place");
+        output.note(format_args!(
+            "{places} not looked into (an unknown codec, or too large): nothing is known to be wrong there"
+        ))?;
     }
     if !report.damaged.is_empty() || !report.problems.is_empty() {
         let problems = count((report.damaged.len() + report.problems.len()) as u64, "Avro problem");

@@ -4,8 +4,9 @@ use super::framer::RawBlock;
 use super::layout::{CheckHash, Checker, Class, Entry, LayoutReader};
 use super::stream::StreamReader;
 use super::{ContainerRecipe, Recipe};
-use crate::avro::container::put_block_header;
-use crate::chunk::{ChunkSource, MAX_CHUNK};
+use crate::avro::codec::MAX_DECODED;
+use crate::avro::container::{MAX_BLOCK, put_block_header};
+use crate::chunk::ChunkSource;
 use crate::error::{Error, Result};
 
 /// A part of a file.
@@ -219,8 +220,8 @@ fn take<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>, length: u64) 
     Ok(bytes)
 }
 
-/// The longest entry of a layout: a decoded block.
-pub(super) const MAX_ENTRY: u64 = 4 * MAX_CHUNK as u64;
+/// The longest entry of a layout: the payload of a block, stored or decoded.
+pub const MAX_ENTRY: u64 = if MAX_DECODED > MAX_BLOCK { MAX_DECODED as u64 } else { MAX_BLOCK as u64 };
 
 fn read_all<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>) -> Result<Vec<u8>> {
     take(stream, stream.left())

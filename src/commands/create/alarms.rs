@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::unsound::{stray_bytes, what_is_wrong};
 use crate::files::{Covered, Fate};
 use crate::progress::{Progress, Warning};
 use crate::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry};
@@ -61,11 +62,6 @@ impl Amount {
     }
 }
 
-/// Whether a container is not as its writer meant it to be.
-pub(super) fn is_unsound(state: AvroState) -> bool {
-    matches!(state, AvroState::Torn | AvroState::Damaged | AvroState::Foreign)
-}
-
 /// The records of a state that later ones are to be measured by.
 fn measure(facts: &AvroFacts) -> Option<u64> {
     let measures = matches!(facts.state, AvroState::Ok | AvroState::HeaderOnly | AvroState::Undecoded);
@@ -84,19 +80,16 @@ impl Alarms {
         let last = self.last_sound(&entry.path, before);
         let message = match &entry.avro {
             Some(facts) => self.container(entry, facts, last),
-            None => match last {
-                Some(records) => {
-                    self.owes(&entry.path, records);
-                    self.shrunk += 1;
-                    Some(format!("it is no Avro file any more; it had {records} records when it was last sound"))
-                }
-                None => None,
-            },
+            None => last.map(|records| {
+                self.owes(&entry.path, records);
+                self.shrunk += 1;
+                format!("it is no Avro file any more; it had {records} records when it was last sound")
+            }),
         };
         if self.compares && before.is_none() && last.is_none() {
             self.is_new(entry);
         }
-        if let Some(message) = message {
+        for message in message.into_iter().chain(entry.avro.as_ref().and_then(stray_bytes)) {
             let path = String::from_utf8_lossy(&entry.path).into_owned();
             progress.warning(&Warning { path, message, incomplete: false });
         }
@@ -116,31 +109,20 @@ impl Alarms {
 
     fn container(&mut self, entry: &FileEntry, facts: &AvroFacts, last: Option<u64>) -> Option<String> {
         let fewer = last.filter(|last| facts.declared_records < *last);
-        let broken = is_unsound(facts.state) || matches!(facts.state, AvroState::Empty | AvroState::BeyondLimits);
-        if let Some(last) = last.filter(|_| broken).or(fewer) {
+        let unknown = matches!(facts.state, AvroState::Empty | AvroState::BeyondLimits);
+        if let Some(last) = last.filter(|_| unknown || facts.state.is_alarm()).or(fewer) {
             self.owes(&entry.path, last);
         }
-        match facts.state {
-            AvroState::Torn => {
-                Some("it ends within a block: its writer was cut off; what is there is stored as it is".into())
-            }
-            AvroState::Damaged => Some(format!(
-                "its blocks are not sound ({} of {} records could be verified); it is stored as it is",
-                facts.verified_records, facts.declared_records
-            )),
-            AvroState::Foreign => Some("it begins like an Avro file and is none; it is stored as it is".into()),
-            AvroState::BeyondLimits => None,
-            _ => {
-                let fewer = fewer?;
-                self.shrunk += 1;
-                let records = facts.declared_records;
-                Some(format!("it has {records} records, fewer than the {fewer} of its last sound state"))
-            }
+        if facts.state.is_alarm() {
+            return what_is_wrong(facts);
         }
+        let fewer = fewer.filter(|_| facts.state != AvroState::BeyondLimits)?;
+        self.shrunk += 1;
+        Some(format!("it has {} records, fewer than the {fewer} of its last sound state", facts.declared_records))
     }
 
     fn is_new(&mut self, entry: &FileEntry) {
-        let Some(records) = entry.avro.as_ref().filter(|facts| !is_unsound(facts.state)).and_then(measure) else {
+        let Some(records) = entry.avro.as_ref().filter(|facts| !facts.state.is_alarm()).and_then(measure) else {
             return;
         };
         self.new.entry(Vec::new()).or_default().add(records);

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::alarms::is_unsound;
 use super::feeder::Feeder;
 use super::treat::{Effort, Inspector, Workbench};
 use super::{AvroReport, Depth};
@@ -15,7 +14,7 @@ use crate::files::{Clocks, FileStat, Held, Reading};
 use crate::id::{ContentHash, Digester, digest};
 use crate::index::Index;
 use crate::progress::Progress;
-use crate::recipe::{AvroState, CompiledSchema, Framer, RawBlock, Segment, Splitter};
+use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, RawBlock, Segment, Splitter};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
 
 /// What storing files needs.
@@ -163,8 +162,10 @@ pub(super) fn store_content(
     let state = match framer.finding() {
         // Only its name says what a file of no bytes should have been.
         _ if length == 0 => entry.path.ends_with(b".avro").then_some(AvroState::Empty),
+        Finding::NotAContainer if framer.is_zeroed() && entry.path.ends_with(b".avro") => Some(AvroState::Damaged),
         finding => split.state(finding).filter(|_| framer.looks_for_containers()),
     };
+    let reason = split.reason(framer.finding());
     entry.avro = state.map(|state| AvroFacts {
         state,
         codec: file.codec,
@@ -176,8 +177,8 @@ pub(super) fn store_content(
         blocks_exact: split.exact,
         blocks_corrected: split.corrected,
         blocks_raw: split.raw,
-        raw_reason: String::new(),
-        stray_bytes: 0,
+        raw_reason: reason,
+        stray_bytes: framer.stray_bytes(),
     });
     Ok(length)
 }
@@ -210,8 +211,8 @@ impl ContainerFile<'_, '_> {
                 let Segment::Header(header) = &segment else { return self.splitter.segment(segment, feeder) };
                 header.codec_name().clone_into(&mut self.codec);
                 let FileContext { bench, effort, schemas, index, .. } = self.context;
-                self.inspector = Some(Inspector::new(bench, index, *effort, header, self.expected));
                 let schema = schemas.of(header);
+                self.inspector = Some(Inspector::new(bench, index, *effort, header, schema.clone(), self.expected));
                 feeder.schema(schema.fingerprint());
                 self.splitter.header(header, schema, feeder)
             }
@@ -239,7 +240,7 @@ impl AvroReport {
     /// Counts a container that was read.
     pub(super) fn count(&mut self, facts: &AvroFacts) {
         self.files += 1;
-        self.unsound += u64::from(is_unsound(facts.state));
+        self.unsound += u64::from(facts.state.is_alarm());
         self.records += facts.declared_records;
         self.blocks_exact += facts.blocks_exact;
         self.blocks_corrected += facts.blocks_corrected;

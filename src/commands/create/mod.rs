@@ -12,6 +12,7 @@ mod rows;
 mod run;
 mod stream;
 mod treat;
+mod unsound;
 mod warm;
 
 use std::path::PathBuf;

@@ -221,7 +221,7 @@ pub(super) fn take_apart_again(
             (Part::Payload { payload, frame }, _) => {
                 let treatment = match is_null {
                     true => Treatment::Decode { plain: None, encoder: "null".into(), corrections: None },
-                    false => Treatment::Keep,
+                    false => Treatment::Keep(None),
                 };
                 splitter.block(frame.block(payload), treatment, feeder)
             }
@@ -229,7 +229,7 @@ pub(super) fn take_apart_again(
                 let treatment = match is_meant(&encoder) {
                     true => {
                         changed += 1;
-                        Treatment::Keep
+                        Treatment::Keep(None)
                     }
                     false => Treatment::Decode { plain: Some(plain), encoder, corrections },
                 };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::CreateReport;
-use super::alarms::{Alarms, is_unsound};
+use super::alarms::Alarms;
 use super::feeder::{Feeder, Unfilled};
 use super::file::Stored;
 use super::lineage::{Lineage, emptied};
@@ -166,7 +166,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         };
         self.report.files_unmodified += 1;
         self.report.bytes_total += entry.size;
-        self.report.avro.unsound += u64::from(entry.avro.as_ref().is_some_and(|facts| is_unsound(facts.state)));
+        self.report.avro.unsound += u64::from(entry.avro.as_ref().is_some_and(|facts| facts.state.is_alarm()));
         self.alarms.file(&entry, Some(&before), self.progress);
         if nlink > 1 {
             self.shared.insert((stat.dev, stat.inode), (stat, entry.path.clone()));

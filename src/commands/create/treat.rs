@@ -1,19 +1,21 @@
 //! What to do with the payloads of a container: finds the encoder that makes them again, and proves it block by block.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use super::Depth;
+use crate::avro::block::Looked;
 use crate::avro::codec::{Codec, Decoder, MAX_DECODED};
 use crate::avro::container::Header;
 use crate::avro::encoder::{
     BLOCK_EFFORT, EncoderId, Encoders, PROBE_EFFORT, Prober, Sample, WriterHint, candidates, preflate_split,
 };
+use crate::avro::schema::Schema;
 use crate::commands::trust::is_trusted;
 use crate::id::digest;
 use crate::index::{Index, ProvenPayload};
-use crate::recipe::{RawBlock, Treatment};
+use crate::recipe::{CompiledSchema, RawBlock, Treatment};
 
 /// Contexts for decoding and encoding, used again and again by whichever thread needs one.
 #[derive(Default)]
@@ -49,7 +51,9 @@ pub(super) struct Inspector<'w> {
     /// Where it is remembered which payloads were proven before.
     memory: &'w Index,
     effort: Effort,
+    /// The codec, if it is known and payloads are looked into.
     codec: Option<Codec>,
+    schema: Arc<CompiledSchema>,
     hint: WriterHint,
     expected: Option<EncoderId>,
     prober: Option<Prober>,
@@ -64,12 +68,13 @@ const GIVE_UP_AFTER: usize = 16;
 const PROBED: usize = 2;
 
 impl<'w> Inspector<'w> {
-    /// For a container with this header; `expected` is the encoder that its predecessor had.
+    /// For a container with this header, and this schema in it; `expected` is the encoder that its predecessor had.
     pub(super) fn new(
         bench: &'w Workbench,
         memory: &'w Index,
         effort: Effort,
         header: &Header,
+        schema: Arc<CompiledSchema>,
         expected: Option<&str>,
     ) -> Self {
         Self {
@@ -78,6 +83,7 @@ impl<'w> Inspector<'w> {
             effort,
             codec: Codec::from_name(header.codec_name())
                 .filter(|codec| effort.depth == Depth::Deep || *codec == Codec::Null),
+            schema,
             hint: WriterHint::from_keys(header.entries().map(|(key, _)| key)),
             expected: expected.and_then(|id| id.parse().ok()),
             prober: None,
@@ -87,7 +93,12 @@ impl<'w> Inspector<'w> {
 
     /// Whether payloads have to be decoded, so that it pays to hand over many blocks at once.
     pub(super) fn decodes(&self) -> bool {
-        self.codec.is_some_and(|codec| codec != Codec::Null) && self.hopeless < GIVE_UP_AFTER
+        self.codec.is_some_and(|codec| codec != Codec::Null)
+    }
+
+    /// Whether an encoder may still be found. If not, payloads are decoded all the same: to see whether they are sound.
+    fn hopes(&self) -> bool {
+        self.hopeless < GIVE_UP_AFTER
     }
 
     /// What to do with these blocks, which follow each other. Uses all threads of the pool.
@@ -95,8 +106,25 @@ impl<'w> Inspector<'w> {
         match self.codec {
             // Records that are not compressed are their own payload, however far one looks, as long as one looks.
             Some(Codec::Null) => blocks.iter().map(|_| as_they_are()).collect(),
-            Some(codec) if self.decodes() => self.decode(pool, codec, blocks),
-            _ => blocks.iter().map(|_| Treatment::Keep).collect(),
+            Some(codec) if self.hopes() => self.decode(pool, codec, blocks),
+            Some(codec) => self.look(pool, codec, blocks),
+            None => blocks.iter().map(|_| Treatment::Keep(None)).collect(),
+        }
+    }
+
+    /// Looks whether the blocks hold what they declare, without trying to reproduce them.
+    fn look(&self, pool: &rayon::ThreadPool, codec: Codec, blocks: &[RawBlock]) -> Vec<Treatment> {
+        let schema = self.schema.schema();
+        let look = |block: &RawBlock| {
+            self.bench.with(|decoder, _| {
+                let mut plain = Vec::new();
+                let looked = Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain);
+                Treatment::Keep(Some(looked))
+            })
+        };
+        match blocks.len() {
+            1 => blocks.iter().map(look).collect(),
+            _ => pool.install(|| blocks.par_iter().map(look).collect()),
         }
     }
 
@@ -105,18 +133,18 @@ impl<'w> Inspector<'w> {
             self.prober = self.probe(codec, blocks);
         }
         let (prober, effort) = (self.prober.as_ref(), self.effort);
-        let (bench, memory) = (self.bench, self.memory);
+        let (bench, memory, schema) = (self.bench, self.memory, self.schema.schema());
         let treat = |block: &RawBlock| {
             bench.with(|decoder, encoders| {
                 if !worth_remembering(codec) {
-                    return (one(decoder, encoders, codec, prober, effort, block), None);
+                    return (one(decoder, encoders, codec, prober, effort, schema, block), None);
                 }
                 let hash = digest(&block.payload);
                 let proven = memory.proven_encoder(&hash).filter(|id| effort.allows(codec, id));
                 match proven.and_then(|encoder| again(decoder, codec, encoder, block)) {
                     Some(treatment) => (treatment, None),
                     None => {
-                        let treatment = one(decoder, encoders, codec, prober, effort, block);
+                        let treatment = one(decoder, encoders, codec, prober, effort, schema, block);
                         let proven = newly_proven(hash, &treatment);
                         (treatment, proven)
                     }
@@ -140,7 +168,8 @@ impl<'w> Inspector<'w> {
     fn probe(&self, codec: Codec, blocks: &[RawBlock]) -> Option<Prober> {
         self.bench.with(|decoder, encoders| {
             let mut decoded = Vec::new();
-            for block in blocks.iter().take(PROBED) {
+            // A block of no bytes tells nothing about its encoder.
+            for block in blocks.iter().filter(|block| !block.payload.is_empty()).take(PROBED) {
                 let mut plain = Vec::new();
                 if let Ok(consumed) = decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain) {
                     decoded.push((plain, consumed, &block.payload));
@@ -198,17 +227,22 @@ fn as_they_are() -> Treatment {
     Treatment::Decode { plain: None, encoder: "null".into(), corrections: None }
 }
 
-/// What to do with one block: decoded if an encoder gives exactly its payload again, which is tried out here.
+/// What to do with one block: decoded if an encoder gives exactly its payload again, which is tried out here. Else it is
+/// kept, with what its records are like.
 fn one(
     decoder: &mut Decoder,
     encoders: &mut Encoders,
     codec: Codec,
     prober: Option<&Prober>,
     effort: Effort,
+    schema: Option<&Schema>,
     block: &RawBlock,
 ) -> Treatment {
     let mut plain = Vec::new();
-    let Ok(consumed) = decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain) else { return Treatment::Keep };
+    let Ok(consumed) = decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain) else {
+        let looked = Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain);
+        return Treatment::Keep(Some(looked));
+    };
     let sample = Sample { plain: &plain, payload: &block.payload, consumed };
     let mut budget = BLOCK_EFFORT.max(effort.max_cost as u64 * plain.len() as u64);
     if let Some(id) = prober.and_then(|prober| prober.find(encoders, &sample, &mut budget)) {
@@ -224,5 +258,5 @@ fn one(
         let encoder = crate::recipe::PREFLATE.to_string();
         return Treatment::Decode { plain: Some(plain), encoder, corrections: Some(corrections) };
     }
-    Treatment::Keep
+    Treatment::Keep(Some(Looked::at_records(schema, &plain, block.count)))
 }
