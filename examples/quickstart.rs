@@ -117,6 +117,8 @@ fn take_snapshot(repository: &Repository, night: &Path) -> Result<CreateReport, 
         depth: Depth::Deep,
         min_encode_speed: 6.0,
         compression: Some(3),
+        skip_if_unchanged: false,
+        accept_losses: false,
         dry_run: false,
         threads: threads(),
     };
