@@ -34,13 +34,7 @@ impl From<DecodeError> for Trouble {
 
 impl From<&SchemaError> for Trouble {
     fn from(error: &SchemaError) -> Self {
-        let is_beyond_limits = match error {
-            SchemaError::TooLong(_) | SchemaError::TooDeep | SchemaError::TooMany => true,
-            // How deep JSON may nest is a limit of its parser.
-            SchemaError::Json(reason) => reason.contains("recursion limit"),
-            _ => false,
-        };
-        Self::new(is_beyond_limits, format!("its schema: {error}"))
+        Self::new(error.is_limit(), format!("its schema: {error}"))
     }
 }
 

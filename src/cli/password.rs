@@ -117,11 +117,22 @@ fn run(command: &str) -> Result<Vec<u8>> {
     let words = words::split(command).ok_or_else(|| failed("has a quote that is not closed".into()))?;
     let (program, arguments) = words.split_first().ok_or_else(|| failed("is empty".into()))?;
     let mut command = Command::new(program);
-    command.args(arguments).stderr(Stdio::inherit()).stdin(Stdio::inherit());
-    let said = command.output().map_err(|error| failed(format!("cannot be run: {error}")))?;
-    match said.status.success() {
-        true => without_line_break(said.stdout, "output of the password command"),
-        false => Err(failed(format!("failed ({})", said.status))),
+    command.args(arguments).stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = command.spawn().map_err(|error| failed(format!("cannot be run: {error}")))?;
+    let mut password = Vec::new();
+    let read = match child.stdout.take() {
+        Some(stdout) => stdout.take(LONGEST + 1).read_to_end(&mut password),
+        None => Ok(0),
+    };
+    // One that prints on and on is stopped. What it printed is shown nowhere: it may be what somebody keeps secret.
+    if read.is_err() || password.len() as u64 > LONGEST {
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(|error| failed(format!("cannot be waited for: {error}")))?;
+    read.map_err(|error| failed(format!("cannot be read from: {error}")))?;
+    match status.success() || password.len() as u64 > LONGEST {
+        true => without_line_break(password, "output of the password command"),
+        false => Err(failed(format!("failed ({status})"))),
     }
 }
 

@@ -130,7 +130,10 @@ impl Progress for Meter<'_> {
             bar.reset();
             bar.set_style(style(known));
             bar.set_prefix(name(phase));
-            bar.enable_steady_tick(EVERY);
+            // The bar panics where it cannot start its thread; without one it moves whenever something is done.
+            if std::thread::Builder::new().spawn(|| {}).is_ok() {
+                bar.enable_steady_tick(EVERY);
+            }
         }
         self.show(&shown);
     }

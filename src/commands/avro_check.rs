@@ -67,8 +67,9 @@ pub fn latest_of_each_series<'l>(
 /// So many files are looked at in one go.
 const BATCH: usize = 1024;
 
-/// So many bytes of blocks are decoded in one go.
+/// So many bytes of blocks are decoded in one go, and so many blocks: they may be of no bytes.
 const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BLOCKS: usize = 4096;
 
 /// How many faults of one file are listed.
 const LISTED: usize = 20;
@@ -84,10 +85,7 @@ pub fn avro_check(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<AvroCheckReport> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.max(1))
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(threads.max(1))?;
     progress.begin(Phase::CheckData, None, None);
     let (mut report, mut seen, mut batch) = (AvroCheckReport::default(), HashSet::new(), Vec::new());
     for snapshot in snapshots {
@@ -140,7 +138,7 @@ fn look(
             }
         };
         report.blocks += looked.blocks;
-        report.records += looked.records;
+        report.records = report.records.saturating_add(looked.records);
         match looked.closed {
             None => {}
             Some(Closed::Undecided(reason)) => {
@@ -235,7 +233,7 @@ fn look_into(repository: &Repository, row: &FileEntry, state: AvroState) -> Resu
                 batch.push(block);
             }
         }
-        if bytes >= BATCH_BYTES {
+        if bytes >= BATCH_BYTES || batch.len() >= BATCH_BLOCKS {
             looked.add(decode(&schema, codec, &std::mem::take(&mut batch)));
             bytes = 0;
         }

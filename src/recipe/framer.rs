@@ -88,6 +88,9 @@ pub struct Framer {
 /// The longest part of stray or plain bytes that is given at once.
 const PART: usize = 1 << 20;
 
+/// The room that is kept after a large block; more is given back.
+const KEPT: usize = 16 << 20;
+
 /// How much more than a block that is waited for may lie in the buffer.
 const READ_AHEAD: usize = 1 << 20;
 
@@ -157,6 +160,9 @@ impl Framer {
         if self.start > 0 && (self.start >= PART || self.start == self.buffer.len()) {
             self.buffer.drain(..self.start);
             self.start = 0;
+            if self.buffer.capacity() > KEPT && self.buffer.len() <= PART {
+                self.buffer.shrink_to(2 * PART);
+            }
         }
         let length = self.buffer.len() + bytes.len();
         if length > self.buffer.capacity() {
@@ -321,6 +327,11 @@ impl Framer {
         self.start += length;
         self.given += length as u64;
         taken
+    }
+
+    /// How many bytes must be there before the next part can be given; 1 if that is not known.
+    pub fn wanted(&self) -> usize {
+        self.wanted
     }
 
     /// Whether containers are looked for at all.

@@ -36,10 +36,7 @@ pub(super) fn check_data(
         report.packs_verified_before = (packs.len() - chosen.len()) as u64;
     }
     progress.begin(Phase::CheckData, Some(chosen.len() as u64), Some(bytes));
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.max(1))
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(threads.max(1))?;
     let standing = repository.standing();
     let found: Vec<PackFindings> = pool.install(|| {
         chosen

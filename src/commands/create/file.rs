@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::feeder::Feeder;
+use super::room::{FEW, MIDDLE, Room};
 use super::treat::{Effort, Inspector, Workbench};
 use super::{AvroReport, Depth};
 use crate::avro::container::Header;
@@ -14,7 +15,7 @@ use crate::files::{Clocks, FileStat, Held, Reading};
 use crate::id::{ContentHash, Digester, digest};
 use crate::index::Index;
 use crate::progress::Progress;
-use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, RawBlock, Segment, Splitter};
+use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, RawBlock, Segment, Splitter, Treatment};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
 
 /// What storing files needs.
@@ -32,24 +33,35 @@ pub(super) struct FileContext<'a> {
 
 /// Schemas that were compiled lately, by what the header says before its marker: the files of a table share it.
 #[derive(Default)]
-pub(super) struct SchemaCache(Mutex<HashMap<[u8; 32], Arc<CompiledSchema>>>);
+pub(super) struct SchemaCache(Mutex<CachedSchemas>);
 
-/// How many schemas are kept. When there are more, all are forgotten: a table has few.
+#[derive(Default)]
+struct CachedSchemas {
+    compiled: HashMap<[u8; 32], Arc<CompiledSchema>>,
+    /// How long their headers are together.
+    bytes: usize,
+}
+
+/// How many schemas are kept, and how long their headers may be together. When there are more, all are forgotten: a table
+/// has few.
 const SCHEMAS: usize = 64;
+const SCHEMA_BYTES: usize = 4 << 20;
 
 impl SchemaCache {
     pub(super) fn of(&self, header: &Header) -> Arc<CompiledSchema> {
         let key = digest(header.bytes());
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(&key) {
+        if let Some(known) = lock().compiled.get(&key) {
             return known.clone();
         }
         let compiled = Arc::new(CompiledSchema::of(header));
-        let mut known = lock();
-        if known.len() >= SCHEMAS {
-            known.clear();
+        let (mut known, length) = (lock(), header.bytes().len());
+        if known.compiled.len() >= SCHEMAS || known.bytes + length > SCHEMA_BYTES {
+            *known = CachedSchemas::default();
         }
-        known.insert(key, compiled.clone());
+        if length <= SCHEMA_BYTES && known.compiled.insert(key, compiled.clone()).is_none() {
+            known.bytes += length;
+        }
         compiled
     }
 }
@@ -133,6 +145,7 @@ pub(super) fn store_content(
         codec: String::new(),
         batch: Vec::new(),
         batch_bytes: 0,
+        large: None,
     };
     let (mut digester, mut length) = (Digester::new(), 0);
     // Most files are small, and there are many of them.
@@ -147,6 +160,7 @@ pub(super) fn store_content(
         while let Some(segment) = framer.next_segment(count == 0) {
             file.segment(segment, feeder)?;
         }
+        file.large_ahead(framer.wanted(), feeder)?;
         if count == 0 {
             break;
         }
@@ -193,6 +207,12 @@ struct ContainerFile<'a, 'c> {
     /// Blocks that are to be dealt with together.
     batch: Vec<RawBlock>,
     batch_bytes: usize,
+    /// While a large block is being read.
+    large: Option<MutexGuard<'c, ()>>,
+}
+
+fn lock(large: &Mutex<()>) -> MutexGuard<'_, ()> {
+    large.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ContainerFile<'_, '_> {
@@ -219,6 +239,23 @@ impl ContainerFile<'_, '_> {
         }
     }
 
+    /// Before so many bytes are gathered for the next block: where that is a large one, only one file does so at a time.
+    fn large_ahead(&mut self, wanted: usize, feeder: &mut Feeder<'_, '_, '_>) -> Result<()> {
+        match (wanted > MIDDLE, self.large.is_some()) {
+            (true, false) => {
+                // What waits here need not wait for others' large blocks.
+                self.flush(feeder)?;
+                self.large = Some(lock(&self.context.bench.large));
+            }
+            (false, true) => {
+                self.flush(feeder)?;
+                self.large = None;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn flush(&mut self, feeder: &mut Feeder<'_, '_, '_>) -> Result<()> {
         let blocks = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
@@ -228,9 +265,33 @@ impl ContainerFile<'_, '_> {
         let Some(inspector) = &mut self.inspector else {
             return Err(Error::Invalid("a block without a header".into()));
         };
-        let treatments = inspector.treat(self.context.pool, &blocks);
-        for (block, treatment) in blocks.into_iter().zip(treatments) {
-            self.splitter.block(block, treatment, feeder)?;
+        let FileContext { pool, bench, .. } = self.context;
+        let mut treatments = inspector.treat(pool, &blocks, Room::Batch);
+        let mut blocks = blocks;
+        for at in 0..blocks.len() {
+            let mut alone = None;
+            if treatments.get(at).is_some_and(Option::is_none) {
+                let waiting = treatments.iter().skip(at).take(FEW);
+                let end = at + waiting.take_while(|treatment| treatment.is_none()).count();
+                let few = inspector.treat(pool, blocks.get(at..end).unwrap_or_default(), Room::Few);
+                treatments.splice(at..end, few);
+            }
+            if treatments.get(at).is_some_and(Option::is_none) {
+                // Held until the block is in its streams.
+                alone = self.large.is_none().then(|| lock(&bench.large));
+                let one = inspector.treat(pool, blocks.get(at..=at).unwrap_or_default(), Room::One);
+                treatments.splice(at..=at, one);
+            }
+            if let (Some(block), Some(treatment)) = (blocks.get_mut(at), treatments.get_mut(at)) {
+                let block = RawBlock {
+                    count: block.count,
+                    odd_head: block.odd_head.take(),
+                    payload: std::mem::take(&mut block.payload),
+                };
+                let treatment = treatment.take().unwrap_or(Treatment::Keep(None));
+                self.splitter.block(block, treatment, feeder)?;
+            }
+            drop(alone);
         }
         Ok(())
     }
@@ -241,7 +302,7 @@ impl AvroReport {
     pub(super) fn count(&mut self, facts: &AvroFacts) {
         self.files += 1;
         self.unsound += u64::from(facts.state.is_alarm());
-        self.records += facts.declared_records;
+        self.records = self.records.saturating_add(facts.declared_records);
         self.blocks_exact += facts.blocks_exact;
         self.blocks_corrected += facts.blocks_corrected;
         self.blocks_raw += facts.blocks_raw;

@@ -8,6 +8,7 @@ mod file;
 mod lineage;
 mod payloads;
 mod pipeline;
+mod room;
 mod rows;
 mod run;
 mod stream;
@@ -200,10 +201,7 @@ fn root_is_empty(report: &CreateReport) -> bool {
 pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
     let began = Instant::now();
     let threads = options.threads.max(1);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(threads)?;
     // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
     let writer = Writer::new(repository)?;
     let lineage = Lineage::find(repository, &options, progress)?;

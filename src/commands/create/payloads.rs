@@ -105,10 +105,7 @@ pub fn keep_payloads(
     progress.begin(Phase::Repair, Some(files), Some(bytes));
     let mut report = PayloadReport::default();
     if files > 0 {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+        let pool = crate::commands::threads::pool(threads)?;
         let (writer, warmth) = (Writer::new(repository)?, Warmth::new(repository, None));
         let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
         let id = SnapshotId::new(repository.entropy().array()?);

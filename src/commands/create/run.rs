@@ -17,6 +17,7 @@ use super::treat::{Effort, Workbench};
 use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::commands::gate::Gate;
+use crate::commands::threads::{spawn, spawn_many};
 use crate::error::{Error, Result};
 use crate::files::{Coverage, Held, Problem, Source, SourceFile, left_out, now};
 use crate::id::{ChunkId, SnapshotId};
@@ -166,13 +167,13 @@ impl Run<'_> {
         let done = std::thread::scope(|threads| {
             let walker_outcomes = send_outcome.clone();
             let (window, walked) = (&window, &walked);
-            threads.spawn(move || match self.walk(source, indifference, window, &send_job, &walker_outcomes) {
+            let walker = move || match self.walk(source, indifference, window, &send_job, &walker_outcomes) {
                 Ok(done) => *walked.lock().unwrap_or_else(PoisonError::into_inner) = done,
                 Err(error) => self.pipeline.fail(error),
-            });
-            for _ in 0..self.threads {
+            };
+            let worker = || {
                 let (jobs, send_outcome, unfilled) = (jobs.clone(), send_outcome.clone(), &unfilled);
-                threads.spawn(move || {
+                move || {
                     let mut feeder = Feeder::new(self.pipeline, scope);
                     for job in jobs {
                         let Job { number, path, found } = job;
@@ -182,7 +183,12 @@ impl Run<'_> {
                         }
                     }
                     unfilled.lock().unwrap_or_else(PoisonError::into_inner).push(feeder.into_unfilled());
-                });
+                }
+            };
+            // The workers first: without one of them nobody must walk.
+            let started = spawn_many(threads, self.threads, worker).and_then(|()| spawn(threads, walker));
+            if let Err(error) = started {
+                self.pipeline.fail(error);
             }
             drop((send_outcome, jobs));
             let done = in_order(&outcomes, |outcome| {

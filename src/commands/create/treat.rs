@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::Depth;
+use super::room::Room;
 use crate::avro::block::Looked;
 use crate::avro::codec::{Codec, Decoder, MAX_DECODED};
 use crate::avro::container::Header;
@@ -21,6 +22,8 @@ use crate::recipe::{CompiledSchema, RawBlock, Treatment};
 #[derive(Default)]
 pub(super) struct Workbench {
     idle: Mutex<Vec<(Decoder, Encoders)>>,
+    /// Whoever deals with a large block holds this: there may be one at a time, however many files are read at once.
+    pub(super) large: Mutex<()>,
 }
 
 impl Workbench {
@@ -101,25 +104,34 @@ impl<'w> Inspector<'w> {
         self.hopeless < GIVE_UP_AFTER
     }
 
-    /// What to do with these blocks, which follow each other. Uses all threads of the pool.
-    pub(super) fn treat(&mut self, pool: &rayon::ThreadPool, blocks: &[RawBlock]) -> Vec<Treatment> {
+    /// What to do with these blocks, which follow each other. Uses all threads of the pool. `None` for those that decode to
+    /// more than there is room for.
+    pub(super) fn treat(
+        &mut self,
+        pool: &rayon::ThreadPool,
+        blocks: &[RawBlock],
+        room: Room,
+    ) -> Vec<Option<Treatment>> {
         match self.codec {
             // Records that are not compressed are their own payload, however far one looks, as long as one looks.
-            Some(Codec::Null) => blocks.iter().map(|_| as_they_are()).collect(),
-            Some(codec) if self.hopes() => self.decode(pool, codec, blocks),
-            Some(codec) => self.look(pool, codec, blocks),
-            None => blocks.iter().map(|_| Treatment::Keep(None)).collect(),
+            Some(Codec::Null) => blocks.iter().map(|_| Some(as_they_are())).collect(),
+            Some(codec) if self.hopes() => self.decode(pool, codec, blocks, room),
+            Some(codec) => self.look(pool, codec, blocks, room),
+            None => blocks.iter().map(|_| Some(Treatment::Keep(None))).collect(),
         }
     }
 
     /// Looks whether the blocks hold what they declare, without trying to reproduce them.
-    fn look(&self, pool: &rayon::ThreadPool, codec: Codec, blocks: &[RawBlock]) -> Vec<Treatment> {
+    fn look(&self, pool: &rayon::ThreadPool, codec: Codec, blocks: &[RawBlock], room: Room) -> Vec<Option<Treatment>> {
         let schema = self.schema.schema();
         let look = |block: &RawBlock| {
             self.bench.with(|decoder, _| {
                 let mut plain = Vec::new();
-                let looked = Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain);
-                Treatment::Keep(Some(looked))
+                let looked = match room.decode(decoder, codec, &block.payload, &mut plain)? {
+                    Ok(_) => Looked::at_records(schema, &plain, block.count),
+                    Err(_) => Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain),
+                };
+                Some(Treatment::Keep(Some(looked)))
             })
         };
         match blocks.len() {
@@ -128,50 +140,61 @@ impl<'w> Inspector<'w> {
         }
     }
 
-    fn decode(&mut self, pool: &rayon::ThreadPool, codec: Codec, blocks: &[RawBlock]) -> Vec<Treatment> {
+    fn decode(
+        &mut self,
+        pool: &rayon::ThreadPool,
+        codec: Codec,
+        blocks: &[RawBlock],
+        room: Room,
+    ) -> Vec<Option<Treatment>> {
         if self.prober.is_none() {
-            self.prober = self.probe(codec, blocks);
+            self.prober = self.probe(codec, blocks, room);
         }
         let (prober, effort) = (self.prober.as_ref(), self.effort);
         let (bench, memory, schema) = (self.bench, self.memory, self.schema.schema());
         let treat = |block: &RawBlock| {
             bench.with(|decoder, encoders| {
                 if !worth_remembering(codec) {
-                    return (one(decoder, encoders, codec, prober, effort, schema, block), None);
+                    return Some((one(decoder, encoders, codec, prober, effort, schema, room, block)?, None));
                 }
                 let hash = digest(&block.payload);
                 let proven = memory.proven_encoder(&hash).filter(|id| effort.allows(codec, id));
-                match proven.and_then(|encoder| again(decoder, codec, encoder, block)) {
-                    Some(treatment) => (treatment, None),
+                match proven.and_then(|encoder| again(decoder, codec, encoder, room, block)) {
+                    Some(treatment) => Some((treatment, None)),
                     None => {
-                        let treatment = one(decoder, encoders, codec, prober, effort, schema, block);
+                        let treatment = one(decoder, encoders, codec, prober, effort, schema, room, block)?;
                         let proven = newly_proven(hash, &treatment);
-                        (treatment, proven)
+                        Some((treatment, proven))
                     }
                 }
             })
         };
-        let treated: Vec<(Treatment, Option<ProvenPayload>)> = match blocks.len() {
+        let treated: Vec<Option<(Treatment, Option<ProvenPayload>)>> = match blocks.len() {
             1 => blocks.iter().map(treat).collect(),
             _ => pool.install(|| blocks.par_iter().map(treat).collect()),
         };
-        let (treatments, proven): (Vec<Treatment>, Vec<Option<ProvenPayload>>) = treated.into_iter().unzip();
-        self.memory.remember_proven(&proven.into_iter().flatten().collect::<Vec<_>>());
-        match treatments.iter().any(|treatment| matches!(treatment, Treatment::Decode { .. })) {
+        let (mut treatments, mut all_proven) = (Vec::with_capacity(treated.len()), Vec::new());
+        for treated in treated {
+            let (treatment, proven) = treated.unzip();
+            all_proven.extend(proven.flatten());
+            treatments.push(treatment);
+        }
+        self.memory.remember_proven(&all_proven);
+        match treatments.iter().any(|treatment| matches!(treatment, Some(Treatment::Decode { .. }))) {
             true => self.hopeless = 0,
-            false => self.hopeless += treatments.len(),
+            false => self.hopeless += treatments.iter().flatten().count(),
         }
         treatments
     }
 
     /// Finds the file's encoder with its first blocks.
-    fn probe(&self, codec: Codec, blocks: &[RawBlock]) -> Option<Prober> {
+    fn probe(&self, codec: Codec, blocks: &[RawBlock], room: Room) -> Option<Prober> {
         self.bench.with(|decoder, encoders| {
             let mut decoded = Vec::new();
             // A block of no bytes tells nothing about its encoder.
             for block in blocks.iter().filter(|block| !block.payload.is_empty()).take(PROBED) {
                 let mut plain = Vec::new();
-                if let Ok(consumed) = decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain) {
+                if let Some(Ok(consumed)) = room.decode(decoder, codec, &block.payload, &mut plain) {
                     decoded.push((plain, consumed, &block.payload));
                 }
             }
@@ -203,9 +226,9 @@ impl Effort {
 }
 
 /// What to do with a block whose payload was proven before: it is decoded, but not encoded once more.
-fn again(decoder: &mut Decoder, codec: Codec, encoder: String, block: &RawBlock) -> Option<Treatment> {
+fn again(decoder: &mut Decoder, codec: Codec, encoder: String, room: Room, block: &RawBlock) -> Option<Treatment> {
     let mut plain = Vec::new();
-    decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain).ok()?;
+    room.decode(decoder, codec, &block.payload, &mut plain)?.ok()?;
     Some(Treatment::Decode { plain: Some(plain), encoder, corrections: None })
 }
 
@@ -228,7 +251,8 @@ fn as_they_are() -> Treatment {
 }
 
 /// What to do with one block: decoded if an encoder gives exactly its payload again, which is tried out here. Else it is
-/// kept, with what its records are like.
+/// kept, with what its records are like. `None` if it decodes to more than there is room for.
+#[allow(clippy::too_many_arguments, reason = "all of it is what one attempt needs")]
 fn one(
     decoder: &mut Decoder,
     encoders: &mut Encoders,
@@ -236,17 +260,18 @@ fn one(
     prober: Option<&Prober>,
     effort: Effort,
     schema: Option<&Schema>,
+    room: Room,
     block: &RawBlock,
-) -> Treatment {
+) -> Option<Treatment> {
     let mut plain = Vec::new();
-    let Ok(consumed) = decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain) else {
+    let Ok(consumed) = room.decode(decoder, codec, &block.payload, &mut plain)? else {
         let looked = Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain);
-        return Treatment::Keep(Some(looked));
+        return Some(Treatment::Keep(Some(looked)));
     };
     let sample = Sample { plain: &plain, payload: &block.payload, consumed };
     let mut budget = BLOCK_EFFORT.max(effort.max_cost as u64 * plain.len() as u64);
     if let Some(id) = prober.and_then(|prober| prober.find(encoders, &sample, &mut budget)) {
-        return Treatment::Decode { plain: Some(plain), encoder: id.to_string(), corrections: None };
+        return Some(Treatment::Decode { plain: Some(plain), encoder: id.to_string(), corrections: None });
     }
     if codec == Codec::Deflate
         && effort.corrections
@@ -256,7 +281,7 @@ fn one(
         && split == plain
     {
         let encoder = crate::recipe::PREFLATE.to_string();
-        return Treatment::Decode { plain: Some(plain), encoder, corrections: Some(corrections) };
+        return Some(Treatment::Decode { plain: Some(plain), encoder, corrections: Some(corrections) });
     }
-    Treatment::Keep(Some(Looked::at_records(schema, &plain, block.count)))
+    Some(Treatment::Keep(Some(Looked::at_records(schema, &plain, block.count))))
 }

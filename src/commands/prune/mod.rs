@@ -200,10 +200,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     let Repacked { copied, written } = match to_copy.is_empty() {
         true => Repacked::default(),
         false => {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(options.threads.max(1))
-                .build()
-                .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+            let pool = crate::commands::threads::pool(options.threads.max(1))?;
             // All manifests were followed; what is copied is not read through what they left behind.
             repository.forget_frames();
             let repacker = Repacker::new(repository, &survey, &needs, settings, progress);

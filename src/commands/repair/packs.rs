@@ -88,10 +88,7 @@ pub fn repair_packs(
         }
     }
     progress.begin(Phase::CheckData, Some(numbers.len() as u64), None);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads.max(1))
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(options.threads.max(1))?;
     let found: Vec<(u32, PackFindings)> = pool.install(|| {
         let look = |number: &u32| {
             let findings = look_twice(repository, *number);

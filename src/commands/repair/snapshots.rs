@@ -164,10 +164,7 @@ fn bad_frames(
         }
     }
     progress.begin(Phase::CheckData, Some(numbers.len() as u64), None);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.max(1))
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(threads.max(1))?;
     let found: Vec<Vec<BadFrame>> = pool.install(|| {
         let look = |number: &u32| {
             progress.files(1);

@@ -118,10 +118,7 @@ pub fn restore(
     progress: &dyn Progress,
 ) -> Result<RestoreReport> {
     let began = Instant::now();
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads.max(1))
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(options.threads.max(1))?;
     progress.begin(Phase::Restore, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
     let mut report = run::run(repository, snapshot, options, progress, &pool)?;
     report.duration_secs = began.elapsed().as_secs_f64();
@@ -147,10 +144,7 @@ pub fn dump(
         return Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path))));
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(threads)?;
     let encoders = content::EncoderBench::default();
     let rebuilder = content::Rebuilder { source: repository, pool: &pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.

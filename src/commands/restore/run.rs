@@ -91,15 +91,16 @@ pub(super) fn run(
     let (links, marked) = pool.in_place_scope(|scope| {
         let source = Prefetching::new(repository, scope);
         std::thread::scope(|threads| {
-            for _ in 0..options.threads.max(1) {
+            let worker = || {
                 let (jobs, run, source) = (jobs.clone(), &run, &source);
-                threads.spawn(move || {
+                move || {
                     let rebuilder = Rebuilder { source, pool, encoders: &run.encoders };
                     for Job { entry, path } in jobs {
                         run.file(&rebuilder, &entry, &path);
                     }
-                });
-            }
+                }
+            };
+            crate::commands::threads::spawn_many(threads, options.threads, worker)?;
             drop(jobs);
             let rows = run.rows(repository, snapshot, &send);
             drop(send);
