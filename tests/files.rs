@@ -332,10 +332,6 @@ fn what_is_read_of_each_thing() {
     }
     assert!(file.entry.racy, "its ctime is of just now");
     assert!(!file.entry.sparse);
-
-    let later = || now() + 10_000_000_000;
-    let files: Vec<_> = Source::new(&[at("file")], Path::new("/"), Rules::new(), later).unwrap().collect();
-    assert!(!files.last().unwrap().as_ref().unwrap().entry.racy);
 }
 
 #[test]

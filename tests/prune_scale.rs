@@ -67,7 +67,7 @@ impl Read for Data {
 
 fn options(bytes: u64, changed: bool) -> CreateOptions {
     let reader = Box::new(Data { at: 0, end: bytes, changed, block: Vec::new() });
-    let stream = Some(StreamSource { reader, path: b"table".to_vec() });
+    let stream = Some(StreamSource { reader, path: b"table".to_vec(), shown: "the table".into() });
     CreateOptions { stream, compression: Some(1), ..saving(Path::new("/")) }
 }
 

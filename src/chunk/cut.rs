@@ -80,6 +80,8 @@ pub struct StreamCutter {
     borders: Vec<u64>,
     begins_aligned: bool,
     has_borders: bool,
+    /// Where a full window of zeros is cut: a file with holes has many of them.
+    zeros: Option<usize>,
 }
 
 /// The room that is kept after a large push; more is given back.
@@ -91,7 +93,15 @@ const COMPACT: usize = 1 << 20;
 impl StreamCutter {
     /// At the start of a stream. `has_borders` says whether record borders will be pushed, too.
     pub fn new(params: CutParams, has_borders: bool) -> Self {
-        Self { params, buffer: Vec::new(), start: 0, borders: Vec::new(), begins_aligned: true, has_borders }
+        Self {
+            params,
+            buffer: Vec::new(),
+            start: 0,
+            borders: Vec::new(),
+            begins_aligned: true,
+            has_borders,
+            zeros: None,
+        }
     }
 
     /// How many bytes are waiting to be cut.
@@ -134,9 +144,19 @@ impl StreamCutter {
             return None;
         }
         let window = &waiting[..waiting.len().min(max)];
-        let cdc = FastCDC::new(window, self.params.min as usize, self.params.average as usize, max);
-        let (_, cut) = cdc.cut(0, window.len());
-        let cut = self.start + cut.clamp(1, window.len());
+        let is_hole = window.len() == max && is_zero(window);
+        let cut = match self.zeros.filter(|_| is_hole) {
+            Some(cut) => cut,
+            None => {
+                let cdc = FastCDC::new(window, self.params.min as usize, self.params.average as usize, max);
+                let (_, cut) = cdc.cut(0, window.len());
+                cut.clamp(1, window.len())
+            }
+        };
+        if is_hole {
+            self.zeros = Some(cut);
+        }
+        let cut = self.start + cut;
         let end = match self.has_borders {
             false => cut,
             true => {
@@ -196,6 +216,11 @@ impl StreamCutter {
     }
 }
 
+/// Whether these are nothing but zeros. One that is not shows it mostly at once.
+pub fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(4096).all(|part| part.iter().fold(0, |all, byte| all | byte) == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +251,20 @@ mod tests {
             out.push(piece);
         }
         out
+    }
+
+    #[test]
+    fn stretches_of_zeros_are_cut_as_any_other_bytes_are() {
+        let noise = |from: u32, count: u32| (from..from + count).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8);
+        let stream: Vec<u8> = noise(0, 3000).chain([0; 20_000]).chain(noise(9, 500)).chain([0; 9_999]).collect();
+        let mut at = 0;
+        for piece in pieces(&stream, None, &[777]) {
+            let window = &stream[at..stream.len().min(at + SMALL.max as usize)];
+            let (_, cut) = FastCDC::new(window, 64, 256, 1024).cut(0, window.len());
+            assert_eq!(piece.bytes, window[..cut.clamp(1, window.len())]);
+            at += piece.bytes.len();
+        }
+        assert_eq!(at, stream.len());
     }
 
     proptest! {

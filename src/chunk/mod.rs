@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use anchors::{Anchor, SPARSE_BELOW, anchors};
 pub use compress::{CompressError, Compressor, Decompressor};
-pub use cut::{CutParams, Piece, StreamCutter};
+pub use cut::{CutParams, Piece, StreamCutter, is_zero};
 pub use delta::{MAX_BASE_BYTES, compress_delta, decompress_delta};
 
 use crate::error::{Error, Result};

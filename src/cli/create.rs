@@ -20,12 +20,14 @@ use super::Context;
 use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
+use super::feed;
 use super::format::{count, parse_size, seconds, size};
 use super::init;
 use super::open::{host, user};
 use super::parity::warn_of_mended;
 use super::password::is_standard_input;
 use super::pick::{comma_list, whole};
+use super::places;
 use super::progress::Meter;
 use super::when::{Day, parse_time};
 
@@ -35,7 +37,7 @@ use super::when::{Day, parse_time};
 /// snap's own cache and state of it, are skipped if they lie in what is saved.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files and directories to save
+    /// Files and directories to save. A symbolic link with a slash after it stands for the directory that it points to
     #[arg(required_unless_present_any = ["stdin", "files_from", "files_from_raw"], value_name = "PATH")]
     paths: Vec<PathBuf>,
 
@@ -98,9 +100,19 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "HOW")]
     compression: Option<Compression>,
 
-    /// Exit with code 3 if an Avro file is damaged or cut off (it is saved as it is in any case)
+    /// Exit with code 3 if an Avro file is damaged, cut off, gone, or has fewer records than before
+    ///
+    /// It is saved as it is in any case. The code is 3 each time until the file is sound again.
     #[arg(long)]
     fail_on_damaged: bool,
+
+    /// Take Avro files that are gone, or have fewer records than they had, for what they are to be from now on
+    #[arg(long)]
+    accept_losses: bool,
+
+    /// Make no snapshot if it would hold the same as the one before
+    #[arg(long)]
+    skip_if_unchanged: bool,
 
     // Last, since its heading goes for all that follows.
     #[command(flatten)]
@@ -111,11 +123,17 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 struct SourceArgs {
     /// Save standard input as one file
-    #[arg(long, conflicts_with_all = ["paths", "files_from", "files_from_raw"])]
+    #[arg(long, group = "stream", conflicts_with_all = ["paths", "files_from", "files_from_raw"])]
     stdin: bool,
 
+    /// Save what a command writes as one file, like `snap create --stdin-from-command -- pg_dump shop`
+    ///
+    /// If the command fails, no snapshot is made.
+    #[arg(long, group = "stream", requires = "paths", conflicts_with_all = ["files_from", "files_from_raw"])]
+    stdin_from_command: bool,
+
     /// The path of that file in the snapshot
-    #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stdin")]
+    #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stream")]
     stdin_filename: OsString,
 
     /// Save the paths listed in FILE, one per line; - is standard input
@@ -184,12 +202,9 @@ impl Args {
         let time = self.time.as_deref().map(|text| parse_time(text, Day::Begins)).transpose();
         let time = time.map_err(Failure::Usage)?;
         let parent = self.parent.as_deref().map(|text| whole(text, "the parent")).transpose()?;
-        let roots = self.roots()?;
+        let roots = self.roots(context)?;
         let mut rules = self.exclude.rules()?;
-        let stream = match self.source.stdin {
-            true => Some(StreamSource { reader: Box::new(std::io::stdin()), path: self.source.stream_path()? }),
-            false => None,
-        };
+        let stream_path = self.source.stream_path()?;
         let place = context.repository_folder()?;
         let repository = self.open(context, &place)?;
         let parent = match &parent {
@@ -202,6 +217,7 @@ impl Args {
         for own in context.own_folders(&place, &repository).iter().filter(|folder| folder.exists()) {
             rules.pass_over(own)?;
         }
+        let stream = self.stream(stream_path)?;
         let options = CreateOptions {
             roots,
             working_directory: std::env::current_dir().when("find", "the working directory")?,
@@ -227,6 +243,8 @@ impl Args {
             },
             min_encode_speed: self.min_encode_speed,
             compression: Compression::of(self.compression, &repository.settings()).level(),
+            skip_if_unchanged: self.skip_if_unchanged,
+            accept_losses: self.accept_losses,
             dry_run: self.dry_run,
             threads: context.globals.threads(),
         };
@@ -235,12 +253,21 @@ impl Args {
         meter.finish();
         warn_of_mended(&context.output, &repository);
         let report = created?;
-        let exit = match (report.unreadable, report.avro.unsound) {
-            (1.., _) => Exit::Incomplete,
-            (0, 1..) if self.fail_on_damaged => Exit::Incomplete,
-            _ => Exit::Done,
+        let exit = match report.unreadable {
+            1.. => Exit::Incomplete,
+            0 if self.fail_on_damaged && report.has_alarms() => Exit::Incomplete,
+            0 => Exit::Done,
         };
-        context.told(exit, tell(context, &report, self.dry_run))
+        context.told(exit, tell(context, &report, self.dry_run, self.skip_if_unchanged))
+    }
+
+    /// What is saved instead of files.
+    fn stream(&self, path: Vec<u8>) -> Result<Option<StreamSource>> {
+        match (self.source.stdin, self.source.stdin_from_command) {
+            (true, _) => Ok(Some(feed::standard_input(path))),
+            (_, true) => feed::of_command(&self.paths, path).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Standard input can be read once only.
@@ -260,8 +287,11 @@ impl Args {
     }
 
     fn open(&self, context: &Context, place: &Path) -> Result<Repository> {
-        match context.open() {
+        let repository = match context.open() {
             Err(Failure::Library(Error::NoRepository { .. })) if self.init && !self.dry_run => {
+                if let Some(id) = places::known(context, place) {
+                    return Err(not_there(place, &id));
+                }
                 let suite = Suite::Aes256Gcm;
                 init::refuse_strangers(place)?;
                 let (kdf, cut, settings) = (KdfCost::default(), CutParams::default(), Settings::default());
@@ -270,12 +300,17 @@ impl Args {
                 context.open_knowing(place, &made.1.unwrap_or_default())
             }
             opened => opened,
-        }
+        }?;
+        places::remember(context, place, repository.id());
+        Ok(repository)
     }
 
     /// All paths that are to be saved, each once.
-    fn roots(&self) -> Result<Vec<PathBuf>> {
-        let mut roots = self.paths.clone();
+    fn roots(&self, context: &Context) -> Result<Vec<PathBuf>> {
+        if self.source.stdin_from_command {
+            return Ok(Vec::new());
+        }
+        let mut roots: Vec<PathBuf> = self.paths.iter().map(|path| followed(context, path)).collect();
         for file in &self.source.files_from {
             let text = list_text(read_list(file)?)
                 .map_err(|why| Failure::Usage(format!("the list {}: {why}", file.display())))?;
@@ -334,6 +369,34 @@ impl ExcludeArgs {
     }
 }
 
+/// A path that was given. Whoever names a directory wants what is in it, also where it has become a link.
+fn followed(context: &Context, path: &Path) -> PathBuf {
+    let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+    let bytes = path.as_os_str().as_bytes();
+    if !is_link || bytes.ends_with(b"/") || bytes.ends_with(b"/.") || !path.is_dir() {
+        return path.to_path_buf();
+    }
+    let target = path.read_link().unwrap_or_default();
+    let (path, target) = (path.display(), target.display());
+    context.output.warn(&format!(
+        "{path} is a symbolic link: what is in {target} is saved as {path}, and not the link; write {path}/ if that is meant"
+    ));
+    to_path(&[bytes, b"/"].concat())
+}
+
+/// Why no repository is made here.
+fn not_there(place: &Path, id: &str) -> Failure {
+    Failure::Own {
+        exit: Exit::NoRepository,
+        code: "not_there",
+        message: format!("repository {id} was at {} before, and nothing is there now", place.display()),
+        hint: Some(format!(
+            "is its disk not mounted? If a new repository is meant, make it with `snap init -r {}`",
+            place.display()
+        )),
+    }
+}
+
 fn to_path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes.to_vec()))
 }
@@ -352,7 +415,7 @@ fn distinct<T: Clone + std::hash::Hash + Eq>(items: impl IntoIterator<Item = T>)
     items.into_iter().filter(|item| seen.insert(item.clone())).collect()
 }
 
-fn tell(context: &Context, report: &CreateReport, dry_run: bool) -> Result<()> {
+fn tell(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> Result<()> {
     let output = &context.output;
     let CreateReport { avro, .. } = report;
     if output.json {
@@ -376,6 +439,10 @@ fn tell(context: &Context, report: &CreateReport, dry_run: bool) -> Result<()> {
                 "chunks_new": report.chunks_new,
                 "avro_files": avro.files,
                 "avro_unsound": avro.unsound,
+                "avro_shrunk": avro.shrunk,
+                "avro_missing": avro.missing,
+                "emptied": report.emptied,
+                "unchanged": report.unchanged,
                 "avro_records": avro.records,
                 "avro_blocks_exact": avro.blocks_exact,
                 "avro_blocks_corrected": avro.blocks_corrected,
@@ -389,6 +456,9 @@ fn tell(context: &Context, report: &CreateReport, dry_run: bool) -> Result<()> {
             output.note(format_args!("snapshot {} saved, compared with {}", id.short(), parent.short()))?;
         }
         (Some(id), None) => output.note(format_args!("snapshot {} saved, the first of its series", id.short()))?,
+        (None, Some(parent)) if skip && report.unchanged => {
+            output.note(format_args!("nothing has changed since snapshot {}: no new one is made", parent.short()))?;
+        }
         (None, _) => output.note(format_args!("nothing was written; this is what would be saved:"))?,
     }
     output.note(format_args!(
@@ -401,7 +471,7 @@ fn tell(context: &Context, report: &CreateReport, dry_run: bool) -> Result<()> {
     if report.unreadable > 0 {
         output.note(format_args!("missing: {} could not be read", report.unreadable))?;
     }
-    if avro.files > 0 {
+    if avro.files > 0 || avro.unsound > 0 {
         output.note(format_args!(
             "avro:    {} ({} not sound), {}; blocks: {} decoded, {} kept as they are",
             count(avro.files, "file"),

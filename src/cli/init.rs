@@ -17,6 +17,7 @@ use super::failure::{Failure, Result};
 use super::from::OtherRepository;
 use super::open::{backend, folder, who};
 use super::parity::parse_share;
+use super::places;
 
 /// Create a new repository
 ///
@@ -187,5 +188,6 @@ pub(crate) fn make(
     };
     let options = InitOptions { suite, password: password.clone(), kdf, label: who(), cut, chunk_id_key, settings };
     let id = Repository::init(&backend(place), &options, &SystemClock, &SystemEntropy)?;
+    places::remember(context, place, id);
     Ok((id, password))
 }

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 /// The longest name that file systems take.
 const LONGEST_COMPONENT: usize = 255;
 /// More than any walk meets. A manifest with longer paths was made to do harm.
-const LONGEST_PATH: usize = 1 << 16;
+pub(super) const LONGEST_PATH: usize = 1 << 16;
 
 /// Refuses a manifest path that is no relative path of plain names: [`Error::UnsafePath`].
 pub fn check_path(path: &[u8]) -> Result<()> {

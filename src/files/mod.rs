@@ -6,11 +6,14 @@
 
 pub mod attributes;
 pub mod beneath;
+pub mod clocks;
 pub mod coverage;
 pub mod folder;
+pub mod gone;
 pub mod open;
 pub mod pattern;
 pub mod policy;
+pub mod reading;
 pub mod rules;
 pub mod source;
 pub mod spared;
@@ -26,12 +29,15 @@ mod place;
 mod roots;
 mod xattrs;
 
+pub use clocks::Clocks;
 pub use coverage::{Coverage, Ground};
 pub use folder::{Folder, Found, FoundKind};
 pub use list::list_text;
+pub use gone::{Covered, Fate};
 pub use open::{open_for_reading, stat_of};
 pub use pattern::{Matchable, Pattern};
 pub use policy::{Existing, Overwrite};
+pub use reading::{Held, Reading};
 pub use rules::Rules;
 pub use source::{Problem, Source, SourceFile};
 pub use spared::{Spare, Spared, left_out, with_unreadable};

@@ -14,7 +14,8 @@ use crate::error::{Error, IoContext, Result};
 /// Opens a regular file to read it from beginning to end. The path may be longer than the system takes at once.
 ///
 /// A symbolic link in its place is not followed, a pipe is not waited for, and the time of the last access is left
-/// alone where that is permitted. Fails for anything that is no regular file.
+/// alone where that is permitted. Reading never waits: some files of the system call themselves regular, and give bytes
+/// only when there is news. Fails for anything that is no regular file.
 pub fn open_for_reading(path: &Path) -> Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = open_quietly(path, flags).when("open", path)?;
@@ -22,8 +23,6 @@ pub fn open_for_reading(path: &Path) -> Result<File> {
     if kind != FileType::RegularFile {
         return Err(Error::io("open", path, io::Error::other("it is no regular file any more")));
     }
-    // Only opening had to be kept from waiting. Neither this nor the hint changes what is read.
-    let _ = rustix::fs::fcntl_setfl(&file, OFlags::empty());
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
     Ok(file)

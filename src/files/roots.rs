@@ -15,13 +15,15 @@ pub(super) struct Node {
     pub(super) fs_path: PathBuf,
     /// Whether it is a root itself, so that all of it is saved.
     pub(super) is_root: bool,
+    /// Whether, as a root, it was written with a slash at its end: then a link stands for what it points to.
+    pub(super) follow: bool,
     /// What lies below it and is, or leads to, a root.
     pub(super) below: BTreeMap<Vec<u8>, Node>,
 }
 
 impl Node {
     fn new(fs_path: PathBuf) -> Self {
-        Self { fs_path, is_root: false, below: BTreeMap::new() }
+        Self { fs_path, is_root: false, follow: false, below: BTreeMap::new() }
     }
 }
 
@@ -55,8 +57,27 @@ pub(super) fn merged(roots: &[PathBuf], working_directory: &Path) -> Result<Node
             node.fs_path = base.to_path_buf();
         }
         node.is_root = true;
+        node.follow |= ends_in_slash(root);
     }
     top.ok_or_else(|| Error::Invalid("there is nothing to save: no path was given".into()))
+}
+
+/// Where the roots lie, by their paths in the manifest.
+pub(super) fn by_tree_path(top: &Node) -> BTreeMap<Vec<u8>, PathBuf> {
+    let (mut found, mut open) = (BTreeMap::new(), vec![(Vec::new(), top)]);
+    while let Some((tree_path, node)) = open.pop() {
+        open.extend(node.below.iter().map(|(name, node)| (joined(&tree_path, name), node)));
+        if node.is_root {
+            found.insert(tree_path, node.fs_path.clone());
+        }
+    }
+    found
+}
+
+/// Whether a path means what is in a directory, and not the directory's name.
+fn ends_in_slash(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    bytes.ends_with(b"/") || bytes.ends_with(b"/.")
 }
 
 /// Whether a root has its absolute path in the manifest: it was given so, or leads upwards.

@@ -25,7 +25,7 @@ const CACHES: &str = "exclude-caches";
 const LARGER_THAN: &str = "exclude-larger-than";
 const ONE_FILE_SYSTEM: &str = "one-file-system";
 /// What else stands among the rules of a snapshot, and is understood elsewhere.
-const OTHERS: [&str; 4] = ["passed-over", "unreadable", "path-forms", "working-directory"];
+const OTHERS: [&str; 5] = ["passed-over", "unreadable", "path-forms", "working-directory", "last-sound"];
 
 /// What of the roots is not to be saved. By default everything is.
 #[derive(Debug, Clone, Default)]

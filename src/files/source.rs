@@ -3,24 +3,30 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::mem::take;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::vec::IntoIter;
 
 use rustix::fs::{AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 
+use super::beneath::{LONGEST_PATH, check_path};
+use super::clocks::Clocks;
+use super::gone::Covered;
 use super::names::Names;
 use super::open::open_quietly;
 use super::place::Place;
+use super::reading::told;
 use super::roots::{self, Node};
 use super::rules::Rules;
 use super::stat::{FileStat, Seen};
 use super::temporary::is_temporary;
-use super::xattrs;
+use super::xattrs::{self, Unread};
 use crate::error::{Error, Result};
 use crate::progress::Warning;
-use crate::snapshot::entry::{Device, EntryKind, FileEntry};
+use crate::snapshot::entry::{Device, EntryKind, FileEntry, Xattr};
 
 /// Something that is to be saved.
 #[derive(Debug, Clone)]
@@ -90,8 +96,12 @@ struct Level {
 pub struct Source {
     rules: Rules,
     clock: Box<dyn Fn() -> i64 + Send>,
+    clocks: Arc<Clocks>,
     names: Names,
     levels: Vec<Level>,
+    /// Roots that are symbolic links and are saved as such: the first, and how many.
+    links: Option<(PathBuf, u64)>,
+    roots: BTreeMap<Vec<u8>, PathBuf>,
     /// What is told before the walk goes on.
     ready: VecDeque<std::result::Result<SourceFile, Problem>>,
     /// Where something was met that is passed over.
@@ -120,8 +130,11 @@ impl Source {
         let mut source = Self {
             rules,
             clock: Box::new(clock),
+            clocks: Arc::default(),
             names: Names::default(),
             levels: Vec::new(),
+            links: None,
+            roots: roots::by_tree_path(&top),
             ready: VecDeque::new(),
             passed_over: Vec::new(),
         };
@@ -134,6 +147,16 @@ impl Source {
         &self.passed_over
     }
 
+    /// What is to be met, to tell what is gone from what was not to be saved.
+    pub fn covered(&self) -> Covered {
+        Covered::new(self.roots.clone(), self.rules.clone())
+    }
+
+    /// What time it is on the file systems that are walked.
+    pub fn clocks(&self) -> Arc<Clocks> {
+        self.clocks.clone()
+    }
+
     /// The top of the manifest has no row of its own.
     fn begin(&mut self, top: Node) {
         match top.is_root {
@@ -141,7 +164,7 @@ impl Source {
             true => match rustix::fs::stat(&top.fs_path) {
                 Ok(stat) => {
                     let dev = Seen::from(stat).stat.dev;
-                    self.enter(Vec::new(), top.fs_path, top.below, dev);
+                    self.enter(Here { tree_path: Vec::new(), fs_path: top.fs_path, follow: true }, top.below, dev, dev);
                 }
                 Err(error) => self.problem("stat", Vec::new(), top.fs_path, error, true),
             },
@@ -167,9 +190,11 @@ impl Source {
         self.levels.push(Level { tree_path, fs_path, names, planned: node.below, within: None });
     }
 
-    /// Goes on with all entries of a directory.
-    fn enter(&mut self, tree_path: Vec<u8>, fs_path: PathBuf, planned: BTreeMap<Vec<u8>, Node>, within: u64) {
-        let mut names = match listed(&fs_path, tree_path.is_empty()) {
+    /// Goes on with all entries of a directory, which lies on the file system `dev`.
+    fn enter(&mut self, here: Here, planned: BTreeMap<Vec<u8>, Node>, within: u64, dev: u64) {
+        let Here { tree_path, fs_path, follow } = here;
+        self.clocks.learn(dev, &fs_path, &self.clock);
+        let mut names = match listed(&fs_path, follow) {
             Ok(names) => names,
             Err(error) => {
                 self.problem("list", tree_path.clone(), fs_path.clone(), error, true);
@@ -204,43 +229,61 @@ impl Source {
             return true;
         };
         let tree_path = roots::joined(&level.tree_path, &name);
-        let here = roots::below(&level.fs_path, &name);
+        let fs_path = roots::below(&level.fs_path, &name);
         let within = level.within;
-        match level.planned.remove(&name) {
-            Some(node) if !node.is_root && (within.is_none() || node.fs_path != here) => {
+        let planned = level.planned.remove(&name);
+        if tree_path.len() > LONGEST_PATH || check_path(&name).is_err() {
+            self.too_long(tree_path, fs_path);
+            return true;
+        }
+        match planned {
+            Some(node) if !node.is_root && (within.is_none() || node.fs_path != fs_path) => {
                 self.visit_way(tree_path, node)
             }
-            Some(node) if node.is_root => self.visit(tree_path, node.fs_path, node.below, None),
-            Some(node) => self.visit(tree_path, node.fs_path, node.below, within),
-            None => self.visit(tree_path, here, BTreeMap::new(), within),
+            Some(node) if node.is_root => {
+                // A link that is in a root anyway is one of many; one that was named may be meant to stand for more.
+                if within.is_none() && !node.follow && is_link(&node.fs_path) {
+                    self.links.get_or_insert_with(|| (node.fs_path.clone(), 0)).1 += 1;
+                }
+                self.visit(Here { tree_path, fs_path: node.fs_path, follow: node.follow }, node.below, None)
+            }
+            Some(node) => self.visit(Here { tree_path, fs_path: node.fs_path, follow: false }, node.below, within),
+            None => self.visit(Here { tree_path, fs_path, follow: false }, BTreeMap::new(), within),
         }
         true
     }
 
+    fn too_long(&mut self, tree_path: Vec<u8>, fs_path: PathBuf) {
+        let longest = "its path is longer than any that can be restored";
+        self.problem("save", tree_path, fs_path, io::Error::other(longest), true);
+    }
+
     /// A directory that only leads to roots: it gets a row, and links on the way are followed.
     fn visit_way(&mut self, tree_path: Vec<u8>, node: Node) {
-        match rustix::fs::stat(&node.fs_path) {
-            Ok(stat) => self.tell(tree_path.clone(), node.fs_path.clone(), &stat.into(), EntryKind::Directory, true),
+        let here = Here { tree_path: tree_path.clone(), fs_path: node.fs_path.clone(), follow: true };
+        match here.look() {
+            Ok(seen) => self.tell(here, seen, EntryKind::Directory, true),
             Err(error) => self.problem("stat", tree_path.clone(), node.fs_path.clone(), error, true),
         }
         self.enter_way(tree_path, node);
     }
 
     /// Anything at or below a root; `within` is none for a root.
-    fn visit(&mut self, tree_path: Vec<u8>, fs_path: PathBuf, planned: BTreeMap<Vec<u8>, Node>, within: Option<u64>) {
-        if self.rules.excludes_path(&fs_path) {
+    fn visit(&mut self, here: Here, planned: BTreeMap<Vec<u8>, Node>, within: Option<u64>) {
+        let fs_path = &here.fs_path;
+        if self.rules.excludes_path(fs_path) {
             return;
         }
-        let seen = match lstat(&fs_path) {
+        let seen = match here.look() {
             Ok(seen) => seen,
             // Removed since its directory was listed.
             Err(error) => {
                 let incomplete = error != Errno::NOENT || within.is_none();
-                return self.problem("stat", tree_path, fs_path, error, incomplete);
+                return self.problem("stat", here.tree_path, here.fs_path, error, incomplete);
             }
         };
         if self.rules.excludes_inode(seen.stat.dev, seen.stat.inode) {
-            self.passed_over.push(fs_path);
+            self.passed_over.push(here.fs_path);
             return;
         }
         // Half of a file that a restore was writing, or is writing now. Nobody asked for it by its name.
@@ -253,39 +296,51 @@ impl Source {
         let elsewhere = self.rules.stays_on_one_file_system() && within.is_some_and(|dev| dev != seen.stat.dev);
         let kind = match seen.kind {
             FileType::Directory => {
-                self.tell(tree_path.clone(), fs_path.clone(), &seen, EntryKind::Directory, false);
+                self.tell(here.clone(), seen, EntryKind::Directory, false);
                 if !elsewhere {
-                    self.enter(tree_path, fs_path, planned, within.unwrap_or(seen.stat.dev));
+                    self.enter(here, planned, within.unwrap_or(seen.stat.dev), seen.stat.dev);
                 }
                 return;
             }
             _ if elsewhere => return,
+            _ if here.follow => return self.problem("enter", here.tree_path, here.fs_path, Errno::NOTDIR, true),
             FileType::RegularFile if self.rules.excludes_size(seen.stat.size) => return,
-            FileType::RegularFile => EntryKind::File,
-            FileType::Symlink => match link_target(&fs_path) {
+            FileType::RegularFile => {
+                if within.is_none()
+                    && let Some(folder) = fs_path.parent()
+                {
+                    self.clocks.learn(seen.stat.dev, folder, &self.clock);
+                }
+                EntryKind::File
+            }
+            FileType::Symlink => match link_target(fs_path) {
                 Ok(to) => EntryKind::Symlink(to),
-                Err(error) => return self.problem("read link", tree_path, fs_path, error, true),
+                Err(error) => return self.problem("read link", here.tree_path, here.fs_path, error, true),
             },
             FileType::Fifo => EntryKind::Fifo,
             FileType::CharacterDevice => EntryKind::CharDevice(device(&seen)),
             FileType::BlockDevice => EntryKind::BlockDevice(device(&seen)),
             FileType::Socket => return,
             FileType::Unknown => {
-                return self.problem("save", tree_path, fs_path, io::Error::other("it is of an unknown type"), true);
+                return self.problem(
+                    "save",
+                    here.tree_path,
+                    here.fs_path,
+                    io::Error::other("it is of an unknown type"),
+                    true,
+                );
             }
         };
-        self.tell(tree_path, fs_path, &seen, kind, false);
+        self.tell(here, seen, kind, false);
     }
 
     /// Makes the row.
-    fn tell(&mut self, tree_path: Vec<u8>, fs_path: PathBuf, seen: &Seen, kind: EntryKind, leads_to_root: bool) {
-        let now = (self.clock)();
-        let read = Place::of(&fs_path).and_then(|place| xattrs::read(&place.path()));
-        let (xattrs, unread) =
-            read.unwrap_or_else(|error| (Vec::new(), vec![(b"extended attributes".to_vec(), error)]));
+    fn tell(&mut self, here: Here, seen: Seen, kind: EntryKind, leads_to_root: bool) {
+        let (seen, xattrs, unread) = here.described(seen);
+        let now = self.clocks.on(seen.stat.dev, (self.clock)());
         let regular = kind == EntryKind::File;
         let entry = FileEntry {
-            path: tree_path.clone(),
+            path: here.tree_path.clone(),
             kind,
             mode: seen.mode,
             uid: seen.uid,
@@ -298,23 +353,72 @@ impl Source {
             size: if regular { seen.stat.size } else { 0 },
             racy: seen.stat.is_racy(now),
             sparse: regular && seen.allocated < seen.stat.size,
-            hard_link: None,
             xattrs,
-            content: None,
-            recipe: Vec::new(),
-            avro: None,
-            origin: None,
-            altered: None,
+            ..FileEntry::nothing()
         };
         let (nlink, dev) = (seen.nlink, seen.stat.dev);
+        let Here { tree_path, fs_path, .. } = here;
         let file =
             SourceFile { tree_path: tree_path.clone(), fs_path: fs_path.clone(), entry, nlink, dev, leads_to_root };
         self.ready.push_back(Ok(file));
-        for (name, error) in unread {
-            let name = String::from_utf8_lossy(&name).into_owned();
-            let error = io::Error::new(io::Error::from(error).kind(), format!("{name}: {error}"));
-            self.problem("read attributes", tree_path.clone(), fs_path.clone(), error, true);
+        for unread in unread {
+            let (tree_path, path, error) = (tree_path.clone(), fs_path.clone(), told(&fs_path, unread));
+            self.ready.push_back(Err(Problem { tree_path, path, error, incomplete: true }));
         }
+    }
+
+    /// Says, once all is walked, that roots are links.
+    fn tell_links(&mut self) {
+        let Some((first, count)) = take(&mut self.links) else { return };
+        let others =
+            if count > 1 { format!(", like {} other paths that were given", count - 1) } else { String::new() };
+        let message = format!(
+            "it is a symbolic link and saved as such, without what it points to{others}; a slash after the path of a \
+             directory follows it"
+        );
+        let error = Error::Invalid(message);
+        self.ready.push_back(Err(Problem { tree_path: Vec::new(), path: first, error, incomplete: false }));
+    }
+}
+
+/// Something that is being looked at.
+#[derive(Debug, Clone)]
+struct Here {
+    tree_path: Vec<u8>,
+    fs_path: PathBuf,
+    /// Whether a symbolic link stands for what it points to.
+    follow: bool,
+}
+
+/// How often what changes while it is looked at is looked at again.
+const TRIES: u32 = 3;
+
+impl Here {
+    /// The stat of the thing itself, not of what a link points to, unless links are followed.
+    fn look(&self) -> rustix::io::Result<Seen> {
+        let place = Place::of(&self.fs_path)?;
+        let flags = if self.follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        rustix::fs::statat(place.folder(), place.rest(), flags).map(Seen::from)
+    }
+
+    /// The attributes that belong to a stat. Where another thing took the name meanwhile, both are taken of that one.
+    fn described(&self, mut seen: Seen) -> (Seen, Vec<Xattr>, Vec<Unread>) {
+        let mut described = self.xattrs();
+        for _ in 0..TRIES {
+            match self.look() {
+                Ok(now) if now.kind == seen.kind && now.stat != seen.stat => {
+                    seen = now;
+                    described = self.xattrs();
+                }
+                _ => break,
+            }
+        }
+        (seen, described.0, described.1)
+    }
+
+    fn xattrs(&self) -> (Vec<Xattr>, Vec<Unread>) {
+        let read = Place::of(&self.fs_path).and_then(|place| xattrs::read(&place.path(), self.follow));
+        read.unwrap_or_else(|error| (Vec::new(), vec![(b"extended attributes".to_vec(), error)]))
     }
 }
 
@@ -323,6 +427,9 @@ impl Iterator for Source {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.ready.is_empty() && self.step() {}
+        if self.ready.is_empty() {
+            self.tell_links();
+        }
         self.ready.pop_front()
     }
 }
@@ -331,10 +438,10 @@ fn device(seen: &Seen) -> Device {
     Device { major: rustix::fs::major(seen.rdev), minor: rustix::fs::minor(seen.rdev) }
 }
 
-/// The stat of the thing itself, not of what a link points to.
-fn lstat(path: &Path) -> rustix::io::Result<Seen> {
-    let place = Place::of(path)?;
-    rustix::fs::statat(place.folder(), place.rest(), AtFlags::SYMLINK_NOFOLLOW).map(Seen::from)
+fn is_link(path: &Path) -> bool {
+    let place = Place::of(path);
+    let stat = place.and_then(|at| rustix::fs::statat(at.folder(), at.rest(), AtFlags::SYMLINK_NOFOLLOW));
+    stat.is_ok_and(|stat| Seen::from(stat).kind == FileType::Symlink)
 }
 
 fn link_target(path: &Path) -> rustix::io::Result<Vec<u8>> {
@@ -342,10 +449,10 @@ fn link_target(path: &Path) -> rustix::io::Result<Vec<u8>> {
     Ok(rustix::fs::readlinkat(place.folder(), place.rest(), Vec::new())?.into_bytes())
 }
 
-/// The names in a directory. The top may be reached by a link, nothing below it is.
-fn listed(path: &Path, top: bool) -> io::Result<Vec<Vec<u8>>> {
+/// The names in a directory; unless links are followed, it must be one itself.
+fn listed(path: &Path, follow: bool) -> io::Result<Vec<Vec<u8>>> {
     let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    flags.set(OFlags::NOFOLLOW, !top);
+    flags.set(OFlags::NOFOLLOW, !follow);
     let folder = open_quietly(path, flags)?;
     names_in(rustix::fs::Dir::new(folder)?)
 }

@@ -1,5 +1,6 @@
 //! Extended attributes. ACLs are among them (`system.posix_acl_*`), and so are file capabilities.
 
+use std::fs::File;
 use std::path::Path;
 
 use rustix::io::{Errno, Result};
@@ -9,17 +10,42 @@ use crate::snapshot::entry::Xattr;
 /// The name of an attribute that could not be read, and why.
 pub(super) type Unread = (Vec<u8>, Errno);
 
-/// The attributes of a file (a link is not followed), sorted by name; none where the file system has no such thing.
-/// Also tells which of them could not be read.
-pub(super) fn read(path: &Path) -> Result<(Vec<Xattr>, Vec<Unread>)> {
-    let names = match filled(|buffer| rustix::fs::llistxattr(path, buffer)) {
+/// The attributes of a file, sorted by name; none where the file system has no such thing. Also tells which of them could
+/// not be read. Those of a link are its own, unless it is to be followed.
+pub(super) fn read(path: &Path, follow: bool) -> Result<(Vec<Xattr>, Vec<Unread>)> {
+    match follow {
+        true => collected(
+            |buffer| rustix::fs::listxattr(path, buffer),
+            |name, buffer| rustix::fs::getxattr(path, name, buffer),
+        ),
+        false => collected(
+            |buffer| rustix::fs::llistxattr(path, buffer),
+            |name, buffer| rustix::fs::lgetxattr(path, name, buffer),
+        ),
+    }
+}
+
+/// The attributes of an open file.
+pub(super) fn read_open(file: &File) -> (Vec<Xattr>, Vec<Unread>) {
+    let read = collected(
+        |buffer| rustix::fs::flistxattr(file, buffer),
+        |name, buffer| rustix::fs::fgetxattr(file, name, buffer),
+    );
+    read.unwrap_or_else(|error| (Vec::new(), vec![(b"extended attributes".to_vec(), error)]))
+}
+
+fn collected(
+    list: impl Fn(&mut [u8]) -> Result<usize>,
+    get: impl Fn(&[u8], &mut [u8]) -> Result<usize>,
+) -> Result<(Vec<Xattr>, Vec<Unread>)> {
+    let names = match filled(list) {
         Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(Default::default()),
         names => names?,
     };
     let mut xattrs = Vec::new();
     let mut failed = Vec::new();
     for name in split(&names) {
-        match filled(|buffer| rustix::fs::lgetxattr(path, name, buffer)) {
+        match filled(|buffer| get(name, buffer)) {
             Ok(value) => xattrs.push(Xattr { name: name.to_vec(), value }),
             // Removed since it was listed, or an ACL that says no more than the mode.
             Err(Errno::NODATA) => {}

@@ -120,6 +120,8 @@ pub fn saving(folder: &Path) -> CreateOptions {
         depth: Depth::Deep,
         min_encode_speed: 6.0,
         compression: Some(3),
+        skip_if_unchanged: false,
+        accept_losses: false,
         dry_run: false,
         threads: 2,
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::bases::has_bases;
 use super::pipeline::Pipeline;
 use super::warm::Likeness;
-use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK, RecordShape};
+use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK, RecordShape, is_zero};
 use crate::commands::gather::{Common, Gathering};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
@@ -20,11 +20,19 @@ pub(super) struct Feeder<'p, 'r, 's> {
     open: Gathering,
     /// What the file at hand is probably like.
     likeness: Likeness,
+    /// The last piece of nothing but zeros: its length and name. A hole is made of equal ones.
+    zeros: Option<(usize, ChunkId)>,
 }
 
 impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
     pub(super) fn new(pipeline: &'p Pipeline<'r>, scope: &'s rayon::Scope<'p>) -> Self {
-        Self { pipeline, scope, open: Gathering::new(pipeline.frame_target), likeness: Likeness::default() }
+        Self {
+            pipeline,
+            scope,
+            open: Gathering::new(pipeline.frame_target),
+            likeness: Likeness::default(),
+            zeros: None,
+        }
     }
 
     /// Chunks of another file follow, whose row in the last snapshot has this recipe.
@@ -86,6 +94,20 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
         }
     }
 
+    fn name(&mut self, bytes: &[u8]) -> ChunkId {
+        if !is_zero(bytes) {
+            return self.pipeline.hasher.id(bytes);
+        }
+        match self.zeros {
+            Some((length, id)) if length == bytes.len() => id,
+            _ => {
+                let id = self.pipeline.hasher.id(bytes);
+                self.zeros = Some((bytes.len(), id));
+                id
+            }
+        }
+    }
+
     fn take(&mut self, common: Common, bytes: Vec<u8>) -> Result<ChunkId> {
         let pipeline = self.pipeline;
         pipeline.check()?;
@@ -95,7 +117,7 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
                 bytes.len()
             )));
         }
-        let id = pipeline.hasher.id(&bytes);
+        let id = self.name(&bytes);
         let new = pipeline.writer.reserve(id)?;
         if has_bases(common.0) && pipeline.level.is_some() {
             pipeline.warmth.pass(&mut self.likeness, bytes.len() as u64, new);

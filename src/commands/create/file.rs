@@ -1,8 +1,6 @@
 //! Storing one file.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,8 +10,8 @@ use super::treat::{Effort, Inspector, Workbench};
 use super::{AvroReport, Depth};
 use crate::avro::container::Header;
 use crate::chunk::CutParams;
-use crate::error::{Error, IoContext, Result};
-use crate::files::{open_for_reading, stat_of};
+use crate::error::{Error, Result};
+use crate::files::{Clocks, FileStat, Held, Reading};
 use crate::id::{ContentHash, Digester, digest};
 use crate::index::Index;
 use crate::progress::Progress;
@@ -29,6 +27,8 @@ pub(super) struct FileContext<'a> {
     pub(super) progress: &'a dyn Progress,
     pub(super) schemas: &'a SchemaCache,
     pub(super) index: &'a Index,
+    /// What time it is on the file systems that are read.
+    pub(super) clocks: Arc<Clocks>,
 }
 
 /// Schemas that were compiled lately, by what the header says before its marker: the files of a table share it.
@@ -80,13 +80,20 @@ const TRIES: u32 = 3;
 pub(super) struct Stored {
     /// Its row.
     pub(super) entry: FileEntry,
+    /// The file that was read, where it has other names, too, and held still.
+    pub(super) shared: Option<FileStat>,
     /// How many bytes were read, counting repeated ones.
     pub(super) bytes_read: u64,
-    /// It changed while it was read, every time.
-    pub(super) unstable: bool,
+    /// What became of it while it was read, every time.
+    pub(super) held: Held,
+    /// Attributes that could not be read, where this is not known already: the file is another one than was met.
+    pub(super) unread: Vec<Error>,
+    /// How much of it is missing, and was reported.
+    pub(super) incomplete: u64,
 }
 
-/// Reads a file and stores its content; completes its row. A file that changes meanwhile is read again.
+/// Reads a file and stores its content; completes its row, of which only the path is kept: all else is that of the file
+/// which is read. A file that changes meanwhile is read again.
 pub(super) fn store_file(
     context: &FileContext<'_>,
     feeder: &mut Feeder<'_, '_, '_>,
@@ -96,28 +103,29 @@ pub(super) fn store_file(
     now: &dyn Fn() -> i64,
 ) -> Result<Stored> {
     let mut bytes_read = 0;
-    let mut unstable = false;
-    for _ in 0..TRIES {
-        let mut file = open_for_reading(path)?;
-        let before = stat_of(&file).when("stat", path)?;
-        let read_at = now();
-        let read = |file: &mut File, buffer: &mut [u8]| loop {
-            match file.read(buffer) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => return result.when("read", path),
-            }
+    let mut tries = 0;
+    let met = (entry.inode, entry.ctime);
+    loop {
+        tries += 1;
+        let mut reading = Reading::open(path)?;
+        let stat = reading.stat();
+        let read_at = context.clocks.on(stat.dev, now());
+        let unread = reading.describe(&mut entry);
+        bytes_read += store_content(context, feeder, &mut |buffer| reading.read(buffer), &mut entry, expected)?;
+        let held = match reading.end()? {
+            // Those of the system have bytes that their size does not tell.
+            Held::Still if entry.size != stat.size => Held::Changed,
+            held => held,
         };
-        bytes_read += store_content(context, feeder, &mut |buffer| read(&mut file, buffer), &mut entry, expected)?;
-        let after = stat_of(&file).when("stat", path)?;
-        (entry.mtime, entry.ctime, entry.inode) = (before.mtime, before.ctime, before.inode);
-        unstable = before != after || entry.size != after.size;
-        // Changed while it was read, its times prove nothing next time, either.
-        entry.racy = unstable || before.is_racy(read_at);
-        if !unstable {
-            break;
+        if held == Held::Still || tries == TRIES {
+            // What changed while it was read, its times prove nothing next time, either.
+            entry.racy = held != Held::Still || stat.is_racy(read_at);
+            let shared = (held == Held::Still && reading.nlink() > 1).then_some(stat);
+            let is_known = met == (entry.inode, entry.ctime);
+            let unread = if is_known { Vec::new() } else { unread };
+            return Ok(Stored { entry, shared, bytes_read, held, unread, incomplete: 0 });
         }
     }
-    Ok(Stored { entry, bytes_read, unstable })
 }
 
 /// Stores what `read` gives, and fills in what follows from it: size, hash, recipe, and what a container is like.

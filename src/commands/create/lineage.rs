@@ -1,9 +1,9 @@
 //! To which series a snapshot belongs, and which one it is compared with.
 
-use super::CreateOptions;
+use super::{CreateOptions, CreateReport};
 use crate::commands::select::read_root;
 use crate::error::{Error, Result};
-use crate::id::SnapshotId;
+use crate::id::{SnapshotId, digest, hex};
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
@@ -17,6 +17,8 @@ pub(super) struct Lineage {
     pub(super) paths: Vec<Vec<u8>>,
     /// The last snapshot of the series.
     pub(super) parent: Option<SnapshotRoot>,
+    /// The last snapshot of the series that has files: the parent, unless that is empty.
+    pub(super) filled: Option<SnapshotRoot>,
     /// A known series that this new one differs from in digits only.
     pub(super) similar: Option<String>,
     /// The snapshot that this one is probably most like: the parent, else the last of a similar series, else the last.
@@ -26,15 +28,25 @@ pub(super) struct Lineage {
 impl Lineage {
     pub(super) fn find(repository: &Repository, options: &CreateOptions, progress: &dyn Progress) -> Result<Self> {
         let paths = absolute_paths(options);
-        let series = options.series.clone().unwrap_or_else(|| default_series(&options.host, &paths));
+        let in_full = default_series(&options.host, &paths);
+        let series = options.series.clone().unwrap_or_else(|| bounded_series(&options.host, &paths, &in_full));
+        let is_ours =
+            |root: &SnapshotRoot| root.series == series || (options.series.is_none() && root.series == in_full);
         let mut parent = options.parent.map(|id| named(repository, id)).transpose()?;
+        let mut filled = parent.clone().filter(|root| root.totals.files > 0);
         let mut known = Vec::new();
         for record in repository.state().snapshots.iter().rev().take_while(|_| options.parent.is_none()) {
             match read_root(repository, record) {
-                Ok(root) if root.series == series => {
-                    parent = Some(root);
-                    break;
+                Ok(root) if is_ours(&root) => {
+                    if root.totals.files > 0 {
+                        filled = Some(root.clone());
+                    }
+                    parent.get_or_insert(root);
+                    if filled.is_some() {
+                        break;
+                    }
                 }
+                Ok(_) if parent.is_some() => {}
                 Ok(root) => known.push(root),
                 Err(error) => progress.warning(&Warning {
                     path: format!("snapshot {}", record.id.short()),
@@ -49,7 +61,7 @@ impl Lineage {
         };
         let nearest = parent.as_ref().or(similar).or(known.first()).cloned();
         let similar = similar.map(|root| root.series.clone());
-        Ok(Self { series, paths, parent, similar, nearest })
+        Ok(Self { series, paths, parent, filled, similar, nearest })
     }
 }
 
@@ -63,6 +75,36 @@ fn named(repository: &Repository, id: SnapshotId) -> Result<SnapshotRoot> {
 fn default_series(host: &str, paths: &[Vec<u8>]) -> String {
     let paths: Vec<_> = paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
     format!("{host}:{}", paths.join(","))
+}
+
+/// The longest series that is made of paths, in bytes.
+const LONGEST_SERIES: usize = 256;
+
+/// The default series, short enough for a name: of a long list of paths, the first and a hash of all.
+fn bounded_series(host: &str, paths: &[Vec<u8>], in_full: &str) -> String {
+    if in_full.len() <= LONGEST_SERIES {
+        return in_full.to_owned();
+    }
+    let first: String =
+        paths.first().map(|path| String::from_utf8_lossy(path).chars().take(60).collect()).unwrap_or_default();
+    let host: String = host.chars().take(100).collect();
+    let hash = hex(digest(in_full.as_bytes()).get(..8).unwrap_or_default());
+    format!("{host}:{first},...{}-paths-{hash}", paths.len())
+}
+
+/// What to say where not a single file is left of those that an earlier snapshot holds: mostly something is not mounted.
+pub(super) fn emptied(report: &CreateReport, lineage: &Lineage) -> Option<Warning> {
+    let filled = lineage.filled.as_ref()?;
+    if report.files() > 0 {
+        return None;
+    }
+    let mut paths: Vec<_> = lineage.paths.iter().take(5).map(|path| String::from_utf8_lossy(path)).collect();
+    if lineage.paths.len() > paths.len() {
+        paths.push("...".into());
+    }
+    let (files, id) = (filled.totals.files, filled.id.short());
+    let message = format!("no file is there, and snapshot {id} before it has {files}: is something not mounted?");
+    Some(Warning { path: paths.join(", "), message, incomplete: false })
 }
 
 fn without_digits(series: &str) -> String {
@@ -114,5 +156,29 @@ impl Indifference {
             && now.mtime == parent.mtime
             && (self.to_ctime || now.ctime == parent.ctime)
             && (self.to_inode || now.inode == parent.inode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_series_is_short_and_tells_lists_apart() {
+        let series = |count: usize, last: &str| {
+            let mut paths: Vec<_> = (0..count).map(|n| format!("/data/part-{n:06}.avro").into_bytes()).collect();
+            paths.push(last.as_bytes().to_vec());
+            bounded_series("host", &paths, &default_series("host", &paths))
+        };
+        assert_eq!(series(1, "/x"), "host:/data/part-000000.avro,/x");
+        let long = series(2500, "/x");
+        assert!(
+            long.len() < LONGEST_SERIES && long.starts_with("host:/data/part-000000.avro,...2501-paths-"),
+            "{long}"
+        );
+        assert_ne!(long, series(2500, "/y"));
+        assert_eq!(long, series(2500, "/x"));
+        let letters = vec!["ö".repeat(5000).into_bytes()];
+        assert!(bounded_series("h", &letters, &default_series("h", &letters)).len() < LONGEST_SERIES);
     }
 }

@@ -1,5 +1,6 @@
 //! `create`: reads files and makes a snapshot of them.
 
+mod alarms;
 mod bases;
 mod copy;
 mod feeder;
@@ -8,7 +9,9 @@ mod lineage;
 mod payloads;
 mod pipeline;
 mod room;
+mod rows;
 mod run;
+mod stream;
 mod treat;
 mod unsound;
 mod warm;
@@ -27,7 +30,7 @@ use warm::Warmth;
 use crate::error::{Error, Result};
 use crate::files::Rules;
 use crate::id::SnapshotId;
-use crate::progress::{Phase, Progress, Warning};
+use crate::progress::{Phase, Progress};
 use crate::repository::{Repository, Writer};
 
 /// What to save, and how.
@@ -65,6 +68,10 @@ pub struct CreateOptions {
     pub min_encode_speed: f64,
     /// The Zstandard level of new frames; none leaves them uncompressed.
     pub compression: Option<i32>,
+    /// Make no snapshot that would hold the same as its parent.
+    pub skip_if_unchanged: bool,
+    /// Avro files that are gone, or have fewer records than they had, are meant to be so.
+    pub accept_losses: bool,
     /// Look at everything, write nothing.
     pub dry_run: bool,
     /// How many files are read, and frames compressed, at once.
@@ -77,6 +84,8 @@ pub struct StreamSource {
     pub reader: Box<dyn std::io::Read + Send>,
     /// Its path in the snapshot.
     pub path: Vec<u8>,
+    /// What it is called in messages.
+    pub shown: String,
 }
 
 impl std::fmt::Debug for StreamSource {
@@ -100,7 +109,7 @@ pub enum Depth {
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateReport {
-    /// The snapshot; none on a dry run.
+    /// The snapshot; none on a dry run, or where nothing changed and none was wanted then.
     pub snapshot: Option<SnapshotId>,
     /// What it was compared with.
     pub parent: Option<SnapshotId>,
@@ -122,6 +131,12 @@ pub struct CreateReport {
     pub others: u64,
     /// What could not be read and is not in the snapshot.
     pub unreadable: u64,
+    /// Whether it holds what the parent holds, times of change and inode numbers aside.
+    pub unchanged: bool,
+    /// Rows that are as in the parent, in the same sense.
+    pub same_rows: u64,
+    /// Whether no file is there, and there were some in an earlier snapshot of the series.
+    pub emptied: bool,
     /// Bytes of all regular files of the snapshot.
     pub bytes_total: u64,
     /// Bytes that were read from files.
@@ -141,6 +156,16 @@ impl CreateReport {
     pub fn files(&self) -> u64 {
         self.files_new + self.files_changed + self.files_unmodified
     }
+
+    /// Everything that has a row.
+    fn rows(&self) -> u64 {
+        self.files() + self.directories + self.others
+    }
+
+    /// Whether Avro files are not as they should be, or as they were: to be reported until they are.
+    pub fn has_alarms(&self) -> bool {
+        self.emptied || self.avro.unsound > 0 || self.avro.shrunk > 0 || self.avro.missing > 0
+    }
 }
 
 /// What was learned about the containers that were read.
@@ -148,8 +173,12 @@ impl CreateReport {
 pub struct AvroReport {
     /// Containers.
     pub files: u64,
-    /// Of these, torn, damaged or foreign ones.
+    /// Torn, damaged and foreign ones, among those that were not read again, too.
     pub unsound: u64,
+    /// Files with fewer records than in their last sound state.
+    pub shrunk: u64,
+    /// Files that are gone, with nothing new that makes up for them.
+    pub missing: u64,
     /// Records that their blocks declare.
     pub records: u64,
     /// Blocks that an encoder reproduces exactly.
@@ -166,18 +195,6 @@ fn root_is_empty(report: &CreateReport) -> bool {
     found == 0 && report.unreadable > 0
 }
 
-/// What to say where not a single file is left of those that the parent holds: mostly something is not mounted.
-fn emptied(report: &CreateReport, lineage: &Lineage) -> Option<Warning> {
-    let parent = lineage.parent.as_ref().filter(|parent| parent.totals.files > 0)?;
-    if report.files() > 0 {
-        return None;
-    }
-    let paths: Vec<_> = lineage.paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
-    let (files, id) = (parent.totals.files, parent.id.short());
-    let message = format!("no file is there, and snapshot {id} before it has {files}: is something not mounted?");
-    Some(Warning { path: paths.join(", "), message, incomplete: false })
-}
-
 /// Makes a snapshot.
 ///
 /// # Errors
@@ -192,7 +209,8 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
     let lineage = Lineage::find(repository, &options, progress)?;
     let warmth = Warmth::new(repository, lineage.nearest.clone());
     let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
-    let (dry_run, id) = (options.dry_run, SnapshotId::new(repository.entropy().array()?));
+    let (dry_run, skip) = (options.dry_run, options.skip_if_unchanged);
+    let id = SnapshotId::new(repository.entropy().array()?);
     progress.begin(Phase::Create, None, None);
     let run = Run { repository, pipeline: &pipeline, pool: &pool, lineage: &lineage, progress, id, threads };
     let done = pool.in_place_scope(|scope| run.store(scope, options));
@@ -207,14 +225,14 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
         pipeline.abandon();
         return Err(Error::Invalid("nothing of what was to be saved can be read: there is no snapshot".into()));
     }
-    if let Some(warning) = emptied(&report, &lineage) {
-        progress.warning(&warning);
-    }
     report.chunks_new = pipeline.chunks_new();
     report.series = lineage.series;
     report.similar_series = lineage.similar;
     report.parent = lineage.parent.map(|parent| parent.id);
-    if !dry_run {
+    if skip && report.unchanged {
+        // What was not handed on yet is dropped. That the parent lasts is what the caller relies on now.
+        repository.settle_log()?;
+    } else if !dry_run {
         let committed = pipeline.commit(id, root)?;
         report.snapshot = Some(id);
         report.bytes_added = committed.bytes_added;

@@ -1,27 +1,29 @@
 //! One run of `create`: a walker finds the files, workers store them, and the rows they make are put into the manifest in
 //! the order of their paths.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::alarms::Alarms;
 use super::feeder::{Feeder, Unfilled};
-use super::file::{FileContext, SchemaCache, Stored, store_content, store_file};
+use super::file::{FileContext, SchemaCache, store_file};
 use super::lineage::{Indifference, Lineage};
 use super::pipeline::Pipeline;
+use super::rows::{Finished, Found, Outcome, RowWriter};
+use super::stream::store_stream;
 use super::treat::{Effort, Workbench};
-use super::unsound::{stray_bytes, what_is_wrong};
-use super::{CreateOptions, CreateReport, StreamSource};
+use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::commands::gate::Gate;
 use crate::commands::threads::{spawn, spawn_many};
 use crate::error::{Error, Result};
-use crate::files::{Coverage, Problem, Source, SourceFile, left_out, now};
+use crate::files::{Coverage, Held, Problem, Source, SourceFile, left_out, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
-use crate::snapshot::entry::{EntryKind, FileEntry, Time, path_order};
+use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
 use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
 
 /// One run.
@@ -39,32 +41,16 @@ pub(super) struct Run<'r> {
 struct Job {
     number: u64,
     path: PathBuf,
-    entry: FileEntry,
-    parent: Option<ParentRow>,
+    found: Found,
 }
 
-/// What is remembered of the parent's row.
-struct ParentRow {
-    encoder: Option<String>,
-    records: Option<u64>,
-    recipe: Vec<u8>,
-}
-
-/// What became of one thing that the walker found, numbered in the order of the manifest.
-enum Outcome {
-    Unmodified(FileEntry),
-    /// A directory that only leads to what is to be saved.
-    Way(FileEntry),
-    /// A directory, a link, and so on.
-    Other(FileEntry),
-    Stored {
-        stored: Box<Stored>,
-        parent: Option<ParentRow>,
-    },
-    /// A file that could not be read. Other names of it may follow.
-    Lost(Vec<u8>),
-    /// Something of which not all could be looked at.
-    Unread(Vec<u8>),
+/// What a walk leaves behind, besides what it found.
+#[derive(Default)]
+struct Walked {
+    /// Where something was met that is passed over.
+    passed_over: Vec<PathBuf>,
+    /// The Avro files of the parent that were not met.
+    unmet: Vec<FileEntry>,
 }
 
 /// How many files may wait for a worker.
@@ -81,7 +67,7 @@ impl Run<'_> {
         options: CreateOptions,
     ) -> Result<(ChunkId, CreateReport)> {
         let (bench, schemas) = (Workbench::default(), SchemaCache::default());
-        let context = FileContext {
+        let mut context = FileContext {
             cut: self.repository.cut_params(),
             effort: Effort {
                 depth: options.depth,
@@ -93,29 +79,38 @@ impl Run<'_> {
             progress: self.progress,
             schemas: &schemas,
             index: self.repository.index(),
+            clocks: Arc::default(),
         };
         let time = options.time.unwrap_or_else(|| self.repository.clock().now());
         let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tags.clone());
         let mut feeder = Feeder::new(self.pipeline, scope);
         let mut report = CreateReport::default();
-        let mut rows = RowWriter {
-            manifest: ManifestWriter::new(self.repository.hasher()),
-            feeder: &mut feeder,
-            report: &mut report,
-            progress: self.progress,
-            lost: HashSet::new(),
-            unreadable: Vec::new(),
-        };
-        let mut rules = options.rules.recorded().to_vec();
-        if options.stream.is_none() {
-            rules.extend(Coverage::rules(&options.roots, &options.working_directory, &self.lineage.paths));
+        let parent = self.lineage.parent.as_ref();
+        let mut rows = RowWriter::new(
+            ManifestWriter::new(self.repository.hasher()),
+            &mut feeder,
+            &mut report,
+            self.progress,
+            Alarms::new(parent, options.accept_losses),
+        );
+        let (mut rules, mut passed_over) = (options.rules.recorded().to_vec(), Vec::new());
+        match options.stream {
+            Some(stream) => {
+                let before = parent.map(|parent| parent.rows(self.repository).next_row()).transpose()?.flatten();
+                store_stream(&context, stream, time, before, &mut rows)?;
+            }
+            None => {
+                rules.extend(Coverage::rules(&options.roots, &options.working_directory, &self.lineage.paths));
+                passed_over = self.store_tree(scope, &mut context, options, &mut rows)?;
+            }
         }
-        let passed_over = match options.stream {
-            Some(stream) => store_stream(&context, stream, time, &mut rows).map(|()| Vec::new())?,
-            None => self.store_tree(scope, &context, options, &mut rows)?,
-        };
-        let RowWriter { manifest, unreadable, .. } = rows;
+        let Finished { manifest, unreadable, alarms } = rows.into_parts();
         rules.extend(left_out(&passed_over, unreadable));
+        rules.extend(alarms);
+        report.unchanged = report.same_rows == report.rows()
+            && parent.is_some_and(|SnapshotRoot { totals, .. }| {
+                report.same_rows == totals.files + totals.directories + totals.others
+            });
         let manifest = manifest.finish(&mut feeder)?;
         let (paths, path_list) = put_paths(&self.lineage.paths, &mut feeder)?;
         let root = SnapshotRoot {
@@ -148,13 +143,19 @@ impl Run<'_> {
     fn store_tree<'p>(
         &'p self,
         scope: &rayon::Scope<'p>,
-        context: &FileContext<'_>,
+        context: &mut FileContext<'_>,
         options: CreateOptions,
         rows: &mut RowWriter<'_, '_, 'p, '_>,
     ) -> Result<Vec<PathBuf>> {
         let source = Source::new(&options.roots, &options.working_directory, options.rules, now)?;
+        let covered = source.covered();
+        context.clocks = source.clocks();
+        let context = &*context;
         let indifference = Indifference {
-            to_everything_else: options.force || self.pipeline.lost_packs() || !self.parent_is_whole()?,
+            to_everything_else: options.force
+                || self.pipeline.lost_packs()
+                || !self.parent_is_whole()?
+                || self.parent_is_ahead(),
             to_ctime: options.ignore_ctime,
             to_inode: options.ignore_inode,
         };
@@ -162,12 +163,12 @@ impl Run<'_> {
         let (send_job, jobs) = crossbeam_channel::bounded::<Job>(JOBS);
         let (send_outcome, outcomes) = channel::<(u64, Outcome)>();
         let unfilled: Mutex<Vec<Unfilled>> = Mutex::default();
-        let passed_over: Mutex<Vec<PathBuf>> = Mutex::default();
+        let walked: Mutex<Walked> = Mutex::default();
         let done = std::thread::scope(|threads| {
             let walker_outcomes = send_outcome.clone();
-            let (window, passed_over) = (&window, &passed_over);
+            let (window, walked) = (&window, &walked);
             let walker = move || match self.walk(source, indifference, window, &send_job, &walker_outcomes) {
-                Ok(met) => *passed_over.lock().unwrap_or_else(PoisonError::into_inner) = met,
+                Ok(done) => *walked.lock().unwrap_or_else(PoisonError::into_inner) = done,
                 Err(error) => self.pipeline.fail(error),
             };
             let worker = || {
@@ -175,7 +176,8 @@ impl Run<'_> {
                 move || {
                     let mut feeder = Feeder::new(self.pipeline, scope);
                     for job in jobs {
-                        let (number, outcome) = self.work(context, &mut feeder, job);
+                        let Job { number, path, found } = job;
+                        let outcome = self.work(context, &mut feeder, &path, found);
                         if send_outcome.send((number, outcome)).is_err() {
                             break;
                         }
@@ -190,7 +192,7 @@ impl Run<'_> {
             }
             drop((send_outcome, jobs));
             let done = in_order(&outcomes, |outcome| {
-                let done = rows.outcome(outcome);
+                let done = rows.outcome(outcome, &|feeder, path, found| self.work(context, feeder, path, found));
                 window.leave();
                 done
             });
@@ -204,13 +206,15 @@ impl Run<'_> {
             self.pipeline.check()
         });
         for open in unfilled.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            rows.feeder.absorb(open);
+            rows.absorb(open);
         }
-        done.map(|()| passed_over.into_inner().unwrap_or_else(PoisonError::into_inner))
+        done?;
+        let Walked { passed_over, unmet } = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        rows.end(&covered, self.lineage, unmet);
+        Ok(passed_over)
     }
 
-    /// Finds what is to be saved, and compares it with the parent, whose rows come in the same order. Gives what was
-    /// passed over.
+    /// Finds what is to be saved, and compares it with the parent, whose rows come in the same order.
     fn walk(
         &self,
         mut source: Source,
@@ -218,15 +222,16 @@ impl Run<'_> {
         window: &Gate,
         jobs: &crossbeam_channel::Sender<Job>,
         outcomes: &Sender<(u64, Outcome)>,
-    ) -> Result<Vec<PathBuf>> {
+    ) -> Result<Walked> {
         let mut parent = self.lineage.parent.as_ref().map(|parent| parent.rows(self.repository));
-        let mut links: HashMap<(u64, u64), Vec<u8>> = HashMap::new();
+        let mut unmet = Vec::new();
+        let mut seen: HashSet<(u64, u64)> = HashSet::new();
         let mut number = 0;
-        while let Some(found) = source.next() {
+        while let Some(item) = source.next() {
             self.pipeline.check()?;
             self.progress.go_on()?;
             window.enter();
-            let SourceFile { fs_path, mut entry, nlink, dev, leads_to_root, .. } = match found {
+            let SourceFile { fs_path, entry, nlink, dev, leads_to_root, .. } = match item {
                 Ok(file) => file,
                 Err(problem) => {
                     self.progress.warning(&problem.warning());
@@ -235,7 +240,7 @@ impl Run<'_> {
                         continue;
                     }
                     if outcomes.send((number, Outcome::Unread(problem.tree_path))).is_err() {
-                        return Ok(Vec::new());
+                        return Ok(Walked::default());
                     }
                     number += 1;
                     continue;
@@ -244,7 +249,7 @@ impl Run<'_> {
             let next = number;
             number += 1;
             let before = match &mut parent {
-                Some(rows) => match parent_row(rows, &entry.path) {
+                Some(rows) => match row_at(rows, &entry.path, &mut |row| unmet.extend(container(row))) {
                     Ok(row) => row,
                     Err(error) => {
                         let message = format!("files are read again, the parent's manifest cannot be: {error}");
@@ -255,42 +260,42 @@ impl Run<'_> {
                 },
                 None => None,
             };
-            let is_file = entry.kind == EntryKind::File;
-            if is_file && nlink > 1 {
-                match links.get(&(dev, entry.inode)) {
-                    Some(first) => entry.hard_link = Some(first.clone()),
-                    None => drop(links.insert((dev, entry.inode), entry.path.clone())),
-                }
-            }
-            let outcome = match before {
-                _ if leads_to_root => Outcome::Way(entry),
-                _ if !is_file || entry.hard_link.is_some() => Outcome::Other(entry),
-                Some(before) if indifference.unmodified(&entry, &before) => Outcome::Unmodified(FileEntry {
-                    content: before.content,
-                    recipe: before.recipe,
-                    avro: before.avro,
-                    sparse: before.sparse,
-                    racy: false,
-                    ..entry
-                }),
-                before => {
-                    let parent = before.filter(|before| before.kind == EntryKind::File).map(|before| ParentRow {
-                        encoder: before.avro.as_ref().map(|facts| facts.encoder.clone()),
-                        records: before.avro.as_ref().map(|facts| facts.declared_records),
-                        recipe: before.recipe,
-                    });
-                    self.progress.more_ahead(1, entry.size);
-                    if jobs.send(Job { number: next, path: fs_path, entry, parent }).is_err() {
-                        return Ok(Vec::new());
+            let found = Found { entry, before: before.map(Box::new), nlink, dev };
+            let is_file = found.entry.kind == EntryKind::File;
+            let is_known = is_file && nlink > 1 && !seen.insert((dev, found.entry.inode));
+            let outcome = match &found.before {
+                _ if leads_to_root => Outcome::Way(found),
+                _ if !is_file => Outcome::Other(found),
+                _ if is_known => Outcome::Name(found, fs_path),
+                Some(before) if indifference.unmodified(&found.entry, before) => Outcome::Unmodified(found),
+                _ => {
+                    self.progress.more_ahead(1, found.entry.size);
+                    if jobs.send(Job { number: next, path: fs_path, found }).is_err() {
+                        return Ok(Walked::default());
                     }
                     continue;
                 }
             };
             if outcomes.send((next, outcome)).is_err() {
-                return Ok(Vec::new());
+                return Ok(Walked::default());
             }
         }
-        Ok(source.passed_over().to_vec())
+        while let Some(row) = parent.as_mut().and_then(|rows| rows.next_row().ok().flatten()) {
+            unmet.extend(container(row));
+        }
+        Ok(Walked { passed_over: source.passed_over().to_vec(), unmet })
+    }
+
+    /// Whether the parent was made later than now. Then the clock was wrong, and what it said of files that were changed
+    /// just before they were read is wrong, too.
+    fn parent_is_ahead(&self) -> bool {
+        let ahead = self.lineage.parent.as_ref().filter(|parent| parent.time > self.repository.clock().now());
+        if let Some(parent) = ahead {
+            let message = "it is of a time that has not come yet, so all files are read again".into();
+            let path = format!("snapshot {}", parent.id.short());
+            self.progress.warning(&Warning { path, message, incomplete: false });
+        }
+        ahead.is_some()
     }
 
     /// Whether nothing that the parent needs is lost. What is, only reading the files again brings back.
@@ -302,36 +307,54 @@ impl Run<'_> {
     }
 
     /// Stores one file.
-    fn work(&self, context: &FileContext<'_>, feeder: &mut Feeder<'_, '_, '_>, job: Job) -> (u64, Outcome) {
-        let Job { number, path, entry, parent } = job;
+    fn work(&self, context: &FileContext<'_>, feeder: &mut Feeder<'_, '_, '_>, path: &Path, found: Found) -> Outcome {
+        let Found { entry, before, .. } = found;
         let tree_path = entry.path.clone();
-        self.progress.at(&path);
-        let expected = parent.as_ref().and_then(|parent| parent.encoder.as_deref());
-        feeder.begin_file(parent.as_ref().map(|parent| &parent.recipe[..]));
-        match store_file(context, feeder, &path, entry, expected, &now) {
-            Ok(stored) => {
-                self.progress.files(1);
-                if stored.unstable {
-                    let message = "it changed every time it was read; the last state read is stored".into();
-                    self.progress.warning(&Warning { path: path.display().to_string(), message, incomplete: false });
-                }
-                (number, Outcome::Stored { stored: Box::new(stored), parent })
-            }
+        let before = before.filter(|before| before.kind == EntryKind::File);
+        self.progress.at(path);
+        let facts = before.as_ref().and_then(|before| before.avro.as_ref());
+        let expected = facts.map(|facts| facts.encoder.as_str());
+        feeder.begin_file(before.as_ref().map(|before| &before.recipe[..]));
+        let mut stored = match store_file(context, feeder, path, entry, expected, &now) {
+            Ok(stored) => stored,
             // What the system says of one file concerns that file alone.
-            Err(error @ Error::Io { .. }) if !is_ours(&error, &path) => {
+            Err(error @ Error::Io { .. }) if !is_ours(&error, path) => {
                 self.pipeline.fail(error);
-                (number, Outcome::Lost(tree_path))
+                return Outcome::Lost(tree_path, before);
             }
             Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
-                let problem = Problem { tree_path: tree_path.clone(), path, error, incomplete: true };
-                self.progress.warning(&problem.warning());
-                (number, Outcome::Lost(tree_path))
+                self.warn(path, error, true);
+                return Outcome::Lost(tree_path, before);
             }
             Err(error) => {
                 self.pipeline.fail(error);
-                (number, Outcome::Lost(tree_path))
+                return Outcome::Lost(tree_path, before);
+            }
+        };
+        self.progress.files(1);
+        let size = stored.entry.size;
+        match stored.held {
+            Held::Still => {}
+            Held::Grew => {
+                let message =
+                    format!("it grew every time it was read; the {size} bytes that it had at first are stored");
+                self.warn(path, Error::Invalid(message), false);
+            }
+            Held::Changed => {
+                let message = "it changed every time it was read; the last state read is stored".into();
+                self.warn(path, Error::Invalid(message), false);
             }
         }
+        for error in std::mem::take(&mut stored.unread) {
+            stored.incomplete += 1;
+            self.warn(path, error, true);
+        }
+        Outcome::Stored(Box::new(stored), before)
+    }
+
+    fn warn(&self, path: &Path, error: Error, incomplete: bool) {
+        self.progress
+            .warning(&Problem { tree_path: Vec::new(), path: path.to_path_buf(), error, incomplete }.warning());
     }
 }
 
@@ -342,14 +365,32 @@ fn is_ours(error: &Error, file: &std::path::Path) -> bool {
 
 /// The parent's row of this path.
 pub(super) fn parent_row(rows: &mut ManifestReader<'_, Repository>, path: &[u8]) -> Result<Option<FileEntry>> {
+    row_at(rows, path, &mut |_| ())
+}
+
+/// The row of this path. Those before it, which nothing was found for, are handed to `passed`.
+fn row_at(
+    rows: &mut ManifestReader<'_, Repository>,
+    path: &[u8],
+    passed: &mut dyn FnMut(FileEntry),
+) -> Result<Option<FileEntry>> {
     while let Some(row) = rows.peek()? {
         match path_order(&row.path, path) {
-            std::cmp::Ordering::Less => drop(rows.next_row()?),
+            std::cmp::Ordering::Less => {
+                if let Some(row) = rows.next_row()? {
+                    passed(row);
+                }
+            }
             std::cmp::Ordering::Equal => return rows.next_row(),
             std::cmp::Ordering::Greater => return Ok(None),
         }
     }
     Ok(None)
+}
+
+/// What is remembered of a row that nothing was found for: nothing, unless it is an Avro file.
+fn container(row: FileEntry) -> Option<FileEntry> {
+    row.avro.is_some().then(|| FileEntry { recipe: Vec::new(), xattrs: Vec::new(), ..row })
 }
 
 /// Calls `each` with what is received, in the order of its numbers.
@@ -363,114 +404,4 @@ fn in_order<T>(receiver: &Receiver<(u64, T)>, mut each: impl FnMut(T) -> Result<
         }
     }
     Ok(())
-}
-
-/// Puts rows into the manifest and counts them.
-struct RowWriter<'a, 's, 'p, 'r> {
-    manifest: ManifestWriter,
-    feeder: &'a mut Feeder<'p, 'r, 's>,
-    report: &'a mut CreateReport,
-    progress: &'a dyn Progress,
-    /// Files that could not be read.
-    lost: HashSet<Vec<u8>>,
-    /// All that could not be read.
-    unreadable: Vec<Vec<u8>>,
-}
-
-impl RowWriter<'_, '_, '_, '_> {
-    fn outcome(&mut self, outcome: Outcome) -> Result<()> {
-        let report = &mut *self.report;
-        let entry = match outcome {
-            Outcome::Lost(path) => {
-                report.unreadable += 1;
-                self.lost.insert(path.clone());
-                self.unreadable.push(path);
-                return Ok(());
-            }
-            Outcome::Unread(path) => {
-                report.unreadable += 1;
-                self.unreadable.push(path);
-                return Ok(());
-            }
-            Outcome::Other(entry) if entry.hard_link.as_ref().is_some_and(|first| self.lost.contains(first)) => {
-                report.unreadable += 1;
-                self.unreadable.push(entry.path.clone());
-                let path = String::from_utf8_lossy(&entry.path).into_owned();
-                let message = "it is another name of a file that could not be read".into();
-                self.progress.warning(&Warning { path, message, incomplete: true });
-                return Ok(());
-            }
-            Outcome::Unmodified(entry) => {
-                report.files_unmodified += 1;
-                report.bytes_total += entry.size;
-                entry
-            }
-            Outcome::Way(entry) => {
-                report.directories += 1;
-                report.directories_leading += 1;
-                entry
-            }
-            Outcome::Other(entry) => {
-                match entry.kind {
-                    EntryKind::Directory => report.directories += 1,
-                    _ => report.others += 1,
-                }
-                entry
-            }
-            Outcome::Stored { stored, parent } => {
-                match &parent {
-                    Some(_) => report.files_changed += 1,
-                    None => report.files_new += 1,
-                }
-                report.bytes_total += stored.entry.size;
-                report.bytes_read += stored.bytes_read;
-                if let Some(facts) = &stored.entry.avro {
-                    report.avro.count(facts);
-                    warn_about(&stored.entry, parent.and_then(|parent| parent.records), self.progress);
-                }
-                stored.entry
-            }
-        };
-        self.manifest.push(&entry, self.feeder)
-    }
-}
-
-/// Tells what readers of Avro hide.
-fn warn_about(entry: &FileEntry, records_before: Option<u64>, progress: &dyn Progress) {
-    let Some(facts) = &entry.avro else { return };
-    let fewer = |before: u64| {
-        format!("it has {} records, fewer than the {before} in the parent snapshot", facts.declared_records)
-    };
-    let fewer = records_before.filter(|before| facts.declared_records < *before).map(fewer);
-    for message in what_is_wrong(facts).or(fewer).into_iter().chain(stray_bytes(facts)) {
-        let path = String::from_utf8_lossy(&entry.path).into_owned();
-        progress.warning(&Warning { path, message, incomplete: false });
-    }
-}
-
-/// Stores a file that comes from a stream.
-fn store_stream(
-    context: &FileContext<'_>,
-    mut stream: StreamSource,
-    time: i64,
-    rows: &mut RowWriter<'_, '_, '_, '_>,
-) -> Result<()> {
-    let path = PathBuf::from("standard input");
-    let mut entry = FileEntry {
-        path: stream.path,
-        mode: 0o600,
-        mtime: Time::from_nanoseconds(time),
-        ctime: Time::from_nanoseconds(time),
-        racy: true,
-        ..FileEntry::nothing()
-    };
-    let mut read = |buffer: &mut [u8]| loop {
-        match stream.reader.read(buffer) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            result => return result.map_err(|error| Error::io("read", &path, error)),
-        }
-    };
-    let bytes_read = store_content(context, rows.feeder, &mut read, &mut entry, None)?;
-    let stored = Box::new(Stored { entry, bytes_read, unstable: false });
-    rows.outcome(Outcome::Stored { stored, parent: None })
 }

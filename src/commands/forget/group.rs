@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
+use crate::id::{digest, hex};
+use crate::recipe::Stream;
 use crate::snapshot::SnapshotRoot;
 
 /// What makes snapshots of one group: all that is true here must be equal. Nothing puts all into one group.
@@ -76,11 +78,29 @@ impl GroupBy {
         GroupKey {
             series: self.series.then(|| root.series.clone()),
             host: self.host.then(|| root.host.clone()),
-            paths: self.paths.then(|| sorted(&root.paths)),
+            paths: self.paths.then(|| {
+                let mut paths = sorted(&root.paths);
+                paths.extend(rest_of(root));
+                paths
+            }),
             tags: self.tags.then(|| sorted(&root.tags)),
         }
     }
 }
+
+/// What stands for the rest of a list of paths that is too long for the root: lists that differ only there are two lists.
+fn rest_of(root: &SnapshotRoot) -> Option<Vec<u8>> {
+    if root.path_list == Stream::Empty {
+        return None;
+    }
+    let mut list = Vec::new();
+    root.path_list.write(&mut list);
+    let hash = hex(digest(&list).get(..8).unwrap_or_default());
+    Some(format!("... ({} bytes of paths, {hash})", root.path_list.length()).into_bytes())
+}
+
+/// How many paths of a group are shown.
+const SHOWN: usize = 10;
 
 /// What the snapshots of a group have in common; none where it does not matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,8 +121,10 @@ impl std::fmt::Display for GroupKey {
         parts.extend(self.series.as_ref().map(|series| format!("series {series}")));
         parts.extend(self.host.as_ref().map(|host| format!("host {host}")));
         parts.extend(self.paths.as_ref().map(|paths| {
-            let paths: Vec<_> = paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
-            format!("paths {}", paths.join(", "))
+            let shown: Vec<_> = paths.iter().take(SHOWN).map(|path| String::from_utf8_lossy(path)).collect();
+            let more = paths.len().saturating_sub(SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("paths {}{more}", shown.join(", "))
         }));
         parts.extend(self.tags.as_ref().map(|tags| match tags.is_empty() {
             true => "no tags".to_owned(),

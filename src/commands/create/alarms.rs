@@ -1,0 +1,219 @@
+//! What is wrong with Avro files, told every night until it is sound again.
+//!
+//! That a file has fewer records than before, or is gone, shows only by comparison. The night after, the parent snapshot has
+//! the worse state already. So a snapshot remembers of each such file how many records it had when it was last sound:
+//! rules of the name [`LAST_SOUND`] in its root. Nothing is read again for that.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::unsound::{stray_bytes, what_is_wrong};
+use crate::files::{Covered, Fate};
+use crate::progress::{Progress, Warning};
+use crate::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry};
+use crate::snapshot::{Rule, SnapshotRoot};
+use crate::wire::{Reader, Write};
+
+/// A file that is not what it was: the records of its last sound state, and its path in the manifest.
+pub(super) const LAST_SOUND: &str = "last-sound";
+
+/// How many files are remembered, so that roots stay small.
+const REMEMBERED: usize = 1000;
+/// How many vanished files are looked into.
+const GONE: usize = 100_000;
+/// How many names a warning holds.
+const NAMED: usize = 5;
+
+/// What a run learns about files that were better once.
+#[derive(Debug, Default)]
+pub(super) struct Alarms {
+    /// Whether what is worse is meant to be so.
+    accepts: bool,
+    /// Whether there is anything to compare with.
+    compares: bool,
+    /// By the parent: records of last sound states.
+    before: BTreeMap<Vec<u8>, u64>,
+    /// The same, as of now.
+    now: BTreeMap<Vec<u8>, u64>,
+    /// Containers of the parent that were not met.
+    unmet: BTreeMap<Vec<u8>, u64>,
+    /// Sound containers that are new, by each directory above them.
+    new: HashMap<Vec<u8>, Amount>,
+    /// Files that have fewer records than in their last sound state, or are no containers any more.
+    pub(super) shrunk: u64,
+    /// Files that are gone, and nothing new makes up for them.
+    pub(super) missing: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Amount {
+    files: u64,
+    records: u64,
+}
+
+impl Amount {
+    fn add(&mut self, records: u64) {
+        self.files += 1;
+        self.records = self.records.saturating_add(records);
+    }
+
+    /// Whether these new files make up for those.
+    fn makes_up_for(self, lost: Self) -> bool {
+        self.files > 0 && (self.files >= lost.files || self.records >= lost.records)
+    }
+}
+
+/// The records of a state that later ones are to be measured by.
+fn measure(facts: &AvroFacts) -> Option<u64> {
+    let measures = matches!(facts.state, AvroState::Ok | AvroState::HeaderOnly | AvroState::Undecoded);
+    measures.then_some(facts.declared_records)
+}
+
+impl Alarms {
+    pub(super) fn new(parent: Option<&SnapshotRoot>, accepts: bool) -> Self {
+        let rules = parent.iter().flat_map(|parent| &parent.rules).filter(|rule| rule.name == LAST_SOUND && !accepts);
+        let before = rules.filter_map(|rule| last_sound(&rule.value)).collect();
+        Self { accepts, compares: parent.is_some(), before, ..Self::default() }
+    }
+
+    /// A file that is saved, and its row in the parent.
+    pub(super) fn file(&mut self, entry: &FileEntry, before: Option<&FileEntry>, progress: &dyn Progress) {
+        let last = self.last_sound(&entry.path, before);
+        let message = match &entry.avro {
+            Some(facts) => self.container(entry, facts, last),
+            None => last.map(|records| {
+                self.owes(&entry.path, records);
+                self.shrunk += 1;
+                format!("it is no Avro file any more; it had {records} records when it was last sound")
+            }),
+        };
+        if self.compares && before.is_none() && last.is_none() {
+            self.is_new(entry);
+        }
+        for message in message.into_iter().chain(entry.avro.as_ref().and_then(stray_bytes)) {
+            let path = String::from_utf8_lossy(&entry.path).into_owned();
+            progress.warning(&Warning { path, message, incomplete: false });
+        }
+    }
+
+    fn last_sound(&mut self, path: &[u8], before: Option<&FileEntry>) -> Option<u64> {
+        let remembered = self.before.remove(path);
+        let before = before.and_then(|row| row.avro.as_ref()).and_then(measure).filter(|_| !self.accepts);
+        remembered.or(before)
+    }
+
+    fn owes(&mut self, path: &[u8], records: u64) {
+        if self.now.len() < REMEMBERED {
+            self.now.insert(path.to_vec(), records);
+        }
+    }
+
+    fn container(&mut self, entry: &FileEntry, facts: &AvroFacts, last: Option<u64>) -> Option<String> {
+        let fewer = last.filter(|last| facts.declared_records < *last);
+        let unknown = matches!(facts.state, AvroState::Empty | AvroState::BeyondLimits);
+        if let Some(last) = last.filter(|_| unknown || facts.state.is_alarm()).or(fewer) {
+            self.owes(&entry.path, last);
+        }
+        if facts.state.is_alarm() {
+            return what_is_wrong(facts);
+        }
+        let fewer = fewer.filter(|_| facts.state != AvroState::BeyondLimits)?;
+        self.shrunk += 1;
+        Some(format!("it has {} records, fewer than the {fewer} of its last sound state", facts.declared_records))
+    }
+
+    fn is_new(&mut self, entry: &FileEntry) {
+        let Some(records) = entry.avro.as_ref().filter(|facts| !facts.state.is_alarm()).and_then(measure) else {
+            return;
+        };
+        self.new.entry(Vec::new()).or_default().add(records);
+        for (at, _) in entry.path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            self.new.entry(entry.path.get(..at).unwrap_or_default().to_vec()).or_default().add(records);
+        }
+    }
+
+    /// A row of the parent in whose place nothing, or no regular file, is saved.
+    pub(super) fn unmet(&mut self, before: &FileEntry) {
+        let records = before.avro.as_ref().filter(|_| before.kind == EntryKind::File).and_then(measure);
+        if let Some(records) = records.filter(|_| !self.accepts && self.unmet.len() < GONE) {
+            self.unmet.insert(before.path.clone(), records);
+        }
+    }
+
+    /// When all files are saved: says what is missing, and gives what the root is to remember. `quiet` where it is said
+    /// already that everything is gone.
+    pub(super) fn finish(&mut self, covered: &Covered, quiet: bool, progress: &dyn Progress) {
+        let mut unmet = std::mem::take(&mut self.unmet);
+        unmet.append(&mut self.before);
+        let mut gone: BTreeMap<Vec<u8>, Vec<(Vec<u8>, u64)>> = BTreeMap::new();
+        for (path, records) in unmet {
+            match covered.fate(&path) {
+                Fate::LeftOut => {}
+                Fate::Unknown => self.owes(&path, records),
+                Fate::Gone => gone.entry(standing_above(&path, covered)).or_default().push((path, records)),
+            }
+        }
+        for (folder, files) in gone {
+            let mut lost = Amount::default();
+            files.iter().for_each(|(_, records)| lost.add(*records));
+            if self.new.get(&folder).is_some_and(|new| new.makes_up_for(lost)) {
+                continue;
+            }
+            self.missing += lost.files;
+            files.iter().for_each(|(path, records)| self.owes(path, *records));
+            if !quiet {
+                progress.warning(&missing(&folder, &files));
+            }
+        }
+    }
+
+    /// What the root is to remember.
+    pub(super) fn rules(&self) -> Vec<Rule> {
+        let rule = |(path, records): (&Vec<u8>, &u64)| {
+            let mut value = Vec::new();
+            value.put_varint(*records);
+            value.extend_from_slice(path);
+            Rule { name: LAST_SOUND.into(), value }
+        };
+        self.now.iter().map(rule).collect()
+    }
+}
+
+fn last_sound(value: &[u8]) -> Option<(Vec<u8>, u64)> {
+    let mut reader = Reader::new(value);
+    let records = reader.varint().ok()?;
+    Some((reader.rest().to_vec(), records))
+}
+
+/// The nearest directory above a file that is still there.
+fn standing_above(path: &[u8], covered: &Covered) -> Vec<u8> {
+    let mut folder = path;
+    while let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') {
+        folder = folder.get(..slash).unwrap_or_default();
+        if covered.is_folder(folder) {
+            return folder.to_vec();
+        }
+    }
+    Vec::new()
+}
+
+fn missing(folder: &[u8], files: &[(Vec<u8>, u64)]) -> Warning {
+    let below = |path: &[u8]| {
+        let name = path.strip_prefix(folder).unwrap_or(path);
+        String::from_utf8_lossy(name.strip_prefix(b"/").unwrap_or(name)).into_owned()
+    };
+    let mut names = files.iter().take(NAMED).map(|(path, _)| below(path)).collect::<Vec<_>>().join(", ");
+    if files.len() > NAMED {
+        names = format!("{names} and {} more", files.len() - NAMED);
+    }
+    let records: u64 = files.iter().fold(0, |sum, (_, records)| sum.saturating_add(*records));
+    let what = match files.len() {
+        1 => "an Avro file that was saved before is".to_owned(),
+        several => format!("{several} Avro files that were saved before are"),
+    };
+    let path = match folder {
+        b"" => ".".to_owned(),
+        folder => String::from_utf8_lossy(folder).into_owned(),
+    };
+    let message = format!("{what} not there any more ({names}; {records} records), and nothing new makes up for it");
+    Warning { path, message, incomplete: false }
+}
