@@ -486,7 +486,8 @@ fn no_folder_of_a_repository_is_reached_by_a_link() {
                 refused(backend.create(&pack, b"x").unwrap_err());
             }
             _ => {
-                let kind = Kind::ALL.into_iter().find(|kind| folder.starts_with(kind.folder()) && !kind.folder().is_empty());
+                let kind =
+                    Kind::ALL.into_iter().find(|kind| folder.starts_with(kind.folder()) && !kind.folder().is_empty());
                 let kind = kind.unwrap();
                 let name = match kind {
                     Kind::Pack => pack,

@@ -90,8 +90,7 @@ fn what_create_passes_over_is_never_deleted() {
     fs::rename(snap.work("proj/.snap"), snap.path("moved")).unwrap();
     snap.write("proj/.snap/of the other", "x");
     let mut command = snap.command(&["restore", "latest", "-t", ".", "--delete", "-r", &text(&snap.path("moved"))]);
-    let ran =
-        cli::finish(command.current_dir(snap.work("proj")).env("SNAP_STATE_DIR", snap.work("proj/.state")));
+    let ran = cli::finish(command.current_dir(snap.work("proj")).env("SNAP_STATE_DIR", snap.work("proj/.state")));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(snap.work("proj/.snap/of the other").exists() && !snap.work("proj/.snap2").exists());
 }
@@ -325,7 +324,8 @@ fn wrong_targets_are_refused() {
     // Into the repository, or what is beside it of this program: never.
     let repository = text(&snap.path("repository"));
     symlink(snap.path("repository"), snap.work("link")).unwrap();
-    let inside = [repository.clone(), format!("{repository}/packs/new"), "link".into(), "link/../repository/log".into()];
+    let inside =
+        [repository.clone(), format!("{repository}/packs/new"), "link".into(), "link/../repository/log".into()];
     for target in &inside {
         for delete in [&[][..], &["--delete"]] {
             let ran = snap.ends(1, &[&["restore", "latest", "-t", target], delete].concat());

@@ -97,7 +97,11 @@ fn a_config_with_a_changed_byte_or_none_at_all_locks_nothing() {
         }
         for verb in [vec!["snapshots"], vec!["create", "-q", "data"], vec!["recover"]] {
             let ran = snap.ends(0, &verb);
-            assert!(ran.stderr.contains("config is damaged") && ran.stderr.contains("repair config"), "{what}: {}", ran.stderr);
+            assert!(
+                ran.stderr.contains("config is damaged") && ran.stderr.contains("repair config"),
+                "{what}: {}",
+                ran.stderr
+            );
         }
         let ran = snap.ends(22, &["check"]);
         assert!(ran.stderr.contains("config"), "{what}: {}", ran.stderr);
@@ -254,7 +258,9 @@ fn an_older_copy_is_read_where_that_is_asked_for_and_never_written() {
         let target = snap.path("restored");
         snap.ends(0, &["-r", &old, "--allow-rollback", "restore", "latest", "--target", &text(&target)]);
         assert_eq!(find(&target, "file"), "one");
-        for verb in [vec!["create", "data"], vec!["forget", "latest"], vec!["prune"], vec!["tag", "--add", "x", "latest"]] {
+        for verb in
+            [vec!["create", "data"], vec!["forget", "latest"], vec!["prune"], vec!["tag", "--add", "x", "latest"]]
+        {
             let ran = snap.run(&[vec!["-r", &old, "--allow-rollback"], verb.clone()].concat());
             assert_eq!(ran.code, 1, "{verb:?}: {} {}", ran.stdout, ran.stderr);
             assert!(ran.stderr.contains("nothing is written"), "{verb:?}: {}", ran.stderr);
@@ -289,7 +295,9 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn foreign_files_among_the_objects_are_in_nobodys_way() {
     let snap = plain();
     save(&snap, "one");
-    for foreign in ["log/lock", "log/x", "log/0000000000000000000a", "log/99", "index/x", "keys/x", "packs/x", "parity/x", "y"] {
+    for foreign in
+        ["log/lock", "log/x", "log/0000000000000000000a", "log/99", "index/x", "keys/x", "packs/x", "parity/x", "y"]
+    {
         fs::write(repository(&snap, foreign), b"foreign").unwrap();
     }
     fs::create_dir(repository(&snap, "log/folder")).unwrap();

@@ -133,7 +133,8 @@ impl Local {
         for name in beside {
             // What is settled is only ever asked of folders, so that files are among them does no harm; but those of
             // large folders would take room.
-            let is_folder = folders::look(&above, &name).is_ok_and(|stat| stat.is_some_and(|stat| folders::is_folder(&stat)));
+            let is_folder =
+                folders::look(&above, &name).is_ok_and(|stat| stat.is_some_and(|stat| folders::is_folder(&stat)));
             if is_folder {
                 settled.insert(parent.join(name));
             }

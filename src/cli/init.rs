@@ -165,7 +165,9 @@ pub(crate) fn refuse_strangers(place: &Path) -> Result<()> {
         exit: Exit::Failed,
         code: "cannot_init",
         message: format!("there are other files in {}, such as {}", place.display(), stranger.display()),
-        hint: Some("give an empty directory or one that is not there yet; `snap init --force` makes it among them".into()),
+        hint: Some(
+            "give an empty directory or one that is not there yet; `snap init --force` makes it among them".into(),
+        ),
     })
 }
 

@@ -88,11 +88,7 @@ impl Context {
     }
 
     /// Does something that needs the keys, with an export or with the password.
-    fn with_keys<T>(
-        &self,
-        folder: &Path,
-        work: impl FnOnce(Unlock<'_>) -> avro_snap::error::Result<T>,
-    ) -> Result<T> {
+    fn with_keys<T>(&self, folder: &Path, work: impl FnOnce(Unlock<'_>) -> avro_snap::error::Result<T>) -> Result<T> {
         if let Some(export) = &self.globals.key_export {
             let text = std::fs::read_to_string(export).when("read", export)?;
             return Ok(work(Unlock::Export(&text))?);

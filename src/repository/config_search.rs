@@ -150,7 +150,8 @@ impl Trace {
 /// Looks at whatever is there, the beginning of the log first.
 fn trace(backend: &dyn Backend) -> Result<Option<Trace>> {
     let mut found: Option<Prelude> = prelude(backend, &Name::log(0), ObjectKind::LogEntry);
-    for (kind, object) in [(Kind::Log, ObjectKind::LogEntry), (Kind::Index, ObjectKind::Index), (Kind::Key, ObjectKind::KeySlot)]
+    for (kind, object) in
+        [(Kind::Log, ObjectKind::LogEntry), (Kind::Index, ObjectKind::Index), (Kind::Key, ObjectKind::KeySlot)]
     {
         backend.list(kind, &mut |name, _| {
             found = found.or_else(|| prelude(backend, &name, object));

@@ -62,13 +62,8 @@ impl Repository {
         probe(&**backend, entropy)?;
         options.cut.check().map_err(|malformed| Error::Invalid(malformed.0))?;
         let repository = RepositoryId::new(entropy.array()?);
-        let config = Config {
-            repository,
-            suite: options.suite,
-            created: now,
-            cut: options.cut,
-            features: Features::KNOWN,
-        };
+        let config =
+            Config { repository, suite: options.suite, created: now, cut: options.cut, features: Features::KNOWN };
         let keyring = match options.suite {
             Suite::None => None,
             _ => {

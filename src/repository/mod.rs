@@ -202,7 +202,8 @@ impl Repository {
         self.refresh()?;
         let end = self.lock_state().next;
         let behind = listed.iter().filter(|sequence| **sequence >= end).count();
-        let gap = || Error::damaged(Name::log(end), format!("it is gone, and {behind} entries that come after it are there"));
+        let gap =
+            || Error::damaged(Name::log(end), format!("it is gone, and {behind} entries that come after it are there"));
         Ok((behind > 0).then(gap))
     }
 

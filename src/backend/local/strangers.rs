@@ -51,12 +51,14 @@ enum What {
 
 /// What a repository would call so.
 fn what_is(folder: &Path, name: &str) -> What {
-    let is_hex = |length| name.len() == length && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_hex =
+        |length| name.len() == length && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let is_number = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
     let kind = |kind: &Kind| *kind != Kind::Config && Path::new(kind.folder()) == folder;
     let is_object = match Kind::ALL.iter().find(|each| kind(each)) {
         None if folder == Path::new("") => {
-            let is_folder = name == TMP || Kind::ALL.iter().any(|kind| !kind.folder().is_empty() && kind.folder() == name);
+            let is_folder =
+                name == TMP || Kind::ALL.iter().any(|kind| !kind.folder().is_empty() && kind.folder() == name);
             match is_folder {
                 true => return What::Folder,
                 // A new file system has this of its own.
@@ -94,7 +96,8 @@ mod tests {
         }
         std::fs::create_dir(root.join("lost+found")).unwrap();
         assert_eq!(local.stranger().unwrap(), None);
-        for foreign in ["notes.txt", "log/today.log", "packs/README", "packs/ab/x", "tmp/export.avro", ".git", "Config"] {
+        for foreign in ["notes.txt", "log/today.log", "packs/README", "packs/ab/x", "tmp/export.avro", ".git", "Config"]
+        {
             std::fs::write(root.join(foreign), b"").unwrap();
             assert_eq!(local.stranger().unwrap(), Some(foreign.into()));
             std::fs::remove_file(root.join(foreign)).unwrap();

@@ -38,7 +38,10 @@ pub fn find_config(lost: &LostConfig, threads: usize, progress: &dyn Progress) -
                 pool.install(|| slices.into_par_iter().find_map_any(|slice| search.look(slice)))
             });
             let none = || {
-                Error::damaged("config", "no copy of it is left, and none could be found that the log can have begun with")
+                Error::damaged(
+                    "config",
+                    "no copy of it is left, and none could be found that the log can have begun with",
+                )
             };
             found.map(|config| (config, ConfigSource::Log)).ok_or_else(none)
         }
