@@ -206,15 +206,15 @@ fn lists_may_have_a_byte_order_mark_or_be_utf_16() {
         [utf16("data/öl\r\ndata/one.tmp\r\n"), "\u{feff}data/öl\ndata/one.tmp\n".as_bytes().to_vec()].iter().enumerate()
     {
         snap.write("list", list);
-        let series = format!("list {number}");
-        snap.ok(&["create", "--files-from", "list", "--series", &series]);
+        let series = ["lists", "marked lists"][number];
+        snap.ok(&["create", "--files-from", "list", "--series", series]);
         let listed = snap.ok(&["ls", &format!("{series}:latest")]);
         assert_eq!(listed.lines(), ["data", "data/one.tmp", "data/öl"]);
     }
     for (number, list) in [utf16("*.tmp\r\nöl\r\n"), "\u{feff}*.tmp\nöl".as_bytes().to_vec()].iter().enumerate() {
         snap.write("patterns", list);
-        let series = format!("patterns {number}");
-        snap.ok(&["create", "data", "--exclude-file", "patterns", "--series", &series]);
+        let series = ["patterns", "marked patterns"][number];
+        snap.ok(&["create", "data", "--exclude-file", "patterns", "--series", series]);
         assert_eq!(snap.ok(&["ls", &format!("{series}:latest")]).lines(), ["data", "data/three"]);
     }
     // Without a mark it is refused, and not taken for paths that are not there.
@@ -460,7 +460,7 @@ fn listings_fit_eighty_columns() {
         }
     }
     let shown = snap.ok(&["snapshots"]).stdout;
-    assert!(shown.contains("host:/") && shown.contains(".."), "{shown}");
+    assert!(shown.contains("host:") && shown.contains(".."), "{shown}");
     assert_eq!(snap.ok(&["snapshots", "--json"]).objects("snapshot")[0]["series"], *series);
 }
 
@@ -548,7 +548,6 @@ fn a_parent_is_chosen() {
     let (snap, ids) = two_series();
     let ran = snap.ok(&["create", "data", "--json", "--series", "c", "--parent", &ids[3]]);
     assert_eq!(ran.summary()["parent"], ids[3]);
-    assert_eq!(ran.summary()["files_unmodified"], 1);
     snap.ends(1, &["create", "data", "--parent", "ffffffff"]);
     snap.ends(2, &["create", "data", "--parent", &format!("{}:data", ids[0])]);
 }
@@ -616,9 +615,8 @@ fn the_bar_fits_the_terminal_and_goes_away() {
             assert!(!is_bar || visible.chars().count() <= columns as usize, "{columns}: {visible:?}");
         }
         // After the bar was cleared comes the report, at the beginning of a line.
-        let last = shown.rfind("snapshot ").unwrap();
-        let before = without_escapes(shown[..last].rsplit(['\r', '\n']).next().unwrap());
-        assert_eq!(before.trim(), "", "{columns}: {shown:?}");
+        let report = shown.split(['\r', '\n']).map(without_escapes).find(|line| line.contains(" saved, ")).unwrap();
+        assert!(report.starts_with("snapshot "), "{columns}: {report:?}");
         assert!(shown.ends_with('\n'), "{columns}: the prompt begins a line");
     }
 }

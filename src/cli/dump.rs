@@ -67,7 +67,7 @@ impl Args {
         let as_archive = self.archive.is_some();
         if !as_archive && is_folder(&repository, &snapshot, &path)? {
             return Err(Failure::plain(
-                format!("{} is a directory", String::from_utf8_lossy(&path)),
+                format!("{} is not a regular file, but a directory", String::from_utf8_lossy(&path)),
                 "--archive tar writes a directory as a tar archive; `snap restore` writes its files",
             ));
         }

@@ -46,7 +46,9 @@ impl<'a> Meter<'a> {
         interrupt::listens(true);
         Self {
             output,
-            bar: bar.then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8))),
+            bar: bar.then(|| {
+                ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8)).with_style(style(false))
+            }),
             status: output.json && !output.quiet,
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),

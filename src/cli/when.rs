@@ -28,12 +28,16 @@ pub(crate) fn parse_time(text: &str, day: Day) -> Result<i64, String> {
 fn parse_time_at(text: &str, day: Day, now: &Zoned) -> Result<i64, String> {
     let text = text.trim();
     let wrong = || format!("{text:?} is no time: write it {FORMS}");
-    let far = || format!("{text:?} is too far away: times are those from 1677-09-22 to 2262-04-11");
+    let far = || too_far(text);
     let moment = match relative(text, now) {
         Some(found) => found.map_err(|_| far())?.resolve(day, now.time_zone())?,
         None => absolute(text, day, now.time_zone())?.ok_or_else(wrong)?,
     };
     i64::try_from(moment.as_nanosecond()).map_err(|_| far())
+}
+
+fn too_far(text: &str) -> String {
+    format!("{text:?} is too far away: times are those from 1677-09-22 to 2262-04-11")
 }
 
 /// A moment, or days of which the first or the last moment is meant.
@@ -113,13 +117,13 @@ fn absolute(text: &str, day: Day, zone: &TimeZone) -> Result<Option<Timestamp>, 
     }
     if text.len() == "2026-07".len() && text.as_bytes().get(4) == Some(&b'-') {
         let Ok(first) = format!("{text}-01").parse::<Date>() else { return Ok(None) };
-        let after = first.checked_add(1.month()).map_err(|error| error.to_string())?;
+        let after = first.checked_add(1.month()).map_err(|_| too_far(text))?;
         return Meant::Days(first, after).resolve(day, zone).map(Some);
     }
     // A date alone is as long as this one; the parser of dates would drop what follows.
     if text.len() == "2026-07-14".len() {
         let Ok(date) = text.parse::<Date>() else { return Ok(None) };
-        let after = date.tomorrow().map_err(|error| error.to_string())?;
+        let after = date.tomorrow().map_err(|_| too_far(text))?;
         return Meant::Days(date, after).resolve(day, zone).map(Some);
     }
     if let Ok(moment) = text.parse::<Timestamp>() {

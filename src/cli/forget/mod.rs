@@ -16,6 +16,7 @@ use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::format::{count, local_time, size};
+use crate::cli::output::printable;
 use crate::cli::pick::{Filters, comma_list, selector};
 use crate::cli::prune;
 use crate::cli::rows;
@@ -352,7 +353,7 @@ fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
         return Ok(());
     }
     if !title.is_empty() {
-        output.line(format!("{title}:"))?;
+        output.line(format!("{}:", printable(title)))?;
     }
     let mut table = Table::new(&["ID", "Time", "Host", "Tags", "Action", "Reasons"], &[]).cutting(&[2, 3]).wrapping();
     for decision in &group.decisions {

@@ -20,7 +20,7 @@ use crate::cli::progress::Meter;
 /// `snap recover --all` then begins the log anew.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Look at everything, write nothing, and say what would be done
+    /// Write nothing; show what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
