@@ -222,7 +222,7 @@ impl Run<'_> {
         let mut parent = self.lineage.parent.as_ref().map(|parent| parent.rows(self.repository));
         let mut links: HashMap<(u64, u64), Vec<u8>> = HashMap::new();
         let mut number = 0;
-        while let Some(found) = source.next() {
+        for found in source.by_ref() {
             self.pipeline.check()?;
             window.enter();
             let SourceFile { fs_path, mut entry, nlink, dev, leads_to_root, .. } = match found {
