@@ -5,7 +5,7 @@
 //! `tests/golden/readers.jsonl`. `SNAP_READERS=n` makes n new ones from the seed `SNAP_READERS_SEED`; it needs a Python
 //! (`SNAP_PYTHON`, else `python3`) with what `fixtures/requirements.txt` names.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "all of this is a test")]
 
 use std::collections::BTreeMap;
 use std::fs;

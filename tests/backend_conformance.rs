@@ -430,7 +430,8 @@ fn folders_that_a_copy_lost_are_made_again_but_never_the_root() {
 fn what_is_no_file_counts_as_missing_and_is_never_waited_for_or_written_over() {
     let (_keep, root, backend) = local_with_objects();
     let path = |name: &Name| root.join(name.to_string());
-    let in_the_way: [(&str, fn(&Path, &Path)); 4] = [
+    type PutInTheWay = fn(&Path, &Path);
+    let in_the_way: [(&str, PutInTheWay); 4] = [
         ("a link to an object", |root, path| symlink(root.join("config"), path).unwrap()),
         ("a link to nothing", |_, path| symlink("/nowhere", path).unwrap()),
         ("a folder", |_, path| fs::create_dir(path).unwrap()),

@@ -204,7 +204,8 @@ fn what_could_not_be_read_is_no_rubbish() {
     snap.write("s/file", "x");
     snap.write("other/file", "x");
     let mode = |path: &str, mode| fs::set_permissions(snap.work(path), fs::Permissions::from_mode(mode)).unwrap();
-    (mode("s/secret", 0), mode("s/unreadable", 0));
+    mode("s/secret", 0);
+    mode("s/unreadable", 0);
     let mut command = Command::new(env!("CARGO_BIN_EXE_snap"));
     command.args(["create", "s", "other"]).current_dir(snap.path("work")).env_clear();
     command.env("SNAP_REPOSITORY", snap.path("repository")).env("HOME", snap.path("home"));
@@ -217,7 +218,8 @@ fn what_could_not_be_read_is_no_rubbish() {
         command.uid(65534).gid(65534);
     }
     assert_eq!(command.status().unwrap().code(), Some(3));
-    (mode("s/secret", 0o700), mode("s/unreadable", 0o600));
+    mode("s/secret", 0o700);
+    mode("s/unreadable", 0o600);
     snap.write("s/stale", "");
     let all = ["latest", "-t", ".", "--delete"];
     for dry in [&["-n"][..], &[]] {

@@ -227,7 +227,7 @@ impl Run<'_> {
         let mut unmet = Vec::new();
         let mut seen: HashSet<(u64, u64)> = HashSet::new();
         let mut number = 0;
-        while let Some(item) = source.next() {
+        for item in source.by_ref() {
             self.pipeline.check()?;
             self.progress.go_on()?;
             window.enter();

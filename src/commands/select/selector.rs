@@ -213,8 +213,11 @@ fn split_at_colon(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
+/// A series, which of its snapshots, and a path in that.
+type InSeries<'t> = (&'t [u8], Which, Option<&'t [u8]>);
+
 /// Splits `SERIES:latest~N:PATH`. The series may have colons in it.
-fn series_of(text: &[u8]) -> Option<(&[u8], Which, Option<&[u8]>)> {
+fn series_of(text: &[u8]) -> Option<InSeries<'_>> {
     let colons = text.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at);
     colons.into_iter().find_map(|colon| {
         let (which, path) = split_at_colon(&text[colon + 1..]);
