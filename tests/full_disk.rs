@@ -1,7 +1,7 @@
 //! A repository on a disk without a free byte. Needs a file system of its own, so it is passed over loudly where tests may
 //! not mount one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "common/cli.rs"]
 mod cli;

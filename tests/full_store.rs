@@ -1,7 +1,7 @@
 //! A storage that is full, in memory: what prune does without any room, and where it is interrupted there.
 //! (`tests/full_disk.rs` has real file systems.)
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "common/avro_gen.rs"]
 mod avro_gen;

@@ -667,7 +667,7 @@ fn a_restore_touches_nothing_that_it_was_not_asked_to_touch() {
     fs::create_dir_all(pool.join("locked-folder")).unwrap();
     fs::write(pool.join("locked-file"), "keep").unwrap();
     fs::write(pool.join("locked-folder/only copy"), "keep").unwrap();
-    fs::set_permissions(pool.join("locked-file"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(pool.join("locked-file"), fs::Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(pool.join("locked-folder"), fs::Permissions::from_mode(0o003)).unwrap();
     let owned = Command::new("chown").args(["65534:65534", "locked-file", "locked-folder"]).current_dir(&pool).output();
     if !owned.is_ok_and(|output| output.status.success()) {

@@ -82,7 +82,8 @@ fn a_config_with_a_changed_byte_or_none_at_all_locks_nothing() {
         bytes[at] ^= 0x10;
         Some(bytes)
     };
-    let harm: [(&str, Option<Vec<u8>>, Option<Vec<u8>>); 6] = [
+    type Copy = Option<Vec<u8>>;
+    let harm: [(&str, Copy, Copy); 6] = [
         ("a byte of the first", flipped(40), Some(sound.clone())),
         ("the first", None, Some(sound.clone())),
         ("the first, which is empty", Some(Vec::new()), Some(sound.clone())),
