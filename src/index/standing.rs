@@ -69,6 +69,22 @@ impl Standing {
         }
     }
 
+    /// What of this damage is news: not that of condemned packs, and not what is known.
+    pub fn new_damage(&self, packs: Vec<(PackId, Vec<u32>)>) -> Vec<(PackId, Vec<u32>)> {
+        let is_news = |(pack, frames): &mut (PackId, Vec<u32>)| {
+            let is_whole = frames.is_empty();
+            frames.retain(|frame| !self.is_damaged(pack, *frame));
+            let is_known = match is_whole {
+                true => self.damaged.get(pack) == Some(&Damage::Whole),
+                false => frames.is_empty(),
+            };
+            !is_known && !self.is_condemned(pack)
+        };
+        let mut packs = packs;
+        packs.retain_mut(is_news);
+        packs
+    }
+
     /// Whether the pack is condemned, deleted or not.
     pub fn is_condemned(&self, pack: &PackId) -> bool {
         self.condemned.contains_key(pack)

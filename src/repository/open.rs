@@ -208,7 +208,8 @@ impl Repository {
         if digest(&bytes) != *id.as_bytes() {
             return Err(Error::damaged(name, "its bytes do not hash to its name"));
         }
-        let body = self.envelope.open(ObjectKind::Index, "", &bytes).map_err(|error| Error::damaged(&name, error))?;
+        let opened = self.envelope.open(ObjectKind::Index, "", &bytes).map_err(|error| Error::damaged(&name, error));
+        let body = opened.map_err(|error| self.unless_rotated(error))?;
         index::decode_object(&body).in_object(name)
     }
 

@@ -98,7 +98,7 @@ impl<'r> Repacker<'r> {
         let catalogue = &self.survey.catalogue;
         let id = catalogue.packs()[pack as usize].id;
         let info = info_of(self.repository, &id)?;
-        let cipher = info.cipher(self.repository.id(), self.repository.keyring())?;
+        let cipher = self.repository.cipher_of(&info)?;
         let hasher = self.repository.hasher();
         // Nothing is handed on before all of the pack was read: a pack is copied whole or not at all.
         for (at, (_, frame)) in catalogue.frames_of(pack).enumerate() {
