@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::chunk::{ChunkKind, ChunkSource};
-use crate::commands::check::Closure;
+use crate::commands::check::{ATTEMPTS, Closure};
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkId, PackId, SnapshotId};
 use crate::progress::{Phase, Progress};
@@ -52,11 +52,26 @@ pub struct Found {
 pub fn find_snapshots(repository: &Repository, progress: &dyn Progress) -> Result<Found> {
     progress.begin(Phase::Index, None, None);
     repository.rebuild_index()?;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        repository.refresh_index()?;
+        let before = repository.state();
+        let found = look(repository, progress)?;
+        let is_clean = found.candidates.is_empty() && found.unreadable.is_empty() && found.unsound.is_empty();
+        // Who is at work beside this may have named by now what looked lost, or deleted it by right.
+        if is_clean || attempts >= ATTEMPTS || !repository.has_moved(&before)? {
+            return Ok(found);
+        }
+    }
+}
+
+fn look(repository: &Repository, progress: &dyn Progress) -> Result<Found> {
     let mut found = Found { unsound: repository.adopt_all_locally()?, ..Found::default() };
     let state = repository.state();
     let (mut met, mut roots) = (HashSet::new(), Vec::new());
     for number in repository.index().pack_numbers() {
-        let info = repository.index().pack(number)?;
+        let Some(info) = repository.index().numbered(number)? else { continue };
         let frames = info.directory.iter().filter(|(frame, _)| frame.kind == ChunkKind::Root);
         roots.extend(frames.flat_map(|(_, chunks)| chunks).map(|chunk| chunk.id).filter(|id| met.insert(*id)));
     }

@@ -333,6 +333,17 @@ impl Index {
         Ok(info)
     }
 
+    /// What the pack of this number says about itself; none if the index does not know it any more.
+    ///
+    /// # Errors
+    /// If the cache is not what it was.
+    pub fn numbered(&self, number: u32) -> Result<Option<Arc<PackInfo>>> {
+        match self.pack(number) {
+            Err(_) if !self.packs().known.contains_key(&number) => Ok(None),
+            info => info.map(Some),
+        }
+    }
+
     /// What a pack says about itself, by its name; none if the index does not know it (any more). Numbers may be given
     /// anew while others read the log; names stay.
     ///

@@ -11,6 +11,7 @@ pub use salvage::Salvage;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::commands::select::{unless_removed, was_removed};
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, Pattern};
 use crate::progress::{Phase, Progress};
@@ -105,7 +106,11 @@ pub fn restore(
         .build()
         .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
     progress.begin(Phase::Restore, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
-    let mut report = run::run(repository, snapshot, options, progress, &pool)?;
+    let restored = run::run(repository, snapshot, options, progress, &pool);
+    let mut report = unless_removed(repository, snapshot.id, restored)?;
+    if report.failed.iter().any(|(_, error)| error.is_damage()) && was_removed(repository, snapshot.id)? {
+        return Err(Error::SnapshotRemoved { snapshot: snapshot.id });
+    }
     report.duration_secs = began.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -136,5 +141,6 @@ pub fn dump(
     let encoders = content::EncoderBench::default();
     let rebuilder = content::Rebuilder { source: repository, pool: &pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.
-    rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
+    let read = rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()));
+    unless_removed(repository, snapshot.id, read)
 }
