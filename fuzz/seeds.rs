@@ -15,10 +15,10 @@ use avro_snap::pack::{
     Chain, Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, Place, PlainChunk, make_parity,
 };
 use avro_snap::recipe::{Framer, Segment, Splitter, Treatment};
-use avro_snap::repository::log::{Body, LogEntry, kind};
+use avro_snap::repository::log::{Body, LogEntry, ReplaceReason, RootReplacement, kind};
 use avro_snap::repository::{Config, Features, Settings};
 use avro_snap::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry, Xattr};
-use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals, encode_row};
+use avro_snap::snapshot::{ManifestWriter, Rule, SnapshotRoot, Totals, encode_row};
 
 const REPOSITORY: RepositoryId = RepositoryId::new([0x5a; 16]);
 
@@ -335,6 +335,12 @@ fn repository() {
         Body::KeyRemove { key: ids.3 },
         Body::KeyRotate { epoch: 1, commitment: [6; 32], keys: vec![(ids.3, [5; 32])] },
         Body::Config { features: Features::DELTA, settings: Settings::default() },
+        Body::Sound { packs: vec![(PackId::new([7; 32]), vec![1, 2])] },
+        Body::ReplaceRoots {
+            reason: ReplaceReason::Settled,
+            roots: vec![RootReplacement { snapshot: ids.0, old: ids.1, new: ChunkId::new([9; 32]) }],
+            indexes: vec![ids.2],
+        },
         Body::Reserved { kind: kind::CONDEMN, bytes: vec![1, 2, 3] },
     ];
     for body in bodies {
@@ -379,6 +385,8 @@ fn repository() {
             blocks_exact: 2,
             blocks_corrected: 0,
             blocks_raw: 0,
+            raw_reason: String::new(),
+            stray_bytes: 0,
         }),
         ..FileEntry::nothing()
     };
@@ -399,6 +407,8 @@ fn repository() {
         program: "snap".into(),
         required_read: 0,
         totals: Totals { files: 1, ..Totals::default() },
+        rules: vec![Rule { name: "exclude".into(), value: b"*.log".to_vec() }],
+        path_list: avro_snap::recipe::Stream::Empty,
         manifest: None,
     };
     put("manifest_rows", "root", root.encode());

@@ -151,6 +151,8 @@ fn forged(recipe: &Recipe) -> Lab {
         program: "snap".into(),
         required_read: 0,
         totals: Totals::default(),
+        rules: Vec::new(),
+        path_list: avro_snap::recipe::Stream::Empty,
         manifest: manifest.finish(&mut sink).unwrap(),
     };
     let id = sink.put(ChunkKind::Root, root.encode()).unwrap();

@@ -19,7 +19,7 @@ use avro_snap::files::{
     Overwrite, Problem, Rules, Source, SourceFile, Target, TargetOptions, now, open_for_reading, stat_of,
 };
 use avro_snap::progress::{Progress, Silent, Warning};
-use avro_snap::snapshot::entry::{Device, EntryKind, FileEntry, Xattr, path_order};
+use avro_snap::snapshot::entry::{Device, EntryKind, FileEntry, Time, Xattr, path_order};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 
 // --- Help -----------------------------------------------------------------------------------------------------------
@@ -107,8 +107,8 @@ fn entry(kind: EntryKind, mode: u32, size: u64) -> FileEntry {
         gid: rustix::process::getegid().as_raw(),
         user: None,
         group: None,
-        mtime: 1_234_567_890_123_456_789,
-        ctime: 0,
+        mtime: Time::from_nanoseconds(1_234_567_890_123_456_789),
+        ctime: Time::EPOCH,
         inode: 0,
         size,
         racy: false,
@@ -118,6 +118,8 @@ fn entry(kind: EntryKind, mode: u32, size: u64) -> FileEntry {
         content: None,
         recipe: Vec::new(),
         avro: None,
+        origin: None,
+        altered: None,
     }
 }
 
@@ -160,7 +162,8 @@ fn restore(files: &[SourceFile], target: &Target, progress: &dyn Progress) {
 #[track_caller]
 fn assert_same(a: &[SourceFile], b: &[SourceFile]) {
     let kept = |files: &[SourceFile]| -> Vec<FileEntry> {
-        let timeless = |file: &SourceFile| FileEntry { ctime: 0, inode: 0, racy: false, ..file.entry.clone() };
+        let timeless =
+            |file: &SourceFile| FileEntry { ctime: Time::EPOCH, inode: 0, racy: false, ..file.entry.clone() };
         files.iter().map(timeless).collect()
     };
     let (a, b) = (kept(a), kept(b));
@@ -324,7 +327,7 @@ fn what_is_read_of_each_thing() {
     assert_eq!(dangling.entry.kind, EntryKind::Symlink(b"nowhere/at all".to_vec()));
     assert_eq!(pipe.entry.kind, EntryKind::Fifo);
     assert_eq!((file.entry.size, file.entry.mode, file.nlink), (10, 0o640, 2));
-    assert_eq!(file.entry.mtime, 1_234_567_890_123_456_789);
+    assert_eq!(file.entry.mtime, Time::from_nanoseconds(1_234_567_890_123_456_789));
     assert_eq!((file.dev, file.entry.inode), (other.dev, other.entry.inode));
     assert_eq!(file.entry.uid, rustix::process::geteuid().as_raw());
     if root() {
@@ -840,7 +843,7 @@ fn policies_decide_what_is_replaced() {
         ("abc", second, [true, true, false, false]),
     ] {
         fs::write(&there, bytes).unwrap();
-        set_times(&there, snapshot.mtime + time);
+        set_times(&there, snapshot.mtime.nanoseconds() as i64 + time);
         let policies = [Overwrite::Always, Overwrite::IfChanged, Overwrite::IfNewer, Overwrite::Never];
         let wants = policies.map(|policy| {
             let target = Target::new(folder.path(), options(policy)).unwrap();
@@ -879,7 +882,7 @@ fn directories_that_may_not_be_written_to_are_written_to() {
         put_plain(&target, "closed/file", b"x").unwrap();
         target.finish_directories(&Silent);
         assert_eq!(mode(&folder.path().join("closed")), 0o555);
-        assert_eq!(mtime(&folder.path().join("closed")), closed.mtime);
+        assert_eq!(mtime(&folder.path().join("closed")), closed.mtime.nanoseconds() as i64);
     }
     set_mode(&folder.path().join("closed"), 0o755);
 }

@@ -72,6 +72,8 @@ fn forge(repository: &Repository, rows: &[FileEntry]) -> SnapshotRoot {
         program: "forge".into(),
         required_read: 0,
         totals: Totals::default(),
+        rules: Vec::new(),
+        path_list: avro_snap::recipe::Stream::Empty,
         manifest: tree,
     };
     let chunk = sink.put(ChunkKind::Root, root.encode()).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use avro_snap::snapshot::entry::{EntryKind, FileEntry};
+use avro_snap::snapshot::entry::{EntryKind, FileEntry, Time};
 use jiff::civil::{Date, DateTime, time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -65,6 +65,18 @@ fn zoned(nanoseconds: i64) -> Option<Zoned> {
 /// A time for people: local, to the second.
 pub(crate) fn local_time(nanoseconds: i64) -> String {
     zoned(nanoseconds).map_or_else(|| "?".into(), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// The time of a file, for people: local, to the second. As `@SECONDS` where the calendar ends before it.
+pub(crate) fn local_file_time(time: Time) -> String {
+    let zoned = Timestamp::from_nanosecond(time.nanoseconds()).map(|time| time.to_zoned(TimeZone::system()));
+    zoned.map_or_else(|_| format!("@{}", time.seconds), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// The time of a file, for programs: RFC 3339, UTC, to the nanosecond. As `@SECONDS` where the calendar ends before it.
+pub(crate) fn utc_file_time(time: Time) -> String {
+    Timestamp::from_nanosecond(time.nanoseconds())
+        .map_or_else(|_| format!("@{}", time.seconds), |time| time.to_string())
 }
 
 /// A time for programs: RFC 3339, UTC, to the nanosecond.
@@ -150,7 +162,7 @@ pub(crate) fn kind(entry: &FileEntry) -> &'static str {
 pub(crate) fn long(entry: &FileEntry, path: &[u8]) -> Vec<u8> {
     let user = entry.user.clone().unwrap_or_else(|| entry.uid.to_string());
     let group = entry.group.clone().unwrap_or_else(|| entry.gid.to_string());
-    let (mode, size, time) = (mode(entry), entry.size, local_time(entry.mtime));
+    let (mode, size, time) = (mode(entry), entry.size, local_file_time(entry.mtime));
     let mut line = format!("{mode} {user:<8} {group:<8} {size:>12} {time}  ").into_bytes();
     line.extend_from_slice(path);
     if let EntryKind::Symlink(target) = &entry.kind {

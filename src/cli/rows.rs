@@ -5,7 +5,7 @@ use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::snapshot::entry::{EntryKind, FileEntry};
 use serde_json::{Value, json};
 
-use super::format::{kind, mode, utc_time};
+use super::format::{kind, mode, utc_file_time, utc_time};
 use super::output::put_path;
 
 /// A row.
@@ -19,8 +19,8 @@ pub(crate) fn node(entry: &FileEntry) -> Value {
         "user": entry.user,
         "group": entry.group,
         "size": entry.size,
-        "mtime": utc_time(entry.mtime),
-        "ctime": utc_time(entry.ctime),
+        "mtime": utc_file_time(entry.mtime),
+        "ctime": utc_file_time(entry.ctime),
         "inode": entry.inode,
     });
     put_path(&mut object, &entry.path);
@@ -55,6 +55,8 @@ pub(crate) fn node(entry: &FileEntry) -> Value {
             "blocks_exact": facts.blocks_exact,
             "blocks_corrected": facts.blocks_corrected,
             "blocks_raw": facts.blocks_raw,
+            "raw_reason": facts.raw_reason,
+            "stray_bytes": facts.stray_bytes,
         });
         fields.insert("avro".into(), avro);
     }

@@ -237,6 +237,8 @@ mod tests {
             program: "snap".into(),
             required_read: 0,
             totals: Totals::default(),
+            rules: Vec::new(),
+            path_list: crate::recipe::Stream::Empty,
             manifest: None,
         }
     }

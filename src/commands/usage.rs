@@ -267,6 +267,9 @@ impl<'a> Walk<'a> {
 
     fn snapshot(&mut self, (chunk, root): &Walked<'_>, mark: u32) -> Result<RowTotals> {
         self.mark(chunk, mark)?;
+        if let Stream::Tree(tree) = &root.path_list {
+            self.stream(&tree.root, tree.levels(), mark)?;
+        }
         match &root.manifest {
             Some(tree) => self.manifest(&tree.root, tree.levels(), mark),
             None => Ok(RowTotals::default()),

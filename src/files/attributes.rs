@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::stat::timespec;
 use crate::progress::{Progress, Warning};
-use crate::snapshot::entry::{FileEntry, Xattr};
+use crate::snapshot::entry::{FileEntry, Time, Xattr};
 
 /// The bits that make a program run as its owner or group.
 const SET_IDS: u32 = 0o6000;
@@ -20,7 +20,7 @@ pub struct Attributes {
     mode: u32,
     uid: u32,
     gid: u32,
-    mtime: i64,
+    mtime: Time,
     xattrs: Vec<Xattr>,
 }
 

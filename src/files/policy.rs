@@ -1,6 +1,6 @@
 //! What happens to a file that is there already when it is to be restored.
 
-use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::snapshot::entry::{EntryKind, FileEntry, Time};
 
 /// When what is there already is replaced. Directories are never replaced, their metadata always is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,8 +23,8 @@ pub struct Existing {
     pub is_file: bool,
     /// Its length in bytes.
     pub size: u64,
-    /// Last change of its content, nanoseconds since 1970.
-    pub mtime: i64,
+    /// Last change of its content.
+    pub mtime: Time,
 }
 
 impl Overwrite {
@@ -60,8 +60,8 @@ mod tests {
             gid: 0,
             user: None,
             group: None,
-            mtime: 100,
-            ctime: 100,
+            mtime: Time::from_nanoseconds(100),
+            ctime: Time::from_nanoseconds(100),
             inode: 1,
             size: 10,
             racy: false,
@@ -71,12 +71,14 @@ mod tests {
             content: None,
             recipe: Vec::new(),
             avro: None,
+            origin: None,
+            altered: None,
         };
         let table = |entry: &FileEntry, existing: Option<Existing>| {
             [Always, IfChanged, IfNewer, Never].map(|policy| policy.writes(existing.as_ref(), entry))
         };
-        let file = |size, mtime| Some(Existing { is_file: true, size, mtime });
-        let other = |size, mtime| Some(Existing { is_file: false, size, mtime });
+        let file = |size, mtime| Some(Existing { is_file: true, size, mtime: Time::from_nanoseconds(mtime) });
+        let other = |size, mtime| Some(Existing { is_file: false, size, mtime: Time::from_nanoseconds(mtime) });
         assert_eq!(table(&entry, None), [true, true, true, true]);
         assert_eq!(table(&entry, file(10, 100)), [true, false, false, false]);
         assert_eq!(table(&entry, file(11, 100)), [true, true, false, false]);

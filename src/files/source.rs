@@ -267,6 +267,8 @@ impl Source {
             content: None,
             recipe: Vec::new(),
             avro: None,
+            origin: None,
+            altered: None,
         };
         let (nlink, dev) = (seen.nlink, seen.stat.dev);
         let file = SourceFile { tree_path, fs_path: fs_path.clone(), entry, nlink, dev, leads_to_root };

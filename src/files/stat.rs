@@ -4,18 +4,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FileType, Stat, Timespec};
 
+use crate::snapshot::entry::Time;
+
 /// A file changed so shortly before its stat may be changed again without its times telling.
-const RACY: i64 = 2_000_000_000;
+const RACY: i128 = 2_000_000_000;
 
 /// What tells whether a file was changed: equal before and after reading, the file was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStat {
     /// Length in bytes.
     pub size: u64,
-    /// Last change of the content, nanoseconds since 1970.
-    pub mtime: i64,
-    /// Last change of content or metadata, nanoseconds since 1970.
-    pub ctime: i64,
+    /// Last change of the content.
+    pub mtime: Time,
+    /// Last change of content or metadata.
+    pub ctime: Time,
     /// Number on its file system.
     pub inode: u64,
     /// Which file system.
@@ -23,10 +25,11 @@ pub struct FileStat {
 }
 
 impl FileStat {
-    /// Whether the file was changed so shortly before `now` that an equal stat later proves nothing.
+    /// Whether the file was changed so shortly before `now` (nanoseconds since 1970) that an equal stat later proves nothing.
     pub fn is_racy(&self, now: i64) -> bool {
         // Programs set mtime to what they like, but ctime is the system's: one ahead of our clock is another clock's.
-        now.saturating_sub(self.mtime).unsigned_abs() <= RACY.unsigned_abs() || now.saturating_sub(self.ctime) <= RACY
+        let before = |time: Time| i128::from(now) - time.nanoseconds();
+        before(self.mtime).abs() <= RACY || before(self.ctime) <= RACY
     }
 }
 
@@ -61,8 +64,8 @@ impl From<Stat> for Seen {
         Self {
             stat: FileStat {
                 size: u64::try_from(stat.st_size).unwrap_or(0),
-                mtime: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-                ctime: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+                mtime: moment(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+                ctime: moment(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
                 inode: stat.st_ino as u64,
                 dev: stat.st_dev as u64,
             },
@@ -77,14 +80,16 @@ impl From<Stat> for Seen {
     }
 }
 
-fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+fn moment(seconds: i64, nanoseconds: i64) -> Time {
+    // Some network file systems give nanoseconds below 0 for times before 1970.
+    let carried = seconds.saturating_add(nanoseconds.div_euclid(1_000_000_000));
+    Time { seconds: carried, ..Time::from_nanoseconds(nanoseconds.rem_euclid(1_000_000_000)) }
 }
 
 /// A time as the system takes it.
 #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]
-pub(super) fn timespec(nanoseconds: i64) -> Timespec {
-    Timespec { tv_sec: nanoseconds.div_euclid(1_000_000_000) as _, tv_nsec: nanoseconds.rem_euclid(1_000_000_000) as _ }
+pub(super) fn timespec(time: Time) -> Timespec {
+    Timespec { tv_sec: time.seconds as _, tv_nsec: time.nanos as _ }
 }
 
 #[cfg(test)]
@@ -95,7 +100,10 @@ mod tests {
     fn what_was_changed_within_two_seconds_of_the_stat_is_racy() {
         const SECOND: i64 = 1_000_000_000;
         let now = 1_000_000 * SECOND;
-        let racy = |mtime, ctime| FileStat { size: 0, mtime, ctime, inode: 1, dev: 1 }.is_racy(now);
+        let racy = |mtime, ctime| {
+            let (mtime, ctime) = (Time::from_nanoseconds(mtime), Time::from_nanoseconds(ctime));
+            FileStat { size: 0, mtime, ctime, inode: 1, dev: 1 }.is_racy(now)
+        };
         assert!(!racy(now - 3 * SECOND, now - 3 * SECOND));
         assert!(racy(now - SECOND, now - 3 * SECOND));
         assert!(racy(now - 3 * SECOND, now - SECOND));
@@ -108,9 +116,9 @@ mod tests {
     #[test]
     fn times_before_1970_go_both_ways() {
         for time in [0, 1, -1, -1_500_000_000, 1_700_000_000_123_456_789] {
-            let there = timespec(time);
+            let there = timespec(Time::from_nanoseconds(time));
             assert!((0..1_000_000_000).contains(&there.tv_nsec));
-            assert_eq!(nanoseconds(there.tv_sec, there.tv_nsec), time);
+            assert_eq!(moment(there.tv_sec, there.tv_nsec).nanoseconds(), i128::from(time));
         }
     }
 }

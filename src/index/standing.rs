@@ -141,6 +141,24 @@ impl Standing {
             self.changed = entry;
         }
     }
+
+    /// Takes in that these frames are sound after all; no frames stand for all of a pack.
+    pub fn restore(&mut self, packs: &[(PackId, Vec<u32>)]) {
+        for (pack, frames) in packs {
+            let is_sound = match self.damaged.get_mut(pack) {
+                _ if frames.is_empty() => true,
+                Some(Damage::Frames(known)) => {
+                    known.retain(|frame| !frames.contains(frame));
+                    known.is_empty()
+                }
+                // That some frames are sound does not say which others are not.
+                Some(Damage::Whole) | None => false,
+            };
+            if is_sound {
+                self.damaged.remove(pack);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

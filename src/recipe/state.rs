@@ -15,11 +15,24 @@ pub enum AvroState {
     Damaged,
     /// Has the magic of a container but is none that snap understands.
     Foreign,
+    /// Header and framing are sound; the payloads were not decoded, so nothing is known of the records.
+    Undecoded,
+    /// Larger than this program looks into. Nothing is known to be wrong.
+    BeyondLimits,
 }
 
 impl AvroState {
     /// All states, in the order of their symbols in the manifest's schema.
-    pub const ALL: [AvroState; 6] = [Self::Ok, Self::HeaderOnly, Self::Empty, Self::Torn, Self::Damaged, Self::Foreign];
+    pub const ALL: [AvroState; 8] = [
+        Self::Ok,
+        Self::HeaderOnly,
+        Self::Empty,
+        Self::Torn,
+        Self::Damaged,
+        Self::Foreign,
+        Self::Undecoded,
+        Self::BeyondLimits,
+    ];
 
     /// The name in the manifest's schema, and what people see.
     pub fn name(self) -> &'static str {
@@ -30,6 +43,8 @@ impl AvroState {
             Self::Torn => "torn",
             Self::Damaged => "damaged",
             Self::Foreign => "foreign",
+            Self::Undecoded => "undecoded",
+            Self::BeyondLimits => "beyond_limits",
         }
     }
 }

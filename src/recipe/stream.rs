@@ -43,7 +43,8 @@ impl Stream {
         }
     }
 
-    pub(super) fn write(&self, bytes: &mut Vec<u8>) {
+    /// Appends where the bytes are, as `docs/format.md` draws it ("Streams").
+    pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         match self {
             Stream::Empty => bytes.put_u8(EMPTY),
             Stream::Inline(inline) => {
@@ -59,7 +60,8 @@ impl Stream {
         }
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> wire::Result<Self> {
+    /// Reads what [`write`](Stream::write) wrote.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> wire::Result<Self> {
         Ok(match reader.u8()? {
             EMPTY => Stream::Empty,
             INLINE => Stream::Inline(reader.string()?.to_vec()),

@@ -108,6 +108,20 @@ pub enum Body {
         /// Packs, and the numbers of their damaged frames; of none stands for the whole pack.
         packs: Vec<(PackId, Vec<u32>)>,
     },
+    /// What lies in these places is not lost after all: it was read whole. Takes back what [`Damaged`](Body::Damaged) said.
+    Sound {
+        /// Packs, and the numbers of their sound frames; of none stands for the whole pack.
+        packs: Vec<(PackId, Vec<u32>)>,
+    },
+    /// Snapshots have other roots from here on. Their ids, times, series and tags stay.
+    ReplaceRoots {
+        /// Why.
+        reason: ReplaceReason,
+        /// The roots. A replacement counts only if the snapshot exists and its root is the old one.
+        roots: Vec<RootReplacement>,
+        /// The index objects that were not named in the log before and that the new roots need.
+        indexes: Vec<IndexId>,
+    },
     /// More features are needed from here on, and settings change.
     Config {
         /// Added to those that are needed already.
@@ -122,6 +136,36 @@ pub enum Body {
         /// Its bytes.
         bytes: Vec<u8>,
     },
+}
+
+/// Why roots were replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplaceReason {
+    /// The content is the same and stored in another way.
+    Settled,
+    /// What could be had of a damaged snapshot; files that are lost are left out.
+    Repaired,
+    /// Records were taken out on purpose.
+    Erased,
+}
+
+impl ReplaceReason {
+    const ALL: [Self; 3] = [Self::Settled, Self::Repaired, Self::Erased];
+}
+
+/// One snapshot whose root is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RootReplacement {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// The chunk that holds its root so far.
+    pub old: ChunkId,
+    /// The chunk that holds it from here on.
+    pub new: ChunkId,
+}
+
+impl RootReplacement {
+    const LEN: usize = SnapshotId::LEN + 2 * ChunkId::LEN;
 }
 
 /// The numbers of the kinds of entries, which are part of the format.
@@ -141,6 +185,8 @@ pub mod kind {
     pub const PIN: u8 = 12;
     pub const CHECKPOINT: u8 = 13;
     pub const SET_TAGS: u8 = 14;
+    pub const REPLACE_ROOTS: u8 = 15;
+    pub const SOUND: u8 = 16;
 }
 
 impl Body {
@@ -158,6 +204,8 @@ impl Body {
             Body::Swept { .. } => kind::SWEPT,
             Body::IndexReplace { .. } => kind::INDEX_REPLACE,
             Body::Damaged { .. } => kind::DAMAGED,
+            Body::Sound { .. } => kind::SOUND,
+            Body::ReplaceRoots { .. } => kind::REPLACE_ROOTS,
             Body::Config { .. } => kind::CONFIG,
             Body::Reserved { kind, .. } => *kind,
         }
@@ -188,15 +236,16 @@ impl Body {
                 put_ids(bytes, added.iter().map(IndexId::as_bytes));
                 put_ids(bytes, superseded.iter().map(IndexId::as_bytes));
             }
-            Body::Damaged { packs } => {
-                bytes.put_varint(packs.len() as u64);
-                for (pack, frames) in packs {
-                    bytes.put(pack.as_bytes());
-                    bytes.put_varint(frames.len() as u64);
-                    for frame in frames {
-                        bytes.put_varint(u64::from(*frame));
-                    }
+            Body::Damaged { packs } | Body::Sound { packs } => put_frames(bytes, packs),
+            Body::ReplaceRoots { reason, roots, indexes } => {
+                bytes.put_u8(*reason as u8 + 1);
+                bytes.put_varint(roots.len() as u64);
+                for RootReplacement { snapshot, old, new } in roots {
+                    bytes.put(snapshot.as_bytes());
+                    bytes.put(old.as_bytes());
+                    bytes.put(new.as_bytes());
                 }
+                put_ids(bytes, indexes.iter().map(IndexId::as_bytes));
             }
             Body::SetTags { snapshot, tags } => {
                 bytes.put(snapshot.as_bytes());
@@ -248,10 +297,15 @@ impl Body {
                 added: read_ids(reader, IndexId::new)?,
                 superseded: read_ids(reader, IndexId::new)?,
             },
-            kind::DAMAGED => {
-                let count = reader.count(PackId::LEN + 1)?;
-                let packs = (0..count).map(|_| read_damaged(reader)).collect::<Result<_>>()?;
-                Body::Damaged { packs }
+            kind::DAMAGED => Body::Damaged { packs: read_frames(reader)? },
+            kind::SOUND => Body::Sound { packs: read_frames(reader)? },
+            kind::REPLACE_ROOTS => {
+                let reason = usize::from(reader.u8()?).checked_sub(1).and_then(|at| ReplaceReason::ALL.get(at));
+                let reason =
+                    *reason.ok_or_else(|| Malformed::new("roots are replaced for a reason that is not known"))?;
+                let count = reader.count(RootReplacement::LEN)?;
+                let roots = (0..count).map(|_| read_replacement(reader)).collect::<Result<_>>()?;
+                Body::ReplaceRoots { reason, roots, indexes: read_ids(reader, IndexId::new)? }
             }
             kind::SET_TAGS => {
                 let snapshot = SnapshotId::new(reader.array()?);
@@ -298,11 +352,31 @@ fn read_ids<T, const N: usize>(reader: &mut Reader<'_>, id: impl Fn([u8; N]) -> 
     (0..count).map(|_| reader.array().map(&id)).collect()
 }
 
-fn read_damaged(reader: &mut Reader<'_>) -> Result<(PackId, Vec<u32>)> {
-    let pack = PackId::new(reader.array()?);
-    let count = reader.count(1)?;
+fn put_frames(bytes: &mut Vec<u8>, packs: &[(PackId, Vec<u32>)]) {
+    bytes.put_varint(packs.len() as u64);
+    for (pack, frames) in packs {
+        bytes.put(pack.as_bytes());
+        bytes.put_varint(frames.len() as u64);
+        for frame in frames {
+            bytes.put_varint(u64::from(*frame));
+        }
+    }
+}
+
+fn read_frames(reader: &mut Reader<'_>) -> Result<Vec<(PackId, Vec<u32>)>> {
     let number = |number| u32::try_from(number).map_err(|_| Malformed::new("an impossible number of a frame"));
-    Ok((pack, (0..count).map(|_| number(reader.varint()?)).collect::<Result<_>>()?))
+    let packs = reader.count(PackId::LEN + 1)?;
+    let mut read = || {
+        let pack = PackId::new(reader.array()?);
+        let count = reader.count(1)?;
+        Ok((pack, (0..count).map(|_| number(reader.varint()?)).collect::<Result<_>>()?))
+    };
+    (0..packs).map(|_| read()).collect()
+}
+
+fn read_replacement(reader: &mut Reader<'_>) -> Result<RootReplacement> {
+    let (snapshot, old) = (SnapshotId::new(reader.array()?), ChunkId::new(reader.array()?));
+    Ok(RootReplacement { snapshot, old, new: ChunkId::new(reader.array()?) })
 }
 
 const VERSION: u8 = 1;
@@ -351,7 +425,7 @@ mod tests {
         let snapshot = any::<[u8; 16]>().prop_map(SnapshotId::new);
         let packs = || prop::collection::vec(any::<[u8; 32]>().prop_map(PackId::new), 0..5);
         let indexes = || prop::collection::vec(any::<[u8; 32]>().prop_map(IndexId::new), 0..5);
-        let damaged = (any::<[u8; 32]>().prop_map(PackId::new), any::<Vec<u32>>());
+        let damaged = || (any::<[u8; 32]>().prop_map(PackId::new), any::<Vec<u32>>());
         prop_oneof![
             (any::<[u8; 32]>(), any::<Vec<([u8; 8], [u8; 32])>>()).prop_map(|(config, keys)| {
                 let keys = keys.into_iter().map(|(key, hash)| (KeyId::new(key), hash)).collect();
@@ -382,7 +456,19 @@ mod tests {
             }),
             (packs(), indexes()).prop_map(|(packs, indexes)| Body::Swept { packs, indexes }),
             (indexes(), indexes()).prop_map(|(added, superseded)| Body::IndexReplace { added, superseded }),
-            prop::collection::vec(damaged, 0..5).prop_map(|packs| Body::Damaged { packs }),
+            prop::collection::vec(damaged(), 0..5).prop_map(|packs| Body::Damaged { packs }),
+            prop::collection::vec(damaged(), 0..5).prop_map(|packs| Body::Sound { packs }),
+            (0..3usize, prop::collection::vec(any::<([u8; 16], [u8; 32], [u8; 32])>(), 0..4), indexes()).prop_map(
+                |(reason, roots, indexes)| {
+                    let root = |(snapshot, old, new)| RootReplacement {
+                        snapshot: SnapshotId::new(snapshot),
+                        old: ChunkId::new(old),
+                        new: ChunkId::new(new),
+                    };
+                    let roots = roots.into_iter().map(root).collect();
+                    Body::ReplaceRoots { reason: ReplaceReason::ALL[reason], roots, indexes }
+                }
+            ),
             any::<Vec<u8>>().prop_map(|bytes| Body::Reserved { kind: kind::PIN, bytes }),
             (any::<[u64; 3]>(), prop::option::of("[a-z]{1,9}")).prop_map(|([read, write, gc], compression)| {
                 let mut settings = Settings::default();

@@ -47,6 +47,9 @@ impl Reach {
             Err(error) => return Err(error),
         };
         super::Features::check(root.required_read, super::Features::KNOWN.read, "to follow a snapshot of")?;
+        if let Stream::Tree(tree) = &root.path_list {
+            self.tree(repository, catalogue, tree, Holds::Bytes, lost)?;
+        }
         match &root.manifest {
             Some(tree) => self.tree(repository, catalogue, tree, Holds::Rows, lost),
             None => Ok(()),

@@ -144,6 +144,17 @@ impl State {
                 self.indexes.retain(|index| !indexes.contains(index));
             }
             Body::Damaged { packs } => Arc::make_mut(&mut self.standing).damage(packs, self.next),
+            Body::Sound { packs } => Arc::make_mut(&mut self.standing).restore(packs),
+            Body::ReplaceRoots { roots, indexes, .. } => {
+                for replaced in roots {
+                    let is_meant =
+                        |record: &&mut SnapshotRecord| record.id == replaced.snapshot && record.root == replaced.old;
+                    for record in self.snapshots.iter_mut().filter(is_meant) {
+                        record.root = replaced.new;
+                    }
+                }
+                self.name_indexes(indexes);
+            }
             Body::SetTags { snapshot, tags } => {
                 for record in self.snapshots.iter_mut().filter(|record| record.id == *snapshot) {
                     record.tags = Some(tags.clone());
@@ -198,6 +209,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use super::super::log::{ReplaceReason, RootReplacement};
     use super::*;
     use crate::id::PackId;
     use crate::index::Retired;
@@ -251,6 +263,29 @@ mod tests {
     }
 
     #[test]
+    fn a_root_is_replaced_only_where_it_is_the_one_that_was_meant() {
+        let (snapshot, root) = (SnapshotId::new([1; 16]), |n| ChunkId::new([n; 32]));
+        let mut state = State::default();
+        let mut next =
+            |body: Body| state.apply(&entry(&state.clone(), body), EntryHash::new([9; 32])).map(|()| state.clone());
+        next(Body::Init { config: [7; 32], keys: vec![] }).unwrap();
+        next(Body::AddSnapshot { snapshot, root: root(2), indexes: vec![] }).unwrap();
+        next(Body::SetTags { snapshot, tags: vec!["x".into()] }).unwrap();
+        let replace = |old, new| Body::ReplaceRoots {
+            reason: ReplaceReason::Settled,
+            roots: vec![RootReplacement { snapshot, old: root(old), new: root(new) }],
+            indexes: vec![IndexId::new([5; 32])],
+        };
+        let replaced = next(replace(2, 3)).unwrap();
+        assert_eq!((replaced.snapshots[0].root, replaced.snapshots[0].added), (root(3), 1));
+        assert_eq!(replaced.snapshots[0].tags, Some(vec!["x".into()]), "all else stays");
+        assert_eq!(replaced.indexes, [IndexId::new([5; 32])].into());
+        assert_eq!(next(replace(2, 4)).unwrap().snapshots[0].root, root(3), "another was faster");
+        next(Body::RemoveSnapshots { snapshots: vec![snapshot] }).unwrap();
+        assert!(next(replace(3, 4)).unwrap().snapshots.is_empty(), "one that is gone stays gone");
+    }
+
+    #[test]
     fn a_rotation_replaces_all_keys_and_begins_the_next_epoch_only() {
         let mut state = State::default();
         let key = |n: u8| KeyId::new([n; 8]);
@@ -300,5 +335,9 @@ mod tests {
         let damaged = |n, frame| state.standing.is_damaged(&pack(n), frame);
         assert!(damaged(2, 3) && damaged(2, 5) && !damaged(2, 4) && damaged(3, 9) && !damaged(4, 0));
         assert_eq!(state.standing.changed, 9);
+        next(&mut state, Body::Sound { packs: vec![(pack(2), vec![3]), (pack(3), vec![])] });
+        let damaged = |n, frame| state.standing.is_damaged(&pack(n), frame);
+        assert!(!damaged(2, 3) && damaged(2, 5) && !damaged(3, 9));
+        assert_eq!(state.standing.changed, 9, "nothing was taken away");
     }
 }

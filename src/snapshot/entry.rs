@@ -27,10 +27,10 @@ pub struct FileEntry {
     pub user: Option<String>,
     /// Name of the group where the system knew one.
     pub group: Option<String>,
-    /// Last change of the content, nanoseconds since 1970 (UTC).
-    pub mtime: i64,
-    /// Last change of content or metadata, nanoseconds since 1970 (UTC). For change detection only.
-    pub ctime: i64,
+    /// Last change of the content.
+    pub mtime: Time,
+    /// Last change of content or metadata. For change detection only.
+    pub ctime: Time,
     /// The inode number. For change detection only.
     pub inode: u64,
     /// Length in bytes of a regular file, else 0.
@@ -50,6 +50,11 @@ pub struct FileEntry {
     pub recipe: Vec<u8>,
     /// What was learned about an Avro container; `None` for any other file.
     pub avro: Option<AvroFacts>,
+    /// What an object store said about the source; `None` for files of a file system.
+    pub origin: Option<Origin>,
+    /// When the content was changed on purpose after it was saved, nanoseconds since 1970 (UTC). Such a file does not come
+    /// back as it was saved.
+    pub altered: Option<i64>,
 }
 
 impl FileEntry {
@@ -63,8 +68,8 @@ impl FileEntry {
             gid: 0,
             user: None,
             group: None,
-            mtime: 0,
-            ctime: 0,
+            mtime: Time::EPOCH,
+            ctime: Time::EPOCH,
             inode: 0,
             size: 0,
             racy: false,
@@ -74,8 +79,45 @@ impl FileEntry {
             content: None,
             recipe: Vec::new(),
             avro: None,
+            origin: None,
+            altered: None,
         }
     }
+}
+
+/// A moment with the full range of a file system's times: ext4 reaches the year 2446, tmpfs and XFS go further than 64 bits
+/// of nanoseconds do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Time {
+    /// Seconds since 1970-01-01 UTC, rounded down.
+    pub seconds: i64,
+    /// Nanoseconds after that second, below 10^9.
+    pub nanos: u32,
+}
+
+impl Time {
+    /// 1970-01-01 UTC.
+    pub const EPOCH: Self = Self { seconds: 0, nanos: 0 };
+
+    /// From nanoseconds since 1970.
+    pub fn from_nanoseconds(nanoseconds: i64) -> Self {
+        let (seconds, nanos) = (nanoseconds.div_euclid(1_000_000_000), nanoseconds.rem_euclid(1_000_000_000));
+        Self { seconds, nanos: u32::try_from(nanos).unwrap_or(0) }
+    }
+
+    /// Nanoseconds since 1970. More than an `i64` holds, for times before 1677 or after 2262.
+    pub fn nanoseconds(self) -> i128 {
+        i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanos)
+    }
+}
+
+/// What an object store says about an object that was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its entity tag, quotes included.
+    pub tag: String,
+    /// Its version, where the bucket keeps versions.
+    pub version: Option<String>,
 }
 
 /// What a row stands for.
@@ -136,6 +178,10 @@ pub struct AvroFacts {
     pub blocks_corrected: u64,
     /// Blocks kept as their payload.
     pub blocks_raw: u64,
+    /// Why blocks are kept as their payload, in words for people; empty where none is, or where nothing is known.
+    pub raw_reason: String,
+    /// Bytes at the end of the file, after the last marker, that are no part of a block.
+    pub stray_bytes: u64,
 }
 
 /// The order of rows in a manifest: component by component, so that a directory stands right before what is in it.

@@ -7,6 +7,7 @@ mod datum;
 pub mod entry;
 mod export;
 mod manifest;
+mod path_list;
 pub mod retention;
 mod root;
 mod row;
@@ -14,5 +15,6 @@ pub mod schema;
 
 pub use export::export_manifest;
 pub use manifest::{ManifestReader, ManifestWriter};
-pub use root::{SnapshotRoot, Totals};
+pub use path_list::put_paths;
+pub use root::{Rule, SnapshotRoot, Totals};
 pub use row::{decode_row, encode_row};

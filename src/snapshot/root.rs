@@ -4,8 +4,8 @@ use super::datum::{DatumReader, DatumWriter};
 use super::manifest::ManifestReader;
 use crate::chunk::ChunkSource;
 use crate::id::{ChunkId, SnapshotId};
-use crate::recipe::{Reference, Tree};
-use crate::wire::{Malformed, Result};
+use crate::recipe::{Reference, Stream, Tree};
+use crate::wire::{Malformed, Reader, Result};
 
 /// What belongs to a snapshot as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct SnapshotRoot {
     pub user: String,
     /// When it was begun, nanoseconds since 1970 (UTC).
     pub time: i64,
-    /// What was saved, as absolute paths.
+    /// What was saved, as absolute paths. Where `path_list` is not empty, only the first of them.
     pub paths: Vec<Vec<u8>>,
     /// What people say about it.
     pub tags: Vec<String>,
@@ -32,8 +32,21 @@ pub struct SnapshotRoot {
     pub required_read: u64,
     /// Its figures.
     pub totals: Totals,
+    /// What was left out, and why.
+    pub rules: Vec<Rule>,
+    /// All paths, each as its length (a varint) and its bytes, where there are too many for the root; else empty.
+    pub path_list: Stream,
     /// Its manifest; none if that has no rows.
     pub manifest: Option<Tree>,
+}
+
+/// One reason for leaving something out of a snapshot (`docs/format.md`, "Snapshot root", lists the names).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// What kind of rule.
+    pub name: String,
+    /// What it is about: a pattern, a path, a number.
+    pub value: Vec<u8>,
 }
 
 /// The figures of a snapshot.
@@ -73,6 +86,13 @@ impl SnapshotRoot {
         for number in [files, directories, others, content, unreadable] {
             writer.unsigned(number);
         }
+        writer.array(&self.rules, |writer, rule| {
+            writer.bytes(rule.name.as_bytes());
+            writer.bytes(&rule.value);
+        });
+        let mut path_list = Vec::new();
+        self.path_list.write(&mut path_list);
+        writer.bytes(&path_list);
         writer.option(self.manifest.as_ref(), |writer, tree| {
             writer.unsigned(u64::from(tree.height));
             writer.fixed(tree.root.id.as_bytes());
@@ -105,6 +125,10 @@ impl SnapshotRoot {
             bytes: reader.unsigned()?,
             unreadable: reader.unsigned()?,
         };
+        let rules = reader.array(|reader| Ok(Rule { name: reader.text()?, value: reader.bytes()?.to_vec() }))?;
+        let mut path_list = Reader::new(reader.bytes()?);
+        let paths_in_full = Stream::read(&mut path_list)?;
+        path_list.finish()?;
         let manifest = reader.option(|reader| {
             let height = u8::try_from(reader.long()?).map_err(|_| Malformed::new("an impossible tree"))?;
             let id = ChunkId::new(reader.fixed()?);
@@ -112,9 +136,22 @@ impl SnapshotRoot {
             Ok(Tree { root: Reference { id, length, records, last: reader.bytes()?.to_vec() }, height })
         })?;
         match reader.rest.len() {
-            0 => {
-                Ok(Self { id, series, host, user, time, paths, tags, parent, program, required_read, totals, manifest })
-            }
+            0 => Ok(Self {
+                id,
+                series,
+                host,
+                user,
+                time,
+                paths,
+                tags,
+                parent,
+                program,
+                required_read,
+                totals,
+                rules,
+                path_list: paths_in_full,
+                manifest,
+            }),
             left => Err(Malformed(format!("{left} bytes too many in a snapshot root"))),
         }
     }
@@ -155,6 +192,8 @@ mod tests {
                     bytes: numbers.3,
                     unreadable: numbers.4.into(),
                 },
+                rules: vec![Rule { name: "exclude".into(), value: b"*.log".to_vec() }],
+                path_list: Stream::Inline(b"\x01x".to_vec()),
                 manifest: tree.then_some(Tree { root: reference, height }),
             };
             let bytes = root.encode();

@@ -1,9 +1,9 @@
 //! Rows as bytes.
 
 use super::datum::{DatumReader, DatumWriter};
-use super::entry::{AvroFacts, AvroState, Device, EntryKind, FileEntry, Xattr};
+use super::entry::{AvroFacts, AvroState, Device, EntryKind, FileEntry, Origin, Time, Xattr};
 use crate::id::ContentHash;
-use crate::wire::Result;
+use crate::wire::{Malformed, Result};
 
 /// Appends a row, as the schema [`ROW`](super::schema::ROW) has it.
 pub fn encode_row(entry: &FileEntry, out: &mut Vec<u8>) {
@@ -23,8 +23,10 @@ pub fn encode_row(entry: &FileEntry, out: &mut Vec<u8>) {
     }
     writer.option(entry.user.as_ref(), |writer, name| writer.bytes(name.as_bytes()));
     writer.option(entry.group.as_ref(), |writer, name| writer.bytes(name.as_bytes()));
-    writer.long(entry.mtime);
-    writer.long(entry.ctime);
+    for time in [entry.mtime, entry.ctime] {
+        writer.long(time.seconds);
+        writer.unsigned(u64::from(time.nanos));
+    }
     writer.unsigned(entry.inode);
     writer.unsigned(entry.size);
     writer.boolean(entry.racy);
@@ -52,7 +54,22 @@ pub fn encode_row(entry: &FileEntry, out: &mut Vec<u8>) {
         for number in [facts.blocks_exact, facts.blocks_corrected, facts.blocks_raw] {
             writer.unsigned(number);
         }
+        writer.bytes(facts.raw_reason.as_bytes());
+        writer.unsigned(facts.stray_bytes);
     });
+    writer.option(entry.origin.as_ref(), |writer, origin| {
+        writer.bytes(origin.tag.as_bytes());
+        writer.option(origin.version.as_ref(), |writer, version| writer.bytes(version.as_bytes()));
+    });
+    writer.option(entry.altered, DatumWriter::long);
+}
+
+fn time(reader: &mut DatumReader<'_>) -> Result<Time> {
+    let (seconds, nanos) = (reader.long()?, reader.u32()?);
+    match nanos < 1_000_000_000 {
+        true => Ok(Time { seconds, nanos }),
+        false => Err(Malformed::new("a time with more than a second of nanoseconds")),
+    }
 }
 
 /// Reads the row that `bytes` begin with, and leaves what follows it.
@@ -62,7 +79,7 @@ pub fn decode_row(bytes: &mut &[u8]) -> Result<FileEntry> {
     let kind = reader.symbol(6)?;
     let (mode, uid, gid) = (reader.u32()?, reader.u32()?, reader.u32()?);
     let (user, group) = (reader.option(DatumReader::text)?, reader.option(DatumReader::text)?);
-    let (mtime, ctime) = (reader.long()?, reader.long()?);
+    let (mtime, ctime) = (time(&mut reader)?, time(&mut reader)?);
     let (inode, size) = (reader.unsigned()?, reader.unsigned()?);
     let (racy, sparse) = (reader.boolean()?, reader.boolean()?);
     let target = reader.option(|reader| Ok(reader.bytes()?.to_vec()))?;
@@ -93,8 +110,13 @@ pub fn decode_row(bytes: &mut &[u8]) -> Result<FileEntry> {
             blocks_exact: reader.unsigned()?,
             blocks_corrected: reader.unsigned()?,
             blocks_raw: reader.unsigned()?,
+            raw_reason: reader.text()?,
+            stray_bytes: reader.unsigned()?,
         })
     })?;
+    let origin =
+        reader.option(|reader| Ok(Origin { tag: reader.text()?, version: reader.option(DatumReader::text)? }))?;
+    let altered = reader.option(DatumReader::long)?;
     *bytes = reader.rest;
     Ok(FileEntry {
         path,
@@ -115,6 +137,8 @@ pub fn decode_row(bytes: &mut &[u8]) -> Result<FileEntry> {
         content,
         recipe,
         avro,
+        origin,
+        altered,
     })
 }
 
@@ -135,7 +159,7 @@ pub(super) mod tests {
             device.prop_map(EntryKind::BlockDevice),
         ];
         let xattr = any::<(Vec<u8>, Vec<u8>)>().prop_map(|(name, value)| Xattr { name, value });
-        let facts = (0..6usize, any::<(String, u64, u32, u32, u32, String)>()).prop_map(
+        let facts = (0..AvroState::ALL.len(), any::<(String, u64, u32, u32, u32, String)>()).prop_map(
             |(state, (codec, fingerprint, blocks, declared, verified, encoder))| AvroFacts {
                 state: AvroState::ALL[state],
                 codec,
@@ -147,13 +171,18 @@ pub(super) mod tests {
                 blocks_exact: 1,
                 blocks_corrected: 2,
                 blocks_raw: 3,
+                raw_reason: "kept".into(),
+                stray_bytes: 4,
             },
         );
         let owner = any::<(u16, u16, u16, Option<String>, Option<String>)>();
-        let times = any::<(i64, i64, u64, u64, bool, bool)>();
+        let time = || (any::<i64>(), 0..1_000_000_000u32).prop_map(|(seconds, nanos)| Time { seconds, nanos });
+        let times = (time(), time(), any::<u64>(), any::<u64>(), any::<bool>(), any::<bool>());
+        let origin = any::<(String, Option<String>)>().prop_map(|(tag, version)| Origin { tag, version });
+        let later = (prop::option::of(origin), any::<Option<i64>>());
         let rest = (prop::collection::vec(xattr, 0..3), any::<Option<[u8; 32]>>(), any::<Vec<u8>>());
-        (any::<Vec<u8>>(), kind, owner, times, any::<Option<Vec<u8>>>(), rest, prop::option::of(facts)).prop_map(
-            |(path, kind, owner, times, hard_link, (xattrs, content, recipe), avro)| FileEntry {
+        (any::<Vec<u8>>(), kind, owner, times, any::<Option<Vec<u8>>>(), rest, prop::option::of(facts), later).prop_map(
+            |(path, kind, owner, times, hard_link, (xattrs, content, recipe), avro, (origin, altered))| FileEntry {
                 path,
                 kind,
                 mode: owner.0.into(),
@@ -172,6 +201,8 @@ pub(super) mod tests {
                 content: content.map(ContentHash::new),
                 recipe,
                 avro,
+                origin,
+                altered,
             },
         )
     }

@@ -13,8 +13,10 @@ pub const ROW: &str = r#"{
     {"name": "gid", "type": "long"},
     {"name": "user", "type": ["null", "string"]},
     {"name": "group", "type": ["null", "string"]},
-    {"name": "mtime", "type": {"type": "long", "logicalType": "timestamp-nanos"}},
-    {"name": "ctime", "type": {"type": "long", "logicalType": "timestamp-nanos"}},
+    {"name": "mtime", "type": {"type": "record", "name": "Time", "doc": "UTC", "fields": [
+      {"name": "seconds", "type": "long", "doc": "since 1970-01-01, rounded down"},
+      {"name": "nanos", "type": "int", "doc": "0 to 999999999"}]}},
+    {"name": "ctime", "type": "Time"},
     {"name": "inode", "type": "long"},
     {"name": "size", "type": "long", "doc": "bytes"},
     {"name": "racy", "type": "boolean", "doc": "changed so shortly before it was read that its times prove nothing"},
@@ -29,7 +31,7 @@ pub const ROW: &str = r#"{
     {"name": "recipe", "type": "bytes", "doc": "how to rebuild the content from chunks"},
     {"name": "avro", "type": ["null", {"type": "record", "name": "AvroFacts", "fields": [
       {"name": "state", "type": {"type": "enum", "name": "AvroState",
-        "symbols": ["ok", "header_only", "empty", "torn", "damaged", "foreign"]}},
+        "symbols": ["ok", "header_only", "empty", "torn", "damaged", "foreign", "undecoded", "beyond_limits"]}},
       {"name": "codec", "type": "string"},
       {"name": "fingerprint", "type": {"type": "fixed", "name": "Crc64Avro", "size": 8},
         "doc": "CRC-64-AVRO of the schema, little-endian"},
@@ -39,7 +41,14 @@ pub const ROW: &str = r#"{
       {"name": "encoder", "type": "string"},
       {"name": "blocks_exact", "type": "long"},
       {"name": "blocks_corrected", "type": "long"},
-      {"name": "blocks_raw", "type": "long"}]}]}
+      {"name": "blocks_raw", "type": "long"},
+      {"name": "raw_reason", "type": "string", "doc": "why blocks are kept as their payload"},
+      {"name": "stray_bytes", "type": "long", "doc": "at the end, after the last marker"}]}]},
+    {"name": "origin", "type": ["null", {"type": "record", "name": "Origin", "fields": [
+      {"name": "tag", "type": "string", "doc": "entity tag of the source object"},
+      {"name": "version", "type": ["null", "string"], "doc": "version id of the source object"}]}]},
+    {"name": "altered", "type": ["null", {"type": "long", "logicalType": "timestamp-nanos"}],
+      "doc": "when the content was changed on purpose after it was saved"}
   ]
 }"#;
 
@@ -63,6 +72,10 @@ pub const ROOT: &str = r#"{
     {"name": "others", "type": "long", "doc": "links, pipes, devices"},
     {"name": "bytes", "type": "long", "doc": "of all regular files"},
     {"name": "unreadable", "type": "long", "doc": "what could not be read and is not in the manifest"},
+    {"name": "rules", "type": {"type": "array", "items": {"type": "record", "name": "Rule", "fields": [
+      {"name": "name", "type": "string"},
+      {"name": "value", "type": "bytes"}]}}, "doc": "what was left out, and why"},
+    {"name": "path_list", "type": "bytes", "doc": "all paths as a stream, where there are too many for the root"},
     {"name": "manifest", "type": ["null", {"type": "record", "name": "Tree", "fields": [
       {"name": "height", "type": "int"},
       {"name": "root", "type": {"type": "fixed", "name": "ChunkId", "size": 32}},

@@ -258,6 +258,8 @@ fn store(
         program: "sim".into(),
         required_read: 0,
         totals,
+        rules: Vec::new(),
+        path_list: avro_snap::recipe::Stream::Empty,
         manifest: manifest.finish(&mut feed)?,
     };
     let root = feed.put(ChunkKind::Root, root.encode())?;

@@ -173,6 +173,11 @@ impl<'a> Closure<'a> {
         tell: &mut dyn FnMut(Lost) -> Result<()>,
     ) -> Result<Followed> {
         let mut followed = Followed::default();
+        if let Some(cause) = self.lost_of(&root.path_list)? {
+            followed.files += 1;
+            let (path, size) = (b"(the list of saved paths)".to_vec(), root.path_list.length());
+            tell(Lost::File { snapshot: root.id, path, size, loss: Box::default(), cause })?;
+        }
         let Some(tree) = &root.manifest else { return Ok(followed) };
         if self.whole.borrow().contains(&tree.root.id) {
             followed.sound = tree.root.records;

@@ -167,6 +167,8 @@ pub(super) fn store_content(
         blocks_exact: split.exact,
         blocks_corrected: split.corrected,
         blocks_raw: split.raw,
+        raw_reason: String::new(),
+        stray_bytes: 0,
     });
     Ok(length)
 }

@@ -19,8 +19,8 @@ use crate::files::{Problem, Source, SourceFile, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
-use crate::snapshot::entry::{AvroState, EntryKind, FileEntry, path_order};
-use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals};
+use crate::snapshot::entry::{AvroState, EntryKind, FileEntry, Time, path_order};
+use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
 
 /// One run.
 pub(super) struct Run<'r> {
@@ -107,13 +107,14 @@ impl Run<'_> {
         }
         let RowWriter { manifest, .. } = rows;
         let manifest = manifest.finish(&mut feeder)?;
+        let (paths, path_list) = put_paths(&self.lineage.paths, &mut feeder)?;
         let root = SnapshotRoot {
             id: self.id,
             series: self.lineage.series.clone(),
             host,
             user,
             time,
-            paths: self.lineage.paths.clone(),
+            paths,
             tags,
             parent: self.lineage.parent.as_ref().map(|parent| parent.id),
             program: concat!("snap ", env!("CARGO_PKG_VERSION")).into(),
@@ -125,6 +126,8 @@ impl Run<'_> {
                 bytes: report.bytes_total,
                 unreadable: report.unreadable,
             },
+            rules: Vec::new(),
+            path_list,
             manifest,
         };
         let root = feeder.put(ChunkKind::Root, root.encode())?;
@@ -434,8 +437,14 @@ fn store_stream(
     rows: &mut RowWriter<'_, '_, '_, '_>,
 ) -> Result<()> {
     let path = PathBuf::from("standard input");
-    let mut entry =
-        FileEntry { path: stream.path, mode: 0o600, mtime: time, ctime: time, racy: true, ..FileEntry::nothing() };
+    let mut entry = FileEntry {
+        path: stream.path,
+        mode: 0o600,
+        mtime: Time::from_nanoseconds(time),
+        ctime: Time::from_nanoseconds(time),
+        racy: true,
+        ..FileEntry::nothing()
+    };
     let mut read = |buffer: &mut [u8]| loop {
         match stream.reader.read(buffer) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

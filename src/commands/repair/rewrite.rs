@@ -9,7 +9,7 @@ use crate::commands::select::read_root;
 use crate::error::Result;
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
 use crate::pack::PlainChunk;
-use crate::recipe::{Tree, TreeReader};
+use crate::recipe::{Stream, Tree, TreeReader};
 use crate::repository::{Copies, Repository, SnapshotRecord, Writer};
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals};
@@ -85,7 +85,13 @@ pub(super) fn rewrite(repository: &Repository, record: &SnapshotRecord, closure:
     }
     let program = concat!("snap ", env!("CARGO_PKG_VERSION")).into();
     let manifest = manifest.finish(&mut sink)?;
-    let root = SnapshotRoot { id, tags, program, totals, manifest, ..old };
+    // The first paths stand in the root itself, so a list that is lost costs the others only.
+    let path_list = match old.all_paths(repository) {
+        Ok(_) => old.path_list.clone(),
+        Err(error) if error.is_damage() => Stream::Empty,
+        Err(error) => return Err(error),
+    };
+    let root = SnapshotRoot { id, tags, program, totals, path_list, manifest, ..old };
     let root = sink.put(ChunkKind::Root, root.encode())?;
     sink.copies.finish()?;
     Ok(writer.commit(id, root)?.snapshot)

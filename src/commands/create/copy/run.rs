@@ -19,7 +19,7 @@ use crate::progress::{Progress, Warning};
 use crate::recipe::{PREFLATE, Recipe, Stream};
 use crate::repository::Repository;
 use crate::snapshot::entry::{AvroFacts, EntryKind, FileEntry};
-use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot};
+use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, put_paths};
 
 /// What sending something gives.
 pub(super) type Sending<T> = std::result::Result<T, Stop>;
@@ -111,7 +111,10 @@ impl Run<'_> {
             }
             manifest.push(&entry, &mut feeder)?;
         }
-        let root = SnapshotRoot { manifest: manifest.finish(&mut feeder)?, ..self.snapshot.clone() };
+        let all_paths = self.snapshot.all_paths(self.source).map_err(Stop::source)?;
+        let (paths, path_list) = put_paths(&all_paths, &mut feeder)?;
+        let manifest = manifest.finish(&mut feeder)?;
+        let root = SnapshotRoot { manifest, paths, path_list, ..self.snapshot.clone() };
         let id = feeder.put(ChunkKind::Root, root.encode())?;
         feeder.finish();
         Ok((id, root))
