@@ -113,6 +113,8 @@ pub fn bring_back<'c>(
 ) -> Result<Vec<SnapshotId>> {
     let (removed, lost): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.forgotten);
     let lost: Vec<_> = lost.iter().map(|candidate| (candidate.root.id, candidate.chunk)).collect();
+    // What is recorded as damaged and is whole again, they may rest on.
+    repository.take_back_damage(&repository.damaged_packs())?;
     repository.add_found(&lost)?;
     let removed: Vec<SnapshotId> = removed.iter().map(|candidate| candidate.root.id).collect();
     // What a prune has condemned since has to be copied for these.

@@ -24,6 +24,7 @@ mod removal;
 mod rescue;
 mod rotate;
 mod settings;
+mod sound;
 mod state;
 mod tags;
 mod unlock;

@@ -52,6 +52,7 @@ pub(super) fn check_data(
             .collect::<Result<_>>()
     })?;
     drop_condemned(repository, &chosen, &mut found)?;
+    take_back(repository, &chosen, &found, report)?;
     let mut bad = HashSet::new();
     remember(repository, ledger, &chosen, &found)?;
     for (pack, findings) in chosen.iter().zip(found) {
@@ -74,6 +75,28 @@ pub(super) fn check_data(
         bad.extend(findings.bad);
     }
     Ok(bad)
+}
+
+/// What the log has as damaged and was read whole just now is not damaged any more. Where that cannot be written down, it
+/// is left to another.
+fn take_back(
+    repository: &Repository,
+    packs: &[PackId],
+    found: &[PackFindings],
+    report: &mut CheckReport,
+) -> Result<()> {
+    let standing = repository.standing();
+    let is_meant = |(pack, findings): &(&PackId, &PackFindings)| findings.whole && standing.damaged.contains_key(*pack);
+    let whole: Vec<PackId> = packs.iter().zip(found).filter(is_meant).map(|(pack, _)| *pack).collect();
+    if whole.is_empty() {
+        return Ok(());
+    }
+    match repository.take_back_damage(&whole) {
+        Ok(sound) => report.taken_back += sound.len() as u64,
+        Err(Error::Io { .. } | Error::Unsupported { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// Forgets what was found about packs that a prune condemned meanwhile: it may have deleted them while they were read.
@@ -134,6 +157,8 @@ pub(in crate::commands) struct PackFindings {
     pub(in crate::commands) unread: Option<Error>,
     /// It is not there.
     pub(in crate::commands) gone: bool,
+    /// Every byte of it is what was written.
+    whole: bool,
     bytes: u64,
 }
 
@@ -141,7 +166,7 @@ impl Default for PackFindings {
     fn default() -> Self {
         let (problems, bad) = (Vec::new(), Vec::new());
         let (parity, unread) = (ParityFound::Missing, None);
-        Self { problems, mendable: false, parity, bad, unread, gone: false, bytes: 0 }
+        Self { problems, mendable: false, parity, bad, unread, gone: false, whole: false, bytes: 0 }
     }
 }
 
@@ -174,6 +199,7 @@ pub(in crate::commands) fn check_pack(
         read = repository.backend().read(&info.name(), pack::MAX_PACK);
     }
     let is_sound = is_whole(&read);
+    findings.whole = is_sound;
     findings.gone = matches!(read, Err(Error::ObjectMissing { .. }));
     let mended = if is_sound || findings.gone { None } else { repository.mended_pack(&info.id) };
     let bytes = match (mended, read) {

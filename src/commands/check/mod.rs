@@ -87,6 +87,8 @@ pub struct CheckReport {
     pub unsound_parity: u64,
     /// Packs that should have a parity object by the settings of the repository, and have none.
     pub unprotected_packs: u64,
+    /// Packs of which the log had something as damaged, and that are whole: it says so now.
+    pub taken_back: u64,
     /// Packs that could not be read, so that nothing is known about them. Each is one of the problems.
     pub unread: u64,
 }

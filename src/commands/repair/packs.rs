@@ -75,6 +75,9 @@ pub fn repair_packs(
         parity::set_share(repository, share)?;
     }
     repository.rebuild_index()?;
+    if !options.dry_run {
+        repository.take_back_damage(&repository.damaged_packs())?;
+    }
     let standing = repository.standing();
     let mut packs = Vec::new();
     for id in repository.index().pack_ids() {

@@ -67,6 +67,9 @@ pub fn repair_snapshots(
 ) -> Result<SnapshotRepair> {
     repository.rebuild_index()?;
     repository.adopt_all_locally()?;
+    if options.read_data && !options.dry_run {
+        repository.take_back_damage(&repository.damaged_packs())?;
+    }
     progress.begin(Phase::CheckStructure, None, None);
     let Gone { packs: lost_packs, cut_off: mut bad } = gone_packs(repository)?;
     if options.read_data {
