@@ -2,7 +2,7 @@
 //! restores, checks and repairs, killed, interrupted and stopped at random. No snapshot that was acknowledged may be lost,
 //! no verb may call something lost or damaged, and every exit code has to say what is so.
 //!
-//! `SNAP_TOGETHER=n` runs for n seconds (6 by default) from `SNAP_SEED` on, with `SNAP_TOGETHER_WORKERS` at once (4).
+//! `SNAP_TOGETHER_PROGRAM` is another program than that of this build. `SNAP_TOGETHER=n` runs for n seconds (6 by default) from `SNAP_SEED` on, with `SNAP_TOGETHER_WORKERS` at once (4).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -174,7 +174,7 @@ impl Worker<'_> {
             _ => Trouble::None,
         };
         let [out, err] = ["out", "err"].map(|name| self.snap.path(&format!("{}-{name}", self.number)));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_snap"));
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .current_dir(self.snap.path("work"))
@@ -386,12 +386,18 @@ fn content(folder: &Path) -> Content {
     content
 }
 
-/// The files of the one source that was restored here.
+/// The files of the one source that was restored here, below the folders that lead to it.
 fn content_below(target: &Path) -> Content {
     match fs::read_dir(target).ok().and_then(|mut entries| entries.next()) {
-        Some(Ok(entry)) if entry.path().is_dir() => content(&entry.path()),
+        Some(Ok(entry)) if entry.path().is_dir() => content_below(&entry.path()),
+        Some(Ok(_)) => content(target),
         _ => Content::new(),
     }
+}
+
+/// The program: this build's, or another one to be compared with it.
+fn program() -> PathBuf {
+    std::env::var_os("SNAP_TOGETHER_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_snap").into(), PathBuf::from)
 }
 
 fn number(name: &str, default: u64) -> u64 {
