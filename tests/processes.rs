@@ -156,7 +156,7 @@ const EXCUSES: [&str; 6] = [
     "a prune has deleted",
     "were rotated",
     "is in the repository already",
-    "nothing to bring back",
+    "cannot come back",
 ];
 
 impl Worker<'_> {
@@ -234,9 +234,13 @@ impl Worker<'_> {
     fn judge(&mut self, arguments: &[&str], ended: &Ended) {
         let verb = arguments.iter().take_while(|word| !word.starts_with('-')).take(2).copied().collect::<Vec<_>>();
         let verb = verb.iter().filter(|word| word.len() < 20).copied().collect::<Vec<_>>().join(" ");
-        let excused = EXCUSES.iter().any(|excuse| ended.stderr.contains(excuse));
+        let excused = EXCUSES.iter().any(|excuse| ended.stderr.contains(excuse) || ended.stdout.contains(excuse));
         let wrong = match (ended.code, ended.trouble) {
-            (Some(0), _) => ended.stderr.contains("panicked") || ended.stderr.contains("damaged"),
+            // Nothing is damaged here, so nobody has to record that, or to take it back.
+            (Some(0), _) => {
+                let said = [&ended.stdout, &ended.stderr];
+                ["panicked", "damaged", " as lost"].iter().any(|word| said.iter().any(|said| said.contains(word)))
+            }
             (None, Trouble::Kill | Trouble::Interrupt | Trouble::Terminate) => false,
             (Some(130), Trouble::Interrupt) | (Some(143), Trouble::Terminate) => false,
             // Somebody else was faster, and it says so.

@@ -55,12 +55,16 @@ pub fn find_snapshots(repository: &Repository, progress: &dyn Progress) -> Resul
     let mut attempts = 0;
     loop {
         attempts += 1;
-        repository.refresh_index()?;
         let before = repository.state();
         let found = look(repository, progress)?;
         let is_clean = found.candidates.is_empty() && found.unreadable.is_empty() && found.unsound.is_empty();
         // Who is at work beside this may have named by now what looked lost, or deleted it by right.
-        if is_clean || attempts >= ATTEMPTS || !repository.has_moved(&before)? {
+        let moved = match repository.has_moved(&before) {
+            // The log is broken: nobody goes on behind the break.
+            Err(error) if error.is_damage() => false,
+            moved => moved?,
+        };
+        if is_clean || attempts >= ATTEMPTS || !moved {
             return Ok(found);
         }
     }
@@ -114,7 +118,9 @@ pub fn bring_back<'c>(
     let (removed, lost): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.forgotten);
     let lost: Vec<_> = lost.iter().map(|candidate| (candidate.root.id, candidate.chunk)).collect();
     // What is recorded as damaged and is whole again, they may rest on.
-    repository.take_back_damage(&repository.damaged_packs())?;
+    if repository.log_gap().is_ok_and(|gap| gap.is_none()) {
+        repository.take_back_damage(&repository.damaged_packs())?;
+    }
     repository.add_found(&lost)?;
     let removed: Vec<SnapshotId> = removed.iter().map(|candidate| candidate.root.id).collect();
     // What a prune has condemned since has to be copied for these.

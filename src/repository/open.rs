@@ -56,7 +56,14 @@ impl Repository {
         if let Some(gap) = repository.log_gap()? {
             return Err(gap);
         }
-        repository.check_remembered()?;
+        if let Err(error) = repository.check_remembered() {
+            // Another process may have appended since, and remembered that.
+            repository.refresh_index()?;
+            match error {
+                Error::RolledBack { .. } => repository.check_remembered()?,
+                error => return Err(error),
+            }
+        }
         repository.remember(&repository.lock_state());
         Ok(repository)
     }
