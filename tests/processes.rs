@@ -2,7 +2,8 @@
 //! restores, checks and repairs, killed, interrupted and stopped at random. No snapshot that was acknowledged may be lost,
 //! no verb may call something lost or damaged, and every exit code has to say what is so.
 //!
-//! `SNAP_TOGETHER_PROGRAM` is another program than that of this build. `SNAP_TOGETHER=n` runs for n seconds (6 by default) from `SNAP_SEED` on, with `SNAP_TOGETHER_WORKERS` at once (4).
+//! `SNAP_TOGETHER_PROGRAM` is another program than that of this build; `SNAP_TOGETHER_KEEP` a folder that the repositories
+//! are copied to at the first fault. `SNAP_TOGETHER=n` runs for n seconds (6 by default) from `SNAP_SEED` on, with `SNAP_TOGETHER_WORKERS` at once (4).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -239,7 +240,7 @@ impl Worker<'_> {
             // Nothing is damaged here, so nobody has to record that, or to take it back.
             (Some(0), _) => {
                 let said = [&ended.stdout, &ended.stderr];
-                ["panicked", "damaged", " as lost"].iter().any(|word| said.iter().any(|said| said.contains(word)))
+                ["panicked", "is damaged", " as lost", "found whole"].iter().any(|word| said.iter().any(|said| said.contains(word)))
             }
             (None, Trouble::Kill | Trouble::Interrupt | Trouble::Terminate) => false,
             (Some(130), Trouble::Interrupt) | (Some(143), Trouble::Terminate) => false,
@@ -253,6 +254,12 @@ impl Worker<'_> {
             (None, signal) => format!("signal {}", signal.unwrap_or(0)),
         };
         if wrong {
+            // As it is now, for who wants to see what it was like.
+            if let Some(keep) = std::env::var_os("SNAP_TOGETHER_KEEP").map(PathBuf::from).filter(|keep| !keep.exists()) {
+                fs::create_dir_all(&keep).unwrap();
+                let both = REPOSITORIES.map(|name| self.snap.path(name));
+                let _ = Command::new("cp").arg("-r").args(both).arg(&keep).status();
+            }
             self.faults.push(format!("{arguments:?}, {:?}, {how}: {} {}", ended.trouble, ended.stdout, ended.stderr));
         }
         *self.ends.entry((verb, how)).or_default() += 1;

@@ -160,9 +160,10 @@ impl Repository {
         {
             self.index.clear()?;
         }
-        let (logged, standing) = {
+        // As of one moment: another thread may read on meanwhile, and what it learns of is not in the index by that.
+        let (logged, standing, head) = {
             let state = self.lock_state();
-            (state.indexes.clone(), state.standing.clone())
+            (state.indexes.clone(), state.standing.clone(), state.head_entry())
         };
         let mut wanted = logged.clone();
         // Index objects that no snapshot names yet: what an interrupted or still running writer has stored.
@@ -179,10 +180,10 @@ impl Repository {
         if superseded.iter().any(|object| !standing.superseded.contains_key(object)) {
             // One that was there is not any more.
             self.index.clear()?;
-            return self.load_objects(wanted.iter(), &logged);
+            return self.load_objects(wanted.iter(), &logged, head);
         }
         // First what took their place: most packs go on under another object's name.
-        self.load_objects(wanted.difference(&known), &logged)?;
+        self.load_objects(wanted.difference(&known), &logged, head)?;
         let swept = standing.condemned.iter().filter(|(pack, retired)| retired.swept && self.index.knows_pack(pack));
         let swept: Vec<PackId> = swept.map(|(pack, _)| *pack).collect();
         match superseded.is_empty() && swept.is_empty() {
@@ -191,7 +192,13 @@ impl Repository {
         }
     }
 
-    fn load_objects<'a>(&self, objects: impl Iterator<Item = &'a IndexId>, logged: &BTreeSet<IndexId>) -> Result<()> {
+    /// Takes in these index objects; with them the index is complete up to `head`.
+    fn load_objects<'a>(
+        &self,
+        objects: impl Iterator<Item = &'a IndexId>,
+        logged: &BTreeSet<IndexId>,
+        head: Option<index::Head>,
+    ) -> Result<()> {
         for object in objects {
             match self.read_index_object(object) {
                 Ok(packs) => self.index.insert_object(object, &packs)?,
@@ -202,7 +209,7 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
-        match self.lock_state().head_entry() {
+        match head {
             Some(head) => self.index.set_head(head),
             None => Ok(()),
         }
