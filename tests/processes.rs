@@ -221,13 +221,8 @@ impl Worker<'_> {
             }
         };
         let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-        let ended = Ended {
-            trouble,
-            code: status.code(),
-            signal: status.signal(),
-            stdout: read(&out),
-            stderr: read(&err),
-        };
+        let ended =
+            Ended { trouble, code: status.code(), signal: status.signal(), stdout: read(&out), stderr: read(&err) };
         self.judge(arguments, &ended);
         ended
     }
@@ -240,7 +235,9 @@ impl Worker<'_> {
             // Nothing is damaged here, so nobody has to record that, or to take it back.
             (Some(0), _) => {
                 let said = [&ended.stdout, &ended.stderr];
-                ["panicked", "is damaged", " as lost", "found whole"].iter().any(|word| said.iter().any(|said| said.contains(word)))
+                ["panicked", "is damaged", " as lost", "found whole"]
+                    .iter()
+                    .any(|word| said.iter().any(|said| said.contains(word)))
             }
             (None, Trouble::Kill | Trouble::Interrupt | Trouble::Terminate) => false,
             (Some(130), Trouble::Interrupt) | (Some(143), Trouble::Terminate) => false,
@@ -255,7 +252,8 @@ impl Worker<'_> {
         };
         if wrong {
             // As it is now, for who wants to see what it was like.
-            if let Some(keep) = std::env::var_os("SNAP_TOGETHER_KEEP").map(PathBuf::from).filter(|keep| !keep.exists()) {
+            if let Some(keep) = std::env::var_os("SNAP_TOGETHER_KEEP").map(PathBuf::from).filter(|keep| !keep.exists())
+            {
                 fs::create_dir_all(&keep).unwrap();
                 let both = REPOSITORIES.map(|name| self.snap.path(name));
                 let _ = Command::new("cp").arg("-r").args(both).arg(&keep).status();
@@ -304,7 +302,9 @@ impl Worker<'_> {
     }
 
     fn restore(&mut self) {
-        let Some((key, before)) = self.ledger.pick(&mut self.random, |_, known| known.fate == Fate::Kept) else { return };
+        let Some((key, before)) = self.ledger.pick(&mut self.random, |_, known| known.fate == Fate::Kept) else {
+            return;
+        };
         let target = self.snap.path(&format!("target-{}", self.number));
         let _ = fs::remove_dir_all(&target);
         let ended = self.run(key.0, &["restore", &key.1, "--target", &text(&target)], &[]);

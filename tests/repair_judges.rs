@@ -61,7 +61,9 @@ impl Between {
     fn reads(&self, name: &Name) -> Result<()> {
         self.before(name.kind());
         match name.kind() == Kind::Pack && *self.refuses.lock().unwrap() {
-            true => Err(Error::io("open", name.to_string(), std::io::Error::from(std::io::ErrorKind::PermissionDenied))),
+            true => {
+                Err(Error::io("open", name.to_string(), std::io::Error::from(std::io::ErrorKind::PermissionDenied)))
+            }
             false => Ok(()),
         }
     }

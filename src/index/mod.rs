@@ -373,7 +373,8 @@ impl Index {
 
     /// The names of all packs, in the order in which they were taken in.
     pub fn pack_ids(&self) -> Vec<PackId> {
-        let mut packs: Vec<(u32, PackId)> = self.packs().known.iter().map(|(number, pack)| (*number, pack.id)).collect();
+        let mut packs: Vec<(u32, PackId)> =
+            self.packs().known.iter().map(|(number, pack)| (*number, pack.id)).collect();
         packs.sort_unstable();
         packs.into_iter().map(|(_, id)| id).collect()
     }

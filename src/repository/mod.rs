@@ -208,7 +208,8 @@ impl Repository {
         for _ in 0..ATTEMPTS {
             let before = self.state();
             match work() {
-                Err(error) if (error.is_damage() || matches!(error, Error::Cache { .. })) && self.has_moved(&before)? => {}
+                Err(error)
+                    if (error.is_damage() || matches!(error, Error::Cache { .. })) && self.has_moved(&before)? => {}
                 done => return done,
             }
         }

@@ -122,13 +122,7 @@ impl FrameReader {
     /// # Errors
     /// [`Error::Damaged`] or [`Error::ChunkDamaged`] if these bytes are not what was written; and what says nothing about
     /// them.
-    pub fn open(
-        &mut self,
-        repository: &Repository,
-        info: &PackInfo,
-        number: usize,
-        sealed: Vec<u8>,
-    ) -> Result<Opened> {
+    pub fn open(&mut self, repository: &Repository, info: &PackInfo, number: usize, sealed: Vec<u8>) -> Result<Opened> {
         let cipher = repository.cipher_of(info)?;
         let body = info.unseal(&cipher, number, sealed)?;
         let mut effort = Effort::patient();
@@ -247,12 +241,7 @@ impl Repository {
     ///
     /// # Errors
     /// If the delta itself is no sound one, and where something failed that says nothing about the data.
-    fn base_of(
-        &self,
-        info: &PackInfo,
-        frame: &Frame,
-        effort: &mut Effort,
-    ) -> Result<std::result::Result<Base, Error>> {
+    fn base_of(&self, info: &PackInfo, frame: &Frame, effort: &mut Effort) -> Result<std::result::Result<Base, Error>> {
         let (mut bases, mut length) = (Vec::with_capacity(frame.bases.len()), 0);
         for number in &frame.bases {
             let id = info.directory.bases.get(*number as usize);

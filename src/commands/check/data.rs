@@ -119,12 +119,7 @@ pub(in crate::commands) fn drop_condemned(
 }
 
 /// Keeps which packs were found sound just now, and forgets those that were not, or are not there any more.
-fn remember(
-    repository: &Repository,
-    mut ledger: VerifiedPacks,
-    read: &[PackId],
-    found: &[PackFindings],
-) -> Result<()> {
+fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[PackId], found: &[PackFindings]) -> Result<()> {
     let now = repository.clock().now();
     for (pack, findings) in read.iter().zip(found) {
         let is_protected = !matches!(findings.parity, ParityFound::Unsound(_));

@@ -65,7 +65,7 @@ fn attempt(repository: &Repository, all: bool, dry_run: bool, progress: &dyn Pro
         return Ok(repair);
     }
     // Read before the packs are listed: what others name from here on is not among those.
-    let superseded: Vec<IndexId> = match all {
+    let mut superseded: Vec<IndexId> = match all {
         true => repository.state().indexes.iter().copied().collect(),
         false => repair.lost.iter().map(|(id, _)| *id).collect(),
     };
@@ -93,6 +93,20 @@ fn attempt(repository: &Repository, all: bool, dry_run: bool, progress: &dyn Pro
     repair.unsound.extend(unsound);
     repair.packs = infos.len() as u64;
     repair.chunks = infos.iter().map(|info| info.directory.chunks.len() as u64).sum();
+    // An object goes only if all that it says of packs that count is said again.
+    let (named, standing): (BTreeSet<PackId>, _) = (infos.iter().map(|info| info.id).collect(), repository.standing());
+    let is_said = |object: &IndexId| match repository.read_index_object(object) {
+        Ok(packs) => Ok(packs.iter().all(|info| named.contains(&info.id) || standing.is_condemned(&info.id))),
+        Err(error) if error.is_damage() => Ok(true),
+        Err(error) => Err(error),
+    };
+    let mut said = Vec::with_capacity(superseded.len());
+    for object in superseded.drain(..) {
+        if is_said(&object)? {
+            said.push(object);
+        }
+    }
+    let superseded = said;
     repair.superseded = superseded.len() as u64;
     if !dry_run {
         repair.added = repository.publish_packs(&infos)?;

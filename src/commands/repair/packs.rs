@@ -103,8 +103,7 @@ pub fn repair_packs(
     if !options.dry_run {
         pool.install(|| parity::renew(repository, &unprotected, progress))?;
     }
-    let mut repair =
-        PackRepair { packs: packs.len() as u64, damaged: Vec::new(), protected: unprotected.len() as u64 };
+    let mut repair = PackRepair { packs: packs.len() as u64, damaged: Vec::new(), protected: unprotected.len() as u64 };
     let damaged: Vec<_> = packs.into_iter().zip(found).filter(|(_, findings)| !findings.problems.is_empty()).collect();
     if damaged.is_empty() {
         return Ok(repair);
