@@ -159,7 +159,7 @@ pub enum Error {
     },
 
     /// Several snapshots fit.
-    #[error("{wanted} fits {count} snapshots")]
+    #[error("snapshot id {wanted} is ambiguous ({count} matches)")]
     AmbiguousSnapshot {
         /// What was asked for.
         wanted: String,
@@ -203,6 +203,10 @@ pub enum Error {
         reason: String,
     },
 
+    /// A restore that is to delete was refused, before anything was written.
+    #[error("refused to delete: {0}")]
+    DeleteRefused(Refusal),
+
     /// An argument makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -211,9 +215,50 @@ pub enum Error {
     #[error("cryptography failed: {0}")]
     Crypto(String),
 
+    /// The work was given up because whoever asked for it wants it no more ([`Progress::is_cancelled`]).
+    ///
+    /// [`Progress::is_cancelled`]: crate::progress::Progress::is_cancelled
+    #[error("interrupted")]
+    Interrupted,
+
     /// A worker of a parallel operation ended before its time.
     #[error("a worker stopped before its work was done")]
     WorkerStopped,
+}
+
+/// Why a restore may not delete.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// What is missing in the snapshot may be what could not be read.
+    #[error(
+        "{count} paths could not be read when snapshot {snapshot} was made, so that what it lacks may be the only copy"
+    )]
+    Unreadable {
+        /// Which snapshot.
+        snapshot: String,
+        /// How many.
+        count: u64,
+    },
+
+    /// The target is the root of the system.
+    #[error("the target {} is the root of the file system", target.display())]
+    WholeSystem {
+        /// The target as it was given.
+        target: PathBuf,
+    },
+
+    /// All else would be removed from a home, or from a directory of the system.
+    #[error(
+        "all of {} would be replaced by what was saved of {}, and it is a home folder, holds one or belongs to the system",
+        place.display(), saved.display()
+    )]
+    Precious {
+        /// What would be swept.
+        place: PathBuf,
+        /// What was saved.
+        saved: PathBuf,
+    },
 }
 
 impl Error {
@@ -225,6 +270,12 @@ impl Error {
     /// A damaged object.
     pub fn damaged(name: impl ToString, reason: impl ToString) -> Self {
         Self::Damaged { name: name.to_string(), reason: reason.to_string() }
+    }
+
+    /// Whether there was no room for what was to be written.
+    pub fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
 
     /// Whether data that should be in the repository is lost or damaged.

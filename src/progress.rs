@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::error::{Error, Result};
+
 /// Listens to a long operation. Called from several threads; must return quickly.
 pub trait Progress: Send + Sync {
     /// A part of the work begins; `total_bytes` and `total_files` where they are known.
@@ -29,10 +31,44 @@ pub trait Progress: Send + Sync {
         let _ = path;
     }
 
+    /// Something in the target was changed, or on a dry run would be, or is found to be as it should.
+    fn change(&self, change: Change, path: &Path) {
+        let _ = (change, path);
+    }
+
     /// Something is wrong, but the work goes on.
     fn warning(&self, warning: &Warning) {
         let _ = warning;
     }
+
+    /// Whether the work is to be given up. It then ends soon with [`Error::Interrupted`]; what is done stays done.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    /// Fails once the work is to be given up.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]
+    fn go_on(&self) -> Result<()> {
+        match self.is_cancelled() {
+            true => Err(Error::Interrupted),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What happens to something in the target of a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is not there, and would be made.
+    New,
+    /// It is not as in the snapshot, and would be replaced.
+    Differs,
+    /// It is as in the snapshot, as far as its size and times say.
+    Same,
+    /// It is not in the snapshot, and was or would be removed.
+    Deleted,
 }
 
 /// The parts of long work.

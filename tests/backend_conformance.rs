@@ -427,17 +427,100 @@ fn folders_that_a_copy_lost_are_made_again_but_never_the_root() {
 }
 
 #[test]
-fn no_link_is_followed_to_an_object() {
+fn what_is_no_file_counts_as_missing_and_is_never_waited_for_or_written_over() {
     let (_keep, root, backend) = local_with_objects();
-    let name = name(Kind::Key, 3);
-    symlink(root.join("config"), root.join("keys").join(name.file())).unwrap();
-    assert_eq!(backend.create(&name, b"x").unwrap(), Created::Exists);
-    damaged(backend.read(&name, 100));
-    damaged(backend.read_range(&name, 0, 1));
-    damaged(backend.size(&name));
-    backend.delete(&name).unwrap();
+    let path = |name: &Name| root.join(name.to_string());
+    let in_the_way: [(&str, fn(&Path, &Path)); 4] = [
+        ("a link to an object", |root, path| symlink(root.join("config"), path).unwrap()),
+        ("a link to nothing", |_, path| symlink("/nowhere", path).unwrap()),
+        ("a folder", |_, path| fs::create_dir(path).unwrap()),
+        ("a pipe", |_, path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success())),
+    ];
+    for kind in [Kind::Key, Kind::Pack, Kind::Index, Kind::Log] {
+        for (what, put) in &in_the_way {
+            let name = name(kind, 3);
+            fs::create_dir_all(path(&name).parent().unwrap()).unwrap();
+            put(&root, &path(&name));
+            missing(backend.read(&name, 100));
+            missing(backend.read_range(&name, 0, 1));
+            assert_eq!(backend.size(&name).unwrap(), None, "{what}");
+            assert_eq!(backend.modified(&name).unwrap(), None, "{what}");
+            assert!(!listed(&backend, kind).contains_key(&name), "{what}");
+            // Who is told that it is there would rest on it.
+            damaged(backend.create(&name, b"x"));
+            backend.delete(&name).unwrap();
+            if *what == "a folder" {
+                fs::remove_dir(path(&name)).unwrap();
+            }
+            assert_eq!(backend.create(&name, b"x").unwrap(), Created::New, "{what}");
+            fs::remove_file(path(&name)).unwrap();
+        }
+    }
     assert_eq!(backend.read(&Name::config(), 100).unwrap(), b"first");
-    assert_eq!(backend.create(&name, b"x").unwrap(), Created::New);
+}
+
+#[test]
+fn no_folder_of_a_repository_is_reached_by_a_link() {
+    for folder in ["tmp", "packs", "packs/ab", "log", "index", "keys"] {
+        let (keep, root, backend) = local_with_objects();
+        let elsewhere = keep.path().join("elsewhere");
+        fs::rename(root.join(folder), &elsewhere).unwrap();
+        symlink(&elsewhere, root.join(folder)).unwrap();
+        // Of the shape that each kind of name has, and very old.
+        let digits = |length: usize| "ab00112233445566778899".repeat(4)[..length].to_owned();
+        let foreign = [digits(64), digits(32), digits(16), format!("{:020}", 7)];
+        for name in &foreign {
+            fs::write(elsewhere.join(name), b"foreign").unwrap();
+            let file = fs::File::options().write(true).open(elsewhere.join(name)).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        }
+        let refused = |error: Error| {
+            let said = format!("{error}");
+            assert!(matches!(&error, Error::Io { .. }) && said.contains("symbolic link"), "{folder}: {said}");
+        };
+        let before = all_below(&elsewhere);
+        let pack = Name::new(Kind::Pack, &foreign[0]);
+        match folder {
+            "tmp" => {
+                refused(backend.tidy(i64::MAX).unwrap_err());
+                refused(backend.create(&pack, b"x").unwrap_err());
+            }
+            _ => {
+                let kind =
+                    Kind::ALL.into_iter().find(|kind| folder.starts_with(kind.folder()) && !kind.folder().is_empty());
+                let kind = kind.unwrap();
+                let name = match kind {
+                    Kind::Pack => pack,
+                    Kind::Log => Name::log(7),
+                    Kind::Key => Name::new(kind, &foreign[2]),
+                    kind => Name::new(kind, &foreign[0]),
+                };
+                refused(backend.read(&name, 10).unwrap_err());
+                refused(backend.size(&name).unwrap_err());
+                refused(backend.delete(&name).unwrap_err());
+                refused(backend.create(&name, b"x").unwrap_err());
+                refused(backend.settle(&name).unwrap_err());
+                refused(backend.list(kind, &mut |_, _| Ok(())).unwrap_err());
+            }
+        }
+        refused(backend.prepare().unwrap_err());
+        assert_eq!(before, all_below(&elsewhere), "{folder}");
+    }
+}
+
+#[test]
+fn only_what_was_made_here_is_tidied_up() {
+    let (_keep, root, backend) = local_with_objects();
+    let left = "0123456789abcdef".repeat(2);
+    for name in [left.as_str(), "export.avro", "0123", "0123456789ABCDEF0123456789ABCDEF"] {
+        fs::write(root.join("tmp").join(name), b"seven..").unwrap();
+    }
+    fs::create_dir(root.join("tmp").join("fedcba9876543210".repeat(2))).unwrap();
+    symlink(root.join("config"), root.join("tmp").join("00".repeat(16))).unwrap();
+    assert_eq!(backend.tidy(0).unwrap(), 0, "nothing is so old");
+    assert_eq!(backend.tidy(i64::MAX).unwrap(), 7);
+    assert!(!root.join("tmp").join(&left).exists());
+    assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 5);
 }
 
 #[test]

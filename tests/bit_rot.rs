@@ -166,7 +166,7 @@ impl Sample {
             // Config, keys, log: read when the repository is opened, or looked at by `check`.
             _ => match self.life.open() {
                 Err(_) => true,
-                Ok(repository) => !repository.check_keys().is_empty(),
+                Ok(repository) => !repository.check_keys().is_empty() || !repository.check_config().is_empty(),
             },
         }
     }

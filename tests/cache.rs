@@ -312,9 +312,10 @@ fn a_damaged_cache_is_noticed_or_has_no_effect() {
                 "garbage"
             }
             _ => {
+                // How long either is depends on the keys, so a page is taken that both have.
                 let older = fs::read(sample.cache(0, "older").1).unwrap();
-                let length = 4096.min(older.len().saturating_sub(page));
-                bytes[page..page + length].copy_from_slice(&older[page..page + length]);
+                let page = random.below(pages.min(older.len() / 4096)) * 4096;
+                bytes[page..page + 4096].copy_from_slice(&older[page..page + 4096]);
                 "a page of an older state"
             }
         };
@@ -386,7 +387,12 @@ fn nobody_waits_long_for_a_cache_that_another_one_holds() {
     let lab = Lab { backend: Arc::new(sample.memory.clone()), cache: CachePlace::Folder(folder) };
     let holder = lab.open();
     assert!(holder.index().is_persistent());
-    let began = std::time::Instant::now();
-    assert!(!lab.open().index().is_persistent());
-    assert!(began.elapsed().as_secs_f64() < 3.0, "{:?}", began.elapsed());
+    // SQLite itself would wait for five seconds. A busy machine makes any one attempt slow, but not the fastest of many.
+    let fastest = (0..20).map(|_| {
+        let began = std::time::Instant::now();
+        assert!(!lab.open().index().is_persistent());
+        began.elapsed()
+    });
+    let fastest = fastest.min().unwrap();
+    assert!(fastest.as_secs_f64() < 3.0, "{fastest:?}");
 }

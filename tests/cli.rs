@@ -282,7 +282,7 @@ fn wrong_arguments_are_usage_errors() {
         &["snapshots", "--no-such-flag"],
         &["create"],
         &["create", "--stdin", "x"],
-        &["create", "x", "--time", "yesterday"],
+        &["create", "x", "--time", "some day"],
         &["create", "x", "--exclude", "[a"],
         &["create", "x", "--exclude-larger-than", "big"],
         &["create", "x", "--exclude-if-present", "a/b"],

@@ -107,10 +107,10 @@ fn what_no_snapshot_needs_any_more_is_unused() {
 fn people_get_tables() {
     let snap = three_nights();
     let text = snap.ok(&["stats"]).stdout;
-    for word in ["New stored", "Only this needs", "Deduplication", "records", "zstd", "3 snapshots, all there are"] {
+    for word in ["Stored", "Only here", "Deduplication", "records", "zstd", "3 snapshots, all there are"] {
         assert!(text.contains(word), "{word}: {text}");
     }
-    assert!(!snap.ok(&["stats", "--total"]).stdout.contains("New stored"));
+    assert!(!snap.ok(&["stats", "--total"]).stdout.contains("Only here"));
     assert!(snap.ok(&["stats", "latest"]).stdout.contains("1 snapshot, not all"));
     snap.ends(2, &["stats", "latest:tables"]);
     snap.ends(1, &["stats", "ffff"]);

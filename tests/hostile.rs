@@ -29,7 +29,7 @@ use avro_snap::progress::Silent;
 use avro_snap::recipe::{Recipe, Reference, Stream, Tree, TreeBuilder};
 use avro_snap::repository::{CachePlace, OpenOptions, Repository, SystemClock, Unlock, Writer};
 use avro_snap::snapshot::entry::{EntryKind, FileEntry};
-use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals, encode_row};
+use avro_snap::snapshot::{ManifestWriter, Rule, SnapshotRoot, Totals, encode_row};
 use faults::{all_files, check_all};
 use lab::{Lab, PASSWORD, files_of, restoring, saving};
 
@@ -66,13 +66,16 @@ fn forge(repository: &Repository, rows: &[FileEntry]) -> SnapshotRoot {
         host: "enemy".into(),
         user: "enemy".into(),
         time: 0,
-        paths: Vec::new(),
+        paths: vec![b"/forged".to_vec()],
         tags: Vec::new(),
         parent: None,
         program: "forge".into(),
         required_read: 0,
         totals: Totals::default(),
-        rules: Vec::new(),
+        // All of it was saved, as `create .` does it.
+        rules: [("path-forms", &b"r"[..]), ("working-directory", b"/forged")]
+            .map(|(name, value)| Rule { name: name.into(), value: value.to_vec() })
+            .to_vec(),
         path_list: avro_snap::recipe::Stream::Empty,
         manifest: tree,
     };

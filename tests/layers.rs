@@ -40,7 +40,7 @@ const BINARY: &[&str] = &["cli", "main"];
 
 /// Where each package is at home. `cli` may use what it likes of the library, but packages have homes there, too.
 const HOMES: &[(&str, &[&str])] = &[
-    // Decodes records for people (avro), and judges in tests what our own writers made.
+    // Judges in tests what our own code makes of schemas, and what our own writers made.
     ("apache_avro", &["avro", "snapshot"]),
     ("argon2", &["crypto"]),
     ("aws_lc_rs", &["crypto"]),
@@ -62,6 +62,8 @@ const HOMES: &[(&str, &[&str])] = &[
     // The JSON of schemas; what `--json` prints.
     ("serde", &["avro", "cli"]),
     ("serde_json", &["avro", "cli"]),
+    // Ctrl-C, without unsafe code.
+    ("signal_hook", &["cli"]),
     // The names of users and groups.
     ("uzers", &["files", "cli"]),
     ("zeroize", &["crypto"]),

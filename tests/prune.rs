@@ -297,7 +297,8 @@ fn what_is_young_is_nobodys_garbage_yet() {
     drop(writer);
     drop(repository);
     let tmp = own.path().join("repository/tmp");
-    for (name, age) in [("old", 90_000), ("new", 10)] {
+    let (old, new) = ("0f".repeat(16), "1e".repeat(16));
+    for (name, age) in [(old.as_str(), 90_000), (new.as_str(), 10), ("foreign", 90_000)] {
         let file = std::fs::File::create(tmp.join(name)).unwrap();
         file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
     }
@@ -306,7 +307,7 @@ fn what_is_young_is_nobodys_garbage_yet() {
     let report = run_prune(&lab, &hour).unwrap();
     assert_eq!(report.tally(|fate| fate == Fate::Young).packs, 1);
     assert_eq!((report.condemned.packs, count(&backend, Kind::Pack).0), (0, before));
-    assert!(!tmp.join("old").exists() && tmp.join("new").exists());
+    assert!(!tmp.join(old).exists() && tmp.join(new).exists() && tmp.join("foreign").exists());
     assert_eq!(count(&backend, Kind::Session).0, 0, "the probe is gone");
     let packs = own.path().join("repository/packs");
     let mut aged = 0;

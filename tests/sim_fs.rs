@@ -199,8 +199,10 @@ impl SimFs {
 
 fn name_of(path: &Path) -> Option<Name> {
     let text = path.to_str()?;
-    if text == "config" {
-        return Some(Name::config());
+    match text {
+        "config" => return Some(Name::config()),
+        "config2" => return Some(Name::config_copy()),
+        _ => {}
     }
     let (folder, file) = text.split_once('/')?;
     let kind = Kind::ALL.into_iter().find(|kind| kind.folder() == folder)?;

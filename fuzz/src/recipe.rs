@@ -293,10 +293,4 @@ pub fn manifest(bytes: &[u8]) {
     if let Ok(Some(row)) = reader.find(path) {
         assert_eq!(row.path, path);
     }
-    let mut reader = ManifestReader::new(Some(&tree), &source);
-    for _ in 0..1000 {
-        if !matches!(reader.next_chunk(), Ok(Some(_))) {
-            break;
-        }
-    }
 }

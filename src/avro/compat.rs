@@ -13,7 +13,7 @@ use super::schema::{Kind, NodeId, Schema};
 /// The most pairs of types that are looked at. Schemas that people write need as many as they have types.
 pub const MAX_PAIRS: usize = 1 << 20;
 
-/// The most comparisons of names and kinds.
+/// The most comparisons of names and kinds, and bytes of names that are kept.
 const MAX_WORK: usize = 1 << 26;
 
 /// The most reasons that are given.
@@ -134,7 +134,9 @@ impl Resolver<'_> {
             self.work = usize::MAX;
             return;
         }
-        if self.seen.insert((writer, reader)) {
+        // Names may be long, and each is kept once for each pair.
+        self.work = self.work.saturating_add(step.len());
+        if self.work <= MAX_WORK && self.seen.insert((writer, reader)) {
             self.pairs.push(Pair { writer, reader, within, step });
         }
     }
@@ -329,8 +331,12 @@ pub fn changes(before: &Schema, after: &Schema) -> Vec<FieldChange> {
 
 /// Every field and what it is.
 fn outline(schema: &Schema) -> Vec<(String, String)> {
-    let mut outline = Outline { schema, seen: HashSet::new(), lines: vec![(String::new(), schema.say(schema.root()))] };
+    let lines = vec![(String::new(), schema.say(schema.root()))];
+    let mut outline = Outline { schema, seen: HashSet::new(), lines, bytes: 0 };
     outline.node(schema.root(), "");
+    if outline.bytes > MAX_OUTLINE {
+        outline.lines.push(("(and more)".into(), "too much to be listed".into()));
+    }
     outline.lines
 }
 
@@ -338,19 +344,39 @@ struct Outline<'s> {
     schema: &'s Schema,
     seen: HashSet<NodeId>,
     lines: Vec<(String, String)>,
+    /// How long the lines are together.
+    bytes: usize,
 }
 
+/// The most bytes of an outline: nested fields with long names would make it many times as long as the schema.
+const MAX_OUTLINE: usize = 32 << 20;
+
+/// The longest path that is gone on from.
+const MAX_PATH: usize = 16 << 10;
+
 impl Outline<'_> {
-    /// Nests no deeper than the text of the schema, in which a name is defined before it is referred to.
+    /// Nests no deeper than [`MAX_DEPTH`](super::schema::MAX_DEPTH), since types are looked into where they are first
+    /// mentioned.
     fn node(&mut self, id: NodeId, path: &str) {
         let schema = self.schema;
+        if path.len() > MAX_PATH {
+            self.bytes = usize::MAX;
+        }
+        if self.bytes > MAX_OUTLINE {
+            return;
+        }
         match &schema.node(id).kind {
             Kind::Record { fields, .. } if self.seen.insert(id) => {
                 for (place, field) in fields.iter().enumerate() {
                     let dot = if path.is_empty() { "" } else { "." };
                     let path = format!("{path}{dot}{}", field.name);
                     let default = if schema.has_default(id, place) { ", with a default" } else { "" };
-                    self.lines.push((path.clone(), format!("{}{default}", schema.say(field.node))));
+                    let said = format!("{}{default}", schema.say(field.node));
+                    self.bytes = self.bytes.saturating_add(path.len() + said.len());
+                    if self.bytes > MAX_OUTLINE {
+                        return;
+                    }
+                    self.lines.push((path.clone(), said));
                     self.node(field.node, &path);
                 }
             }
@@ -378,6 +404,11 @@ impl Schema {
     pub fn say(&self, id: NodeId) -> String {
         let mut out = String::new();
         self.say_into(id, &mut out);
+        // A single name may be as long as the schema.
+        if out.len() > 2 * SAID {
+            out.truncate(out.floor_char_boundary(2 * SAID));
+            out.push_str("...");
+        }
         out
     }
 

@@ -201,3 +201,21 @@ fn what_changed_is_listed_field_by_field() {
         ]
     );
 }
+
+#[test]
+fn long_names_within_each_other_do_not_pile_up() {
+    // Each of 100 levels has a name of 20 kB and a hundred fields.
+    let name = "n".repeat(20_000);
+    let mut schema = "\"int\"".to_owned();
+    for level in 0..100 {
+        let flat: Vec<_> = (0..100).map(|n| format!(r#"{{"name":"f{n}","type":"int"}},"#)).collect();
+        schema = format!(
+            r#"{{"type":"record","name":"R{level}","fields":[{}{{"name":"{name}","type":{schema}}}]}}"#,
+            flat.concat()
+        );
+    }
+    let schema = Schema::parse(&schema).unwrap();
+    assert!(changes(&schema, &Schema::parse("\"int\"").unwrap()).len() < 300);
+    let long = Schema::parse(&format!(r#"{{"type":"fixed","name":"{name}","size":1}}"#)).unwrap();
+    assert!(long.say(long.root()).len() < 1000);
+}

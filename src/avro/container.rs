@@ -21,9 +21,9 @@ pub const MAX_HEADER: usize = 16 << 20;
 /// The most metadata entries of a header. Real ones have two to ten.
 pub const MAX_METADATA: usize = 1 << 16;
 
-/// The most bytes of a block's payload as it is stored: 32 MiB. Larger blocks are legal Avro; they are none here, so
-/// that one block always fits into memory.
-pub const MAX_BLOCK: usize = 32 << 20;
+/// The most bytes of a block's payload as it is stored: 320 MiB, since there are writers that fill 256 MiB. Larger blocks
+/// are legal Avro; they are none here, so that one block always fits into memory.
+pub const MAX_BLOCK: usize = 320 << 20;
 
 /// What a look at the start of some bytes gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,12 +61,9 @@ pub enum Flaw {
     },
     /// The header goes on beyond [`MAX_HEADER`] bytes or [`MAX_METADATA`] entries.
     #[error("a header of more than 16 MiB or 65536 entries")]
-    HeaderTooLarge,
-    /// A run of metadata entries that announces its length in bytes has another one.
-    #[error("metadata that is not as long as it says at byte {at} of the header")]
-    MetadataLength {
-        /// Where the run begins.
-        at: usize,
+    HeaderTooLarge {
+        /// So many bytes it must have at least; a file that is shorter is cut off or damaged.
+        least: usize,
     },
     /// `avro.codec` is not UTF-8.
     #[error("the name of the codec is not a text")]
@@ -78,8 +75,13 @@ pub enum Flaw {
     #[error("a block of {0} bytes")]
     NegativeSize(i64),
     /// A block of more than [`MAX_BLOCK`] bytes.
-    #[error("a block of {0} bytes, which is more than 32 MiB")]
-    TooLarge(i64),
+    #[error("a block of {size} bytes, which is more than 320 MiB")]
+    TooLarge {
+        /// Its bytes of payload.
+        size: i64,
+        /// How many bytes its two numbers take.
+        header_len: usize,
+    },
     /// What follows the payload of a block is not the file's sync marker.
     #[error("a block that does not end in the sync marker")]
     Marker,
@@ -154,15 +156,21 @@ impl Block {
 /// Reads the header at the start of `bytes`.
 ///
 /// The metadata are a map as the specification encodes it: any number of runs, each of which may announce its length
-/// in bytes (with a negative count), which must then be true.
+/// in bytes (with a negative count). Readers have no use for that length, so it may be a wrong one.
 pub fn parse_header(bytes: &[u8]) -> Parsed<Header> {
-    match header(bytes) {
+    match magic(bytes).and_then(|()| header(bytes)) {
         Ok(header) => Parsed::Done(header),
         // Entries are added up without looking at the limit; it holds here for all of them.
-        Err(Stop::More(least)) if least > MAX_HEADER => Parsed::Bad(Flaw::HeaderTooLarge),
+        Err(Stop::More(least)) if least > MAX_HEADER => Parsed::Bad(Flaw::HeaderTooLarge { least }),
         Err(Stop::More(least)) => Parsed::More(least),
         Err(Stop::Bad(flaw)) => Parsed::Bad(flaw),
     }
+}
+
+/// Whether `bytes` are a header but for its magic: a container whose first bytes were damaged. Only a header that names a
+/// schema counts, so that other files are not taken for it.
+pub fn lacks_only_magic(bytes: &[u8]) -> bool {
+    magic(bytes).is_err() && header(bytes).is_ok_and(|header| header.metadata("avro.schema").is_some())
 }
 
 /// Reads the block at the start of `bytes`, of a file whose marker is `marker`.
@@ -225,56 +233,51 @@ fn string(bytes: &[u8], at: usize, tail: usize) -> Result<Range<usize>, Stop> {
     let length = usize::try_from(length.value).map_err(|_| Stop::Bad(Flaw::NegativeLength { at }))?;
     let end = start.saturating_add(length);
     match end.saturating_add(tail) {
-        least if least > MAX_HEADER => Err(Stop::Bad(Flaw::HeaderTooLarge)),
+        least if least > MAX_HEADER => Err(Stop::Bad(Flaw::HeaderTooLarge { least })),
         least if end > bytes.len() => Err(Stop::More(least)),
         _ => Ok(start..end),
     }
 }
 
+fn magic(bytes: &[u8]) -> Result<(), Stop> {
+    let magic = &bytes[..bytes.len().min(MAGIC.len())];
+    match magic {
+        b"Obj\0" => Err(Stop::Bad(Flaw::OldFormat)),
+        magic if MAGIC.starts_with(magic) => Ok(()),
+        _ => Err(Stop::Bad(Flaw::Magic)),
+    }
+}
+
+/// The header, whatever its magic is.
 fn header(bytes: &[u8]) -> Result<Header, Stop> {
     // What must follow a place inside the metadata: the 0 that ends them, and the marker.
     const TAIL: usize = 1 + MARKER;
-    let magic = &bytes[..bytes.len().min(MAGIC.len())];
-    if magic == b"Obj\0" {
-        return Err(Stop::Bad(Flaw::OldFormat));
-    }
-    if !MAGIC.starts_with(magic) {
-        return Err(Stop::Bad(Flaw::Magic));
-    }
     let mut at = MAGIC.len();
     let mut entries = Vec::new();
     loop {
-        let run = at;
         let count = long(bytes, at, MARKER)?;
         at += count.used;
         if count.value == 0 {
             break;
         }
-        let mut announced = None;
         if count.value < 0 {
-            let length = long(bytes, at, TAIL)?;
-            let length_at = at;
-            at += length.used;
-            let length =
-                usize::try_from(length.value).map_err(|_| Stop::Bad(Flaw::NegativeLength { at: length_at }))?;
-            announced = Some(at.saturating_add(length));
+            at += long(bytes, at, TAIL)?.used;
         }
-        if count.value.unsigned_abs() > (MAX_METADATA - entries.len()) as u64 {
-            return Err(Stop::Bad(Flaw::HeaderTooLarge));
+        let count = usize::try_from(count.value.unsigned_abs()).unwrap_or(usize::MAX);
+        if count > MAX_METADATA - entries.len() {
+            let least = at.saturating_add(count.saturating_mul(2)).saturating_add(TAIL);
+            return Err(Stop::Bad(Flaw::HeaderTooLarge { least }));
         }
-        for _ in 0..count.value.unsigned_abs() {
+        for _ in 0..count {
             let key = string(bytes, at, 1 + TAIL)?;
             let value = string(bytes, key.end, TAIL)?;
             at = value.end;
             entries.push((key, value));
         }
-        if announced.is_some_and(|end| end != at) {
-            return Err(Stop::Bad(Flaw::MetadataLength { at: run }));
-        }
     }
     let length = at + MARKER;
     if length > MAX_HEADER {
-        return Err(Stop::Bad(Flaw::HeaderTooLarge));
+        return Err(Stop::Bad(Flaw::HeaderTooLarge { least: length }));
     }
     let Some(marker) = bytes.get(at..).and_then(|rest| rest.first_chunk()) else {
         return Err(Stop::More(length));
@@ -290,12 +293,12 @@ fn block(bytes: &[u8], marker: &[u8; MARKER]) -> Result<Block, Stop> {
     let count = long(bytes, 0, 1 + MARKER)?;
     let records = u64::try_from(count.value).map_err(|_| Stop::Bad(Flaw::Count(count.value)))?;
     let size = long(bytes, count.used, MARKER)?;
+    let header_len = count.used + size.used;
     let payload_len = match usize::try_from(size.value) {
         Err(_) if size.value < 0 => return Err(Stop::Bad(Flaw::NegativeSize(size.value))),
         Ok(length) if length <= MAX_BLOCK => length,
-        _ => return Err(Stop::Bad(Flaw::TooLarge(size.value))),
+        _ => return Err(Stop::Bad(Flaw::TooLarge { size: size.value, header_len })),
     };
-    let header_len = count.used + size.used;
     let block = Block { count: records, header_len, payload_len, canonical: count.canonical && size.canonical };
     match bytes.get(block.payload().end..block.length()) {
         None => Err(Stop::More(block.length())),

@@ -5,6 +5,7 @@
 //! - [`walk`]: where records end, found and checked without building them.
 //! - [`varint`]: the zig-zag numbers that all of these are made of.
 //! - [`codec`]: the codecs of payloads, and their decoders.
+//! - [`block`]: what a block really holds, compared with what it declares.
 //! - [`compat`]: whether one schema reads the data of another.
 //! - [`records`]: records as JSON.
 //! - [`columns`]: records taken apart into columns, field by field.
@@ -14,6 +15,7 @@
 //! All of it reads bytes that may be damaged or forged: nothing here panics, and nothing is allocated that the input
 //! or a limit does not bound.
 
+pub mod block;
 pub mod codec;
 pub mod columns;
 pub mod compat;

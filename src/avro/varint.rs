@@ -1,8 +1,9 @@
 //! Avro's `int` and `long`: zig-zag numbers of 1 to 10 bytes, 7 bits a byte, lowest first ("Primitive Types" under
 //! "Binary encoding" in the Avro specification 1.12).
 //!
-//! The specification does not ask for the shortest form, so a number padded with `80 .. 00` is read too; whoever must
-//! write the same bytes again looks at [`Long::canonical`].
+//! The specification does not ask for the shortest form, so a number padded with `80 .. 00` is read too, and of the tenth
+//! byte only the lowest bit counts, as readers have it; whoever must write the same bytes again looks at
+//! [`Long::canonical`].
 
 /// The most bytes a number can take.
 pub const MAX_LENGTH: usize = 10;
@@ -25,7 +26,7 @@ pub enum Fault {
     #[error("the bytes end within a number")]
     Short,
     /// No more bytes can make it a number.
-    #[error("a number longer than 10 bytes or above 64 bits")]
+    #[error("a number longer than 10 bytes")]
     TooLong,
 }
 
@@ -47,12 +48,13 @@ pub fn decode(bytes: &[u8]) -> Result<Long, Fault> {
 fn decode_long(bytes: &[u8]) -> Result<Long, Fault> {
     let mut bits = 0u64;
     for (i, &byte) in bytes.iter().enumerate().take(MAX_LENGTH) {
-        if i == MAX_LENGTH - 1 && byte > 1 {
+        if i == MAX_LENGTH - 1 && byte >= 0x80 {
             return Err(Fault::TooLong);
         }
         bits |= u64::from(byte & 0x7f) << (7 * i);
         if byte < 0x80 {
-            return Ok(Long { value: unzigzag(bits), used: i + 1, canonical: byte != 0 || i == 0 });
+            let canonical = (byte != 0 || i == 0) && (i < MAX_LENGTH - 1 || byte == 1);
+            return Ok(Long { value: unzigzag(bits), used: i + 1, canonical });
         }
     }
     Err(Fault::Short)
@@ -109,7 +111,8 @@ mod tests {
             assert_eq!(decode(&vec![0xff; length]), Err(Fault::Short), "{length}");
         }
         assert_eq!(decode(&[0xff; 10]), Err(Fault::TooLong));
-        assert_eq!(decode(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), Err(Fault::TooLong));
+        let dropped = decode(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 3]);
+        assert_eq!(dropped, Ok(Long { value: i64::MIN, used: 10, canonical: false }));
         assert_eq!(decode(&encoded(i64::MIN)).map(|long| long.used), Ok(10));
     }
 

@@ -1,19 +1,26 @@
 //! Where records end: walks the bytes of a datum without building it, checking all that can be checked.
 //!
-//! "Binary encoding" in the Avro specification 1.12. Checked are: numbers of at most 10 bytes (an `int` within 32 bits),
-//! lengths and counts against what is left, branches and symbols that exist, booleans of 0 or 1, runs of array and map
-//! items that are as long as they announce. Not checked is whether strings are UTF-8.
+//! "Binary encoding" in the Avro specification 1.12. Checked are: numbers of at most 10 bytes, lengths and counts against
+//! what is left, branches and symbols that exist. What common readers read is no fault, though the specification forbids
+//! it: an `int` of more than 32 bits, booleans other than 0 and 1, runs of array and map items that are not as long as
+//! they announce, strings that are not UTF-8.
 //!
 //! A schema is compiled into lists of `Op`s, `Body` being one list. Records that are used in one place only are part
 //! of the list around them; only records used in several places are called.
 
 mod compile;
+mod deep;
 
 use super::schema::Schema;
 use super::varint::{self, Fault};
 
-/// How deep data may nest: arrays, maps, unions and records that lead back to themselves.
+/// How deep data may nest for [`Schema::skip`]: arrays, maps, unions and records that lead back to themselves. Whoever
+/// builds what was skipped needs stack for each level.
 pub const MAX_NESTING: usize = 512;
+
+/// How deep data may nest for [`Schema::walk_block`], which needs no stack for it. A level that has nothing left to read
+/// does not count.
+pub const MAX_DEPTH: usize = 1 << 16;
 
 /// Why a datum does not end where it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,29 +45,20 @@ pub enum Reason {
     /// A number of more than 10 bytes or 64 bits.
     #[error("a number that is too long")]
     Number,
-    /// An int of more than 32 bits.
-    #[error("an int of more than 32 bits")]
-    Int,
-    /// A boolean other than 0 and 1.
-    #[error("a boolean that is neither 0 nor 1")]
-    Boolean,
-    /// A string or a run of items of fewer than no bytes.
+    /// A string of fewer than no bytes.
     #[error("a negative length")]
     NegativeLength,
     /// A count that has no absolute value.
     #[error("an impossible count")]
     Count,
-    /// A run of items that is not as long as it announces.
-    #[error("items that are not as long as they say")]
-    RunLength,
     /// A branch that the union does not have.
     #[error("a branch that the union does not have")]
     Branch,
     /// A symbol that the enum does not have.
     #[error("a symbol that the enum does not have")]
     Symbol,
-    /// More than [`MAX_NESTING`] levels.
-    #[error("data nested more than 512 deep")]
+    /// More than [`MAX_NESTING`] or [`MAX_DEPTH`] levels: too many for this program, which says nothing against the data.
+    #[error("data that nests too deep")]
     TooDeep,
     /// The schema is a record that holds itself whole, so nothing is a datum of it.
     #[error("a record that holds itself without end")]
@@ -72,8 +70,7 @@ pub enum Reason {
 enum Op {
     /// So many bytes of any value.
     Skip(usize),
-    Boolean,
-    Int,
+    /// A number: an int or a long.
     Long,
     /// A length and so many bytes: bytes, string.
     Bytes,
@@ -95,10 +92,7 @@ enum Op {
         first: u32,
         count: u32,
     },
-    /// A union of null, whose number in its only byte is `null` (0 or 2), and of an int, a long, ...
-    OptionalInt {
-        null: u8,
-    },
+    /// A union of null, whose number in its only byte is `null` (0 or 2), and of a number, ...
     OptionalLong {
         null: u8,
     },
@@ -133,7 +127,7 @@ pub(super) struct Program {
 type Walked = Result<usize, WalkError>;
 
 impl Schema {
-    /// Where the datum that begins at `at` ends.
+    /// Where the datum that begins at `at` ends. It nests no deeper than [`MAX_NESTING`].
     ///
     /// The work is bounded by the bytes that are there, whatever they say.
     ///
@@ -141,10 +135,11 @@ impl Schema {
     /// [`WalkError::Truncated`] where the bytes end too early (also where `at` is behind them), else
     /// [`WalkError::Invalid`].
     pub fn skip(&self, bytes: &[u8], at: usize) -> Result<usize, WalkError> {
-        self.program.datum(bytes, at)
+        self.program.shallow(bytes, at)
     }
 
-    /// Walks the records of one block: `declared` of them must fill `bytes` exactly. Tells `each` where each one ends,
+    /// Walks the records of one block: `declared` of them must fill `bytes` exactly. They may nest as deep as
+    /// [`MAX_DEPTH`]. Tells `each` where each one ends,
     /// in order, until something is wrong.
     ///
     /// Records of 0 bytes ([`Schema::always_empty`]) are counted, not told: there may be 2^63 of them.
@@ -190,13 +185,29 @@ pub enum BlockFault {
     Trailing,
 }
 
+impl WalkError {
+    /// Whether the datum goes beyond what this program allows, so that nothing is known to be wrong with it.
+    pub fn is_beyond_limits(&self) -> bool {
+        matches!(self, Self::Invalid { reason: Reason::TooDeep, .. })
+    }
+}
+
 impl Program {
     /// [`Schema::skip`].
     #[inline]
-    fn datum(&self, bytes: &[u8], at: usize) -> Walked {
+    fn shallow(&self, bytes: &[u8], at: usize) -> Walked {
         match self.run(self.root, bytes, at, 0)? {
             end if end <= bytes.len() => Ok(end),
             _ => Err(WalkError::Truncated),
+        }
+    }
+
+    /// The same for data of any depth: the fast way first, which fits nearly all.
+    #[inline]
+    fn datum(&self, bytes: &[u8], at: usize) -> Walked {
+        match self.shallow(bytes, at) {
+            Err(error) if error.is_beyond_limits() => self.deep(bytes, at),
+            walked => walked,
         }
     }
 
@@ -215,7 +226,6 @@ impl Program {
             at = match *op {
                 Op::Skip(size) => at.saturating_add(size),
                 Op::Long => skip_long(bytes, at)?,
-                Op::Int => skip_int(bytes, at)?,
                 Op::Bytes => skip_bytes(bytes, at)?,
                 Op::OptionalBytes { null } => match branch(bytes, at, null)? {
                     (at, true) => at,
@@ -225,18 +235,9 @@ impl Program {
                     (at, true) => at,
                     (at, false) => at.saturating_add(size as usize),
                 },
-                Op::OptionalInt { null } => match branch(bytes, at, null)? {
-                    (at, true) => at,
-                    (at, false) => skip_int(bytes, at)?,
-                },
                 Op::OptionalLong { null } => match branch(bytes, at, null)? {
                     (at, true) => at,
                     (at, false) => skip_long(bytes, at)?,
-                },
-                Op::Boolean => match bytes.get(at) {
-                    Some(0 | 1) => at + 1,
-                    Some(_) => return invalid(Reason::Boolean, at),
-                    None => return Err(WalkError::Truncated),
                 },
                 Op::Enum(symbols) => match long(bytes, at)? {
                     (symbol, next) if (0..i64::from(symbols)).contains(&symbol) => next,
@@ -260,33 +261,12 @@ impl Program {
     /// The runs of items of an array or a map, to the 0 that ends them.
     fn items(&self, item: Body, least: u32, bytes: &[u8], mut at: usize, depth: usize) -> Walked {
         loop {
-            let run = at;
-            let (count, mut next) = long(bytes, at)?;
-            let mut announced = None;
-            match count {
-                0 => return Ok(next),
-                i64::MIN => return invalid(Reason::Count, at),
-                1.. => {}
-                _ => {
-                    let (length, start) = long(bytes, next)?;
-                    let Ok(length) = usize::try_from(length) else {
-                        return invalid(Reason::NegativeLength, next);
-                    };
-                    if length > bytes.len().saturating_sub(start) {
-                        return Err(WalkError::Truncated);
-                    }
-                    announced = Some(start + length);
-                    next = start;
-                }
+            let (count, start) = run_of_items(bytes, at, least)?;
+            at = start;
+            if count == 0 {
+                return Ok(at);
             }
-            at = next;
-            let count = count.unsigned_abs();
             if least > 0 {
-                // Each item takes a byte, so from here on the count is bounded by what is left.
-                let left = bytes.len().saturating_sub(at);
-                if count.checked_mul(u64::from(least)).is_none_or(|bytes| bytes > left as u64) {
-                    return Err(WalkError::Truncated);
-                }
                 if let &[Op::Skip(size)] = self.ops(item) {
                     at = at.saturating_add(size.saturating_mul(count as usize));
                 } else {
@@ -298,11 +278,28 @@ impl Program {
             if at > bytes.len() {
                 return Err(WalkError::Truncated);
             }
-            if announced.is_some_and(|end| end != at) {
-                return invalid(Reason::RunLength, run);
-            }
         }
     }
+}
+
+/// How many items the run at `at` has, 0 for the end of the array or map, and where they begin. Of items that take
+/// bytes (`least` at least) there are no more than fit into what is left.
+///
+/// A count below 0 is followed by the run's length in bytes. Readers have no use for it, and some writers put a wrong
+/// one there.
+fn run_of_items(bytes: &[u8], at: usize, least: u32) -> Result<(u64, usize), WalkError> {
+    let (count, mut next) = long(bytes, at)?;
+    match count {
+        0 => return Ok((0, next)),
+        i64::MIN => return invalid(Reason::Count, at),
+        1.. => {}
+        _ => next = skip_long(bytes, next)?,
+    }
+    let (count, left) = (count.unsigned_abs(), bytes.len().saturating_sub(next));
+    if least > 0 && count.checked_mul(u64::from(least)).is_none_or(|bytes| bytes > left as u64) {
+        return Err(WalkError::Truncated);
+    }
+    Ok((count, next))
 }
 
 #[cold]
@@ -342,23 +339,6 @@ fn skip_long(bytes: &[u8], at: usize) -> Walked {
     match length_of_number(bytes, at) {
         Some(length) => Ok(at + length),
         None => any_long(bytes, at).map(|(_, end)| end),
-    }
-}
-
-#[inline(always)]
-fn skip_int(bytes: &[u8], at: usize) -> Walked {
-    match length_of_number(bytes, at) {
-        // 28 bits are an int in any case.
-        Some(length @ ..=4) => Ok(at + length),
-        _ => any_int(bytes, at),
-    }
-}
-
-#[inline(never)]
-fn any_int(bytes: &[u8], at: usize) -> Walked {
-    match any_long(bytes, at)? {
-        (value, end) if i32::try_from(value).is_ok() => Ok(end),
-        _ => invalid(Reason::Int, at),
     }
 }
 

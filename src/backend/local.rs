@@ -5,16 +5,19 @@
 //! fsynced. An entry of the log goes last, after `index/` and `log/` were fsynced, whoever wrote what is in them.
 
 mod durable;
+mod folders;
+mod reserve;
+mod strangers;
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use self::durable::{Disk, Folder, TempFile};
@@ -74,19 +77,42 @@ impl Local {
     /// Opens a folder below the root, which is made if it is missing (copying a repository may lose empty folders).
     /// The root itself is never made here: where it is missing, a disk is not mounted.
     fn folder(&self, relative: &Path) -> Result<File> {
-        let path = self.root.join(relative);
-        let folder = match durable::open_folder(&path) {
+        let folder = match folders::open(&self.root, relative) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && relative != Path::new("") => {
                 self.folder(relative.parent().unwrap_or(Path::new("")))?;
-                self.disk.make_folder(&path).when("create", &path)?;
-                self.settled().remove(relative);
-                durable::open_folder(&path)
+                self.make_folder(relative)?
             }
-            opened => opened,
+            opened => opened.when("open", self.root.join(relative))?,
         };
-        let folder = folder.when("open", &path)?;
         self.settle_folder(relative)?;
         Ok(folder)
+    }
+
+    /// Makes a folder, unless it is there; the one above it must be.
+    fn make_folder(&self, relative: &Path) -> Result<File> {
+        let path = self.root.join(relative);
+        let above = folders::open(&self.root, relative.parent().unwrap_or(Path::new(""))).when("open", &self.root)?;
+        if let Some(name) = relative.file_name() {
+            self.disk.make_folder_in(&above, Path::new(name), &path).when("create", &path)?;
+        }
+        self.settled().remove(relative);
+        folders::open(&self.root, relative).when("open", path)
+    }
+
+    /// A folder below the root, where there is one.
+    fn existing(&self, relative: &Path) -> Result<Option<File>> {
+        match folders::open(&self.root, relative) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(Error::io("open", self.root.join(relative), error)),
+        }
+    }
+
+    /// Makes the names in a folder below the root survive power loss.
+    fn sync(&self, relative: &Path) -> Result<()> {
+        let path = self.root.join(relative);
+        let folder = folders::open(&self.root, relative).when("open", &path)?;
+        self.disk.sync_opened(&folder, &path).when("fsync", path)
     }
 
     /// Makes sure that the folder survives power loss: whoever made it may have died before fsyncing the folder above.
@@ -98,59 +124,63 @@ impl Local {
         }
         self.settle_folder(parent)?;
         let path = self.root.join(parent);
-        let mut beside = vec![relative.to_path_buf()];
-        for entry in std::fs::read_dir(&path).when("list", &path)? {
-            let entry = entry.when("list", &path)?;
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                beside.push(parent.join(entry.file_name()));
+        let above = folders::open(&self.root, parent).when("open", &path)?;
+        // Listed before the fsync: what is made after it is not settled by it.
+        let beside = folders::names(&above).when("list", &path)?;
+        self.disk.sync_opened(&above, &path).when("fsync", path)?;
+        let mut settled = self.settled();
+        settled.insert(relative.to_path_buf());
+        for name in beside {
+            // What is settled is only ever asked of folders, so that files are among them does no harm; but those of
+            // large folders would take room.
+            let is_folder =
+                folders::look(&above, &name).is_ok_and(|stat| stat.is_some_and(|stat| folders::is_folder(&stat)));
+            if is_folder {
+                settled.insert(parent.join(name));
             }
         }
-        self.disk.sync_folder(&path)?;
-        self.settled().extend(beside);
         Ok(())
     }
 
-    /// Opens an object for reading and tells its length.
+    /// Opens an object for reading and tells its length. Whatever is no regular file is no object, and is not opened: a
+    /// pipe would wait, and a device may do anything.
     fn open(&self, name: &Name) -> Result<(File, u64)> {
-        named(name)?;
-        let path = self.path_of(name);
-        // Not to wait for a writer, should a pipe lie there.
+        let missing = || Error::ObjectMissing { name: name.to_string() };
+        let (folder, _) = self.find(name)?.ok_or_else(missing)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = match rustix::fs::open(&path, flags, Mode::empty()) {
+        let file = match rustix::fs::openat(&folder, name.file(), flags, Mode::empty()) {
             Ok(file) => File::from(file),
-            Err(Errno::NOENT) => return Err(Error::ObjectMissing { name: name.to_string() }),
-            Err(Errno::LOOP) => return Err(not_a_file(name)),
-            Err(error) => return Err(Error::io("open", path, error.into())),
+            Err(Errno::NOENT | Errno::LOOP) => return Err(missing()),
+            Err(error) => return Err(Error::io("open", self.path_of(name), error.into())),
         };
-        let metadata = file.metadata().when("stat", &path)?;
+        let metadata = file.metadata().when("stat", self.path_of(name))?;
         match metadata.is_file() {
             true => Ok((file, metadata.len())),
-            false => Err(not_a_file(name)),
+            false => Err(missing()),
         }
     }
 
+    /// The folder in which an object lies, and what is known of its file; nothing if there is no such object.
+    fn find(&self, name: &Name) -> Result<Option<(File, rustix::fs::Stat)>> {
+        named(name)?;
+        let Some(folder) = self.existing(&folder_of(name))? else { return Ok(None) };
+        let stat = folders::look(&folder, name.file()).when("stat", self.path_of(name))?;
+        Ok(stat.filter(folders::is_file).map(|stat| (folder, stat)))
+    }
+
     /// Lists the objects in one folder.
-    fn list_folder(&self, kind: Kind, folder: &Path, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        let path = self.root.join(folder);
-        let entries = match std::fs::read_dir(&path) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(());
-            }
-            entries => entries.when("list", &path)?,
-        };
-        for entry in entries {
-            let entry = entry.when("list", &path)?;
-            let file = entry.file_name();
+    fn list_folder(&self, kind: Kind, relative: &Path, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
+        let Some(folder) = self.existing(relative)? else { return Ok(()) };
+        let path = self.root.join(relative);
+        for file in folders::names(&folder).when("list", &path)? {
             let Some(name) = file.to_str().map(|file| Name::new(kind, file)) else { continue };
-            if Path::new(&name.to_string()) != folder.join(&file) || named(&name).is_err() {
+            if Path::new(&name.to_string()) != relative.join(&file) || named(&name).is_err() {
                 continue;
             }
-            // Of the entry itself, never of what a link points to.
-            match entry.metadata() {
-                Ok(metadata) if metadata.is_file() => each(name, metadata.len())?,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Error::io("stat", entry.path(), error)),
+            // Of the entry itself, never of what a link points to. It may be gone by now.
+            match folders::look(&folder, name.file()).when("stat", path.join(name.file()))? {
+                Some(stat) if folders::is_file(&stat) => each(name, u64::try_from(stat.st_size).unwrap_or(0))?,
+                _ => {}
             }
         }
         Ok(())
@@ -182,15 +212,12 @@ impl Backend for Local {
 
     fn prepare(&self) -> Result<()> {
         self.disk.make_folders(&self.root)?;
-        let mut folders = vec![self.root.clone(), self.root.join(TMP)];
-        folders
-            .extend(Kind::ALL.iter().filter(|kind| **kind != Kind::Config).map(|kind| self.root.join(kind.folder())));
-        folders.extend((0..=255).map(|byte| self.root.join(format!("packs/{byte:02x}"))));
-        for folder in &folders[1..] {
-            self.disk.make_folder(folder).when("create", folder)?;
-        }
+        let mut folders = vec![PathBuf::new(), PathBuf::from(TMP)];
+        folders.extend(Kind::ALL.iter().filter(|kind| **kind != Kind::Config).map(|kind| PathBuf::from(kind.folder())));
+        folders.extend((0..=255).map(|byte| PathBuf::from(format!("packs/{byte:02x}"))));
+        folders[1..].iter().try_for_each(|folder| self.make_folder(folder).map(drop))?;
         // Also those that were there already: who made them may have died before this.
-        folders.iter().try_for_each(|folder| self.disk.sync_folder(folder))
+        folders.iter().try_for_each(|folder| self.sync(folder))
     }
 
     fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
@@ -199,12 +226,14 @@ impl Backend for Local {
         // Opened before the file gets its name, so that no error of writing the folder back is missed.
         let folder_path = self.root.join(folder_of(name));
         let folder = Folder { file: self.folder(&folder_of(name))?, path: &folder_path };
-        let created = match rustix::fs::statat(&folder.file, name.file(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Created::Exists,
-            Err(Errno::NOENT) => {
+        let created = match folders::look(&folder.file, name.file()).when("stat", &path)? {
+            Some(stat) if folders::is_file(&stat) => Created::Exists,
+            // Nobody must take it for an object that is stored.
+            Some(_) => return Err(not_a_file(name)),
+            None => {
                 if name.kind() == Kind::Log {
                     self.folder(Path::new(Kind::Index.folder()))?;
-                    self.disk.sync_folder(&self.root.join(Kind::Index.folder()))?;
+                    self.sync(Path::new(Kind::Index.folder()))?;
                     self.disk.sync_opened(&folder.file, folder.path).when("fsync", &path)?;
                 }
                 let tmp_path = self.root.join(TMP);
@@ -213,7 +242,6 @@ impl Backend for Local {
                     .and_then(|file| file.publish(&folder, name.file(), &self.by_link))
                     .when("write", &path)?
             }
-            Err(error) => return Err(Error::io("stat", path, error.into())),
         };
         // Also where the object was there already: whoever gave it its name may not have come as far as this.
         self.disk.sync_opened(&folder.file, folder.path).when("fsync", &path)?;
@@ -249,32 +277,20 @@ impl Backend for Local {
     }
 
     fn size(&self, name: &Name) -> Result<Option<u64>> {
-        named(name)?;
-        let path = self.path_of(name);
-        match std::fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
-            Ok(_) => Err(not_a_file(name)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("stat", path, error)),
-        }
+        Ok(self.find(name)?.map(|(_, stat)| u64::try_from(stat.st_size).unwrap_or(0)))
     }
 
     fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
         match kind {
-            Kind::Config => self.size(&Name::config())?.map_or(Ok(()), |length| each(Name::config(), length)),
+            Kind::Config => [Name::config(), Name::config_copy()]
+                .into_iter()
+                .try_for_each(|name| self.size(&name)?.map_or(Ok(()), |length| each(name, length))),
             Kind::Pack => {
-                let packs = self.root.join(kind.folder());
-                let entries = match std::fs::read_dir(&packs) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                    entries => entries.when("list", &packs)?,
-                };
-                for entry in entries {
-                    let entry = entry.when("list", &packs)?;
-                    if entry.file_name().len() == 2 {
-                        self.list_folder(kind, &Path::new(kind.folder()).join(entry.file_name()), each)?;
-                    }
-                }
-                Ok(())
+                let packs = Path::new(kind.folder());
+                let Some(folder) = self.existing(packs)? else { return Ok(()) };
+                let folders = folders::names(&folder).when("list", self.root.join(packs))?;
+                let mut folders = folders.iter().filter(|name| name.len() == 2);
+                folders.try_for_each(|name| self.list_folder(kind, &packs.join(name), each))
             }
             kind => self.list_folder(kind, Path::new(kind.folder()), each),
         }
@@ -282,12 +298,15 @@ impl Backend for Local {
 
     fn delete(&self, name: &Name) -> Result<()> {
         named(name)?;
-        let path = self.path_of(name);
-        match self.disk.remove(&path) {
+        let (relative, path) = (folder_of(name), self.path_of(name));
+        let Some(folder) = self.existing(&relative)? else { return Ok(()) };
+        match self.disk.remove(&folder, Path::new(name.file()), &path) {
             Ok(()) if matches!(name.kind(), Kind::Pack | Kind::Parity) => Ok(()),
             // A key slot that was removed must not come back; a pack that does is garbage as before, and so is parity.
-            Ok(()) => self.disk.sync_folder(&self.root.join(folder_of(name))),
+            Ok(()) => self.disk.sync_opened(&folder, &self.root.join(relative)).when("fsync", path),
             Err(Errno::NOENT) => Ok(()),
+            // A folder is no object, so there is none to delete. Systems differ in what they say of one.
+            Err(Errno::ISDIR | Errno::PERM) if holds_folder(&folder, name) => Ok(()),
             Err(error) => Err(Error::io("delete", path, error.into())),
         }
     }
@@ -296,38 +315,40 @@ impl Backend for Local {
         named(name)?;
         let folder = folder_of(name);
         self.settle_folder(&folder)?;
-        self.disk.sync_folder(&self.root.join(folder))
+        self.sync(&folder)
     }
 
     fn modified(&self, name: &Name) -> Result<Option<i64>> {
-        named(name)?;
-        let path = self.path_of(name);
-        match std::fs::symlink_metadata(&path) {
-            Ok(metadata) => Ok(Some(modified(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("stat", path, error)),
-        }
+        Ok(self.find(name)?.map(|(_, stat)| folders::modified(&stat)))
     }
 
     fn tidy(&self, before: i64) -> Result<u64> {
-        let (folder, mut freed) = (self.root.join(TMP), 0);
-        let entries = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            entries => entries.when("list", &folder)?,
-        };
-        for entry in entries {
-            let entry = entry.when("list", &folder)?;
+        let Some(folder) = self.existing(Path::new(TMP))? else { return Ok(0) };
+        let mut left = folders::names(&folder).when("list", self.root.join(TMP))?;
+        // What is called otherwise was not made here.
+        left.retain(|name| name.to_str().is_some_and(durable::is_temporary));
+        let mut freed = 0;
+        for name in left {
             // Others may tidy up, too, or give the file its name just now.
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_file() && modified(&metadata) < before && std::fs::remove_file(entry.path()).is_ok() {
-                freed += metadata.len();
+            let Ok(Some(stat)) = folders::look(&folder, &name) else { continue };
+            let is_old = folders::is_file(&stat) && folders::modified(&stat) < before;
+            if is_old && rustix::fs::unlinkat(&folder, &name, rustix::fs::AtFlags::empty()).is_ok() {
+                freed += u64::try_from(stat.st_size).unwrap_or(0);
             }
         }
         Ok(freed)
     }
+
+    fn keep_reserve(&self) -> Result<()> {
+        reserve::keep(&self.root)
+    }
+
+    fn use_reserve(&self) -> Result<bool> {
+        reserve::give_up(&self.root)
+    }
 }
 
-/// When a file was last written, in nanoseconds.
-fn modified(metadata: &std::fs::Metadata) -> i64 {
-    metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
+/// Whether a folder lies in the place of an object.
+fn holds_folder(folder: &File, name: &Name) -> bool {
+    folders::look(folder, name.file()).is_ok_and(|stat| stat.is_some_and(|stat| folders::is_folder(&stat)))
 }

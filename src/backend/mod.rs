@@ -16,7 +16,7 @@ use crate::error::Result;
 /// The kinds of objects. Each has a folder of its own (`docs/format.md`, "Names").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// `config`: what never changes about a repository. There is one.
+    /// `config`: what never changes about a repository, and `config2`, which has the same bytes.
     Config,
     /// `keys/<id>`: a key slot.
     Key,
@@ -82,14 +82,27 @@ impl Name {
         Self { kind, file }
     }
 
-    /// The one object of kind [`Kind::Config`].
+    /// What never changes about a repository.
     pub fn config() -> Self {
         Self::new(Kind::Config, "config")
+    }
+
+    /// The second copy of the config, read where the first is damaged or missing.
+    pub fn config_copy() -> Self {
+        Self::new(Kind::Config, "config2")
     }
 
     /// The entry number `sequence` of the commit log.
     pub fn log(sequence: u64) -> Self {
         Self::new(Kind::Log, format_args!("{sequence:020}"))
+    }
+
+    /// The number of a log entry that has this name; none for any other name, also one that a foreign file in the folder
+    /// of the log has.
+    pub fn sequence(&self) -> Option<u64> {
+        let digits = (self.kind == Kind::Log && self.file.len() == 20).then_some(&self.file)?;
+        // 20 digits may be more than fits.
+        digits.parse().ok()
     }
 
     /// What kind of object this is.
@@ -185,5 +198,17 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn tidy(&self, before: i64) -> Result<u64> {
         let _ = before;
         Ok(0)
+    }
+
+    /// Keeps a little room back, if the storage can be full and there is room now: so that an entry that frees room can
+    /// be appended when there is none left. Nothing rests on it.
+    fn keep_reserve(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Gives up part of the room that was kept back, for small objects that could not be created. False if there is no
+    /// more of it.
+    fn use_reserve(&self) -> Result<bool> {
+        Ok(false)
     }
 }

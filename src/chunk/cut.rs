@@ -82,6 +82,9 @@ pub struct StreamCutter {
     has_borders: bool,
 }
 
+/// The room that is kept after a large push; more is given back.
+const KEPT: usize = 16 << 20;
+
 /// How much has to be cut off the front of the buffer before the rest is moved there.
 const COMPACT: usize = 1 << 20;
 
@@ -104,6 +107,10 @@ impl StreamCutter {
             self.buffer.drain(..moved);
             self.borders.drain(..(moved / 64).min(self.borders.len()));
             self.start -= moved;
+            if self.buffer.capacity() > KEPT && self.buffer.len() <= COMPACT {
+                self.buffer.shrink_to(2 * COMPACT);
+                self.borders.shrink_to(2 * COMPACT / 64);
+            }
         }
         self.buffer.extend_from_slice(bytes);
     }

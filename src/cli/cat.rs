@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use avro_snap::avro::records::RecordError;
+use avro_snap::avro::records::{Encoding, RecordError};
 use avro_snap::commands::avro_file::NotAvro;
 use avro_snap::commands::cat::{CatError, CatFormat, CatOptions, Given, cat};
 use avro_snap::error::Error;
@@ -19,7 +19,9 @@ use super::pick::{Filters, comma_list, selector};
 ///
 /// As JSON, a record a line: numbers, texts, lists and objects as one would expect; the value of a union without the name
 /// of its branch; bytes and fixed as texts of the characters 0 to 255; decimals, dates, times, timestamps, durations and
-/// UUIDs as texts ("12.30", "2026-03-01T12:30:00.000Z"); NaN and infinities as texts, too.
+/// UUIDs as texts ("12.30", "2026-03-01T12:30:00.000Z"; years outside of 0 to 9999 with a sign); NaN and infinities as
+/// texts, too. With `--json-encoding avro` as Avro's own JSON encoding: unions with the name of their branch, logical types
+/// as the numbers and bytes that they are.
 ///
 /// Of a file that is damaged the sound records are printed, what is wrong is said, and the exit code is 3.
 #[derive(Debug, clap::Args)]
@@ -44,8 +46,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "json", value_enum)]
     format: Format,
 
+    /// How JSON is written: for people and tools that know nothing of Avro, or in Avro's own JSON encoding
+    #[arg(long, value_name = "ENCODING", default_value = "plain", value_enum)]
+    json_encoding: JsonEncoding,
+
     #[command(flatten)]
     filters: Filters,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum JsonEncoding {
+    Plain,
+    Avro,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -62,21 +74,33 @@ impl Args {
             return Err(Failure::Usage("say which file, like `snap cat latest:path/to/file.avro`".into()));
         }
         let fields: Vec<String> = self.fields.iter().flat_map(|list| comma_list(list)).collect();
-        if self.format == Format::Avro && (output.json || !fields.is_empty()) {
-            let other = if output.json { "--json" } else { "--fields" };
+        let others = [
+            (output.json, "--json"),
+            (!fields.is_empty(), "--fields"),
+            (self.json_encoding == JsonEncoding::Avro, "--json-encoding avro"),
+        ];
+        if self.format == Format::Avro
+            && let Some((_, other)) = others.iter().find(|(given, _)| *given)
+        {
             return Err(Failure::Usage(format!("--format avro and {other} do not go together")));
         }
         let repository = context.open()?;
         let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
-        let format = if self.format == Format::Avro { CatFormat::Avro } else { CatFormat::Json };
+        let format = match (self.format, self.json_encoding) {
+            (Format::Avro, _) => CatFormat::Avro,
+            (Format::Json, JsonEncoding::Plain) => CatFormat::Json(Encoding::Plain),
+            (Format::Json, JsonEncoding::Avro) => CatFormat::Json(Encoding::Avro),
+        };
         let options = CatOptions { skip: self.skip, limit: self.limit, fields, format };
         let report = cat(&repository, &snapshot, &path, &options, &mut |given| match given {
             Given::Bytes(bytes) => output.bytes(bytes),
             // The record is JSON already; it is not read again only to be wrapped.
-            Given::Record { ordinal, json } if output.json => {
-                output.line(format!(r#"{{"message_type":"record","ordinal":{ordinal},"record":{json}}}"#))
+            Given::Record(ordinal) if output.json => {
+                output.bytes(format!(r#"{{"message_type":"record","ordinal":{ordinal},"record":"#).as_bytes())
             }
-            Given::Record { json, .. } => output.line(json),
+            Given::Record(_) => Ok(()),
+            Given::Json(json) => output.bytes(json.as_bytes()),
+            Given::End => output.line(if output.json { "}" } else { "" }),
         });
         warn_of_mended(output, &repository);
         let report = report.map_err(failure)?;
@@ -112,13 +136,12 @@ pub(super) fn failure(error: CatError) -> Failure {
         }
         CatError::Library(error) => Failure::Library(error),
         CatError::NotAvro { reason, .. } => not_avro(message, &reason),
-        CatError::Records(RecordError::NoField { .. }) => Failure::Own {
+        CatError::Fields(RecordError::NoField { .. }) => Failure::Own {
             exit: Exit::Usage,
             code: "no_field",
             message,
             hint: Some("`snap schema show SNAPSHOT:PATH` shows all fields".into()),
         },
-        CatError::Records(_) => Failure::plain(message, "`--format avro` and `snap dump` need not decode records"),
         _ => Failure::plain(message, "`snap dump` writes the file as it is"),
     }
 }

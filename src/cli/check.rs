@@ -4,33 +4,37 @@ use std::ffi::OsString;
 
 use avro_snap::commands::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
 use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check_each};
-use avro_snap::commands::select::Filter;
+use avro_snap::commands::select::{Filter, Selector};
+use avro_snap::error::Error;
 use avro_snap::repository::Repository;
 use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result, chain, code};
-use super::format::{count, size};
+use super::failure::{Failure, Result, chain, code, hint};
+use super::format::{count, local_time, parse_size, size};
 use super::lost::Teller;
 use super::output::put_path;
-use super::pick::selector;
+use super::pick::whole;
 use super::progress::Meter;
 
-/// Look whether everything is there and is what it should be
+/// Verify the repository
 ///
-/// Without --read-data this sees what is missing; with it, every bit that changed.
+/// Without --read-data this finds what is missing, with it also every bit that changed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Read and decode everything and recompute every hash
+    /// Read and decode all data, and recompute every hash
     #[arg(long)]
     read_data: bool,
 
-    /// Read and decode part N of M (1 to M): with a part a day, all is read in M days
-    #[arg(long, value_name = "N/M", conflicts_with = "read_data", value_parser = parse_part)]
-    read_data_subset: Option<(u32, u32)>,
+    /// Read and decode only some packs: a share like 10%, a size like 500M, or part N of M like 1/7
+    ///
+    /// A share or size takes the packs that were not read on this machine for the longest time, so that a run every night
+    /// reads everything in turn.
+    #[arg(long, value_name = "SUBSET", conflicts_with = "read_data", value_parser = parse_subset)]
+    read_data_subset: Option<DataSubset>,
 
-    /// Read and decode what was not read and found sound on this machine for so long, like 30d, 12h or 2w
+    /// Read and decode the packs that were not verified on this machine within this time, like 30d, 12h or 2w
     #[arg(long, value_name = "AGE", conflicts_with_all = ["read_data", "read_data_subset"], value_parser = parse_age)]
     max_age: Option<i64>,
 
@@ -45,11 +49,23 @@ pub(crate) struct Args {
     snapshot: Vec<OsString>,
 }
 
-fn parse_part(text: &str) -> std::result::Result<(u32, u32), String> {
-    let wrong = || format!("{text:?} is no part: write it like 2/7");
-    let (part, of) = text.split_once('/').ok_or_else(wrong)?;
+fn parse_subset(text: &str) -> std::result::Result<DataSubset, String> {
+    let wrong = || format!("{text:?} is no part: write it like 10%, 500M or 2/7");
+    if let Some(share) = text.strip_suffix('%') {
+        let percent: f64 = share.trim().parse().map_err(|_| wrong())?;
+        return match percent > 0.0 && percent <= 100.0 {
+            true => Ok(DataSubset::Share((percent * 10_000.0).ceil() as u32)),
+            false => Err(wrong()),
+        };
+    }
+    let Some((part, of)) = text.split_once('/') else {
+        let bytes = parse_size(text).ok().filter(|bytes| *bytes > 0);
+        // A bare number would be bytes, and who writes one means something else.
+        let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+        return bytes.filter(|_| has_unit).map(DataSubset::Bytes).ok_or_else(wrong);
+    };
     match (part.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?) {
-        (part, of) if (1..=of).contains(&part) => Ok((part, of)),
+        (part, of) if (1..=of).contains(&part) => Ok(DataSubset::Part { part, of }),
         _ => Err(wrong()),
     }
 }
@@ -71,10 +87,11 @@ fn parse_age(text: &str) -> std::result::Result<i64, String> {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
-        let repository = context.open()?;
+        let selectors = self.snapshot.iter().map(|text| whole(text, "what is checked")).collect::<Result<Vec<_>>>()?;
+        let repository = context.open_to_check()?;
         let data = match (self.read_data, self.read_data_subset, self.max_age) {
             (true, _, _) => DataSubset::All,
-            (false, Some((part, of)), _) => DataSubset::Part { part, of },
+            (false, Some(subset), _) => subset,
             (false, None, Some(age)) => DataSubset::NotSince(repository.clock().now().saturating_sub(age)),
             (false, None, None) => DataSubset::None,
         };
@@ -85,35 +102,46 @@ impl Args {
         meter.finish();
         teller.finish();
         let report = checked?;
-        let exit = match report.problems.len() as u64 {
-            0 => Exit::Done,
+        let rolled_back = repository.rolled_back().filter(|_| !context.globals.allow_rollback);
+        let exit = match (report.problems.len() as u64, rolled_back) {
+            (0, None) => Exit::Done,
+            (0, Some(_)) => Exit::Failed,
             // Nothing is known to be damaged.
-            problems if problems == report.unread => Exit::Failed,
+            (problems, _) if problems == report.unread => Exit::Failed,
             _ => Exit::Damage,
         };
+        if let Some(reason) = rolled_back {
+            explain(context, &repository, reason);
+        }
         if !self.avro {
             return context.told(exit, tell(context, &report));
         }
         let said = tell(context, &report);
-        let avro = self.records(context, &repository)?;
+        let avro = self.records(context, &repository, selectors)?;
         let exit = match (exit, avro.damaged.is_empty() && avro.problems.is_empty(), avro.unsound.is_empty()) {
             (Exit::Done, true, true) => Exit::Done,
             (Exit::Done, true, false) => Exit::Incomplete,
+            (Exit::Failed, true, _) => Exit::Failed,
             _ => Exit::Damage,
         };
         context.told(exit, said.and_then(|()| tell_avro(context, &avro)))
     }
 
     /// Decodes records.
-    fn records(&self, context: &Context, repository: &Repository) -> Result<AvroCheckReport> {
+    fn records(&self, context: &Context, repository: &Repository, selectors: Vec<Selector>) -> Result<AvroCheckReport> {
         let mut listing = context.listing(repository);
-        let selectors = self.snapshot.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         let mut chosen = Vec::new();
         for selector in selectors {
-            chosen.push(selector.pick(&mut listing, &Filter::default())?);
+            chosen.push(context.choose_whole(&mut listing, selector, &Filter::default())?);
         }
         let chosen = match chosen.is_empty() {
-            true => latest_of_each_series(listing.snapshots.iter()),
+            true => {
+                // What is dated in the future does not hide the last snapshot of today.
+                let (ahead, past): (Vec<_>, Vec<_>) = listing.snapshots.iter().partition(|root| listing.is_ahead(root));
+                let mut chosen = latest_of_each_series(past.into_iter());
+                chosen.extend(ahead);
+                chosen
+            }
             false => chosen.iter().collect(),
         };
         let meter = Meter::new(&context.output);
@@ -142,6 +170,10 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
             put_path(&mut object, &finding.path);
             return output.object("avro_finding", object).map_err(Failure::from);
         }
+        if kind == "undecided" {
+            let short = finding.snapshot.short();
+            return Ok(output.note(format_args!("{path} in snapshot {short} is not looked into: {}", finding.reason))?);
+        }
         output.error(kind, &format!("{path} in snapshot {}: {}", finding.snapshot.short(), finding.reason), None);
         Ok(())
     };
@@ -151,6 +183,9 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
     for finding in &report.unsound {
         say(finding, "unsound")?;
     }
+    for finding in &report.undecided {
+        say(finding, "undecided")?;
+    }
     if output.json {
         let summary = json!({
             "files": report.files,
@@ -158,6 +193,7 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
             "blocks": report.blocks,
             "records": report.records,
             "unsound": report.unsound.len(),
+            "undecided": report.undecided.len(),
             "damaged": report.damaged.len() + report.problems.len(),
         });
         return output.object("avro_summary", summary).map_err(Failure::from);
@@ -172,6 +208,12 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
         let faults = count(report.unsound.len() as u64, "fault");
         output.note(format_args!("{faults} that the files had when they were saved: they are kept as they were"))?;
     }
+    if !report.undecided.is_empty() {
+        let places = count(report.undecided.len() as u64, "place");
+        output.note(format_args!(
+            "{places} not looked into (an unknown codec, or too large): nothing is known to be wrong there"
+        ))?;
+    }
     if !report.damaged.is_empty() || !report.problems.is_empty() {
         let problems = count((report.damaged.len() + report.problems.len()) as u64, "Avro problem");
         output.error(
@@ -181,6 +223,24 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Says what it means that a log is not what this machine has seen of it.
+fn explain(context: &Context, repository: &Repository, reason: &str) {
+    let newest = context.listing(repository).snapshots.iter().map(|root| root.time).max();
+    let newest = match newest {
+        Some(time) => format!("the newest snapshot in this state is of {}", local_time(time)),
+        None => "there is no snapshot in this state".into(),
+    };
+    let (id, location) = (repository.id(), repository.backend().location());
+    let error = Error::RolledBack { repository: id, reason: reason.into() };
+    let what = format!(
+        "{}; {newest}. What is in this state was checked as ever. What was saved, removed or pruned since is not in it: \
+         that is as it should be for an older copy of the repository at {location}, and is a loss if this is the repository \
+         itself",
+        chain(&error)
+    );
+    context.output.error(code(&error), &what, hint(&error, &context.globals).as_deref());
 }
 
 /// So many problems are told to people.
@@ -302,9 +362,14 @@ mod tests {
 
     #[test]
     fn parts_are_read() {
-        assert_eq!((parse_part("1/1"), parse_part("3/7")), (Ok((1, 1)), Ok((3, 7))));
-        for wrong in ["0/3", "4/3", "1/0", "1", "a/b", "1/2/3", "50%"] {
-            assert!(parse_part(wrong).is_err(), "{wrong}");
+        assert_eq!(parse_subset("1/1"), Ok(DataSubset::Part { part: 1, of: 1 }));
+        assert_eq!(parse_subset("3/7"), Ok(DataSubset::Part { part: 3, of: 7 }));
+        assert_eq!(parse_subset("10%"), Ok(DataSubset::Share(100_000)));
+        assert_eq!(parse_subset("0.5 %"), Ok(DataSubset::Share(5000)));
+        assert_eq!(parse_subset("100%"), Ok(DataSubset::Share(1_000_000)));
+        assert_eq!(parse_subset("500M"), Ok(DataSubset::Bytes(500 << 20)));
+        for wrong in ["0/3", "4/3", "1/0", "1", "a/b", "1/2/3", "0%", "101%", "-1%", "NaN%", "%", "", "0M", "M", "7"] {
+            assert!(parse_subset(wrong).is_err(), "{wrong}");
         }
     }
 }

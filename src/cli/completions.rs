@@ -4,12 +4,12 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::Result;
 
-/// Print what makes a shell complete snap's arguments
+/// Print shell completions
 ///
 /// For bash: `snap completions bash > ~/.local/share/bash-completion/completions/snap`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which shell
+    /// Shell
     #[arg(value_enum)]
     shell: clap_complete::Shell,
 }

@@ -25,31 +25,30 @@ use super::rows;
 
 /// Copy snapshots from another repository into this one
 ///
-/// The copies keep their ids, series, hosts, times and present tags. What is there already is neither sent nor read again,
-/// so the next run copies what was added since. Snapshots that were removed here stay away, unless they are named. A
-/// snapshot of which something is lost or damaged is not copied; the others are.
+/// Copies keep their ids, series, hosts, times and current tags. What this repository has already is not read or sent, so
+/// the next run copies only what is new. Snapshots that were removed here are not copied again unless they are named. A
+/// snapshot with lost or damaged data is not copied; the others are.
 ///
 /// Files that were saved in both repositories are stored twice unless both cut alike and have one chunk-id key: make this
 /// one with `snap init --from-repo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which snapshots of the other repository; without any, all that the filters let through, the oldest
-    /// first
+    /// Snapshots of the other repository [default: all that match the filters, oldest first]
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<OsString>,
 
     /// The repository to copy from
-    #[arg(long, value_name = "PATH", env = "SNAP_FROM_REPOSITORY")]
+    #[arg(long, value_name = "PATH", env = "SNAP_FROM_REPOSITORY", hide_env_values = true)]
     from_repo: Option<PathBuf>,
 
     #[command(flatten)]
     from: OtherRepository,
 
-    /// Tell which snapshots would be copied, and copy none
+    /// Show which snapshots would be copied, and copy none
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// How hard to compress what is stored [default: as `init` was told]
+    /// Compression of new data [default: that of the repository]
     #[arg(long, value_enum, value_name = "HOW")]
     compression: Option<Compression>,
 
@@ -79,7 +78,7 @@ struct Tally {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
-        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+        if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("snapshots are copied as a whole: no path goes here".into()));
         }
         let filter = self.filters.filter()?;
@@ -102,7 +101,7 @@ impl Args {
             return Err(Failure::Usage(format!("--from-repo and -r are the same repository ({})", source.id())));
         }
         let mut tally = Tally::default();
-        let chosen = choose(&source, &selectors, &filter, &target.state(), &mut tally)?;
+        let chosen = choose(context, &source, &selectors, &filter, &target.state(), &mut tally)?;
         let plan = CopyPlan::new(chosen, &target.state(), !selectors.is_empty());
         tally.present += plan.present.len() as u64;
         tally.removed += plan.removed.len() as u64;
@@ -224,6 +223,7 @@ impl Failed {
 /// The snapshots of the source that are meant. Those whose root cannot be read are failures, unless there is nothing to do
 /// about them.
 fn choose(
+    context: &Context,
     source: &Repository,
     selectors: &[Selector],
     filter: &Filter,
@@ -243,6 +243,10 @@ fn choose(
     }
     let mut chosen = Vec::new();
     for selector in selectors {
+        let selector = context.settle(&listing, selector.clone(), filter, false);
+        if !selector.path.is_empty() {
+            return Err(Failure::Usage("snapshots are copied as a whole: no path goes here".into()));
+        }
         let unreadable: Vec<SnapshotId> = listing.unreadable.iter().map(|(id, _)| *id).collect();
         let picked = selector.pick(&mut listing, filter);
         let is_left = |id: &SnapshotId| listing.unreadable.iter().any(|(left, _)| left == id);

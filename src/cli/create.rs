@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use avro_snap::chunk::CutParams;
 use avro_snap::commands::create::{CreateOptions, CreateReport, Depth, StreamSource, create};
-use avro_snap::commands::select::manifest_path;
+use avro_snap::commands::select::{Filter, manifest_path};
 use avro_snap::crypto::Suite;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::error::{Error, IoContext};
-use avro_snap::files::Rules;
+use avro_snap::files::{Rules, list_text};
 use avro_snap::repository::{Repository, Settings};
 use serde_json::json;
 
@@ -20,44 +20,51 @@ use super::Context;
 use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
-use super::format::{Day, count, parse_size, parse_time, seconds, size};
+use super::format::{count, parse_size, seconds, size};
 use super::init;
 use super::open::{host, user};
 use super::parity::warn_of_mended;
 use super::password::is_standard_input;
-use super::pick::comma_list;
+use super::pick::{comma_list, whole};
 use super::progress::Meter;
+use super::when::{Day, parse_time};
 
 /// Save files and directories as a new snapshot
 ///
-/// Files that are as they were in the snapshot before (by size, times and inode) are not read again. The repository
-/// itself, and snap's own cache, are passed over where they lie inside of what is saved.
+/// Files that did not change since the previous snapshot (by size, times and inode) are not read again. The repository, and
+/// snap's own cache and state of it, are skipped if they lie in what is saved.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to save
+    /// Files and directories to save
     #[arg(required_unless_present_any = ["stdin", "files_from", "files_from_raw"], value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// Give the snapshot these tags; may be given several times
+    /// Add these tags to the snapshot; may be repeated
     #[arg(long, value_name = "TAG,...")]
     tag: Vec<String>,
 
-    /// Take this for the name of the host [default: the system's]
-    #[arg(short = 'H', long, value_name = "HOST", env = "SNAP_HOST")]
+    /// Set the host name [env: SNAP_HOST] [default: the system's]
+    #[arg(short = 'H', long, value_name = "HOST")]
     host: Option<String>,
 
-    /// What the snapshot is one of: it is compared with the last one of the same series [default: the host and paths]
+    /// Series this snapshot belongs to [default: the host and paths]
+    ///
+    /// The snapshot is compared with the last one of the same series.
     #[arg(long, value_name = "SERIES")]
     series: Option<String>,
 
-    /// Take this for the time of the snapshot, like "2026-07-14 12:00" [default: now]
+    /// Set the time of the snapshot, like "2026-07-14 12:00", yesterday or @1700000000 [default: now]
     #[arg(long, value_name = "TIME")]
     time: Option<String>,
+
+    /// Compare with this snapshot [default: the last one of the series]
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "force")]
+    parent: Option<OsString>,
 
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Look at everything, write nothing, and say what would be stored
+    /// Write nothing; show what would be saved and how many bytes it would add
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -65,33 +72,33 @@ pub(crate) struct Args {
     #[arg(long)]
     init: bool,
 
-    /// Read every file, even if it looks as it did in the snapshot before
+    /// Read every file, even if it looks unmodified
     #[arg(short, long)]
     force: bool,
 
-    /// Do not take a file for changed because of its ctime alone
+    /// Ignore ctime when deciding whether a file was modified
     #[arg(long)]
     ignore_ctime: bool,
 
-    /// Do not take a file for changed because of its inode number alone (for network file systems)
+    /// Ignore inode numbers when deciding whether a file was modified (for network file systems)
     #[arg(long)]
     ignore_inode: bool,
 
-    /// How far to look into Avro files
+    /// How to process Avro files
     #[arg(long, value_enum, default_value_t, value_name = "DEPTH")]
     avro: Avro,
 
-    /// Do not take compressed blocks apart whose codec encodes fewer MB (of records) a second on one core
+    /// Keep compressed blocks whole if encoding them again is slower than this, in MB of records per second and core
     ///
-    /// Restoring them would take as long. 0 takes everything apart that can be put together again.
+    /// Restoring them would take as long. 0 decodes every block that can be encoded again to the same bytes.
     #[arg(long, value_name = "MB/S", default_value_t = 5.0)]
     min_encode_speed: f64,
 
-    /// How hard to compress what is stored [default: as `init` was told]
+    /// Compression of new data [default: that of the repository]
     #[arg(long, value_enum, value_name = "HOW")]
     compression: Option<Compression>,
 
-    /// End with exit code 3 if an Avro file is damaged or cut off (it is saved as it is in any case)
+    /// Exit with code 3 if an Avro file is damaged or cut off (it is saved as it is in any case)
     #[arg(long)]
     fail_on_damaged: bool,
 
@@ -111,45 +118,46 @@ struct SourceArgs {
     #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stdin")]
     stdin_filename: OsString,
 
-    /// Save the paths in this file, one a line; - is standard input
+    /// Save the paths listed in FILE, one per line; - is standard input
     ///
-    /// Empty lines and lines that begin with # do not count. They are paths, not patterns.
+    /// Empty lines and lines that begin with # are ignored. They are paths, not patterns. The list is UTF-8, or UTF-16 with a
+    /// byte order mark.
     #[arg(long, value_name = "FILE")]
     files_from: Vec<PathBuf>,
 
-    /// Save the paths in this file, each ended by a NUL character, as `find -print0` writes them; - is standard input
+    /// Save the paths listed in FILE, each ended by a NUL character as by `find -print0`; - is standard input
     #[arg(long, value_name = "FILE")]
     files_from_raw: Vec<PathBuf>,
 }
 
 /// What of it is not saved.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "What to leave out")]
+#[command(next_help_heading = "Excluding")]
 struct ExcludeArgs {
-    /// Leave out what fits this pattern
+    /// Exclude paths matching PATTERN
     ///
-    /// `*`, `?` and `[a-z]` stand within a name, `**` for any directories; a leading `/` ties it to the root, a leading `!`
-    /// takes back what patterns before matched.
+    /// `*`, `?` and `[a-z]` match within a name, `**` any directories; a leading `/` anchors the pattern at the root, a leading
+    /// `!` includes again what earlier patterns excluded.
     #[arg(short, long, value_name = "PATTERN")]
     exclude: Vec<OsString>,
 
-    /// The same, whatever the case of letters
+    /// Same as --exclude, but ignores the case of letters
     #[arg(long, value_name = "PATTERN")]
     iexclude: Vec<OsString>,
 
-    /// Leave out what fits the patterns in this file, one a line
+    /// Exclude paths matching the patterns in FILE, one per line
     #[arg(long, value_name = "FILE")]
     exclude_file: Vec<PathBuf>,
 
-    /// Leave out directories that hold a file of this name (and which begins so)
+    /// Exclude directories that contain a file NAME (starting with HEADER)
     #[arg(long, value_name = "NAME[:HEADER]")]
     exclude_if_present: Vec<OsString>,
 
-    /// Leave out directories that hold a CACHEDIR.TAG
+    /// Exclude directories that contain a CACHEDIR.TAG
     #[arg(long)]
     exclude_caches: bool,
 
-    /// Leave out files larger than this: bytes, or with k, M, G or T behind the number
+    /// Exclude files larger than SIZE: bytes, or a number with k, M, G or T
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     exclude_larger_than: Option<u64>,
 
@@ -175,6 +183,7 @@ impl Args {
         self.check_standard_input(context)?;
         let time = self.time.as_deref().map(|text| parse_time(text, Day::Begins)).transpose();
         let time = time.map_err(Failure::Usage)?;
+        let parent = self.parent.as_deref().map(|text| whole(text, "the parent")).transpose()?;
         let roots = self.roots()?;
         let mut rules = self.exclude.rules()?;
         let stream = match self.source.stdin {
@@ -183,19 +192,28 @@ impl Args {
         };
         let place = context.repository_folder()?;
         let repository = self.open(context, &place)?;
-        rules.pass_over(&place)?;
-        if let Some(cache) = context.globals.cache_folder().map(|folder| folder.join(repository.id().to_string()))
-            && cache.exists()
-        {
-            rules.pass_over(&cache)?;
+        let parent = match &parent {
+            Some(selector) => {
+                let mut listing = context.listing(&repository);
+                Some(context.choose_whole(&mut listing, selector.clone(), &Filter::default())?.id)
+            }
+            None => None,
+        };
+        for own in context.own_folders(&place, &repository).iter().filter(|folder| folder.exists()) {
+            rules.pass_over(own)?;
         }
         let options = CreateOptions {
             roots,
             working_directory: std::env::current_dir().when("find", "the working directory")?,
             rules,
             stream,
+            parent,
             series: self.series,
-            host: self.host.filter(|name| !name.is_empty()).unwrap_or_else(host),
+            host: self
+                .host
+                .or_else(|| std::env::var("SNAP_HOST").ok())
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(host),
             user: user(),
             tags: distinct(self.tag.iter().flat_map(|list| comma_list(list))),
             time,
@@ -245,6 +263,7 @@ impl Args {
         match context.open() {
             Err(Failure::Library(Error::NoRepository { .. })) if self.init && !self.dry_run => {
                 let suite = Suite::Aes256Gcm;
+                init::refuse_strangers(place)?;
                 let (kdf, cut, settings) = (KdfCost::default(), CutParams::default(), Settings::default());
                 let made = init::make(context, place, suite, kdf, cut, None, settings)?;
                 context.output.note(format_args!("made repository {} at {}", made.0, place.display()))?;
@@ -258,7 +277,8 @@ impl Args {
     fn roots(&self) -> Result<Vec<PathBuf>> {
         let mut roots = self.paths.clone();
         for file in &self.source.files_from {
-            let text = read_list(file)?;
+            let text = list_text(read_list(file)?)
+                .map_err(|why| Failure::Usage(format!("the list {}: {why}", file.display())))?;
             let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
             roots.extend(lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(to_path));
         }
@@ -392,8 +412,9 @@ fn tell(context: &Context, report: &CreateReport, dry_run: bool) -> Result<()> {
         ))?;
     }
     output.note(format_args!(
-        "read {}, added {} ({}) in {}",
+        "read {}, {} {} ({}) in {}",
         size(report.bytes_read),
+        if dry_run { "would add about" } else { "added" },
         size(report.bytes_added),
         count(report.chunks_new, "new chunk"),
         seconds(report.duration_secs)

@@ -12,10 +12,10 @@ use super::format::{kind, size};
 use super::output::put_path;
 use super::pick::{Filters, selector};
 
-/// Show what changed from one snapshot to another
+/// Show what changed between two snapshots
 ///
-/// Before each path stands what happened to it: + added, - removed, M changed content, T became another kind of thing, and
-/// with --metadata U where only mode, owner, time or attributes changed.
+/// Each path is preceded by what happened to it: + added, - removed, M changed content, T changed type, and with --metadata U
+/// where only mode, owner, time or attributes changed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The earlier snapshot
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     after: OsString,
 
-    /// Show also what has other metadata and the same content
+    /// Show also paths of which only metadata changed
     #[arg(long)]
     metadata: bool,
 
@@ -41,8 +41,9 @@ impl Args {
         let filter = self.filters.filter()?;
         let repository = context.open()?;
         let mut listing = context.listing(&repository);
-        let (old, new) = (before.pick(&mut listing, &filter)?, after.pick(&mut listing, &filter)?);
-        let sides = (Side { snapshot: &old, path: &before.path }, Side { snapshot: &new, path: &after.path });
+        let (old, before) = context.choose(&mut listing, before, &filter)?;
+        let (new, after) = context.choose(&mut listing, after, &filter)?;
+        let sides = (Side { snapshot: &old, path: &before }, Side { snapshot: &new, path: &after });
         let summary = diff(&repository, sides.0, sides.1, &mut |change| {
             if change.difference == Difference::Metadata && !self.metadata {
                 return Ok(());

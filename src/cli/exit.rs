@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     RestoredWithDamage = 21,
     /// Data in the repository is lost or damaged.
     Damage = 22,
+    /// A signal said that it was to end.
+    Interrupted = 130,
 }
 
 /// The table for people; part of the help.
@@ -40,7 +42,7 @@ Exit codes:
    12  wrong password, or none
    21  restored, but some files are lost or damaged
    22  data in the repository is lost or damaged
-  130  interrupted";
+  130  interrupted (Ctrl-C, SIGTERM)";
 
 impl Exit {
     /// What an error of the library ends the program with.
@@ -49,6 +51,7 @@ impl Exit {
             Error::NoRepository { .. } => Self::NoRepository,
             Error::Busy { .. } => Self::Busy,
             Error::WrongPassword { .. } | Error::NoPassword { .. } | Error::OldExport { .. } => Self::Password,
+            Error::Interrupted => Self::Interrupted,
             error if error.is_damage() => Self::Damage,
             _ => Self::Failed,
         }
@@ -68,11 +71,12 @@ mod tests {
     #[test]
     fn the_table_lists_every_code() {
         use Exit::*;
-        let all = [Done, Failed, Usage, Incomplete, NoRepository, Busy, Password, RestoredWithDamage, Damage];
+        let all =
+            [Done, Failed, Usage, Incomplete, NoRepository, Busy, Password, RestoredWithDamage, Damage, Interrupted];
         for exit in all {
             let code = format!("{:>5}  ", exit as u8);
             assert!(TABLE.lines().any(|line| line.starts_with(&code)), "{exit:?}");
         }
-        assert_eq!(TABLE.lines().count(), 1 + all.len() + 2, "one takes two lines, and 130 is the shell's");
+        assert_eq!(TABLE.lines().count(), 1 + all.len() + 1, "one takes two lines");
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::io::ErrorKind;
 
-use avro_snap::error::Error;
+use avro_snap::error::{Error, Refusal};
 
 use super::exit::Exit;
 use super::globals::Globals;
@@ -85,7 +85,7 @@ impl Failure {
     pub(crate) fn hint(&self, globals: &Globals) -> Option<String> {
         match self {
             Self::Library(error) => hint(error, globals),
-            Self::Usage(_) => Some("`snap --help` and `snap VERB --help` say what goes where".into()),
+            Self::Usage(_) => Some(format!("see `{} --help`", globals.page)),
             Self::Own { hint, .. } => hint.clone(),
         }
     }
@@ -132,9 +132,11 @@ pub(crate) fn code(error: &Error) -> &'static str {
         Error::UnsafePath { .. } => "unsafe_path",
         Error::NotRestored { .. } => "not_restored",
         Error::Cache { .. } => "cache",
+        Error::DeleteRefused(_) => "delete_refused",
         Error::Invalid(_) => "invalid",
         Error::Crypto(_) => "crypto",
         Error::WorkerStopped => "worker_stopped",
+        Error::Interrupted => "interrupted",
         _ => "failed",
     }
 }
@@ -160,9 +162,10 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
             let head = globals.state_folder().map(|folder| folder.join(repository.to_string()).join("head"));
             let file = head.map_or_else(|| "the file `head` in the state folder".into(), |p| p.display().to_string());
             format!(
-                "the storage shows an older or another state than before: a copy was put back, a disk lost writes, or \
-                 somebody tampers with it. Snapshots made since may be gone from the log: `snap recover` finds those \
-                 whose data is there. Once you are sure that this is the state to go on with, remove {file}"
+                "the storage shows an older or another state than before: this is an older copy, a copy was put back, a disk \
+                 lost writes, or somebody tampers with it. --allow-rollback reads it as it is, and `snap check` says more. \
+                 Snapshots made since may be gone from the log: `snap recover` finds those whose data is there. Once you \
+                 are sure that this is the state to go on with, remove {file}"
             )
         }
         Error::Busy { .. } => "wait until the other process is done, then run it again".into(),
@@ -172,8 +175,10 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
                 .into()
         }
         Error::Cache { .. } => "--no-cache works without it; it may be deleted, nothing is lost with it".into(),
-        Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
-            "the disk is full. What was stored before is safe; make room and run it again, it goes on from there".into()
+        error if error.is_full() => {
+            "the disk is full. What was stored before is safe; make room and run it again, it goes on from there. `snap \
+             forget` and `snap prune` work without a free byte; see also `snap prune --unsafe-recover-no-free-space`"
+                .into()
         }
         Error::Io { source, .. } if source.kind() == ErrorKind::ReadOnlyFilesystem => {
             "the file system is mounted read-only".into()
@@ -181,10 +186,31 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         Error::UnsafePath { .. } => {
             "a path that leads out of the target is never written; restore into an empty directory instead".into()
         }
+        Error::DeleteRefused(refusal) => match refusal {
+            Refusal::Unreadable { .. } => {
+                "restore without --delete, or take another snapshot; --delete-despite-unreadable removes all else and \
+                 leaves alone what is known by its path to have been unreadable"
+            }
+            Refusal::WholeSystem { .. } => {
+                "say with --include /PATH where something may be removed (no * in the first name), or restore without \
+                 --delete"
+            }
+            Refusal::Precious { .. } => {
+                "check --target; restore without --delete, or one folder at a time: SNAPSHOT:PATH into that folder"
+            }
+            _ => "restore without --delete",
+        }
+        .into(),
         Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists those that there are".into(),
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
         Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),
         Error::Unsupported { .. } => "use the version of snap that wrote it, or a later one".into(),
+        Error::ObjectMissing { name } | Error::Damaged { name, .. } if name == "config" || name == "config2" => {
+            "without its config no repository can be opened: `snap repair config` makes it anew, from its second copy, from \
+             a key export (--key-export), or with the help of the log and the packs. A copy of its 96 bytes from any backup \
+             of the repository does as well"
+                .into()
+        }
         Error::ObjectMissing { name } | Error::Damaged { name, .. } if is_of_log(name) => {
             "the log of the repository is broken; the packs have the data: `snap recover` lists the snapshots that lie in \
              them and puts the log right"
@@ -202,7 +228,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
 
 /// Whether this is an object without which the log cannot be followed.
 fn is_of_log(name: &str) -> bool {
-    name.starts_with("log/") || name == "log" || name == "config"
+    name.starts_with("log/") || name == "log"
 }
 
 #[cfg(test)]

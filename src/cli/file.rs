@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use avro_snap::error::{IoContext, Result};
 
+use super::interrupt;
 use super::output::Output;
 
 /// Hands what is written to a file (`-` is standard output). A file appears under its name only once it is whole.
@@ -46,7 +47,9 @@ impl Unfinished {
         let mut name = std::ffi::OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
         name.push(format!(".snap-{}.tmp", std::process::id()));
-        Self(path.with_file_name(name))
+        let path = path.with_file_name(name);
+        interrupt::set_unfinished(Some(path.clone()));
+        Self(path)
     }
 }
 
@@ -54,5 +57,6 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         // It is not there any more if all went well.
         let _ = std::fs::remove_file(&self.0);
+        interrupt::set_unfinished(None);
     }
 }

@@ -3,36 +3,54 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use avro_snap::commands::find::{Wanted, find};
+use avro_snap::commands::find::{Match, Search, Wanted, find};
 use avro_snap::error::Error;
+use avro_snap::snapshot::SnapshotRoot;
+use avro_snap::snapshot::entry::Time;
 
 use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
-use super::format::{local_time, long};
+use super::format::{count, local_time, long};
 use super::pick::{Filters, selector};
 use super::rows;
+use super::table::wrapped;
+use super::when::{Day, parse_time};
 
 /// Find files in all snapshots
+///
+/// Prints each path once for every content that it had, and the snapshots in which it had it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to look for: a pattern without / is compared with names, any other with paths
+    /// Pattern to look for: without a /, it is compared with names, otherwise with paths
     ///
-    /// `*`, `?` and `[a-z]` stand within a name, `**` for any directories.
+    /// `*`, `?` and `[a-z]` match within a name, `**` any directories.
     #[arg(required = true, value_name = "PATTERN")]
     patterns: Vec<OsString>,
 
-    /// Look only into this snapshot; may be given several times
+    /// Search only this snapshot; may be repeated
     #[arg(short, long, value_name = "SNAPSHOT[:PATH]")]
     snapshot: Vec<OsString>,
 
-    /// Take upper and lower case letters for the same
+    /// Ignore the case of letters
     #[arg(short, long)]
     ignore_case: bool,
 
-    /// Say mode, owner, size, time, and of Avro files codec and records
+    /// Only files modified at or after this time, like 2026-07-14 or "2 days ago"
+    #[arg(short = 'O', long, value_name = "TIME")]
+    oldest: Option<String>,
+
+    /// Only files modified at or before this time
+    #[arg(short = 'N', long, value_name = "TIME")]
+    newest: Option<String>,
+
+    /// Print mode, owner, size, time, and for Avro files codec and records
     #[arg(short, long)]
     long: bool,
+
+    /// Print only paths, each ended by a NUL character
+    #[arg(short = '0', long = "null", conflicts_with = "long")]
+    null: bool,
 
     #[command(flatten)]
     filters: Filters,
@@ -41,37 +59,80 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let output = &context.output;
-        let wanted = |pattern: &OsString| Wanted::new(pattern.as_bytes(), self.ignore_case);
-        let wanted = self.patterns.iter().map(wanted).collect::<std::result::Result<Vec<_>, Error>>();
-        let wanted = wanted.map_err(|error| Failure::Usage(error.to_string()))?;
+        let search = self.search()?;
+        if self.null && output.json {
+            return Err(Failure::Usage("--null and --json do not go together".into()));
+        }
         let selectors = self.snapshot.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         let filter = self.filters.filter()?;
         let repository = context.open()?;
         let mut listing = context.listing(&repository);
         let mut searched = Vec::new();
         for selector in selectors {
-            searched.push((selector.pick(&mut listing, &filter)?, selector.path));
+            searched.push(context.choose(&mut listing, selector, &filter)?);
         }
         if self.snapshot.is_empty() {
             searched.extend(listing.fitting(&filter).map(|root| (root.clone(), Vec::new())));
         }
-        for (snapshot, path) in &searched {
-            let mut first = true;
-            find(&repository, snapshot, path, &wanted, &mut |entry| {
-                if output.json {
-                    let mut object = rows::node(entry);
-                    if let serde_json::Value::Object(fields) = &mut object {
-                        fields.insert("snapshot_id".into(), snapshot.id.to_string().into());
-                    }
-                    return output.object("match", object);
-                }
-                if std::mem::take(&mut first) {
-                    output.note(format_args!("snapshot {} ({}):", snapshot.id.short(), local_time(snapshot.time)))?;
-                }
-                let path = output.path(&entry.path);
-                if self.long { output.line(long(entry, &path)) } else { output.line(path) }
-            })?;
+        let found = find(&repository, &searched, &search, &mut |found| {
+            let roots: Vec<&SnapshotRoot> =
+                found.snapshots.iter().filter_map(|number| Some(&searched.get(*number)?.0)).collect();
+            if output.json {
+                return output.object("match", object(found, &roots));
+            }
+            if self.null {
+                return output.ended_by_nul(&found.entry.path);
+            }
+            let path = output.path(&found.entry.path);
+            match self.long {
+                true => output.line(long(&found.entry, &path, output))?,
+                false => output.line(path)?,
+            }
+            said_snapshots(&roots, output.width()).iter().try_for_each(|line| output.note(format_args!("{line}")))
+        })?;
+        if found == 0 && !self.null {
+            output.note(format_args!("nothing found in {}", count(searched.len() as u64, "snapshot")))?;
         }
         Ok(Exit::Done)
     }
+
+    fn search(&self) -> Result<Search> {
+        let wanted = |pattern: &OsString| Wanted::new(pattern.as_bytes(), self.ignore_case);
+        let wanted = self.patterns.iter().map(wanted).collect::<std::result::Result<Vec<_>, Error>>();
+        let time = |text: &Option<String>, day| -> Result<Option<Time>> {
+            let time = text.as_deref().map(|text| parse_time(text, day)).transpose();
+            Ok(time.map_err(Failure::Usage)?.map(Time::from_nanoseconds))
+        };
+        Ok(Search {
+            wanted: wanted.map_err(|error| Failure::Usage(error.to_string()))?,
+            oldest: time(&self.oldest, Day::Begins)?,
+            newest: time(&self.newest, Day::Ends)?,
+        })
+    }
+}
+
+/// A match. `snapshot_id` is the last snapshot that has it.
+fn object(found: &Match, roots: &[&SnapshotRoot]) -> serde_json::Value {
+    let mut object = rows::node(&found.entry);
+    if let serde_json::Value::Object(fields) = &mut object {
+        let ids: Vec<String> = roots.iter().map(|root| root.id.to_string()).collect();
+        fields.insert("snapshot_id".into(), ids.last().cloned().into());
+        fields.insert("snapshots".into(), ids.into());
+    }
+    object
+}
+
+/// The snapshots in which a match was found, in lines of at most this width.
+fn said_snapshots(roots: &[&SnapshotRoot], width: usize) -> Vec<String> {
+    const INDENT: &str = "    ";
+    let said = match roots {
+        [] => String::new(),
+        [one] => format!("in snapshot {} of {}", one.id.short(), local_time(one.time)),
+        [first, .., last] => {
+            let ids: Vec<String> = roots.iter().map(|root| root.id.short()).collect();
+            let (first, last) = (local_time(first.time), local_time(last.time));
+            format!("in {} snapshots, {first} to {last}: {}", roots.len(), ids.join(" "))
+        }
+    };
+    wrapped(&said, width.saturating_sub(INDENT.len())).iter().map(|line| format!("{INDENT}{line}")).collect()
 }

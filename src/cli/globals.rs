@@ -3,57 +3,96 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use super::failure::{Failure, Result};
+
 /// The flags that every verb takes.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Globals {
-    /// The repository: a directory, as `PATH` or `local:PATH`
-    #[arg(short, long, global = true, env = "SNAP_REPOSITORY", value_name = "PATH")]
+    // No `env` here and below: what comes from the environment would stand in usage lines as if it had been given.
+    /// Repository: a directory, as `PATH` or `local:PATH` [env: SNAP_REPOSITORY]
+    #[arg(short, long, global = true, value_name = "PATH")]
     pub(crate) repo: Option<PathBuf>,
 
     /// Read the password from this file [env: SNAP_PASSWORD_FILE]
     ///
-    /// A line break at the end does not count. Without it the password comes from --password-command, SNAP_PASSWORD, or
-    /// is asked for on the terminal.
-    #[arg(short, long, global = true, value_name = "FILE", conflicts_with_all = ["password_command", "key_export"])]
+    /// A line break at the end does not count. Without this flag the password comes from --password-command, SNAP_PASSWORD,
+    /// or is asked for on the terminal.
+    #[arg(short, long, global = true, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 
-    /// Run this command and take what it prints for the password [env: SNAP_PASSWORD_COMMAND]
+    /// Run this command, and use what it prints as the password [env: SNAP_PASSWORD_COMMAND]
     ///
-    /// It is split into words like in a shell, but no shell runs it.
-    #[arg(long, global = true, value_name = "COMMAND", conflicts_with = "key_export")]
+    /// It is split into words as in a shell, but no shell runs it.
+    #[arg(long, global = true, value_name = "COMMAND")]
     pub(crate) password_command: Option<String>,
 
     /// Open the repository with a key export (see `snap key export`) instead of a password
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_export: Option<PathBuf>,
 
-    /// Print one JSON object a line; its `message_type` says what it is
+    /// Read a repository whose log is older than what this machine has seen of it, such as an older copy; nothing is written
+    #[arg(long, global = true)]
+    pub(crate) allow_rollback: bool,
+
+    /// Print one JSON object per line; its `message_type` says what it is
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Print results and errors only: no progress, no summaries
+    /// Print only results and errors: no progress, no summaries
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 
-    /// Print every path that is worked on
-    #[arg(short, long, global = true, conflicts_with_all = ["quiet", "json"])]
-    pub(crate) verbose: bool,
+    /// Print every path that is processed
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
 
-    /// Keep the local index below this directory [default: $XDG_CACHE_HOME/snap or ~/.cache/snap]
-    #[arg(long, global = true, env = "SNAP_CACHE_DIR", value_name = "DIR")]
+    /// Keep the local index in this directory [env: SNAP_CACHE_DIR] [default: $XDG_CACHE_HOME/snap or ~/.cache/snap]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
 
-    /// Keep no local index: read the repository's anew each time
+    /// Use no local index: read that of the repository each time
     #[arg(long, global = true)]
     pub(crate) no_cache: bool,
 
-    /// Use so many threads [default: one for each core]
+    /// Use N threads [default: one per core]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+
+    /// The command, like `snap key add`: whose page of the help to name.
+    #[arg(skip)]
+    pub(crate) page: String,
 }
 
 impl Globals {
+    /// Takes over what the environment gives, and refuses flags that do not go together. That is looked at here, since
+    /// these flags may stand before the command, after it, or on both sides.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        self.repo = self.repo.take().or_else(|| given("SNAP_REPOSITORY"));
+        self.cache_dir = self.cache_dir.take().or_else(|| given("SNAP_CACHE_DIR"));
+        let flags = [
+            ("--json", self.json),
+            ("--quiet", self.quiet),
+            ("--verbose", self.verbose > 0),
+            ("--password-file", self.password_file.is_some()),
+            ("--password-command", self.password_command.is_some()),
+            ("--key-export", self.key_export.is_some()),
+        ];
+        let is_given = |name: &str| flags.iter().any(|(flag, given)| *flag == name && *given);
+        for (one, other) in [
+            ("--json", "--verbose"),
+            ("--quiet", "--verbose"),
+            ("--password-file", "--password-command"),
+            ("--password-file", "--key-export"),
+            ("--password-command", "--key-export"),
+        ] {
+            if is_given(one) && is_given(other) {
+                return Err(Failure::Usage(format!("{one} and {other} do not go together")));
+            }
+        }
+        Ok(())
+    }
+
     /// How many threads.
     pub(crate) fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);

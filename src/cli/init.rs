@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use avro_snap::backend::Local;
 use avro_snap::chunk::CutParams;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Secret, Suite, SystemEntropy};
@@ -17,19 +18,19 @@ use super::from::OtherRepository;
 use super::open::{backend, folder, who};
 use super::parity::parse_share;
 
-/// Make a new repository
+/// Create a new repository
 ///
-/// The password is asked for twice on a terminal; --password-file, --password-command, SNAP_PASSWORD and
-/// SNAP_PASSWORD_FILE give it otherwise. Without the password (or a key export) nothing can ever be read.
+/// The password is asked for twice on a terminal; otherwise it comes from --password-file, --password-command,
+/// SNAP_PASSWORD or SNAP_PASSWORD_FILE. Without the password (or a key export) nothing can ever be read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How data is encrypted; it cannot be changed later
+    /// Encryption of the repository; it cannot be changed later
     ///
     /// aes-256-gcm is the fastest on machines with AES instructions, xchacha20-poly1305 on those without.
     #[arg(long, value_enum, default_value_t, value_name = "SUITE")]
     encryption: Encryption,
 
-    /// How hard to compress what is stored, for all who do not say otherwise
+    /// Default compression for this repository
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     compression: Compression,
 
@@ -41,10 +42,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHARE", default_value = "off", value_parser = parse_share)]
     parity: u32,
 
+    /// Make it in a directory that holds other files
+    #[arg(long)]
+    force: bool,
+
     #[command(flatten)]
     kdf: Kdf,
 
-    /// Take over the chunk-id key and the cutting parameters of this repository
+    /// Use the chunk-id key and the cutting parameters of this repository
     ///
     /// The same data then has the same chunk ids in both, so that snapshots can be copied from one to the other without
     /// being stored twice.
@@ -58,7 +63,7 @@ pub(crate) struct Args {
 /// How dear it is to try a password.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Kdf {
-    /// How much memory trying a password takes, in MiB: more makes guessing dearer (8 to 2048)
+    /// Memory needed to try a password, in MiB: more makes guessing harder (8 to 2048)
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=2048))]
     kdf_memory: u32,
 }
@@ -99,6 +104,9 @@ impl Args {
         let place = context.repository_folder()?;
         if context.globals.key_export.is_some() {
             return Err(Failure::Usage("a new repository has no key export yet: --key-export does not go here".into()));
+        }
+        if !self.force {
+            refuse_strangers(&place)?;
         }
         let (cut, chunk_id_key) = match &self.from_repo {
             Some(other) => self.taken_over(context, &folder(other)?)?,
@@ -147,6 +155,20 @@ impl Args {
             _ => Ok((other.cut_params(), key)),
         }
     }
+}
+
+/// Refuses to make a repository among other files: its folders would lie between them, and a slip of the finger in -r is
+/// found out too late.
+pub(crate) fn refuse_strangers(place: &Path) -> Result<()> {
+    let Some(stranger) = Local::new(place).stranger()? else { return Ok(()) };
+    Err(Failure::Own {
+        exit: Exit::Failed,
+        code: "cannot_init",
+        message: format!("there are other files in {}, such as {}", place.display(), stranger.display()),
+        hint: Some(
+            "give an empty directory or one that is not there yet; `snap init --force` makes it among them".into(),
+        ),
+    })
 }
 
 /// Makes the repository, and gives the password that was given for it.

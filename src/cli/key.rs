@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use avro_snap::commands::select::check_digits;
 use avro_snap::error::IoContext;
 use avro_snap::id::KeyId;
 use avro_snap::repository::{KeyDescription, Repository, Rotated};
@@ -15,8 +16,8 @@ use super::file::create_new;
 use super::format::{count, local_time, size, utc_time};
 use super::init::Kdf;
 use super::open::who;
-use super::output::Table;
 use super::password::Source;
+use super::table::Table;
 
 /// Manage the passwords that open the repository
 #[derive(Debug, clap::Args)]
@@ -27,49 +28,51 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// List the keys: each is a password that opens the repository
+    /// List the keys; * marks the one in use
+    ///
+    /// Each key is a password that opens the repository.
     List,
     /// Add a password
     Add(NewKey),
     /// Change the password that the repository is opened with
     Passwd(NewKey),
-    /// Take a password away
+    /// Remove a password
     ///
-    /// Who knew it and has kept a copy of the repository (or of its keys) can still read that.
+    /// Somebody who knew it and kept a copy of the repository (or of its keys) can still read that copy.
     Remove {
-        /// Which key, by the beginning of its id (see `snap key list`)
+        /// Id of the key, at least its first 4 digits (see `snap key list`)
         #[arg(value_name = "ID")]
         id: String,
     },
-    /// Give the repository new keys: what is written from now on opens with nothing that was known before
+    /// Replace the keys: old passwords and exports cannot open what is written from now on
     ///
-    /// For when a password, a key export or a copy of a key may have come into the wrong hands. The password stays the one
-    /// that the repository is opened with unless another one is given; if it is the password that others may know, give
-    /// another one. All other passwords are taken away, since they cannot be moved to the new keys without being known.
-    /// Key exports of before open nothing that is written from now on.
+    /// Use it when a password, a key export or a copy of a key may have leaked. The repository keeps the password it was
+    /// opened with unless a new one is given; if that password may have leaked, give a new one. All other passwords are
+    /// removed, since they cannot be moved to the new keys without being known. Key exports made before cannot open what is
+    /// written from now on.
     ///
     /// Data that is stored already stays under the old keys until `snap prune --reencrypt` moves it; index and packs are
     /// then under the new ones alone. The log stays as it is: who has the old keys can still read what it says up to now
     /// (ids and times of snapshots, on which machine each was made). Nothing takes back what somebody has read or copied
     /// before. The key that names chunks never changes, so what was stored once is not stored again.
     Rotate {
-        /// Take away all other passwords
+        /// Remove all other passwords
         #[arg(long)]
         remove_other_keys: bool,
         #[command(flatten)]
         new: NewKey,
     },
-    /// Write the secrets of the repository to a file, as a way in if keys or passwords are lost
+    /// Write the secrets of the repository to a file, in case keys or passwords are lost
     ///
-    /// Who has that file can read everything: keep it as safe as the data, on paper or in a vault.
+    /// Anybody with that file can read everything: keep it as safe as the data, on paper or in a vault.
     Export {
-        /// Where to; a file that is there is never overwritten; - is standard output
+        /// File to write; an existing file is never overwritten; - is standard output
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
-    /// Add a password with the help of a key export, where no password is known or all keys are lost
+    /// Add a password using a key export, if no password is known or all keys are lost
     Import {
-        /// What `snap key export` wrote
+        /// File that `snap key export` wrote
         #[arg(value_name = "EXPORT_FILE")]
         export: PathBuf,
         #[command(flatten)]
@@ -88,7 +91,7 @@ struct NewKey {
     #[arg(long, value_name = "COMMAND")]
     new_password_command: Option<String>,
 
-    /// Who or what the password is for [default: user@host]
+    /// Label for the password, such as whose it is [default: user@host]
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
 
@@ -110,7 +113,7 @@ impl NewKey {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         match &self.what {
-            What::List => list(context, &context.open()?),
+            What::List => list(context),
             What::Add(new) => {
                 let (source, repository) = (new.source()?, context.open()?);
                 encrypted(&repository)?;
@@ -151,11 +154,15 @@ fn encrypted(repository: &Repository) -> Result<()> {
     }
 }
 
-fn list(context: &Context, repository: &Repository) -> Result<Exit> {
+fn list(context: &Context) -> Result<Exit> {
     let output = &context.output;
-    let mut table = Table::new(&["ID", "For", "Made", "Memory"], &[3]);
+    let (repository, password) = context.open_with_password()?;
+    // None where it was opened with a key export.
+    let in_use = password.and_then(|password| repository.find_key(&password).ok());
+    let mut table = Table::new(&["", "ID", "For", "Made", "Memory"], &[4]).cutting(&[2]);
     for key in repository.keys() {
         let info = key.info.as_ref();
+        let is_in_use = Some(key.id) == in_use;
         if output.json {
             let object = json!({
                 "id": key.id.to_string(),
@@ -163,19 +170,20 @@ fn list(context: &Context, repository: &Repository) -> Result<Exit> {
                 "created": info.map(|info| utc_time(info.created)),
                 "kdf_memory_kib": info.map(|info| info.cost.memory_kib),
                 "readable": info.is_some(),
+                "current": is_in_use,
             });
             output.object("key", object)?;
             continue;
         }
-        table.row(match info {
-            Some(info) => vec![
-                key.id.to_string(),
-                info.label.clone(),
-                local_time(info.created),
-                size(u64::from(info.cost.memory_kib) << 10),
-            ],
-            None => vec![key.id.to_string(), "cannot be read".into()],
-        });
+        let mark = if is_in_use { "*" } else { "" };
+        let mut row = vec![mark.to_owned(), key.id.to_string()];
+        match info {
+            Some(info) => {
+                row.extend([info.label.clone(), local_time(info.created), size(u64::from(info.cost.memory_kib) << 10)])
+            }
+            None => row.push("cannot be read".into()),
+        }
+        table.row(row);
     }
     if !output.json {
         table.print(output)?;
@@ -264,6 +272,7 @@ fn tell_rotated(context: &Context, rotated: &Rotated, others: &str) -> avro_snap
 fn remove(context: &Context, prefix: &str) -> Result<Exit> {
     let (repository, password) = context.open_with_password()?;
     encrypted(&repository)?;
+    check_digits(prefix).map_err(|error| Failure::Usage(error.to_string()))?;
     let prefix = prefix.to_ascii_lowercase();
     let fitting: Vec<KeyId> =
         repository.keys().iter().map(|key| key.id).filter(|id| id.to_string().starts_with(&prefix)).collect();
@@ -271,7 +280,7 @@ fn remove(context: &Context, prefix: &str) -> Result<Exit> {
         [id] => *id,
         [] => return Err(Failure::plain(format!("there is no key {prefix}"), "`snap key list` lists them")),
         several => {
-            let message = format!("{prefix} fits {} keys", several.len());
+            let message = format!("key id {prefix} is ambiguous ({} matches)", several.len());
             return Err(Failure::plain(message, "give more digits of the id"));
         }
     };

@@ -12,18 +12,18 @@ use super::failure::{Failure, Result};
 use super::file;
 use super::format::size;
 use super::parity::warn_of_mended;
-use super::pick::{Filters, selector};
+use super::pick::{Filters, selector, whole};
 
 /// Write the list of all files of a snapshot as an Avro file
 ///
-/// Any Avro reader takes it: fastavro, avro-tools, DuckDB, Spark.
+/// Any Avro reader can read it: fastavro, avro-tools, DuckDB, Spark.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which snapshot
+    /// Snapshot
     #[arg(value_name = "SNAPSHOT", required_unless_present = "at")]
     snapshot: Option<OsString>,
 
-    /// Where to; - is standard output
+    /// File to write; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
@@ -33,12 +33,12 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
-        let selector = selector(self.snapshot.as_deref())?;
-        if !selector.path.is_empty() {
-            return Err(Failure::Usage("a manifest is that of a whole snapshot: no path goes here".into()));
-        }
+        let selector = match &self.snapshot {
+            Some(text) => whole(text, "a manifest")?,
+            None => selector(None)?,
+        };
         let repository = context.open()?;
-        let (snapshot, _) = context.pick(&repository, selector, &self.filters)?;
+        let snapshot = context.choose_whole(&mut context.listing(&repository), selector, &self.filters.filter()?)?;
         let mut length = 0;
         file::write(Some(&self.output), &context.output, |write| {
             length = manifest(&repository, &snapshot, write)?;

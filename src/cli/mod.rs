@@ -8,21 +8,26 @@ mod copy;
 mod create;
 mod diff;
 mod dump;
+mod elsewhere;
+mod examples;
 mod exit;
 mod failure;
 mod file;
+mod filter;
 mod find;
 mod forget;
 mod format;
 mod from;
 mod globals;
 mod init;
+mod interrupt;
 mod key;
 mod lost;
 mod ls;
 mod manifest;
 mod open;
 mod output;
+mod page;
 mod panic;
 mod parity;
 mod password;
@@ -36,22 +41,27 @@ mod rows;
 mod schema;
 mod snapshots;
 mod stats;
+mod table;
 mod tag;
+mod when;
 mod words;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use avro_snap::error::Error;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use exit::Exit;
 use failure::{Failure, Result};
 use globals::Globals;
+use interrupt::When;
 use output::Output;
 
-/// Deduplicating, encrypted snapshots of Avro files (and of any others)
+/// Deduplicating, encrypted snapshots of Avro files (and any others)
 ///
-/// snap looks into Avro container files: their records are stored once, however often a file is exported again, and
-/// restored files are the same bit for bit.
+/// snap looks into Avro container files and stores their records once, however often a table is exported. Restored files
+/// are the same bit for bit.
 #[derive(Debug, Parser)]
 #[command(name = "snap", version, after_long_help = after_help(), max_term_width = 100)]
 struct Cli {
@@ -97,10 +107,11 @@ struct Context {
 
 fn after_help() -> String {
     format!(
-        "Snapshots:\n  latest, latest~2 (the one two before), or the beginning of an id; `SNAPSHOT:PATH` for something in \
-         one.\n\nEnvironment:\n  SNAP_REPOSITORY, SNAP_PASSWORD, SNAP_PASSWORD_FILE, SNAP_PASSWORD_COMMAND, \
-         SNAP_CACHE_DIR, SNAP_STATE_DIR,\n  SNAP_HOST; SNAP_FROM_REPOSITORY, SNAP_FROM_PASSWORD, SNAP_FROM_PASSWORD_FILE, SNAP_FROM_PASSWORD_COMMAND;\n  \
-         XDG_CACHE_HOME, XDG_STATE_HOME\n\n{}",
+        "{}\n\nSnapshots:\n  latest, latest~2 (the one two before it in the same series), SERIES:latest, or the beginning of \
+         an id;\n  SNAPSHOT:PATH for something in it.\n\nEnvironment:\n  SNAP_REPOSITORY, SNAP_PASSWORD, SNAP_PASSWORD_FILE, \
+         SNAP_PASSWORD_COMMAND,\n  SNAP_CACHE_DIR, SNAP_STATE_DIR, SNAP_HOST, SNAP_FROM_REPOSITORY,\n  SNAP_FROM_PASSWORD, \
+         SNAP_FROM_PASSWORD_FILE, SNAP_FROM_PASSWORD_COMMAND,\n  XDG_CACHE_HOME, XDG_STATE_HOME\n\n{}",
+        examples::of("snap"),
         exit::TABLE
     )
 }
@@ -108,13 +119,22 @@ fn after_help() -> String {
 /// Runs the command line of this process.
 pub(crate) fn main() -> ExitCode {
     panic::install();
-    let Cli { globals, verb } = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error).into(),
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let command = examples::added_to(Cli::command());
+    let parsed = command.clone().try_get_matches_from(&arguments).and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli, page::of_matches(&matches)))
+    });
+    let (Cli { mut globals, verb }, page) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return page::refuse(&error, &page::of_arguments(&command, &arguments)).into(),
     };
-    let output = Output::new(globals.json, globals.quiet, globals.verbose);
+    globals.page = page;
+    let checked = globals.settle();
+    let output = Output::new(globals.json, globals.quiet, globals.verbose > 0);
     let context = Context { globals, output };
-    context.end(verb.run(&context)).into()
+    interrupt::install(verb.when_interrupted(), context.output.json);
+    context.end(checked.and_then(|()| verb.run(&context))).into()
 }
 
 impl Verb {
@@ -145,6 +165,29 @@ impl Verb {
     }
 }
 
+impl Verb {
+    /// What is said if it is interrupted.
+    fn when_interrupted(&self) -> When {
+        match self {
+            Self::Create(_) => When::Changing("run it again, it uses what is stored by now"),
+            Self::Copy(_) => When::Changing("run it again, the snapshots that are copied by now stay"),
+            Self::Restore(_) => When::Changing(
+                "no file in the target is half written; run it again, with --overwrite if-changed if it shall keep the \
+                 files that are restored by now",
+            ),
+            Self::Init(_) => When::Changing("run it again if there is no repository yet"),
+            Self::Key(_) => When::Changing("`snap key list` says what is done; run it again if it is not"),
+            Self::Tag(_) | Self::Forget(_) => {
+                When::Changing("`snap snapshots` says what is done; run it again if it is not")
+            }
+            Self::Prune(_) | Self::Repair(_) | Self::Recover(_) => {
+                When::Changing("run it again, it goes on from what is done by now")
+            }
+            _ => When::Reading,
+        }
+    }
+}
+
 impl Context {
     /// Says what went wrong, if anything did, and how the program ends.
     fn end(&self, ended: Result<Exit>) -> Exit {
@@ -152,6 +195,8 @@ impl Context {
         match ended.and_then(|exit| flushed.map(|()| exit)) {
             Ok(exit) => exit,
             Err(failure) if failure.is_closed_pipe() => Exit::Done,
+            Err(Failure::Library(Error::Interrupted)) => interrupt::end(),
+            Err(_) if interrupt::happened() => interrupt::end(),
             Err(failure) => {
                 self.output.failure(&failure, &self.globals);
                 failure.exit()
@@ -166,23 +211,4 @@ impl Context {
             _ => Ok(exit),
         }
     }
-}
-
-/// Arguments that clap does not take, or a wish for help.
-fn usage(error: &clap::Error) -> Exit {
-    use clap::error::ErrorKind;
-    let is_wish = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let json = !is_wish && std::env::args_os().any(|argument| argument == "--json");
-    match json {
-        true => {
-            // The first paragraph says what is wrong, the others how it is done.
-            let text = error.render().to_string();
-            let said: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-            let message = said.join(" ").trim_start_matches("error: ").to_owned();
-            Output::new(true, true, false).error("usage", &message, Some("see `snap --help`"));
-        }
-        // That nobody reads it is no reason to fail.
-        false => drop(error.print()),
-    }
-    if is_wish { Exit::Done } else { Exit::Usage }
 }

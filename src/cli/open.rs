@@ -8,10 +8,10 @@ use std::sync::Arc;
 use avro_snap::backend::{Backend, Local};
 use avro_snap::crypto::SystemEntropy;
 use avro_snap::error::{Error, IoContext};
-use avro_snap::repository::{CachePlace, LogDamage, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::repository::{CachePlace, LogDamage, LostConfig, OpenOptions, Repository, SystemClock, Unlock};
 
 use super::Context;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, chain};
 use super::password::Source;
 
 /// Prefixes that mean a place that this version cannot reach.
@@ -47,8 +47,21 @@ impl Context {
     pub(crate) fn repository_folder(&self) -> Result<PathBuf> {
         match &self.globals.repo {
             Some(location) if !location.as_os_str().is_empty() => folder(location),
-            _ => Err(Failure::Usage("no repository is given: use -r PATH or set SNAP_REPOSITORY".into())),
+            _ => Err(Failure::Usage(match super::elsewhere::other_repository() {
+                Some(other) => format!("no repository is given: {other}"),
+                None => "no repository is given: use -r PATH or set SNAP_REPOSITORY".into(),
+            })),
         }
+    }
+
+    /// What is not to be saved, nor touched by a restore: the repository in this directory, its cache, and what is
+    /// remembered of it.
+    pub(crate) fn own_folders(&self, place: &Path, repository: &Repository) -> Vec<PathBuf> {
+        let id = repository.id().to_string();
+        let others = [self.globals.cache_folder(), self.globals.state_folder()];
+        std::iter::once(place.to_path_buf())
+            .chain(others.into_iter().flatten().map(|folder| folder.join(&id)))
+            .collect()
     }
 
     /// Where its password comes from.
@@ -65,9 +78,23 @@ impl Context {
     /// Opens the repository as far as its log goes; gives what is wrong with that.
     pub(crate) fn open_broken(&self) -> Result<(Repository, Option<LogDamage>)> {
         let folder = self.repository_folder()?;
+        let open = |unlock: Unlock<'_>| Repository::open_broken(backend(&folder), unlock, &self.options());
+        let (repository, damage) = self.with_keys(&folder, open)?;
+        self.warn_of(&repository);
+        Ok((repository, damage))
+    }
+
+    /// What is known of the config, where no copy of it is left.
+    pub(crate) fn lost_config(&self) -> Result<LostConfig> {
+        let folder = self.repository_folder()?;
+        self.with_keys(&folder, |unlock| LostConfig::look(&*backend(&folder), unlock, &SystemClock))
+    }
+
+    /// Does something that needs the keys, with an export or with the password.
+    fn with_keys<T>(&self, folder: &Path, work: impl FnOnce(Unlock<'_>) -> avro_snap::error::Result<T>) -> Result<T> {
         if let Some(export) = &self.globals.key_export {
             let text = std::fs::read_to_string(export).when("read", export)?;
-            return Ok(Repository::open_broken(backend(&folder), Unlock::Export(&text), &self.options())?);
+            return Ok(work(Unlock::Export(&text))?);
         }
         let source = self.password_source()?;
         let failed = RefCell::new(None);
@@ -78,27 +105,60 @@ impl Context {
                 Error::Invalid(message)
             })
         };
-        let opened = Repository::open_broken(backend(&folder), Unlock::Password(&mut ask), &self.options());
+        let done = work(Unlock::Password(&mut ask));
         match failed.into_inner() {
             Some(failure) => Err(failure),
-            None => Ok(opened?),
+            None => Ok(done?),
         }
+    }
+
+    /// Says what is wrong with an open repository, and did not keep it from being opened.
+    fn warn_of(&self, repository: &Repository) {
+        if let Some(error) = repository.config_trouble() {
+            let said = chain(error);
+            self.output.warn(&format!("{said}. `snap repair config` makes it anew: do so before the next is lost"));
+        }
+        if let Some(reason) = repository.rolled_back().filter(|_| self.globals.allow_rollback) {
+            self.output.warn(&format!(
+                "THIS IS AN OLDER OR ANOTHER STATE OF THE REPOSITORY: {reason}. It is read all the same (--allow-rollback); \
+                 snapshots made since are not in it, and nothing is written to it"
+            ));
+        }
+    }
+
+    /// Opens the repository as `check` does: one that went back to an older state, too.
+    pub(crate) fn open_to_check(&self) -> Result<Repository> {
+        self.open_repository(true).map(|(repository, _)| repository)
+    }
+
+    /// Opens a repository in the way that was asked for.
+    fn open_with(&self, folder: &Path, unlock: Unlock<'_>, rollback: bool) -> avro_snap::error::Result<Repository> {
+        let repository = match rollback || self.globals.allow_rollback {
+            true => Repository::open_rolled_back(backend(folder), unlock, &self.options()),
+            false => Repository::open(backend(folder), unlock, &self.options()),
+        }?;
+        self.warn_of(&repository);
+        Ok(repository)
     }
 
     /// Opens the repository, and gives the password where one was needed.
     pub(crate) fn open_with_password(&self) -> Result<(Repository, Option<Vec<u8>>)> {
+        self.open_repository(false)
+    }
+
+    fn open_repository(&self, rollback: bool) -> Result<(Repository, Option<Vec<u8>>)> {
         let folder = self.repository_folder()?;
         let Some(export) = &self.globals.key_export else {
             let what = format!("password of {}", folder.display());
-            return self.open_folder(&folder, &self.password_source()?, &what);
+            return self.open_folder_as(&folder, &self.password_source()?, &what, rollback);
         };
         let text = std::fs::read_to_string(export).when("read", export)?;
-        Ok((self.open_by_export(&folder, &text)?, None))
+        Ok((self.open_with(&folder, Unlock::Export(&text), rollback)?, None))
     }
 
     /// Opens a repository by the text of a key export.
     pub(crate) fn open_by_export(&self, folder: &Path, text: &str) -> Result<Repository> {
-        Ok(Repository::open(backend(folder), Unlock::Export(text), &self.options())?)
+        Ok(self.open_with(folder, Unlock::Export(text), false)?)
     }
 
     /// Opens the repository in a directory. On a terminal, a wrong password may be corrected twice.
@@ -107,6 +167,16 @@ impl Context {
         folder: &Path,
         source: &Source,
         what: &str,
+    ) -> Result<(Repository, Option<Vec<u8>>)> {
+        self.open_folder_as(folder, source, what, false)
+    }
+
+    fn open_folder_as(
+        &self,
+        folder: &Path,
+        source: &Source,
+        what: &str,
+        rollback: bool,
     ) -> Result<(Repository, Option<Vec<u8>>)> {
         let attempts = if matches!(source, Source::Terminal) { 3 } else { 1 };
         let mut attempt = 1;
@@ -125,7 +195,7 @@ impl Context {
                     Err(Error::Invalid(message))
                 }
             };
-            let opened = Repository::open(backend(folder), Unlock::Password(&mut ask), &self.options());
+            let opened = self.open_with(folder, Unlock::Password(&mut ask), rollback);
             match (opened, failed.into_inner()) {
                 (_, Some(failure)) => return Err(failure),
                 (Ok(repository), None) => return Ok((repository, given.into_inner())),
@@ -141,7 +211,7 @@ impl Context {
     /// Opens a repository whose password is known.
     pub(crate) fn open_knowing(&self, folder: &Path, password: &[u8]) -> Result<Repository> {
         let mut known = || Ok(password.to_vec());
-        Ok(Repository::open(backend(folder), Unlock::Password(&mut known), &self.options())?)
+        Ok(self.open_with(folder, Unlock::Password(&mut known), false)?)
     }
 
     fn options(&self) -> OpenOptions {

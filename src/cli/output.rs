@@ -16,6 +16,9 @@ use super::globals::Globals;
 /// What stands for the path in errors about standard output.
 pub(crate) const STANDARD_OUTPUT: &str = "standard output";
 
+/// How wide listings are where there is no terminal.
+const WIDTH: usize = 80;
+
 /// Where everything goes that is said.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -47,8 +50,12 @@ impl Output {
 
     /// A line of the result.
     pub(crate) fn line(&self, text: impl AsRef<[u8]>) -> Result<()> {
+        let text = match self.to_terminal {
+            true => harmless(text.as_ref(), self.json),
+            false => Cow::Borrowed(text.as_ref()),
+        };
         let mut stdout = self.stdout();
-        let written = stdout.write_all(text.as_ref()).and_then(|()| stdout.write_all(b"\n"));
+        let written = stdout.write_all(&text).and_then(|()| stdout.write_all(b"\n"));
         let written = if self.to_terminal { written.and_then(|()| stdout.flush()) } else { written };
         written.when("write", STANDARD_OUTPUT)
     }
@@ -59,6 +66,21 @@ impl Output {
             true => Ok(()),
             false => self.line(text.to_string()),
         }
+    }
+
+    /// A result that ends with a NUL character, so that it may hold line breaks.
+    pub(crate) fn ended_by_nul(&self, bytes: &[u8]) -> Result<()> {
+        let mut stdout = self.stdout();
+        stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\0")).when("write", STANDARD_OUTPUT)
+    }
+
+    /// How many characters a line of a listing may have.
+    pub(crate) fn width(&self) -> usize {
+        let size = if self.to_terminal { rustix::termios::tcgetwinsize(io::stdout()).ok() } else { None };
+        // A terminal that does not know its width says 0.
+        size.map(|size| usize::from(size.ws_col))
+            .filter(|columns| *columns > 0)
+            .map_or(WIDTH, |columns| columns.max(40))
     }
 
     /// An object of the result.
@@ -120,9 +142,9 @@ impl Output {
     }
 }
 
-/// A path in which control characters and bytes that are no UTF-8 are written as `\xNN`.
+/// A path in which what a terminal would obey and bytes that are no UTF-8 are written as `\xNN`.
 fn printable_path(path: &[u8]) -> Cow<'_, [u8]> {
-    if path.utf8_chunks().all(|chunk| chunk.invalid().is_empty() && !chunk.valid().contains(char::is_control)) {
+    if path.utf8_chunks().all(|chunk| chunk.invalid().is_empty() && !chunk.valid().contains(is_obeyed)) {
         return Cow::Borrowed(path);
     }
     let mut text = String::new();
@@ -135,20 +157,46 @@ fn printable_path(path: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(text.into_bytes())
 }
 
-/// A text in which control characters but line breaks are written as `\xNN`: file names find their way into messages.
+/// Whether a terminal would do something else than show this: control characters, and marks that change the order in
+/// which text is shown.
+fn is_obeyed(c: char) -> bool {
+    let turns_text =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns_text
+}
+
+/// A text in which what a terminal would obey is written as `\xNN` or `\u{NNNN}`: file names find their way into messages.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    let obeyed = |c: char| c.is_control() && c != '\n';
-    if !text.contains(obeyed) {
+    if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
     }
     let mut printable = String::new();
     for c in text.chars() {
-        match obeyed(c) {
-            true => drop(write!(printable, "\\x{:02x}", u32::from(c))),
-            false => printable.push(c),
-        }
+        let _ = match (is_obeyed(c), u32::from(c)) {
+            (false, _) => write!(printable, "{c}"),
+            (true, code @ 0..=0xff) => write!(printable, "\\x{code:02x}"),
+            (true, code) => write!(printable, "\\u{{{code:x}}}"),
+        };
     }
     Cow::Owned(printable)
+}
+
+/// Lines of a result for a terminal. JSON stays JSON.
+fn harmless(lines: &[u8], json: bool) -> Cow<'_, [u8]> {
+    let is_harmful = |c: char| is_obeyed(c) && c != '\n';
+    if lines.utf8_chunks().all(|chunk| chunk.invalid().is_empty() && !chunk.valid().contains(is_harmful)) {
+        return Cow::Borrowed(lines);
+    }
+    let text = String::from_utf8_lossy(lines);
+    let mut harmless = String::new();
+    for c in text.chars() {
+        let _ = match (is_harmful(c), json) {
+            (false, _) => write!(harmless, "{c}"),
+            (true, true) => write!(harmless, "\\u{:04x}", u32::from(c)),
+            (true, false) => write!(harmless, "{}", printable(c.encode_utf8(&mut [0; 4]))),
+        };
+    }
+    Cow::Owned(harmless.into_bytes())
 }
 
 /// Puts a path into an object: `path`, and `path_hex` where that is not the whole truth.
@@ -171,43 +219,6 @@ pub(crate) fn failed_paths(failed: &[(Vec<u8>, Error)]) -> Vec<Value> {
     told.collect()
 }
 
-/// Rows whose columns stand below each other.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    rows: Vec<Vec<String>>,
-    /// Columns of numbers, which end below each other.
-    right: &'static [usize],
-}
-
-impl Table {
-    pub(crate) fn new(head: &[&str], right: &'static [usize]) -> Self {
-        Self { rows: vec![head.iter().map(|title| (*title).to_owned()).collect()], right }
-    }
-
-    pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.iter().map(|cell| printable(&cell.replace('\n', " ")).into_owned()).collect());
-    }
-
-    pub(crate) fn print(&self, output: &Output) -> Result<()> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                let _ = match self.right.contains(&column) {
-                    true => write!(line, "{cell:>width$}  "),
-                    false => write!(line, "{cell:<width$}  "),
-                };
-            }
-            output.line(line.trim_end())?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +227,10 @@ mod tests {
     fn terminals_are_told_nothing_that_they_would_obey() {
         assert_eq!(printable_path("a/ö".as_bytes()).as_ref(), "a/ö".as_bytes());
         assert_eq!(printable_path(b"a\x1b[2J\xff").as_ref(), b"a\\x1b[2J\\xff");
-        assert_eq!(printable("a\tb\nc"), "a\\x09b\nc");
+        assert_eq!(printable_path(b"a\nb").as_ref(), b"a\\x0ab");
+        assert_eq!(printable("a\tb\nc"), "a\\x09b\\x0ac");
+        assert_eq!(printable("a\u{9b}b\u{202e}c"), "a\\x9bb\\u{202e}c");
+        assert_eq!(harmless("a\n\u{1b}[2J".as_bytes(), false).as_ref(), b"a\n\\x1b[2J");
+        assert_eq!(harmless("{\"a\":\"\u{9b}\u{7f}\"}".as_bytes(), true).as_ref(), br#"{"a":"\u009b\u007f"}"#);
     }
 }

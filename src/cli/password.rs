@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use avro_snap::error::Error;
+
 use super::failure::{Failure, Result};
 use super::globals::given;
 use super::output::Output;
@@ -117,11 +119,22 @@ fn run(command: &str) -> Result<Vec<u8>> {
     let words = words::split(command).ok_or_else(|| failed("has a quote that is not closed".into()))?;
     let (program, arguments) = words.split_first().ok_or_else(|| failed("is empty".into()))?;
     let mut command = Command::new(program);
-    command.args(arguments).stderr(Stdio::inherit()).stdin(Stdio::inherit());
-    let said = command.output().map_err(|error| failed(format!("cannot be run: {error}")))?;
-    match said.status.success() {
-        true => without_line_break(said.stdout, "output of the password command"),
-        false => Err(failed(format!("failed ({})", said.status))),
+    command.args(arguments).stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = command.spawn().map_err(|error| failed(format!("cannot be run: {error}")))?;
+    let mut password = Vec::new();
+    let read = match child.stdout.take() {
+        Some(stdout) => stdout.take(LONGEST + 1).read_to_end(&mut password),
+        None => Ok(0),
+    };
+    // One that prints on and on is stopped. What it printed is shown nowhere: it may be what somebody keeps secret.
+    if read.is_err() || password.len() as u64 > LONGEST {
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(|error| failed(format!("cannot be waited for: {error}")))?;
+    read.map_err(|error| failed(format!("cannot be read from: {error}")))?;
+    match status.success() || password.len() as u64 > LONGEST {
+        true => without_line_break(password, "output of the password command"),
+        false => Err(failed(format!("failed ({status})"))),
     }
 }
 
@@ -145,8 +158,15 @@ fn ask(what: &str, new: bool) -> Result<Vec<u8>> {
     if !std::io::stderr().is_terminal() {
         return Err(none());
     }
-    let password = rpassword::prompt_password(format!("{what}: ")).map_err(|_| none())?;
-    if new && rpassword::prompt_password(format!("{what}, once more: ")).map_err(|_| none())? != password {
+    let prompt = |what: String| {
+        rpassword::prompt_password(what).map_err(|error| match error.kind() {
+            // Ctrl-C: the terminal sends no signal for it while a password is typed.
+            std::io::ErrorKind::Interrupted => Failure::Library(Error::Interrupted),
+            _ => none(),
+        })
+    };
+    let password = prompt(format!("{what}: "))?;
+    if new && prompt(format!("{what}, once more: "))? != password {
         return Err(Failure::no_password("the two passwords are not the same", "try again"));
     }
     Ok(password.into_bytes())

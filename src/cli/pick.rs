@@ -4,15 +4,17 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use avro_snap::commands::select::{Filter, Listing, Selector};
+use avro_snap::commands::select::{Doubt, Filter, Listing, Selector, manifest_path};
 use avro_snap::error::{Error, IoContext};
 use avro_snap::files::Pattern;
+use avro_snap::id::SnapshotId;
 use avro_snap::repository::Repository;
 use avro_snap::snapshot::SnapshotRoot;
 
 use super::Context;
 use super::failure::{Failure, Result, chain};
-use super::format::{Day, parse_time};
+use super::format::local_time;
+use super::when::{Day, parse_time};
 
 /// Patterns of paths as they were given.
 pub(crate) fn patterns(texts: &[OsString]) -> Result<Vec<Pattern>> {
@@ -20,37 +22,42 @@ pub(crate) fn patterns(texts: &[OsString]) -> Result<Vec<Pattern>> {
     texts.iter().map(pattern).collect::<std::result::Result<_, Error>>().map_err(|e| Failure::Usage(e.to_string()))
 }
 
-/// Narrows down which snapshots are looked at.
+/// Narrows down which snapshots are considered.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Which snapshots")]
 pub(crate) struct Filters {
-    /// Look only at the last snapshot at or before this time, and those before it
+    /// Consider only snapshots made at or before this time
     ///
-    /// Written like 2026-07-14 (the end of that day), "2026-07-14 12:00", "2026-07-14 12:00:00" in local time, or like
-    /// 2026-07-14T12:00:00Z.
+    /// Written like 2026-07-14 or 2026-07 (the end of that day or month), "2026-07-14 12:00" (local time),
+    /// 2026-07-14T12:00:00Z, yesterday, "2 days ago", or @1700000000 (seconds since 1970).
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
 
-    /// Look only at snapshots made on this host; may be given several times
+    /// Consider only snapshots of this host; may be repeated
     #[arg(short = 'H', long, value_name = "HOST")]
     host: Vec<String>,
 
-    /// Look only at snapshots of this series; may be given several times
+    /// Consider only snapshots of this series; may be repeated
     #[arg(long, value_name = "SERIES")]
     series: Vec<String>,
 
-    /// Look only at snapshots that have all of these tags; given several times, one of the lists is enough
+    /// Consider only snapshots that have all of these tags; may be repeated, matches any of the lists
     ///
-    /// An empty list looks for snapshots without tags.
+    /// An empty list (written as a comma) matches snapshots without tags.
     #[arg(long, value_name = "TAG,...")]
     tag: Vec<String>,
 
-    /// Look only at snapshots of this path; given several times, of all of them
+    /// Consider only snapshots of this path; may be repeated, all must have been saved
     #[arg(long, value_name = "PATH")]
     path: Vec<PathBuf>,
 }
 
 impl Filters {
+    /// Whether `--tag` is given with nothing at all.
+    pub(crate) fn names_an_empty_tag(&self) -> bool {
+        self.tag.iter().any(|list| list.trim().is_empty())
+    }
+
     /// As the library takes them.
     pub(crate) fn filter(&self) -> Result<Filter> {
         let absolute = |path: &PathBuf| -> Result<Vec<u8>> {
@@ -58,6 +65,12 @@ impl Filters {
             // A slash at the end of a path says nothing about what it names.
             Ok(absolute.components().collect::<PathBuf>().as_os_str().as_bytes().to_vec())
         };
+        // An unset variable in a script must not choose anything.
+        for (flag, values) in [("--host", &self.host), ("--series", &self.series)] {
+            if values.iter().any(|value| value.trim().is_empty()) {
+                return Err(Failure::Usage(format!("{flag} is empty")));
+            }
+        }
         let at = self.at.as_deref().map(|text| parse_time(text, Day::Ends)).transpose();
         Ok(Filter {
             hosts: self.host.clone(),
@@ -74,9 +87,68 @@ pub(crate) fn comma_list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
+/// The beginning of an id, in lower case. Nothing at all, which an unset variable gives, is none.
+pub(crate) fn id_prefix(text: &OsStr) -> Result<String> {
+    let text = text.to_string_lossy();
+    match !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(Failure::Usage(format!("{text:?} is not the beginning of an id: that is hexadecimal digits"))),
+    }
+}
+
 /// Understands `SNAPSHOT[:PATH]`. None means the latest.
 pub(crate) fn selector(text: Option<&OsStr>) -> Result<Selector> {
     Selector::parse(text.map_or(&b"latest"[..], OsStr::as_bytes)).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// What is said about a doubt.
+fn warning(doubt: &Doubt, selector: &Selector, picked: Option<&SnapshotRoot>) -> String {
+    match doubt {
+        Doubt::SeveralSeries { count, taken } => {
+            let found = picked.map_or_else(String::new, |root| {
+                format!(", and so snapshot {} of {}", root.id.short(), local_time(root.time))
+            });
+            format!(
+                "there are {count} series, and `{selector}` takes the one with the newest snapshot, {taken:?}{found}; choose \
+                 with SERIES:{selector} or --series"
+            )
+        }
+        Doubt::InTheFuture { count: 1, newest } => {
+            format!("snapshot {} is dated in the future, so it is not `latest`; name it by its id", newest.short())
+        }
+        Doubt::InTheFuture { count, newest } => format!(
+            "{count} snapshots, {} the last of them, are dated in the future, so they are not `latest`; name them by their \
+             ids",
+            newest.short()
+        ),
+    }
+}
+
+/// A path is given twice.
+pub(crate) fn two_paths() -> Failure {
+    Failure::Usage("give paths either as SNAPSHOT:PATH or after the snapshot, not both".into())
+}
+
+/// Paths in a snapshot that stand beside its name, as `ls SNAPSHOT PATH` has them. They do not go together with a path in
+/// the name itself.
+pub(crate) fn paths_in(selector: &Selector, paths: &[OsString]) -> Result<Vec<Vec<u8>>> {
+    if !selector.may_be_whole() && !paths.is_empty() {
+        return Err(two_paths());
+    }
+    if paths.iter().any(|path| path.is_empty()) {
+        return Err(Failure::Usage("a path is empty".into()));
+    }
+    let path = |path: &OsString| manifest_path(path.as_bytes()).map_err(|error| Failure::Usage(error.to_string()));
+    paths.iter().map(path).collect()
+}
+
+/// Understands the name of a whole snapshot.
+pub(crate) fn whole(text: &OsStr, what: &str) -> Result<Selector> {
+    let selector = selector(Some(text))?;
+    match selector.may_be_whole() {
+        true => Ok(selector),
+        false => Err(Failure::Usage(format!("{what} is a whole snapshot: no path goes here"))),
+    }
 }
 
 impl Context {
@@ -96,7 +168,72 @@ impl Context {
         selector: Selector,
         filters: &Filters,
     ) -> Result<(SnapshotRoot, Vec<u8>)> {
-        let root = selector.pick(&mut self.listing(repository), &filters.filter()?)?;
-        Ok((root, selector.path))
+        self.choose(&mut self.listing(repository), selector, &filters.filter()?)
+    }
+
+    /// The snapshot of a listing that is to be deleted. Refuses names that are not clear.
+    pub(crate) fn choose_to_delete(
+        &self,
+        listing: &Listing,
+        selector: Selector,
+        filter: &Filter,
+    ) -> Result<SnapshotId> {
+        let selector = self.settle(listing, selector, filter, true);
+        if !selector.path.is_empty() {
+            return Err(Failure::Usage(format!("`{selector}` is a whole snapshot: no path goes here")));
+        }
+        selector.pick_to_delete(listing, filter).map_err(|error| match error {
+            Error::Invalid(message) => Failure::Usage(message),
+            error => error.into(),
+        })
+    }
+
+    /// The whole snapshot of a listing that is meant.
+    pub(crate) fn choose_whole(
+        &self,
+        listing: &mut Listing,
+        selector: Selector,
+        filter: &Filter,
+    ) -> Result<SnapshotRoot> {
+        let (root, path) = self.choose(listing, selector, filter)?;
+        match path.is_empty() {
+            true => Ok(root),
+            false => {
+                Err(Failure::Usage(format!("snapshot {} is meant as a whole: no path goes here", root.id.short())))
+            }
+        }
+    }
+
+    /// What a name means in a listing. Warns where `latest` may not be what is expected.
+    pub(crate) fn settle(
+        &self,
+        listing: &Listing,
+        selector: Selector,
+        filter: &Filter,
+        several_are_refused: bool,
+    ) -> Selector {
+        let selector = selector.settled(listing);
+        for doubt in selector.doubts(listing, filter) {
+            if !(several_are_refused && matches!(doubt, Doubt::SeveralSeries { .. })) {
+                self.output.warn(&warning(&doubt, &selector, None));
+            }
+        }
+        selector
+    }
+
+    /// The snapshot of a listing that is meant, and the path in it. Warns where `latest` may not be what is expected.
+    pub(crate) fn choose(
+        &self,
+        listing: &mut Listing,
+        selector: Selector,
+        filter: &Filter,
+    ) -> Result<(SnapshotRoot, Vec<u8>)> {
+        let selector = selector.settled(listing);
+        let doubts = selector.doubts(listing, filter);
+        let picked = selector.pick(listing, filter);
+        for doubt in doubts {
+            self.output.warn(&warning(&doubt, &selector, picked.as_ref().ok()));
+        }
+        Ok((picked?, selector.path))
     }
 }

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use avro_snap::progress::{Phase, Progress, Warning};
+use avro_snap::progress::{Change, Phase, Progress, Warning};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::format::count;
-use super::output::{Output, printable};
+use super::interrupt;
+use super::output::{Output, printable, put_path};
 
 /// How often something new is said.
 const EVERY: Duration = Duration::from_millis(300);
@@ -42,6 +43,7 @@ impl<'a> Meter<'a> {
     pub(crate) fn new(output: &'a Output) -> Self {
         let bar = !output.quiet && !output.json && std::io::stderr().is_terminal();
         let now = Instant::now();
+        interrupt::listens(true);
         Self {
             output,
             bar: bar.then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8))),
@@ -57,6 +59,7 @@ impl<'a> Meter<'a> {
 
     /// The work is over: the bar goes away.
     pub(crate) fn finish(&self) {
+        interrupt::listens(false);
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -130,7 +133,10 @@ impl Progress for Meter<'_> {
             bar.reset();
             bar.set_style(style(known));
             bar.set_prefix(name(phase));
-            bar.enable_steady_tick(EVERY);
+            // The bar panics where it cannot start its thread; without one it moves whenever something is done.
+            if std::thread::Builder::new().spawn(|| {}).is_ok() {
+                bar.enable_steady_tick(EVERY);
+            }
         }
         self.show(&shown);
     }
@@ -165,6 +171,35 @@ impl Progress for Meter<'_> {
             && let Ok(mut shown) = self.shown.try_lock()
         {
             shown.at = path.to_path_buf();
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        interrupt::happened()
+    }
+
+    fn change(&self, change: Change, path: &Path) {
+        if self.status {
+            let word = match change {
+                Change::New => "new",
+                Change::Differs => "differs",
+                Change::Same => "same",
+                Change::Deleted => "deleted",
+            };
+            let mut object = json!({"change": word});
+            put_path(&mut object, path.as_os_str().as_bytes());
+            let _ = self.output.object("change", object);
+        }
+        if self.output.verbose {
+            let sign: &[u8] = match change {
+                Change::New => b"+ ",
+                Change::Differs => b"M ",
+                Change::Same => b"= ",
+                Change::Deleted => b"- ",
+            };
+            let say = || self.output.line([sign, &self.output.path(path.as_os_str().as_bytes())].concat());
+            // A reader who left is noticed when the summary is written.
+            let _ = self.bar.as_ref().map_or_else(say, |bar| bar.suspend(say));
         }
     }
 
@@ -215,13 +250,15 @@ fn name(phase: Phase) -> &'static str {
     }
 }
 
+/// One line, whatever the width: the longest variants take 74 columns without the message, which is cut; narrow terminals
+/// get less.
 fn style(totals_known: bool) -> ProgressStyle {
-    let template = match totals_known {
-        true => {
-            "{prefix} {percent:>3}% [{bar:24}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left  \
-             {wide_msg}"
-        }
-        false => "{prefix} {spinner} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}  {wide_msg}",
+    let columns = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col);
+    let template = match (totals_known, columns) {
+        (true, 80..) => "{prefix} {percent:>3}% [{bar:12}] {binary_bytes}/{binary_total_bytes}, {eta} left  {wide_msg}",
+        (true, _) => "{prefix} {percent:>3}%  {wide_msg}",
+        (false, 60..) => "{prefix} {spinner} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}  {wide_msg}",
+        (false, _) => "{prefix} {spinner}  {wide_msg}",
     };
     ProgressStyle::with_template(template).map_or_else(|_| ProgressStyle::default_bar(), |s| s.progress_chars("=> "))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use avro_snap::commands::prune::{Fate, MaxUnused, PruneOptions, PruneReport, Tally, prune};
+use avro_snap::commands::prune::{Fate, MaxUnused, PruneOptions, PruneReport, Tally, prune, prune_without_room};
 use avro_snap::repository::Repository;
 use serde_json::{Value, json};
 
@@ -14,37 +14,45 @@ use super::format::{count, parse_size, size};
 use super::parity::warn_of_mended;
 use super::progress::Meter;
 
-/// Free the room of what no snapshot needs any more
+/// Delete data that no snapshot needs
 ///
-/// What is needed is copied out of packs that are largely unused. Packs that go are condemned first and deleted by a prune
-/// after the grace. It may run while others write, restore, or prune; it may be interrupted at any time, the next one goes
-/// on.
+/// Data that is still needed is copied out of packs that are largely unused. Packs that go are condemned first, and deleted
+/// by the next prune after the grace period. Other processes may write, restore or prune at the same time. A prune may be
+/// interrupted at any time; the next one continues.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Change nothing; say what would be done
+    /// Change nothing; show what would be done and how much the deletion would free
     #[arg(short = 'n', long)]
     dry_run: bool,
 
     #[command(flatten)]
     limits: Limits,
+
+    /// Make room on a disk that is full: delete what no snapshot needs before the log says so
+    ///
+    /// Try without it first: `snap prune --grace 0` works without a free byte in most cases. NOBODY ELSE MAY USE THE
+    /// REPOSITORY MEANWHILE: what somebody is just saving is lost with it. It implies --grace 0. The id of the repository
+    /// may be given, and must be the right one then.
+    #[arg(long, value_name = "REPOSITORY_ID", num_args = 0..=1, default_missing_value = "", require_equals = false)]
+    unsafe_recover_no_free_space: Option<String>,
 }
 
 /// How far a prune goes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Limits {
-    /// Leave so much unused: a share of all like 5%, a size like 500M, or `unlimited`
+    /// Tolerate this much unused data: a share like 5%, a size like 500M, or `unlimited`
     #[arg(long, value_name = "LIMIT", default_value = "5%", value_parser = parse_limit)]
     max_unused: MaxUnused,
 
-    /// Copy at most so many bytes; the next prune goes on
+    /// Repack at most SIZE bytes per run; the next prune continues
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_repack_size: Option<u64>,
 
-    /// Put packs together that are smaller than half the usual size
+    /// Merge packs smaller than half the usual size
     #[arg(long)]
     repack_small: bool,
 
-    /// Copy packs that are sealed under keys of before the last `snap key rotate` into new ones
+    /// Re-encrypt packs that are sealed under keys from before the last `snap key rotate`
     ///
     /// Once the grace has passed and they are deleted, the old keys open nothing of the data any more. The log stays as it
     /// is: who has the old keys can read what it says up to the rotation (names of snapshots, times, on which machine).
@@ -52,7 +60,7 @@ pub(crate) struct Limits {
     #[arg(long)]
     reencrypt: bool,
 
-    /// Delete what was condemned so long ago: a number with s, m, h or d
+    /// Delete packs condemned at least this long ago: a number with s, m, h or d
     ///
     /// Until then restores that began earlier can end, and removed snapshots can be brought back. It also says how old
     /// things must be that no snapshot names, to count as left behind by an interrupted run. 0 deletes at once.
@@ -93,13 +101,35 @@ fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let repository = context.open()?;
-        let (report, exit) = self.limits.prune(context, &repository, self.dry_run)?;
+        let recovers = self.recovers(&repository)?;
+        let (report, exit) = self.limits.prune(context, &repository, self.dry_run, recovers)?;
         context.told(exit, tell(context, &report, self.dry_run))
     }
 }
 
+impl Args {
+    /// Whether room is to be made by all means.
+    fn recovers(&self, repository: &Repository) -> Result<bool> {
+        let own = repository.id().to_string();
+        match self.unsafe_recover_no_free_space.as_deref() {
+            None => Ok(false),
+            Some(given) if given.is_empty() || given == own => Ok(true),
+            Some(given) => {
+                let message = format!("--unsafe-recover-no-free-space {given}: the id of this repository is {own}");
+                Err(Failure::Usage(message))
+            }
+        }
+    }
+}
+
 impl Limits {
-    fn prune(&self, context: &Context, repository: &Repository, dry_run: bool) -> Result<(PruneReport, Exit)> {
+    fn prune(
+        &self,
+        context: &Context,
+        repository: &Repository,
+        dry_run: bool,
+        recovers: bool,
+    ) -> Result<(PruneReport, Exit)> {
         let options = PruneOptions {
             max_unused: self.max_unused,
             max_repack: self.max_repack_size,
@@ -111,7 +141,10 @@ impl Limits {
             threads: context.globals.threads(),
         };
         let meter = Meter::new(&context.output);
-        let pruned = prune(repository, &options, &meter);
+        let pruned = match recovers {
+            true => prune_without_room(repository, &options, &meter),
+            false => prune(repository, &options, &meter),
+        };
         meter.finish();
         warn_of_mended(&context.output, repository);
         let report = pruned?;
@@ -121,7 +154,7 @@ impl Limits {
 
     /// Prunes after snapshots were removed, and says what came of it.
     pub(crate) fn prune_after(&self, context: &Context, repository: &Repository) -> Result<Exit> {
-        let (report, exit) = self.prune(context, repository, false)?;
+        let (report, exit) = self.prune(context, repository, false, false)?;
         tell(context, &report, false)?;
         Ok(exit)
     }
@@ -133,6 +166,12 @@ fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
         let lost = count(report.lost_chunks, "chunk");
         let hint = "`snap check` names the snapshots and paths; what is left of them was kept";
         output.error("damage", &format!("{lost} that snapshots need are lost"), Some(hint));
+    }
+    if report.without_room {
+        output.warn(
+            "the disk is full: nothing was copied out of packs that are partly needed. Once there is room, the next prune \
+             does that; --grace 0 deletes at once what was condemned",
+        );
     }
     if output.json {
         if dry_run {
@@ -178,7 +217,7 @@ fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
     output.note(format_args!("unused and kept: {}", size(report.unused_left)))?;
     let swept = format!("{}, {}", count(report.swept.packs, "condemned pack"), size(report.swept.bytes));
     match dry_run {
-        true => output.note(format_args!("condemned earlier and due: {swept}"))?,
+        true => output.note(format_args!("would be deleted now: {swept}"))?,
         false => output.note(format_args!("deleted {swept}"))?,
     }
     if report.waiting.packs > 0 {
@@ -221,6 +260,7 @@ fn summary(report: &PruneReport, dry_run: bool) -> Value {
         "old_key_packs_left": tally(report.old_keys),
         "indexes_replaced": report.indexes_replaced,
         "tidied_bytes": report.tidied,
+        "without_room": report.without_room,
         "seconds": report.duration_secs,
     })
 }

@@ -11,35 +11,37 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result, chain, code};
 use super::format::{count, local_time, utc_time};
-use super::output::Table;
+use super::pick::id_prefix;
 use super::progress::Meter;
+use super::table::Table;
 
-/// Find snapshots in the packs that the log has lost, and bring them back
+/// Find snapshots whose log entries are lost, and bring them back
 ///
-/// Without arguments this looks and lists, and changes nothing. A snapshot that is not in the log may be there because an
-/// entry of the log is lost, because it was removed on purpose (that is said where the log still says so), or because
-/// whoever made it was interrupted at the very end. If the log itself is broken, bringing back also puts that right: the
-/// entries behind the break are appended anew. What only a lost entry said is gone: tags that were changed later, that a
-/// snapshot was removed, that a password was. Nobody else may use the repository meanwhile.
+/// Without arguments this lists what it finds, and changes nothing. A snapshot may be missing in the log because an entry
+/// is lost, because it was removed on purpose (shown as far as the log still says so), or because its `create` was
+/// interrupted at the very end. If the log itself is broken, recovering also repairs it: the entries after the break are
+/// appended again. What only a lost entry said is gone: later changes of tags, removals of snapshots and of passwords.
+/// Nobody else may use the repository at the same time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Bring these back, by the beginnings of their ids; also ones that were removed or have lost something
+    /// Bring back these snapshots, even if they were removed or are damaged
     #[arg(value_name = "SNAPSHOT", conflicts_with = "all")]
     snapshots: Vec<OsString>,
 
-    /// Put the log right, and bring back all that are whole and were not removed as far as the log says
+    /// Repair the log, and bring back all snapshots that are whole and were not removed as far as the log says
     #[arg(long)]
     all: bool,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let wanted = self.snapshots.iter().map(|id| id_prefix(id)).collect::<Result<Vec<_>>>()?;
         let (repository, damage) = context.open_broken()?;
         let meter = Meter::new(&context.output);
         let found = find_snapshots(&repository, &meter);
         meter.finish();
         let found = found?;
-        let chosen = self.choose(&found)?;
+        let chosen = self.choose(&found, &wanted)?;
         let writes = self.all || !chosen.is_empty();
         let rebuilt = match &damage {
             Some(damage) if writes => Some(bring_back_and_mend(&repository, damage, chosen)?),
@@ -48,6 +50,9 @@ impl Args {
                 None
             }
         };
+        if writes {
+            repository.keep_config()?;
+        }
         let exit = match (writes, damage.is_some() || !found.unreadable.is_empty() || !found.unsound.is_empty()) {
             (false, true) => Exit::Damage,
             (true, _) if !found.unsound.is_empty() || !found.unreadable.is_empty() => Exit::Damage,
@@ -57,15 +62,14 @@ impl Args {
         context.told(exit, said)
     }
 
-    fn choose<'f>(&self, found: &'f Found) -> Result<Vec<&'f Candidate>> {
+    fn choose<'f>(&self, found: &'f Found, wanted: &[String]) -> Result<Vec<&'f Candidate>> {
         if self.all {
             let is_meant = |candidate: &&Candidate| candidate.is_whole() && !candidate.forgotten;
             return Ok(found.candidates.iter().filter(is_meant).collect());
         }
         let mut chosen = Vec::new();
-        for wanted in &self.snapshots {
-            let prefix = wanted.to_string_lossy().to_ascii_lowercase();
-            let mut fitting = found.candidates.iter().filter(|found| found.root.id.to_string().starts_with(&prefix));
+        for prefix in wanted {
+            let mut fitting = found.candidates.iter().filter(|found| found.root.id.to_string().starts_with(&**prefix));
             match (fitting.next(), fitting.next()) {
                 (Some(one), None) => chosen.push(one),
                 (None, _) => {
@@ -76,7 +80,7 @@ impl Args {
                 }
                 (Some(_), Some(_)) => {
                     return Err(Failure::plain(
-                        format!("{prefix} fits several snapshots"),
+                        format!("snapshot id {prefix} is ambiguous"),
                         "give more digits of the id",
                     ));
                 }
@@ -145,7 +149,7 @@ fn tell(
         )?);
     }
     if !found.candidates.is_empty() {
-        let mut table = Table::new(&["ID", "Time", "Host", "Files", "State", "Series"], &[3]);
+        let mut table = Table::new(&["ID", "Time", "Host", "Files", "State", "Series"], &[3]).cutting(&[2, 4, 5]);
         for candidate in &found.candidates {
             let root = &candidate.root;
             table.row(vec![

@@ -1,5 +1,6 @@
 //! `snap repair`
 
+mod config;
 mod index;
 mod packs;
 mod snapshots;
@@ -7,6 +8,7 @@ mod snapshots;
 use std::ffi::OsString;
 
 use avro_snap::commands::create::{PayloadOptions, PayloadReport, keep_payloads};
+use avro_snap::commands::select::Selector;
 use avro_snap::snapshot::SnapshotRoot;
 use serde_json::json;
 
@@ -19,7 +21,7 @@ use super::output::failed_paths;
 use super::pick::{Filters, patterns, selector};
 use super::progress::Meter;
 
-/// Mend what is damaged in the repository, or change how things are kept in it
+/// Repair damage in the repository, or change how data is stored in it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -28,10 +30,11 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    Config(config::Args),
     Index(index::Args),
     Packs(packs::Args),
     Snapshots(snapshots::Args),
-    /// Make snapshots once more with compressed blocks kept as they are, so that restoring them needs no encoder
+    /// Store snapshots again with compressed blocks kept whole, so that restoring them needs no encoder
     ///
     /// The way to have fast restores of snapshots whose Avro files were taken apart by `create`, and the way out if an
     /// encoder is ever found to be wrong. Each file concerned is rebuilt as by a restore and compared with its hash. The
@@ -43,24 +46,24 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct Payloads {
-    /// Which snapshots; without any, all those that the filters let through
+    /// Snapshots to store again [default: all that match the filters]
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<OsString>,
 
     /// Only blocks that need this encoder, by its id or the beginning of it, like zlib or zlib:L6:M8 (see `snap ls
-    /// --long`); may be given several times [default: all encoders]
+    /// --long`); may be repeated [default: all encoders]
     #[arg(long, value_name = "ID")]
     encoder: Vec<String>,
 
-    /// Only files that fit this pattern, and what is below it; may be given several times
+    /// Only paths matching PATTERN, and what is below them; may be repeated
     #[arg(short, long, value_name = "PATTERN")]
     include: Vec<OsString>,
 
-    /// Rebuild and compare everything, write nothing
+    /// Rebuild and compare everything, but write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// How hard to compress what is stored [default: as `init` was told]
+    /// Compression of new data [default: that of the repository]
     #[arg(long, value_enum, value_name = "HOW")]
     compression: Option<Compression>,
 
@@ -71,6 +74,7 @@ struct Payloads {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         match self.what {
+            What::Config(args) => args.run(context),
             What::Index(args) => args.run(context),
             What::Packs(args) => args.run(context),
             What::Snapshots(args) => args.run(context),
@@ -83,7 +87,7 @@ impl Payloads {
     fn run(self, context: &Context) -> Result<Exit> {
         let include = patterns(&self.include)?;
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
-        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+        if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("snapshots are made again as a whole: --include says which files".into()));
         }
         let filter = self.filters.filter()?;
@@ -100,10 +104,11 @@ impl Payloads {
         };
         let mut listing = context.listing(&repository);
         let mut chosen = Vec::new();
-        for selector in &selectors {
-            chosen.push(selector.pick(&mut listing, &filter)?);
+        let is_named = !selectors.is_empty();
+        for selector in selectors {
+            chosen.push(context.choose_whole(&mut listing, selector, &filter)?);
         }
-        if selectors.is_empty() {
+        if !is_named {
             chosen.extend(listing.fitting(&filter).cloned());
         }
         let mut exit = Exit::Done;

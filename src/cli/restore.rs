@@ -1,22 +1,23 @@
 //! `snap restore`
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use avro_snap::avro::codec::Codec;
 use avro_snap::commands::restore::{RestoreOptions, RestoreReport, restore};
 use avro_snap::error::IoContext;
-use avro_snap::files::Overwrite;
+use avro_snap::files::{Overwrite, Spare};
 use avro_snap::snapshot::SnapshotRoot;
 use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::Result;
+use super::failure::{Failure, Result};
+use super::filter::PatternArgs;
 use super::format::{count, seconds, size};
+use super::globals::given;
 use super::output::{failed_paths, put_path};
 use super::parity::warn_of_mended;
-use super::pick::{Filters, patterns, selector};
+use super::pick::{Filters, selector};
 use super::progress::Meter;
 
 /// Write the files of a snapshot into a directory
@@ -31,25 +32,32 @@ pub(crate) struct Args {
 
     /// Where to; it is made if it is not there
     #[arg(short, long, value_name = "DIR")]
-    target: PathBuf,
-
-    /// Restore only what fits this pattern, and what is below it; may be given several times
-    #[arg(short, long, value_name = "PATTERN")]
-    include: Vec<OsString>,
-
-    /// Do not restore what fits this pattern; may be given several times
-    #[arg(short, long, value_name = "PATTERN")]
-    exclude: Vec<OsString>,
+    target: OsString,
 
     /// What happens to files that are there already
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     overwrite: When,
 
-    /// Remove what is in restored directories of the target and not in the snapshot
+    /// Remove what is in the target and not in the snapshot
+    ///
+    /// Only what lies at or below a path that was saved is removed, and only what the filters select. What `create` did not
+    /// save stays: what its patterns, sizes and marker files left out, the repository and snap's own folders, sockets, other
+    /// file systems. A folder that stands where a file belongs is replaced. `--dry-run -v` names all that would go. Refused
+    /// where something could not be read when the snapshot was made, for the root of the file system (unless each --include
+    /// begins with a / and a plain name), and for a home or a folder of the system that is not what was saved.
     #[arg(long)]
     delete: bool,
 
-    /// Look at everything, write nothing, and say what would be restored
+    /// Remove even if something could not be read when the snapshot was made
+    ///
+    /// What is known by its path to have been unreadable stays; but if it has another name by now, it goes.
+    #[arg(long, requires = "delete")]
+    delete_despite_unreadable: bool,
+
+    /// Look at everything, write nothing, and say what would be restored and removed
+    ///
+    /// With -v, each path is printed with a sign: + it is not there, M it is there with another size or time, = it is there
+    /// with the same, - it would be removed.
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -57,9 +65,13 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
 
-    /// Set set-user-id and set-group-id bits
+    /// Give programs back their set-user-id and set-group-id bits and their capabilities
     #[arg(long)]
     restore_suid: bool,
+
+    /// Make holes of blocks of zeros, also in files that had none
+    #[arg(long)]
+    sparse: bool,
 
     /// Write Avro files with this codec instead of bit for bit: much faster where theirs is slow
     #[arg(long, value_enum, value_name = "CODEC", conflicts_with = "verify")]
@@ -72,6 +84,9 @@ pub(crate) struct Args {
     /// 21. Without this, they are not written.
     #[arg(long, conflicts_with_all = ["recode", "dry_run"])]
     salvage: bool,
+
+    #[command(flatten)]
+    patterns: PatternArgs,
 
     #[command(flatten)]
     filters: Filters,
@@ -106,15 +121,19 @@ enum Recode {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        // An argument that is a path may not be empty, and is refused without a word about variables.
+        if self.target.is_empty() {
+            return Err(Failure::Usage("--target is empty: was a variable not set?".into()));
+        }
         let selector = selector(self.snapshot.as_deref())?;
-        let (include, exclude) = (patterns(&self.include)?, patterns(&self.exclude)?);
+        let (include, exclude) = (self.patterns.includes()?, self.patterns.excludes()?);
         let repository = context.open()?;
         let (snapshot, subfolder) = context.pick(&repository, selector, &self.filters)?;
         let options = RestoreOptions {
-            target: std::path::absolute(&self.target).when("resolve", &self.target)?,
+            target: std::path::absolute(&self.target).when("resolve", std::path::Path::new(&self.target))?,
             subfolder,
-            include,
-            exclude,
+            include: include.patterns.clone(),
+            exclude: exclude.patterns,
             overwrite: match self.overwrite {
                 When::Always => Overwrite::Always,
                 When::IfChanged => Overwrite::IfChanged,
@@ -122,9 +141,13 @@ impl Args {
                 When::Never => Overwrite::Never,
             },
             delete: self.delete,
+            delete_despite_unreadable: self.delete_despite_unreadable,
+            in_use: context.own_folders(&context.repository_folder()?, &repository),
+            home: given("HOME"),
             dry_run: self.dry_run,
             verify: self.verify,
             restore_suid: self.restore_suid,
+            sparse: self.sparse,
             recode: self.recode.map(|codec| match codec {
                 Recode::Null => Codec::Null,
                 Recode::Deflate => Codec::Deflate,
@@ -139,9 +162,13 @@ impl Args {
         meter.finish();
         warn_of_mended(&context.output, &repository);
         let report = restored?;
+        for number in &report.unmatched_includes {
+            context.output.warn(&format!("nothing in the snapshot matches {}", include.given(*number)));
+        }
         let exit = match report.failed.as_slice() {
-            [] if report.salvaged.is_empty() => Exit::Done,
-            [] => Exit::RestoredWithDamage,
+            [] if !report.salvaged.is_empty() => Exit::RestoredWithDamage,
+            [] if report.not_deleted.is_empty() => Exit::Done,
+            [] => Exit::Failed,
             failed if failed.iter().any(|(_, error)| error.is_damage()) => Exit::RestoredWithDamage,
             _ => Exit::Failed,
         };
@@ -153,6 +180,8 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
     let output = &context.output;
     if output.json {
         let failed = failed_paths(&report.failed);
+        let kept: serde_json::Map<String, Value> =
+            report.kept.iter().map(|(why, number)| (kept_because(*why).0.into(), (*number).into())).collect();
         let salvaged: Vec<Value> = report
             .salvaged
             .iter()
@@ -178,7 +207,12 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
                 "files_skipped": report.files_skipped,
                 "others_restored": report.others_restored,
                 "bytes_restored": report.bytes_restored,
+                "files_new": options.dry_run.then_some(report.files_new),
+                "files_differing": options.dry_run.then_some(report.files_differing),
+                "files_same": options.dry_run.then_some(report.files_same),
                 "deleted": report.deleted,
+                "kept": kept,
+                "not_deleted": failed_paths(&report.not_deleted),
                 "verified": report.verified,
                 "recoded": report.recoded,
                 "set_ids_dropped": report.set_ids_dropped,
@@ -200,16 +234,29 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
         options.target.display(),
         seconds(report.duration_secs)
     ))?;
+    if options.dry_run {
+        output.note(format_args!(
+            "of these, {} not there, {} with another size or time, {} with the same",
+            report.files_new, report.files_differing, report.files_same
+        ))?;
+    }
     for (number, said) in [
         (report.files_skipped, "left as they were there"),
         (report.deleted, if options.dry_run { "would be removed" } else { "removed" }),
         (report.verified, "read again and found right"),
         (report.recoded, "written with another codec"),
-        (report.set_ids_dropped, "without their set-id bits (--restore-suid sets them)"),
+        (report.set_ids_dropped, "without their set-id bits or capabilities (--restore-suid sets them)"),
     ] {
         if number > 0 {
             output.note(format_args!("{number} {said}"))?;
         }
+    }
+    for (why, number) in &report.kept {
+        output.note(format_args!("{number} not in the snapshot and kept: {}", kept_because(*why).1))?;
+    }
+    if !report.not_deleted.is_empty() {
+        let message = format!("{} could not be removed, as told above", report.not_deleted.len());
+        output.error("not_deleted", &message, None);
     }
     if !report.salvaged.is_empty() {
         let what = count(report.salvaged.len() as u64, "file");
@@ -229,4 +276,16 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
         output.error("not_restored", &format!("{what} could not be restored, as told above"), hint);
     }
     Ok(())
+}
+
+/// Why something was not removed: for programs, and for people.
+fn kept_because(why: Spare) -> (&'static str, &'static str) {
+    match why {
+        Spare::InUse => ("in_use", "the repository in use, or what snap keeps for itself"),
+        Spare::PassedOver => ("passed_over", "the repository, or what snap kept for itself, when it was made"),
+        Spare::Unreadable => ("unreadable", "it could not be read when the snapshot was made"),
+        Spare::LeftOut => ("left_out", "left out when the snapshot was made"),
+        Spare::Border => ("other_file_system", "another file system"),
+        Spare::NotSaved => ("not_saved", "sockets, which are not saved"),
+    }
 }

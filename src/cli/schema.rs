@@ -17,10 +17,11 @@ use super::cat::not_avro;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, utc_time};
-use super::output::{Table, put_path};
+use super::output::put_path;
 use super::pick::{Filters, selector};
+use super::table::Table;
 
-/// Look at the schemas of Avro files, and how they changed
+/// Show the schemas of Avro files, and how they changed
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -33,7 +34,7 @@ enum Sub {
     Ls(Ls),
     /// Print the schema of a file
     Show(Show),
-    /// Follow the schema of a path through all snapshots
+    /// Show how the schema of a path changed over all snapshots
     ///
     /// A line for each change, with what it means for readers: `full` (old and new read each other's files), `backward`
     /// (the new schema reads the old files), `forward` (the old schema reads the new files), `none`. This is schema
@@ -45,7 +46,7 @@ enum Sub {
 
 #[derive(Debug, clap::Args)]
 struct Ls {
-    /// Which snapshot, and where in it
+    /// Snapshot, and perhaps a path in it
     #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present = "at")]
     snapshot: Option<OsString>,
 
@@ -55,11 +56,11 @@ struct Ls {
 
 #[derive(Debug, clap::Args)]
 struct Show {
-    /// Which file of which snapshot
+    /// Snapshot, and the file in it
     #[arg(value_name = "SNAPSHOT:PATH")]
     what: OsString,
 
-    /// Print the Parsing Canonical Form: only what tells how records are read
+    /// Print the Parsing Canonical Form: only what matters for reading records
     #[arg(long)]
     canonical: bool,
 
@@ -69,7 +70,7 @@ struct Show {
 
 #[derive(Debug, clap::Args)]
 struct Log {
-    /// Which path, as `snap ls` prints it
+    /// Path of the file, as `snap ls` prints it
     #[arg(value_name = "PATH")]
     file: OsString,
 
@@ -142,7 +143,7 @@ impl Ls {
             }
             return Ok(Exit::Done);
         }
-        let mut table = Table::new(&["FINGERPRINT", "NAME", "FILES", "RECORDS", "EXAMPLE"], &[2, 3]);
+        let mut table = Table::new(&["FINGERPRINT", "NAME", "FILES", "RECORDS", "EXAMPLE"], &[2, 3]).cutting(&[1, 4]);
         for listed in &listed {
             let (fingerprint, name) = match &listed.schema {
                 Ok(schema) => (fingerprint(schema), schema.name()),
@@ -320,9 +321,10 @@ impl Diff {
         let filter = self.filters.filter()?;
         let repository = context.open()?;
         let mut listing = context.listing(&repository);
-        let (old, new) = (before.pick(&mut listing, &filter)?, after.pick(&mut listing, &filter)?);
-        let old = file_schema(&repository, &old, &before.path)?;
-        let new = file_schema(&repository, &new, &after.path)?;
+        let (old, before) = context.choose(&mut listing, before, &filter)?;
+        let (new, after) = context.choose(&mut listing, after, &filter)?;
+        let old = file_schema(&repository, &old, &before)?;
+        let new = file_schema(&repository, &new, &after)?;
         let comparison = Comparison::new(&old.schema, &new.schema);
         let changes = changes(&old.schema, &new.schema);
         for change in &changes {

@@ -2,68 +2,125 @@
 
 use std::collections::HashMap;
 
+use avro_snap::commands::forget::{GroupBy, GroupKey};
+use avro_snap::commands::select::Listing;
+use avro_snap::error::Result as LibraryResult;
 use avro_snap::snapshot::SnapshotRoot;
+use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::Result;
+use super::failure::{Failure, Result};
 use super::format::{count, local_time, size};
-use super::output::Table;
+use super::output::Output;
 use super::pick::Filters;
 use super::rows;
+use super::table::Table;
 
 /// List the snapshots
+///
+/// Long names of series are cut in the middle so that a line fits the terminal; --json prints them in full.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     filters: Filters,
 
-    /// Only the last so many of each series
+    /// Show only the last N snapshots of each series (or group)
     #[arg(long, value_name = "N")]
     latest: Option<usize>,
+
+    /// Group snapshots by these: series, host, paths, tags
+    #[arg(short, long, value_name = "WHAT,...")]
+    group_by: Option<String>,
+
+    /// Show only id, time and series
+    #[arg(short, long)]
+    compact: bool,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let output = &context.output;
         let filter = self.filters.filter()?;
+        let group_by = self.group_by.as_deref().map(GroupBy::parse).transpose();
+        let group_by = group_by.map_err(|error| Failure::Usage(error.to_string()))?;
         let repository = context.open()?;
         let listing = context.listing(&repository);
-        let shown = last_of_each(listing.fitting(&filter).collect(), self.latest);
-        if context.output.json {
-            for root in shown {
-                context.output.object("snapshot", rows::snapshot(root))?;
+        let shown = last_of_each(&listing, &filter, self.latest, group_by.unwrap_or_default());
+        let groups = match group_by {
+            Some(group_by) => group_by.groups(shown.iter().copied()).into_iter().collect(),
+            None => vec![(GroupKey::default(), shown.clone())],
+        };
+        for (number, (key, roots)) in groups.iter().enumerate() {
+            let is_group = group_by.is_some_and(|group_by| group_by != GroupBy::NONE);
+            if output.json {
+                roots.iter().try_for_each(|root| output.object("snapshot", object(root, key, is_group)))?;
+                continue;
             }
-            return Ok(Exit::Done);
+            if is_group {
+                let gap = if number > 0 { "\n" } else { "" };
+                output.note(format_args!("{gap}{key}:"))?;
+            }
+            self.print(output, roots)?;
         }
-        let mut table = Table::new(&["ID", "Time", "Host", "Series", "Tags", "Files", "Size"], &[5, 6]);
-        for root in &shown {
-            table.row(vec![
-                root.id.short(),
-                local_time(root.time),
-                root.host.clone(),
-                root.series.clone(),
-                root.tags.join(","),
-                root.totals.files.to_string(),
-                size(root.totals.bytes),
-            ]);
-        }
-        if !shown.is_empty() {
-            table.print(&context.output)?;
-        }
-        context.output.note(format_args!("{}", count(shown.len() as u64, "snapshot")))?;
+        output.note(format_args!("{}", count(shown.len() as u64, "snapshot")))?;
         Ok(Exit::Done)
+    }
+
+    fn print(&self, output: &Output, roots: &[&SnapshotRoot]) -> LibraryResult<()> {
+        if roots.is_empty() {
+            return Ok(());
+        }
+        let mut table = match self.compact {
+            true => Table::new(&["ID", "Time", "Series"], &[]).cutting(&[2]),
+            false => {
+                Table::new(&["ID", "Time", "Host", "Series", "Tags", "Files", "Size"], &[5, 6]).cutting(&[2, 3, 4])
+            }
+        };
+        for root in roots {
+            let short = [root.id.short(), local_time(root.time)];
+            let rest = match self.compact {
+                true => vec![root.series.clone()],
+                false => vec![
+                    root.host.clone(),
+                    root.series.clone(),
+                    root.tags.join(","),
+                    root.totals.files.to_string(),
+                    size(root.totals.bytes),
+                ],
+            };
+            table.row(short.into_iter().chain(rest).collect());
+        }
+        table.print(output)
     }
 }
 
-/// The last so many of each series, in the order in which they came.
-fn last_of_each(snapshots: Vec<&SnapshotRoot>, latest: Option<usize>) -> Vec<&SnapshotRoot> {
-    let Some(latest) = latest else { return snapshots };
-    let mut taken: HashMap<&str, usize> = HashMap::new();
+fn object(root: &SnapshotRoot, key: &GroupKey, is_group: bool) -> Value {
+    let mut object = rows::snapshot(root);
+    if let (true, Value::Object(fields)) = (is_group, &mut object) {
+        fields.insert("group".into(), json!(key.to_string()));
+    }
+    object
+}
+
+/// The last ones of each group, in the order in which they came.
+fn last_of_each<'l>(
+    listing: &'l Listing,
+    filter: &avro_snap::commands::select::Filter,
+    latest: Option<usize>,
+    group_by: GroupBy,
+) -> Vec<&'l SnapshotRoot> {
+    let snapshots = listing.fitting(filter);
+    let Some(latest) = latest else { return snapshots.collect() };
+    let mut taken: HashMap<GroupKey, usize> = HashMap::new();
     let mut kept: Vec<_> = snapshots
-        .into_iter()
         .rev()
         .filter(|root| {
-            let taken = taken.entry(&root.series).or_default();
+            // What is dated in the future does not count, and is shown.
+            if listing.is_ahead(root) {
+                return true;
+            }
+            let taken = taken.entry(group_by.key(root)).or_default();
             *taken += 1;
             *taken <= latest
         })

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 
 use avro_snap::chunk::ChunkKind;
+use avro_snap::commands::select::Selector;
 use avro_snap::commands::stats::{Amount, Held, SnapshotStats, Stats, stats};
 use avro_snap::id::SnapshotId;
 use avro_snap::pack::Encoding;
@@ -13,21 +14,23 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, size};
-use super::output::Table;
 use super::pick::{Filters, selector};
 use super::rows;
+use super::table::Table;
 
-/// Show what snapshots hold, what that takes, and what each night added
+/// Show how much data snapshots hold, and what each added to the repository
 ///
-/// Without arguments all snapshots are looked at; --series and the other filters choose some. Bytes in the repository are
-/// those of encoded chunks, as shares of the frames that they lie in.
+/// Without arguments all snapshots are counted; --series and the other filters choose some. Sizes in the repository are
+/// those of encoded chunks, as shares of the frames that hold them. Size is what a snapshot restores to, New what it was
+/// the first to hold, Stored what that takes in the repository, and "Only here" what no other snapshot needs. --json also
+/// has files, records and decoded sizes of each snapshot.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Look at these snapshots only
+    /// Count only these snapshots
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<OsString>,
 
-    /// Show all together, and not each snapshot
+    /// Show only the totals
     #[arg(long)]
     total: bool,
 
@@ -38,17 +41,18 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
-        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+        if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("figures are those of whole snapshots: no path goes here".into()));
         }
         let filter = self.filters.filter()?;
         let repository = context.open()?;
         let mut listing = context.listing(&repository);
         let mut chosen = HashSet::<SnapshotId>::new();
-        for selector in &selectors {
-            chosen.insert(selector.pick(&mut listing, &filter)?.id);
+        let is_named = !selectors.is_empty();
+        for selector in selectors {
+            chosen.insert(context.choose_whole(&mut listing, selector, &filter)?.id);
         }
-        if selectors.is_empty() {
+        if !is_named {
             chosen.extend(listing.fitting(&filter).map(|root| root.id));
         }
         let all = chosen.len() == listing.snapshots.len();
@@ -156,17 +160,15 @@ impl Args {
 }
 
 fn each(snapshots: &[SnapshotStats]) -> Table {
-    let head = ["ID", "Time", "Series", "Files", "Size", "Decoded", "Records", "New", "New stored", "Only this needs"];
-    let mut table = Table::new(&head, &[3, 4, 5, 6, 7, 8, 9]);
+    let head = ["ID", "Time", "Series", "Size", "New", "Stored", "Only here"];
+    let mut table = Table::new(&head, &[3, 4, 5, 6]).cutting(&[2]);
     for one in snapshots {
         table.row(vec![
             one.snapshot.id.short(),
-            local_time(one.snapshot.time),
+            // To the minute, so that a line has room for the series.
+            local_time(one.snapshot.time).get(..16).unwrap_or_default().to_owned(),
             one.snapshot.series.clone(),
-            one.held.files.to_string(),
             size(one.held.bytes),
-            size(one.held.decoded),
-            one.held.records.to_string(),
             size(one.added.plain),
             size(one.added.stored),
             size(one.only.stored),

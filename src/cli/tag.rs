@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use avro_snap::commands::select::Selector;
 use avro_snap::commands::tag::{TagChange, tag};
 use serde_json::json;
 
@@ -15,19 +16,19 @@ use super::pick::{Filters, comma_list, selector};
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
 pub(crate) struct Args {
-    /// Which snapshots; without any, all those that the filters let through
+    /// Snapshots to change [default: all that match the filters]
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<OsString>,
 
-    /// Give them these tags instead of all others; an empty list takes all away
+    /// Replace all tags with these; an empty list removes all
     #[arg(long, value_name = "TAG,...", group = "change", conflicts_with_all = ["add", "remove"])]
     set: Option<Vec<String>>,
 
-    /// Give them these tags as well
+    /// Add these tags
     #[arg(long, value_name = "TAG,...", group = "change")]
     add: Vec<String>,
 
-    /// Take these tags away
+    /// Remove these tags
     #[arg(long, value_name = "TAG,...", group = "change")]
     remove: Vec<String>,
 
@@ -41,7 +42,7 @@ impl Args {
         let change =
             TagChange { set: self.set.as_deref().map(lists), add: lists(&self.add), remove: lists(&self.remove) };
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
-        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+        if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("tags are those of whole snapshots: no path goes here".into()));
         }
         let filter = self.filters.filter()?;
@@ -51,10 +52,11 @@ impl Args {
         let repository = context.open()?;
         let mut listing = context.listing(&repository);
         let mut chosen = Vec::new();
-        for selector in &selectors {
-            chosen.push(selector.pick(&mut listing, &filter)?);
+        let is_named = !selectors.is_empty();
+        for selector in selectors {
+            chosen.push(context.choose_whole(&mut listing, selector, &filter)?);
         }
-        if selectors.is_empty() {
+        if !is_named {
             chosen.extend(listing.fitting(&filter).cloned());
         }
         let mut changed = 0;

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use super::avro_file::{AvroFile, Piece, StoredBlock};
+use super::avro_file::{AvroFile, NotAvro, Piece, StoredBlock};
 use super::cat::Fault;
+use crate::avro::block::Trouble;
 use crate::avro::codec::{Codec, Decoder};
 use crate::avro::schema::Schema;
 use crate::avro::walk::{BlockFault, WalkError};
@@ -42,8 +43,11 @@ pub struct AvroCheckReport {
     pub blocks: u64,
     /// Sound records in them.
     pub records: u64,
-    /// Files that were like that when they were saved, or cannot be looked into: no damage of the repository.
+    /// Files that were like that when they were saved: no damage of the repository.
     pub unsound: Vec<Finding>,
+    /// Files that cannot be looked into: of an unknown codec, or beyond this program's limits. Nothing is known to be wrong
+    /// with them.
+    pub undecided: Vec<Finding>,
     /// Files whose records were all sound when they were saved, and are not now.
     pub damaged: Vec<Finding>,
     /// What could not be read.
@@ -63,8 +67,9 @@ pub fn latest_of_each_series<'l>(
 /// So many files are looked at in one go.
 const BATCH: usize = 1024;
 
-/// So many bytes of blocks are decoded in one go.
+/// So many bytes of blocks are decoded in one go, and so many blocks: they may be of no bytes.
 const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BLOCKS: usize = 4096;
 
 /// How many faults of one file are listed.
 const LISTED: usize = 20;
@@ -80,10 +85,7 @@ pub fn avro_check(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<AvroCheckReport> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.max(1))
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(threads.max(1))?;
     progress.begin(Phase::CheckData, None, None);
     let (mut report, mut seen, mut batch) = (AvroCheckReport::default(), HashSet::new(), Vec::new());
     for snapshot in snapshots {
@@ -118,7 +120,7 @@ fn look(
     let looked: Vec<_> = pool.install(|| {
         jobs.into_par_iter()
             .map(|(snapshot, row, facts)| {
-                let looked = look_into(repository, &row);
+                let looked = look_into(repository, &row, facts.state);
                 progress.files(1);
                 progress.bytes(row.size);
                 (snapshot, row, facts, looked)
@@ -136,21 +138,31 @@ fn look(
             }
         };
         report.blocks += looked.blocks;
-        report.records += looked.records;
-        if let Some(reason) = looked.closed {
-            report.unsound.push(finding(None, reason));
-            continue;
+        report.records = report.records.saturating_add(looked.records);
+        match looked.closed {
+            None => {}
+            Some(Closed::Undecided(reason)) => {
+                report.undecided.push(finding(None, reason));
+                continue;
+            }
+            Some(Closed::Unsound(reason)) => {
+                report.unsound.push(finding(None, reason));
+                continue;
+            }
+        }
+        for fault in looked.undecided {
+            let reason = fault.to_string();
+            report.undecided.push(finding(Some(fault), reason));
         }
         // Only of records that were looked at when they were saved it is known what they were.
-        let was_sound = matches!(facts.state, AvroState::Ok | AvroState::HeaderOnly)
-            && facts.verified_records == facts.declared_records;
+        let was_sound = facts.state.is_sound() && facts.verified_records == facts.declared_records;
         let list = if was_sound { &mut report.damaged } else { &mut report.unsound };
         let told = looked.faults.len();
         for fault in looked.faults {
             let reason = fault.to_string();
             list.push(finding(Some(fault), reason));
         }
-        if told == 0 && matches!(facts.state, AvroState::Torn | AvroState::Damaged | AvroState::Foreign) {
+        if told == 0 && facts.state.is_alarm() {
             report.unsound.push(finding(None, format!("it was {} when it was saved", facts.state.name())));
         }
         if was_sound && told == 0 && looked.records != facts.verified_records {
@@ -166,19 +178,44 @@ struct Looked {
     blocks: u64,
     records: u64,
     faults: Vec<Fault>,
-    /// Why it cannot be looked into.
-    closed: Option<String>,
+    /// Blocks that go beyond this program's limits.
+    undecided: Vec<Fault>,
+    /// Why nothing in it could be looked into.
+    closed: Option<Closed>,
 }
 
-fn look_into(repository: &Repository, row: &FileEntry) -> Result<Looked> {
-    let closed = |reason: &dyn std::fmt::Display| Looked { closed: Some(reason.to_string()), ..Looked::default() };
+/// Why a file cannot be looked into.
+enum Closed {
+    /// It is no container with a schema that can be understood.
+    Unsound(String),
+    /// It may be sound: this program does not know its codec, or its schema is too large.
+    Undecided(String),
+}
+
+impl From<NotAvro> for Closed {
+    fn from(reason: NotAvro) -> Self {
+        let undecided = match &reason {
+            NotAvro::Codec(_) => true,
+            NotAvro::Schema(error) => matches!(Trouble::from(error), Trouble::BeyondLimits(_)),
+            _ => false,
+        };
+        if undecided { Self::Undecided(reason.to_string()) } else { Self::Unsound(reason.to_string()) }
+    }
+}
+
+fn look_into(repository: &Repository, row: &FileEntry, state: AvroState) -> Result<Looked> {
+    let closed = |reason: NotAvro| Looked { closed: Some(reason.into()), ..Looked::default() };
     let mut file = match AvroFile::open(repository, row)? {
         Ok(file) => file,
-        Err(reason) => return Ok(closed(&reason)),
+        // Its header is too large, for one.
+        Err(reason) if state == AvroState::BeyondLimits => {
+            return Ok(Looked { closed: Some(Closed::Undecided(reason.to_string())), ..Looked::default() });
+        }
+        Err(reason) => return Ok(closed(reason)),
     };
     let (schema, codec) = match (file.schema(), file.codec()) {
         (Ok(schema), Ok(codec)) => (schema, codec),
-        (Err(reason), _) | (_, Err(reason)) => return Ok(closed(&reason)),
+        (Err(reason), _) | (_, Err(reason)) => return Ok(closed(reason)),
     };
     let (mut looked, mut batch, mut bytes, mut blocks) = (Looked::default(), Vec::new(), 0, 0);
     let mut strays = 0u64;
@@ -196,22 +233,30 @@ fn look_into(repository: &Repository, row: &FileEntry) -> Result<Looked> {
                 batch.push(block);
             }
         }
-        if bytes >= BATCH_BYTES {
+        if bytes >= BATCH_BYTES || batch.len() >= BATCH_BLOCKS {
             looked.add(decode(&schema, codec, &std::mem::take(&mut batch)));
             bytes = 0;
         }
     }
     looked.add(decode(&schema, codec, &batch));
-    looked.stray(blocks, &mut strays);
+    // Behind the last marker of a file that is no cause for alarm there are line ends or NULs at most.
+    if state.is_alarm() {
+        looked.stray(blocks, &mut strays);
+    }
     looked.blocks = blocks;
     Ok(looked)
 }
 
 impl Looked {
-    fn add(&mut self, blocks: Vec<(u64, Option<Fault>)>) {
-        for (records, fault) in blocks {
+    fn add(&mut self, blocks: Vec<(u64, Found)>) {
+        for (records, found) in blocks {
             self.records = self.records.saturating_add(records);
-            self.fault(fault);
+            match found {
+                Found::Nothing => {}
+                Found::Fault(fault) => self.fault(Some(fault)),
+                Found::BeyondLimits(fault) if self.undecided.len() < LISTED => self.undecided.push(fault),
+                Found::BeyondLimits(_) => {}
+            }
         }
     }
 
@@ -228,24 +273,34 @@ impl Looked {
     }
 }
 
+/// What was found in a block.
+enum Found {
+    Nothing,
+    Fault(Fault),
+    BeyondLimits(Fault),
+}
+
 /// Walks the records of blocks, on all threads of the pool that this runs in.
-fn decode(schema: &Schema, codec: Codec, blocks: &[StoredBlock]) -> Vec<(u64, Option<Fault>)> {
+fn decode(schema: &Schema, codec: Codec, blocks: &[StoredBlock]) -> Vec<(u64, Found)> {
     let one = |(decoder, buffer): &mut (Decoder, Vec<u8>), block: &StoredBlock| {
-        let fault = |record, reason: &dyn std::fmt::Display| {
-            Some(Fault { block: block.ordinal, record, reason: reason.to_string() })
+        let found = |is_beyond_limits, record, reason: String| {
+            let fault = Fault { block: block.ordinal, record, reason };
+            if is_beyond_limits { Found::BeyondLimits(fault) } else { Found::Fault(fault) }
         };
         let plain = match block.plain(codec, decoder, buffer) {
             Ok(plain) => plain,
-            Err(error) => return (0, fault(None, &error)),
+            Err(error) => return (0, found(error.is_beyond_limits(), None, error.to_string())),
         };
         let walked = schema.walk_block(plain, block.count, &mut |_| {});
         let wrong = match walked.fault {
-            None => None,
-            Some(BlockFault::Trailing) => fault(None, &BlockFault::Trailing),
+            None => Found::Nothing,
+            Some(BlockFault::Trailing) => found(false, None, BlockFault::Trailing.to_string()),
             Some(BlockFault::Record(WalkError::Truncated)) if walked.end == plain.len() => {
-                fault(Some(walked.verified), &"it is missing")
+                found(false, Some(walked.verified), "it is missing".into())
             }
-            Some(BlockFault::Record(error)) => fault(Some(walked.verified), &error),
+            Some(BlockFault::Record(error)) => {
+                found(error.is_beyond_limits(), Some(walked.verified), error.to_string())
+            }
         };
         (walked.verified, wrong)
     };

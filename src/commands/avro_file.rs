@@ -3,10 +3,10 @@
 use crate::avro::codec::{Codec, DecodeError, Decoder, MAX_DECODED};
 use crate::avro::container::{Header, Parsed, parse_header};
 use crate::avro::schema::{Schema, SchemaError};
-use crate::chunk::{ChunkSource, MAX_CHUNK};
+use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::recipe::{
-    Class, ContainerRecipe, Entry, Finding, Framer, LayoutReader, Recipe, Segment, Stream, StreamReader,
+    Class, ContainerRecipe, Entry, Finding, Framer, LayoutReader, MAX_ENTRY, Recipe, Segment, Stream, StreamReader,
 };
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
@@ -102,7 +102,8 @@ pub struct StoredBlock {
 }
 
 impl StoredBlock {
-    /// The records: what the payload decodes to. `buffer` is what may be used for it.
+    /// The records: what the payload decodes to, which must be walked: of a deflate stream without an end it is what there
+    /// is. `buffer` is what may be used for it.
     pub(super) fn plain<'b>(
         &'b self,
         codec: Codec,
@@ -112,7 +113,7 @@ impl StoredBlock {
         if self.decoded || codec == Codec::Null {
             return Ok(&self.bytes);
         }
-        decoder.decode(codec, &self.bytes, MAX_DECODED, buffer)?;
+        decoder.decode_unfinished(codec, &self.bytes, MAX_DECODED, buffer)?;
         Ok(buffer)
     }
 
@@ -233,6 +234,7 @@ impl<'s, S: ChunkSource + ?Sized> Framed<'s, S> {
             }
             _ => Ok(Err(match framed.framer.finding() {
                 Finding::BadHeader(flaw) => NotAvro::Header(flaw.map(|flaw| flaw.to_string())),
+                Finding::BeyondLimits(flaw) => NotAvro::Header(Some(flaw.to_string())),
                 _ => NotAvro::NoContainer,
             })),
         }
@@ -274,9 +276,6 @@ fn take<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>, length: u64) 
     stream.read(length as usize, &mut bytes)?;
     Ok(bytes)
 }
-
-/// The longest entry of a layout: a decoded block.
-const MAX_ENTRY: u64 = 4 * MAX_CHUNK as u64;
 
 impl<S: ?Sized> std::fmt::Debug for AvroFile<'_, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

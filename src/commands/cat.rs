@@ -3,7 +3,7 @@
 use super::avro_file::{AvroFile, NotAvro, Piece, StoredBlock, regular_file};
 use crate::avro::codec::{Codec, Decoder};
 use crate::avro::container::{Header, MAGIC, MARKER, put_block_header};
-use crate::avro::records::{Fields, RecordDecoder, RecordError, RecordSchema, STACK};
+use crate::avro::records::{Encoding, Fields, RecordError, RecordWriter};
 use crate::avro::schema::Schema;
 use crate::avro::varint;
 use crate::avro::walk::{BlockFault, WalkError};
@@ -27,25 +27,29 @@ pub struct CatOptions {
 }
 
 /// How records are given.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CatFormat {
     /// As JSON, as [`records`](crate::avro::records) says.
-    #[default]
-    Json,
+    Json(Encoding),
     /// As a container without compression.
     Avro,
+}
+
+impl Default for CatFormat {
+    fn default() -> Self {
+        Self::Json(Encoding::Plain)
+    }
 }
 
 /// What is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given<'a> {
-    /// A record as JSON.
-    Record {
-        /// Its place in the file, from 0 on.
-        ordinal: u64,
-        /// Itself.
-        json: &'a str,
-    },
+    /// A record begins: its place in the file, from 0 on.
+    Record(u64),
+    /// The next part of its JSON.
+    Json(&'a str),
+    /// It ends.
+    End,
     /// The next bytes of a container.
     Bytes(&'a [u8]),
 }
@@ -97,9 +101,9 @@ pub enum CatError {
         /// Why.
         reason: NotAvro,
     },
-    /// Its records cannot be decoded, or not those fields of them.
+    /// It has no such fields.
     #[error(transparent)]
-    Records(#[from] RecordError),
+    Fields(#[from] RecordError),
 }
 
 /// Hands records of the file to `give`, in order. Of a file that is not sound, those that are; what is not is in the
@@ -112,20 +116,18 @@ pub fn cat(
     snapshot: &SnapshotRoot,
     path: &[u8],
     options: &CatOptions,
-    give: &mut (dyn FnMut(Given<'_>) -> Result<()> + Send),
+    give: &mut dyn FnMut(Given<'_>) -> Result<()>,
 ) -> std::result::Result<CatReport, CatError> {
     let entry = regular_file(repository, snapshot, path)?;
     let not_avro = |reason| CatError::NotAvro { path: String::from_utf8_lossy(path).into_owned(), reason };
     let file = AvroFile::open(repository, &entry)?.map_err(not_avro)?;
     let (schema, codec) = (file.schema().map_err(not_avro)?, file.codec().map_err(not_avro)?);
     let run = Run { codec, options, entry: &entry };
-    // Records nest as deep as their writer likes.
-    let work = || match options.format {
-        CatFormat::Json => {
-            let schema = RecordSchema::new(schema)?;
-            let fields = Fields::new(options.fields.iter().map(String::as_str), schema.schema())?;
-            let mut sink = JsonSink { decoder: schema.decoder()?, fields, text: String::new(), give };
-            Ok(run.go(file, schema.schema(), &mut sink)?)
+    match options.format {
+        CatFormat::Json(encoding) => {
+            let fields = Fields::new(options.fields.iter().map(String::as_str), &schema)?;
+            let mut sink = JsonSink { writer: RecordWriter::new(&schema, &fields, encoding), give };
+            Ok(run.go(file, &schema, &mut sink)?)
         }
         CatFormat::Avro => {
             let (header, marker) = run.header(file.header());
@@ -133,12 +135,7 @@ pub fn cat(
             let mut sink = AvroSink { marker, block: Vec::new(), records: Vec::new(), count: 0, give };
             Ok(run.go(file, &schema, &mut sink)?)
         }
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
-        let thread = thread.map_err(|error| Error::Invalid(format!("no thread can be started: {error}")))?;
-        thread.join().unwrap_or(Err(CatError::Library(Error::WorkerStopped)))
-    })
+    }
 }
 
 /// Where records go.
@@ -156,17 +153,21 @@ trait Sink {
 }
 
 struct JsonSink<'a, 'g> {
-    decoder: RecordDecoder<'a>,
-    fields: Fields,
-    text: String,
-    give: &'g mut (dyn FnMut(Given<'_>) -> Result<()> + Send),
+    writer: RecordWriter<'a>,
+    give: &'g mut dyn FnMut(Given<'_>) -> Result<()>,
 }
 
 impl Sink for JsonSink<'_, '_> {
     fn record(&mut self, ordinal: u64, datum: &[u8]) -> Result<Option<String>> {
-        self.text.clear();
-        match self.decoder.put_json(datum, &self.fields, &mut self.text) {
-            Ok(()) => (self.give)(Given::Record { ordinal, json: &self.text }).map(|()| None),
+        let (give, mut begun) = (&mut self.give, false);
+        let written = self.writer.write(datum, &mut |json| {
+            if !std::mem::replace(&mut begun, true) {
+                give(Given::Record(ordinal))?;
+            }
+            give(Given::Json(json))
+        })?;
+        match written {
+            Ok(()) => give(Given::End).map(|()| None),
             Err(error) => Ok(Some(error.to_string())),
         }
     }
@@ -181,7 +182,7 @@ struct AvroSink<'g> {
     block: Vec<u8>,
     records: Vec<u8>,
     count: u64,
-    give: &'g mut (dyn FnMut(Given<'_>) -> Result<()> + Send),
+    give: &'g mut dyn FnMut(Given<'_>) -> Result<()>,
 }
 
 impl Sink for AvroSink<'_> {
@@ -280,7 +281,7 @@ impl Run<'_> {
         let mut skipped = if schema.always_empty() { to_skip.min(block.count) } else { 0 };
         if schema.always_empty() {
             given = sink.empty((block.count - skipped).min(left));
-            report.records += given;
+            report.records = report.records.saturating_add(given);
         }
         for record in skipped + given..block.count {
             if given == left {

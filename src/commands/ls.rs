@@ -34,7 +34,7 @@ impl Summary {
         self.bytes += entry.size;
         if let Some(facts) = &entry.avro {
             self.avro_files += 1;
-            self.records += facts.declared_records;
+            self.records = self.records.saturating_add(facts.declared_records);
         }
     }
 }

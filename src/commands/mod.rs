@@ -20,6 +20,7 @@ pub mod schema;
 pub mod select;
 pub mod stats;
 pub mod tag;
+mod threads;
 mod trust;
 mod usage;
 

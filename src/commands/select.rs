@@ -1,5 +1,9 @@
 //! Which snapshot is meant.
 
+mod selector;
+
+pub use selector::{CLOCK_TOLERANCE, Doubt, Selector, Which, check_digits};
+
 use crate::chunk::ChunkSource;
 use crate::commands::check::ATTEMPTS;
 use crate::error::{Context, Error, Result};
@@ -15,6 +19,8 @@ pub struct Listing {
     pub snapshots: Vec<SnapshotRoot>,
     /// Those whose root cannot be read, and why.
     pub unreadable: Vec<(SnapshotId, Error)>,
+    /// When this was read, nanoseconds since 1970 (UTC). Snapshots dated later are never `latest`.
+    pub now: i64,
 }
 
 impl Listing {
@@ -25,7 +31,7 @@ impl Listing {
         let mut listing = Self::default();
         for _ in 0..ATTEMPTS {
             let state = repository.state();
-            listing = Self::default();
+            listing = Self { now: repository.clock().now(), ..Self::default() };
             for record in &state.snapshots {
                 match read_root(repository, record) {
                     Ok(root) => listing.snapshots.push(root),
@@ -40,6 +46,11 @@ impl Listing {
         // Stable, and the log's own order is that in which they were made.
         listing.snapshots.sort_by_key(|root| root.time);
         listing
+    }
+
+    /// Whether a snapshot is dated in the future.
+    pub fn is_ahead(&self, root: &SnapshotRoot) -> bool {
+        root.time > self.now.saturating_add(CLOCK_TOLERANCE)
     }
 
     /// Those that fit, in order.
@@ -114,98 +125,6 @@ impl Filter {
     }
 }
 
-/// What names one snapshot, and perhaps something in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selector {
-    /// Which snapshot.
-    pub which: Which,
-    /// What in it, as manifests write paths; empty for all.
-    pub path: Vec<u8>,
-}
-
-/// What names one snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Which {
-    /// The latest but so many.
-    Latest(usize),
-    /// The one whose id begins so.
-    Prefix(String),
-}
-
-impl Selector {
-    /// Understands `latest`, `latest~N`, the beginning of an id, and any of these with `:PATH` behind it. Nothing before
-    /// the colon stands for `latest`.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if it is none of these, or if the path leads upwards.
-    pub fn parse(text: &[u8]) -> Result<Self> {
-        let (which, path) = match text.iter().position(|byte| *byte == b':') {
-            Some(colon) => (&text[..colon], &text[colon + 1..]),
-            None => (text, &[][..]),
-        };
-        let which = String::from_utf8_lossy(which);
-        Ok(Self { which: Which::parse(&which)?, path: manifest_path(path)? })
-    }
-
-    /// The snapshot that is meant.
-    ///
-    /// # Errors
-    /// [`Error::NoSnapshot`], [`Error::AmbiguousSnapshot`]; where the id is that of a snapshot whose root cannot be
-    /// read, what is wrong with it.
-    pub fn pick(&self, listing: &mut Listing, filter: &Filter) -> Result<SnapshotRoot> {
-        let wanted = || Error::NoSnapshot { wanted: self.which.to_string() };
-        match &self.which {
-            Which::Latest(back) => listing.fitting(filter).rev().nth(*back).cloned().ok_or_else(wanted),
-            Which::Prefix(prefix) => {
-                let is_meant = |id: &SnapshotId| id.to_string().starts_with(prefix);
-                let fitting: Vec<_> = listing.fitting(filter).filter(|root| is_meant(&root.id)).cloned().collect();
-                let unreadable = listing.unreadable.iter().filter(|(id, _)| is_meant(id)).count();
-                match (fitting.len() + unreadable, fitting.into_iter().next()) {
-                    (0, _) => Err(wanted()),
-                    (1, Some(root)) => Ok(root),
-                    (1, None) => {
-                        let at = listing.unreadable.iter().position(|(id, _)| is_meant(id));
-                        Err(at.map_or_else(wanted, |at| listing.unreadable.swap_remove(at).1))
-                    }
-                    (count, _) => Err(Error::AmbiguousSnapshot { wanted: self.which.to_string(), count }),
-                }
-            }
-        }
-    }
-}
-
-impl Which {
-    fn parse(text: &str) -> Result<Self> {
-        let invalid = || {
-            Error::Invalid(format!(
-                "{text:?} names no snapshot: that is `latest`, `latest~N`, or the beginning of an id"
-            ))
-        };
-        match text.strip_prefix("latest") {
-            None if text.is_empty() => Ok(Self::Latest(0)),
-            None => match text.len() <= 2 * SnapshotId::LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                true => Ok(Self::Prefix(text.to_ascii_lowercase())),
-                false => Err(invalid()),
-            },
-            Some("") => Ok(Self::Latest(0)),
-            Some(rest) => {
-                let back = rest.strip_prefix('~').and_then(|number| number.parse().ok());
-                back.map(Self::Latest).ok_or_else(invalid)
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for Which {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Latest(0) => f.write_str("latest"),
-            Self::Latest(back) => write!(f, "latest~{back}"),
-            Self::Prefix(prefix) => f.write_str(prefix),
-        }
-    }
-}
-
 /// A path as people write it, the way manifests write it: without `/` at its ends, without empty and `.` components.
 ///
 /// # Errors
@@ -220,96 +139,4 @@ pub fn manifest_path(path: &[u8]) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::snapshot::Totals;
-
-    fn root(id: u8, time: i64, host: &str, tags: &[&str]) -> SnapshotRoot {
-        SnapshotRoot {
-            id: SnapshotId::new([id; 16]),
-            series: format!("{host}:/data"),
-            host: host.into(),
-            user: "anna".into(),
-            time,
-            paths: vec![b"/data".to_vec(), b"/more".to_vec()],
-            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
-            parent: None,
-            program: "snap".into(),
-            required_read: 0,
-            totals: Totals::default(),
-            rules: Vec::new(),
-            path_list: crate::recipe::Stream::Empty,
-            manifest: None,
-        }
-    }
-
-    fn listing() -> Listing {
-        let snapshots = vec![
-            root(0x11, 10, "a", &["x"]),
-            root(0x12, 20, "b", &["x", "y"]),
-            root(0x21, 30, "a", &[]),
-            root(0x31, 40, "b", &["y"]),
-        ];
-        let unreadable = vec![(SnapshotId::new([0x32; 16]), Error::WorkerStopped)];
-        Listing { snapshots, unreadable }
-    }
-
-    fn pick(text: &str, filter: &Filter) -> Result<u8> {
-        let root = Selector::parse(text.as_bytes())?.pick(&mut listing(), filter)?;
-        Ok(root.id.as_bytes()[0])
-    }
-
-    #[test]
-    fn one_snapshot_is_meant() {
-        let all = Filter::default();
-        for (text, expected) in [
-            ("latest", 0x31),
-            ("", 0x31),
-            (":path", 0x31),
-            ("latest~0", 0x31),
-            ("latest~3:a/b", 0x11),
-            ("1111", 0x11),
-            ("2", 0x21),
-            ("12121212121212121212121212121212", 0x12),
-            ("31", 0x31),
-        ] {
-            assert_eq!(pick(text, &all).unwrap(), expected, "{text}");
-        }
-        assert!(matches!(pick("latest~4", &all), Err(Error::NoSnapshot { wanted }) if wanted == "latest~4"));
-        assert!(matches!(pick("ff", &all), Err(Error::NoSnapshot { .. })));
-        assert!(matches!(pick("1", &all), Err(Error::AmbiguousSnapshot { count: 2, .. })));
-        assert!(matches!(pick("3", &all), Err(Error::AmbiguousSnapshot { count: 2, .. })), "one cannot be read");
-        assert!(matches!(pick("32", &all), Err(Error::WorkerStopped)), "what is wrong with it is told");
-        for wrong in ["latest~", "latest~x", "latest2", "xyz", "latest:../x", "111111111111111111111111111111111"] {
-            assert!(matches!(pick(wrong, &all), Err(Error::Invalid(_))), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn filters_narrow_down_what_is_meant() {
-        let tags = |lists: &[&[&str]]| {
-            let tags = lists.iter().map(|list| list.iter().map(|tag| (*tag).to_owned()).collect()).collect();
-            Filter { tags, ..Filter::default() }
-        };
-        let fitting =
-            |filter: &Filter| -> Vec<u8> { listing().fitting(filter).map(|root| root.id.as_bytes()[0]).collect() };
-        assert_eq!(fitting(&Filter { hosts: vec!["a".into()], ..Filter::default() }), [0x11, 0x21]);
-        assert_eq!(fitting(&Filter { series: vec!["b:/data".into()], ..Filter::default() }), [0x12, 0x31]);
-        assert_eq!(fitting(&Filter { at: Some(29), ..Filter::default() }), [0x11, 0x12]);
-        assert_eq!(fitting(&Filter { paths: vec![b"/more".to_vec()], ..Filter::default() }).len(), 4);
-        assert_eq!(fitting(&Filter { paths: vec![b"/mor".to_vec()], ..Filter::default() }).len(), 0);
-        assert_eq!(fitting(&tags(&[&["x", "y"]])), [0x12]);
-        assert_eq!(fitting(&tags(&[&["x"], &["y"]])), [0x11, 0x12, 0x31]);
-        assert_eq!(fitting(&tags(&[&[]])), [0x21]);
-        assert_eq!(pick("latest", &Filter { at: Some(30), ..Filter::default() }).unwrap(), 0x21);
-        assert!(pick("31", &Filter { at: Some(30), ..Filter::default() }).is_err());
-    }
-
-    #[test]
-    fn paths_are_written_as_manifests_write_them() {
-        for (path, expected) in [("/a//b/./c/", "a/b/c"), ("", ""), ("/", ""), ("a", "a"), ("a:b", "a:b")] {
-            assert_eq!(manifest_path(path.as_bytes()).unwrap(), expected.as_bytes(), "{path}");
-        }
-        assert!(manifest_path(b"a/../b").is_err() && manifest_path(b"a\0").is_err());
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! A key slot: the keyring, sealed by a password. On disk it is `keys/<id>`, drawn in `docs/format.md`.
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::AeadInOut};
 
 use super::{CryptoError, Entropy, Keyring, ObjectKind, Prelude, Secret, Suite, TAG_LEN, open_prelude};
@@ -32,6 +32,11 @@ impl Default for KdfCost {
 impl KdfCost {
     /// Beyond these a slot is refused: a hostile one could otherwise keep the reader busy for ever.
     pub const MAX: KdfCost = KdfCost { memory_kib: 2 << 20, passes: 16, lanes: 16 };
+
+    /// How much work it is: KiB that are gone over, in all passes.
+    pub fn work(self) -> u64 {
+        u64::from(self.memory_kib).saturating_mul(u64::from(self.passes))
+    }
 
     fn check(self) -> Result<Params, Malformed> {
         let absurd = || Malformed(format!("it asks for an absurd key derivation: {self:?}"));
@@ -162,10 +167,17 @@ impl Clear {
 
 /// The key that seals the slot, and its commitment.
 fn derive(params: Params, password: &[u8], salt: &[u8; 16]) -> Result<(Secret, [u8; 32]), SlotError> {
+    let failed =
+        |e: &dyn std::fmt::Display| SlotError::Crypto(format!("deriving the key from the password failed: {e}"));
+    // A slot may ask for more memory than there is, which must be an error.
+    let mut memory = Vec::new();
+    let blocks = params.block_count();
+    memory.try_reserve_exact(blocks).map_err(|e| failed(&e))?;
+    memory.resize(blocks, Block::default());
     let mut root = Secret::new([0; 32]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(password, salt, &mut root.0)
-        .map_err(|e| SlotError::Crypto(format!("deriving the key from the password failed: {e}")))?;
+        .hash_password_into_with_memory(password, salt, &mut root.0, &mut memory)
+        .map_err(|e| failed(&e))?;
     Ok((root.derive("key slot", &[]), root.commitment()))
 }
 

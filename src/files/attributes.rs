@@ -8,15 +8,24 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::stat::timespec;
+use super::xattrs;
 use crate::progress::{Progress, Warning};
-use crate::snapshot::entry::{FileEntry, Time, Xattr};
+use crate::snapshot::entry::{EntryKind, FileEntry, Time, Xattr};
 
 /// The bits that make a program run as its owner or group.
 const SET_IDS: u32 = 0o6000;
+/// The attribute that gives a program rights of root.
+const CAPABILITY: &[u8] = b"security.capability";
+/// The attribute that gives others access, beside the mode.
+const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
+/// What file systems keep for themselves among the attributes that root sees.
+const BOOKKEEPING: [&[u8]; 5] =
+    [b"trusted.overlay.", b"trusted.glusterfs.", b"trusted.gfid", b"trusted.afr.", b"trusted.SGI_"];
 
 /// What of an entry is set on a thing that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attributes {
+    directory: bool,
     mode: u32,
     uid: u32,
     gid: u32,
@@ -27,14 +36,15 @@ pub struct Attributes {
 impl From<&FileEntry> for Attributes {
     fn from(entry: &FileEntry) -> Self {
         let FileEntry { mode, uid, gid, mtime, .. } = *entry;
-        Self { mode: mode & 0o7777, uid, gid, mtime, xattrs: entry.xattrs.clone() }
+        let directory = entry.kind == EntryKind::Directory;
+        Self { directory, mode: mode & 0o7777, uid, gid, mtime, xattrs: entry.xattrs.clone() }
     }
 }
 
 /// What this process may do and is asked to do.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Means {
-    /// Whether set-uid and set-gid bits are restored.
+    /// Whether programs get back the set-uid and set-gid bits and the capabilities that they had.
     pub(super) set_ids: bool,
     /// Whether this is root, who may give files away.
     pub(super) root: bool,
@@ -58,7 +68,7 @@ impl Thing<'_> {
     }
 
     /// The same as a path; what is in `/proc` leads to the very thing that is held, whatever its name is now.
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.fd().as_raw_fd()))
     }
 
@@ -87,6 +97,24 @@ impl Thing<'_> {
         }
     }
 
+    /// The names of its attributes; none where that cannot be told.
+    fn xattrs(&self) -> Vec<Vec<u8>> {
+        let names = match self {
+            Self::Open(fd) => xattrs::filled(|buffer| rustix::fs::flistxattr(fd, buffer)),
+            Self::Held(_) => xattrs::filled(|buffer| rustix::fs::listxattr(self.path(), buffer)),
+            // A link inherits nothing, and has no mode.
+            Self::Link(_) => return Vec::new(),
+        };
+        xattrs::split(&names.unwrap_or_default()).map(<[u8]>::to_vec).collect()
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> rustix::io::Result<()> {
+        match self {
+            Self::Open(fd) => rustix::fs::fremovexattr(fd, name),
+            _ => rustix::fs::removexattr(self.path(), name),
+        }
+    }
+
     fn set_times(&self, times: &Timestamps) -> rustix::io::Result<()> {
         match self {
             Self::Open(fd) => rustix::fs::futimens(fd, times),
@@ -97,48 +125,113 @@ impl Thing<'_> {
 
 impl Attributes {
     /// Sets everything that this process may set; whatever cannot be set is a warning about `shown`. Tells whether
-    /// set-id bits were left out.
+    /// set-id bits or capabilities were left out.
     ///
     /// The order matters: giving a file away takes its set-id bits and capabilities, attributes can be set only while
     /// the mode allows to write, and everything changes the times.
     pub(super) fn set(&self, thing: &Thing<'_>, means: Means, shown: &Path, progress: &dyn Progress) -> bool {
         let warn = |what: &str, error: Errno| {
-            let message = format!("{what} could not be restored: {}", io::Error::from(error));
+            let message = format!("{what}: {}", io::Error::from(error));
             progress.warning(&Warning { path: shown.display().to_string(), message, incomplete: false });
         };
-        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        let owned = match thing.set_owner(Some(uid), Some(gid)) {
-            Ok(()) => true,
-            Err(error) if means.root => {
-                warn("the owner", error);
-                false
-            }
-            // Others own what they restore, as they would expect; the group is kept where they belong to it.
-            Err(_) => {
-                let _ = thing.set_owner(None, Some(gid));
-                false
-            }
-        };
-        // An ACL changes the mode too, so it comes after the others.
-        let (acls, others): (Vec<_>, Vec<_>) = self.xattrs.iter().partition(|xattr| xattr.name.starts_with(b"system."));
-        for xattr in others.into_iter().chain(acls) {
-            match thing.set_xattr(xattr) {
-                Ok(()) => {}
-                // Only root may set what is in trusted.* and security.*.
-                Err(Errno::PERM) if !means.root && !xattr.name.starts_with(b"user.") => {}
-                Err(error) => warn(&format!("attribute {}", String::from_utf8_lossy(&xattr.name)), error),
-            }
-        }
-        // A program that runs as its owner must not run as somebody else.
-        let keeps_ids = means.set_ids && owned;
+        let owned = self.set_owner(thing, means, &warn);
+        let closed = self.remove_others(thing, &warn);
+        // A program that runs as its owner must not run as somebody else, nor have rights that nobody asked for.
+        let privileged = means.set_ids && owned == Owned::Both;
+        let dropped = self.set_xattrs(thing, means, privileged, &warn);
+        // In a directory the bit says which group new files get, and gives nobody any rights.
+        let keeps_ids = privileged || (self.directory && owned != Owned::Neither);
         let mode = if keeps_ids { self.mode } else { self.mode & !SET_IDS };
-        if let Err(error) = thing.set_mode(Mode::from_bits_truncate(mode as _)) {
-            warn("the mode", error);
+        // An ACL that could not be removed gives others what the mode gives the group.
+        let allowed = if closed { mode } else { mode & !0o070 };
+        if let Err(error) = thing.set_mode(Mode::from_bits_truncate(allowed as _)) {
+            warn("the mode could not be restored", error);
         }
         let mtime = timespec(self.mtime);
         if let Err(error) = thing.set_times(&Timestamps { last_access: mtime, last_modification: mtime }) {
-            warn("the times", error);
+            warn("the times could not be restored", error);
         }
-        mode != self.mode && !matches!(thing, Thing::Link(_))
+        dropped || (mode != self.mode && !matches!(thing, Thing::Link(_)))
     }
+
+    fn set_owner(&self, thing: &Thing<'_>, means: Means, warn: &dyn Fn(&str, Errno)) -> Owned {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        match thing.set_owner(Some(uid), Some(gid)) {
+            Ok(()) => Owned::Both,
+            Err(error) if means.root => {
+                warn("the owner could not be restored", error);
+                Owned::Neither
+            }
+            // Others own what they restore, as they would expect; the group is kept where they belong to it.
+            Err(_) => match thing.set_owner(None, Some(gid)) {
+                Ok(()) => Owned::Group,
+                Err(_) => Owned::Neither,
+            },
+        }
+    }
+
+    /// Removes attributes and ACLs that the entry does not have: what is new inherits ACLs from its directory, and a
+    /// directory may have been there before. False if others still have access by an ACL.
+    fn remove_others(&self, thing: &Thing<'_>, warn: &dyn Fn(&str, Errno)) -> bool {
+        let mut closed = true;
+        for name in thing.xattrs() {
+            if !is_restorable(&name) || self.xattrs.iter().any(|xattr| xattr.name == name) {
+                continue;
+            }
+            if name == ACCESS_ACL {
+                // Without its ACL, a thing would for a moment give its group what its ACL gave to all that it named.
+                let _ = thing.set_mode(Mode::from_bits_truncate((self.mode & 0o700) as _));
+            }
+            match thing.remove_xattr(&name) {
+                Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => {}
+                Err(error) => {
+                    closed &= name != ACCESS_ACL;
+                    let name = String::from_utf8_lossy(&name).into_owned();
+                    warn(&format!("attribute {name} is not in the snapshot, and could not be removed"), error);
+                }
+            }
+        }
+        closed
+    }
+
+    /// Sets the entry's attributes. Tells whether capabilities were left out.
+    fn set_xattrs(&self, thing: &Thing<'_>, means: Means, privileged: bool, warn: &dyn Fn(&str, Errno)) -> bool {
+        let mut dropped = false;
+        // An ACL changes the mode too, so it comes after the others.
+        let (acls, others): (Vec<_>, Vec<_>) = self.xattrs.iter().partition(|xattr| xattr.name.starts_with(b"system."));
+        for xattr in others.into_iter().chain(acls) {
+            if xattr.name == CAPABILITY && !privileged {
+                dropped = true;
+                continue;
+            }
+            match thing.set_xattr(xattr) {
+                Ok(()) => {}
+                // Only root may set what is in trusted.* and security.*.
+                Err(Errno::PERM) if !means.root && !xattr.name.starts_with(b"user.") => {
+                    dropped |= xattr.name == CAPABILITY;
+                }
+                Err(error) => {
+                    warn(&format!("attribute {} could not be restored", String::from_utf8_lossy(&xattr.name)), error);
+                }
+            }
+        }
+        dropped
+    }
+}
+
+/// How much of the owner could be restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owned {
+    Both,
+    Group,
+    Neither,
+}
+
+/// Whether an attribute belongs to the state of a file that snapshots keep. Labels that the system gives to files
+/// (`security.selinux`), and what a file system notes for itself, do not.
+fn is_restorable(name: &[u8]) -> bool {
+    name.starts_with(b"user.")
+        || name.starts_with(b"system.posix_acl_")
+        || name == CAPABILITY
+        || (name.starts_with(b"trusted.") && !BOOKKEEPING.iter().any(|own| name.starts_with(own)))
 }

@@ -6,26 +6,37 @@
 
 pub mod attributes;
 pub mod beneath;
+pub mod coverage;
+pub mod folder;
 pub mod open;
 pub mod pattern;
 pub mod policy;
 pub mod rules;
 pub mod source;
+pub mod spared;
 pub mod stat;
 pub mod target;
+pub mod temporary;
+pub mod whereabouts;
 pub mod writer;
 
+mod list;
 mod names;
 mod place;
-mod remove;
 mod roots;
 mod xattrs;
 
+pub use coverage::{Coverage, Ground};
+pub use folder::{Folder, Found, FoundKind};
+pub use list::list_text;
 pub use open::{open_for_reading, stat_of};
 pub use pattern::{Matchable, Pattern};
 pub use policy::{Existing, Overwrite};
 pub use rules::Rules;
 pub use source::{Problem, Source, SourceFile};
+pub use spared::{Spare, Spared, left_out, with_unreadable};
 pub use stat::{FileStat, now};
 pub use target::{Target, TargetOptions};
+pub use temporary::remove_temporaries;
+pub use whereabouts::{is_same, resolved};
 pub use writer::FileWriter;

@@ -98,6 +98,20 @@ impl Pattern {
         }
     }
 
+    /// Whether it takes back what patterns before it matched.
+    pub fn is_negated(&self) -> bool {
+        self.negated
+    }
+
+    /// Whether it begins at the root of the file system with a plain name, so that it stands for a certain place.
+    pub fn names_a_place(&self) -> bool {
+        let is_plain = |part: &Part| match part {
+            Part::Any => false,
+            Part::Component(tokens) => tokens.iter().all(|token| matches!(token, Token::Unit(_))),
+        };
+        self.anchored && !self.negated && self.parts.first().is_some_and(is_plain)
+    }
+
     /// Whether letters of either case are the same to it.
     pub fn is_insensitive(&self) -> bool {
         self.insensitive
@@ -299,6 +313,24 @@ mod tests {
         ] {
             let itself = Pattern::new(pattern.as_bytes(), false).unwrap();
             assert_eq!(itself.matches_itself(&Matchable::new(path.as_bytes(), false)), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn some_patterns_name_a_place() {
+        for (pattern, expected) in [
+            ("/home", true),
+            ("/home/*.log", true),
+            ("/home/**", true),
+            ("/[h]ome", false),
+            ("home", false),
+            ("**", false),
+            ("/**", false),
+            ("/*", false),
+            ("/h?me/x", false),
+            ("!/home", false),
+        ] {
+            assert_eq!(Pattern::new(pattern.as_bytes(), false).unwrap().names_a_place(), expected, "{pattern}");
         }
     }
 

@@ -21,6 +21,8 @@ pub enum Overwrite {
 pub struct Existing {
     /// Whether it is a regular file.
     pub is_file: bool,
+    /// Whether it is a directory.
+    pub is_folder: bool,
     /// Its length in bytes.
     pub size: u64,
     /// Last change of its content.
@@ -77,8 +79,12 @@ mod tests {
         let table = |entry: &FileEntry, existing: Option<Existing>| {
             [Always, IfChanged, IfNewer, Never].map(|policy| policy.writes(existing.as_ref(), entry))
         };
-        let file = |size, mtime| Some(Existing { is_file: true, size, mtime: Time::from_nanoseconds(mtime) });
-        let other = |size, mtime| Some(Existing { is_file: false, size, mtime: Time::from_nanoseconds(mtime) });
+        let file = |size, mtime| {
+            Some(Existing { is_file: true, is_folder: false, size, mtime: Time::from_nanoseconds(mtime) })
+        };
+        let other = |size, mtime| {
+            Some(Existing { is_file: false, is_folder: false, size, mtime: Time::from_nanoseconds(mtime) })
+        };
         assert_eq!(table(&entry, None), [true, true, true, true]);
         assert_eq!(table(&entry, file(10, 100)), [true, false, false, false]);
         assert_eq!(table(&entry, file(11, 100)), [true, true, false, false]);

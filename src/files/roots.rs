@@ -34,8 +34,7 @@ pub(super) fn merged(roots: &[PathBuf], working_directory: &Path) -> Result<Node
         if root.as_os_str().is_empty() {
             return Err(Error::Invalid("an empty path cannot be saved".into()));
         }
-        let leads_upwards = root.components().any(|component| component == Component::ParentDir);
-        let base = if root.is_absolute() || leads_upwards { Path::new("/") } else { working_directory };
+        let base = if is_absolute(root) { Path::new("/") } else { working_directory };
         let absolute = cleaned(&working_directory.join(root));
         let below_base = absolute.strip_prefix(base).unwrap_or(&absolute);
 
@@ -60,13 +59,18 @@ pub(super) fn merged(roots: &[PathBuf], working_directory: &Path) -> Result<Node
     top.ok_or_else(|| Error::Invalid("there is nothing to save: no path was given".into()))
 }
 
+/// Whether a root has its absolute path in the manifest: it was given so, or leads upwards.
+pub(super) fn is_absolute(root: &Path) -> bool {
+    root.is_absolute() || root.components().any(|component| component == Component::ParentDir)
+}
+
 /// Says that two places would be one in the manifest.
 pub(super) fn clash(one: &Path, other: &Path) -> Error {
     Error::Invalid(format!("{} and {} would have the same path in the snapshot", one.display(), other.display()))
 }
 
 /// Takes `.` and `..` out of an absolute path, by its text alone.
-fn cleaned(path: &Path) -> PathBuf {
+pub(super) fn cleaned(path: &Path) -> PathBuf {
     let mut cleaned = PathBuf::from("/");
     for component in path.components() {
         match component {

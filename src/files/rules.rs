@@ -7,13 +7,25 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::list::list_text;
 use super::open::open_quietly;
 use super::pattern::Pattern;
 use crate::error::{Error, IoContext, Result};
+use crate::snapshot::Rule;
 
 /// The file that marks a directory as a cache (<https://bford.info/cachedir/>), and how it begins.
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+
+/// The names under which a snapshot keeps these rules.
+const EXCLUDE: &str = "exclude";
+const EXCLUDE_INSENSITIVE: &str = "iexclude";
+const IF_PRESENT: &str = "exclude-if-present";
+const CACHES: &str = "exclude-caches";
+const LARGER_THAN: &str = "exclude-larger-than";
+const ONE_FILE_SYSTEM: &str = "one-file-system";
+/// What else stands among the rules of a snapshot, and is understood elsewhere.
+const OTHERS: [&str; 4] = ["passed-over", "unreadable", "path-forms", "working-directory"];
 
 /// What of the roots is not to be saved. By default everything is.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +35,7 @@ pub struct Rules {
     larger_than: Option<u64>,
     one_file_system: bool,
     passed_over: BTreeSet<(u64, u64)>,
+    recorded: Vec<Rule>,
 }
 
 /// A file whose presence says that nothing else in its directory is to be saved.
@@ -41,6 +54,7 @@ impl Rules {
     /// Leaves out what matches the pattern. It is matched with absolute paths; see [`pattern`](super::pattern).
     pub fn exclude(&mut self, pattern: &[u8], insensitive: bool) -> Result<()> {
         self.patterns.push(Pattern::new(pattern, insensitive)?);
+        self.record(if insensitive { EXCLUDE_INSENSITIVE } else { EXCLUDE }, pattern);
         Ok(())
     }
 
@@ -48,14 +62,7 @@ impl Rules {
     /// lines that begin with `#` mean nothing; `$NAME` and `${NAME}` stand for variables of the environment, `$$` for
     /// a dollar.
     pub fn exclude_file(&mut self, file: &Path, insensitive: bool) -> Result<()> {
-        let lines = std::fs::read(file).when("read", file)?;
-        for line in lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
-            if !line.is_empty() && !line.starts_with(b"#") {
-                let variable = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec);
-                self.exclude(&expanded(line, variable), insensitive)?;
-            }
-        }
-        Ok(())
+        patterns_in(file)?.iter().try_for_each(|pattern| self.exclude(pattern, insensitive))
     }
 
     /// Leaves out all else in directories that hold a file `NAME`, or, for `NAME:HEADER`, one that begins with the
@@ -67,23 +74,27 @@ impl Rules {
             return Err(Error::Invalid(format!("{:?} names no file", String::from_utf8_lossy(marker))));
         }
         self.markers.push(Marker { name: name.to_vec(), header: header.to_vec() });
+        self.record(IF_PRESENT, marker);
         Ok(())
     }
 
     /// Leaves out all else in directories that hold a sound `CACHEDIR.TAG`.
     pub fn exclude_caches(&mut self) {
         self.markers.push(Marker { name: CACHE_TAG.to_vec(), header: CACHE_SIGNATURE.to_vec() });
+        self.record(CACHES, b"");
     }
 
     /// Leaves out regular files of more bytes than this.
     pub fn exclude_larger_than(&mut self, bytes: u64) {
         self.larger_than = Some(bytes);
+        self.record(LARGER_THAN, bytes.to_string().as_bytes());
     }
 
     /// Stays on the file system of each root. Where another is mounted, its root directory is saved without what is
     /// in it.
     pub fn one_file_system(&mut self) {
         self.one_file_system = true;
+        self.record(ONE_FILE_SYSTEM, b"");
     }
 
     /// Leaves out one directory or file, wherever it is met: the repository itself.
@@ -92,6 +103,44 @@ impl Rules {
         let seen = super::stat::Seen::from(stat).stat;
         self.passed_over.insert((seen.dev, seen.inode));
         Ok(())
+    }
+
+    fn record(&mut self, name: &str, value: &[u8]) {
+        self.recorded.push(Rule { name: name.into(), value: value.to_vec() });
+    }
+
+    /// The same as a snapshot keeps it. What is passed over is not among it: that is known only when it is met.
+    pub fn recorded(&self) -> &[Rule] {
+        &self.recorded
+    }
+
+    /// Understands what a snapshot keeps.
+    ///
+    /// # Errors
+    /// If there is a rule that this version does not know, or cannot understand.
+    pub fn from_recorded(recorded: &[Rule]) -> Result<Self> {
+        let mut rules = Self::new();
+        for Rule { name, value } in recorded {
+            match name.as_str() {
+                EXCLUDE => rules.exclude(value, false)?,
+                EXCLUDE_INSENSITIVE => rules.exclude(value, true)?,
+                IF_PRESENT => rules.exclude_if_present(value)?,
+                CACHES => rules.exclude_caches(),
+                LARGER_THAN => {
+                    let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                    rules.exclude_larger_than(number.ok_or_else(|| unknown(name, "its value is no number"))?);
+                }
+                ONE_FILE_SYSTEM => rules.one_file_system(),
+                name if OTHERS.contains(&name) => {}
+                _ => return Err(unknown(name, "it is not known what that left out")),
+            }
+        }
+        Ok(rules)
+    }
+
+    /// The names of files that say that all beside them is left out, and how they begin.
+    pub(super) fn markers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.markers.iter().map(|marker| (marker.name.as_slice(), marker.header.as_slice()))
     }
 
     /// Whether the path itself says that it is left out.
@@ -119,6 +168,22 @@ impl Rules {
         };
         self.markers.iter().find(present).map(|marker| marker.name.as_slice())
     }
+}
+
+/// The patterns in a file, as [`Rules::exclude_file`] understands it.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn patterns_in(file: &Path) -> Result<Vec<Vec<u8>>> {
+    let bytes = std::fs::read(file).when("read", file)?;
+    let lines = list_text(bytes).map_err(|why| Error::Invalid(format!("{}: {why}", file.display())))?;
+    let lines = lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let variable = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec);
+    Ok(lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(|line| expanded(line, variable)).collect())
+}
+
+fn unknown(rule: &str, reason: &str) -> Error {
+    Error::Unsupported { name: format!("the rule {rule:?} of the snapshot"), reason: reason.into() }
 }
 
 /// Whether a file begins so. One that cannot be read does not.
@@ -181,6 +246,29 @@ mod tests {
             ("plain", "plain"),
         ] {
             assert_eq!(String::from_utf8(expanded(line.as_bytes(), variable)).unwrap(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn rules_come_back_from_a_snapshot() {
+        let mut rules = Rules::new();
+        rules.exclude(b"*.log", false).unwrap();
+        rules.exclude(b"!KEEP.log", true).unwrap();
+        rules.exclude_if_present(b".nobackup:yes").unwrap();
+        rules.exclude_caches();
+        rules.exclude_larger_than(5);
+        rules.one_file_system();
+        let again = Rules::from_recorded(rules.recorded()).unwrap();
+        assert_eq!(again.recorded(), rules.recorded());
+        assert!(again.excludes_path(Path::new("/x/a.log")) && !again.excludes_path(Path::new("/x/keep.log")));
+        assert!(again.excludes_size(6) && !again.excludes_size(5) && again.stays_on_one_file_system());
+        assert_eq!(again.markers().count(), 2);
+        assert!(
+            OTHERS.iter().all(|name| Rules::from_recorded(&[Rule { name: (*name).into(), value: vec![1] }]).is_ok())
+        );
+        for unknown in [("exclude-larger-than", "x"), ("of-tomorrow", "")] {
+            let rule = Rule { name: unknown.0.into(), value: unknown.1.into() };
+            assert!(matches!(Rules::from_recorded(&[rule]), Err(Error::Unsupported { .. })), "{unknown:?}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
@@ -15,6 +16,7 @@ use super::place::Place;
 use super::roots::{self, Node};
 use super::rules::Rules;
 use super::stat::{FileStat, Seen};
+use super::temporary::is_temporary;
 use super::xattrs;
 use crate::error::{Error, Result};
 use crate::progress::Warning;
@@ -49,6 +51,8 @@ impl SourceFile {
 /// Something that could not be looked at. The walk passes over it and goes on.
 #[derive(Debug)]
 pub struct Problem {
+    /// Its path in the manifest.
+    pub tree_path: Vec<u8>,
     /// Where it lies.
     pub path: PathBuf,
     /// What is wrong.
@@ -90,6 +94,8 @@ pub struct Source {
     levels: Vec<Level>,
     /// What is told before the walk goes on.
     ready: VecDeque<std::result::Result<SourceFile, Problem>>,
+    /// Where something was met that is passed over.
+    passed_over: Vec<PathBuf>,
 }
 
 impl fmt::Debug for Source {
@@ -111,10 +117,21 @@ impl Source {
         clock: impl Fn() -> i64 + Send + 'static,
     ) -> Result<Self> {
         let top = roots::merged(roots, working_directory)?;
-        let mut source =
-            Self { rules, clock: Box::new(clock), names: Names::default(), levels: Vec::new(), ready: VecDeque::new() };
+        let mut source = Self {
+            rules,
+            clock: Box::new(clock),
+            names: Names::default(),
+            levels: Vec::new(),
+            ready: VecDeque::new(),
+            passed_over: Vec::new(),
+        };
         source.begin(top);
         Ok(source)
+    }
+
+    /// Where something was met that is passed over ([`Rules::pass_over`]). Complete when the walk is.
+    pub fn passed_over(&self) -> &[PathBuf] {
+        &self.passed_over
     }
 
     /// The top of the manifest has no row of its own.
@@ -126,14 +143,21 @@ impl Source {
                     let dev = Seen::from(stat).stat.dev;
                     self.enter(Vec::new(), top.fs_path, top.below, dev);
                 }
-                Err(error) => self.problem("stat", top.fs_path, error, true),
+                Err(error) => self.problem("stat", Vec::new(), top.fs_path, error, true),
             },
         }
     }
 
-    fn problem(&mut self, action: &'static str, path: PathBuf, error: impl Into<io::Error>, incomplete: bool) {
+    fn problem(
+        &mut self,
+        action: &'static str,
+        tree_path: Vec<u8>,
+        path: PathBuf,
+        error: impl Into<io::Error>,
+        incomplete: bool,
+    ) {
         let error = Error::io(action, &path, error.into());
-        self.ready.push_back(Err(Problem { path, error, incomplete }));
+        self.ready.push_back(Err(Problem { tree_path, path, error, incomplete }));
     }
 
     /// Goes on with the entries of a directory that only leads to roots.
@@ -148,7 +172,7 @@ impl Source {
         let mut names = match listed(&fs_path, tree_path.is_empty()) {
             Ok(names) => names,
             Err(error) => {
-                self.problem("list", fs_path.clone(), error, true);
+                self.problem("list", tree_path.clone(), fs_path.clone(), error, true);
                 Vec::new()
             }
         };
@@ -157,7 +181,8 @@ impl Source {
             let here = roots::below(&fs_path, name);
             if node.fs_path != here && names.binary_search(name).is_ok() {
                 let error = roots::clash(&here, &node.fs_path);
-                self.ready.push_back(Err(Problem { path: here, error, incomplete: true }));
+                let tree_path = roots::joined(&tree_path, name);
+                self.ready.push_back(Err(Problem { tree_path, path: here, error, incomplete: true }));
             }
         }
         if let Some(marker) = self.rules.marker(&fs_path, &names) {
@@ -196,7 +221,7 @@ impl Source {
     fn visit_way(&mut self, tree_path: Vec<u8>, node: Node) {
         match rustix::fs::stat(&node.fs_path) {
             Ok(stat) => self.tell(tree_path.clone(), node.fs_path.clone(), &stat.into(), EntryKind::Directory, true),
-            Err(error) => self.problem("stat", node.fs_path.clone(), error, true),
+            Err(error) => self.problem("stat", tree_path.clone(), node.fs_path.clone(), error, true),
         }
         self.enter_way(tree_path, node);
     }
@@ -209,9 +234,20 @@ impl Source {
         let seen = match lstat(&fs_path) {
             Ok(seen) => seen,
             // Removed since its directory was listed.
-            Err(error) => return self.problem("stat", fs_path, error, error != Errno::NOENT || within.is_none()),
+            Err(error) => {
+                let incomplete = error != Errno::NOENT || within.is_none();
+                return self.problem("stat", tree_path, fs_path, error, incomplete);
+            }
         };
         if self.rules.excludes_inode(seen.stat.dev, seen.stat.inode) {
+            self.passed_over.push(fs_path);
+            return;
+        }
+        // Half of a file that a restore was writing, or is writing now. Nobody asked for it by its name.
+        if seen.kind != FileType::Directory
+            && within.is_some()
+            && fs_path.file_name().is_some_and(|name| is_temporary(name.as_bytes()))
+        {
             return;
         }
         let elsewhere = self.rules.stays_on_one_file_system() && within.is_some_and(|dev| dev != seen.stat.dev);
@@ -228,14 +264,14 @@ impl Source {
             FileType::RegularFile => EntryKind::File,
             FileType::Symlink => match link_target(&fs_path) {
                 Ok(to) => EntryKind::Symlink(to),
-                Err(error) => return self.problem("read link", fs_path, error, true),
+                Err(error) => return self.problem("read link", tree_path, fs_path, error, true),
             },
             FileType::Fifo => EntryKind::Fifo,
             FileType::CharacterDevice => EntryKind::CharDevice(device(&seen)),
             FileType::BlockDevice => EntryKind::BlockDevice(device(&seen)),
             FileType::Socket => return,
             FileType::Unknown => {
-                return self.problem("save", fs_path, io::Error::other("it is of an unknown type"), true);
+                return self.problem("save", tree_path, fs_path, io::Error::other("it is of an unknown type"), true);
             }
         };
         self.tell(tree_path, fs_path, &seen, kind, false);
@@ -271,12 +307,13 @@ impl Source {
             altered: None,
         };
         let (nlink, dev) = (seen.nlink, seen.stat.dev);
-        let file = SourceFile { tree_path, fs_path: fs_path.clone(), entry, nlink, dev, leads_to_root };
+        let file =
+            SourceFile { tree_path: tree_path.clone(), fs_path: fs_path.clone(), entry, nlink, dev, leads_to_root };
         self.ready.push_back(Ok(file));
         for (name, error) in unread {
             let name = String::from_utf8_lossy(&name).into_owned();
             let error = io::Error::new(io::Error::from(error).kind(), format!("{name}: {error}"));
-            self.problem("read attributes", fs_path.clone(), error, true);
+            self.problem("read attributes", tree_path.clone(), fs_path.clone(), error, true);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Every path of a manifest is resolved from the open directory without following any link, so nothing outside of it
 //! is read, made, changed or removed, whatever the manifest says and whoever puts links there meanwhile. Everything
-//! but directories is made under a temporary name (`.snap-<random>.tmp`) and takes its place all at once.
+//! but directories is made without a name or under a temporary one ([`temporary`](super::temporary)) and takes its place
+//! all at once.
 
 use std::fs::File;
 use std::io;
@@ -16,10 +17,10 @@ use rustix::io::Errno;
 
 use super::attributes::{Attributes, Means, Thing};
 use super::beneath::{Beneath, check_path, parted};
-use super::place::through_fd;
+use super::folder::Folder;
 use super::policy::{Existing, Overwrite};
-use super::remove;
 use super::stat::Seen;
+use super::temporary;
 use super::writer::{FileWriter, Temporary, Terms};
 use crate::error::{Error, IoContext, Result};
 use crate::progress::{Progress, Warning};
@@ -41,8 +42,17 @@ pub struct Target {
     options: TargetOptions,
     means: Means,
     /// Directories that get their metadata when all is in them. Small next to their manifest rows.
-    directories: Mutex<Vec<(Vec<u8>, Attributes)>>,
+    directories: Mutex<Vec<(Vec<u8>, Finish)>>,
     dropped_set_ids: Arc<AtomicU64>,
+}
+
+/// What a directory gets when all is in it.
+#[derive(Debug)]
+enum Finish {
+    /// What its entry says.
+    Entry(Attributes),
+    /// The mode that it had before.
+    Mode(u32),
 }
 
 impl Target {
@@ -76,8 +86,8 @@ impl Target {
         let stat = self.beneath.folder(above).and_then(|at| rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat.map(Seen::from) {
             Ok(Seen { stat, kind, .. }) => {
-                let is_file = kind == FileType::RegularFile;
-                Ok(Some(Existing { is_file, size: stat.size, mtime: stat.mtime }))
+                let (is_file, is_folder) = (kind == FileType::RegularFile, kind == FileType::Directory);
+                Ok(Some(Existing { is_file, is_folder, size: stat.size, mtime: stat.mtime }))
             }
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.beneath.refused("stat", path, error)),
@@ -106,24 +116,73 @@ impl Target {
     /// `Always`, else an error.
     pub fn make_directory(&self, path: &[u8], entry: Option<&FileEntry>) -> Result<()> {
         check_path(path)?;
-        let folder = self.made(path)?;
+        let (folder, new) = self.made(path)?;
         let Some(entry) = entry else { return Ok(()) };
-        let stat = rustix::fs::fstat(&folder).map(Seen::from);
-        let mode = stat.map_err(|error| self.beneath.refused("stat", path, error))?.mode;
-        if mode & 0o700 != 0o700 {
-            // One that was restored before and may not be written to. Failing shows when something is made in it.
-            let _ = rustix::fs::chmod(through_fd(folder.as_fd(), b"."), Mode::from_bits_truncate((mode | 0o700) as _));
+        if !new {
+            self.open_up(&folder, path)?;
         }
-        let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
-        directories.push((path.to_vec(), entry.into()));
+        self.finish_later(path, Finish::Entry(entry.into()));
         Ok(())
     }
 
-    /// Opens a directory; makes it, and those above it, if it is missing.
-    fn made(&self, path: &[u8]) -> Result<OwnedFd> {
+    /// Makes a directory that is not restored itself, but has something in it that is. It gets its entry's metadata if it
+    /// is made now, or if it has the entry's mode and owner, as one that was restored before. Any other that is there
+    /// stays as it is.
+    pub fn make_parent(&self, path: &[u8], entry: &FileEntry) -> Result<()> {
+        check_path(path)?;
+        let (folder, new) = self.made(path)?;
+        let finish = match new {
+            true => Finish::Entry(entry.into()),
+            false => {
+                let there = self.open_up(&folder, path)?;
+                let same_owner = !self.means.root || (there.uid, there.gid) == (entry.uid, entry.gid);
+                match same_owner && there.mode & 0o1777 == entry.mode & 0o1777 {
+                    true => Finish::Entry(entry.into()),
+                    false if there.mode & 0o700 != 0o700 => Finish::Mode(there.mode),
+                    false => return Ok(()),
+                }
+            }
+        };
+        self.finish_later(path, finish);
+        Ok(())
+    }
+
+    /// Prepares a directory that was there before: what interrupted restores left in it goes away, and whoever owns it may
+    /// write into it. Gives what it was.
+    fn open_up(&self, folder: &OwnedFd, path: &[u8]) -> Result<Seen> {
+        let there = rustix::fs::fstat(folder).map(Seen::from);
+        let there = there.map_err(|error| self.beneath.refused("stat", path, error))?;
+        if there.mode & 0o700 != 0o700 {
+            // It was restored before, and may not be written to. Failing shows when something is made in it. The path leads
+            // to the open directory itself: going through it would need the right to do so.
+            let open = Mode::from_bits_truncate((there.mode | 0o700) as _);
+            let _ = rustix::fs::chmod(Thing::Held(folder.as_fd()).path(), open);
+        }
+        clean(folder);
+        Ok(there)
+    }
+
+    /// Removes what interrupted restores left in the target itself. What they left below it goes away when directories are
+    /// made.
+    pub fn clean_top(&self) {
+        if let Ok(folder) = self.beneath.folder(b"") {
+            clean(&folder);
+        }
+    }
+
+    fn finish_later(&self, path: &[u8], finish: Finish) {
+        let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        directories.push((path.to_vec(), finish));
+    }
+
+    /// Opens a directory; makes it, and those above it, if it is missing. Tells whether it is new.
+    fn made(&self, path: &[u8]) -> Result<(OwnedFd, bool)> {
         match self.beneath.folder(path) {
             Err(Errno::NOENT | Errno::NOTDIR) => {}
-            opened => return opened.map_err(|error| self.beneath.refused("open", path, error)),
+            opened => {
+                let opened = opened.map_err(|error| self.beneath.refused("open", path, error))?;
+                return Ok((opened, false));
+            }
         }
         let mut folder = self.beneath.folder(b"").map_err(|error| self.beneath.refused("open", b"", error))?;
         let mut end = 0;
@@ -133,7 +192,7 @@ impl Target {
                 .make_one(&folder, component)
                 .map_err(|error| self.beneath.refused("create", path.get(..end).unwrap_or(path), error))?;
         }
-        Ok(folder)
+        Ok((folder, true))
     }
 
     fn make_one(&self, above: &OwnedFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
@@ -156,7 +215,7 @@ impl Target {
         let (above, name) = parted(path);
         let folder = match above.is_empty() {
             true => self.beneath.folder(b"").map_err(|error| self.beneath.refused("open", b"", error))?,
-            false => self.made(above)?,
+            false => self.made(above)?.0,
         };
         Ok((folder, name))
     }
@@ -181,33 +240,46 @@ impl Target {
     /// process may not make such a thing.
     pub fn make_node(&self, path: &[u8], entry: &FileEntry, progress: &dyn Progress) -> Result<bool> {
         let (folder, name) = self.place(path)?;
+        let folder = Arc::new(folder);
+        let is_link = matches!(entry.kind, EntryKind::Symlink(_));
         let shown = self.shown(path);
-        let mut temporary = Temporary::new(folder);
-        let (made, is_link) = match &entry.kind {
-            EntryKind::Symlink(to) => (temporary.make(|at, name| rustix::fs::symlinkat(to.as_slice(), at, name)), true),
-            EntryKind::File | EntryKind::Directory => {
-                return Err(Error::Invalid(format!("{} is no link, pipe or device", shown.display())));
-            }
-            kind => (temporary.make(|at, name| make_special(at, name, kind)), false),
-        };
-        match made {
-            Ok(()) => {}
+        if matches!(entry.kind, EntryKind::File | EntryKind::Directory) {
+            return Err(Error::Invalid(format!("{} is no link, pipe or device", shown.display())));
+        }
+        match again(|| self.put_node(&folder, name, entry, &shown, progress)) {
+            Ok(()) => Ok(true),
             Err(error @ (Errno::PERM | Errno::NOTSUP)) if !is_link => {
                 let message = format!("this device or pipe could not be made: {}", io::Error::from(error));
                 progress.warning(&Warning { path: shown.display().to_string(), message, incomplete: false });
-                return Ok(false);
+                Ok(false)
             }
-            Err(error) => return Err(Error::io("create", shown, error.into())),
+            Err(error) => Err(Error::io("create", shown, error.into())),
         }
+    }
+
+    fn put_node(
+        &self,
+        folder: &Arc<OwnedFd>,
+        name: &[u8],
+        entry: &FileEntry,
+        shown: &Path,
+        progress: &dyn Progress,
+    ) -> rustix::io::Result<()> {
+        let mut temporary = Temporary::new(Arc::clone(folder));
+        temporary.make(|at, name| match &entry.kind {
+            EntryKind::Symlink(to) => rustix::fs::symlinkat(to.as_slice(), at, name),
+            kind => make_special(at, name, kind),
+        })?;
         let flags = HOLD | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let held = rustix::fs::openat(&temporary.folder, &temporary.name, flags, Mode::empty());
-        let held = held.map_err(io::Error::from).when("open", &shown)?;
-        let thing = if is_link { Thing::Link(held.as_fd()) } else { Thing::Held(held.as_fd()) };
-        if Attributes::from(entry).set(&thing, self.means, &shown, progress) {
+        let held = rustix::fs::openat(folder, &temporary.name, flags, Mode::empty())?;
+        let thing = match entry.kind {
+            EntryKind::Symlink(_) => Thing::Link(held.as_fd()),
+            _ => Thing::Held(held.as_fd()),
+        };
+        if Attributes::from(entry).set(&thing, self.means, shown, progress) {
             self.dropped_set_ids.fetch_add(1, Ordering::Relaxed);
         }
-        temporary.rename(name, self.replaces_folder()).map_err(io::Error::from).when("create", &shown)?;
-        Ok(true)
+        temporary.rename(name, self.replaces_folder())
     }
 
     /// Makes `path` another name of the file at `original`, which was restored before.
@@ -216,12 +288,13 @@ impl Target {
         let (above, original_name) = parted(original);
         let from = self.beneath.folder(above).map_err(|error| self.beneath.refused("link", original, error))?;
         let (folder, name) = self.place(path)?;
-        let mut temporary = Temporary::new(folder);
-        temporary
-            .make(|at, name| rustix::fs::linkat(&from, original_name, at, name, AtFlags::empty()))
-            .and_then(|()| temporary.rename(name, self.replaces_folder()))
-            .map_err(io::Error::from)
-            .when("link", self.shown(path))
+        let folder = Arc::new(folder);
+        let put = || {
+            let mut temporary = Temporary::new(Arc::clone(&folder));
+            temporary.make(|at, name| rustix::fs::linkat(&from, original_name, at, name, AtFlags::empty()))?;
+            temporary.rename(name, self.replaces_folder())
+        };
+        again(put).map_err(io::Error::from).when("link", self.shown(path))
     }
 
     /// Gives all directories their metadata, those below first: making something in a directory changes its times. To
@@ -229,17 +302,23 @@ impl Target {
     pub fn finish_directories(&self, progress: &dyn Progress) {
         let mut directories = std::mem::take(&mut *self.directories.lock().unwrap_or_else(PoisonError::into_inner));
         directories.sort_by(|(a, _), (b, _)| path_order(b, a));
-        for (path, attributes) in directories {
+        for (path, finish) in directories {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let (above, name) = parted(&path);
             let opened = self.beneath.folder(above).and_then(|at| rustix::fs::openat(at, name, flags, Mode::empty()));
             let shown = self.shown(&path);
             match opened {
-                Ok(folder) => {
-                    if attributes.set(&Thing::Open(folder.as_fd()), self.means, &shown, progress) {
-                        self.dropped_set_ids.fetch_add(1, Ordering::Relaxed);
+                Ok(folder) => match finish {
+                    Finish::Entry(attributes) => {
+                        if attributes.set(&Thing::Open(folder.as_fd()), self.means, &shown, progress) {
+                            self.dropped_set_ids.fetch_add(1, Ordering::Relaxed);
+                        }
                     }
-                }
+                    // Whoever could change it can change it back.
+                    Finish::Mode(mode) => {
+                        let _ = rustix::fs::fchmod(&folder, Mode::from_bits_truncate(mode as _));
+                    }
+                },
                 Err(error) => {
                     let message = format!("its metadata could not be restored: {}", io::Error::from(error));
                     progress.warning(&Warning { path: shown.display().to_string(), message, incomplete: false });
@@ -248,48 +327,36 @@ impl Target {
         }
     }
 
-    /// The names in a directory (the top for an empty path) that `keep` does not know, sorted; none if it is not there.
-    pub fn others(&self, directory: &[u8], keep: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Vec<u8>>> {
-        let Some(folder) = self.listable(directory)? else { return Ok(Vec::new()) };
-        let names = remove::names_of(folder.as_fd());
-        let mut names = names.map_err(|error| self.beneath.refused("list", directory, error))?;
-        names.retain(|name| !keep(name));
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// Removes from a directory (the top for an empty path) what `keep` does not know, with all that is in it, and
-    /// tells how many things that were. Links are removed themselves. No file may be in the making in the directory:
-    /// its temporary name is not known to `keep` either.
-    pub fn delete_others(&self, directory: &[u8], keep: &dyn Fn(&[u8]) -> bool) -> Result<u64> {
-        let mut removed = 0;
-        let others = self.others(directory, keep)?;
-        if others.is_empty() {
-            return Ok(0);
-        }
-        let Some(folder) = self.listable(directory)? else { return Ok(0) };
-        for name in others {
-            removed += remove::remove(folder.as_fd(), &name).map_err(|error| {
-                let path = super::roots::joined(directory, &name);
-                Error::io("delete", self.shown(&path), error.into())
-            })?;
-        }
-        Ok(removed)
-    }
-
-    /// Opens a directory such that it can be listed.
-    fn listable(&self, directory: &[u8]) -> Result<Option<OwnedFd>> {
+    /// Opens a directory (the top for an empty path) to look at what is in it; none if it is not there.
+    pub fn folder(&self, directory: &[u8]) -> Result<Option<Folder>> {
         if !directory.is_empty() {
             check_path(directory)?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         // "." of a directory that was reached without links is that directory.
         let opened = self.beneath.folder(directory).and_then(|at| rustix::fs::openat(at, ".", flags, Mode::empty()));
-        match opened {
+        match opened.and_then(Folder::new) {
             Ok(folder) => Ok(Some(folder)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.beneath.refused("list", directory, error)),
         }
+    }
+}
+
+/// Removes what interrupted restores left in a directory, as far as it may be listed.
+fn clean(folder: &OwnedFd) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    if let Ok(folder) = rustix::fs::openat(folder, ".", flags, Mode::empty()) {
+        temporary::clean(folder.as_fd());
+    }
+}
+
+/// Does it once more if another restore, cleaning up, took a temporary name away that was in use: only files can be locked
+/// against that.
+fn again(mut work: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+    match work() {
+        Err(Errno::NOENT) => work(),
+        done => done,
     }
 }
 

@@ -1,7 +1,6 @@
-//! Writing one restored file: under a temporary name beside its place, then in its place all at once.
+//! Writing one restored file: without a name or under a temporary one, then in its place all at once.
 
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -12,6 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::{Attributes, Means, Thing};
+use super::temporary;
 use crate::error::{Error, IoContext, Result};
 use crate::progress::Progress;
 use crate::snapshot::entry::FileEntry;
@@ -24,16 +24,15 @@ const SET_ASIDE: u64 = 1 << 20;
 /// A name under which something is made before it takes its place. Whatever has it is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Temporary {
-    pub(super) folder: OwnedFd,
+    pub(super) folder: Arc<OwnedFd>,
     pub(super) name: String,
     made: bool,
 }
 
 impl Temporary {
     /// A name that nobody can foresee. Nothing is made yet.
-    pub(super) fn new(folder: OwnedFd) -> Self {
-        let name = format!(".snap-{:016x}.tmp", RandomState::new().hash_one(0));
-        Self { folder, name, made: false }
+    pub(super) fn new(folder: Arc<OwnedFd>) -> Self {
+        Self { folder, name: temporary::new_name(), made: false }
     }
 
     /// Makes something under the name.
@@ -41,7 +40,7 @@ impl Temporary {
         &mut self,
         make: impl FnOnce(&OwnedFd, &str) -> rustix::io::Result<T>,
     ) -> rustix::io::Result<T> {
-        let made = make(&self.folder, &self.name)?;
+        let made = temporary::make(&self.folder, &self.name, || make(&self.folder, &self.name))?;
         self.made = true;
         Ok(made)
     }
@@ -64,15 +63,18 @@ impl Drop for Temporary {
         if self.made {
             // Gone already if it took its place; if it cannot be removed, nothing else can be done.
             let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
+            temporary::forget(&self.name);
         }
     }
 }
 
-/// A file that is being restored. Nothing is to be seen of it, except for a temporary name, until
-/// [`finish`](FileWriter::finish); if that is never called, nothing remains.
+/// A file that is being restored. Nothing is to be seen of it until [`finish`](FileWriter::finish), except for a temporary
+/// name where the file system has no files without names; if that is never called, nothing remains.
 #[derive(Debug)]
 pub struct FileWriter {
-    temporary: Temporary,
+    folder: Arc<OwnedFd>,
+    /// The name that it has; none if it has none yet.
+    temporary: Option<Temporary>,
     file: File,
     name: Vec<u8>,
     shown: PathBuf,
@@ -101,10 +103,14 @@ impl FileWriter {
         sparse: bool,
         terms: Terms,
     ) -> Result<Self> {
-        let mut temporary = Temporary::new(folder);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = temporary.make(|at, name| rustix::fs::openat(at, name, flags, Mode::RUSR | Mode::WUSR));
-        let file = File::from(opened.map_err(io::Error::from).when("create", &shown)?);
+        let folder = Arc::new(folder);
+        let (file, temporary) = match nameless(&folder) {
+            Some(file) => (file, None),
+            None => {
+                let (file, temporary) = named(&folder).map_err(io::Error::from).when("create", &shown)?;
+                (file, Some(temporary))
+            }
+        };
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if size >= SET_ASIDE && !sparse {
             // Not every file system can. That there is no room is better learned now than after hours.
@@ -114,6 +120,7 @@ impl FileWriter {
             }
         }
         Ok(Self {
+            folder,
             temporary,
             file,
             name: name.to_vec(),
@@ -166,7 +173,13 @@ impl FileWriter {
     ///
     /// Fails with [`Error::NotRestored`] if the entry is of another size than what was written. Metadata that cannot
     /// be set is a warning.
-    pub fn finish(mut self, entry: &FileEntry, progress: &dyn Progress) -> Result<()> {
+    pub fn finish(self, entry: &FileEntry, progress: &dyn Progress) -> Result<()> {
+        self.finish_open(entry, progress).map(drop)
+    }
+
+    /// As [`finish`](FileWriter::finish), and gives the file, to be read from its beginning. Its mode may not allow to open
+    /// it again.
+    pub fn finish_open(mut self, entry: &FileEntry, progress: &dyn Progress) -> Result<File> {
         if self.written != entry.size {
             let reason = format!("{} bytes were written, the snapshot has {}", self.written, entry.size);
             return Err(Error::NotRestored { path: self.shown.display().to_string(), reason });
@@ -175,10 +188,88 @@ impl FileWriter {
             self.file.set_len(self.written).when("write", &self.shown)?;
         }
         self.file.flush().when("write", &self.shown)?;
+        self.set_attributes(entry, progress);
+        self.take_place(entry, progress).map_err(io::Error::from).when("create", &self.shown)?;
+        self.file.seek(SeekFrom::Start(0)).when("read", &self.shown)?;
+        Ok(self.file)
+    }
+
+    fn set_attributes(&self, entry: &FileEntry, progress: &dyn Progress) {
         if Attributes::from(entry).set(&Thing::Open(self.file.as_fd()), self.means, &self.shown, progress) {
             self.dropped_set_ids.fetch_add(1, Ordering::Relaxed);
         }
-        let renamed = self.temporary.rename(&self.name, self.replaces_folder);
-        renamed.map_err(io::Error::from).when("create", &self.shown)
+    }
+
+    /// Gives the file its name, in the place of whatever has it now.
+    fn take_place(&mut self, entry: &FileEntry, progress: &dyn Progress) -> rustix::io::Result<()> {
+        let temporary = match self.temporary.take() {
+            Some(temporary) => temporary,
+            None => match link(&self.file, &self.folder, self.name.as_slice()) {
+                Ok(()) => return Ok(()),
+                // Linking never replaces anything, but renaming does.
+                Err(_) => match named_again(&self.file, &self.folder) {
+                    Ok(temporary) => temporary,
+                    Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::CANCELED)) => return Err(error),
+                    Err(_) => {
+                        let temporary = self.copy_named()?;
+                        self.set_attributes(entry, progress);
+                        temporary
+                    }
+                },
+            },
+        };
+        temporary.rename(&self.name, self.replaces_folder)
+    }
+
+    /// Where a file without a name can be made but cannot be given one: writes it once more, under a temporary name.
+    fn copy_named(&mut self) -> rustix::io::Result<Temporary> {
+        let (mut file, temporary) = named(&self.folder)?;
+        let copied = self.file.seek(SeekFrom::Start(0)).and_then(|_| io::copy(&mut self.file, &mut file));
+        copied.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        self.file = file;
+        Ok(temporary)
+    }
+}
+
+/// A new file without a name; none where there is no such thing, or no way to name it later.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn nameless(folder: &OwnedFd) -> Option<File> {
+    static NAMES: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    if !NAMES.get_or_init(|| std::path::Path::new("/proc/self/fd").exists()) {
+        return None;
+    }
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, ".", flags, Mode::RUSR | Mode::WUSR).ok().map(File::from)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn nameless(_: &OwnedFd) -> Option<File> {
+    None
+}
+
+/// Gives a file without a name this one, which must be free.
+fn link(file: &File, folder: &OwnedFd, name: impl rustix::path::Arg) -> rustix::io::Result<()> {
+    rustix::fs::linkat(rustix::fs::CWD, Thing::Open(file.as_fd()).path(), folder, name, AtFlags::SYMLINK_FOLLOW)
+}
+
+/// Gives a file without a name a temporary one.
+fn named_again(file: &File, folder: &Arc<OwnedFd>) -> rustix::io::Result<Temporary> {
+    temporary::lock(file.as_fd());
+    let mut temporary = Temporary::new(Arc::clone(folder));
+    temporary.make(|at, name| link(file, at, name))?;
+    Ok(temporary)
+}
+
+/// A new file under a temporary name.
+fn named(folder: &Arc<OwnedFd>) -> rustix::io::Result<(File, Temporary)> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        let mut temporary = Temporary::new(Arc::clone(folder));
+        let file = temporary.make(|at, name| rustix::fs::openat(at, name, flags, Mode::RUSR | Mode::WUSR))?;
+        temporary::lock(file.as_fd());
+        // Another restore that cleans up may have come between.
+        if temporary::has_name(file.as_fd()) {
+            return Ok((file.into(), temporary));
+        }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Xattr>, Vec<Unread>)> {
     };
     let mut xattrs = Vec::new();
     let mut failed = Vec::new();
-    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    for name in split(&names) {
         match filled(|buffer| rustix::fs::lgetxattr(path, name, buffer)) {
             Ok(value) => xattrs.push(Xattr { name: name.to_vec(), value }),
             // Removed since it was listed, or an ACL that says no more than the mode.
@@ -30,8 +30,13 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Xattr>, Vec<Unread>)> {
     Ok((xattrs, failed))
 }
 
+/// The names in a list of them, each of which ends with a NUL.
+pub(super) fn split(names: &[u8]) -> impl Iterator<Item = &[u8]> {
+    names.split(|byte| *byte == 0).filter(|name| !name.is_empty())
+}
+
 /// Calls with a larger buffer until it suffices. The system's own bound is 64 KiB for a value.
-fn filled(mut call: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8>> {
+pub(super) fn filled(mut call: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8>> {
     let mut buffer = vec![0; 256];
     loop {
         match call(&mut buffer) {

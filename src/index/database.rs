@@ -282,6 +282,7 @@ fn connect_file(path: &Path) -> Result<Connection> {
     if let Some(folder) = path.parent() {
         make_private_folder(folder)?;
     }
+    make_private_file(path)?;
     let connection = Connection::open(path)?;
     // Who has it keeps it for as long as the process lives: nothing is gained by waiting (rusqlite waits for 5 s).
     connection.busy_timeout(BUSY)?;
@@ -358,6 +359,18 @@ fn make_private_folder(folder: &Path) -> Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).when("create", folder)
 }
 
+/// Makes the file before SQLite does, so that nobody else can open it even for a moment. SQLite gives the files that it
+/// makes beside it the same rights.
+#[cfg(unix)]
+fn make_private_file(path: &Path) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    match std::fs::File::options().write(true).create_new(true).mode(0o600).open(path) {
+        // What is there is looked at by who opens it.
+        Ok(_) => restrict(path),
+        Err(_) => Ok(()),
+    }
+}
+
 #[cfg(unix)]
 fn restrict(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -367,6 +380,11 @@ fn restrict(path: &Path) -> Result<()> {
 #[cfg(not(unix))]
 fn make_private_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).when("create", folder)
+}
+
+#[cfg(not(unix))]
+fn make_private_file(_: &Path) -> Result<()> {
+    Ok(())
 }
 
 #[cfg(not(unix))]

@@ -39,6 +39,14 @@ pub enum Finding {
     Torn,
     /// A block in the middle is not sound.
     Damaged(Flaw),
+    /// A header or block is too large for this program, and as far as can be seen it is sound.
+    BeyondLimits(Flaw),
+}
+
+/// What may stand behind the last marker of a sound file: line ends and NULs, which editors, transfers and file systems
+/// leave there.
+pub fn is_filler(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b'\n' | b'\r' | 0))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +66,20 @@ pub struct Framer {
     place: Place,
     marker: [u8; MARKER],
     finding: Finding,
+    /// What was found before the place that is lost.
+    before: Finding,
+    /// How many bytes were given, as parts.
+    given: u64,
+    /// How many of them stand behind the last marker, where no block is.
+    tail: u64,
+    /// Whether these are nothing but filler.
+    only_filler: bool,
+    /// Where a block ends that is too large, if its size is true.
+    large_end: Option<u64>,
+    /// A header that is too large has at least so many bytes, if its lengths are true.
+    large_header: Option<(u64, Flaw)>,
+    /// The file begins with NULs in the place of a magic.
+    zeroed: bool,
     /// It makes no sense to look before so many bytes are there.
     wanted: usize,
     containers: bool,
@@ -65,6 +87,15 @@ pub struct Framer {
 
 /// The longest part of stray or plain bytes that is given at once.
 const PART: usize = 1 << 20;
+
+/// The room that is kept after a large block; more is given back.
+const KEPT: usize = 16 << 20;
+
+/// How much more than a block that is waited for may lie in the buffer.
+const READ_AHEAD: usize = 1 << 20;
+
+/// From so many bytes on, a payload is not copied out of the buffer.
+const NOT_COPIED: usize = 8 << 20;
 
 /// What a block may take, with its numbers and its marker.
 const MAX_BLOCK_LENGTH: usize = MAX_BLOCK + 2 * crate::avro::varint::MAX_LENGTH + MARKER;
@@ -78,6 +109,13 @@ impl Framer {
             place: if containers { Place::Start } else { Place::Plain },
             marker: [0; MARKER],
             finding: if containers { Finding::Sound } else { Finding::NotAContainer },
+            before: Finding::Sound,
+            given: 0,
+            tail: 0,
+            only_filler: true,
+            large_end: None,
+            large_header: None,
+            zeroed: false,
             wanted: 1,
             containers,
         }
@@ -85,7 +123,36 @@ impl Framer {
 
     /// What was found so far; final once [`next_segment`](Framer::next_segment) gave nothing more at the end.
     pub fn finding(&self) -> Finding {
-        self.finding
+        match (self.finding, self.large_header) {
+            // A length that leads beyond the end of the file says nothing about how large the header is.
+            (_, Some((least, _))) if least > self.given => Finding::BadHeader(None),
+            (_, Some((_, flaw))) => Finding::BeyondLimits(flaw),
+            _ if self.place == Place::Lost && self.tail > 0 && self.only_filler => self.before,
+            (Finding::Damaged(Flaw::TooLarge { .. }), _)
+                if self.place == Place::Lost && self.large_end.is_some_and(|end| end > self.given) =>
+            {
+                self.worse(Finding::Torn)
+            }
+            (finding, _) => finding,
+        }
+    }
+
+    /// How many bytes stand behind the last marker where no block is; final as [`finding`](Framer::finding) is.
+    pub fn stray_bytes(&self) -> u64 {
+        if self.place == Place::Lost { self.tail } else { 0 }
+    }
+
+    /// Whether the file begins with NULs: what a crash leaves of one that was not written out.
+    pub fn is_zeroed(&self) -> bool {
+        self.zeroed
+    }
+
+    /// The worse of what was found before and `now`.
+    fn worse(&self, now: Finding) -> Finding {
+        match self.before {
+            damaged @ Finding::Damaged(_) => damaged,
+            _ => now,
+        }
     }
 
     /// The next bytes of the file.
@@ -93,6 +160,15 @@ impl Framer {
         if self.start > 0 && (self.start >= PART || self.start == self.buffer.len()) {
             self.buffer.drain(..self.start);
             self.start = 0;
+            if self.buffer.capacity() > KEPT && self.buffer.len() <= PART {
+                self.buffer.shrink_to(2 * PART);
+            }
+        }
+        let length = self.buffer.len() + bytes.len();
+        if length > self.buffer.capacity() {
+            // Doubled, but not beyond what the block takes that is waited for.
+            let room = (self.start + self.wanted + READ_AHEAD).min(2 * length).max(length);
+            self.buffer.reserve_exact(room - self.buffer.len());
         }
         self.buffer.extend_from_slice(bytes);
     }
@@ -112,7 +188,7 @@ impl Framer {
                 },
                 Place::Blocks => match self.block(end)? {
                     Some(block) => return Some(Segment::Block(block)),
-                    None => self.place = Place::Lost,
+                    None => (self.place, self.tail, self.only_filler) = (Place::Lost, 0, true),
                 },
                 Place::Lost => return self.stray(end).map(Segment::Stray),
                 Place::Plain => return Some(Segment::Plain(self.take(waiting.min(PART)))),
@@ -126,6 +202,7 @@ impl Framer {
         match container::parse_header(waiting) {
             Parsed::Done(header) => {
                 self.start += header.length;
+                self.given += header.length as u64;
                 self.marker = header.marker;
                 self.place = Place::Blocks;
                 Some(Some(header))
@@ -141,8 +218,17 @@ impl Framer {
                 };
                 Some(None)
             }
-            Parsed::Bad(Flaw::Magic) => {
-                self.finding = Finding::NotAContainer;
+            Parsed::Bad(flaw @ (Flaw::Magic | Flaw::OldFormat)) => {
+                self.zeroed = waiting.starts_with(&[0; 4]);
+                self.finding = match container::lacks_only_magic(waiting) {
+                    true => Finding::BadHeader(Some(Flaw::Magic)),
+                    false if flaw == Flaw::Magic => Finding::NotAContainer,
+                    false => Finding::BadHeader(Some(flaw)),
+                };
+                Some(None)
+            }
+            Parsed::Bad(flaw @ Flaw::HeaderTooLarge { least }) => {
+                self.large_header = Some((least as u64, flaw));
                 Some(None)
             }
             Parsed::Bad(flaw) => {
@@ -158,25 +244,49 @@ impl Framer {
         match container::parse_block(waiting, &self.marker) {
             Parsed::Done(block) => {
                 let odd_head = (!block.canonical).then(|| waiting[..block.header_len].to_vec());
-                let payload = waiting[block.payload()].to_vec();
-                self.start += block.length();
-                Some(Some(RawBlock { count: block.count, odd_head, payload }))
+                let count = block.count;
+                let payload = self.take_payload(block.header_len, block.payload_len);
+                Some(Some(RawBlock { count, odd_head, payload }))
             }
             Parsed::More(least) if !end && least <= MAX_BLOCK_LENGTH => {
                 self.wanted = least;
                 None
             }
             Parsed::More(_) => {
-                if self.finding == Finding::Sound {
-                    self.finding = Finding::Torn;
-                }
+                self.before = self.finding;
+                self.finding = self.worse(Finding::Torn);
                 Some(None)
             }
             Parsed::Bad(flaw) => {
-                self.finding = Finding::Damaged(flaw);
+                self.before = self.finding;
+                self.finding = self.worse(Finding::Damaged(flaw));
+                self.large_end = match flaw {
+                    Flaw::TooLarge { size, header_len } => {
+                        Some(self.given + header_len as u64 + size.unsigned_abs() + MARKER as u64)
+                    }
+                    _ => None,
+                };
                 Some(None)
             }
         }
+    }
+
+    /// Takes the payload of the block that begins here, and what stands around it.
+    fn take_payload(&mut self, header_len: usize, payload_len: usize) -> Vec<u8> {
+        let begin = self.start + header_len;
+        let end = begin + payload_len;
+        self.given += (header_len + payload_len + MARKER) as u64;
+        if payload_len < NOT_COPIED {
+            self.start = end + MARKER;
+            return self.buffer[begin..end].to_vec();
+        }
+        // One such block may be a good part of the memory there is.
+        let rest = self.buffer.split_off(end + MARKER);
+        let mut payload = std::mem::replace(&mut self.buffer, rest);
+        payload.truncate(end);
+        payload.drain(..begin);
+        self.start = 0;
+        payload
     }
 
     /// Bytes up to and with the next marker, or as many as certainly hold none.
@@ -186,6 +296,16 @@ impl Framer {
         let length = match container::find_marker(&waiting[..looked_at], &self.marker) {
             Some(at) => {
                 self.place = Place::Blocks;
+                // It only seemed to end within a block: its size is damaged.
+                if self.finding == Finding::Torn {
+                    self.finding = self.worse(Finding::Damaged(Flaw::Marker));
+                }
+                // The marker stands where a block of that size ends, so it is nothing but large.
+                if let (Some(end), Finding::Damaged(flaw @ Flaw::TooLarge { .. })) = (self.large_end, self.finding)
+                    && end == self.given + (at + MARKER) as u64
+                {
+                    self.finding = self.worse(Finding::BeyondLimits(flaw));
+                }
                 at + MARKER
             }
             None if end && looked_at == waiting.len() => looked_at,
@@ -196,13 +316,22 @@ impl Framer {
             self.wanted = MARKER;
             return None;
         }
-        Some(self.take(length))
+        let taken = self.take(length);
+        self.tail += taken.len() as u64;
+        self.only_filler &= is_filler(&taken);
+        Some(taken)
     }
 
     fn take(&mut self, length: usize) -> Vec<u8> {
         let taken = self.buffer[self.start..self.start + length].to_vec();
         self.start += length;
+        self.given += length as u64;
         taken
+    }
+
+    /// How many bytes must be there before the next part can be given; 1 if that is not known.
+    pub fn wanted(&self) -> usize {
+        self.wanted
     }
 
     /// Whether containers are looked for at all.
@@ -212,100 +341,4 @@ impl Framer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// A container with these payloads.
-    pub(crate) fn container(marker: [u8; 16], payloads: &[Vec<u8>]) -> Vec<u8> {
-        let mut file = b"Obj\x01\x02\x16avro.schema\x0c\"long\"\x00".to_vec();
-        file.extend(marker);
-        for payload in payloads {
-            container::put_block_header(&mut file, payload.len() as u64, payload.len());
-            file.extend(payload);
-            file.extend(marker);
-        }
-        file
-    }
-
-    /// The file put together again, and how it was taken apart.
-    fn again(file: &[u8], parts: &[usize]) -> (Vec<u8>, String, Finding) {
-        let (mut framer, mut bytes, mut kinds, mut at) = (Framer::new(true), Vec::new(), String::new(), 0);
-        let mut marker = [0; 16];
-        for part in parts.iter().cycle() {
-            let end = at == file.len();
-            while let Some(segment) = framer.next_segment(end) {
-                match segment {
-                    Segment::Header(header) => {
-                        bytes.extend(header.bytes());
-                        bytes.extend(header.marker);
-                        marker = header.marker;
-                        kinds.push('H');
-                    }
-                    Segment::Block(block) => {
-                        match &block.odd_head {
-                            Some(head) => bytes.extend(head),
-                            None => container::put_block_header(&mut bytes, block.count, block.payload.len()),
-                        }
-                        bytes.extend(block.payload);
-                        bytes.extend(marker);
-                        kinds.push('B');
-                    }
-                    Segment::Stray(stray) => {
-                        bytes.extend(stray);
-                        kinds.push('s');
-                    }
-                    Segment::Plain(plain) => {
-                        bytes.extend(plain);
-                        kinds.push('p');
-                    }
-                }
-            }
-            if end {
-                return (bytes, kinds, framer.finding());
-            }
-            let next = file.len().min(at + part);
-            framer.push(&file[at..next]);
-            at = next;
-        }
-        unreachable!()
-    }
-
-    proptest! {
-        #[test]
-        fn the_parts_are_the_file_whatever_was_done_to_it(
-            marker: [u8; 16],
-            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..6),
-            parts in prop::collection::vec(1usize..400, 1..4),
-            at: prop::sample::Index, to: u8, cut in prop::option::of(any::<prop::sample::Index>()),
-        ) {
-            let mut file = container(marker, &payloads);
-            let (bytes, kinds, finding) = again(&file, &parts);
-            prop_assert_eq!(&bytes, &file);
-            prop_assert_eq!(finding, Finding::Sound);
-            prop_assert_eq!(kinds.len(), 1 + payloads.len());
-            let place = at.index(file.len());
-            file[place] = to;
-            if let Some(cut) = cut {
-                file.truncate(cut.index(file.len()));
-            }
-            prop_assert_eq!(&again(&file, &parts).0, &file);
-        }
-
-        #[test]
-        fn any_bytes_come_back(file: Vec<u8>, parts in prop::collection::vec(1usize..40, 1..4)) {
-            prop_assert_eq!(&again(&file, &parts).0, &file);
-        }
-    }
-
-    #[test]
-    fn behind_a_damaged_block_the_next_one_is_found() {
-        let mut file = container([7; 16], &[vec![1; 50], vec![2; 50], vec![3; 50]]);
-        let second_marker = file.len() - 52 - 16 - 10;
-        file[second_marker] ^= 1;
-        let (bytes, kinds, finding) = again(&file, &[1000]);
-        assert_eq!(bytes, file);
-        assert!(kinds.starts_with("HB") && kinds.contains('s'), "{kinds}");
-        assert_eq!(finding, Finding::Damaged(Flaw::Marker));
-    }
-}
+mod tests;

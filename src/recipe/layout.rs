@@ -2,6 +2,7 @@
 //! each stand alone, column by column.
 
 use super::stream::{StreamBuilder, StreamReader};
+use crate::avro::container::{MARKER, put_block_header};
 use crate::chunk::{ChunkKind, ChunkSink, ChunkSource};
 use crate::error::{Context, Result};
 use crate::id::Digester;
@@ -20,6 +21,22 @@ pub enum Class {
     /// As `Records`, but the encoder's output has to be corrected.
     Corrected = 3,
 }
+
+/// What the layout says about a stretch of the file, so that a failure names its place and a place in the file is found without
+/// encoding what stands before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check {
+    /// The beginning of BLAKE3 over the payloads and stray bytes.
+    pub hash: CheckHash,
+    /// How many bytes of the file the stretch has, heads and markers of blocks included.
+    pub covers: u64,
+}
+
+/// How many bytes of BLAKE3 a check has.
+const CHECK_LEN: usize = 4;
+
+/// The hash of a check.
+pub type CheckHash = [u8; CHECK_LEN];
 
 impl Class {
     fn from_number(number: u8) -> Option<Self> {
@@ -44,14 +61,27 @@ pub struct Entry {
     pub odd_head: Option<Vec<u8>>,
 }
 
+impl Entry {
+    /// How many bytes of the file the entry takes with a payload of this length.
+    pub fn length_in_file(&self, payload: usize) -> u64 {
+        let head = match (&self.odd_head, self.class) {
+            (_, Class::Stray) => return payload as u64,
+            (Some(head), _) => head.len(),
+            (None, _) => {
+                let mut head = Vec::with_capacity(20);
+                put_block_header(&mut head, self.count, payload);
+                head.len()
+            }
+        };
+        (head + payload + MARKER) as u64
+    }
+}
+
 /// How many entries a segment has at most.
 const SEGMENT: usize = 4096;
 
 /// A check is written when at least so many bytes were rebuilt since the one before, and at the end of a segment.
 const CHECK_EVERY: u64 = 1 << 20;
-
-/// How many bytes of BLAKE3 a check has.
-const CHECK_LEN: usize = 4;
 
 const VERSION: u8 = 1;
 
@@ -61,22 +91,27 @@ const VERSION: u8 = 1;
 pub(super) struct Checker {
     hasher: Digester,
     bytes: u64,
+    entries: u64,
 }
 
 impl Checker {
     /// Takes in the payload (or stray bytes) of an entry; gives the check if one is due after it.
-    pub(super) fn entry(&mut self, payload: &[u8], last_of_segment: bool) -> Option<[u8; CHECK_LEN]> {
+    pub(super) fn entry(&mut self, payload: &[u8], last_of_segment: bool) -> Option<CheckHash> {
         self.hasher.update(payload);
         self.bytes += payload.len() as u64;
-        if self.bytes == 0 || (self.bytes < CHECK_EVERY && !last_of_segment) {
+        self.entries += 1;
+        if self.bytes < CHECK_EVERY && !last_of_segment {
+            return None;
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Option<CheckHash> {
+        if self.entries == 0 {
             return None;
         }
         let hash = std::mem::take(self).hasher.finish();
         Some([hash[0], hash[1], hash[2], hash[3]])
-    }
-
-    fn flush(&mut self) -> Option<[u8; CHECK_LEN]> {
-        self.entry(&[], true)
     }
 }
 
@@ -84,8 +119,10 @@ impl Checker {
 #[derive(Debug, Default)]
 pub struct LayoutWriter {
     entries: Vec<Entry>,
-    checks: Vec<[u8; CHECK_LEN]>,
+    checks: Vec<Check>,
     checker: Checker,
+    /// How many bytes of the file came since the last check.
+    covers: u64,
     stream: StreamBuilder,
 }
 
@@ -97,22 +134,32 @@ impl LayoutWriter {
 
     /// The next entry, with its bytes as they stand in the file.
     pub fn push(&mut self, entry: Entry, payload: &[u8], sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+        self.covers += entry.length_in_file(payload.len());
         self.entries.push(entry);
         let last = self.entries.len() == SEGMENT;
-        self.checks.extend(self.checker.entry(payload, last));
+        let hash = self.checker.entry(payload, last);
+        self.check(hash);
         if last {
             self.close(sink)?;
         }
         Ok(())
     }
 
+    fn check(&mut self, hash: Option<CheckHash>) {
+        if let Some(hash) = hash {
+            self.checks.push(Check { hash, covers: std::mem::take(&mut self.covers) });
+        }
+    }
+
     fn close(&mut self, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
         if self.entries.is_empty() {
             return Ok(());
         }
-        self.checks.extend(self.checker.flush());
+        let hash = self.checker.flush();
+        self.check(hash);
+        let in_file = self.checks.iter().map(|check| check.covers).sum();
         let bytes = encode_segment(&std::mem::take(&mut self.entries), &std::mem::take(&mut self.checks));
-        self.stream.push(ChunkKind::Layout, bytes, 0, sink)
+        self.stream.push(ChunkKind::Layout, bytes, in_file, sink)
     }
 
     /// The finished layout. A segment is a piece of its stream, with its length before it.
@@ -122,7 +169,7 @@ impl LayoutWriter {
     }
 }
 
-fn encode_segment(entries: &[Entry], checks: &[[u8; CHECK_LEN]]) -> Vec<u8> {
+fn encode_segment(entries: &[Entry], checks: &[Check]) -> Vec<u8> {
     let mut body = vec![VERSION];
     body.put_varint(entries.len() as u64);
     for run in entries.chunk_by(|a, b| a.class == b.class) {
@@ -152,7 +199,10 @@ fn encode_segment(entries: &[Entry], checks: &[[u8; CHECK_LEN]]) -> Vec<u8> {
     }
     body.put_varint(checks.len() as u64);
     for check in checks {
-        body.put(check);
+        body.put(&check.hash);
+    }
+    for check in checks {
+        body.put_varint(check.covers);
     }
     let mut bytes = Vec::with_capacity(body.len() + 4);
     bytes.put_u32(body.len() as u32);
@@ -160,7 +210,7 @@ fn encode_segment(entries: &[Entry], checks: &[[u8; CHECK_LEN]]) -> Vec<u8> {
     bytes
 }
 
-fn decode_segment(body: &[u8]) -> wire::Result<(Vec<Entry>, Vec<[u8; CHECK_LEN]>)> {
+fn decode_segment(body: &[u8]) -> wire::Result<LayoutSegment> {
     let mut reader = Reader::new(body);
     match reader.u8()? {
         VERSION => {}
@@ -200,7 +250,9 @@ fn decode_segment(body: &[u8]) -> wire::Result<(Vec<Entry>, Vec<[u8; CHECK_LEN]>
         let head = reader.string()?.to_vec();
         entries.get_mut(number as usize).ok_or_else(|| nth(number))?.odd_head = Some(head);
     }
-    let checks = (0..reader.count(CHECK_LEN)?).map(|_| reader.array()).collect::<wire::Result<_>>()?;
+    let hashes: Vec<_> = (0..reader.count(CHECK_LEN + 1)?).map(|_| reader.array()).collect::<wire::Result<_>>()?;
+    let check = |hash| Ok(Check { hash, covers: reader.varint()? });
+    let checks = hashes.into_iter().map(check).collect::<wire::Result<_>>()?;
     reader.finish()?;
     Ok((entries, checks))
 }
@@ -209,7 +261,7 @@ fn decode_segment(body: &[u8]) -> wire::Result<(Vec<Entry>, Vec<[u8; CHECK_LEN]>
 const MAX_SEGMENT: u32 = 4 << 20;
 
 /// The entries of a segment and its checks.
-pub type LayoutSegment = (Vec<Entry>, Vec<[u8; CHECK_LEN]>);
+pub type LayoutSegment = (Vec<Entry>, Vec<Check>);
 
 /// Reads a layout, segment by segment.
 pub struct LayoutReader<'s, S: ?Sized> {
@@ -286,19 +338,25 @@ mod tests {
             for entry in &entries {
                 writer.push(entry.clone(), b"payload", &mut map).unwrap();
             }
+            let in_file: u64 = entries.iter().map(|entry| entry.length_in_file(b"payload".len())).sum();
             let stream = writer.finish(&mut map).unwrap();
             let mut reader = LayoutReader::new(&stream, &map);
-            let mut back = Vec::new();
+            let (mut back, mut covered) = (Vec::new(), 0);
             while let Some((entries, checks)) = reader.next_segment().unwrap() {
                 prop_assert_eq!(checks.len(), 1, "{} entries", entries.len());
+                covered += checks[0].covers;
                 back.extend(entries);
             }
             prop_assert_eq!(back, entries);
+            prop_assert_eq!(covered, in_file);
+            if let super::super::Stream::Tree(tree) = stream {
+                prop_assert_eq!(tree.root.records, in_file, "the tree says it, too");
+            }
         }
 
         #[test]
         fn any_bytes_are_a_segment_or_refused(entries in entries(), at: prop::sample::Index, to: u8, noise: Vec<u8>) {
-            let mut bytes = encode_segment(&entries, &[[1; 4]]).split_off(4);
+            let mut bytes = encode_segment(&entries, &[Check { hash: [1; 4], covers: 5 }]).split_off(4);
             let at = at.index(bytes.len());
             bytes[at] = to;
             let _ = decode_segment(&bytes);

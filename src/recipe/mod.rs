@@ -16,9 +16,9 @@ mod stream;
 mod survey;
 mod tree;
 
-pub use framer::{Finding, Framer, RawBlock, Segment};
-pub use layout::{Class, Entry, LayoutReader, LayoutSegment, LayoutWriter};
-pub use rebuild::{BlockFrame, Part, Rebuild};
+pub use framer::{Finding, Framer, RawBlock, Segment, is_filler};
+pub use layout::{Check, CheckHash, Class, Entry, LayoutReader, LayoutSegment, LayoutWriter};
+pub use rebuild::{BlockFrame, MAX_ENTRY, Part, Rebuild};
 pub use split::{CompiledSchema, Split, Splitter, Treatment};
 pub use state::AvroState;
 pub use stream::{Stream, StreamBuilder, StreamReader};

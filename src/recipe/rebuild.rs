@@ -1,11 +1,12 @@
 //! Putting a file together again.
 
 use super::framer::RawBlock;
-use super::layout::{Checker, Class, Entry, LayoutReader};
+use super::layout::{CheckHash, Checker, Class, Entry, LayoutReader};
 use super::stream::StreamReader;
 use super::{ContainerRecipe, Recipe};
-use crate::avro::container::put_block_header;
-use crate::chunk::{ChunkSource, MAX_CHUNK};
+use crate::avro::codec::MAX_DECODED;
+use crate::avro::container::{MAX_BLOCK, put_block_header};
+use crate::chunk::ChunkSource;
 use crate::error::{Error, Result};
 
 /// A part of a file.
@@ -99,7 +100,7 @@ struct Container<'s, S: ?Sized> {
 #[derive(Debug, Default)]
 struct Check {
     checker: Checker,
-    segments: std::collections::VecDeque<(usize, std::collections::VecDeque<[u8; 4]>)>,
+    segments: std::collections::VecDeque<(usize, std::collections::VecDeque<CheckHash>)>,
     block: u64,
 }
 
@@ -202,7 +203,8 @@ impl<S: ChunkSource + ?Sized> Container<'_, S> {
                 return Ok(Some(entry));
             }
             let Some((entries, checks)) = self.layout.next_segment()? else { return Ok(None) };
-            self.check.segments.push_back((entries.len(), checks.into()));
+            let hashes = checks.iter().map(|check| check.hash).collect();
+            self.check.segments.push_back((entries.len(), hashes));
             self.entries = entries.into_iter();
         }
     }
@@ -218,8 +220,8 @@ fn take<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>, length: u64) 
     Ok(bytes)
 }
 
-/// The longest entry of a layout: a decoded block.
-pub(super) const MAX_ENTRY: u64 = 4 * MAX_CHUNK as u64;
+/// The longest entry of a layout: the payload of a block, stored or decoded.
+pub const MAX_ENTRY: u64 = if MAX_DECODED > MAX_BLOCK { MAX_DECODED as u64 } else { MAX_BLOCK as u64 };
 
 fn read_all<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>) -> Result<Vec<u8>> {
     take(stream, stream.left())

@@ -6,8 +6,10 @@ use super::framer::{Finding, RawBlock, Segment};
 use super::layout::{Class, Entry, LayoutWriter};
 use super::stream::StreamBuilder;
 use super::{AvroState, ContainerRecipe, Recipe, Stream};
+use crate::avro::block::{Looked, Trouble};
+use crate::avro::codec::Codec;
 use crate::avro::columns::TypeTree;
-use crate::avro::container::Header;
+use crate::avro::container::{Flaw, Header};
 use crate::avro::schema::Schema;
 use crate::chunk::{ChunkKind, ChunkSink, CutParams, Piece, RecordShape, StreamCutter};
 use crate::error::Result;
@@ -15,8 +17,8 @@ use crate::error::Result;
 /// What is done with the payload of a block.
 #[derive(Debug)]
 pub enum Treatment {
-    /// It is kept as it is.
-    Keep,
+    /// It is kept as it is; what looking into it gave, where that was done.
+    Keep(Option<Looked>),
     /// It decodes to these bytes, from which this encoder makes exactly the payload again. `None` for the decoded bytes
     /// means that they are the payload itself.
     Decode {
@@ -46,8 +48,12 @@ pub struct Split {
     pub corrected: u64,
     /// See `exact`.
     pub raw: u64,
-    /// A block did not hold the records that it declares.
-    pub bad_records: bool,
+    /// The first thing that is damaged: the schema, or a block that does not hold the records that it declares.
+    pub damage: Option<String>,
+    /// The first thing that goes beyond this program's limits.
+    pub beyond_limits: Option<String>,
+    /// Why payloads were not decoded, where any was not.
+    pub undecoded: Option<String>,
     /// The encoder that reproduces most blocks; empty if none does.
     pub encoder: String,
     /// The schema's fingerprint (CRC-64-AVRO); 0 if it cannot be understood.
@@ -57,8 +63,8 @@ pub struct Split {
 /// The schema of a container, compiled for walking its records.
 #[derive(Debug)]
 pub struct CompiledSchema {
-    /// The schema; none where it cannot be understood, so that records are not walked.
-    schema: Option<Schema>,
+    /// The schema, or why there is none to walk records with.
+    schema: std::result::Result<Schema, Trouble>,
     /// Its CRC-64-AVRO fingerprint; 0 where there is none.
     fingerprint: u64,
     /// How to take its records apart into columns; none where they cannot be.
@@ -68,9 +74,11 @@ pub struct CompiledSchema {
 impl CompiledSchema {
     /// That of a container with this header.
     pub fn of(header: &Header) -> Self {
-        let schema = header.schema_text().and_then(|text| Schema::parse(text).ok());
+        let no_schema = || Trouble::Damaged("its header holds no schema that is a text".into());
+        let text = header.schema_text().ok_or_else(no_schema);
+        let schema = text.and_then(|text| Schema::parse(text).map_err(|error| Trouble::from(&error)));
         let fingerprint = schema.as_ref().map_or(0, Schema::fingerprint);
-        let tree = schema.as_ref().and_then(TypeTree::of_schema);
+        let tree = schema.as_ref().ok().and_then(TypeTree::of_schema);
         let shape = tree.map(|tree| Arc::new(RecordShape { fingerprint, tree: tree.bytes().to_vec() }));
         Self { schema, fingerprint, shape }
     }
@@ -78,6 +86,11 @@ impl CompiledSchema {
     /// Its CRC-64-AVRO fingerprint; 0 if it cannot be understood.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
+    }
+
+    /// The schema itself, if it can be understood.
+    pub fn schema(&self) -> Option<&Schema> {
+        self.schema.as_ref().ok()
     }
 
     /// What its records are like; none where they cannot be taken apart into columns.
@@ -113,7 +126,9 @@ struct Container {
     exact: u64,
     corrected: u64,
     raw: u64,
-    bad_records: bool,
+    damage: Option<String>,
+    beyond_limits: Option<String>,
+    undecoded: Option<String>,
 }
 
 impl Splitter {
@@ -131,7 +146,7 @@ impl Splitter {
                 self.header(&header, schema, sink)
             }
             Segment::Plain(bytes) => self.plain.push(&bytes, sink),
-            Segment::Block(block) => self.block(block, Treatment::Keep, sink),
+            Segment::Block(block) => self.block(block, Treatment::Keep(None), sink),
             Segment::Stray(bytes) => match &mut self.container {
                 Some(container) => container.stray(&bytes, sink),
                 None => self.plain.push(&bytes, sink),
@@ -171,7 +186,9 @@ impl Splitter {
                 exact: 0,
                 corrected: 0,
                 raw: 0,
-                bad_records: false,
+                damage: None,
+                beyond_limits: None,
+                undecoded: None,
                 encoder: String::new(),
                 fingerprint: 0,
             }),
@@ -186,17 +203,18 @@ impl Container {
         params: CutParams,
         sink: &mut (impl ChunkSink + ?Sized),
     ) -> Result<Self> {
-        let walking = schema.schema.as_ref().is_some_and(|schema| !schema.always_empty());
+        let walking = schema.schema().is_some_and(|schema| !schema.always_empty());
         let mut stream = StreamBuilder::new();
         stream.push(ChunkKind::Header, header.bytes().to_vec(), 0, sink)?;
         let records = Track {
             stream: StreamBuilder::of_records(schema.shape.clone()),
             ..Track::new(params, ChunkKind::Records, walking)
         };
-        Ok(Self {
+        let unknown_codec = || format!("its codec {:?} is not known", header.codec_name());
+        let mut container = Self {
             marker: header.marker,
             header: stream.finish(sink)?,
-            schema,
+            schema: schema.clone(),
             encoders: Vec::new(),
             layout: LayoutWriter::new(),
             records,
@@ -210,8 +228,26 @@ impl Container {
             exact: 0,
             corrected: 0,
             raw: 0,
-            bad_records: false,
-        })
+            damage: None,
+            beyond_limits: None,
+            undecoded: Codec::from_name(header.codec_name()).is_none().then(unknown_codec),
+        };
+        if let Err(trouble) = &schema.schema {
+            container.trouble(trouble.clone(), None);
+        }
+        Ok(container)
+    }
+
+    /// Takes down the first trouble of each kind.
+    fn trouble(&mut self, trouble: Trouble, block: Option<u64>) {
+        let reason = match block {
+            Some(block) => format!("block {block}: {}", trouble.reason()),
+            None => trouble.reason().to_owned(),
+        };
+        match trouble {
+            Trouble::Damaged(_) => self.damage.get_or_insert(reason),
+            Trouble::BeyondLimits(_) => self.beyond_limits.get_or_insert(reason),
+        };
     }
 
     fn block(&mut self, block: RawBlock, treatment: Treatment, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
@@ -226,8 +262,19 @@ impl Container {
             odd_head: block.odd_head,
         };
         match treatment {
-            Treatment::Keep => {
+            Treatment::Keep(looked) => {
                 self.raw += 1;
+                match looked {
+                    Some(looked) => {
+                        self.verified_records = self.verified_records.saturating_add(looked.verified);
+                        if let Some(trouble) = looked.trouble {
+                            self.trouble(trouble, Some(self.blocks - 1));
+                        }
+                    }
+                    None => {
+                        self.undecoded.get_or_insert_with(|| "its payloads were not decoded".into());
+                    }
+                }
                 self.payloads.push(&block.payload, sink)?;
             }
             Treatment::Decode { plain, encoder, corrections } => {
@@ -252,7 +299,7 @@ impl Container {
     /// Adds decoded records to their stream, with the borders that a walk finds.
     fn records(&mut self, plain: &[u8], declared: u64, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
         self.records.cutter.push(plain);
-        if let Some(schema) = &self.schema.schema {
+        if let Some(schema) = self.schema.schema() {
             let (walking, cutter) = (self.walking, &mut self.records.cutter);
             let walked = schema.walk_block(plain, declared, &mut |end| {
                 if walking {
@@ -260,8 +307,8 @@ impl Container {
                 }
             });
             self.verified_records = self.verified_records.saturating_add(walked.verified);
-            if walked.fault.is_some() {
-                self.bad_records = true;
+            if let Some(trouble) = Trouble::of_walk(&walked, plain.len()) {
+                self.trouble(trouble, Some(self.blocks - 1));
                 self.walking = false;
             }
         }
@@ -316,7 +363,9 @@ impl Container {
             exact: self.exact,
             corrected: self.corrected,
             raw: self.raw,
-            bad_records: self.bad_records,
+            damage: self.damage,
+            beyond_limits: self.beyond_limits,
+            undecoded: self.undecoded,
             encoder,
             fingerprint: self.schema.fingerprint,
         })
@@ -407,15 +456,38 @@ impl Payloads {
 impl Split {
     /// How sound the file is, from what the framer and the walk found; `None` for a file that is no container.
     pub fn state(&self, finding: Finding) -> Option<AvroState> {
-        match finding {
-            Finding::NotAContainer => None,
-            Finding::BadHeader(None) => Some(AvroState::Torn),
-            Finding::BadHeader(Some(_)) => Some(AvroState::Foreign),
-            Finding::Damaged(_) => Some(AvroState::Damaged),
-            Finding::Torn => Some(AvroState::Torn),
-            Finding::Sound if self.bad_records => Some(AvroState::Damaged),
-            Finding::Sound if self.blocks == 0 => Some(AvroState::HeaderOnly),
-            Finding::Sound => Some(AvroState::Ok),
-        }
+        Some(match finding {
+            Finding::NotAContainer => return None,
+            Finding::BadHeader(None) => AvroState::Torn,
+            Finding::BadHeader(Some(Flaw::OldFormat)) => AvroState::Foreign,
+            Finding::BadHeader(Some(_)) | Finding::Damaged(_) => AvroState::Damaged,
+            _ if self.damage.is_some() => AvroState::Damaged,
+            Finding::Torn => AvroState::Torn,
+            Finding::BeyondLimits(_) => AvroState::BeyondLimits,
+            Finding::Sound if self.beyond_limits.is_some() => AvroState::BeyondLimits,
+            Finding::Sound if self.undecoded.is_some() => AvroState::Undecoded,
+            Finding::Sound if self.blocks == 0 => AvroState::HeaderOnly,
+            Finding::Sound => AvroState::Ok,
+        })
+    }
+
+    /// Why the file is in this state, or why payloads of a sound file are kept as they are; empty where nothing is to be
+    /// said.
+    pub fn reason(&self, finding: Finding) -> String {
+        let flaw = match finding {
+            Finding::BadHeader(Some(flaw)) | Finding::Damaged(flaw) | Finding::BeyondLimits(flaw) => Some(flaw),
+            _ => None,
+        };
+        let said = match finding {
+            Finding::NotAContainer | Finding::BadHeader(None) => None,
+            Finding::Torn => self.damage.clone(),
+            _ => flaw
+                .map(|flaw| flaw.to_string())
+                .or_else(|| self.damage.clone())
+                .or_else(|| self.beyond_limits.clone())
+                .or_else(|| self.undecoded.clone())
+                .or_else(|| (self.raw > 0).then(|| "no encoder that is known makes its payloads".into())),
+        };
+        said.unwrap_or_default()
     }
 }

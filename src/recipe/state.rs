@@ -3,7 +3,7 @@
 /// How sound a container is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AvroState {
-    /// Header and all blocks are sound and the file ends after the last marker.
+    /// Header and all blocks are sound and the file ends after the last marker, or with stray line ends or NULs behind it.
     Ok,
     /// A sound header and nothing else.
     HeaderOnly,
@@ -11,13 +11,13 @@ pub enum AvroState {
     Empty,
     /// It ends within a block: its writer was cut off.
     Torn,
-    /// Something in the middle is not as it should be, or records are not what the schema says.
+    /// Something in it is not as it should be, or records are not what the schema says.
     Damaged,
     /// Has the magic of a container but is none that snap understands.
     Foreign,
-    /// Header and framing are sound; the payloads were not decoded, so nothing is known of the records.
+    /// The framing is sound, but payloads were not decoded, so nothing is known of the records.
     Undecoded,
-    /// Larger than this program looks into. Nothing is known to be wrong.
+    /// Too large for this program's limits. Nothing is known to be wrong with it.
     BeyondLimits,
 }
 
@@ -45,6 +45,35 @@ impl AvroState {
             Self::Foreign => "foreign",
             Self::Undecoded => "undecoded",
             Self::BeyondLimits => "beyond_limits",
+        }
+    }
+
+    /// Whether something is known to be wrong with the file, so that people have to be told, `--fail-on-damaged` fails
+    /// and a sound state from before must be kept. What was not looked into, and what goes beyond this program's limits,
+    /// is no such thing.
+    pub fn is_alarm(self) -> bool {
+        match self {
+            Self::Torn | Self::Damaged | Self::Foreign => true,
+            Self::Ok | Self::HeaderOnly | Self::Empty | Self::Undecoded | Self::BeyondLimits => false,
+        }
+    }
+
+    /// Whether everything in the file was looked into and is sound.
+    pub fn is_sound(self) -> bool {
+        matches!(self, Self::Ok | Self::HeaderOnly)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AvroState;
+
+    #[test]
+    fn no_state_is_both_sound_and_an_alarm_and_names_are_unlike() {
+        for (number, state) in AvroState::ALL.into_iter().enumerate() {
+            assert!(!(state.is_sound() && state.is_alarm()), "{state:?}");
+            assert_eq!(state as usize, number);
+            assert_eq!(AvroState::ALL.iter().filter(|other| other.name() == state.name()).count(), 1);
         }
     }
 }

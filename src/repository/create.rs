@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::config::{Config, Features, MAX_CONFIG};
+use super::config_copies::{self, is_anything_there};
 use super::keys::new_slot;
 use super::log::{Body, LogEntry};
 use super::{Clock, Repository, Settings, State, create_resolved, writer_name};
@@ -44,28 +45,25 @@ impl Repository {
         clock: &dyn Clock,
         entropy: &dyn Entropy,
     ) -> Result<RepositoryId> {
+        // One time for all of it: so the config can be found again by what the first entry says.
+        let now = clock.now();
         let cannot = |reason: &str| Error::CannotInit { location: backend.location(), reason: reason.into() };
         if backend.size(&Name::config())?.is_some() {
             match is_unfinished(&**backend)? {
-                true => backend.delete(&Name::config())?,
+                true => [Name::config(), Name::config_copy()].iter().try_for_each(|name| backend.delete(name))?,
                 false => return Err(cannot("there is a repository already")),
             }
         }
         // Something of an older repository without its config must not be taken over.
-        if backend.size(&Name::log(0))?.is_some() {
-            return Err(cannot("there is the log of a repository whose config is lost"));
+        if is_anything_there(&**backend)? && backend.size(&Name::config())?.is_none() {
+            return Err(cannot("there is a repository whose config is lost"));
         }
         backend.prepare()?;
         probe(&**backend, entropy)?;
         options.cut.check().map_err(|malformed| Error::Invalid(malformed.0))?;
         let repository = RepositoryId::new(entropy.array()?);
-        let config = Config {
-            repository,
-            suite: options.suite,
-            created: clock.now(),
-            cut: options.cut,
-            features: Features::KNOWN,
-        };
+        let config =
+            Config { repository, suite: options.suite, created: now, cut: options.cut, features: Features::KNOWN };
         let keyring = match options.suite {
             Suite::None => None,
             _ => {
@@ -80,7 +78,7 @@ impl Repository {
         let first = match (&keyring, &options.password) {
             (None, _) => None,
             (Some(keyring), Some(password)) => {
-                let slot = new_slot(entropy, keyring, password, repository, options.kdf, clock.now(), &options.label)?;
+                let slot = new_slot(entropy, keyring, password, repository, options.kdf, now, &options.label)?;
                 Some(slot)
             }
             (Some(_), None) => return Err(Error::NoPassword { repository }),
@@ -93,7 +91,7 @@ impl Repository {
             return Err(cannot("somebody else made one at the same time"));
         }
         let envelope = Envelope::new(repository, keyring);
-        let mut log = FirstEntries { backend: &**backend, envelope, entropy, clock, state: State::default() };
+        let mut log = FirstEntries { backend: &**backend, envelope, entropy, now, state: State::default() };
         let keys = first.iter().map(|slot| slot.logged()).collect();
         log.append(Body::Init { config: digest(&config_bytes), keys })?;
         if !options.settings.is_empty() {
@@ -101,7 +99,13 @@ impl Repository {
         }
         // Somebody may have taken it for unfinished between its config and its log.
         match backend.read(&Name::config(), MAX_CONFIG) {
-            Ok(found) if found == config_bytes => Ok(repository),
+            Ok(found) if found == config_bytes => {
+                // Last, when nobody takes it for unfinished any more. Without it the repository is whole all the same, and
+                // the next prune tries again.
+                let _ = config_copies::write_both(&**backend, &config_bytes);
+                let _ = backend.keep_reserve();
+                Ok(repository)
+            }
             _ => Err(cannot("somebody else made one at the same time")),
         }
     }
@@ -124,7 +128,7 @@ struct FirstEntries<'a> {
     backend: &'a dyn Backend,
     envelope: Envelope,
     entropy: &'a dyn Entropy,
-    clock: &'a dyn Clock,
+    now: i64,
     state: State,
 }
 
@@ -134,7 +138,7 @@ impl FirstEntries<'_> {
             sequence: self.state.next,
             previous: self.state.head,
             transaction: self.entropy.array()?,
-            time: self.clock.now(),
+            time: self.now,
             writer: writer_name(),
             body,
         };

@@ -2,7 +2,7 @@
 //! all that is sealed under its keys, until those are rotated.
 
 use super::log::Body;
-use super::{Repository, State, create_resolved};
+use super::{Config, Repository, State, create_resolved};
 use crate::backend::{Backend, Kind, Name};
 use crate::crypto::slot::{self, KdfCost, SlotError, SlotInfo};
 use crate::crypto::{Entropy, Keyring};
@@ -52,36 +52,59 @@ pub(super) fn new_slot(
 pub(super) struct Tried {
     /// Those that opened, with the BLAKE3 of their bytes.
     opened: Vec<(KeyId, [u8; 32])>,
+    /// Those on which it was tried, opened or not.
+    closed: Vec<KeyId>,
+    /// How much work that was, as [`KdfCost::work`] counts it.
+    work: u64,
+    /// What is wrong with one on which it cannot be tried.
+    unsound: Option<Error>,
+}
+
+/// The most work for one password, over all key slots: that of eight of the dearest ones, or of 1365 as `init` makes them.
+/// Whoever can write to the repository can put any number of slots there; trying them all must come to an end.
+const MAX_WORK: u64 = 8 * (KdfCost::MAX.memory_kib as u64) * (KdfCost::MAX.passes as u64);
+
+/// The most key slots that are read.
+const MAX_SLOTS: usize = 4096;
+
+/// A key slot that is there, with what deriving its key costs.
+struct Candidate {
+    work: u64,
+    name: Name,
+    key: KeyId,
+}
+
+/// A key slot, and the work that it asks for.
+fn read_slot(backend: &dyn Backend, name: &Name) -> Result<(u64, Vec<u8>)> {
+    let bytes = backend.read(name, slot::MAX_SLOT)?;
+    match slot::info(&bytes) {
+        Ok(info) => Ok((info.cost.work(), bytes)),
+        Err(malformed) => Err(Error::damaged(name, malformed)),
+    }
 }
 
 impl Tried {
-    /// Tries the password on every key slot that it has not opened yet.
+    /// Tries the password on every key slot on which it was not tried yet, the cheapest ones first.
     pub(super) fn unlock(
         &mut self,
         backend: &dyn Backend,
         repository: RepositoryId,
         password: &[u8],
     ) -> Result<Keyring> {
-        let mut names = Vec::new();
-        backend.list(Kind::Key, &mut |name, _| {
-            names.push(name);
-            Ok(())
-        })?;
-        if names.is_empty() {
-            return Err(Error::damaged("keys", "there is no key slot; `key import` makes one from an export"));
-        }
-        names.sort();
-        let mut unsound = None;
-        for name in names {
-            let Ok(key) = name.file().parse::<KeyId>() else { continue };
-            if self.opened.iter().any(|(opened, _)| *opened == key) {
-                continue;
+        for Candidate { work, name, key } in self.candidates(backend)? {
+            if self.work.saturating_add(work) > MAX_WORK {
+                let reason = "there are more key slots than a password is tried on, or they ask for too much work: some \
+                              may be forged";
+                self.unsound = Some(Error::damaged("keys", reason));
+                break;
             }
-            // One slot that is lost or damaged must not keep the others from opening.
-            let bytes = match backend.read(&name, slot::MAX_SLOT) {
-                Ok(bytes) => bytes,
+            self.work += work;
+            self.closed.push(key);
+            let bytes = match read_slot(backend, &name) {
+                Ok((now, bytes)) if now <= work => bytes,
+                Ok(_) => continue,
                 Err(error) => {
-                    unsound = Some(error);
+                    self.unsound = Some(error);
                     continue;
                 }
             };
@@ -91,14 +114,45 @@ impl Tried {
                     return Ok(keyring);
                 }
                 Ok((_, info)) => {
-                    unsound = Some(Error::damaged(name, format!("it belongs to repository {}", info.repository)))
+                    let reason = format!("it belongs to repository {}", info.repository);
+                    self.unsound = Some(Error::damaged(name, reason));
                 }
                 Err(SlotError::WrongPassword) => {}
-                Err(SlotError::Malformed(malformed)) => unsound = Some(Error::damaged(name, malformed)),
-                Err(SlotError::Crypto(reason)) => unsound = Some(Error::Crypto(reason)),
+                Err(SlotError::Malformed(malformed)) => self.unsound = Some(Error::damaged(name, malformed)),
+                Err(SlotError::Crypto(reason)) => self.unsound = Some(Error::Crypto(reason)),
             }
         }
-        Err(unsound.unwrap_or(Error::WrongPassword { repository }))
+        Err(self.unsound.take().unwrap_or(Error::WrongPassword { repository }))
+    }
+
+    /// The key slots that are left to be tried, the cheapest ones first. One slot that is lost or damaged must not keep the
+    /// others from opening.
+    fn candidates(&mut self, backend: &dyn Backend) -> Result<Vec<Candidate>> {
+        let (mut names, mut all) = (Vec::new(), 0usize);
+        backend.list(Kind::Key, &mut |name, _| {
+            all += 1;
+            if names.len() < MAX_SLOTS {
+                names.push(name);
+            }
+            Ok(())
+        })?;
+        if all == 0 {
+            return Err(Error::damaged("keys", "there is no key slot; `key import` makes one from an export"));
+        }
+        names.sort();
+        let mut candidates = Vec::new();
+        for name in names {
+            let Ok(key) = name.file().parse::<KeyId>() else { continue };
+            if self.closed.contains(&key) {
+                continue;
+            }
+            match read_slot(backend, &name) {
+                Ok((work, _)) => candidates.push(Candidate { work, name, key }),
+                Err(error) => self.unsound = Some(error),
+            }
+        }
+        candidates.sort_by_key(|candidate| candidate.work);
+        Ok(candidates)
     }
 
     /// Whether the slot that opened last is one that the log names. A log without any is that of a repository whose
@@ -189,7 +243,8 @@ impl Repository {
         let keyring = self.keyring.as_ref().ok_or_else(unencrypted)?;
         let plain = keyring.encode();
         let check = digest(&[&self.id().as_bytes()[..], &plain].concat());
-        Ok(format!("{EXPORT_HEAD}\nrepository {}\nkeyring {}\ncheck {}\n", self.id(), hex(&plain), hex(&check[..8])))
+        let (keyring, check, config) = (hex(&plain), hex(&check[..8]), hex(&self.config.encode()));
+        Ok(format!("{EXPORT_HEAD}\nrepository {}\nkeyring {keyring}\ncheck {check}\nconfig {config}\n", self.id()))
     }
 }
 
@@ -216,6 +271,20 @@ pub(super) fn parse_export(text: &str) -> Result<(RepositoryId, Keyring)> {
         return Err(wrong());
     }
     Ok((repository, Keyring::decode(&plain).map_err(|_| wrong())?))
+}
+
+/// The config that a key export has in it, where it has one: those of before do not.
+///
+/// # Errors
+/// [`Error::Invalid`] if the text is no key export.
+pub(super) fn exported_config(text: &str) -> Result<Option<Config>> {
+    let (repository, _) = parse_export(text)?;
+    let Some(digits) = text.lines().find_map(|line| line.strip_prefix("config ")).map(str::trim) else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; digits.len() / 2];
+    let config = unhex(digits, &mut bytes).then(|| Config::decode(&bytes).ok()).flatten();
+    Ok(config.filter(|config| config.repository == repository))
 }
 
 pub(super) fn unencrypted() -> Error {

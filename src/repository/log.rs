@@ -211,6 +211,12 @@ impl Body {
         }
     }
 
+    /// Whether room can be made by what it says, now or later.
+    pub fn frees_room(&self) -> bool {
+        use Body::{Condemn, IndexReplace, RemoveSnapshots, Swept};
+        matches!(self, RemoveSnapshots { .. } | Condemn { .. } | Swept { .. } | IndexReplace { .. })
+    }
+
     fn write(&self, bytes: &mut Vec<u8>) {
         match self {
             Body::Init { config, keys } => {

@@ -8,6 +8,8 @@ mod catalogue;
 mod clock;
 mod closure;
 mod config;
+mod config_copies;
+mod config_search;
 mod create;
 mod directories;
 mod epochs;
@@ -39,6 +41,7 @@ pub use catalogue::{Catalogue, CataloguedFrame, CataloguedPack};
 pub use clock::{Clock, SystemClock};
 pub use closure::{Derivation, Place, derive};
 pub use config::{Config, Features};
+pub use config_search::{ConfigSearch, LostConfig, write_config};
 pub use create::InitOptions;
 pub use directories::ReadDirectories;
 pub use keys::KeyDescription;
@@ -69,6 +72,9 @@ const ATTEMPTS: u32 = 8;
 pub struct Repository {
     backend: Arc<dyn Backend>,
     config: Config,
+    config_trouble: Option<Error>,
+    /// The log is behind what this machine has seen, or beside it, and is only read.
+    rolled_back: Option<String>,
     keyring: Option<Keyring>,
     envelope: Envelope,
     entropy: Arc<dyn Entropy>,
@@ -220,14 +226,15 @@ impl Repository {
     pub fn log_gap(&self) -> Result<Option<Error>> {
         let mut listed = Vec::new();
         self.backend.list(Kind::Log, &mut |name, _| {
-            listed.push(name);
+            listed.extend(name.sequence());
             Ok(())
         })?;
         // What others appended meanwhile is no gap.
         self.refresh()?;
-        let end = Name::log(self.lock_state().next);
-        let behind = listed.iter().filter(|name| **name >= end).count();
-        let gap = || Error::damaged(end, format!("it is gone, and {behind} entries that come after it are there"));
+        let end = self.lock_state().next;
+        let behind = listed.iter().filter(|sequence| **sequence >= end).count();
+        let gap =
+            || Error::damaged(Name::log(end), format!("it is gone, and {behind} entries that come after it are there"));
         Ok((behind > 0).then(gap))
     }
 
@@ -267,10 +274,11 @@ impl Repository {
                 writer: writer_name(),
                 body,
             };
+            let frees = entry.body.frees_room();
             let name = Name::log(state.next);
             let (text, body) = (name.to_string(), entry.encode());
             let bytes = self.envelope.seal_in(state.epoch, &*self.entropy, ObjectKind::LogEntry, &text, &body)?;
-            match create_resolved(&*self.backend, &name, &bytes)? {
+            match self.create_entry(&name, &bytes, frees)? {
                 Created::New => {
                     self.take_in(&entry, EntryHash::new(digest(&bytes)))?;
                     return Ok(Some(entry.sequence));
@@ -299,6 +307,16 @@ impl Repository {
         }
     }
 
+    /// Creates an entry; for one that `frees` room there is some kept back.
+    fn create_entry(&self, name: &Name, bytes: &[u8], frees: bool) -> Result<Created> {
+        loop {
+            match create_resolved(&*self.backend, name, bytes) {
+                Err(error) if frees && error.is_full() && self.backend.use_reserve()? => {}
+                created => return created,
+            }
+        }
+    }
+
     /// Folds an entry that this process has just appended, unless another thread has read it already.
     fn take_in(&self, entry: &LogEntry, hash: EntryHash) -> Result<()> {
         let mut state = self.lock_state();
@@ -312,7 +330,7 @@ impl Repository {
 
     /// Remembers the head of the log, so that a repository that goes back to an older state is noticed.
     fn remember(&self, state: &State) {
-        if let (Some(path), Some(head)) = (&self.remembered, state.head_entry()) {
+        if let (Some(path), Some(head), None) = (&self.remembered, state.head_entry(), &self.rolled_back) {
             // Losing this costs an alarm, not data.
             let _ = remembered::write(path, head);
         }

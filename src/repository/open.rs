@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::config::{Config, Features, MAX_CONFIG};
+use super::config::Features;
+use super::config_copies::{self, FoundConfig};
 use super::unlock::{Lock, Unlocked};
-use super::{Clock, Repository, frame_cache, remembered};
+use super::{Clock, Repository, State, frame_cache, remembered};
 use crate::backend::{Backend, Kind, Name};
 use crate::crypto::{Entropy, ObjectKind, Suite};
 use crate::error::{Context, Error, Result};
@@ -51,51 +52,67 @@ impl Repository {
     /// [`Error::NoRepository`], [`Error::WrongPassword`], [`Error::Unsupported`] for one of a newer version,
     /// [`Error::RolledBack`] where the log is not what was seen before, [`Error::Damaged`] and the backend's own.
     pub fn open(backend: Arc<dyn Backend>, unlock: Unlock<'_>, options: &OpenOptions) -> Result<Self> {
-        let repository = Self::assemble(backend, unlock, options, false)?;
+        let repository = Self::assemble(backend, unlock, options, Mode::Sound)?;
         // Where an entry is lost, all behind it would vanish without a word.
         if let Some(gap) = repository.log_gap()? {
             return Err(gap);
         }
-        if let Err(error) = repository.check_remembered() {
-            // Another process may have appended since, and remembered that.
-            repository.refresh_index()?;
-            match error {
-                Error::RolledBack { .. } => repository.check_remembered()?,
-                error => return Err(error),
-            }
+        if let Some(reason) = &repository.rolled_back {
+            return Err(Error::RolledBack { repository: repository.id(), reason: reason.clone() });
         }
         repository.remember(&repository.lock_state());
         Ok(repository)
     }
 
-    /// Opens a repository. Of one that is `broken` the log is taken as far as it goes.
+    /// Opens a repository, also one whose log is behind or beside what this machine has seen of it: a copy of an older
+    /// time. Such a one is only read ([`rolled_back`](Repository::rolled_back)).
+    ///
+    /// # Errors
+    /// As of [`Repository::open`] otherwise.
+    pub fn open_rolled_back(backend: Arc<dyn Backend>, unlock: Unlock<'_>, options: &OpenOptions) -> Result<Self> {
+        let repository = Self::assemble(backend, unlock, options, Mode::RolledBack)?;
+        if let Some(gap) = repository.log_gap()? {
+            return Err(gap);
+        }
+        repository.remember(&repository.lock_state());
+        Ok(repository)
+    }
+
+    /// How the log differs from what this machine has seen of it, where it was opened all the same.
+    pub fn rolled_back(&self) -> Option<&str> {
+        self.rolled_back.as_deref()
+    }
+
+    /// Opens a repository in this way.
     pub(super) fn assemble(
         backend: Arc<dyn Backend>,
         unlock: Unlock<'_>,
         options: &OpenOptions,
-        broken: bool,
+        mode: Mode,
     ) -> Result<Self> {
-        let (config, config_hash) = read_config(&*backend)?;
-        Features::check(config.features.read, Features::KNOWN.read, "to read")?;
-        let lock = Lock { backend: &*backend, repository: config.repository, broken };
-        let Unlocked { keyring, envelope, state } = match (config.suite, unlock) {
-            (Suite::None, _) => lock.open(None)?,
-            (_, Unlock::Password(ask)) => lock.open_by_password(&ask()?)?,
-            (_, Unlock::Export(text)) => lock.open_by_export(text)?,
-        };
-        match state.config {
-            Some(config) if config == config_hash => {}
-            None if broken => {}
-            None => return Err(Error::damaged("config", "the log is empty")),
-            Some(_) => return Err(Error::damaged("config", "the config is not the one that the log began with")),
-        }
+        let (FoundConfig { config, trouble, .. }, unlocked) = unlock_config(&*backend, unlock, mode)?;
+        let Unlocked { keyring, envelope, mut state } = unlocked;
         let own = config.repository.to_string();
         let remembered = options.state_folder.as_ref().map(|folder| folder.join(&own).join("head"));
         let row_key = match &keyring {
             Some(keyring) => *keyring.chunk_id_key.derive("local index", &[]).expose(),
             None => digest(config.repository.as_bytes()),
         };
+        let rolled_back = match (mode, remembered.as_deref().and_then(remembered::read)) {
+            (Mode::Broken, _) | (_, None) => None,
+            (_, Some(seen)) => match is_rolled_back(&*backend, &state, seen)? {
+                // Another process may have appended since, and remembered that. What stops the reading is told to who reads
+                // on.
+                Some(_) => {
+                    let _ = super::read_log(&*backend, &envelope, &mut state);
+                    is_rolled_back(&*backend, &state, seen)?
+                }
+                None => None,
+            },
+        };
         let cache = match &options.cache {
+            // The cache goes with what this machine has seen, which is another state of the same repository.
+            _ if rolled_back.is_some() => None,
             CachePlace::Folder(folder) => Some(folder.join(&own).join("index.db")),
             CachePlace::Temporary => None,
         };
@@ -103,6 +120,8 @@ impl Repository {
             index: Index::open(cache.as_deref(), row_key)?,
             backend,
             config,
+            config_trouble: trouble,
+            rolled_back,
             keyring,
             envelope,
             entropy: options.entropy.clone(),
@@ -123,34 +142,10 @@ impl Repository {
         Ok(repository)
     }
 
-    fn check_remembered(&self) -> Result<()> {
-        let Some((sequence, hash)) = self.remembered.as_deref().and_then(remembered::read) else { return Ok(()) };
-        match self.hash_at(sequence)? {
-            Some(found) if found == hash => Ok(()),
-            found => Err(Error::RolledBack {
-                repository: self.id(),
-                reason: match found {
-                    Some(_) => format!("entry {sequence} is another than this machine has seen"),
-                    None => format!(
-                        "this machine has seen entry {sequence}, the log now has {} entries",
-                        self.lock_state().next
-                    ),
-                },
-            }),
-        }
-    }
-
     /// The hash of an entry of the log.
     fn hash_at(&self, sequence: u64) -> Result<Option<[u8; 32]>> {
         let state = self.lock_state();
-        match state.head_entry() {
-            Some((head, hash)) if head == sequence => Ok(Some(hash)),
-            Some((head, _)) if head > sequence => {
-                let bytes = self.backend.read(&Name::log(sequence), super::log::MAX_ENTRY)?;
-                Ok(Some(digest(&bytes)))
-            }
-            _ => Ok(None),
-        }
+        hash_at(&*self.backend, &state, sequence)
     }
 
     /// Brings the local index up to date with the index objects of the repository.
@@ -305,10 +300,77 @@ impl Repository {
     }
 }
 
-fn read_config(backend: &dyn Backend) -> Result<(Config, [u8; 32])> {
-    let bytes = match backend.read(&Name::config(), MAX_CONFIG) {
-        Err(Error::ObjectMissing { .. }) => return Err(Error::NoRepository { location: backend.location() }),
-        bytes => bytes?,
+/// The hash of an entry of a log that was read.
+fn hash_at(backend: &dyn Backend, state: &State, sequence: u64) -> Result<Option<[u8; 32]>> {
+    match state.head_entry() {
+        Some((head, hash)) if head == sequence => Ok(Some(hash)),
+        Some((head, _)) if head > sequence => {
+            let bytes = backend.read(&Name::log(sequence), super::log::MAX_ENTRY)?;
+            Ok(Some(digest(&bytes)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// How a log differs from what was seen of it: the number and the hash of an entry.
+fn is_rolled_back(backend: &dyn Backend, state: &State, seen: (u64, [u8; 32])) -> Result<Option<String>> {
+    let (sequence, hash) = seen;
+    Ok(match hash_at(backend, state, sequence)? {
+        Some(found) if found == hash => None,
+        Some(_) => Some(format!("entry {sequence} is another than this machine has seen")),
+        None => Some(format!("this machine has seen entry {sequence}, the log now has {} entries", state.next)),
+    })
+}
+
+/// How a repository is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It must be as it should.
+    Sound,
+    /// Its log is taken as far as it goes.
+    Broken,
+    /// Its log may be behind what this machine has seen.
+    RolledBack,
+}
+
+/// Finds the config, and opens the keys and the log with it. Where that does not come to what the log began with, the
+/// other copy of the config may.
+fn unlock_config(backend: &dyn Backend, mut unlock: Unlock<'_>, mode: Mode) -> Result<(FoundConfig, Unlocked)> {
+    let mut known = None;
+    let mut open = |found: &FoundConfig| {
+        let (config, broken) = (&found.config, mode == Mode::Broken);
+        Features::check(config.features.read, Features::KNOWN.read, "to read")?;
+        let lock = Lock { backend, repository: config.repository, broken };
+        let unlocked = match (config.suite, &mut unlock) {
+            (Suite::None, _) => lock.open(None)?,
+            (_, Unlock::Password(ask)) => {
+                // Nobody is asked twice.
+                let password = match known.take() {
+                    Some(password) => password,
+                    None => ask()?,
+                };
+                let opened = lock.open_by_password(&password);
+                known = Some(password);
+                opened?
+            }
+            (_, Unlock::Export(text)) => lock.open_by_export(text)?,
+        };
+        match unlocked.state.config {
+            Some(config) if config == found.hash => Ok((unlocked, true)),
+            None if broken => Ok((unlocked, false)),
+            None => Err(Error::damaged("log", "it is empty")),
+            Some(_) => Err(Error::damaged("config", "the config is not the one that the log began with")),
+        }
     };
-    Ok((Config::decode(&bytes).in_object("config")?, digest(&bytes)))
+    let found = config_copies::find(backend)?;
+    let first = open(&found);
+    if let Ok((unlocked, true)) = first {
+        return Ok((found, unlocked));
+    }
+    if let Some(other) = config_copies::other(backend, &found)
+        && let Ok((unlocked, true)) = open(&other)
+    {
+        return Ok((other, unlocked));
+    }
+    first.map(|(unlocked, _)| (found, unlocked))
 }

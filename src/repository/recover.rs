@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::config::{Features, MAX_CONFIG};
+use super::config::Features;
 use super::log::{self, Body, LogEntry};
-use super::open::{OpenOptions, Unlock};
+use super::open::{Mode, OpenOptions, Unlock};
 use super::{Repository, Writer, open_entry, read_log};
 use crate::backend::{Backend, Kind, Name};
 use crate::crypto::slot;
@@ -53,7 +53,7 @@ impl Repository {
         unlock: Unlock<'_>,
         options: &OpenOptions,
     ) -> Result<(Self, Option<LogDamage>)> {
-        let repository = Self::assemble(backend, unlock, options, true)?;
+        let repository = Self::assemble(backend, unlock, options, Mode::Broken)?;
         let cause = match read_log(&*repository.backend, &repository.envelope, &mut repository.lock_state()) {
             Ok(()) => None,
             Err(error) if error.is_damage() => Some(error),
@@ -81,7 +81,7 @@ impl Repository {
         let at = self.lock_state().next;
         let mut taken = Vec::new();
         self.backend.list(Kind::Log, &mut |name, _| {
-            if name >= Name::log(at) {
+            if name.sequence().is_some_and(|sequence| sequence >= at) {
                 taken.push(name);
             }
             Ok(())
@@ -128,7 +128,7 @@ impl Repository {
                 _ => {}
             }
         }
-        let config = digest(&self.backend.read(&Name::config(), MAX_CONFIG)?);
+        let config = digest(&self.config.encode());
         let there = self.slots()?;
         for name in damage.taken.iter().rev() {
             self.backend.delete(name)?;

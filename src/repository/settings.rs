@@ -85,6 +85,10 @@ impl Repository {
 
     /// Refuses to write where that needs what this version does not know.
     pub(super) fn check_writable(&self) -> error::Result<()> {
+        if let Some(reason) = &self.rolled_back {
+            let reason = format!("{reason}; it is read all the same, but nothing is written to it");
+            return Err(error::Error::RolledBack { repository: self.id(), reason });
+        }
         Features::check(self.features().write, Features::KNOWN.write, "to write into")
     }
 

@@ -48,7 +48,7 @@ impl Lock<'_> {
     pub(super) fn open_by_export(&self, text: &str) -> Result<Unlocked> {
         let keyring = match keys::parse_export(text)? {
             (repository, keyring) if repository == self.repository => keyring,
-            (other, _) => return Err(Error::Invalid(format!("the key export belongs to repository {other}"))),
+            (other, _) => return Err(Self::other_export(other)),
         };
         match self.open(Some(keyring)) {
             Err(Error::KeysRotated { rotation, .. }) => Err(Error::OldExport { rotation }),
@@ -57,6 +57,11 @@ impl Lock<'_> {
             }
             unlocked => unlocked,
         }
+    }
+
+    /// A key export is that of another repository.
+    pub(super) fn other_export(repository: RepositoryId) -> Error {
+        Error::Invalid(format!("the key export belongs to repository {repository}"))
     }
 
     /// ... with those of a slot that this password opens and that the log names. One that was taken away, or never came as

@@ -203,6 +203,21 @@ impl<'a> Writer<'a> {
         Ok(report)
     }
 
+    /// How many bytes a pack would add to the repository: it is sealed, and not stored.
+    pub fn weigh(&self, builder: PackBuilder) -> Result<u64> {
+        let repository = self.repository;
+        let sealed = builder.seal(
+            repository.id(),
+            repository.config.suite,
+            repository.keyring.as_ref(),
+            &*repository.entropy,
+        )?;
+        let parity =
+            crate::pack::make_parity(repository.id(), &sealed.info.id, &sealed.bytes, repository.settings().parity());
+        let index = crate::index::encode_object(std::slice::from_ref(&sealed.info));
+        Ok((sealed.bytes.len() + parity.map_or(0, |parity| parity.len()) + index.len()) as u64)
+    }
+
     fn publish(&self, packs: &[PackInfo]) -> Result<()> {
         let (object, bytes) = self.repository.publish_index(packs)?;
         let mut inner = self.lock();

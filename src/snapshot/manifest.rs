@@ -118,14 +118,6 @@ impl<'s, S: ChunkSource + ?Sized> ManifestReader<'s, S> {
         Ok(self.rows.front())
     }
 
-    /// The next chunk of rows as it lies in the repository, and how many rows it has.
-    pub fn next_chunk(&mut self) -> Result<Option<(std::sync::Arc<[u8]>, u64)>> {
-        match self.leaves.next_piece()? {
-            Some(reference) => Ok(Some((self.source.get(&reference.id)?, reference.records))),
-            None => Ok(None),
-        }
-    }
-
     fn fill(&mut self) -> Result<()> {
         let Some(reference) = self.leaves.next_piece()? else { return Ok(()) };
         let bytes = self.source.get(&reference.id)?;

@@ -4,15 +4,17 @@
 //! decoded and not with what a header declares, and a wrong or short payload is an error, never a panic.
 //!
 //! What the codecs are: <https://avro.apache.org/docs/1.12.0/specification/#required-codecs>. Deflate is raw (RFC 1951,
-//! no zlib header), snappy is followed by the big-endian CRC-32 of the decoded bytes, zstandard, bzip2 and xz are one
-//! frame or file each.
+//! no zlib header), snappy is followed by the big-endian CRC-32 of the decoded bytes, zstandard, bzip2 and xz are frames or
+//! files, mostly one. Several of them end to end hold their contents end to end.
 
 mod streams;
+mod zstd_frames;
 
 pub use streams::Decoder;
 
-/// How long a decoded block may be at most, in bytes: 64 MiB. Writers make blocks of 16 kB to a few MB.
-pub const MAX_DECODED: usize = 64 << 20;
+/// How long a decoded block may be at most, in bytes: 320 MiB. Writers make blocks of 16 kB to a few MB, some of 256 MiB
+/// and the record that filled them.
+pub const MAX_DECODED: usize = 320 << 20;
 
 /// How much memory an xz payload may ask of its decoder, in bytes. The highest preset needs 65 MiB.
 pub const XZ_MEMORY: u64 = 128 << 20;
@@ -32,6 +34,13 @@ pub enum Codec {
     Bzip2,
     /// An xz file.
     Xz,
+}
+
+impl DecodeError {
+    /// Whether the payload goes beyond what this program allows, so that nothing is known to be wrong with it.
+    pub fn is_beyond_limits(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Memory(_))
+    }
 }
 
 impl Codec {

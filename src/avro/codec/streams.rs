@@ -1,6 +1,6 @@
 //! One decoder for all codecs, with the state that is worth keeping from block to block.
 
-use super::{Codec, DecodeError, XZ_MEMORY};
+use super::{Codec, DecodeError, XZ_MEMORY, zstd_frames};
 
 /// The room that a first attempt takes: writers compress records to a quarter or so.
 const FIRST_RATIO: usize = 4;
@@ -8,8 +8,19 @@ const FIRST_RATIO: usize = 4;
 const FIRST_ROOM: usize = 16 << 10;
 /// Snappy's densest element makes 64 bytes out of 3, so no payload decodes to more than this many times its length.
 const SNAPPY_RATIO: usize = 22;
-/// A zstandard frame begins with this. Skippable frames and the formats before 1.0 are not Avro's.
+/// A zstandard frame begins with this. The formats before 1.0 are not Avro's.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// A skippable frame, which holds no content, begins with these but for the low half of the first byte.
+const ZSTD_SKIPPABLE: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
+/// An xz stream begins with this. Before a further one any number of NULs may stand, four at a time.
+const XZ_MAGIC: [u8; 6] = *b"\xfd7zXZ\0";
+
+/// Whether a deflate stream must come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Needed,
+    Free,
+}
 
 /// Decodes payloads, one after the other. Not tied to a thread; one for each is best.
 pub struct Decoder {
@@ -37,7 +48,10 @@ impl Decoder {
     }
 
     /// Puts what `payload` decodes to in `out`, **in place of** what was there, and gives the number of payload bytes
-    /// that the compressed stream took; the rest is the tail.
+    /// that the compressed streams took; the rest is the tail.
+    ///
+    /// Streams that stand end to end (zstandard frames, bzip2 and xz streams) are all decoded, as their formats have it.
+    /// A payload of no bytes decodes to no bytes, whatever the codec: nothing can be missing from it.
     ///
     /// A buffer used again and not cleared between calls is fastest: it is neither grown nor zeroed again. Its capacity
     /// becomes at most four times the payload or twice the decoded bytes (with 128 KiB to spare), and never more than
@@ -53,10 +67,41 @@ impl Decoder {
         limit: usize,
         out: &mut Vec<u8>,
     ) -> Result<usize, DecodeError> {
+        self.decode_with(codec, payload, limit, out, Ending::Needed)
+    }
+
+    /// [`decode`](Self::decode), but a deflate stream need not come to its end: some writers flush it and never finish
+    /// it, and readers take what there is. Whether that is all, only walking the records tells: whoever does not count
+    /// them must not use this.
+    ///
+    /// # Errors
+    /// As of [`decode`](Self::decode).
+    pub fn decode_unfinished(
+        &mut self,
+        codec: Codec,
+        payload: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, DecodeError> {
+        self.decode_with(codec, payload, limit, out, Ending::Free)
+    }
+
+    fn decode_with(
+        &mut self,
+        codec: Codec,
+        payload: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+        ending: Ending,
+    ) -> Result<usize, DecodeError> {
+        if payload.is_empty() {
+            out.clear();
+            return Ok(0);
+        }
         let limit = limit.min(isize::MAX as usize - 1);
         let result = match codec {
             Codec::Null => null(payload, limit, out),
-            Codec::Deflate => self.deflate(payload, limit, out),
+            Codec::Deflate => self.deflate(payload, limit, out, ending),
             Codec::Snappy => self.snappy(payload, limit, out),
             Codec::Zstandard => self.zstandard(payload, limit, out),
             Codec::Bzip2 => bzip2(payload, limit, out),
@@ -68,7 +113,13 @@ impl Decoder {
         result
     }
 
-    fn deflate(&mut self, payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
+    fn deflate(
+        &mut self,
+        payload: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+        ending: Ending,
+    ) -> Result<usize, DecodeError> {
         use zlib_rs::{InflateFlush, Status};
         let codec = Codec::Deflate;
         self.inflate.reset(false);
@@ -90,6 +141,7 @@ impl Decoder {
             (read, written) = (self.inflate.total_in() as usize, self.inflate.total_out() as usize);
             match status {
                 Ok(Status::StreamEnd) => break,
+                Ok(_) if (read, written) == before && ending == Ending::Free => break,
                 Ok(_) if (read, written) == before => return Err(DecodeError::Truncated(codec)),
                 Ok(_) => {}
                 Err(error) => return Err(DecodeError::Corrupt { codec, reason: error.as_str() }),
@@ -111,11 +163,12 @@ impl Decoder {
             _ => DecodeError::Corrupt { codec, reason: "no valid elements" },
         };
         let length = snap::raw::decompress_len(stream).map_err(corrupt)?;
-        if length > limit {
-            return Err(DecodeError::TooLarge { codec, limit });
-        }
+        // First what cannot be true, so that a damaged length is not taken for a long block.
         if length > stream.len().saturating_mul(SNAPPY_RATIO) {
             return Err(DecodeError::Truncated(codec));
+        }
+        if length > limit {
+            return Err(DecodeError::TooLarge { codec, limit });
         }
         out.truncate(length);
         lengthen(out, length);
@@ -126,8 +179,8 @@ impl Decoder {
         }
     }
 
-    /// Decodes in one go into a buffer that doubles until the frame fits: a window as large as the frame header may ask
-    /// for is then never allocated, whatever it says.
+    /// Decodes in one go into a buffer that doubles until the frames fit: a window as large as a frame header may ask for
+    /// is then never allocated, whatever it says.
     fn zstandard(&mut self, payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
         use zstd_safe::zstd_sys::ZSTD_ErrorCode as Code;
         let codec = Codec::Zstandard;
@@ -138,14 +191,18 @@ impl Decoder {
             code if is(code, Code::ZSTD_error_memory_allocation) => DecodeError::Memory(codec),
             code => DecodeError::Corrupt { codec, reason: zstd_safe::get_error_name(code) },
         };
-        if !payload.starts_with(&ZSTD_MAGIC) {
-            return Err(match ZSTD_MAGIC.starts_with(payload) {
-                true => DecodeError::Truncated(codec),
-                false => DecodeError::Corrupt { codec, reason: "not a frame" },
-            });
+        // Every reader refuses what is no frame, also after the first one.
+        let mut rest = payload;
+        while !rest.is_empty() {
+            if !begins_frame(rest) {
+                return Err(match rest.len() < ZSTD_MAGIC.len() && ZSTD_MAGIC.starts_with(rest) {
+                    true => DecodeError::Truncated(codec),
+                    false => DecodeError::Corrupt { codec, reason: "not a frame" },
+                });
+            }
+            let length = zstd_safe::find_frame_compressed_size(rest).map_err(corrupt)?;
+            rest = rest.get(length.max(1)..).ok_or(DecodeError::Truncated(codec))?;
         }
-        let length = zstd_safe::find_frame_compressed_size(payload).map_err(corrupt)?;
-        let frame = payload.get(..length).ok_or(DecodeError::Truncated(codec))?;
         let context = match &mut self.zstd {
             Some(context) => context,
             none => none.insert(zstd_safe::DCtx::try_create().ok_or(DecodeError::Memory(codec))?),
@@ -153,11 +210,15 @@ impl Decoder {
         out.clear();
         out.reserve_exact(first_room(payload, limit));
         loop {
-            match context.decompress(out, frame) {
+            match context.decompress(out, payload) {
                 Ok(_) if out.len() > limit => return Err(DecodeError::TooLarge { codec, limit }),
-                Ok(_) => return Ok(length),
+                Ok(_) => return Ok(payload.len()),
                 Err(code) if is(code, Code::ZSTD_error_dstSize_tooSmall) && out.capacity() > limit => {
-                    return Err(DecodeError::TooLarge { codec, limit });
+                    // The frame may only say that it is so long.
+                    return Err(match zstd_frames::most_content(payload) > limit as u64 {
+                        true => DecodeError::TooLarge { codec, limit },
+                        false => DecodeError::Corrupt { codec, reason: "another length than declared" },
+                    });
                 }
                 // Real output filled the room, but for the last part of a block, which is 128 KiB at most.
                 Err(code) if is(code, Code::ZSTD_error_dstSize_tooSmall) => {
@@ -183,39 +244,72 @@ fn null(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, Decode
 fn bzip2(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
     use bzip2::{Error, Status};
     let codec = Codec::Bzip2;
-    let mut stream = bzip2::Decompress::new(false);
-    drain(codec, payload, limit, out, |rest, out| {
-        let before = stream.total_in();
-        let status = stream.decompress_vec(rest, out).map_err(|error| match error {
-            Error::DataMagic => DecodeError::Corrupt { codec, reason: "not a bzip2 file" },
-            Error::Data => DecodeError::Corrupt { codec, reason: "damaged, or a wrong checksum" },
-            Error::Sequence | Error::Param => DecodeError::Corrupt { codec, reason: "refused by the decoder" },
+    out.clear();
+    let mut read = 0;
+    loop {
+        let rest = payload.get(read..).unwrap_or_default();
+        let mut stream = bzip2::Decompress::new(false);
+        read += drain(codec, rest, limit, out, |rest, out| {
+            let before = stream.total_in();
+            let status = stream.decompress_vec(rest, out).map_err(|error| match error {
+                Error::DataMagic => DecodeError::Corrupt { codec, reason: "not a bzip2 file" },
+                Error::Data => DecodeError::Corrupt { codec, reason: "damaged, or a wrong checksum" },
+                Error::Sequence | Error::Param => DecodeError::Corrupt { codec, reason: "refused by the decoder" },
+            })?;
+            match status {
+                Status::MemNeeded => Err(DecodeError::Memory(codec)),
+                status => Ok(((stream.total_in() - before) as usize, status == Status::StreamEnd)),
+            }
         })?;
-        match status {
-            Status::MemNeeded => Err(DecodeError::Memory(codec)),
-            status => Ok(((stream.total_in() - before) as usize, status == Status::StreamEnd)),
+        if !begins_bzip2(payload.get(read..).unwrap_or_default()) {
+            return Ok(read);
         }
-    })
+    }
+}
+
+/// Whether a bzip2 stream begins here: its magic, and that of its first block or of its end.
+fn begins_bzip2(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..]
+    )
 }
 
 fn xz(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
     use liblzma::stream::{Action, Error, Status, Stream};
     let codec = Codec::Xz;
-    let mut stream = Stream::new_stream_decoder(XZ_MEMORY, 0).map_err(|_| DecodeError::Memory(codec))?;
-    drain(codec, payload, limit, out, |rest, out| {
-        let before = stream.total_in();
-        let status = stream.process_vec(rest, out, Action::Run).map_err(|error| match error {
-            Error::MemLimit | Error::Mem => DecodeError::Memory(codec),
-            Error::Format => DecodeError::Corrupt { codec, reason: "not an xz file" },
-            Error::Options | Error::UnsupportedCheck => DecodeError::Corrupt { codec, reason: "unknown options" },
-            _ => DecodeError::Corrupt { codec, reason: "damaged, or a wrong checksum" },
+    out.clear();
+    let mut read = 0;
+    loop {
+        let rest = payload.get(read..).unwrap_or_default();
+        // Python's readers also take the older `.lzma`, which has no magic; it stands alone.
+        let stream = match read > 0 || rest.starts_with(&XZ_MAGIC) || XZ_MAGIC.starts_with(rest) {
+            true => Stream::new_stream_decoder(XZ_MEMORY, 0),
+            false => Stream::new_lzma_decoder(XZ_MEMORY),
+        };
+        let mut stream = stream.map_err(|_| DecodeError::Memory(codec))?;
+        read += drain(codec, rest, limit, out, |rest, out| {
+            let before = stream.total_in();
+            let status = stream.process_vec(rest, out, Action::Run).map_err(|error| match error {
+                Error::MemLimit | Error::Mem => DecodeError::Memory(codec),
+                Error::Format => DecodeError::Corrupt { codec, reason: "not an xz file" },
+                Error::Options | Error::UnsupportedCheck => DecodeError::Corrupt { codec, reason: "unknown options" },
+                _ => DecodeError::Corrupt { codec, reason: "damaged, or a wrong checksum" },
+            })?;
+            Ok(((stream.total_in() - before) as usize, status == Status::StreamEnd))
         })?;
-        Ok(((stream.total_in() - before) as usize, status == Status::StreamEnd))
-    })
+        let rest = payload.get(read..).unwrap_or_default();
+        let padding = rest.iter().take_while(|byte| **byte == 0).count() & !3;
+        if !rest.get(padding..).is_some_and(|next| next.starts_with(&XZ_MAGIC)) {
+            return Ok(read);
+        }
+        read += padding;
+    }
 }
 
-/// Runs a decoder that fills a vector's spare room until its stream ends. A step takes the payload that is left and says
-/// how much of it was read, and whether the stream has ended.
+/// Runs a decoder that fills a vector's spare room until its stream ends; what is in the vector stays. A step takes the
+/// payload that is left and says how much of it was read, and whether the stream has ended.
 fn drain(
     codec: Codec,
     payload: &[u8],
@@ -223,8 +317,8 @@ fn drain(
     out: &mut Vec<u8>,
     mut step: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(usize, bool), DecodeError>,
 ) -> Result<usize, DecodeError> {
-    out.clear();
-    out.reserve_exact(first_room(payload, limit));
+    let room = first_room(payload, limit).max(out.len().saturating_add(1).min(limit + 1));
+    out.reserve_exact(room.saturating_sub(out.len()));
     let mut read = 0;
     loop {
         if out.len() == out.capacity() && out.len() <= limit {
@@ -244,6 +338,12 @@ fn drain(
             return Err(DecodeError::Truncated(codec));
         }
     }
+}
+
+/// Whether a zstandard frame begins here, of either kind.
+fn begins_frame(bytes: &[u8]) -> bool {
+    let [first, rest @ ..] = bytes else { return false };
+    bytes.starts_with(&ZSTD_MAGIC) || (first & 0xf0 == ZSTD_SKIPPABLE[0] && rest.starts_with(&ZSTD_SKIPPABLE[1..]))
 }
 
 /// Makes `out` `length` bytes long, which is not shorter than it is, and no longer inside.

@@ -1,10 +1,12 @@
 //! The Parsing Canonical Form of a schema and its fingerprint ("Parsing Canonical Form for Schemas").
 
+use std::collections::HashSet;
+
 use super::{Kind, NodeId, Schema};
 
 /// The canonical form: only what tells how data are read, in one way of writing it.
 pub(super) fn form(schema: &Schema) -> String {
-    let mut form = Form { schema, seen: vec![false; schema.len()], out: String::new() };
+    let mut form = Form { schema, seen: HashSet::new(), out: String::new() };
     form.node(schema.root());
     form.out
 }
@@ -12,14 +14,15 @@ pub(super) fn form(schema: &Schema) -> String {
 struct Form<'a> {
     schema: &'a Schema,
     /// The named types that are written already: from then on their name is enough.
-    seen: Vec<bool>,
+    seen: HashSet<&'a str>,
     out: String,
 }
 
-impl Form<'_> {
-    /// Writes a node. Nests no deeper than the text of the schema did, since a second mention is a name.
+impl<'a> Form<'a> {
+    /// Writes a node. A type stands where it is first mentioned, which is not deeper than [`MAX_DEPTH`](super::MAX_DEPTH).
     fn node(&mut self, id: NodeId) {
-        match &self.schema.node(id).kind {
+        let schema = self.schema;
+        match &schema.node(id).kind {
             Kind::Null => self.out.push_str("\"null\""),
             Kind::Boolean => self.out.push_str("\"boolean\""),
             Kind::Int => self.out.push_str("\"int\""),
@@ -29,7 +32,7 @@ impl Form<'_> {
             Kind::Bytes => self.out.push_str("\"bytes\""),
             Kind::String => self.out.push_str("\"string\""),
             Kind::Record { name, fields } => {
-                if self.opened(id, name, "record") {
+                if self.opened(name, "record") {
                     self.out.push_str(",\"fields\":");
                     self.list(fields, |form, field| {
                         form.out.push_str("{\"name\":");
@@ -42,14 +45,14 @@ impl Form<'_> {
                 }
             }
             Kind::Enum { name, symbols } => {
-                if self.opened(id, name, "enum") {
+                if self.opened(name, "enum") {
                     self.out.push_str(",\"symbols\":");
                     self.list(symbols, |form, symbol| form.text(symbol));
                     self.out.push('}');
                 }
             }
             Kind::Fixed { name, size } => {
-                if self.opened(id, name, "fixed") {
+                if self.opened(name, "fixed") {
                     self.out.push_str(",\"size\":");
                     self.out.push_str(&size.to_string());
                     self.out.push('}');
@@ -69,19 +72,23 @@ impl Form<'_> {
         }
     }
 
-    /// Writes the beginning of a named type, or its name where it stands already. Says whether the rest must follow.
-    fn opened(&mut self, id: NodeId, name: &str, kind: &str) -> bool {
-        let first = !std::mem::replace(&mut self.seen[id.index()], true);
-        if first {
-            self.out.push_str("{\"name\":");
+    /// Writes the beginning of a named type, or its name where it stands already. Says whether the rest must follow. A
+    /// type without a name is written as such wherever it stands.
+    fn opened(&mut self, name: &'a str, kind: &str) -> bool {
+        if !name.is_empty() && !self.seen.insert(name) {
+            self.text(name);
+            return false;
         }
-        self.text(name);
-        if first {
-            self.out.push_str(",\"type\":\"");
-            self.out.push_str(kind);
-            self.out.push('"');
+        self.out.push('{');
+        if !name.is_empty() {
+            self.out.push_str("\"name\":");
+            self.text(name);
+            self.out.push(',');
         }
-        first
+        self.out.push_str("\"type\":\"");
+        self.out.push_str(kind);
+        self.out.push('"');
+        true
     }
 
     fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {

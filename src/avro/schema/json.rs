@@ -1,8 +1,18 @@
 //! The part of JSON that schemas are made of: everything else is passed over without being kept.
+//!
+//! Read as the readers of other languages do, taken together: `NaN` and the infinities are values (Python writes them as
+//! defaults), comments are passed over and text after the value is not looked at (Java), halves of surrogate pairs may
+//! stand in strings. What no reader takes is refused.
 
-use std::fmt;
+use std::borrow::Cow;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use super::SchemaError;
+
+/// How deep lists and objects that are kept may stand within each other. Each may cost a few stack frames.
+const MAX_LEVELS: usize = 1024;
+
+/// The most values that are kept. It bounds memory, where a text of many tiny values would take many times its length.
+const MAX_VALUES: usize = 1 << 20;
 
 /// A value that may be a schema or an attribute of one.
 #[derive(Debug)]
@@ -11,7 +21,7 @@ pub(super) enum Json {
     Text(String),
     /// A whole number, 0 or above.
     Number(u64),
-    /// A list.
+    /// A list. Of things in a row that are neither texts nor lists nor objects one is kept: none may stand in a list.
     List(Vec<Json>),
     /// An object.
     Object(Object),
@@ -46,185 +56,442 @@ impl Object {
     }
 }
 
-/// The attributes that mean something.
-const ATTRIBUTES: [&str; 13] = [
-    "type",
-    "name",
-    "namespace",
-    "fields",
-    "symbols",
-    "items",
-    "values",
-    "size",
-    "logicalType",
-    "default",
-    "aliases",
-    "precision",
-    "scale",
+/// The attributes that mean something, and how much of them is kept.
+const ATTRIBUTES: [(&str, Keep); 13] = [
+    ("type", Keep::All),
+    ("name", Keep::All),
+    ("namespace", Keep::All),
+    ("fields", Keep::All),
+    ("symbols", Keep::All),
+    ("items", Keep::All),
+    ("values", Keep::All),
+    ("size", Keep::All),
+    ("logicalType", Keep::All),
+    ("default", Keep::Plain),
+    ("aliases", Keep::Texts),
+    ("precision", Keep::Plain),
+    ("scale", Keep::Plain),
 ];
 
-/// Those of them that hold no schemas. What nests in them is not kept, and may nest as deep as it likes.
-const SHALLOW: [&str; 4] = ["default", "aliases", "precision", "scale"];
+/// How much of a value is kept. What is not kept may nest as deep as it likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    All,
+    /// A text or a number.
+    Plain,
+    /// The same, or a list of texts.
+    Texts,
+}
 
-/// The key of an object.
-struct Key(Option<&'static str>);
+/// Reads the value at the start of a text.
+pub(super) fn parse(text: &str) -> Result<Json, SchemaError> {
+    let mut parser = Parser { text, at: 0, values: 0 };
+    if text.starts_with('\u{feff}') {
+        parser.at += '\u{feff}'.len_utf8();
+    }
+    parser.value(Keep::All, 0)
+}
 
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl Visitor<'_> for KeyVisitor {
-            type Value = Key;
+struct Parser<'t> {
+    text: &'t str,
+    at: usize,
+    /// How many values were kept.
+    values: usize,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
+impl<'t> Parser<'t> {
+    fn wrong<T>(&self, what: &str) -> Result<T, SchemaError> {
+        Err(SchemaError::Json(format!("{what} at byte {}", self.at)))
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Whether the text goes on like this; takes it if so.
+    fn takes(&mut self, word: &str) -> bool {
+        let there = self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes()));
+        if there {
+            self.at += word.len();
+        }
+        there
+    }
+
+    /// Passes over spaces and comments.
+    fn space(&mut self) -> Result<(), SchemaError> {
+        loop {
+            while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.peek() {
+                self.at += 1;
             }
-
-            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
-                Ok(Key(ATTRIBUTES.into_iter().find(|attribute| *attribute == key)))
+            let end = match () {
+                () if self.takes("//") => "\n",
+                () if self.takes("/*") => "*/",
+                () => return Ok(()),
+            };
+            match self.text.get(self.at..).and_then(|rest| rest.find(end)) {
+                Some(length) => self.at += length + end.len(),
+                None if end == "\n" => self.at = self.text.len(),
+                None => return self.wrong("a comment without end"),
             }
         }
-        deserializer.deserialize_str(KeyVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor)
-    }
-}
-
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
-        Ok(Json::Text(text.to_owned()))
+    /// What comes next, after spaces.
+    fn next(&mut self) -> Result<u8, SchemaError> {
+        self.space()?;
+        match self.peek() {
+            Some(byte) => Ok(byte),
+            None => self.wrong("the text ends too early"),
+        }
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
-        Ok(Json::Number(number))
+    fn value(&mut self, keep: Keep, level: usize) -> Result<Json, SchemaError> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(SchemaError::TooMany);
+        }
+        match self.next()? {
+            b'"' => self.string().map(|text| Json::Text(text.into_owned())),
+            b'[' if keep != Keep::Plain => self.list(keep, level + 1).map(Json::List),
+            b'{' if keep == Keep::All => self.object(level + 1).map(Json::Object),
+            b'[' | b'{' => self.pass_over().map(|()| Json::Other),
+            _ => self.scalar(),
+        }
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+    fn list(&mut self, keep: Keep, level: usize) -> Result<Vec<Json>, SchemaError> {
+        if level > MAX_LEVELS {
+            return Err(SchemaError::TooDeep);
+        }
+        self.at += 1;
+        let within = if keep == Keep::All { Keep::All } else { Keep::Plain };
         let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
+        if self.next()? == b']' {
+            self.at += 1;
+            return Ok(list);
         }
-        Ok(Json::List(list))
+        loop {
+            let item = self.value(within, level)?;
+            let is_void = |item: &Json| matches!(item, Json::Number(_) | Json::Other);
+            match is_void(&item) && (keep == Keep::Texts || list.last().is_some_and(is_void)) {
+                true => self.values -= 1,
+                false => list.push(item),
+            }
+            match self.next()? {
+                b',' => self.at += 1,
+                b']' => break,
+                _ => return self.wrong("no comma between items"),
+            }
+        }
+        self.at += 1;
+        list.shrink_to_fit();
+        Ok(list)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+    fn object(&mut self, level: usize) -> Result<Object, SchemaError> {
+        if level > MAX_LEVELS {
+            return Err(SchemaError::TooDeep);
+        }
+        self.at += 1;
         let mut object = Object::default();
-        while let Some(Key(key)) = entries.next_key()? {
-            match key {
-                Some(key) => {
-                    let value = match SHALLOW.contains(&key) {
-                        true => entries.next_value::<Shallow>()?.0,
-                        false => entries.next_value()?,
-                    };
+        if self.next()? == b'}' {
+            self.at += 1;
+            return Ok(object);
+        }
+        loop {
+            let attribute = self.key()?;
+            match attribute {
+                Some((name, keep)) => {
+                    let value = self.value(keep, level)?;
                     // Keys that repeat without end must not pile up.
-                    object.0.retain(|entry| entry.0 != key);
-                    object.0.push((key, value));
+                    object.0.retain(|entry| entry.0 != name);
+                    object.0.push((name, value));
                 }
-                None => drop(entries.next_value::<IgnoredAny>()?),
+                None => self.pass_over()?,
+            }
+            match self.next()? {
+                b',' => self.at += 1,
+                b'}' => break,
+                _ => return self.wrong("no comma between attributes"),
             }
         }
+        self.at += 1;
         object.0.shrink_to_fit();
-        Ok(Json::Object(object))
-    }
-}
-
-/// A value that is no schema: a text, a number, or a list of texts; anything else is [`Json::Other`].
-struct Shallow(Json);
-
-impl<'de> Deserialize<'de> for Shallow {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ShallowVisitor { texts: true }).map(Self)
-    }
-}
-
-/// An item of a list that is no schema.
-struct Item(Json);
-
-impl<'de> Deserialize<'de> for Item {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ShallowVisitor { texts: false }).map(Self)
-    }
-}
-
-struct ShallowVisitor {
-    /// Whether lists are looked into.
-    texts: bool,
-}
-
-impl<'de> Visitor<'de> for ShallowVisitor {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+        Ok(object)
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
-        Ok(Json::Text(text.to_owned()))
+    /// The key of an object and the colon: which attribute it is, if one that means something.
+    fn key(&mut self) -> Result<Option<(&'static str, Keep)>, SchemaError> {
+        if self.next()? != b'"' {
+            return self.wrong("no name of an attribute");
+        }
+        let key = self.string()?;
+        let known = ATTRIBUTES.into_iter().find(|attribute| attribute.0 == key);
+        if self.next()? != b':' {
+            return self.wrong("no colon after the name of an attribute");
+        }
+        self.at += 1;
+        Ok(known)
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
-        Ok(Json::Number(number))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-        let mut list = Vec::new();
-        if self.texts {
-            while let Some(Item(item)) = items.next_element()? {
-                if let Json::Text(_) = item {
-                    list.push(item);
+    /// Passes over a value of any depth.
+    fn pass_over(&mut self) -> Result<(), SchemaError> {
+        // The brackets that close what is open.
+        let mut open = Vec::new();
+        loop {
+            // Here a value begins.
+            match self.next()? {
+                b'"' => drop(self.string()?),
+                bracket @ (b'[' | b'{') => {
+                    self.at += 1;
+                    let closing = bracket + 2;
+                    if self.next()? == closing {
+                        self.at += 1;
+                    } else {
+                        open.push(closing);
+                        if closing == b'}' {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                }
+                _ => drop(self.scalar()?),
+            }
+            // And here one has ended.
+            loop {
+                let Some(closing) = open.last().copied() else { return Ok(()) };
+                match self.next()? {
+                    byte if byte == closing => {
+                        self.at += 1;
+                        open.pop();
+                    }
+                    b',' => {
+                        self.at += 1;
+                        if closing == b'}' {
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    _ => return self.wrong("no comma between values"),
                 }
             }
-            return Ok(Json::List(list));
         }
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Json::Other)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Json::Other)
+    /// A number or a word.
+    fn scalar(&mut self) -> Result<Json, SchemaError> {
+        for word in ["null", "true", "false", "NaN", "Infinity", "+Infinity", "-Infinity", "-NaN"] {
+            if self.takes(word) {
+                return Ok(Json::Other);
+            }
+        }
+        let start = self.at;
+        self.takes("-");
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits()?,
+            _ => return self.wrong("no value"),
+        }
+        let whole = self.at;
+        if self.takes(".") {
+            self.digits()?;
+        }
+        if self.takes("e") || self.takes("E") {
+            let _ = self.takes("+") || self.takes("-");
+            self.digits()?;
+        }
+        let number = self.text.get(start..self.at).filter(|_| whole == self.at);
+        Ok(number.and_then(|number| number.parse().ok()).map_or(Json::Other, Json::Number))
+    }
+
+    fn digits(&mut self) -> Result<(), SchemaError> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == start { self.wrong("no digit") } else { Ok(()) }
+    }
+
+    /// The string that begins here.
+    fn string(&mut self) -> Result<Cow<'t, str>, SchemaError> {
+        self.at += 1;
+        let mut text = Cow::Borrowed("");
+        loop {
+            let start = self.at;
+            while self.peek().is_some_and(|byte| !matches!(byte, b'"' | b'\\' | ..b' ')) {
+                self.at += 1;
+            }
+            let part = self.text.get(start..self.at).unwrap_or_default();
+            match text.is_empty() {
+                true => text = Cow::Borrowed(part),
+                false => text.to_mut().push_str(part),
+            }
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(text);
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    let c = self.escaped()?;
+                    text.to_mut().push(c);
+                }
+                Some(_) => return self.wrong("a control character in a string"),
+                None => return self.wrong("a string without end"),
+            }
+        }
+    }
+
+    /// What stands after a backslash.
+    fn escaped(&mut self) -> Result<char, SchemaError> {
+        let Some(byte) = self.peek() else { return self.wrong("a string without end") };
+        self.at += 1;
+        Ok(match byte {
+            b'"' | b'\\' | b'/' => char::from(byte),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let first = self.unit()?;
+                let behind = self.at;
+                let second = match first {
+                    0xd800..=0xdbff if self.takes("\\u") => Some(self.unit()?),
+                    _ => None,
+                };
+                match (first, second) {
+                    (high, Some(low @ 0xdc00..=0xdfff)) => {
+                        let point = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+                        char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER)
+                    }
+                    _ => {
+                        // Half of a pair stands for nothing; what follows is a character of its own.
+                        self.at = behind;
+                        char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER)
+                    }
+                }
+            }
+            _ => return self.wrong("an escape that is none"),
+        })
+    }
+
+    /// Four hexadecimal digits.
+    fn unit(&mut self) -> Result<u32, SchemaError> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4).unwrap_or_default();
+        let all = digits.len() == 4 && digits.iter().all(u8::is_ascii_hexdigit);
+        let digits = std::str::from_utf8(digits).ok().filter(|_| all);
+        match digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
+            Some(unit) => {
+                self.at += 4;
+                Ok(unit)
+            }
+            None => self.wrong("an escape that is none"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_other_writers_write_is_read() {
+        for text in ["\u{feff}\"int\"", "\"int\" and more", "\"int\"\0\0", " /* a */ // b\n \"int\" // c"] {
+            assert!(matches!(parse(text), Ok(Json::Text(name)) if name == "int"), "{text}");
+        }
+        for value in
+            ["NaN", "-Infinity", "Infinity", "1e999", "-0.5E-3", "[[NaN]]", r#"{"a":[Infinity,{"b":null}],"c":{}}"#]
+        {
+            let text = format!(r#"{{"type":"int","doc":{value},"default":{value}}}"#);
+            let Ok(Json::Object(object)) = parse(&text) else { panic!("{text}") };
+            assert_eq!(object.text("type"), Some("int"));
+            assert!(matches!(object.get("default"), Some(Json::Other)));
+        }
+        assert!(
+            matches!(parse(r#""\ud83d\ude00\ud800\u00e4\udc00x""#), Ok(Json::Text(text)) if text == "😀\u{fffd}ä\u{fffd}x")
+        );
+    }
+
+    #[test]
+    fn what_nobody_reads_is_refused() {
+        for text in [
+            "",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "[01]",
+            "-",
+            "1.",
+            "1e",
+            ".5",
+            "\"a",
+            "\"\n\"",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "nul",
+            "/* \"int\"",
+            "{\"doc\":[}",
+            "{\"doc\":{1:2}}",
+            "{\"a\" 1}",
+            "[1 2]",
+        ] {
+            assert!(matches!(parse(text), Err(SchemaError::Json(_))), "{text}: {:?}", parse(text));
+        }
+    }
+
+    #[test]
+    fn many_tiny_values_do_not_pile_up() {
+        let Ok(Json::List(list)) = parse(&format!("[{}0]", "0,".repeat(1 << 20))) else { panic!() };
+        assert_eq!(list.len(), 1);
+        assert_eq!(parse(&format!("[{}[]]", "[],".repeat(1 << 20))).unwrap_err(), SchemaError::TooMany);
+    }
+
+    /// Any JSON.
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(6, 64, 6, |inner| {
+            let key = prop_oneof![any::<String>(), Just("type".to_owned()), Just("default".to_owned())];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::vec((key, inner), 0..6)
+                    .prop_map(|entries| serde_json::Value::Object(entries.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn all_json_is_read(value in any_json()) {
+            for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+                let mut parser = Parser { text: &text, at: 0, values: 0 };
+                prop_assert!(parser.value(Keep::All, 0).is_ok(), "{}", text);
+                prop_assert_eq!(parser.at, text.len());
+                let mut parser = Parser { text: &text, at: 0, values: 0 };
+                parser.pass_over().unwrap();
+                prop_assert_eq!(parser.at, text.len());
+            }
+        }
+
+        /// A text that serde_json refuses is refused, unless for what is taken on purpose.
+        #[test]
+        fn no_more_than_that_is_read(value in any_json(), at: prop::sample::Index, to in 0x20u8..0x7f) {
+            let mut bytes = value.to_string().into_bytes();
+            let at = at.index(bytes.len());
+            prop_assume!(bytes[at].is_ascii());
+            bytes[at] = to;
+            let text = String::from_utf8(bytes).unwrap();
+            let mut parser = Parser { text: &text, at: 0, values: 0 };
+            let whole = parser.pass_over().is_ok() && parser.at == text.len();
+            prop_assert_eq!(whole, serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok(), "{}", text);
+        }
     }
 }

@@ -9,18 +9,19 @@ mod canonical;
 mod evolution;
 mod json;
 mod parse;
+mod resolve;
 
 pub use evolution::Decimal;
 
 use super::walk::Program;
 use evolution::Evolution;
 
-/// The most bytes of a schema's JSON: 4 MiB.
-pub const MAX_TEXT: usize = 4 << 20;
+/// The most bytes of a schema's JSON: 16 MiB.
+pub const MAX_TEXT: usize = 16 << 20;
 
-/// How deep schemas may stand within each other. The JSON itself must not nest more than 127 deep, which records
-/// directly within records (three levels of JSON each) reach at 42.
-pub const MAX_DEPTH: usize = 64;
+/// How deep schemas may stand within each other. Their JSON may nest 1024 deep; records directly within records take
+/// three levels of it each.
+pub const MAX_DEPTH: usize = 256;
 
 /// The most named types (records, enums, fixed).
 pub const MAX_NAMES: usize = 10_000;
@@ -37,13 +38,13 @@ pub const MAX_NAME_BYTES: usize = 16 << 20;
 #[non_exhaustive]
 pub enum SchemaError {
     /// More than [`MAX_TEXT`] bytes.
-    #[error("a schema of {0} bytes, which is more than 4 MiB")]
+    #[error("a schema of {0} bytes, which is more than 16 MiB")]
     TooLong(usize),
-    /// Not JSON, or JSON that nests too deep.
+    /// Not JSON.
     #[error("not JSON: {0}")]
     Json(String),
-    /// More than [`MAX_DEPTH`] schemas within each other.
-    #[error("a schema that nests more than 64 deep")]
+    /// More than [`MAX_DEPTH`] schemas within each other, or more than 1024 levels of JSON.
+    #[error("a schema that nests more than 256 deep")]
     TooDeep,
     /// More than [`MAX_NAMES`], [`MAX_NODES`] or [`MAX_NAME_BYTES`].
     #[error("a schema of too many types or too long names")]
@@ -59,12 +60,19 @@ pub enum SchemaError {
         /// Which attribute.
         attribute: &'static str,
     },
-    /// A name that is not defined before it is used.
+    /// A name that is not defined.
     #[error("the type {0:?} is not defined")]
     UnknownName(String),
-    /// A name that is defined twice.
+    /// A name that is defined twice, and not as the same enum or fixed.
     #[error("the type {0:?} is defined twice")]
     DefinedTwice(String),
+}
+
+impl SchemaError {
+    /// Whether the schema goes beyond the limits of this module, so that it is not known whether anything is wrong with it.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::TooLong(_) | Self::TooDeep | Self::TooMany)
+    }
 }
 
 /// The number of a node, for [`Schema::node`] of the schema it came from.
@@ -109,7 +117,7 @@ pub enum Kind {
     String,
     /// The fields one after the other. An `error` is a record.
     Record {
-        /// Its full name.
+        /// Its full name; empty if it has none.
         name: String,
         /// Its fields, in order.
         fields: Vec<Field>,
@@ -160,7 +168,8 @@ pub struct Field {
 pub struct Schema {
     nodes: Vec<Node>,
     root: NodeId,
-    always_empty: bool,
+    /// Which nodes take no bytes.
+    empty: Vec<bool>,
     evolution: Evolution,
     pub(super) program: Program,
 }
@@ -169,8 +178,9 @@ impl Schema {
     /// Reads a schema from JSON.
     ///
     /// As strict as telling where a datum ends needs, and no stricter: names may hold any characters, unions may repeat
-    /// or nest, a name not found in its namespace is looked for outside of all namespaces, since such files exist.
-    /// A named type must be defined before it is used and only once.
+    /// or nest, a name not found in its namespace is looked for outside of all namespaces, types may have no name, may be
+    /// referred to before they are defined, an equal enum or fixed may be defined again, text may follow the JSON, since
+    /// such files exist.
     ///
     /// # Errors
     /// What is not a schema, and what is beyond the limits of this module.
@@ -200,7 +210,12 @@ impl Schema {
     /// Whether a datum takes 0 bytes: null, a fixed of no bytes, a record of nothing but such. A datum of any other
     /// schema takes at least one byte.
     pub fn always_empty(&self) -> bool {
-        self.always_empty
+        self.is_empty(self.root)
+    }
+
+    /// The same for a datum of one of its types.
+    pub(super) fn is_empty(&self, id: NodeId) -> bool {
+        self.empty.get(id.index()).copied().unwrap_or(false)
     }
 
     /// The schema in its Parsing Canonical Form ("Transforming into Parsing Canonical Form").

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::evolution::{self, Decimal, Evolution};
-use super::json::{Json, Object};
+use super::json::{self, Json, Object};
+use super::resolve::{Forward, resolve};
 use super::{
     Field, Kind, MAX_DEPTH, MAX_NAME_BYTES, MAX_NAMES, MAX_NODES, MAX_TEXT, Node, NodeId, Schema, SchemaError,
 };
@@ -14,27 +15,36 @@ pub(super) fn schema(text: &str) -> Result<Schema, SchemaError> {
     if text.len() > MAX_TEXT {
         return Err(SchemaError::TooLong(text.len()));
     }
-    let json: Json = serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
+    let json = json::parse(text)?;
     let mut parser = Parser::default();
     let root = parser.schema(&json, "", 0)?;
-    let always_empty = parser.least[root.index()] == 0;
-    let program = Program::compile(&parser.nodes, &parser.least, root);
-    Ok(Schema { nodes: parser.nodes, root, always_empty, evolution: parser.evolution, program })
+    drop(json);
+    let Parser { mut nodes, names, forward, evolution, .. } = parser;
+    let (root, least) = resolve(&mut nodes, root, &names, &forward)?;
+    let empty = least.iter().map(|least| *least == 0).collect();
+    let program = Program::compile(&nodes, &least, root);
+    Ok(Schema { nodes, root, empty, evolution, program })
 }
 
 #[derive(Default)]
 struct Parser {
     nodes: Vec<Node>,
-    /// For each node a number of bytes that no datum falls short of; 0 exactly where every datum is empty.
-    least: Vec<u64>,
     /// Named types by full name.
     names: HashMap<String, NodeId>,
+    /// Names that were referred to before they were defined, if they ever are.
+    forward: Forward,
     /// Primitive types, which need no more than one node each.
     primitives: HashMap<(&'static str, Option<String>, Option<Decimal>), NodeId>,
     evolution: Evolution,
     name_bytes: usize,
 }
 
+/// What an attribute that is missing or of the wrong kind makes of a schema.
+fn missing(of: &'static str, attribute: &'static str) -> SchemaError {
+    SchemaError::Attribute { of, attribute }
+}
+
+// What leads from one schema to those within it is kept apart from the rest, so that the frames of deep schemas are small.
 impl Parser {
     fn schema(&mut self, json: &Json, namespace: &str, depth: usize) -> Result<NodeId, SchemaError> {
         if depth >= MAX_DEPTH {
@@ -42,86 +52,108 @@ impl Parser {
         }
         match json {
             Json::Text(name) => self.reference(name, None, None, namespace),
-            Json::List(branches) => {
-                let id = self.open(None)?;
-                let branches = branches
-                    .iter()
-                    .map(|branch| self.schema(branch, namespace, depth + 1))
-                    .collect::<Result<Vec<_>, _>>()?;
-                let least = branches.iter().map(|branch| self.least[branch.index()]).min().unwrap_or(0);
-                Ok(self.close(id, Kind::Union { branches }, least.saturating_add(1)))
-            }
+            Json::List(branches) => self.union(branches, namespace, depth),
             Json::Object(object) => self.object(object, namespace, depth),
             Json::Number(_) | Json::Other => Err(SchemaError::NotASchema),
         }
     }
 
+    fn union(&mut self, branches: &[Json], namespace: &str, depth: usize) -> Result<NodeId, SchemaError> {
+        let id = self.open(None)?;
+        let mut nodes = Vec::with_capacity(branches.len());
+        for branch in branches {
+            nodes.push(self.schema(branch, namespace, depth + 1)?);
+        }
+        Ok(self.close(id, Kind::Union { branches: nodes }))
+    }
+
     fn object(&mut self, object: &Object, namespace: &str, depth: usize) -> Result<NodeId, SchemaError> {
-        let logical = object.text("logicalType").map(str::to_owned);
-        let decimal = evolution::decimal(object);
-        let missing = |of, attribute| SchemaError::Attribute { of, attribute };
-        match object.get("type") {
-            None => Err(missing("a schema", "type")),
-            Some(Json::Text(name)) => match name.as_str() {
-                "record" | "error" => {
-                    let (id, name, namespace) = self.define(object, "a record", namespace, logical)?;
-                    let mut fields = Vec::new();
-                    let mut least = 0u64;
-                    for field in object.list("fields").ok_or(missing("a record", "fields"))? {
-                        let Json::Object(field) = field else { return Err(missing("a record", "fields")) };
-                        let name = field.text("name").ok_or(missing("a field", "name"))?.to_owned();
-                        let node = field.get("type").ok_or(missing("a field", "type"))?;
-                        let node = self.schema(node, &namespace, depth + 1)?;
-                        least = least.saturating_add(self.least[node.index()]);
-                        self.keep_of_field((id, fields.len()), field);
-                        fields.push(Field { name, node });
-                    }
-                    Ok(self.close(id, Kind::Record { name, fields }, least))
-                }
-                "enum" => {
-                    let (id, name, _) = self.define(object, "an enum", namespace, logical)?;
-                    let symbols = object.list("symbols").ok_or(missing("an enum", "symbols"))?.iter();
-                    let symbols = symbols.map(|symbol| match symbol {
-                        Json::Text(symbol) => Ok(symbol.clone()),
-                        _ => Err(missing("an enum", "symbols")),
-                    });
-                    let symbols = symbols.collect::<Result<_, _>>()?;
-                    if let Some(symbol) = object.text("default") {
-                        self.evolution.symbols.insert(id, symbol.to_owned());
-                    }
-                    Ok(self.close(id, Kind::Enum { name, symbols }, 1))
-                }
-                "fixed" => {
-                    let (id, name, _) = self.define(object, "a fixed", namespace, logical)?;
-                    let size = match object.get("size") {
-                        Some(Json::Number(size)) => Some(*size),
-                        // The rules of the canonical form know of sizes in quotes.
-                        Some(Json::Text(size)) => size.parse().ok(),
-                        _ => None,
-                    };
-                    let size = size.ok_or(missing("a fixed", "size"))?;
-                    self.evolution.decimals.extend(decimal.map(|decimal| (id, decimal)));
-                    Ok(self.close(id, Kind::Fixed { name, size }, size))
-                }
-                "array" => {
-                    let id = self.open(logical)?;
-                    let items = object.get("items").ok_or(missing("an array", "items"))?;
-                    let items = self.schema(items, namespace, depth + 1)?;
-                    Ok(self.close(id, Kind::Array { items }, 1))
-                }
-                "map" => {
-                    let id = self.open(logical)?;
-                    let values = object.get("values").ok_or(missing("a map", "values"))?;
-                    let values = self.schema(values, namespace, depth + 1)?;
-                    Ok(self.close(id, Kind::Map { values }, 1))
-                }
-                name => self.reference(name, logical, decimal, namespace),
-            },
-            Some(nested) => self.schema(nested, namespace, depth + 1),
+        let name = match object.get("type") {
+            None => return Err(missing("a schema", "type")),
+            Some(Json::Text(name)) => name.as_str(),
+            Some(nested) => return self.schema(nested, namespace, depth + 1),
+        };
+        match name {
+            "record" | "error" => self.record(object, namespace, depth),
+            "enum" => self.enumeration(object, namespace),
+            "fixed" => self.fixed(object, namespace),
+            "array" => {
+                let items = object.get("items").ok_or(missing("an array", "items"))?;
+                let id = self.open(logical(object))?;
+                let items = self.schema(items, namespace, depth + 1)?;
+                Ok(self.close(id, Kind::Array { items }))
+            }
+            "map" => {
+                let values = object.get("values").ok_or(missing("a map", "values"))?;
+                let id = self.open(logical(object))?;
+                let values = self.schema(values, namespace, depth + 1)?;
+                Ok(self.close(id, Kind::Map { values }))
+            }
+            name => self.reference(name, logical(object), evolution::decimal(object), namespace),
         }
     }
 
-    /// A primitive type or one that is defined already.
+    fn record(&mut self, object: &Object, namespace: &str, depth: usize) -> Result<NodeId, SchemaError> {
+        let named = Named::of(object, "a record", namespace)?;
+        let id = self.open(logical(object))?;
+        self.define(&named, id)?;
+        self.keep_aliases(&named, id, object)?;
+        let list = object.list("fields").ok_or(missing("a record", "fields"))?;
+        let mut fields = Vec::with_capacity(list.len());
+        for field in list {
+            let Json::Object(field) = field else { return Err(missing("a record", "fields")) };
+            let name = field.text("name").ok_or(missing("a field", "name"))?;
+            let node = field.get("type").ok_or(missing("a field", "type"))?;
+            let node = self.schema(node, &named.inner, depth + 1)?;
+            self.keep_of_field((id, fields.len()), field);
+            fields.push(Field { name: name.to_owned(), node });
+        }
+        Ok(self.close(id, Kind::Record { name: named.full, fields }))
+    }
+
+    fn enumeration(&mut self, object: &Object, namespace: &str) -> Result<NodeId, SchemaError> {
+        let named = Named::of(object, "an enum", namespace)?;
+        let symbols = object.list("symbols").ok_or(missing("an enum", "symbols"))?.iter();
+        let symbols = symbols.map(|symbol| match symbol {
+            Json::Text(symbol) => Ok(symbol.clone()),
+            _ => Err(missing("an enum", "symbols")),
+        });
+        let kind = Kind::Enum { name: named.full.clone(), symbols: symbols.collect::<Result<_, _>>()? };
+        let id = self.leaf(&named, kind, object)?;
+        if let Some(symbol) = object.text("default") {
+            self.evolution.symbols.insert(id, symbol.to_owned());
+        }
+        Ok(id)
+    }
+
+    fn fixed(&mut self, object: &Object, namespace: &str) -> Result<NodeId, SchemaError> {
+        let named = Named::of(object, "a fixed", namespace)?;
+        let size = match object.get("size") {
+            Some(Json::Number(size)) => Some(*size),
+            // The rules of the canonical form know of sizes in quotes.
+            Some(Json::Text(size)) => size.parse().ok(),
+            _ => None,
+        };
+        let size = size.ok_or(missing("a fixed", "size"))?;
+        let id = self.leaf(&named, Kind::Fixed { name: named.full.clone(), size }, object)?;
+        self.evolution.decimals.extend(evolution::decimal(object).map(|decimal| (id, decimal)));
+        Ok(id)
+    }
+
+    /// A named type that holds no other types. Writers may define one wherever it is used, as long as it is the same
+    /// each time; what is beside the bytes (a logical type) may differ.
+    fn leaf(&mut self, named: &Named, kind: Kind, object: &Object) -> Result<NodeId, SchemaError> {
+        let known = self.names.get(&named.full).is_some_and(|id| self.nodes[id.index()].kind == kind);
+        let id = self.open(logical(object))?;
+        match known {
+            true => self.charge(named.full.len())?,
+            false => self.define(named, id)?,
+        }
+        self.keep_aliases(named, id, object)?;
+        Ok(self.close(id, kind))
+    }
+
+    /// A primitive type or one that is defined somewhere.
     fn reference(
         &mut self,
         name: &str,
@@ -129,7 +161,7 @@ impl Parser {
         decimal: Option<Decimal>,
         namespace: &str,
     ) -> Result<NodeId, SchemaError> {
-        if let Some((name, kind, least)) = primitive(name) {
+        if let Some((name, kind)) = primitive(name) {
             let key = (name, logical, decimal);
             if let Some(&id) = self.primitives.get(&key) {
                 return Ok(id);
@@ -137,42 +169,39 @@ impl Parser {
             let id = self.open(key.1.clone())?;
             self.evolution.decimals.extend(decimal.map(|decimal| (id, decimal)));
             self.primitives.insert(key, id);
-            return Ok(self.close(id, kind, least));
+            return Ok(self.close(id, kind));
         }
         let full = full_name(name, namespace);
         self.charge(full.len())?;
-        match self.names.get(&full).or_else(|| self.names.get(name)) {
+        match self.names.get(&full) {
             Some(&id) => Ok(id),
-            None => Err(SchemaError::UnknownName(full)),
+            // It may be defined further on, or outside of all namespaces.
+            None => Ok(self.forward.reference(full, name)),
         }
     }
 
-    /// Opens the named type that `object` defines: its node, its full name and the namespace of what is within it.
-    fn define(
-        &mut self,
-        object: &Object,
-        of: &'static str,
-        namespace: &str,
-        logical: Option<String>,
-    ) -> Result<(NodeId, String, String), SchemaError> {
-        let name = object.text("name").filter(|name| !name.is_empty());
-        let name = name.ok_or(SchemaError::Attribute { of, attribute: "name" })?;
-        let full = full_name(name, object.text("namespace").unwrap_or(namespace));
-        self.charge(full.len())?;
-        let id = self.open(logical)?;
+    /// Writes down which node a name means. A type without a name cannot be referred to.
+    fn define(&mut self, named: &Named, id: NodeId) -> Result<(), SchemaError> {
+        if named.full.is_empty() {
+            return Ok(());
+        }
+        self.charge(named.full.len())?;
         if self.names.len() >= MAX_NAMES {
             return Err(SchemaError::TooMany);
         }
-        if self.names.insert(full.clone(), id).is_some() {
-            return Err(SchemaError::DefinedTwice(full));
+        match self.names.insert(named.full.clone(), id) {
+            Some(_) => Err(SchemaError::DefinedTwice(named.full.clone())),
+            None => Ok(()),
         }
-        let inner = full.rsplit_once('.').map_or("", |(namespace, _)| namespace).to_owned();
-        let aliases: Vec<_> = evolution::aliases(object).map(|alias| full_name(alias, &inner)).collect();
+    }
+
+    fn keep_aliases(&mut self, named: &Named, id: NodeId, object: &Object) -> Result<(), SchemaError> {
+        let aliases: Vec<_> = evolution::aliases(object).map(|alias| full_name(alias, &named.inner)).collect();
         self.charge(aliases.iter().map(String::len).sum())?;
         if !aliases.is_empty() {
             self.evolution.aliases.insert(id, aliases);
         }
-        Ok((id, full, inner))
+        Ok(())
     }
 
     /// Writes down what a field says for readers.
@@ -198,30 +227,55 @@ impl Parser {
         }
         let id = NodeId(self.nodes.len() as u32);
         self.nodes.push(Node { kind: Kind::Null, logical });
-        // Only what the node contains can refer to it before it is closed, and that makes it a record within itself,
-        // which has no datum of 0 bytes.
-        self.least.push(1);
         Ok(id)
     }
 
-    fn close(&mut self, id: NodeId, kind: Kind, least: u64) -> NodeId {
+    fn close(&mut self, id: NodeId, kind: Kind) -> NodeId {
         self.nodes[id.index()].kind = kind;
-        self.least[id.index()] = least;
         id
     }
 }
 
-/// A primitive type: its name, what it is, the fewest bytes of a datum.
-fn primitive(name: &str) -> Option<(&'static str, Kind, u64)> {
+fn logical(object: &Object) -> Option<String> {
+    object.text("logicalType").map(str::to_owned)
+}
+
+/// The names that a definition gives.
+struct Named {
+    /// The full name; empty for a type without a name, as avsc writes them.
+    full: String,
+    /// The namespace of what is within it.
+    inner: String,
+}
+
+impl Named {
+    fn of(object: &Object, of: &'static str, namespace: &str) -> Result<Self, SchemaError> {
+        let namespace = object.text("namespace").unwrap_or(namespace);
+        let name = match object.get("name") {
+            None => "",
+            Some(Json::Text(name)) => name,
+            Some(_) => return Err(missing(of, "name")),
+        };
+        if name.is_empty() {
+            return Ok(Self { full: String::new(), inner: namespace.to_owned() });
+        }
+        let full = full_name(name, namespace);
+        let inner = full.rsplit_once('.').map_or("", |(namespace, _)| namespace).to_owned();
+        Ok(Self { full, inner })
+    }
+}
+
+/// A primitive type: its name, and what it is.
+fn primitive(name: &str) -> Option<(&'static str, Kind)> {
     Some(match name {
-        "null" => ("null", Kind::Null, 0),
-        "boolean" => ("boolean", Kind::Boolean, 1),
-        "int" => ("int", Kind::Int, 1),
-        "long" => ("long", Kind::Long, 1),
-        "float" => ("float", Kind::Float, 4),
-        "double" => ("double", Kind::Double, 8),
-        "bytes" => ("bytes", Kind::Bytes, 1),
-        "string" => ("string", Kind::String, 1),
+        "null" => ("null", Kind::Null),
+        "boolean" => ("boolean", Kind::Boolean),
+        "int" => ("int", Kind::Int),
+        "long" => ("long", Kind::Long),
+        "float" => ("float", Kind::Float),
+        "double" => ("double", Kind::Double),
+        "bytes" => ("bytes", Kind::Bytes),
+        "string" => ("string", Kind::String),
         _ => return None,
     })
 }

@@ -137,22 +137,110 @@ fn what_is_no_schema_is_refused_with_its_reason() {
     assert_eq!(refused("{}"), attribute("a schema", "type"));
     assert_eq!(refused("\"Nowhere\""), SchemaError::UnknownName("Nowhere".into()));
     assert_eq!(refused(r#"{"type":"record","name":"R"}"#), attribute("a record", "fields"));
-    assert_eq!(refused(r#"{"type":"record","fields":[]}"#), attribute("a record", "name"));
+    assert_eq!(refused(r#"{"type":"record","name":7,"fields":[]}"#), attribute("a record", "name"));
     assert_eq!(refused(r#"{"type":"record","name":"R","fields":[{"name":"a"}]}"#), attribute("a field", "type"));
     assert_eq!(refused(r#"{"type":"enum","name":"E","symbols":[1]}"#), attribute("an enum", "symbols"));
     assert_eq!(refused(r#"{"type":"fixed","name":"F","size":-1}"#), attribute("a fixed", "size"));
     assert_eq!(refused(r#"{"type":"array"}"#), attribute("an array", "items"));
     assert_eq!(refused(r#"{"type":"map","values":null}"#), SchemaError::NotASchema);
-    let twice = r#"[{"type":"fixed","name":"F","size":1},{"type":"fixed","name":"F","size":1}]"#;
+    let twice = r#"[{"type":"fixed","name":"F","size":1},{"type":"fixed","name":"F","size":2}]"#;
     assert_eq!(refused(twice), SchemaError::DefinedTwice("F".into()));
+    let twice = r#"[{"type":"record","name":"F","fields":[]},{"type":"record","name":"F","fields":[]}]"#;
+    assert_eq!(refused(twice), SchemaError::DefinedTwice("F".into()));
+}
+
+#[test]
+fn schemas_that_common_writers_write() {
+    // fastavro writes defaults that JSON does not know.
+    let odd = r#"{"type":"record","name":"R","fields":[{"name":"d","type":"double","default":NaN},
+        {"name":"e","type":"float","default":-Infinity}]} behind"#;
+    assert!(parse(odd).has_default(parse(odd).root(), 1));
+    // avsc knows types without a name.
+    let form = concat!(
+        r#"{"type":"record","fields":[{"name":"a","type":["null",{"type":"record","fields":[]}]},"#,
+        r#"{"name":"b","type":{"type":"fixed","size":2}}]}"#
+    );
+    assert_eq!(parse(form).canonical_form(), form);
+    // Java takes a fixed or an enum that is defined again, as long as it is the same.
+    let again = parse(
+        r#"{"type":"record","name":"R","fields":[
+            {"name":"a","type":{"type":"fixed","name":"F","size":1,"logicalType":"x"}},
+            {"name":"b","type":{"type":"fixed","name":"F","size":1}},{"name":"c","type":"F"},
+            {"name":"d","type":{"type":"enum","name":"E","symbols":["A"]}},
+            {"name":"e","type":{"type":"enum","name":"E","symbols":["A"]}}]}"#,
+    );
+    let once = parse(
+        r#"{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"fixed","name":"F","size":1}},
+            {"name":"b","type":"F"},{"name":"c","type":"F"},
+            {"name":"d","type":{"type":"enum","name":"E","symbols":["A"]}},{"name":"e","type":"E"}]}"#,
+    );
+    assert_eq!(again.canonical_form(), once.canonical_form());
+    let Kind::Record { fields, .. } = &again.node(again.root()).kind else { panic!() };
+    assert_eq!(again.node(fields[0].node).logical.as_deref(), Some("x"));
+    assert_eq!(again.node(fields[1].node).logical, None);
+}
+
+#[test]
+fn names_may_be_used_before_they_are_defined() {
+    let schema = parse(
+        r#"{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":["null","Later"]},
+            {"name":"b","type":{"type":"array","items":"n.Later"}},{"name":"c","type":"Empty"},
+            {"name":"d","type":{"type":"record","name":"Later","fields":[{"name":"x","type":["null","R"]}]}},
+            {"name":"e","type":{"type":"record","name":"Empty","namespace":"","fields":[{"name":"n","type":"null"}]}}]}"#,
+    );
+    let expected = concat!(
+        r#"{"name":"n.R","type":"record","fields":[{"name":"a","type":["null",{"name":"n.Later","type":"record","#,
+        r#""fields":[{"name":"x","type":["null","n.R"]}]}]},{"name":"b","type":{"type":"array","items":"n.Later"}},"#,
+        r#"{"name":"c","type":{"name":"Empty","type":"record","fields":[{"name":"n","type":"null"}]}},"#,
+        r#"{"name":"d","type":"n.Later"},{"name":"e","type":"Empty"}]}"#
+    );
+    assert_eq!(schema.canonical_form(), expected);
+    // A Later that holds null, one Later in the array, nothing, one more Later, nothing.
+    assert_eq!(schema.skip(&[2, 0, 2, 0, 0, 0], 0), Ok(6));
+    // The name in its namespace comes before one without, wherever they are defined.
+    let shadow = parse(
+        r#"["null",{"type":"fixed","name":"F","size":1},{"type":"record","name":"n.R","fields":[{"name":"a","type":"F"},
+            {"name":"b","type":{"type":"fixed","name":"F","size":3}}]}]"#,
+    );
+    assert_eq!(shadow.skip(&[4, 0, 0, 0, 0, 0, 0], 0), Ok(7));
+    assert_eq!(refused(r#"["null","a.B"]"#), SchemaError::UnknownName("a.B".into()));
+    // Each record holds the next one: that nests as deep as if they were written within each other.
+    let chain = |count: usize| {
+        let record = |n: usize| match n + 1 == count {
+            true => format!(r#"{{"type":"record","name":"R{n}","fields":[]}}"#),
+            false => format!(r#"{{"type":"record","name":"R{n}","fields":[{{"name":"a","type":"R{}"}}]}}"#, n + 1),
+        };
+        format!("[{}]", (0..count).map(record).collect::<Vec<_>>().join(","))
+    };
+    assert!(Schema::parse(&chain(200)).is_ok_and(|schema| schema.is_empty(NodeId(1))));
+    assert_eq!(refused(&chain(9000)), SchemaError::TooDeep);
+}
+
+/// Records within records, as deep as they may stand.
+#[test]
+fn deep_schemas_need_little_stack() {
+    let mut deep = "\"int\"".to_owned();
+    for n in 0..MAX_DEPTH - 1 {
+        deep = format!(r#"{{"type":"record","name":"R{n}","fields":[{{"name":"a","type":{deep}}}]}}"#);
+    }
+    let work = move || {
+        use crate::avro::compat::{Comparison, Verdict, changes};
+        let schema = parse(&deep);
+        assert_eq!(schema.canonical_form().matches("record").count(), MAX_DEPTH - 1);
+        assert_eq!(schema.skip(&[2], 0), Ok(1));
+        assert_eq!(Comparison::new(&schema, &schema).verdict(), Verdict::Full);
+        assert!(changes(&schema, &schema).is_empty());
+    };
+    // Threads have 2 MiB, of which others may have used something.
+    std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap().join().unwrap();
 }
 
 #[test]
 fn schemas_have_limits() {
     let nested = |depth: usize| format!("{}\"int\"{}", "[".repeat(depth), "]".repeat(depth));
-    assert!(Schema::parse(&nested(63)).is_ok());
-    assert_eq!(refused(&nested(64)), SchemaError::TooDeep);
-    assert!(matches!(refused(&nested(100_000)), SchemaError::Json(_)));
+    assert!(Schema::parse(&nested(MAX_DEPTH - 1)).is_ok());
+    assert_eq!(refused(&nested(MAX_DEPTH)), SchemaError::TooDeep);
+    assert_eq!(refused(&nested(100_000)), SchemaError::TooDeep);
     assert_eq!(refused(&" ".repeat(MAX_TEXT + 1)), SchemaError::TooLong(MAX_TEXT + 1));
 
     let fixed = |n: usize| format!(r#"{{"type":"fixed","name":"F{n}","size":1}}"#);

@@ -92,9 +92,8 @@ impl Compiler<'_> {
         let nodes = self.nodes;
         match &nodes[id.index()].kind {
             Kind::Null => {}
-            Kind::Boolean => list.push(Op::Boolean),
-            Kind::Int => list.push(Op::Int),
-            Kind::Long => list.push(Op::Long),
+            Kind::Boolean => skip(list, 1),
+            Kind::Int | Kind::Long => list.push(Op::Long),
             Kind::Float => skip(list, 4),
             Kind::Double => skip(list, 8),
             Kind::Bytes | Kind::String => list.push(Op::Bytes),
@@ -126,7 +125,6 @@ impl Compiler<'_> {
             let mut inner = Vec::new();
             self.emit(other, &mut inner);
             let special = match *inner {
-                [Op::Int] => Some(Op::OptionalInt { null }),
                 [Op::Long] => Some(Op::OptionalLong { null }),
                 [Op::Bytes] => Some(Op::OptionalBytes { null }),
                 [Op::Skip(size)] => u32::try_from(size).ok().map(|size| Op::OptionalSkip { null, size }),

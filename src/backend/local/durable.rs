@@ -55,12 +55,7 @@ impl Disk {
         }
     }
 
-    /// Makes the names in the folder survive power loss.
-    pub(super) fn sync_folder(&self, path: &Path) -> Result<()> {
-        open_folder(path).and_then(|folder| self.sync_opened(&folder, path)).when("fsync", path)
-    }
-
-    /// As [`sync_folder`](Disk::sync_folder), for one that is open.
+    /// Makes the names in an open folder survive power loss.
     pub(super) fn sync_opened(&self, folder: &File, path: &Path) -> io::Result<()> {
         match folder.sync_all() {
             // Some network file systems have no such thing for folders: their names are durable, or nothing can be done.
@@ -71,13 +66,13 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes a folder of mode 0700. One that is there already is left as it is.
-    pub(super) fn make_folder(&self, path: &Path) -> io::Result<()> {
-        match rustix::fs::mkdir(path, Mode::RWXU) {
+    /// Makes a folder of mode 0700, whose whole path is `path`. One that is there already is left as it is.
+    pub(super) fn make_folder_in(&self, above: &File, name: &Path, path: &Path) -> io::Result<()> {
+        match rustix::fs::mkdirat(above, name, Mode::RWXU) {
             Ok(()) => {
                 self.tell(|| DiskStep::MadeFolder(path.to_path_buf()));
                 // The umask takes bits away from mkdir; never adds any, so until here nobody else can look in.
-                Ok(rustix::fs::chmod(path, Mode::RWXU)?)
+                Ok(rustix::fs::chmodat(above, name, Mode::RWXU, AtFlags::empty())?)
             }
             Err(Errno::EXIST) => Ok(()),
             Err(error) => Err(error.into()),
@@ -94,20 +89,21 @@ impl Disk {
             _ => Path::new("."),
         };
         self.make_folders(parent)?;
-        self.make_folder(path).when("create", path)?;
-        self.sync_folder(parent)
+        let above = open_folder(parent).when("open", parent)?;
+        self.make_folder_in(&above, Path::new(path.file_name().unwrap_or_default()), path).when("create", path)?;
+        self.sync_opened(&above, parent).when("fsync", parent)
     }
 
-    /// Takes a name away.
-    pub(super) fn remove(&self, path: &Path) -> rustix::io::Result<()> {
-        rustix::fs::unlink(path)?;
+    /// Takes a name in a folder away; `path` is the whole of it.
+    pub(super) fn remove(&self, folder: &File, name: &Path, path: &Path) -> rustix::io::Result<()> {
+        rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
         self.tell(|| DiskStep::Removed(path.to_path_buf()));
         Ok(())
     }
 }
 
-/// Opens a folder, to fsync it or to name what is in it.
-pub(super) fn open_folder(path: &Path) -> io::Result<File> {
+/// Opens a folder above or at the root, where links are followed.
+fn open_folder(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?.into())
 }
 
@@ -115,6 +111,11 @@ pub(super) fn open_folder(path: &Path) -> io::Result<File> {
 pub(super) struct Folder<'p> {
     pub(super) file: File,
     pub(super) path: &'p Path,
+}
+
+/// Whether a [`TempFile`] may be called so.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
 }
 
 /// A file in `tmp/` with its bytes on the disk and no name of its own yet. Removed when dropped.

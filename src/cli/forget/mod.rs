@@ -4,10 +4,8 @@ mod undo;
 
 use std::ffi::OsString;
 
-use avro_snap::commands::forget::{
-    Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, named, plan, savings,
-};
-use avro_snap::commands::select::{Filter, Listing};
+use avro_snap::commands::forget::{Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, plan, savings};
+use avro_snap::commands::select::{Filter, Listing, Selector};
 use avro_snap::repository::Repository;
 use avro_snap::snapshot::retention::{LocalTime, Period, Policy, Quota, Span};
 use jiff::Timestamp;
@@ -18,32 +16,33 @@ use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::format::{count, local_time, size};
-use crate::cli::output::Table;
 use crate::cli::pick::{Filters, comma_list, selector};
 use crate::cli::prune;
 use crate::cli::rows;
+use crate::cli::table::Table;
 
 /// Remove snapshots, by name or by a policy
 ///
-/// A policy is one or more --keep-... rules. It is applied to each series alone. Each rule looks at the snapshots from the
-/// newest to the oldest, and a snapshot is kept if any rule wants it. Hours, days, weeks (from Monday on), months and years
-/// are those of the calendar in local time; those without snapshots do not count. While a rule with a number has some left,
-/// the oldest snapshot is kept, too. Snapshots dated in the future are left alone.
+/// A policy is one or more --keep-... rules, applied to each series separately. Each rule looks at the snapshots from the
+/// newest to the oldest, and a snapshot is kept if any rule keeps it. Days, weeks (from Monday), months and years are those
+/// of the calendar in local time; hours are real ones, also when clocks are changed. Periods without snapshots do not
+/// count. While a rule with a number has some left, the oldest snapshot is kept, too. Snapshots dated in the future are
+/// never removed by a policy.
 ///
-/// Their data stays in the repository until `snap prune` frees it, and `snap forget --undo` brings them back until then.
+/// The data stays in the repository until `snap prune` deletes it, and until then `snap forget --undo` brings the
+/// snapshots back.
 ///
-/// The last snapshot in which an Avro file was sound is not removed while later ones hold that file torn or damaged.
+/// The last snapshot with a sound copy of an Avro file is not removed while later ones have only torn or damaged copies.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Remove these snapshots; without any, a policy says which
+    /// Snapshots to remove: at least 4 digits of the id, or `latest` if there is one series, or SERIES:latest
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<OsString>,
 
     #[command(flatten)]
     rules: Rules,
 
-    /// Apply the policy to each group of snapshots that have these in common: series, host, paths, tags; or none for all
-    /// at once
+    /// Apply the policy to groups of snapshots with the same series, host, paths or tags; none for all at once
     #[arg(short, long, value_name = "WHAT,...", default_value = "series")]
     group_by: String,
 
@@ -51,28 +50,28 @@ pub(crate) struct Args {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Free the room of what was removed, as `snap prune` does; not on a dry run
+    /// Run `snap prune` afterwards; not on a dry run
     #[arg(long)]
     prune: bool,
 
     #[command(flatten)]
     limits: prune::Limits,
 
-    /// Do not find out how much space would be freed, which takes a walk through all snapshots
+    /// Do not calculate how much space would be freed, which reads all snapshots
     #[arg(long)]
     no_size: bool,
 
-    /// Remove all snapshots of a group where no rule keeps any; without rules, all that the filters let through
+    /// Remove all snapshots of a group if no rule keeps any; without rules, all that match the filters
     #[arg(long)]
     unsafe_allow_remove_all: bool,
 
-    /// Remove also the last snapshot in which a file was sound, although later ones hold it torn or damaged
+    /// Remove even the last snapshot with a sound copy of a file of which later ones have damaged copies
     #[arg(long)]
     allow_losing_sound_files: bool,
 
-    /// Bring removed snapshots back: these (by the beginnings of their ids), or all that went with the last removal
+    /// Bring back these removed snapshots, or all of the last removal
     ///
-    /// With --dry-run, all removed snapshots are listed, and which of them would come back.
+    /// With --dry-run, lists all removed snapshots and which of them would come back.
     #[arg(long, conflicts_with_all = ["rules", "prune", "no_size", "unsafe_allow_remove_all", "allow_losing_sound_files"])]
     undo: bool,
 
@@ -82,60 +81,60 @@ pub(crate) struct Args {
 
 /// What is kept.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "What is kept")]
+#[command(next_help_heading = "Which snapshots to keep")]
 #[group(id = "rules", multiple = true)]
 struct Rules {
-    /// The last so many snapshots (here and below, `unlimited` for all)
+    /// Keep the last N snapshots (here and below, `unlimited` for all)
     #[arg(short = 'l', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_last: Option<Quota>,
 
-    /// The last snapshot of each of the last so many hours that have any
+    /// Keep the last snapshot of each of the last N hours that have one
     #[arg(long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_hourly: Option<Quota>,
 
-    /// ... of each of the last so many days
+    /// Keep the last snapshot of each of the last N days
     #[arg(short = 'd', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_daily: Option<Quota>,
 
-    /// ... of each of the last so many weeks
+    /// Keep the last snapshot of each of the last N weeks
     #[arg(short = 'w', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_weekly: Option<Quota>,
 
-    /// ... of each of the last so many months
+    /// Keep the last snapshot of each of the last N months
     #[arg(short = 'm', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_monthly: Option<Quota>,
 
-    /// ... of each of the last so many years
+    /// Keep the last snapshot of each of the last N years
     #[arg(short = 'y', long, value_name = "N", value_parser = Quota::parse, allow_hyphen_values = true)]
     keep_yearly: Option<Quota>,
 
-    /// All that were made within this time before the newest one, like 2y5m7d3h
+    /// Keep all snapshots within this time before the newest one, like 2y5m7d3h
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within: Option<Span>,
 
-    /// The last snapshot of each hour within this time before the newest one
+    /// Keep the last snapshot of each hour within this time before the newest one
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within_hourly: Option<Span>,
 
-    /// ... of each day
+    /// Keep the last snapshot of each day within this time
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within_daily: Option<Span>,
 
-    /// ... of each week
+    /// Keep the last snapshot of each week within this time
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within_weekly: Option<Span>,
 
-    /// ... of each month
+    /// Keep the last snapshot of each month within this time
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within_monthly: Option<Span>,
 
-    /// ... of each year
+    /// Keep the last snapshot of each year within this time
     #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
     keep_within_yearly: Option<Span>,
 
-    /// Those that have all of these tags; given several times, one of the lists is enough
+    /// Keep snapshots that have all of these tags; may be repeated, matches any of the lists
     ///
-    /// An empty list keeps snapshots without tags.
+    /// An empty list (written as a comma) keeps snapshots without tags.
     #[arg(long, value_name = "TAG,...")]
     keep_tag: Vec<String>,
 }
@@ -182,9 +181,10 @@ impl Args {
             return self.bring_back(context);
         }
         let (policy, filter) = (self.rules.policy(), self.filters.filter()?);
+        self.refuse_empty()?;
         let group_by = GroupBy::parse(&self.group_by).map_err(|error| Failure::Usage(error.to_string()))?;
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
-        if selectors.iter().any(|selector| !selector.path.is_empty()) {
+        if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("whole snapshots are removed: no path goes here".into()));
         }
         self.refuse_nonsense(&policy, &filter)?;
@@ -194,8 +194,8 @@ impl Args {
         let wanted = match selectors.is_empty() {
             true => Wanted::Policy { policy: &policy, filter: &filter, group_by: &group_by, zone: &zone },
             false => {
-                let ids = selectors.iter().map(|selector| named(&listing, selector, &filter));
-                Wanted::These(ids.collect::<std::result::Result<_, _>>()?)
+                let ids = selectors.into_iter().map(|selector| context.choose_to_delete(&listing, selector, &filter));
+                Wanted::These(ids.collect::<Result<_>>()?)
             }
         };
         let plan = plan(&repository, &listing, &wanted, self.allow_losing_sound_files)?;
@@ -210,6 +210,24 @@ impl Args {
             false => Exit::Done,
         };
         context.told(exit, Ok(()))
+    }
+
+    /// Refuses what is empty: mostly a variable that is not set, which must not decide what is removed.
+    fn refuse_empty(&self) -> Result<()> {
+        let usage = |text: &str| Err(Failure::Usage(text.into()));
+        let is_empty = |text: &String| text.trim().is_empty();
+        match () {
+            () if is_empty(&self.group_by) => {
+                usage("--group-by is empty: say `none` to apply the policy to all at once")
+            }
+            () if self.rules.keep_tag.iter().any(is_empty) => {
+                usage("--keep-tag is empty: write `--keep-tag ,` to keep the snapshots without tags")
+            }
+            () if self.filters.names_an_empty_tag() => {
+                usage("--tag is empty: write `--tag ,` for the snapshots without tags")
+            }
+            () => Ok(()),
+        }
     }
 
     /// Whether it is clear what is to go.
@@ -336,7 +354,7 @@ fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
     if !title.is_empty() {
         output.line(format!("{title}:"))?;
     }
-    let mut table = Table::new(&["ID", "Time", "Host", "Tags", "Action", "Reasons"], &[]);
+    let mut table = Table::new(&["ID", "Time", "Host", "Tags", "Action", "Reasons"], &[]).cutting(&[2, 3]).wrapping();
     for decision in &group.decisions {
         let root = &decision.snapshot;
         let mut reasons = reasons(decision);

@@ -8,12 +8,13 @@ use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Result;
 use crate::cli::format::{count, local_time, utc_time};
-use crate::cli::output::Table;
+use crate::cli::pick::id_prefix;
 use crate::cli::rows;
+use crate::cli::table::Table;
 
 impl Args {
     pub(super) fn bring_back(&self, context: &Context) -> Result<Exit> {
-        let prefixes: Vec<String> = self.snapshots.iter().map(|id| id.to_string_lossy().to_ascii_lowercase()).collect();
+        let prefixes = self.snapshots.iter().map(|id| id_prefix(id)).collect::<Result<Vec<_>>>()?;
         let repository = context.open()?;
         let removed = removed(&repository);
         let meant = last_removed(&removed, &prefixes)?;
@@ -45,7 +46,7 @@ impl Args {
             let summary = json!({"dry_run": self.dry_run, "restored": back, "swept": swept});
             return Ok(output.object("summary", summary)?);
         }
-        let mut table = Table::new(&["ID", "Time", "Host", "Series", "Removed", ""], &[]);
+        let mut table = Table::new(&["ID", "Time", "Host", "Series", "Removed", ""], &[]).cutting(&[2, 3]);
         for (snapshot, meant, outcome) in told {
             let root = snapshot.root.as_ref().ok();
             let becomes = match outcome {

@@ -9,16 +9,16 @@ use crate::cli::failure::{Result, chain, code};
 use crate::cli::format::count;
 use crate::cli::progress::Meter;
 
-/// Make lost or damaged index objects anew, from the directories of the packs
+/// Rebuild lost or damaged index objects from the packs
 ///
 /// Nothing is lost with an index object: the packs say the same. Where none is lost, nothing is changed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Make all index objects anew, also where none is known to be lost
+    /// Rebuild all index objects, even if none is known to be lost
     #[arg(long)]
     all: bool,
 
-    /// Look at everything, write nothing, and say what would be done
+    /// Write nothing; show what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
 }

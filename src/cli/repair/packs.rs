@@ -11,7 +11,7 @@ use crate::cli::format::count;
 use crate::cli::parity::parse_share;
 use crate::cli::progress::Meter;
 
-/// Take what is sound out of damaged packs into new ones
+/// Copy sound data out of damaged packs, and repair packs that have parity
 ///
 /// All packs are read, unless some are named. Each frame of a pack (about a MiB) is sealed by itself, so damage in one
 /// leaves the others as they are. The log gets to know that the damaged packs do not count any more, and `snap prune`
@@ -19,17 +19,17 @@ use crate::cli::progress::Meter;
 /// is made anew.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only these packs
+    /// Packs to repair [default: all]
     #[arg(value_name = "PACK")]
     packs: Vec<PackId>,
 
-    /// From now on keep so much redundancy of stored data, like 5%, and make it for packs that have none; or off
+    /// Set the redundancy of stored data, like 5% or off, and add it to packs that have none
     ///
     /// Redundancy that packs have stays as it is.
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     parity: Option<u32>,
 
-    /// Look at everything, write nothing, and say what would be done
+    /// Write nothing; show what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
 }

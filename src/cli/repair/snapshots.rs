@@ -10,26 +10,26 @@ use crate::cli::format::count;
 use crate::cli::lost::Teller;
 use crate::cli::progress::Meter;
 
-/// Find snapshots of which something is lost, and record that, so that lost data is stored again when it comes up
+/// Record which data of snapshots is lost, so that it is stored again when it comes up
 ///
 /// What is lost stays lost, and snapshots stay as they are, unless told otherwise: what can be restored of them still can.
 /// But packs and frames that are recorded as damaged do not count as stored any more. So the next `snap create` of the
 /// same files heals older snapshots, too. This is also what lets `snap prune` work again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Read and decode all packs: without it, only what is missing is found, not what has changed
+    /// Read and decode all packs; without it only missing data is found, not changed data
     #[arg(long)]
     read_data: bool,
 
-    /// Drop snapshots of which nothing is left: all of their files, or what says which those were, are lost
+    /// Remove snapshots with no recoverable files
     #[arg(long)]
     forget: bool,
 
-    /// Make damaged snapshots once more, without the files of which something is lost; the damaged ones stay
+    /// Store damaged snapshots again without their damaged files; the damaged snapshots stay
     #[arg(long)]
     rewrite: bool,
 
-    /// Look at everything, write nothing, and say what would be done
+    /// Write nothing; show what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
 }

@@ -22,23 +22,13 @@ pub(super) fn check_data(
     mendable: &mut BTreeSet<PackId>,
     progress: &dyn Progress,
 ) -> Result<HashSet<BadFrame>> {
-    let mut chosen = Vec::new();
-    let mut bytes = 0;
     let ledger = repository.verified_packs();
-    for pack in packs {
-        if subset.holds(pack, &ledger, repository.clock().now()) {
-            chosen.push(*pack);
-            bytes += repository.index().find_pack(pack)?.map_or(0, |info| info.length);
-        }
-    }
+    let (chosen, bytes) = choose(repository, subset, &ledger, packs)?;
     if matches!(subset, DataSubset::NotSince(_)) {
         report.packs_verified_before = (packs.len() - chosen.len()) as u64;
     }
     progress.begin(Phase::CheckData, Some(chosen.len() as u64), Some(bytes));
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.max(1))
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(threads.max(1))?;
     let standing = repository.standing();
     let mut found: Vec<PackFindings> = pool.install(|| {
         chosen
@@ -279,15 +269,97 @@ fn wrong_chunk(plain: &[u8], chunks: &[FrameChunk], hasher: &ChunkHasher) -> Opt
     None
 }
 
+/// The packs that are to be read, and their bytes.
+fn choose(
+    repository: &Repository,
+    subset: DataSubset,
+    ledger: &VerifiedPacks,
+    packs: &[PackId],
+) -> Result<(Vec<PackId>, u64)> {
+    let now = repository.clock().now();
+    let mut found = Vec::new();
+    for pack in packs {
+        if subset.holds(pack, ledger, now) {
+            let verified = ledger.verified(pack).filter(|time| *time <= now);
+            let length = repository.index().find_pack(pack)?.map_or(0, |info| info.length);
+            found.push(Candidate { length, verified, id: *pack });
+        }
+    }
+    let all = found.iter().map(|pack| pack.length).sum();
+    let most = match subset {
+        DataSubset::Share(millionths) => Some(share_of(all, millionths)),
+        DataSubset::Bytes(bytes) => Some(bytes),
+        _ => None,
+    };
+    let found = match most {
+        Some(most) => longest_unread(found, most),
+        None => found,
+    };
+    Ok((found.iter().map(|pack| pack.id).collect(), found.iter().map(|pack| pack.length).sum()))
+}
+
+/// A pack that may be read.
+struct Candidate {
+    length: u64,
+    /// When it was last found sound on this machine.
+    verified: Option<i64>,
+    id: PackId,
+}
+
+/// Rounded up, so that a hundred times one percent is everything.
+fn share_of(all: u64, millionths: u32) -> u64 {
+    let share = (u128::from(all) * u128::from(millionths)).div_ceil(1_000_000);
+    u64::try_from(share).unwrap_or(u64::MAX)
+}
+
+/// Those that were not read for the longest time, never read ones first, up to this many bytes and at least one. A run
+/// every night then reads everything in turn.
+fn longest_unread(mut packs: Vec<Candidate>, most: u64) -> Vec<Candidate> {
+    packs.sort_by_key(|pack| (pack.verified, pack.id));
+    let mut taken = 0u64;
+    packs
+        .into_iter()
+        .take_while(|pack| {
+            let goes = taken < most.max(1);
+            taken = taken.saturating_add(pack.length);
+            goes
+        })
+        .collect()
+}
+
 impl DataSubset {
     fn holds(self, id: &PackId, ledger: &VerifiedPacks, now: i64) -> bool {
         let [a, b, c, d, ..] = *id.as_bytes();
         match self {
             Self::None => false,
-            Self::All => true,
+            // How many of all is chosen later.
+            Self::All | Self::Share(_) | Self::Bytes(_) => true,
             // A time that is still to come was written by a clock that was wrong.
             Self::NotSince(since) => !ledger.verified(id).is_some_and(|time| (since..=now).contains(&time)),
             Self::Part { part, of } => u32::from_le_bytes([a, b, c, d]) % of.max(1) + 1 == part,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates() -> Vec<Candidate> {
+        let verified = [Some(5), None, Some(1), Some(9)];
+        let pack =
+            |(number, verified): (u8, Option<i64>)| Candidate { length: 10, verified, id: PackId::new([number; 32]) };
+        (0..).zip(verified).map(pack).collect()
+    }
+
+    fn chosen(most: u64) -> Vec<u32> {
+        longest_unread(candidates(), most).iter().map(|pack| u32::from(pack.id.as_bytes()[0])).collect()
+    }
+
+    #[test]
+    fn what_was_not_read_for_long_comes_first() {
+        assert_eq!((chosen(0), chosen(1), chosen(10)), (vec![1], vec![1], vec![1]));
+        assert_eq!((chosen(11), chosen(30), chosen(1000)), (vec![1, 2], vec![1, 2, 0], vec![1, 2, 0, 3]));
+        assert_eq!((share_of(40, 250_000), share_of(41, 250_000), share_of(u64::MAX, 1_000_000)), (10, 11, u64::MAX));
     }
 }

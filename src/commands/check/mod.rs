@@ -42,6 +42,10 @@ pub enum DataSubset {
         /// Of how many.
         of: u32,
     },
+    /// This share of all bytes, in millionths: those packs that were not read on this machine for the longest time.
+    Share(u32),
+    /// About this many bytes, chosen in the same way; at least one pack.
+    Bytes(u64),
     /// Those that were not read and found sound on this machine since this time, nanoseconds since 1970 (UTC).
     NotSince(i64),
 }

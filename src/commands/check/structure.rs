@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::{ATTEMPTS, BadFrame, CheckReport, is_mendable};
 use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
-use crate::id::PackId;
+use crate::id::{IndexId, PackId};
 use crate::index::Damage;
 use crate::pack::PackInfo;
 use crate::repository::{Repository, State};
@@ -38,6 +38,7 @@ pub(super) fn check_structure(repository: &Repository) -> Result<Structure> {
         repository.refresh_index()?;
         let state = repository.state();
         let mut structure = Structure::default();
+        structure.report.problems.extend(repository.check_config());
         structure.report.problems.extend(repository.check_keys());
         structure.report.problems.extend(repository.log_gap()?);
         check_packs(repository, &state, &mut structure)?;
@@ -52,15 +53,11 @@ pub(super) fn check_structure(repository: &Repository) -> Result<Structure> {
 fn check_packs(repository: &Repository, state: &State, structure: &mut Structure) -> Result<()> {
     let Structure { report, packs, bad, mendable } = structure;
     let mut objects = state.indexes.clone();
-    let mut unreadable = Vec::new();
+    // What is called otherwise is none of the repository's.
     repository.backend().list(Kind::Index, &mut |name, _| {
-        match name.file().parse() {
-            Ok(id) => drop(objects.insert(id)),
-            Err(_) => unreadable.push(Error::damaged(name, "no index object is called so")),
-        }
+        objects.extend(name.file().parse::<IndexId>());
         Ok(())
     })?;
-    report.problems.append(&mut unreadable);
     objects.retain(|object| !state.standing.superseded.contains_key(object));
     for object in &objects {
         match repository.read_index_object(object) {

@@ -97,14 +97,12 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
         }
         let id = pipeline.hasher.id(&bytes);
         let new = pipeline.writer.reserve(id)?;
-        if has_bases(common.0) && pipeline.level.is_some() && !pipeline.dry_run {
+        if has_bases(common.0) && pipeline.level.is_some() {
             pipeline.warmth.pass(&mut self.likeness, bytes.len() as u64, new);
         }
         if new {
             pipeline.chunks_new.fetch_add(1, Ordering::Relaxed);
-            if !pipeline.dry_run {
-                self.add(common, PlainChunk { id, bytes });
-            }
+            self.add(common, PlainChunk { id, bytes });
         }
         Ok(id)
     }

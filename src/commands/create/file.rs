@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::feeder::Feeder;
+use super::room::{FEW, MIDDLE, Room};
 use super::treat::{Effort, Inspector, Workbench};
 use super::{AvroReport, Depth};
 use crate::avro::container::Header;
@@ -16,7 +17,7 @@ use crate::files::{open_for_reading, stat_of};
 use crate::id::{ContentHash, Digester, digest};
 use crate::index::Index;
 use crate::progress::Progress;
-use crate::recipe::{AvroState, CompiledSchema, Framer, RawBlock, Segment, Splitter};
+use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, RawBlock, Segment, Splitter, Treatment};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
 
 /// What storing files needs.
@@ -32,24 +33,35 @@ pub(super) struct FileContext<'a> {
 
 /// Schemas that were compiled lately, by what the header says before its marker: the files of a table share it.
 #[derive(Default)]
-pub(super) struct SchemaCache(Mutex<HashMap<[u8; 32], Arc<CompiledSchema>>>);
+pub(super) struct SchemaCache(Mutex<CachedSchemas>);
 
-/// How many schemas are kept. When there are more, all are forgotten: a table has few.
+#[derive(Default)]
+struct CachedSchemas {
+    compiled: HashMap<[u8; 32], Arc<CompiledSchema>>,
+    /// How long their headers are together.
+    bytes: usize,
+}
+
+/// How many schemas are kept, and how long their headers may be together. When there are more, all are forgotten: a table
+/// has few.
 const SCHEMAS: usize = 64;
+const SCHEMA_BYTES: usize = 4 << 20;
 
 impl SchemaCache {
     pub(super) fn of(&self, header: &Header) -> Arc<CompiledSchema> {
         let key = digest(header.bytes());
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(&key) {
+        if let Some(known) = lock().compiled.get(&key) {
             return known.clone();
         }
         let compiled = Arc::new(CompiledSchema::of(header));
-        let mut known = lock();
-        if known.len() >= SCHEMAS {
-            known.clear();
+        let (mut known, length) = (lock(), header.bytes().len());
+        if known.compiled.len() >= SCHEMAS || known.bytes + length > SCHEMA_BYTES {
+            *known = CachedSchemas::default();
         }
-        known.insert(key, compiled.clone());
+        if length <= SCHEMA_BYTES && known.compiled.insert(key, compiled.clone()).is_none() {
+            known.bytes += length;
+        }
         compiled
     }
 }
@@ -125,11 +137,13 @@ pub(super) fn store_content(
         codec: String::new(),
         batch: Vec::new(),
         batch_bytes: 0,
+        large: None,
     };
     let (mut digester, mut length) = (Digester::new(), 0);
     // Most files are small, and there are many of them.
     let mut buffer = vec![0; READ.min(usize::try_from(entry.size).unwrap_or(READ) + 1)];
     loop {
+        context.progress.go_on()?;
         let count = read(&mut buffer)?;
         let bytes = buffer.get(..count).unwrap_or(&[]);
         digester.update(bytes);
@@ -139,6 +153,7 @@ pub(super) fn store_content(
         while let Some(segment) = framer.next_segment(count == 0) {
             file.segment(segment, feeder)?;
         }
+        file.large_ahead(framer.wanted(), feeder)?;
         if count == 0 {
             break;
         }
@@ -154,8 +169,10 @@ pub(super) fn store_content(
     let state = match framer.finding() {
         // Only its name says what a file of no bytes should have been.
         _ if length == 0 => entry.path.ends_with(b".avro").then_some(AvroState::Empty),
+        Finding::NotAContainer if framer.is_zeroed() && entry.path.ends_with(b".avro") => Some(AvroState::Damaged),
         finding => split.state(finding).filter(|_| framer.looks_for_containers()),
     };
+    let reason = split.reason(framer.finding());
     entry.avro = state.map(|state| AvroFacts {
         state,
         codec: file.codec,
@@ -167,8 +184,8 @@ pub(super) fn store_content(
         blocks_exact: split.exact,
         blocks_corrected: split.corrected,
         blocks_raw: split.raw,
-        raw_reason: String::new(),
-        stray_bytes: 0,
+        raw_reason: reason,
+        stray_bytes: framer.stray_bytes(),
     });
     Ok(length)
 }
@@ -183,6 +200,12 @@ struct ContainerFile<'a, 'c> {
     /// Blocks that are to be dealt with together.
     batch: Vec<RawBlock>,
     batch_bytes: usize,
+    /// While a large block is being read.
+    large: Option<MutexGuard<'c, ()>>,
+}
+
+fn lock(large: &Mutex<()>) -> MutexGuard<'_, ()> {
+    large.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ContainerFile<'_, '_> {
@@ -201,12 +224,29 @@ impl ContainerFile<'_, '_> {
                 let Segment::Header(header) = &segment else { return self.splitter.segment(segment, feeder) };
                 header.codec_name().clone_into(&mut self.codec);
                 let FileContext { bench, effort, schemas, index, .. } = self.context;
-                self.inspector = Some(Inspector::new(bench, index, *effort, header, self.expected));
                 let schema = schemas.of(header);
+                self.inspector = Some(Inspector::new(bench, index, *effort, header, schema.clone(), self.expected));
                 feeder.schema(schema.fingerprint());
                 self.splitter.header(header, schema, feeder)
             }
         }
+    }
+
+    /// Before so many bytes are gathered for the next block: where that is a large one, only one file does so at a time.
+    fn large_ahead(&mut self, wanted: usize, feeder: &mut Feeder<'_, '_, '_>) -> Result<()> {
+        match (wanted > MIDDLE, self.large.is_some()) {
+            (true, false) => {
+                // What waits here need not wait for others' large blocks.
+                self.flush(feeder)?;
+                self.large = Some(lock(&self.context.bench.large));
+            }
+            (false, true) => {
+                self.flush(feeder)?;
+                self.large = None;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn flush(&mut self, feeder: &mut Feeder<'_, '_, '_>) -> Result<()> {
@@ -218,9 +258,33 @@ impl ContainerFile<'_, '_> {
         let Some(inspector) = &mut self.inspector else {
             return Err(Error::Invalid("a block without a header".into()));
         };
-        let treatments = inspector.treat(self.context.pool, &blocks);
-        for (block, treatment) in blocks.into_iter().zip(treatments) {
-            self.splitter.block(block, treatment, feeder)?;
+        let FileContext { pool, bench, .. } = self.context;
+        let mut treatments = inspector.treat(pool, &blocks, Room::Batch);
+        let mut blocks = blocks;
+        for at in 0..blocks.len() {
+            let mut alone = None;
+            if treatments.get(at).is_some_and(Option::is_none) {
+                let waiting = treatments.iter().skip(at).take(FEW);
+                let end = at + waiting.take_while(|treatment| treatment.is_none()).count();
+                let few = inspector.treat(pool, blocks.get(at..end).unwrap_or_default(), Room::Few);
+                treatments.splice(at..end, few);
+            }
+            if treatments.get(at).is_some_and(Option::is_none) {
+                // Held until the block is in its streams.
+                alone = self.large.is_none().then(|| lock(&bench.large));
+                let one = inspector.treat(pool, blocks.get(at..=at).unwrap_or_default(), Room::One);
+                treatments.splice(at..=at, one);
+            }
+            if let (Some(block), Some(treatment)) = (blocks.get_mut(at), treatments.get_mut(at)) {
+                let block = RawBlock {
+                    count: block.count,
+                    odd_head: block.odd_head.take(),
+                    payload: std::mem::take(&mut block.payload),
+                };
+                let treatment = treatment.take().unwrap_or(Treatment::Keep(None));
+                self.splitter.block(block, treatment, feeder)?;
+            }
+            drop(alone);
         }
         Ok(())
     }
@@ -230,8 +294,8 @@ impl AvroReport {
     /// Counts a container that was read.
     pub(super) fn count(&mut self, facts: &AvroFacts) {
         self.files += 1;
-        self.unsound += u64::from(matches!(facts.state, AvroState::Torn | AvroState::Damaged | AvroState::Foreign));
-        self.records += facts.declared_records;
+        self.unsound += u64::from(facts.state.is_alarm());
+        self.records = self.records.saturating_add(facts.declared_records);
         self.blocks_exact += facts.blocks_exact;
         self.blocks_corrected += facts.blocks_corrected;
         self.blocks_raw += facts.blocks_raw;

@@ -2,7 +2,8 @@
 
 use super::CreateOptions;
 use crate::commands::select::read_root;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::id::SnapshotId;
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
@@ -26,9 +27,9 @@ impl Lineage {
     pub(super) fn find(repository: &Repository, options: &CreateOptions, progress: &dyn Progress) -> Result<Self> {
         let paths = absolute_paths(options);
         let series = options.series.clone().unwrap_or_else(|| default_series(&options.host, &paths));
-        let mut parent: Option<SnapshotRoot> = None;
+        let mut parent = options.parent.map(|id| named(repository, id)).transpose()?;
         let mut known = Vec::new();
-        for record in repository.state().snapshots.iter().rev() {
+        for record in repository.state().snapshots.iter().rev().take_while(|_| options.parent.is_none()) {
             match read_root(repository, record) {
                 Ok(root) if root.series == series => {
                     parent = Some(root);
@@ -50,6 +51,12 @@ impl Lineage {
         let similar = similar.map(|root| root.series.clone());
         Ok(Self { series, paths, parent, similar, nearest })
     }
+}
+
+/// A snapshot that was chosen as the parent.
+fn named(repository: &Repository, id: SnapshotId) -> Result<SnapshotRoot> {
+    let record = repository.state().snapshots.into_iter().find(|record| record.id == id);
+    read_root(repository, &record.ok_or_else(|| Error::NoSnapshot { wanted: id.to_string() })?)
 }
 
 /// The series of a snapshot that is given none: its host and paths.

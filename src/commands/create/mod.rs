@@ -7,8 +7,10 @@ mod file;
 mod lineage;
 mod payloads;
 mod pipeline;
+mod room;
 mod run;
 mod treat;
+mod unsound;
 mod warm;
 
 use std::path::PathBuf;
@@ -37,6 +39,8 @@ pub struct CreateOptions {
     pub working_directory: PathBuf,
     /// What to leave out.
     pub rules: Rules,
+    /// Compare with this snapshot instead of the last one of the series.
+    pub parent: Option<SnapshotId>,
     /// Saves this file instead of `roots`, under this path: standard input, for one.
     pub stream: Option<StreamSource>,
     /// What the snapshot is one of; by default its host and paths.
@@ -122,7 +126,7 @@ pub struct CreateReport {
     pub bytes_total: u64,
     /// Bytes that were read from files.
     pub bytes_read: u64,
-    /// Bytes that this added to the repository, all kinds of objects.
+    /// Bytes that this added to the repository, all kinds of objects; on a dry run, about how many it would add.
     pub bytes_added: u64,
     /// Chunks that were not in the repository before.
     pub chunks_new: u64,
@@ -182,10 +186,7 @@ fn emptied(report: &CreateReport, lineage: &Lineage) -> Option<Warning> {
 pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
     let began = Instant::now();
     let threads = options.threads.max(1);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(threads)?;
     // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
     let writer = Writer::new(repository)?;
     let lineage = Lineage::find(repository, &options, progress)?;
@@ -217,6 +218,8 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
         let committed = pipeline.commit(id, root)?;
         report.snapshot = Some(id);
         report.bytes_added = committed.bytes_added;
+    } else {
+        report.bytes_added = pipeline.weigh()?;
     }
     report.duration_secs = began.elapsed().as_secs_f64();
     Ok(report)

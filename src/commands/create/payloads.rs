@@ -105,10 +105,7 @@ pub fn keep_payloads(
     progress.begin(Phase::Repair, Some(files), Some(bytes));
     let mut report = PayloadReport::default();
     if files > 0 {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+        let pool = crate::commands::threads::pool(threads)?;
         let (writer, warmth) = (Writer::new(repository)?, Warmth::new(repository, None));
         let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
         let id = SnapshotId::new(repository.entropy().array()?);
@@ -221,7 +218,7 @@ pub(super) fn take_apart_again(
             (Part::Payload { payload, frame }, _) => {
                 let treatment = match is_null {
                     true => Treatment::Decode { plain: None, encoder: "null".into(), corrections: None },
-                    false => Treatment::Keep,
+                    false => Treatment::Keep(None),
                 };
                 splitter.block(frame.block(payload), treatment, feeder)
             }
@@ -229,7 +226,7 @@ pub(super) fn take_apart_again(
                 let treatment = match is_meant(&encoder) {
                     true => {
                         changed += 1;
-                        Treatment::Keep
+                        Treatment::Keep(None)
                     }
                     false => Treatment::Decode { plain: Some(plain), encoder, corrections },
                 };

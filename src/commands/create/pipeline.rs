@@ -23,7 +23,10 @@ pub(super) struct Pipeline<'r> {
     pub(super) writer: Writer<'r>,
     pub(super) hasher: ChunkHasher,
     pub(super) level: Option<i32>,
+    /// Nothing is written; packs are weighed instead.
     pub(super) dry_run: bool,
+    /// How many bytes a dry run would have added.
+    weighed: AtomicU64,
     codecs: Mutex<Vec<FrameCodec>>,
     /// Frames that wait to be compressed: what bounds the memory of the run.
     pub(super) backlog: Gate,
@@ -40,6 +43,9 @@ pub(super) struct Pipeline<'r> {
 
 /// A delta of at most this share of the chunk is surely worth it; above, it is compared with the chunk compressed.
 const CLEARLY_GOOD: usize = 16;
+
+/// About what an entry of the log and the envelope of an index object take.
+const ENTRY: u64 = 280;
 
 /// How many frames may wait or be at work, for each thread.
 const BACKLOG: usize = 4;
@@ -60,6 +66,7 @@ impl<'r> Pipeline<'r> {
             hasher: repository.hasher(),
             level,
             dry_run,
+            weighed: AtomicU64::new(0),
             codecs: Mutex::default(),
             backlog: Gate::new(BACKLOG * threads.max(1)),
             failed: AtomicBool::new(false),
@@ -168,6 +175,10 @@ impl<'r> Pipeline<'r> {
     }
 
     fn store(&self, pack: PackBuilder) -> Result<()> {
+        if self.dry_run {
+            self.weighed.fetch_add(self.writer.weigh(pack)?, Ordering::Relaxed);
+            return Ok(());
+        }
         let ids: Vec<ChunkId> = pack.frames().iter().flat_map(|frame| &frame.chunks).map(|chunk| chunk.id).collect();
         let report = self.writer.store(pack)?;
         let Some(number) = self.repository.index().pack_number(&report.pack) else { return Ok(()) };
@@ -195,6 +206,18 @@ impl<'r> Pipeline<'r> {
 
     /// When all frames were compressed: stores the last pack and makes the snapshot exist.
     pub(super) fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
+        self.store_rest()?;
+        self.writer.commit(snapshot, root)
+    }
+
+    /// When all frames were compressed on a dry run: about how many bytes the snapshot would add. New chunks that are like
+    /// other new chunks may take less.
+    pub(super) fn weigh(self) -> Result<u64> {
+        self.store_rest()?;
+        Ok(self.weighed.into_inner() + ENTRY)
+    }
+
+    fn store_rest(&self) -> Result<()> {
         self.check()?;
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).take();
         for (common, chunks) in left.into_last() {
@@ -203,7 +226,7 @@ impl<'r> Pipeline<'r> {
         if let Some(rest) = self.writer.take_open() {
             self.store(rest)?;
         }
-        self.writer.commit(snapshot, root)
+        Ok(())
     }
 
     /// After a failure: what was stored shall not have been in vain.

@@ -11,15 +11,17 @@ use super::file::{FileContext, SchemaCache, Stored, store_content, store_file};
 use super::lineage::{Indifference, Lineage};
 use super::pipeline::Pipeline;
 use super::treat::{Effort, Workbench};
+use super::unsound::{stray_bytes, what_is_wrong};
 use super::{CreateOptions, CreateReport, StreamSource};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::commands::gate::Gate;
+use crate::commands::threads::{spawn, spawn_many};
 use crate::error::{Error, Result};
-use crate::files::{Problem, Source, SourceFile, now};
+use crate::files::{Coverage, Problem, Source, SourceFile, left_out, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::progress::{Progress, Warning};
 use crate::repository::Repository;
-use crate::snapshot::entry::{AvroState, EntryKind, FileEntry, Time, path_order};
+use crate::snapshot::entry::{EntryKind, FileEntry, Time, path_order};
 use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
 
 /// One run.
@@ -59,8 +61,10 @@ enum Outcome {
         stored: Box<Stored>,
         parent: Option<ParentRow>,
     },
-    /// It could not be read. Its path, if other names of the same file may follow.
-    Lost(Option<Vec<u8>>),
+    /// A file that could not be read. Other names of it may follow.
+    Lost(Vec<u8>),
+    /// Something of which not all could be looked at.
+    Unread(Vec<u8>),
 }
 
 /// How many files may wait for a worker.
@@ -100,12 +104,18 @@ impl Run<'_> {
             report: &mut report,
             progress: self.progress,
             lost: HashSet::new(),
+            unreadable: Vec::new(),
         };
-        match options.stream {
-            Some(stream) => store_stream(&context, stream, time, &mut rows)?,
-            None => self.store_tree(scope, &context, options, &mut rows)?,
+        let mut rules = options.rules.recorded().to_vec();
+        if options.stream.is_none() {
+            rules.extend(Coverage::rules(&options.roots, &options.working_directory, &self.lineage.paths));
         }
-        let RowWriter { manifest, .. } = rows;
+        let passed_over = match options.stream {
+            Some(stream) => store_stream(&context, stream, time, &mut rows).map(|()| Vec::new())?,
+            None => self.store_tree(scope, &context, options, &mut rows)?,
+        };
+        let RowWriter { manifest, unreadable, .. } = rows;
+        rules.extend(left_out(&passed_over, unreadable));
         let manifest = manifest.finish(&mut feeder)?;
         let (paths, path_list) = put_paths(&self.lineage.paths, &mut feeder)?;
         let root = SnapshotRoot {
@@ -126,7 +136,7 @@ impl Run<'_> {
                 bytes: report.bytes_total,
                 unreadable: report.unreadable,
             },
-            rules: Vec::new(),
+            rules,
             path_list,
             manifest,
         };
@@ -141,7 +151,7 @@ impl Run<'_> {
         context: &FileContext<'_>,
         options: CreateOptions,
         rows: &mut RowWriter<'_, '_, 'p, '_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<PathBuf>> {
         let source = Source::new(&options.roots, &options.working_directory, options.rules, now)?;
         let indifference = Indifference {
             to_everything_else: options.force || self.pipeline.lost_packs() || !self.parent_is_whole()?,
@@ -152,17 +162,17 @@ impl Run<'_> {
         let (send_job, jobs) = crossbeam_channel::bounded::<Job>(JOBS);
         let (send_outcome, outcomes) = channel::<(u64, Outcome)>();
         let unfilled: Mutex<Vec<Unfilled>> = Mutex::default();
+        let passed_over: Mutex<Vec<PathBuf>> = Mutex::default();
         let done = std::thread::scope(|threads| {
             let walker_outcomes = send_outcome.clone();
-            let window = &window;
-            threads.spawn(move || {
-                if let Err(error) = self.walk(source, indifference, window, &send_job, &walker_outcomes) {
-                    self.pipeline.fail(error);
-                }
-            });
-            for _ in 0..self.threads {
+            let (window, passed_over) = (&window, &passed_over);
+            let walker = move || match self.walk(source, indifference, window, &send_job, &walker_outcomes) {
+                Ok(met) => *passed_over.lock().unwrap_or_else(PoisonError::into_inner) = met,
+                Err(error) => self.pipeline.fail(error),
+            };
+            let worker = || {
                 let (jobs, send_outcome, unfilled) = (jobs.clone(), send_outcome.clone(), &unfilled);
-                threads.spawn(move || {
+                move || {
                     let mut feeder = Feeder::new(self.pipeline, scope);
                     for job in jobs {
                         let (number, outcome) = self.work(context, &mut feeder, job);
@@ -171,7 +181,12 @@ impl Run<'_> {
                         }
                     }
                     unfilled.lock().unwrap_or_else(PoisonError::into_inner).push(feeder.into_unfilled());
-                });
+                }
+            };
+            // The workers first: without one of them nobody must walk.
+            let started = spawn_many(threads, self.threads, worker).and_then(|()| spawn(threads, walker));
+            if let Err(error) = started {
+                self.pipeline.fail(error);
             }
             drop((send_outcome, jobs));
             let done = in_order(&outcomes, |outcome| {
@@ -191,23 +206,25 @@ impl Run<'_> {
         for open in unfilled.into_inner().unwrap_or_else(PoisonError::into_inner) {
             rows.feeder.absorb(open);
         }
-        done
+        done.map(|()| passed_over.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Finds what is to be saved, and compares it with the parent, whose rows come in the same order.
+    /// Finds what is to be saved, and compares it with the parent, whose rows come in the same order. Gives what was
+    /// passed over.
     fn walk(
         &self,
-        source: Source,
+        mut source: Source,
         indifference: Indifference,
         window: &Gate,
         jobs: &crossbeam_channel::Sender<Job>,
         outcomes: &Sender<(u64, Outcome)>,
-    ) -> Result<()> {
+    ) -> Result<Vec<PathBuf>> {
         let mut parent = self.lineage.parent.as_ref().map(|parent| parent.rows(self.repository));
         let mut links: HashMap<(u64, u64), Vec<u8>> = HashMap::new();
         let mut number = 0;
-        for found in source {
+        while let Some(found) = source.next() {
             self.pipeline.check()?;
+            self.progress.go_on()?;
             window.enter();
             let SourceFile { fs_path, mut entry, nlink, dev, leads_to_root, .. } = match found {
                 Ok(file) => file,
@@ -217,8 +234,8 @@ impl Run<'_> {
                         window.leave();
                         continue;
                     }
-                    if outcomes.send((number, Outcome::Lost(None))).is_err() {
-                        return Ok(());
+                    if outcomes.send((number, Outcome::Unread(problem.tree_path))).is_err() {
+                        return Ok(Vec::new());
                     }
                     number += 1;
                     continue;
@@ -264,16 +281,16 @@ impl Run<'_> {
                     });
                     self.progress.more_ahead(1, entry.size);
                     if jobs.send(Job { number: next, path: fs_path, entry, parent }).is_err() {
-                        return Ok(());
+                        return Ok(Vec::new());
                     }
                     continue;
                 }
             };
             if outcomes.send((next, outcome)).is_err() {
-                return Ok(());
+                return Ok(Vec::new());
             }
         }
-        Ok(())
+        Ok(source.passed_over().to_vec())
     }
 
     /// Whether nothing that the parent needs is lost. What is, only reading the files again brings back.
@@ -303,16 +320,16 @@ impl Run<'_> {
             // What the system says of one file concerns that file alone.
             Err(error @ Error::Io { .. }) if !is_ours(&error, &path) => {
                 self.pipeline.fail(error);
-                (number, Outcome::Lost(Some(tree_path)))
+                (number, Outcome::Lost(tree_path))
             }
             Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
-                let problem = Problem { path, error, incomplete: true };
+                let problem = Problem { tree_path: tree_path.clone(), path, error, incomplete: true };
                 self.progress.warning(&problem.warning());
-                (number, Outcome::Lost(Some(tree_path)))
+                (number, Outcome::Lost(tree_path))
             }
             Err(error) => {
                 self.pipeline.fail(error);
-                (number, Outcome::Lost(Some(tree_path)))
+                (number, Outcome::Lost(tree_path))
             }
         }
     }
@@ -356,6 +373,8 @@ struct RowWriter<'a, 's, 'p, 'r> {
     progress: &'a dyn Progress,
     /// Files that could not be read.
     lost: HashSet<Vec<u8>>,
+    /// All that could not be read.
+    unreadable: Vec<Vec<u8>>,
 }
 
 impl RowWriter<'_, '_, '_, '_> {
@@ -364,11 +383,18 @@ impl RowWriter<'_, '_, '_, '_> {
         let entry = match outcome {
             Outcome::Lost(path) => {
                 report.unreadable += 1;
-                self.lost.extend(path);
+                self.lost.insert(path.clone());
+                self.unreadable.push(path);
+                return Ok(());
+            }
+            Outcome::Unread(path) => {
+                report.unreadable += 1;
+                self.unreadable.push(path);
                 return Ok(());
             }
             Outcome::Other(entry) if entry.hard_link.as_ref().is_some_and(|first| self.lost.contains(first)) => {
                 report.unreadable += 1;
+                self.unreadable.push(entry.path.clone());
                 let path = String::from_utf8_lossy(&entry.path).into_owned();
                 let message = "it is another name of a file that could not be read".into();
                 self.progress.warning(&Warning { path, message, incomplete: true });
@@ -412,21 +438,14 @@ impl RowWriter<'_, '_, '_, '_> {
 /// Tells what readers of Avro hide.
 fn warn_about(entry: &FileEntry, records_before: Option<u64>, progress: &dyn Progress) {
     let Some(facts) = &entry.avro else { return };
-    let message = match facts.state {
-        AvroState::Torn => "it ends within a block: its writer was cut off; what is there is stored as it is".into(),
-        AvroState::Damaged => format!(
-            "its blocks are not sound ({} of {} records could be verified); it is stored as it is",
-            facts.verified_records, facts.declared_records
-        ),
-        _ => match records_before {
-            Some(before) if facts.declared_records < before => {
-                format!("it has {} records, fewer than the {before} in the parent snapshot", facts.declared_records)
-            }
-            _ => return,
-        },
+    let fewer = |before: u64| {
+        format!("it has {} records, fewer than the {before} in the parent snapshot", facts.declared_records)
     };
-    let path = String::from_utf8_lossy(&entry.path).into_owned();
-    progress.warning(&Warning { path, message, incomplete: false });
+    let fewer = records_before.filter(|before| facts.declared_records < *before).map(fewer);
+    for message in what_is_wrong(facts).or(fewer).into_iter().chain(stray_bytes(facts)) {
+        let path = String::from_utf8_lossy(&entry.path).into_owned();
+        progress.warning(&Warning { path, message, incomplete: false });
+    }
 }
 
 /// Stores a file that comes from a stream.

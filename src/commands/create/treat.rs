@@ -1,24 +1,29 @@
 //! What to do with the payloads of a container: finds the encoder that makes them again, and proves it block by block.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use super::Depth;
+use super::room::Room;
+use crate::avro::block::Looked;
 use crate::avro::codec::{Codec, Decoder, MAX_DECODED};
 use crate::avro::container::Header;
 use crate::avro::encoder::{
     BLOCK_EFFORT, EncoderId, Encoders, PROBE_EFFORT, Prober, Sample, WriterHint, candidates, preflate_split,
 };
+use crate::avro::schema::Schema;
 use crate::commands::trust::is_trusted;
 use crate::id::digest;
 use crate::index::{Index, ProvenPayload};
-use crate::recipe::{RawBlock, Treatment};
+use crate::recipe::{CompiledSchema, RawBlock, Treatment};
 
 /// Contexts for decoding and encoding, used again and again by whichever thread needs one.
 #[derive(Default)]
 pub(super) struct Workbench {
     idle: Mutex<Vec<(Decoder, Encoders)>>,
+    /// Whoever deals with a large block holds this: there may be one at a time, however many files are read at once.
+    pub(super) large: Mutex<()>,
 }
 
 impl Workbench {
@@ -49,7 +54,9 @@ pub(super) struct Inspector<'w> {
     /// Where it is remembered which payloads were proven before.
     memory: &'w Index,
     effort: Effort,
+    /// The codec, if it is known and payloads are looked into.
     codec: Option<Codec>,
+    schema: Arc<CompiledSchema>,
     hint: WriterHint,
     expected: Option<EncoderId>,
     prober: Option<Prober>,
@@ -64,12 +71,13 @@ const GIVE_UP_AFTER: usize = 16;
 const PROBED: usize = 2;
 
 impl<'w> Inspector<'w> {
-    /// For a container with this header; `expected` is the encoder that its predecessor had.
+    /// For a container with this header, and this schema in it; `expected` is the encoder that its predecessor had.
     pub(super) fn new(
         bench: &'w Workbench,
         memory: &'w Index,
         effort: Effort,
         header: &Header,
+        schema: Arc<CompiledSchema>,
         expected: Option<&str>,
     ) -> Self {
         Self {
@@ -78,6 +86,7 @@ impl<'w> Inspector<'w> {
             effort,
             codec: Codec::from_name(header.codec_name())
                 .filter(|codec| effort.depth == Depth::Deep || *codec == Codec::Null),
+            schema,
             hint: WriterHint::from_keys(header.entries().map(|(key, _)| key)),
             expected: expected.and_then(|id| id.parse().ok()),
             prober: None,
@@ -87,62 +96,105 @@ impl<'w> Inspector<'w> {
 
     /// Whether payloads have to be decoded, so that it pays to hand over many blocks at once.
     pub(super) fn decodes(&self) -> bool {
-        self.codec.is_some_and(|codec| codec != Codec::Null) && self.hopeless < GIVE_UP_AFTER
+        self.codec.is_some_and(|codec| codec != Codec::Null)
     }
 
-    /// What to do with these blocks, which follow each other. Uses all threads of the pool.
-    pub(super) fn treat(&mut self, pool: &rayon::ThreadPool, blocks: &[RawBlock]) -> Vec<Treatment> {
+    /// Whether an encoder may still be found. If not, payloads are decoded all the same: to see whether they are sound.
+    fn hopes(&self) -> bool {
+        self.hopeless < GIVE_UP_AFTER
+    }
+
+    /// What to do with these blocks, which follow each other. Uses all threads of the pool. `None` for those that decode to
+    /// more than there is room for.
+    pub(super) fn treat(
+        &mut self,
+        pool: &rayon::ThreadPool,
+        blocks: &[RawBlock],
+        room: Room,
+    ) -> Vec<Option<Treatment>> {
         match self.codec {
             // Records that are not compressed are their own payload, however far one looks, as long as one looks.
-            Some(Codec::Null) => blocks.iter().map(|_| as_they_are()).collect(),
-            Some(codec) if self.decodes() => self.decode(pool, codec, blocks),
-            _ => blocks.iter().map(|_| Treatment::Keep).collect(),
+            Some(Codec::Null) => blocks.iter().map(|_| Some(as_they_are())).collect(),
+            Some(codec) if self.hopes() => self.decode(pool, codec, blocks, room),
+            Some(codec) => self.look(pool, codec, blocks, room),
+            None => blocks.iter().map(|_| Some(Treatment::Keep(None))).collect(),
         }
     }
 
-    fn decode(&mut self, pool: &rayon::ThreadPool, codec: Codec, blocks: &[RawBlock]) -> Vec<Treatment> {
+    /// Looks whether the blocks hold what they declare, without trying to reproduce them.
+    fn look(&self, pool: &rayon::ThreadPool, codec: Codec, blocks: &[RawBlock], room: Room) -> Vec<Option<Treatment>> {
+        let schema = self.schema.schema();
+        let look = |block: &RawBlock| {
+            self.bench.with(|decoder, _| {
+                let mut plain = Vec::new();
+                let looked = match room.decode(decoder, codec, &block.payload, &mut plain)? {
+                    Ok(_) => Looked::at_records(schema, &plain, block.count),
+                    Err(_) => Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain),
+                };
+                Some(Treatment::Keep(Some(looked)))
+            })
+        };
+        match blocks.len() {
+            1 => blocks.iter().map(look).collect(),
+            _ => pool.install(|| blocks.par_iter().map(look).collect()),
+        }
+    }
+
+    fn decode(
+        &mut self,
+        pool: &rayon::ThreadPool,
+        codec: Codec,
+        blocks: &[RawBlock],
+        room: Room,
+    ) -> Vec<Option<Treatment>> {
         if self.prober.is_none() {
-            self.prober = self.probe(codec, blocks);
+            self.prober = self.probe(codec, blocks, room);
         }
         let (prober, effort) = (self.prober.as_ref(), self.effort);
-        let (bench, memory) = (self.bench, self.memory);
+        let (bench, memory, schema) = (self.bench, self.memory, self.schema.schema());
         let treat = |block: &RawBlock| {
             bench.with(|decoder, encoders| {
                 if !worth_remembering(codec) {
-                    return (one(decoder, encoders, codec, prober, effort, block), None);
+                    return Some((one(decoder, encoders, codec, prober, effort, schema, room, block)?, None));
                 }
                 let hash = digest(&block.payload);
                 let proven = memory.proven_encoder(&hash).filter(|id| effort.allows(codec, id));
-                match proven.and_then(|encoder| again(decoder, codec, encoder, block)) {
-                    Some(treatment) => (treatment, None),
+                match proven.and_then(|encoder| again(decoder, codec, encoder, room, block)) {
+                    Some(treatment) => Some((treatment, None)),
                     None => {
-                        let treatment = one(decoder, encoders, codec, prober, effort, block);
+                        let treatment = one(decoder, encoders, codec, prober, effort, schema, room, block)?;
                         let proven = newly_proven(hash, &treatment);
-                        (treatment, proven)
+                        Some((treatment, proven))
                     }
                 }
             })
         };
-        let treated: Vec<(Treatment, Option<ProvenPayload>)> = match blocks.len() {
+        let treated: Vec<Option<(Treatment, Option<ProvenPayload>)>> = match blocks.len() {
             1 => blocks.iter().map(treat).collect(),
             _ => pool.install(|| blocks.par_iter().map(treat).collect()),
         };
-        let (treatments, proven): (Vec<Treatment>, Vec<Option<ProvenPayload>>) = treated.into_iter().unzip();
-        self.memory.remember_proven(&proven.into_iter().flatten().collect::<Vec<_>>());
-        match treatments.iter().any(|treatment| matches!(treatment, Treatment::Decode { .. })) {
+        let (mut treatments, mut all_proven) = (Vec::with_capacity(treated.len()), Vec::new());
+        for treated in treated {
+            let (treatment, proven) = treated.unzip();
+            all_proven.extend(proven.flatten());
+            treatments.push(treatment);
+        }
+        self.memory.remember_proven(&all_proven);
+        match treatments.iter().any(|treatment| matches!(treatment, Some(Treatment::Decode { .. }))) {
             true => self.hopeless = 0,
-            false => self.hopeless += treatments.len(),
+            false => self.hopeless += treatments.iter().flatten().count(),
         }
         treatments
     }
 
     /// Finds the file's encoder with its first blocks.
-    fn probe(&self, codec: Codec, blocks: &[RawBlock]) -> Option<Prober> {
+    fn probe(&self, codec: Codec, blocks: &[RawBlock], room: Room) -> Option<Prober> {
         self.bench.with(|decoder, encoders| {
             let mut decoded = Vec::new();
-            for block in blocks.iter().take(PROBED) {
+            // A block of no bytes tells nothing about its encoder.
+            for block in blocks.iter().filter(|block| !block.payload.is_empty()).take(PROBED) {
                 let mut plain = Vec::new();
-                if let Ok(consumed) = decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain) {
+                if let Some(Ok(consumed)) = room.decode(decoder, codec, &block.payload, &mut plain) {
                     decoded.push((plain, consumed, &block.payload));
                 }
             }
@@ -174,9 +226,9 @@ impl Effort {
 }
 
 /// What to do with a block whose payload was proven before: it is decoded, but not encoded once more.
-fn again(decoder: &mut Decoder, codec: Codec, encoder: String, block: &RawBlock) -> Option<Treatment> {
+fn again(decoder: &mut Decoder, codec: Codec, encoder: String, room: Room, block: &RawBlock) -> Option<Treatment> {
     let mut plain = Vec::new();
-    decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain).ok()?;
+    room.decode(decoder, codec, &block.payload, &mut plain)?.ok()?;
     Some(Treatment::Decode { plain: Some(plain), encoder, corrections: None })
 }
 
@@ -198,21 +250,28 @@ fn as_they_are() -> Treatment {
     Treatment::Decode { plain: None, encoder: "null".into(), corrections: None }
 }
 
-/// What to do with one block: decoded if an encoder gives exactly its payload again, which is tried out here.
+/// What to do with one block: decoded if an encoder gives exactly its payload again, which is tried out here. Else it is
+/// kept, with what its records are like. `None` if it decodes to more than there is room for.
+#[allow(clippy::too_many_arguments, reason = "all of it is what one attempt needs")]
 fn one(
     decoder: &mut Decoder,
     encoders: &mut Encoders,
     codec: Codec,
     prober: Option<&Prober>,
     effort: Effort,
+    schema: Option<&Schema>,
+    room: Room,
     block: &RawBlock,
-) -> Treatment {
+) -> Option<Treatment> {
     let mut plain = Vec::new();
-    let Ok(consumed) = decoder.decode(codec, &block.payload, MAX_DECODED, &mut plain) else { return Treatment::Keep };
+    let Ok(consumed) = room.decode(decoder, codec, &block.payload, &mut plain)? else {
+        let looked = Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain);
+        return Some(Treatment::Keep(Some(looked)));
+    };
     let sample = Sample { plain: &plain, payload: &block.payload, consumed };
     let mut budget = BLOCK_EFFORT.max(effort.max_cost as u64 * plain.len() as u64);
     if let Some(id) = prober.and_then(|prober| prober.find(encoders, &sample, &mut budget)) {
-        return Treatment::Decode { plain: Some(plain), encoder: id.to_string(), corrections: None };
+        return Some(Treatment::Decode { plain: Some(plain), encoder: id.to_string(), corrections: None });
     }
     if codec == Codec::Deflate
         && effort.corrections
@@ -222,7 +281,7 @@ fn one(
         && split == plain
     {
         let encoder = crate::recipe::PREFLATE.to_string();
-        return Treatment::Decode { plain: Some(plain), encoder, corrections: Some(corrections) };
+        return Some(Treatment::Decode { plain: Some(plain), encoder, corrections: Some(corrections) });
     }
-    Treatment::Keep
+    Some(Treatment::Keep(Some(Looked::at_records(schema, &plain, block.count))))
 }

@@ -54,7 +54,7 @@ impl GroupBy {
     }
 
     /// Puts snapshots into groups; in each they stay in the order in which they come.
-    pub(super) fn groups<'l>(
+    pub fn groups<'l>(
         self,
         snapshots: impl Iterator<Item = &'l SnapshotRoot>,
     ) -> BTreeMap<GroupKey, Vec<&'l SnapshotRoot>> {
@@ -65,7 +65,8 @@ impl GroupBy {
         groups
     }
 
-    fn key(self, root: &SnapshotRoot) -> GroupKey {
+    /// The group of a snapshot.
+    pub fn key(self, root: &SnapshotRoot) -> GroupKey {
         fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
             let mut list = list.to_vec();
             list.sort_unstable();
@@ -82,7 +83,7 @@ impl GroupBy {
 }
 
 /// What the snapshots of a group have in common; none where it does not matter.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupKey {
     /// Their series.
     pub series: Option<String>,

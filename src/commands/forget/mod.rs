@@ -11,7 +11,7 @@ pub use group::{GroupBy, GroupKey};
 pub use sound::SoundLoss;
 pub use undo::{Removed, Undone, last_removed, removed, undo};
 
-use super::select::{Filter, Listing, Selector, Which};
+use super::select::{Filter, Listing};
 use super::usage::Usage;
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
@@ -96,20 +96,6 @@ impl Plan {
         let decisions = self.groups.iter().flat_map(|group| &group.decisions);
         decisions.filter(|decision| !decision.kept_for.is_empty()).count()
     }
-}
-
-/// The snapshot that is named, also where its root cannot be read.
-///
-/// # Errors
-/// [`Error::NoSnapshot`], [`Error::AmbiguousSnapshot`].
-pub fn named(listing: &Listing, selector: &Selector, filter: &Filter) -> Result<SnapshotId> {
-    let none = || Error::NoSnapshot { wanted: selector.which.to_string() };
-    let prefix = match &selector.which {
-        Which::Latest(back) => return listing.fitting(filter).rev().nth(*back).map(|root| root.id).ok_or_else(none),
-        Which::Prefix(prefix) => prefix,
-    };
-    let all = listing.fitting(filter).map(|root| root.id).chain(listing.unreadable.iter().map(|(id, _)| *id));
-    one_of(all.filter(|id| id.to_string().starts_with(prefix)), prefix)
 }
 
 /// The only one of those that fit.

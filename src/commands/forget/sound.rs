@@ -11,14 +11,16 @@ use crate::repository::Repository;
 use crate::snapshot::entry::{AvroState, FileEntry};
 use crate::snapshot::{SnapshotRoot, decode_row};
 
-/// A file of which only torn or damaged states would be left.
+/// A file of which only states would be left that are torn, damaged, or not known to be sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoundLoss {
-    /// The last snapshot in which it was sound.
+    /// The last snapshot in which it was sound, as far as was looked.
     pub snapshot: SnapshotId,
+    /// Whether its records were looked into there.
+    pub known: bool,
     /// The file, as manifests write paths.
     pub path: Vec<u8>,
-    /// A snapshot that stays and holds it torn or damaged.
+    /// A snapshot that stays and holds it torn, damaged, or not looked into.
     pub later: SnapshotId,
     /// How it is there.
     pub state: AvroState,
@@ -27,17 +29,18 @@ pub struct SoundLoss {
 impl std::fmt::Display for SoundLoss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (path, later) = (String::from_utf8_lossy(&self.path), self.later.short());
-        write!(f, "last with a sound {path} ({} in {later})", self.state.name())
+        let sound = if self.known { "a sound" } else { "an undamaged" };
+        write!(f, "last with {sound} {path} ({} in {later})", self.state.name())
     }
 }
 
-fn is_broken(state: AvroState) -> bool {
-    matches!(state, AvroState::Torn | AvroState::Damaged)
-}
-
 /// What would be lost if `removed` went. `snapshots` are all that there are, the oldest first. A file is followed by its
-/// path through the snapshots of one series. Its last sound state must stay (in any snapshot of the series) as long as a
-/// snapshot stays that holds it torn or damaged, and none later that holds it sound.
+/// path through the snapshots of one series.
+///
+/// Its last sound state must stay (in any snapshot of the series) as long as a snapshot stays that holds it torn or
+/// damaged, or not looked into, and none later that holds it sound. Where it is torn or damaged, the last state that was
+/// not looked into must stay as well, if that is later: nobody knows that anything is wrong with it. What goes beyond this
+/// program's limits plays no part.
 pub(super) fn losses(
     repository: &Repository,
     snapshots: &[SnapshotRoot],
@@ -48,35 +51,52 @@ pub(super) fn losses(
     let mut losses = Vec::new();
     for series in touched {
         let own: Vec<_> = snapshots.iter().filter(|root| root.series == series).collect();
-        let mut broken = Broken { repository, seen: HashSet::new(), paths: BTreeSet::new() };
-        for root in own.iter().filter(|root| !removed.contains(&root.id)) {
-            if let Some(tree) = &root.manifest {
-                broken.below(&tree.root, tree.levels())?;
-            }
+        let (going, staying): (Vec<_>, Vec<_>) = own.iter().partition(|root| removed.contains(&root.id));
+        let mut rows = Rows { repository, seen: HashSet::new() };
+        let (mut paths, mut unknown) = (BTreeSet::new(), BTreeSet::new());
+        let mut note = |row: FileEntry| match row.avro.map(|facts| facts.state) {
+            Some(state) if state.is_alarm() => _ = paths.insert(row.path),
+            Some(AvroState::Undecoded) => _ = unknown.insert(row.path),
+            _ => {}
+        };
+        rows.of_all(&staying, &mut note)?;
+        if !unknown.is_empty() {
+            // A series that is never looked into has no sound states to be kept, and its files are not followed one by one.
+            let mut note = |row: FileEntry| match row.avro.map(|facts| facts.state) {
+                Some(AvroState::Ok) if unknown.contains(&row.path) => _ = paths.insert(row.path),
+                _ => {}
+            };
+            rows.of_all(&going, &mut note)?;
         }
-        for path in broken.paths {
-            losses.extend(loss_of(repository, &own, removed, path)?);
+        for path in paths {
+            losses.extend(losses_of(repository, &own, removed, &path)?);
         }
     }
     Ok(losses)
 }
 
-/// The paths that are torn or damaged in any of the manifests that were walked.
-struct Broken<'a> {
+/// The rows of manifests, each chunk of them once.
+struct Rows<'a> {
     repository: &'a Repository,
     /// What was walked already, in this manifest or another.
     seen: HashSet<ChunkId>,
-    paths: BTreeSet<Vec<u8>>,
 }
 
-impl Broken<'_> {
-    fn below(&mut self, reference: &Reference, level: u8) -> Result<()> {
+impl Rows<'_> {
+    fn of_all(&mut self, roots: &[&&SnapshotRoot], each: &mut dyn FnMut(FileEntry)) -> Result<()> {
+        for tree in roots.iter().filter_map(|root| root.manifest.as_ref()) {
+            self.below(&tree.root, tree.levels(), each)?;
+        }
+        Ok(())
+    }
+
+    fn below(&mut self, reference: &Reference, level: u8, each: &mut dyn FnMut(FileEntry)) -> Result<()> {
         if !self.seen.insert(reference.id) {
             return Ok(());
         }
         if level > 0 {
             for child in or_nothing(reference.children(self.repository))?.unwrap_or_default() {
-                self.below(&child, level - 1)?;
+                self.below(&child, level - 1, each)?;
             }
             return Ok(());
         }
@@ -84,9 +104,7 @@ impl Broken<'_> {
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let Some(row) = or_nothing(decode_row(&mut rest).in_object("a chunk of rows"))? else { break };
-            if row.avro.is_some_and(|facts| is_broken(facts.state)) {
-                self.paths.insert(row.path);
-            }
+            each(row);
         }
         Ok(())
     }
@@ -101,36 +119,89 @@ fn or_nothing<T>(read: Result<T>) -> Result<Option<T>> {
     }
 }
 
-fn loss_of(
+fn losses_of(
     repository: &Repository,
     snapshots: &[&SnapshotRoot],
     removed: &HashSet<SnapshotId>,
-    path: Vec<u8>,
-) -> Result<Option<SoundLoss>> {
-    let mut broken: Option<(SnapshotId, AvroState)> = None;
-    let mut last_sound: Option<(SnapshotId, Option<ContentHash>)> = None;
-    let mut sound_kept: HashSet<Option<ContentHash>> = HashSet::new();
+    path: &[u8],
+) -> Result<Vec<SoundLoss>> {
+    let mut states = Vec::new();
     for root in snapshots.iter().rev() {
-        let row: Option<FileEntry> = or_nothing(root.rows(repository).find(&path))?.flatten();
-        let Some((content, facts)) = row.and_then(|row| Some((row.content, row.avro?))) else { continue };
-        let stays = !removed.contains(&root.id);
-        match facts.state {
-            AvroState::Ok => {
-                last_sound.get_or_insert((root.id, content));
-                if stays {
-                    sound_kept.insert(content);
-                }
-            }
-            state if is_broken(state) && stays && sound_kept.is_empty() => {
-                broken.get_or_insert((root.id, state));
-            }
-            _ => {}
+        let row: Option<FileEntry> = or_nothing(root.rows(repository).find(path))?.flatten();
+        if let Some((content, facts)) = row.and_then(|row| Some((row.content, row.avro?))) {
+            states.push(Seen { snapshot: root.id, stays: !removed.contains(&root.id), content, state: facts.state });
         }
     }
-    Ok(match (broken, last_sound) {
-        (Some((later, state)), Some((snapshot, content))) if !sound_kept.contains(&content) => {
-            Some(SoundLoss { snapshot, path, later, state })
+    let known = |state| state == AvroState::Ok;
+    let known = lost(&states, &known, &|state| state.is_alarm() || state == AvroState::Undecoded);
+    let undamaged = |state| matches!(state, AvroState::Ok | AvroState::Undecoded);
+    let unknown = lost(&states, &undamaged, &AvroState::is_alarm);
+    let unknown = unknown.filter(|(_, last)| last.state == AvroState::Undecoded);
+    let loss = |(broken, last): (&Seen, &Seen)| SoundLoss {
+        snapshot: last.snapshot,
+        known: last.state == AvroState::Ok,
+        path: path.to_vec(),
+        later: broken.snapshot,
+        state: broken.state,
+    };
+    Ok(known.into_iter().chain(unknown).map(loss).collect())
+}
+
+/// A file in one snapshot.
+struct Seen {
+    snapshot: SnapshotId,
+    stays: bool,
+    content: Option<ContentHash>,
+    state: AvroState,
+}
+
+/// Where a file is `bad` and where it was `good` last, if that would go while the bad one stays and none that is good stays
+/// later. The newest comes first.
+fn lost<'s>(
+    states: &'s [Seen],
+    good: &dyn Fn(AvroState) -> bool,
+    bad: &dyn Fn(AvroState) -> bool,
+) -> Option<(&'s Seen, &'s Seen)> {
+    let last = states.iter().find(|seen| good(seen.state))?;
+    let mut kept = states.iter().filter(|seen| seen.stays && good(seen.state));
+    let broken = states
+        .iter()
+        .take_while(|seen| !(seen.stays && good(seen.state)))
+        .find(|seen| seen.stays && bad(seen.state))?;
+    kept.all(|seen| seen.content != last.content).then_some((broken, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Snapshots from the newest to the oldest: a state, its content, and whether it stays.
+    fn states(of: &[(AvroState, u8, bool)]) -> Vec<Seen> {
+        let seen = |(number, (state, content, stays)): (usize, &(AvroState, u8, bool))| Seen {
+            snapshot: SnapshotId::new([number as u8; 16]),
+            stays: *stays,
+            content: Some(ContentHash::new([*content; 32])),
+            state: *state,
+        };
+        of.iter().enumerate().map(seen).collect()
+    }
+
+    fn last_lost(of: &[(AvroState, u8, bool)]) -> Option<SnapshotId> {
+        let is_bad = |state: AvroState| state.is_alarm() || state == AvroState::Undecoded;
+        lost(&states(of), &|state| state == AvroState::Ok, &is_bad).map(|(_, last)| last.snapshot)
+    }
+
+    #[test]
+    fn the_last_sound_state_goes_only_where_nothing_bad_stays_after_it() {
+        use AvroState::{BeyondLimits, Damaged, Foreign, Ok, Torn, Undecoded};
+        let id = |number| Some(SnapshotId::new([number; 16]));
+        for bad in [Torn, Damaged, Foreign, Undecoded] {
+            assert_eq!(last_lost(&[(bad, 1, true), (Ok, 2, false), (Ok, 3, false)]), id(1));
+            assert_eq!(last_lost(&[(bad, 1, true), (Ok, 2, false), (Ok, 2, true)]), None);
+            assert_eq!(last_lost(&[(bad, 1, false), (Ok, 2, false)]), None);
+            assert_eq!(last_lost(&[(Ok, 4, true), (bad, 1, true), (Ok, 2, false)]), None);
+            assert_eq!(last_lost(&[(BeyondLimits, 4, true), (bad, 1, true), (Ok, 2, false)]), id(2));
         }
-        _ => None,
-    })
+        assert_eq!(last_lost(&[(BeyondLimits, 1, true), (Ok, 2, false)]), None);
+    }
 }

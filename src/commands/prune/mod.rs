@@ -6,6 +6,7 @@
 //! later, once nobody who began before can still be reading them. Any step may be the last one: the next prune goes on.
 
 mod condemn;
+mod full;
 pub mod plan;
 mod repack;
 mod survey;
@@ -14,6 +15,7 @@ mod sweep;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+pub use full::prune_without_room;
 pub use plan::{Fate, MaxUnused};
 use plan::{Limits, decide};
 use repack::{Repacked, Repacker};
@@ -61,9 +63,9 @@ pub struct PruneReport {
     pub condemned: Tally,
     /// Packs that were written, and their bytes.
     pub written: Tally,
-    /// Condemned packs that were deleted, and their bytes.
+    /// Condemned packs that were deleted, and their bytes with parity: what became free.
     pub swept: Tally,
-    /// Condemned packs that wait for the grace to pass, and their bytes as far as they are known.
+    /// Condemned packs that wait for the grace to pass, and their bytes.
     pub waiting: Tally,
     /// What is unused and stays, in bytes.
     pub unused_left: u64,
@@ -73,6 +75,8 @@ pub struct PruneReport {
     pub indexes_replaced: u64,
     /// Bytes of interrupted writes that were removed.
     pub tidied: u64,
+    /// The disk was full: only what needs no room was done. Nothing was copied out of packs that are partly needed.
+    pub without_room: bool,
     /// How long it took, in seconds.
     pub duration_secs: f64,
 }
@@ -124,11 +128,18 @@ const TIDY_AFTER: i64 = 24 * 3600 * 1_000_000_000;
 /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere, and the log has no record of its loss: then nothing is
 /// changed, since the reason may be an index or a listing that is not whole. And those of the repository.
 pub fn prune(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
-    match attempt(repository, options, progress) {
-        // A cache that turns out to be damaged must not be in the way. Whatever was done so far is whole.
+    match steadily(repository, &mut || attempt(repository, options, progress)) {
+        Err(error) if error.is_full() && !options.dry_run => full::prune(repository, options, progress),
+        done => done,
+    }
+}
+
+/// A cache that turns out to be damaged must not be in the way. Whatever was done so far is whole.
+fn steadily<T>(repository: &Repository, work: &mut dyn FnMut() -> Result<T>) -> Result<T> {
+    match work() {
         Err(Error::Cache { .. }) => {
             repository.rebuild_index()?;
-            attempt(repository, options, progress)
+            work()
         }
         done => done,
     }
@@ -176,7 +187,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         report.bytes_before += length;
     }
     if options.dry_run {
-        sweep::foresee(repository, &survey, options.grace, &mut report);
+        sweep::foresee(repository, &survey, options.grace, &mut report)?;
         report.duration_secs = began.elapsed().as_secs_f64();
         return Ok(report);
     }
@@ -191,10 +202,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     let Repacked { copied, written } = match to_copy.is_empty() {
         true => Repacked::default(),
         false => {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(options.threads.max(1))
-                .build()
-                .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+            let pool = crate::commands::threads::pool(options.threads.max(1))?;
             // All manifests were followed; what is copied is not read through what they left behind.
             repository.forget_frames();
             let repacker = Repacker::new(repository, &survey, &needs, settings, progress);
@@ -214,6 +222,9 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     if let Some(now) = survey.storage_now {
         report.tidied = repository.backend().tidy(now.saturating_sub(TIDY_AFTER))?;
     }
+    // What is well to have, and nothing rests on. Where there is no room, the next prune tries again.
+    let _ = repository.keep_config();
+    let _ = repository.backend().keep_reserve();
     report.duration_secs = began.elapsed().as_secs_f64();
     Ok(report)
 }

@@ -38,15 +38,22 @@ impl Due {
     }
 }
 
-/// The packs, and how many bytes they have as far as that is known without asking.
-fn tally(survey: &Survey<'_>, packs: &[PackId]) -> Tally {
-    let length = |id: &PackId| {
+/// The packs, and how many bytes they have with their parity. What no index names any more is asked for.
+fn tally(repository: &Repository, survey: &Survey<'_>, packs: &[PackId]) -> Result<Tally> {
+    let backend = repository.backend();
+    let known = |id: &PackId| {
         let number = survey.catalogue.pack_number(id)?;
         Some(survey.catalogue.packs().get(number as usize)?.length)
     };
     let mut tally = Tally::default();
-    packs.iter().for_each(|id| tally.add(length(id).unwrap_or(0)));
-    tally
+    for id in packs {
+        let length = match known(id) {
+            Some(length) => length,
+            None => backend.size(&pack_name(id))?.unwrap_or(0),
+        };
+        tally.add(length + backend.size(&parity_name(id))?.unwrap_or(0));
+    }
+    Ok(tally)
 }
 
 /// The packs that there are parity objects for.
@@ -81,11 +88,28 @@ fn sweep_orphans(repository: &Repository, survey: &Survey<'_>, mut parity: BTree
     Ok(())
 }
 
-/// Says what a sweep would delete.
-pub(super) fn foresee(repository: &Repository, survey: &Survey<'_>, grace: Duration, report: &mut PruneReport) {
-    let due = Due::of(repository, &repository.state(), grace);
-    report.swept = tally(survey, &due.packs);
-    report.waiting = tally(survey, &due.waiting);
+/// Deletes a pack, and then its parity.
+pub(super) fn delete_pack(repository: &Repository, id: &PackId) -> Result<()> {
+    repository.backend().delete(&pack_name(id))?;
+    repository.backend().delete(&parity_name(id))
+}
+
+/// Says what a sweep would delete. Without any grace that includes what this prune would condemn.
+pub(super) fn foresee(
+    repository: &Repository,
+    survey: &Survey<'_>,
+    grace: Duration,
+    report: &mut PruneReport,
+) -> Result<()> {
+    let state = repository.state();
+    let due = Due::of(repository, &state, grace);
+    let mut packs = survey.deletable(&state, due.packs);
+    if grace.is_zero() {
+        packs.extend(report.packs.iter().filter(|pack| pack.fate.goes()).map(|pack| pack.id));
+    }
+    report.swept = tally(repository, survey, &packs)?;
+    report.waiting = tally(repository, survey, &due.waiting)?;
+    Ok(())
 }
 
 /// Deletes packs that were condemned longer ago than the grace, then index objects that were superseded so long ago, and
@@ -104,8 +128,8 @@ pub(super) fn sweep(
     })?;
     let due = Due::of(repository, &state, grace);
     let packs = survey.deletable(&state, due.packs);
-    report.swept = tally(survey, &packs);
-    report.waiting = tally(survey, &due.waiting);
+    report.swept = tally(repository, survey, &packs)?;
+    report.waiting = tally(repository, survey, &due.waiting)?;
     progress.begin(Phase::Sweep, Some((packs.len() + due.indexes.len()) as u64), None);
     if !packs.is_empty() || !due.indexes.is_empty() || !survey.revenants.is_empty() {
         repository.settle_log()?;
@@ -113,10 +137,8 @@ pub(super) fn sweep(
     let backend = repository.backend();
     let mut parity = parity_objects(repository)?;
     for id in packs.iter().chain(&survey.revenants) {
-        backend.delete(&pack_name(id))?;
-        if parity.remove(id) {
-            backend.delete(&parity_name(id))?;
-        }
+        delete_pack(repository, id)?;
+        parity.remove(id);
         progress.files(1);
     }
     sweep_orphans(repository, survey, parity)?;

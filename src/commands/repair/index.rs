@@ -61,6 +61,10 @@ fn attempt(repository: &Repository, all: bool, dry_run: bool, progress: &dyn Pro
         // Others took their place, maybe.
         repair.lost = repository.lost_indexes()?;
     }
+    if !dry_run {
+        // Repositories of before there were two get the second one.
+        repository.keep_config()?;
+    }
     if repair.lost.is_empty() && !all {
         return Ok(repair);
     }

@@ -72,6 +72,7 @@ pub fn repair_packs(
 ) -> Result<PackRepair> {
     let share = options.parity.unwrap_or_else(|| repository.settings().parity());
     if !options.dry_run {
+        repository.keep_config()?;
         parity::set_share(repository, share)?;
     }
     repository.rebuild_index()?;
@@ -89,10 +90,7 @@ pub fn repair_packs(
         }
     }
     progress.begin(Phase::CheckData, Some(packs.len() as u64), None);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads.max(1))
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(options.threads.max(1))?;
     let found: Vec<PackFindings> = pool.install(|| look_at_all(repository, &packs, progress))?;
     let mut unprotected = Vec::new();
     for (pack, findings) in packs.iter().zip(&found) {

@@ -7,6 +7,7 @@ use crate::commands::check::Closure;
 use crate::commands::repair::snapshots::not_rewritten;
 use crate::commands::select::read_root;
 use crate::error::Result;
+use crate::files::with_unreadable;
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
 use crate::pack::PlainChunk;
 use crate::recipe::{Stream, Tree, TreeReader};
@@ -45,6 +46,8 @@ pub(super) fn rewrite(repository: &Repository, record: &SnapshotRecord, closure:
     let mut manifest = ManifestWriter::new(repository.hasher());
     let mut totals = Totals { unreadable: old.totals.unreadable, ..Totals::default() };
     let (mut left_out, mut rows_lost) = (HashSet::new(), false);
+    // Where rows are lost, nobody knows what they named: the directory that holds all that it can be.
+    let (mut unknown, mut before) = (Vec::new(), Vec::new());
     let tree = old.manifest.as_ref().ok_or_else(|| not_rewritten("it has no manifest"))?;
     let mut leaves = TreeReader::new(tree, repository);
     while let Some((reference, lost)) = leaves.next_or_lost()? {
@@ -55,8 +58,11 @@ pub(super) fn rewrite(repository: &Repository, record: &SnapshotRecord, closure:
         let Some(rows) = rows else {
             totals.unreadable = totals.unreadable.saturating_add(reference.records);
             rows_lost = true;
+            unknown.push(common_directory(&before, &reference.last));
+            before = reference.last;
             continue;
         };
+        before = reference.last;
         for row in rows {
             let first_is_left_out = match &row.hard_link {
                 Some(first) => left_out.contains(first) || (rows_lost && !has_row(repository, &old, first)?),
@@ -91,10 +97,18 @@ pub(super) fn rewrite(repository: &Repository, record: &SnapshotRecord, closure:
         Err(error) if error.is_damage() => Stream::Empty,
         Err(error) => return Err(error),
     };
-    let root = SnapshotRoot { id, tags, program, totals, path_list, manifest, ..old };
+    let rules = with_unreadable(&old.rules, left_out.into_iter().chain(unknown));
+    let root = SnapshotRoot { id, tags, program, totals, rules, path_list, manifest, ..old };
     let root = sink.put(ChunkKind::Root, root.encode())?;
     sink.copies.finish()?;
     Ok(writer.commit(id, root)?.snapshot)
+}
+
+/// The directory in which both lie.
+fn common_directory(one: &[u8], other: &[u8]) -> Vec<u8> {
+    let shared = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let slash = one.get(..shared).and_then(|shared| shared.iter().rposition(|byte| *byte == b'/'));
+    slash.map_or(Vec::new(), |slash| one.get(..slash).unwrap_or(&[]).to_vec())
 }
 
 /// Whether there is (still) a row of this path.
@@ -116,6 +130,25 @@ fn rows_of(repository: &Repository, leaf: &Tree) -> Result<Option<Vec<FileEntry>
             Ok(None) => return Ok(Some(rows)),
             Err(error) if error.is_damage() => return Ok(None),
             Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_between_two_rows_lies_in_the_directory_of_both() {
+        for (one, other, expected) in [
+            ("", "a/b", ""),
+            ("a", "a/b", ""),
+            ("a/b", "a/c", "a"),
+            ("a/b/c", "a/b/d/e", "a/b"),
+            ("a/bc", "a/bd", "a"),
+            ("x/y", "z", ""),
+        ] {
+            assert_eq!(common_directory(one.as_bytes(), other.as_bytes()), expected.as_bytes(), "{one} {other}");
         }
     }
 }

@@ -100,6 +100,7 @@ pub fn repair_snapshots(
         repair.recorded = state.standing.new_damage(found);
         return Ok(repair);
     }
+    repository.keep_config()?;
     repair.recorded = repository.record_damage(&found)?;
     if options.rewrite {
         for damaged in repair.damaged.iter_mut().filter(|damaged| !damaged.hopeless) {
@@ -163,7 +164,7 @@ fn gone_packs(repository: &Repository) -> Result<Gone> {
             Some(found) if found < length && repository.mended_pack(&id).is_some() => {}
             Some(found) if found < length => {
                 if let Some(info) = repository.index().find_pack(&id)? {
-                    let frames = cut_off(&*info, found).collect::<Vec<_>>();
+                    let frames = cut_off(&info, found).collect::<Vec<_>>();
                     gone.cut_off.extend(frames.into_iter().filter(|(pack, frame)| !standing.is_damaged(pack, *frame)));
                 }
             }
@@ -191,10 +192,7 @@ fn bad_frames(
     let is_meant = |pack: &PackId| !gone.contains(pack) && !index.is_gone(pack) && !standing.is_condemned(pack);
     let packs: Vec<PackId> = index.pack_ids().into_iter().filter(is_meant).collect();
     progress.begin(Phase::CheckData, Some(packs.len() as u64), None);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.max(1))
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(threads.max(1))?;
     let found = pool.install(|| look_at_all(repository, &packs, progress))?;
     Ok(found.into_iter().flat_map(|findings| findings.bad).collect())
 }

@@ -63,8 +63,10 @@ enum Checks {
     Passed,
 }
 
-/// Blocks that have to be encoded are gathered up to so many bytes, to be dealt with in parallel.
+/// Blocks that have to be encoded are gathered up to so many bytes, to be dealt with in parallel; and so many blocks, since
+/// they may be of no bytes.
 const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BLOCKS: usize = 4096;
 
 impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
     /// Hands the content to `write`, for a file that counts only if all of it is right: its hash is compared with the
@@ -108,7 +110,7 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
                 bytes += if let Part::Encode { plain, .. } = &part { plain.len() } else { 0 };
                 batch.push(part);
             }
-            if waits && bytes < BATCH_BYTES {
+            if waits && bytes < BATCH_BYTES && batch.len() < BATCH_BLOCKS {
                 continue;
             }
             for (part, payload) in self.encode(std::mem::take(&mut batch))? {

@@ -1,19 +1,26 @@
 //! `restore`: writes the files of a snapshot into a directory.
 
+mod archive;
 pub(super) mod content;
+mod guard;
 pub(super) mod prefetch;
 mod recode;
 mod run;
 mod salvage;
+mod selection;
+mod sweep;
+mod tar;
 
+pub use archive::{archive, is_folder};
 pub use salvage::Salvage;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::commands::select::{unless_removed, was_removed};
 use crate::error::{Error, Result};
-use crate::files::{Overwrite, Pattern};
+use crate::files::{Overwrite, Pattern, Spare};
 use crate::progress::{Phase, Progress};
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
@@ -32,14 +39,23 @@ pub struct RestoreOptions {
     pub exclude: Vec<Pattern>,
     /// What happens to files that are there.
     pub overwrite: Overwrite,
-    /// Remove what is in restored directories and not in the snapshot.
+    /// Remove what is in the target, at or below a root of the snapshot, and not in the snapshot. What `create` would not
+    /// have saved stays.
     pub delete: bool,
+    /// Remove even if something could not be read when the snapshot was made.
+    pub delete_despite_unreadable: bool,
+    /// Directories that are neither written to nor removed: the repository, and what belongs to this program.
+    pub in_use: Vec<PathBuf>,
+    /// The user's home: it is not swept unless it is what was saved.
+    pub home: Option<PathBuf>,
     /// Look at everything, write nothing.
     pub dry_run: bool,
     /// Read every restored file again and compare.
     pub verify: bool,
-    /// Set set-user-id and set-group-id bits.
+    /// Give programs their set-user-id and set-group-id bits and capabilities.
     pub restore_suid: bool,
+    /// Make holes of zeros in all files, and not only in those that had holes.
+    pub sparse: bool,
     /// Write containers with another codec instead of bit for bit.
     pub recode: Option<crate::avro::codec::Codec>,
     /// Of files of which something is lost, write what is left, and a report beside it (`<file>.salvage.json`).
@@ -61,12 +77,24 @@ pub struct RestoreReport {
     pub bytes_restored: u64,
     /// What `delete` removed (or would remove).
     pub deleted: u64,
+    /// What `delete` left alone though it is not in the snapshot, by the reason.
+    pub kept: BTreeMap<Spare, u64>,
+    /// What `delete` could not remove, by its path below the target, and why.
+    pub not_deleted: Vec<(Vec<u8>, Error)>,
+    /// On a dry run: files of those to be restored that are not there.
+    pub files_new: u64,
+    /// On a dry run: files that are there with another size or modification time, or as something else.
+    pub files_differing: u64,
+    /// On a dry run: files that are there with the same size and modification time.
+    pub files_same: u64,
     /// Files that were read again and found right.
     pub verified: u64,
     /// Containers that were written with another codec.
     pub recoded: u64,
-    /// Set-id bits that were not set.
+    /// Programs that did not get set-id bits or capabilities back.
     pub set_ids_dropped: u64,
+    /// Which of the patterns to include fit nothing in the snapshot, by their number.
+    pub unmatched_includes: Vec<usize>,
     /// Files of which only a part was left to be written.
     pub salvaged: Vec<SalvagedFile>,
     /// What could not be restored, and why.
@@ -89,7 +117,7 @@ pub struct SalvagedFile {
 /// Restores a snapshot.
 ///
 /// # Errors
-/// If the target or the manifest cannot be used, or the disk is full. What is wrong with a single file is told to
+/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file is told to
 /// `progress`, is in the report, and does not stop the work.
 pub fn restore(
     repository: &Repository,
@@ -98,13 +126,7 @@ pub fn restore(
     progress: &dyn Progress,
 ) -> Result<RestoreReport> {
     let began = Instant::now();
-    if options.delete && options.target.parent().is_none() && options.include.is_empty() {
-        return Err(Error::Invalid("deleting everything else from the root of the system is refused".into()));
-    }
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads.max(1))
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = crate::commands::threads::pool(options.threads.max(1))?;
     progress.begin(Phase::Restore, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
     let restored = run::run(repository, snapshot, options, progress, &pool);
     let mut report = unless_removed(repository, snapshot.id, restored)?;
@@ -113,6 +135,11 @@ pub fn restore(
     }
     report.duration_secs = began.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// The threads that encode what is dumped.
+fn dump_pool() -> Result<rayon::ThreadPool> {
+    crate::commands::threads::pool(std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// Hands the content of one file to `write`, piece by piece, and compares its hash.
@@ -133,11 +160,7 @@ pub fn dump(
     if entry.kind != EntryKind::File {
         return Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path))));
     }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+    let pool = dump_pool()?;
     let encoders = content::EncoderBench::default();
     let rebuilder = content::Rebuilder { source: repository, pool: &pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.

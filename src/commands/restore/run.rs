@@ -1,18 +1,25 @@
 //! One run of `restore`: the rows of the manifest in order, files by several workers.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::content::{EncoderBench, Rebuilder};
 use super::prefetch::Prefetching;
 use super::recode::{can_recode, recode};
 use super::salvage::salvage;
-use super::{RestoreOptions, RestoreReport, SalvagedFile};
+use super::selection::Selection;
+use super::sweep::{Mode, Sweep, Swept};
+use super::{RestoreOptions, RestoreReport, SalvagedFile, guard};
+use crate::commands::is_at_or_below;
 use crate::error::{Context, Error, IoContext, Result};
-use crate::files::{Overwrite, Pattern, Target, TargetOptions};
+use crate::files::{Coverage, FileWriter, Matchable, Overwrite, Pattern, Spared, Target, TargetOptions};
 use crate::id::Digester;
-use crate::progress::{Progress, Warning};
+use crate::progress::{Change, Progress, Warning};
 use crate::recipe::Recipe;
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
@@ -29,7 +36,11 @@ struct Run<'r> {
     options: &'r RestoreOptions,
     progress: &'r dyn Progress,
     snapshot: &'r SnapshotRoot,
-    target: Option<Target>,
+    target: Option<&'r Target>,
+    /// What removes; none unless that was asked for.
+    sweep: Option<&'r Sweep<'r>>,
+    /// Where below the target that lies what must not be touched.
+    in_use: Vec<Vec<u8>>,
     report: Mutex<RestoreReport>,
     /// What stops everything.
     fatal: Mutex<Option<Error>>,
@@ -43,57 +54,85 @@ pub(super) fn run(
     progress: &dyn Progress,
     pool: &rayon::ThreadPool,
 ) -> Result<RestoreReport> {
+    let in_use = guard::in_use_below_target(options)?;
+    let terms = match options.delete {
+        true => {
+            let coverage = Coverage::recorded(&snapshot.all_paths(repository)?, &snapshot.rules)?;
+            let spared = Spared::new(&snapshot.rules, &options.in_use)?;
+            guard::may_delete(repository, snapshot, options, &coverage, &spared)?;
+            Some((coverage, spared))
+        }
+        false => None,
+    };
     // A dry run must not even make the target; without one there is nothing to compare with, either.
     let target_options = TargetOptions { overwrite: options.overwrite, restore_suid: options.restore_suid };
     let target = match options.dry_run && !options.target.is_dir() {
         true => None,
         false => Some(Target::new(&options.target, target_options)?),
     };
+    let sweep = terms.zip(target.as_ref()).map(|((coverage, spared), target)| Sweep {
+        target,
+        coverage,
+        spared,
+        selection: Selection { include: &options.include, exclude: &options.exclude },
+        progress,
+    });
     let run = Run {
         options,
         progress,
         snapshot,
-        target,
+        target: target.as_ref(),
+        sweep: sweep.as_ref(),
+        in_use,
         report: Mutex::default(),
         fatal: Mutex::default(),
         encoders: EncoderBench::default(),
     };
     let (send, jobs) = crossbeam_channel::bounded::<Job>(64);
-    let (links, swept) = pool.in_place_scope(|scope| {
+    if let (Some(target), false) = (run.target, options.dry_run) {
+        target.clean_top();
+    }
+    let rows = pool.in_place_scope(|scope| {
         let source = Prefetching::new(repository, scope);
         std::thread::scope(|threads| {
-            for _ in 0..options.threads.max(1) {
+            let worker = || {
                 let (jobs, run, source) = (jobs.clone(), &run, &source);
-                threads.spawn(move || {
+                move || {
                     let rebuilder = Rebuilder { source, pool, encoders: &run.encoders };
                     for Job { entry, path } in jobs {
                         run.file(&rebuilder, &entry, &path);
                     }
-                });
-            }
+                }
+            };
+            crate::commands::threads::spawn_many(threads, options.threads, worker)?;
             drop(jobs);
             let rows = run.rows(repository, snapshot, &send);
             drop(send);
             rows
         })
-    })?;
-    run.check()?;
-    run.links(repository, snapshot, pool, links)?;
-    run.sweep(swept)?;
-    let dropped = run.target.as_ref().map_or(0, |target| {
+    });
+    let done = rows.and_then(|(links, marked)| {
+        run.check()?;
+        run.links(repository, snapshot, pool, links)?;
+        run.sweep(repository, &marked)
+    });
+    // Also if it failed: no directory is left with a mode that only served to write into it.
+    let dropped = run.target.map_or(0, |target| {
         if !options.dry_run {
             target.finish_directories(progress);
         }
         target.dropped_set_ids()
     });
+    done?;
     run.check()?;
     let mut report = run.report.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.set_ids_dropped = dropped;
     Ok(report)
 }
 
-/// Hard links to be made when all files are there, and directories with the names that belong into them.
-type Later = (Vec<(Vec<u8>, FileEntry)>, Vec<(Vec<u8>, BTreeSet<Vec<u8>>)>);
+/// Hard links to be made when all files are there, and directories of the snapshot with a file in them that may say that
+/// all beside it is left out.
+type Later = (Vec<(Vec<u8>, FileEntry)>, HashSet<Vec<u8>>);
 
 impl Run<'_> {
     /// Goes through the manifest: makes what is no regular file, hands the files on.
@@ -106,38 +145,51 @@ impl Run<'_> {
         let sub = &self.options.subfolder;
         let mut rows = snapshot.rows(repository);
         rows.seek(sub)?;
-        let (mut links, mut directories, mut found) = (Vec::new(), Vec::new(), sub.is_empty());
-        if sub.is_empty() && self.selected(b"") {
-            directories.push((Vec::new(), BTreeSet::new()));
-        }
+        let (mut links, mut marked, mut found) = (Vec::new(), HashSet::new(), sub.is_empty());
+        let mut left_alone = HashSet::new();
+        // The directories above the row that were not selected themselves, and are not made yet.
+        let mut way: Vec<(Vec<u8>, FileEntry)> = Vec::new();
+        let includes = self.options.include.iter().enumerate().filter(|(_, pattern)| !pattern.is_negated());
+        let mut unmatched: Vec<usize> = includes.map(|(number, _)| number).collect();
         while let Some(entry) = rows.next_row()? {
             self.check()?;
+            self.progress.go_on()?;
             let Some(path) = below(&entry.path, sub) else { break };
             found = true;
             if !sub.is_empty() && entry.path == *sub && entry.kind == EntryKind::Directory {
                 // What is in the subfolder goes right into the target.
-                directories.push((Vec::new(), BTreeSet::new()));
                 continue;
             }
-            if self.options.delete {
-                let (parent, name) = parted(&path);
-                // Rows of one directory come before those of the next, so its entry is near the end.
-                if let Some((_, names)) = directories.iter_mut().rev().find(|(directory, _)| directory == parent) {
-                    names.insert(name.to_vec());
-                }
+            let (parent, name) = parted(&entry.path);
+            if self.sweep.is_some_and(|sweep| sweep.spared.may_mark(name)) {
+                marked.insert(parent.to_vec());
             }
+            while way.pop_if(|(_, above)| !is_in(&entry.path, &above.path)).is_some() {}
+            self.strike_matched(&mut unmatched, &entry.path);
             if !self.selected(&entry.path) {
+                if entry.kind == EntryKind::Directory {
+                    way.push((path, entry));
+                }
                 continue;
+            }
+            if let Some(place) = self.in_use.iter().find(|place| is_at_or_below(&path, place)) {
+                if left_alone.insert(place) {
+                    let path = String::from_utf8_lossy(&path).into_owned();
+                    let reason = "the repository in use, or what snap keeps for itself, lies there".into();
+                    self.failed(&entry, Error::NotRestored { path, reason });
+                }
+                continue;
+            }
+            for (path, above) in way.drain(..).filter(|_| !self.options.dry_run) {
+                self.attempt(&above, |target| target.make_parent(&path, &above).map(|()| false));
             }
             match &entry.kind {
                 EntryKind::Directory => {
                     if !self.options.dry_run {
                         self.attempt(&entry, |target| target.make_directory(&path, Some(&entry)).map(|()| true));
                     } else {
+                        self.compare(&entry, &path);
                         self.report().others_restored += 1;
-                    }
-                    if self.options.delete {
-                        directories.push((path, BTreeSet::new()));
                     }
                 }
                 EntryKind::File if entry.hard_link.is_some() => links.push((path, entry)),
@@ -146,35 +198,88 @@ impl Run<'_> {
                         return Err(Error::WorkerStopped);
                     }
                 }
-                _ if self.options.dry_run => self.report().others_restored += 1,
+                _ if self.options.dry_run => self.attempt(&entry, |target| {
+                    let wanted = target.wants(&path, &entry)?;
+                    if wanted {
+                        self.make_way(&entry.path, &path)?;
+                        self.compare(&entry, &path);
+                    }
+                    Ok(wanted)
+                }),
                 _ => self.attempt(&entry, |target| match target.wants(&path, &entry)? {
-                    true => target.make_node(&path, &entry, self.progress),
+                    true => {
+                        self.make_way(&entry.path, &path)?;
+                        target.make_node(&path, &entry, self.progress)
+                    }
                     false => Ok(false),
                 }),
             }
         }
+        self.report().unmatched_includes = unmatched;
         match found {
-            true => Ok((links, directories)),
+            true => Ok((links, marked)),
             false => {
                 Err(Error::NoPath { path: String::from_utf8_lossy(sub).into_owned(), snapshot: snapshot.id.short() })
             }
         }
     }
 
-    /// Whether the filters let this path of the snapshot through. What is below something that fits, fits.
+    /// Strikes out the patterns to include that fit this path.
+    fn strike_matched(&self, unmatched: &mut Vec<usize>, path: &[u8]) {
+        if !unmatched.is_empty() {
+            let patterns = &self.options.include;
+            let path = Matchable::new(path, patterns.iter().any(Pattern::is_insensitive));
+            unmatched.retain(|number| patterns.get(*number).is_some_and(|pattern| !pattern.matches(&path)));
+        }
+    }
+
+    /// Whether the filters let this path of the snapshot through.
     fn selected(&self, path: &[u8]) -> bool {
-        let RestoreOptions { include, exclude, .. } = self.options;
-        let fits = |patterns: &[Pattern]| {
-            let absolute = [b"/", path].concat();
-            let ends = absolute.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-            ends.chain([absolute.len()]).any(|end| Pattern::any(patterns, &absolute[..end]))
+        Selection { include: &self.options.include, exclude: &self.options.exclude }.selects(path)
+    }
+
+    /// Removes a directory that stands where something else belongs, if that was asked for: it may hold anything.
+    fn make_way(&self, tree_path: &[u8], path: &[u8]) -> Result<()> {
+        let (Some(sweep), Overwrite::Always) = (self.sweep, self.options.overwrite) else { return Ok(()) };
+        // What is wrong with the way there is reported by what is made at its end.
+        if sweep.target.existing(path).is_ok_and(|existing| existing.is_some_and(|existing| existing.is_folder)) {
+            self.report().deleted += sweep.clear(tree_path, path, self.mode())?;
+        }
+        Ok(())
+    }
+
+    /// Tells on a dry run how what is there differs from the snapshot.
+    fn compare(&self, entry: &FileEntry, path: &[u8]) {
+        let existing = self.target.and_then(|target| target.existing(path).ok().flatten());
+        let change = match (&existing, &entry.kind) {
+            (None, _) => Change::New,
+            (Some(existing), EntryKind::Directory) if existing.is_folder => return,
+            (Some(existing), EntryKind::File) if !Overwrite::IfChanged.writes(Some(existing), entry) => Change::Same,
+            (Some(_), _) => Change::Differs,
         };
-        (include.is_empty() || fits(include)) && (exclude.is_empty() || !fits(exclude))
+        if entry.kind == EntryKind::File {
+            let mut report = self.report();
+            match change {
+                Change::New => report.files_new += 1,
+                Change::Same => report.files_same += 1,
+                Change::Differs | Change::Deleted => report.files_differing += 1,
+            }
+        }
+        self.progress.change(change, Path::new(OsStr::from_bytes(path)));
+    }
+
+    fn mode(&self) -> Mode {
+        if self.options.dry_run { Mode::DryRun } else { Mode::Act }
     }
 
     /// Restores something that is no regular file.
     fn attempt(&self, entry: &FileEntry, work: impl FnOnce(&Target) -> Result<bool>) {
-        let Some(target) = &self.target else { return };
+        let Some(target) = self.target else {
+            // A dry run without a target: everything would be made.
+            self.compare(entry, &entry.path);
+            self.report().others_restored += 1;
+            return;
+        };
         match work(target) {
             Ok(true) => self.report().others_restored += 1,
             Ok(false) => {}
@@ -189,10 +294,12 @@ impl Run<'_> {
         entry: &FileEntry,
         path: &[u8],
     ) -> bool {
-        if self.fatal().is_some() {
+        if self.fatal().is_some() || self.progress.is_cancelled() {
             return false;
         }
-        self.progress.at(std::path::Path::new(&*String::from_utf8_lossy(path)));
+        if !self.options.dry_run {
+            self.progress.at(Path::new(OsStr::from_bytes(path)));
+        }
         let done = self.write(rebuilder, entry, path);
         let fine = done.is_ok();
         match done {
@@ -208,9 +315,9 @@ impl Run<'_> {
         entry: &FileEntry,
         path: &[u8],
     ) -> Result<()> {
-        let wanted = self.target.as_ref().map_or(Ok(true), |target| target.wants(path, entry))?;
+        let wanted = self.target.map_or(Ok(true), |target| target.wants(path, entry))?;
         let recoded = self.options.recode.filter(|_| can_recode(entry));
-        let target = match &self.target {
+        let target = match self.target {
             _ if !wanted => {
                 self.progress.bytes(entry.size);
                 self.report().files_skipped += 1;
@@ -218,6 +325,8 @@ impl Run<'_> {
             }
             Some(target) if !self.options.dry_run => Some(target),
             _ => {
+                self.make_way(&entry.path, path)?;
+                self.compare(entry, path);
                 let mut report = self.report();
                 report.files_restored += 1;
                 report.bytes_restored += entry.size;
@@ -226,10 +335,11 @@ impl Run<'_> {
         };
         let Some(target) = target else { return Ok(()) };
         refuse_impossible_size(entry)?;
-        let mut writer = target.begin_file(path, if recoded.is_some() { 0 } else { entry.size }, entry.sparse)?;
+        let size = if recoded.is_some() { 0 } else { entry.size };
+        let mut writer = target.begin_file(path, size, self.sparse(entry))?;
         let mut write = |bytes: &[u8]| {
             self.progress.bytes(bytes.len() as u64);
-            if entry.sparse { writer.write_sparse(bytes) } else { writer.write(bytes) }
+            self.write_bytes(&mut writer, entry, bytes)
         };
         let mut written = entry.clone();
         let done = match recoded {
@@ -246,7 +356,9 @@ impl Run<'_> {
         if recoded.is_some() {
             written.size = writer.written();
         }
-        writer.finish(&written, self.progress)?;
+        // Only now: whatever stands there stays until its successor is complete.
+        self.make_way(&entry.path, path)?;
+        let file = writer.finish_open(&written, self.progress)?;
         {
             let mut report = self.report();
             report.files_restored += 1;
@@ -254,10 +366,40 @@ impl Run<'_> {
             report.recoded += u64::from(recoded.is_some());
         }
         if self.options.verify && recoded.is_none() {
-            verify(target, entry, path)?;
+            self.verify(file, entry, &target.shown(path))?;
             self.report().verified += 1;
         }
         Ok(())
+    }
+
+    /// Whether blocks of zeros become holes.
+    fn sparse(&self, entry: &FileEntry) -> bool {
+        entry.sparse || self.options.sparse
+    }
+
+    fn write_bytes(&self, writer: &mut FileWriter, entry: &FileEntry, bytes: &[u8]) -> Result<()> {
+        self.progress.go_on()?;
+        if self.sparse(entry) { writer.write_sparse(bytes) } else { writer.write(bytes) }
+    }
+
+    /// Reads a restored file again, from its beginning, and compares its hash.
+    fn verify(&self, mut file: File, entry: &FileEntry, shown: &Path) -> Result<()> {
+        let (mut digester, mut buffer) = (Digester::new(), vec![0; 1 << 20]);
+        loop {
+            self.progress.go_on()?;
+            let count = file.read(&mut buffer).when("read", shown)?;
+            if count == 0 {
+                break;
+            }
+            digester.update(buffer.get(..count).unwrap_or(&[]));
+        }
+        match entry.content {
+            Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
+            _ => Err(Error::NotRestored {
+                path: shown.display().to_string(),
+                reason: "what was read back is not what was written".into(),
+            }),
+        }
     }
 
     /// Writes what is left of a file, and a report of what it lacks beside it. `error` is why it is not whole.
@@ -269,10 +411,8 @@ impl Run<'_> {
         target: &Target,
         error: Error,
     ) -> Result<()> {
-        let mut writer = target.begin_file(path, 0, entry.sparse)?;
-        let saved = salvage(rebuilder, entry, &mut |bytes| {
-            if entry.sparse { writer.write_sparse(bytes) } else { writer.write(bytes) }
-        })?;
+        let mut writer = target.begin_file(path, 0, self.sparse(entry))?;
+        let saved = salvage(rebuilder, entry, &mut |bytes| self.write_bytes(&mut writer, entry, bytes))?;
         if !saved.loss.is_any() {
             // All of its chunks are there, and yet it is not what it was.
             return Err(error);
@@ -290,6 +430,7 @@ impl Run<'_> {
         let size = text.len() as u64;
         let xattrs = Vec::new();
         report_writer.finish(&FileEntry { size, mode: entry.mode & 0o666, xattrs, ..entry.clone() }, self.progress)?;
+        self.make_way(&entry.path, path)?;
         writer.finish(&FileEntry { size: saved.bytes, ..entry.clone() }, self.progress)?;
         let message = match saved.container {
             true => {
@@ -317,8 +458,9 @@ impl Run<'_> {
         let mut stand_ins: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
         let failed: HashSet<Vec<u8>> = self.report().failed.iter().map(|(path, _)| path.clone()).collect();
         for (path, entry) in links {
+            self.progress.go_on()?;
             let Some(original) = entry.hard_link.clone() else { continue };
-            match self.target.as_ref().map_or(Ok(true), |target| target.wants(&path, &entry)) {
+            match self.target.map_or(Ok(true), |target| target.wants(&path, &entry)) {
                 Ok(true) => {}
                 Ok(false) => {
                     self.report().files_skipped += 1;
@@ -333,11 +475,18 @@ impl Run<'_> {
                 .filter(|first| self.selected(&original) && !failed.contains(&original) && self.holds(first, &entry));
             let known = known.or_else(|| stand_ins.get(&original).cloned());
             if self.options.dry_run {
-                self.report().others_restored += 1;
+                self.attempt(&entry, |_| {
+                    self.make_way(&entry.path, &path)?;
+                    self.compare(&entry, &path);
+                    Ok(true)
+                });
                 continue;
             }
             match known {
-                Some(first) => self.attempt(&entry, |target| target.hard_link(&path, &first).map(|()| true)),
+                Some(first) => self.attempt(&entry, |target| {
+                    self.make_way(&entry.path, &path)?;
+                    target.hard_link(&path, &first).map(|()| true)
+                }),
                 None => match snapshot.rows(repository).find(&original)? {
                     Some(row) => {
                         let rebuilder = Rebuilder { source: repository, pool, encoders: &self.encoders };
@@ -360,7 +509,7 @@ impl Run<'_> {
     /// Whether the first name of a file has its content now. Where files that are there may be left as they are, what is
     /// there may be another one.
     fn holds(&self, first: &[u8], entry: &FileEntry) -> bool {
-        match (self.options.overwrite, &self.target) {
+        match (self.options.overwrite, self.target) {
             (Overwrite::Always, _) | (_, None) => true,
             (_, Some(target)) => {
                 let existing = target.existing(first).ok().flatten();
@@ -369,26 +518,26 @@ impl Run<'_> {
         }
     }
 
-    /// Removes what does not belong into restored directories.
-    fn sweep(&self, directories: Vec<(Vec<u8>, BTreeSet<Vec<u8>>)>) -> Result<()> {
-        let (true, Some(target)) = (self.options.delete, &self.target) else { return Ok(()) };
+    /// Removes what is in the target and not in the snapshot.
+    fn sweep(&self, repository: &Repository, marked: &HashSet<Vec<u8>>) -> Result<()> {
+        let Some(sweep) = self.sweep else { return Ok(()) };
         let reports: HashSet<Vec<u8>> = self.report().salvaged.iter().map(|file| file.report.clone()).collect();
-        for (directory, names) in directories {
-            let is_report = |name: &[u8]| reports.iter().any(|report| parted(report) == (directory.as_slice(), name));
-            let keep = |name: &[u8]| names.contains(name) || is_report(name);
-            let count = match self.options.dry_run {
-                true => target.others(&directory, &keep)?.len() as u64,
-                false => target.delete_others(&directory, &keep)?,
-            };
-            self.report().deleted += count;
-        }
+        let mut rows = self.snapshot.rows(repository);
+        rows.seek(&self.options.subfolder)?;
+        let swept = sweep.sweep(&mut rows, &self.options.subfolder, marked, &reports, self.mode())?;
+        let Swept { deleted, kept, failed } = swept;
+        let mut report = self.report();
+        report.deleted += deleted;
+        report.kept = kept;
+        report.not_deleted = failed;
         Ok(())
     }
 
     fn failed(&self, entry: &FileEntry, error: Error) {
-        // A full disk concerns every file that is still to come.
-        if matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull) {
-            self.fatal().get_or_insert(error);
+        // These concern every file that is still to come.
+        let is_full = matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        if is_full || self.progress.is_cancelled() {
+            self.fatal().get_or_insert(if is_full { error } else { Error::Interrupted });
             return;
         }
         let path = String::from_utf8_lossy(&entry.path).into_owned();
@@ -428,23 +577,9 @@ fn beside(entry: &FileEntry, path: &[u8], other: &[u8]) -> Vec<u8> {
     [&entry.path[..], other.get(path.len()..).unwrap_or(&[])].concat()
 }
 
-/// Reads a restored file again and compares its hash.
-fn verify(target: &Target, entry: &FileEntry, path: &[u8]) -> Result<()> {
-    let shown = target.shown(path);
-    let differs = |reason: &str| Error::NotRestored { path: shown.display().to_string(), reason: reason.into() };
-    let mut file = target.open_file(path)?.ok_or_else(|| differs("it is not there any more"))?;
-    let (mut digester, mut buffer) = (Digester::new(), vec![0; 1 << 20]);
-    loop {
-        let count = file.read(&mut buffer).when("read", &shown)?;
-        if count == 0 {
-            break;
-        }
-        digester.update(&buffer[..count]);
-    }
-    match entry.content {
-        Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
-        _ => Err(differs("what was read back is not what was written")),
-    }
+/// Whether a path lies below another one.
+fn is_in(path: &[u8], above: &[u8]) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 /// The path below a subfolder of the snapshot, or the file's own name if it is the subfolder itself.
@@ -459,8 +594,16 @@ fn below(path: &[u8], sub: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// A path, one component longer.
+pub(super) fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
+    match path.is_empty() {
+        true => name.to_vec(),
+        false => [path, b"/", name].concat(),
+    }
+}
+
 /// The directory and the name of a path.
-fn parted(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn parted(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (b"", path),

@@ -60,6 +60,15 @@ impl Period {
         }
     }
 
+    /// What tells apart the periods of two moments, of which `wall` is what the wall shows. When clocks go back, the wall
+    /// shows an hour twice: these are two hours, and one day.
+    pub(super) fn key(self, moment: i64, wall: i128) -> (i128, i128) {
+        match self {
+            Self::Hour => (self.number(wall), wall - i128::from(moment)),
+            _ => (self.number(wall), 0),
+        }
+    }
+
     /// The number of the period in which the wall shows this time: equal for times in the same period, growing with time.
     pub(super) fn number(self, wall: i128) -> i128 {
         let day = wall.div_euclid(DAY);

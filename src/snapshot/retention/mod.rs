@@ -161,17 +161,19 @@ pub fn apply(policy: &Policy, snapshots: &[Dated<'_>], now: i64, zone: &dyn Loca
             own.push(Reason::Last);
         }
         for (period, (quota, seen)) in Period::ALL.into_iter().zip(&mut periodic) {
-            let is_new = *seen != Some(period.number(wall));
+            let key = period.key(*time, wall);
+            let is_new = *seen != Some(key);
             if !quota.is_used_up() && (is_new || oldest) {
-                *seen = Some(period.number(wall));
+                *seen = Some(key);
                 quota.take();
                 own.push(Reason::Periodic { period, oldest: !is_new });
             }
         }
         for (period, (span, border, seen)) in Period::ALL.into_iter().zip(&mut within) {
-            let is_new = *seen != Some(period.number(wall));
+            let key = period.key(*time, wall);
+            let is_new = *seen != Some(key);
             if !span.is_zero() && i128::from(*time) > *border && (is_new || oldest) {
-                *seen = Some(period.number(wall));
+                *seen = Some(key);
                 own.push(Reason::PeriodicWithin { period, span: *span, oldest: !is_new });
             }
         }

@@ -95,6 +95,33 @@ fn several_snapshots_of_one_hour_are_one_hourly_snapshot() {
 }
 
 #[test]
+fn an_hour_that_clocks_show_twice_is_two_hours_and_one_day() {
+    /// Clocks go back by an hour at 2026-10-25 01:00 UTC.
+    struct Berlin;
+    const CHANGE: i64 = 1_792_890_000_000_000_000;
+    impl LocalTime for Berlin {
+        fn wall(&self, moment: i64) -> i128 {
+            i128::from(moment) + i128::from(if moment < CHANGE { 2 * HOUR } else { HOUR })
+        }
+        fn moment(&self, wall: i128) -> i128 {
+            wall - i128::from(HOUR)
+        }
+    }
+    assert_eq!(CHANGE, at(2026, 10, 25, 1));
+    // Shown as 01:30, 02:30, 02:30 and 03:30.
+    let times: Vec<i64> = (-2..2).map(|hour| CHANGE + hour * HOUR + HOUR / 2).collect();
+    let kept = |rules: &[(&str, &str)]| -> Vec<usize> {
+        let dated: Vec<_> = times.iter().map(|time| Dated { time: *time, tags: &[] }).collect();
+        let reasons = apply(&policy(rules), &dated, NOW, &Berlin);
+        reasons.iter().enumerate().filter(|(_, reasons)| !reasons.is_empty()).map(|(place, _)| place).collect()
+    };
+    assert_eq!(kept(&[("hourly", "4")]), [0, 1, 2, 3]);
+    assert_eq!(kept(&[("hourly", "3")]), [1, 2, 3]);
+    assert_eq!(kept(&[("within-hourly", "9h")]), [0, 1, 2, 3]);
+    assert_eq!(kept(&[("daily", "1")]), [3]);
+}
+
+#[test]
 fn tags_keep_whatever_the_time() {
     let list = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
     let tags = [list(&["a"]), list(&["a", "b"]), list(&[]), list(&["b"])];

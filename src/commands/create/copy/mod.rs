@@ -136,10 +136,7 @@ impl<'r> Copier<'r> {
         if source.id() == target.id() {
             return Err(Error::Invalid(format!("both are repository {}: it has its snapshots already", source.id())));
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(options.threads.max(1))
-            .build()
-            .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+        let pool = crate::commands::threads::pool(options.threads.max(1))?;
         let (names, known) = (Names::new(source, target), Listing::read(target).snapshots);
         Ok(Self { source, target, options, pool, names, schemas: SchemaCache::default(), known })
     }

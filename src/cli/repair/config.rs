@@ -1,0 +1,102 @@
+//! `snap repair config`
+
+use avro_snap::backend::Name;
+use avro_snap::commands::repair::{ConfigSource, find_config};
+use avro_snap::error::Error;
+use avro_snap::repository::write_config;
+use serde_json::json;
+
+use crate::cli::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Result, chain};
+use crate::cli::open::backend;
+use crate::cli::progress::Meter;
+
+/// Make the config anew, which is needed to open the repository
+///
+/// It is kept twice, as `config` and `config2`. Where one of them is damaged or missing it is made from the other, or, if
+/// one byte of it has changed, by finding out which. Where both are lost it comes from a key export (--key-export), or is
+/// found with the help of the log. Where the beginning of the log is lost, too, a new one is made of what the packs say;
+/// `snap recover --all` then begins the log anew.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Look at everything, write nothing, and say what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        match context.open() {
+            Ok(repository) => {
+                let made = match self.dry_run {
+                    true => repository.unsound_configs(),
+                    false => repository.keep_config()?,
+                };
+                context.told(Exit::Done, self.tell(context, &made, None))
+            }
+            Err(Failure::Library(error)) if is_about_config(&error) => self.find(context, error),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Makes one of which no copy is left.
+    fn find(&self, context: &Context, error: Error) -> Result<Exit> {
+        if !matches!(error, Error::NoRepository { .. }) {
+            context.output.warn(&chain(&error));
+        }
+        let lost = context.lost_config()?;
+        let meter = Meter::new(&context.output);
+        let found = find_config(&lost, context.globals.threads(), &meter);
+        meter.finish();
+        let (config, source) = found?;
+        let made = match self.dry_run {
+            true => vec![Name::config_copy(), Name::config()],
+            false => write_config(&*backend(&context.repository_folder()?), &config)?,
+        };
+        if !self.dry_run && source != ConfigSource::Packs {
+            // It says what is wrong with it, should it not be the one.
+            context.open()?;
+        }
+        context.told(Exit::Done, self.tell(context, &made, Some(source)))
+    }
+
+    fn tell(&self, context: &Context, made: &[Name], source: Option<ConfigSource>) -> Result<()> {
+        let output = &context.output;
+        let made: Vec<String> = made.iter().map(ToString::to_string).collect();
+        let from = match source {
+            None => "copy",
+            Some(ConfigSource::Export) => "export",
+            Some(ConfigSource::Log) => "log",
+            Some(ConfigSource::Packs) => "packs",
+        };
+        if output.json {
+            let from = (!made.is_empty()).then_some(from);
+            return Ok(output.object("summary", json!({"dry_run": self.dry_run, "made": made, "from": from}))?);
+        }
+        if made.is_empty() {
+            return Ok(output.note(format_args!("both copies of the config are sound: nothing to do"))?);
+        }
+        let how = match source {
+            None => "from what is sound of it",
+            Some(ConfigSource::Export) => "from the key export",
+            Some(ConfigSource::Log) => "found by the hash that the log began with",
+            Some(ConfigSource::Packs) => "a new one, from what the packs say",
+        };
+        let done = if self.dry_run { "would be made anew" } else { "made anew" };
+        output.note(format_args!("{} {done}: {how}", made.join(" and ")))?;
+        if source == Some(ConfigSource::Packs) {
+            output.warn("the beginning of the log is lost as well: `snap recover --all` begins it anew");
+        }
+        Ok(())
+    }
+}
+
+fn is_about_config(error: &Error) -> bool {
+    match error {
+        Error::Damaged { name, .. } | Error::ObjectMissing { name } => name == "config" || name == "config2",
+        Error::Io { path, .. } => path.file_name().is_some_and(|name| name == "config"),
+        Error::NoRepository { .. } => true,
+        _ => false,
+    }
+}
