@@ -73,6 +73,13 @@ pub enum Error {
         snapshot: SnapshotId,
     },
 
+    /// A snapshot was removed while it was read, and a prune has deleted what it needs.
+    #[error("snapshot {snapshot} was removed meanwhile, and a prune has deleted what it needs")]
+    SnapshotRemoved {
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
+
     /// There is no repository.
     #[error("there is no repository at {location}")]
     NoRepository {

@@ -82,6 +82,7 @@ fn rules(wishes: &[Wish], log: u8, packs: u8) -> Rules {
         repack: false,
         merges: 0,
         restore: false,
+        repair: false,
         first: A,
         weakness: None,
     }
@@ -299,6 +300,22 @@ fn refuted_naming_index_objects_that_were_replaced() {
     let mut rules = rules(&[BOTH, ONE], 6, 4);
     rules.merges = 1;
     refuted(Weakness::NamesReplacedObjects, rules, duplicates);
+}
+
+#[test]
+fn a_repair_beside_a_pruner_and_a_writer_drops_nothing_that_is_whole() {
+    let mut rules = rules(&[ONE], more(5), 4);
+    (rules.repair, rules.repack) = (true, true);
+    let mut first = world(&rules, &[Pack(A, 0, true)]);
+    first.rots = 1;
+    holds("repair, pruner, writer, damage", &rules, first);
+}
+
+#[test]
+fn refuted_a_repair_that_judges_by_an_old_log() {
+    let mut rules = rules(&[ONE], 5, 4);
+    (rules.repair, rules.repack) = (true, true);
+    refuted(Weakness::RepairByOldLog, rules, |rules| world(rules, &[Pack(A, 0, true)]));
 }
 
 #[test]

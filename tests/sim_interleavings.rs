@@ -24,6 +24,7 @@ use avro_snap::backend::Backend;
 use avro_snap::commands::check::{CheckOptions, DataSubset, check};
 use avro_snap::commands::create::create;
 use avro_snap::commands::prune::{MaxUnused, PruneOptions, prune};
+use avro_snap::commands::repair::{PackRepairOptions, SnapshotRepairOptions, repair_packs, repair_snapshots};
 use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
@@ -37,7 +38,10 @@ const WRITERS: usize = 3;
 const PRUNERS: usize = 2;
 const FORGET: usize = WRITERS + PRUNERS;
 const RESTORE: usize = FORGET + 1;
-const ACTORS: usize = RESTORE + 1;
+/// Repairs and checks take part in the runs of some seeds only: each other seed makes the run that it always made.
+const REPAIR: usize = RESTORE + 1;
+const CHECK: usize = REPAIR + 1;
+const ACTORS: usize = CHECK + 1;
 
 /// What was promised to whom.
 #[derive(Default)]
@@ -148,7 +152,7 @@ impl Run {
         self.store.note(|| format!("{actor} {what}: {error}"));
         let mut ledger = self.ledger();
         ledger.refused += 1;
-        let is_gone = error.is_damage() || matches!(error, Error::Pruned { .. });
+        let is_gone = error.is_damage() || matches!(error, Error::Pruned { .. } | Error::Busy { .. });
         // Where listings lack what is there, data may look gone: whoever fails for that says so, and nothing else is lost.
         let may_look_gone = !self.grace || self.seed % 3 == 1;
         if self.calm && !(is_gone && may_look_gone) {
@@ -237,6 +241,37 @@ impl Run {
         });
     }
 
+    /// Nothing is ever damaged here, so a repair has nothing to do, whatever it sees half of.
+    fn repairs(&self) {
+        self.processes(REPAIR, 3, |repository, dice| {
+            if dice.one_in(3) {
+                let options = PackRepairOptions { packs: Vec::new(), parity: None, dry_run: false, threads: 1 };
+                let report = repair_packs(repository, &options, &Silent)?;
+                return self.finds("repair packs", report.damaged.len());
+            }
+            let (read_data, rewrite, dry_run) = (dice.one_in(2), false, dice.one_in(4));
+            let options = SnapshotRepairOptions { read_data, forget: true, rewrite, dry_run, threads: 1 };
+            let report = repair_snapshots(repository, &options, &Silent, &mut |_| Ok(()))?;
+            self.finds("repair snapshots", report.damaged.len() + report.recorded.len())
+        });
+    }
+
+    fn checks(&self) {
+        self.processes(CHECK, 3, |repository, dice| {
+            let data = if dice.one_in(3) { DataSubset::All } else { DataSubset::None };
+            let report = check(repository, CheckOptions { data, threads: 1 }, &Silent)?;
+            self.finds("check", report.problems.len())
+        });
+    }
+
+    fn finds(&self, what: &str, faults: usize) -> Result<(), Error> {
+        // On other days a listing may be old, or an operation have failed.
+        if faults > 0 && self.calm && self.seed % 3 == 0 {
+            self.ledger().wrong.push(format!("{what} finds {faults} things where nothing is wrong"));
+        }
+        Ok(())
+    }
+
     /// All is quiet again: what is there?
     fn judge(&self) {
         self.store.calm();
@@ -245,6 +280,9 @@ impl Run {
             Err(error) => return self.ledger().wrong.push(format!("cannot be opened: {error}")),
         };
         let state = repository.state();
+        if state.standing.has_damage() {
+            self.ledger().wrong.push(format!("damage is recorded where there is none: {:?}", state.standing.damaged));
+        }
         let there: BTreeSet<SnapshotId> = state.snapshots.iter().map(|record| record.id).collect();
         let mut wrong = Vec::new();
         {
@@ -299,7 +337,7 @@ fn run(seed: u64, traced: bool) -> (Ledger, Happened, Vec<String>) {
     if traced {
         run.store.keep_trace();
     }
-    let actors: Vec<usize> = (0..ACTORS).collect();
+    let actors: Vec<usize> = if seed % 5 == 1 { (0..ACTORS).collect() } else { (0..=RESTORE).collect() };
     run.store.schedule(&actors, [1, 2, 5, 20][dice.below(4)]);
     std::thread::scope(|scope| {
         for actor in actors {
@@ -307,6 +345,8 @@ fn run(seed: u64, traced: bool) -> (Ledger, Happened, Vec<String>) {
             scope.spawn(move || match actor {
                 FORGET => run.forgets(),
                 RESTORE => run.restores(),
+                REPAIR => run.repairs(),
+                CHECK => run.checks(),
                 pruner if pruner >= WRITERS => run.prunes(pruner),
                 writer => run.writes(writer),
             });

@@ -103,10 +103,12 @@ impl Args {
         teller.finish();
         let report = checked?;
         let rolled_back = repository.rolled_back().filter(|_| !context.globals.allow_rollback);
-        let exit = match (report.problems.is_empty(), rolled_back) {
-            (true, None) => Exit::Done,
-            (true, Some(_)) => Exit::Failed,
-            (false, _) => Exit::Damage,
+        let exit = match (report.problems.len() as u64, rolled_back) {
+            (0, None) => Exit::Done,
+            (0, Some(_)) => Exit::Failed,
+            // Nothing is known to be damaged.
+            (problems, _) if problems == report.unread => Exit::Failed,
+            _ => Exit::Damage,
         };
         if let Some(reason) = rolled_back {
             explain(context, &repository, reason);
@@ -277,6 +279,8 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
                     "mendable_packs": report.mendable_packs,
                     "unsound_parity": report.unsound_parity,
                     "unprotected_packs": report.unprotected_packs,
+                    "packs_taken_back": report.taken_back,
+                    "unread_packs": report.unread,
                 }),
             )
             .map_err(Failure::from);
@@ -310,6 +314,10 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
         let packs = count(report.damaged_packs, "pack");
         output.note(format_args!("{packs} with damage that is recorded: new snapshots do not rest on it"))?;
     }
+    if report.taken_back > 0 {
+        let packs = count(report.taken_back, "pack");
+        output.note(format_args!("{packs} recorded as damaged and found whole: counted again from now on"))?;
+    }
     if report.unprotected_packs > 0 {
         let packs = count(report.unprotected_packs, "pack");
         output.note(format_args!("{packs} without parity: `snap repair packs` makes it"))?;
@@ -321,6 +329,10 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
             "damage",
             &format!("{} found", count(problems, "problem")),
             Some(match (report.lost_indexes, report.damaged_snapshots) {
+                _ if report.unread == report.problems.len() as u64 => {
+                    "what cannot be read is not judged: put right what the system says (permissions, a disk or a network \
+                     that does not answer), then check again"
+                }
                 _ if is_mendable => "nothing is lost, and all of it can be read: `snap repair packs` puts that right",
                 (1.., 0) => "no data is lost: `snap repair index` makes lost index objects anew from the packs",
                 (1.., _) => "run `snap repair index` first: it makes lost index objects anew from the packs",

@@ -69,6 +69,8 @@ struct Tally {
     copied: u64,
     present: u64,
     removed: u64,
+    /// Removed from the source before they were copied.
+    vanished: u64,
     failed: Vec<Failed>,
     sum: CopyReport,
 }
@@ -110,7 +112,12 @@ impl Args {
             }
             false => self.copy(context, &source, &target, &plan.copy, &mut tally)?,
         }
-        let exit = if tally.failed.is_empty() { Exit::Done } else { Exit::Damage };
+        let exit = match tally.failed.is_empty() {
+            false => Exit::Damage,
+            // What was asked for by its name was not done.
+            true if tally.vanished > 0 && !selectors.is_empty() => Exit::Failed,
+            true => Exit::Done,
+        };
         context.told(exit, self.tell_all(context, &source, &tally))
     }
 
@@ -138,6 +145,7 @@ impl Args {
                     tell(context, root, Some(&report))?;
                 }
                 Copied::Present => tally.present += 1,
+                Copied::Removed => tally.vanished += 1,
                 Copied::Failed { path, error } => tally.failed.push(Failed { id: root.id, path, error }),
             }
         }
@@ -163,6 +171,7 @@ impl Args {
                     "copied": tally.copied,
                     "present": tally.present,
                     "removed": tally.removed,
+                    "removed_meanwhile": tally.vanished,
                     "failed": tally.failed.iter().map(Failed::json).collect::<Vec<_>>(),
                     "files_known": sum.files_known,
                     "chunks_read": sum.chunks_read,
@@ -182,6 +191,9 @@ impl Args {
         }
         if tally.removed > 0 {
             said.push(format!("{} removed here before, copied again only by name", tally.removed));
+        }
+        if tally.vanished > 0 {
+            said.push(format!("{} removed from the other repository meanwhile", tally.vanished));
         }
         output.note(format_args!("{}", said.join("; ")))?;
         if !tally.failed.is_empty() {

@@ -116,6 +116,7 @@ pub(crate) fn code(error: &Error) -> &'static str {
         Error::ChunkDamaged { .. } => "chunk_damaged",
         Error::Pruned { .. } => "pruned",
         Error::SnapshotExists { .. } => "snapshot_exists",
+        Error::SnapshotRemoved { .. } => "snapshot_removed",
         Error::NoRepository { .. } => "no_repository",
         Error::CannotInit { .. } => "cannot_init",
         Error::Unsupported { .. } => "unsupported",
@@ -200,7 +201,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
             _ => "restore without --delete",
         }
         .into(),
-        Error::NoSnapshot { .. } => "`snap snapshots` lists those that there are".into(),
+        Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists those that there are".into(),
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
         Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),
         Error::Unsupported { .. } => "use the version of snap that wrote it, or a later one".into(),

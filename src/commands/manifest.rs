@@ -1,5 +1,6 @@
 //! `manifest`: the list of all files of a snapshot, as an Avro file.
 
+use crate::commands::select::unless_removed;
 use crate::error::Result;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotRoot, export_manifest};
@@ -15,9 +16,9 @@ pub fn manifest(
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<u64> {
     let mut length = 0;
-    export_manifest(snapshot, repository, |bytes| {
+    let exported = export_manifest(snapshot, repository, |bytes| {
         length += bytes.len() as u64;
         write(bytes)
-    })?;
-    Ok(length)
+    });
+    unless_removed(repository, snapshot.id, exported).map(|_| length)
 }

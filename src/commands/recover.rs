@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::chunk::{ChunkKind, ChunkSource};
-use crate::commands::check::Closure;
+use crate::commands::check::{ATTEMPTS, Closure};
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkId, PackId, SnapshotId};
 use crate::progress::{Phase, Progress};
@@ -52,11 +52,30 @@ pub struct Found {
 pub fn find_snapshots(repository: &Repository, progress: &dyn Progress) -> Result<Found> {
     progress.begin(Phase::Index, None, None);
     repository.rebuild_index()?;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let before = repository.state();
+        let found = look(repository, progress)?;
+        let is_clean = found.candidates.is_empty() && found.unreadable.is_empty() && found.unsound.is_empty();
+        // Who is at work beside this may have named by now what looked lost, or deleted it by right.
+        let moved = match repository.has_moved(&before) {
+            // The log is broken: nobody goes on behind the break.
+            Err(error) if error.is_damage() => false,
+            moved => moved?,
+        };
+        if is_clean || attempts >= ATTEMPTS || !moved {
+            return Ok(found);
+        }
+    }
+}
+
+fn look(repository: &Repository, progress: &dyn Progress) -> Result<Found> {
     let mut found = Found { unsound: repository.adopt_all_locally()?, ..Found::default() };
     let state = repository.state();
     let (mut met, mut roots) = (HashSet::new(), Vec::new());
     for number in repository.index().pack_numbers() {
-        let info = repository.index().pack(number)?;
+        let Some(info) = repository.index().numbered(number)? else { continue };
         let frames = info.directory.iter().filter(|(frame, _)| frame.kind == ChunkKind::Root);
         roots.extend(frames.flat_map(|(_, chunks)| chunks).map(|chunk| chunk.id).filter(|id| met.insert(*id)));
     }
@@ -98,6 +117,10 @@ pub fn bring_back<'c>(
 ) -> Result<Vec<SnapshotId>> {
     let (removed, lost): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.forgotten);
     let lost: Vec<_> = lost.iter().map(|candidate| (candidate.root.id, candidate.chunk)).collect();
+    // What is recorded as damaged and is whole again, they may rest on.
+    if repository.log_gap().is_ok_and(|gap| gap.is_none()) {
+        repository.take_back_damage(&repository.damaged_packs())?;
+    }
     repository.add_found(&lost)?;
     let removed: Vec<SnapshotId> = removed.iter().map(|candidate| candidate.root.id).collect();
     // What a prune has condemned since has to be copied for these.

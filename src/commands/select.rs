@@ -5,6 +5,7 @@ mod selector;
 pub use selector::{CLOCK_TOLERANCE, Doubt, Selector, Which, check_digits};
 
 use crate::chunk::ChunkSource;
+use crate::commands::check::ATTEMPTS;
 use crate::error::{Context, Error, Result};
 use crate::id::SnapshotId;
 use crate::repository::{Features, Repository, SnapshotRecord};
@@ -24,12 +25,22 @@ pub struct Listing {
 
 impl Listing {
     /// Reads the root of every snapshot that the log names.
+    ///
+    /// Where one cannot be read and the log has moved meanwhile, all are read again: it may have been removed.
     pub fn read(repository: &Repository) -> Self {
-        let mut listing = Self { now: repository.clock().now(), ..Self::default() };
-        for record in repository.state().snapshots {
-            match read_root(repository, &record) {
-                Ok(root) => listing.snapshots.push(root),
-                Err(error) => listing.unreadable.push((record.id, error)),
+        let mut listing = Self::default();
+        for _ in 0..ATTEMPTS {
+            let state = repository.state();
+            listing = Self { now: repository.clock().now(), ..Self::default() };
+            for record in &state.snapshots {
+                match read_root(repository, record) {
+                    Ok(root) => listing.snapshots.push(root),
+                    Err(error) => listing.unreadable.push((record.id, error)),
+                }
+            }
+            // What is wrong with the log itself is told to who opens the repository.
+            if listing.unreadable.is_empty() || !repository.has_moved(&state).unwrap_or(false) {
+                break;
             }
         }
         // Stable, and the log's own order is that in which they were made.
@@ -60,6 +71,28 @@ pub fn read_root(repository: &Repository, record: &SnapshotRecord) -> Result<Sna
         root.tags.clone_from(tags);
     }
     Ok(root)
+}
+
+/// Whether a snapshot was removed since the log was read: then it is no wonder if something of it is gone.
+///
+/// # Errors
+/// Those of reading the log.
+pub fn was_removed(repository: &Repository, snapshot: SnapshotId) -> Result<bool> {
+    repository.refresh_index()?;
+    Ok(!repository.state().snapshots.iter().any(|record| record.id == snapshot))
+}
+
+/// What came of reading a snapshot; where something of it is gone, since it was removed meanwhile, it is that.
+///
+/// # Errors
+/// [`Error::SnapshotRemoved`], and the error that was given.
+pub fn unless_removed<T>(repository: &Repository, snapshot: SnapshotId, read: Result<T>) -> Result<T> {
+    match read {
+        Err(error) if error.is_damage() && was_removed(repository, snapshot).unwrap_or(false) => {
+            Err(Error::SnapshotRemoved { snapshot })
+        }
+        read => read,
+    }
 }
 
 /// Narrows down which snapshots are looked at. Empty lists let everything through.

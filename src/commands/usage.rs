@@ -9,6 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::chunk::{ChunkKind, ChunkSource};
+use crate::commands::check::ATTEMPTS;
 use crate::error::{Context, Error, Result};
 use crate::id::ChunkId;
 use crate::pack::{Directory, Encoding, Frame};
@@ -87,7 +88,7 @@ impl Places {
     fn of(repository: &Repository) -> Result<Self> {
         let mut places = Self::default();
         for number in repository.index().pack_numbers() {
-            let info = repository.index().pack(number)?;
+            let Some(info) = repository.index().numbered(number)? else { continue };
             let base =
                 u32::try_from(places.total).map_err(|_| Error::Invalid("more chunks than can be counted".into()))?;
             let frames = info.directory.frames.iter().map(|frame| frame.first).collect();
@@ -117,6 +118,20 @@ impl<'a> Usage<'a> {
     /// # Errors
     /// Those of the local index. What cannot be read is counted.
     pub(crate) fn of(repository: &'a Repository, snapshots: &[Walked<'_>], both_ways: bool) -> Result<Self> {
+        repository.refresh_index()?;
+        for _ in 1..ATTEMPTS {
+            let before = repository.state();
+            match Self::walk(repository, snapshots, both_ways) {
+                Ok(usage) if usage.unreadable == 0 => return Ok(usage),
+                // Somebody may have moved it meanwhile.
+                usage if !repository.has_moved(&before)? => return usage,
+                _ => {}
+            }
+        }
+        Self::walk(repository, snapshots, both_ways)
+    }
+
+    fn walk(repository: &'a Repository, snapshots: &[Walked<'_>], both_ways: bool) -> Result<Self> {
         let places = Places::of(repository)?;
         let mut walk = Walk::new(repository, &places);
         let mut totals = Vec::with_capacity(snapshots.len());
@@ -144,7 +159,7 @@ impl<'a> Usage<'a> {
             let (mut lost, mut first, mut last) = (0, std::mem::take(&mut self.first), std::mem::take(&mut self.last));
             changed = false;
             for pack in &self.places.with_bases {
-                let info = self.repository.index().pack(*pack)?;
+                let Some(info) = self.repository.index().numbered(*pack)? else { continue };
                 let start = self.places.packs.get(pack).map_or(0, |place| place.base as usize);
                 for frame in info.directory.frames.iter().rev().filter(|frame| !frame.bases.is_empty()) {
                     let chunk = start + frame.first as usize;
@@ -176,7 +191,7 @@ impl<'a> Usage<'a> {
         };
         for pack in self.repository.index().pack_numbers() {
             let Some(place) = self.places.packs.get(&pack) else { continue };
-            let info = self.repository.index().pack(pack)?;
+            let Some(info) = self.repository.index().numbered(pack)? else { continue };
             for frame in &info.directory.frames {
                 let start = place.base as usize + frame.first as usize;
                 for (at, (plain, stored)) in shares(&info.directory, frame).enumerate() {

@@ -12,7 +12,7 @@ mod object;
 mod payloads;
 mod standing;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -333,9 +333,50 @@ impl Index {
         Ok(info)
     }
 
+    /// What the pack of this number says about itself; none if the index does not know it any more.
+    ///
+    /// # Errors
+    /// If the cache is not what it was.
+    pub fn numbered(&self, number: u32) -> Result<Option<Arc<PackInfo>>> {
+        match self.pack(number) {
+            Err(_) if !self.packs().known.contains_key(&number) => Ok(None),
+            info => info.map(Some),
+        }
+    }
+
+    /// What a pack says about itself, by its name; none if the index does not know it (any more). Numbers may be given
+    /// anew while others read the log; names stay.
+    ///
+    /// # Errors
+    /// If the cache is not what it was.
+    pub fn find_pack(&self, id: &PackId) -> Result<Option<Arc<PackInfo>>> {
+        let Some(number) = self.pack_number(id) else { return Ok(None) };
+        match self.pack(number) {
+            Ok(info) if info.id == *id => Ok(Some(info)),
+            // It was forgotten, or got another number, since it was looked up.
+            _ if self.pack_number(id) != Some(number) => self.pack_number(id).map(|again| self.pack(again)).transpose(),
+            Ok(_) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The number of a pack.
     pub fn pack_number(&self, id: &PackId) -> Option<u32> {
         self.packs().numbers.get(id).copied()
+    }
+
+    /// The numbers of these packs.
+    pub fn numbers_of(&self, ids: &BTreeSet<PackId>) -> BTreeSet<u32> {
+        let packs = self.packs();
+        ids.iter().filter_map(|id| packs.numbers.get(id)).copied().collect()
+    }
+
+    /// The names of all packs, in the order in which they were taken in.
+    pub fn pack_ids(&self) -> Vec<PackId> {
+        let mut packs: Vec<(u32, PackId)> =
+            self.packs().known.iter().map(|(number, pack)| (*number, pack.id)).collect();
+        packs.sort_unstable();
+        packs.into_iter().map(|(_, id)| id).collect()
     }
 
     /// The numbers of all packs, in the order in which they were taken in.

@@ -45,7 +45,10 @@ pub enum Worth {
     Live,
     /// It may be read as long as it is there. Nothing new may rest on it.
     Condemned,
-    /// It is lost, or deleted.
+    /// The log has it as damaged. Nothing rests on it; but whoever finds a chunk nowhere else may look whether it can be read
+    /// there after all: its id says whether it is what it should be.
+    Damaged,
+    /// It is deleted.
     Nothing,
 }
 
@@ -54,7 +57,7 @@ impl Standing {
     pub fn worth(&self, pack: &PackId, frame: u32) -> Worth {
         match self.condemned.get(pack) {
             Some(retired) if retired.swept => Worth::Nothing,
-            _ if self.is_damaged(pack, frame) => Worth::Nothing,
+            _ if self.is_damaged(pack, frame) => Worth::Damaged,
             Some(_) => Worth::Condemned,
             None => Worth::Live,
         }
@@ -67,6 +70,22 @@ impl Standing {
             Some(Damage::Whole) => true,
             Some(Damage::Frames(frames)) => frames.contains(&frame),
         }
+    }
+
+    /// What of this damage is news: not that of condemned packs, and not what is known.
+    pub fn new_damage(&self, packs: Vec<(PackId, Vec<u32>)>) -> Vec<(PackId, Vec<u32>)> {
+        let is_news = |(pack, frames): &mut (PackId, Vec<u32>)| {
+            let is_whole = frames.is_empty();
+            frames.retain(|frame| !self.is_damaged(pack, *frame));
+            let is_known = match is_whole {
+                true => self.damaged.get(pack) == Some(&Damage::Whole),
+                false => frames.is_empty(),
+            };
+            !is_known && !self.is_condemned(pack)
+        };
+        let mut packs = packs;
+        packs.retain_mut(is_news);
+        packs
     }
 
     /// Whether the pack is condemned, deleted or not.
@@ -154,11 +173,11 @@ mod tests {
         let (pack, mut standing) = (PackId::new([1; 32]), Standing::default());
         assert_eq!(standing.worth(&pack, 0), Worth::Live);
         standing.damage(&[(pack, vec![2])], 5);
-        assert_eq!((standing.worth(&pack, 0), standing.worth(&pack, 2)), (Worth::Live, Worth::Nothing));
+        assert_eq!((standing.worth(&pack, 0), standing.worth(&pack, 2)), (Worth::Live, Worth::Damaged));
         assert!(standing.has_damage());
         standing.condemn(&[pack], (7, 100));
         standing.condemn(&[pack], (8, 200));
-        assert_eq!((standing.worth(&pack, 0), standing.worth(&pack, 2)), (Worth::Condemned, Worth::Nothing));
+        assert_eq!((standing.worth(&pack, 0), standing.worth(&pack, 2)), (Worth::Condemned, Worth::Damaged));
         assert!(!standing.has_damage(), "nobody rests on it");
         assert_eq!(standing.condemned[&pack].time, 100, "the grace runs from the first time on");
         standing.sweep(&[pack], &[], (9, 300));

@@ -64,7 +64,7 @@ impl PackInfo {
 
     /// The cipher that opens this pack.
     pub fn cipher(&self, repository: RepositoryId, keyring: Option<&Keyring>) -> Result<PackCipher> {
-        cipher_of(self.suite, self.epoch, &self.salt, repository, keyring)
+        opener_of(&self.id, self.suite, self.epoch, &self.salt, repository, keyring)
     }
 
     /// The plain bytes of all chunks of a frame, end to end, from its sealed bytes. Their ids are not recomputed here.
@@ -163,7 +163,7 @@ pub fn read_parts(
     if header.repository != repository {
         return Err(Error::damaged(name, format!("it belongs to repository {}", header.repository)));
     }
-    let cipher = cipher_of(header.suite, header.epoch, &header.salt, repository, keyring)?;
+    let cipher = opener_of(id, header.suite, header.epoch, &header.salt, repository, keyring)?;
     if *cipher.commitment() != header.commitment {
         return Err(Error::damaged(name, "it is sealed under another key"));
     }
@@ -180,6 +180,21 @@ pub fn read_parts(
     }
 }
 
+/// The cipher of a pack that is there. An epoch that no key is known of is one that it should not name.
+fn opener_of(
+    id: &PackId,
+    suite: Suite,
+    epoch: u32,
+    salt: &[u8; 32],
+    repository: RepositoryId,
+    keyring: Option<&Keyring>,
+) -> Result<PackCipher> {
+    cipher_of(suite, epoch, salt, repository, keyring).map_err(|error| match error {
+        Error::Crypto(reason) => Error::damaged(pack_name(id), reason),
+        error => error,
+    })
+}
+
 fn cipher_of(
     suite: Suite,
     epoch: u32,
@@ -189,7 +204,7 @@ fn cipher_of(
 ) -> Result<PackCipher> {
     let master = keyring.and_then(|keyring| keyring.master(epoch));
     if keyring.is_some() && (master.is_none() || suite == Suite::None) {
-        return Err(Error::Crypto(format!("no key for a pack of epoch {epoch}, suite {}", suite.name())));
+        return Err(Error::Crypto(format!("there is no key of epoch {epoch}, suite {}", suite.name())));
     }
     Ok(PackCipher::new(suite, repository, master, salt)?)
 }

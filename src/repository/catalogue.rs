@@ -67,9 +67,10 @@ impl Catalogue {
     /// The catalogue of all packs that the local index knows. Condemned ones are among them.
     pub fn of_index(repository: &Repository) -> Result<Self> {
         let mut catalogue = Self::default();
-        for number in repository.index().pack_numbers() {
-            let info = repository.index().pack(number)?;
-            catalogue.add(&info, repository.index().is_gone(&info.id));
+        for id in repository.index().pack_ids() {
+            if let Some(info) = repository.index().find_pack(&id)? {
+                catalogue.add(&info, repository.index().is_gone(&id));
+            }
         }
         Ok(catalogue)
     }

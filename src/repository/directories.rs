@@ -50,9 +50,9 @@ impl Repository {
     /// # Errors
     /// [`Error::Damaged`] if one of the three is not sound, and those of the backend.
     pub fn read_directory(&self, id: &PackId, length: u64) -> Result<PackInfo> {
-        match self.read_own_directory(id, length) {
+        match self.read_own_directory(id, length).map_err(|error| self.unless_rotated(error)) {
             Err(error @ Error::Damaged { .. }) => match self.mended_pack(id) {
-                Some(bytes) => pack::read_pack(id, &bytes, self.id(), self.keyring()),
+                Some(bytes) => self.read_pack(id, &bytes),
                 None => Err(error),
             },
             read => read,
@@ -83,8 +83,8 @@ impl Repository {
         for (id, length) in packs {
             match self.read_directory(id, *length) {
                 Ok(info) => read.sound.push(info),
-                Err(error @ (Error::Io { .. } | Error::Unsupported { .. })) => return Err(error),
-                Err(error) => read.unsound.push((*id, error)),
+                Err(error) if error.is_damage() => read.unsound.push((*id, error)),
+                Err(error) => return Err(error),
             }
         }
         Ok(read)

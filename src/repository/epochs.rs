@@ -5,17 +5,46 @@
 
 use std::collections::BTreeSet;
 
-use super::{FrameReader, ReadDirectories, Repository};
+use super::{FrameReader, Opened, ReadDirectories, Repository};
 use crate::backend::{Kind, Name};
-use crate::crypto::{Keyring, ObjectKind, PRELUDE_LEN, epoch_of};
+use crate::crypto::{Keyring, ObjectKind, PRELUDE_LEN, PackCipher, epoch_of};
 use crate::error::{Error, Result};
-use crate::id::IndexId;
+use crate::id::{IndexId, PackId};
 use crate::pack::{self, MAX_PACK, PackInfo};
 
 impl Repository {
     /// The epoch whose key seals what is written.
     pub fn epoch(&self) -> u32 {
         self.keyring.as_ref().map_or(0, Keyring::current_epoch)
+    }
+
+    /// What to say where something does not open: if the keys were rotated meanwhile, it is sealed under a key that this
+    /// process does not have, and nothing is wrong with it.
+    pub(super) fn unless_rotated(&self, error: Error) -> Error {
+        if self.keyring.is_none() || !error.is_damage() {
+            return error;
+        }
+        match self.refresh() {
+            Err(rotated @ Error::KeysRotated { .. }) => rotated,
+            _ => error,
+        }
+    }
+
+    /// What opens the frames of a pack.
+    ///
+    /// # Errors
+    /// [`Error::KeysRotated`] if it is sealed under a newer key than this process has.
+    pub fn cipher_of(&self, info: &PackInfo) -> Result<PackCipher> {
+        info.cipher(self.id(), self.keyring()).map_err(|error| self.unless_rotated(error))
+    }
+
+    /// What a whole pack says about itself.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it is not sound, and [`Error::KeysRotated`] if it is sealed under a newer key than this
+    /// process has.
+    pub fn read_pack(&self, id: &PackId, bytes: &[u8]) -> Result<PackInfo> {
+        pack::read_pack(id, bytes, self.id(), self.keyring()).map_err(|error| self.unless_rotated(error))
     }
 
     /// Of these index objects, those that are sealed under the key of an older epoch. What cannot be read is not among
@@ -63,8 +92,8 @@ impl Repository {
             }
             match self.prove_pack(&info) {
                 Ok(()) => proven.push(info),
-                Err(error @ (Error::Io { .. } | Error::Unsupported { .. } | Error::Cache { .. })) => return Err(error),
-                Err(error) => refused.push((info.id, error)),
+                Err(error) if error.is_damage() => refused.push((info.id, error)),
+                Err(error) => return Err(error),
             }
         }
         Ok(ReadDirectories { sound: proven, unsound: refused })
@@ -72,14 +101,17 @@ impl Repository {
 
     fn prove_pack(&self, info: &PackInfo) -> Result<()> {
         let bytes = self.backend.read(&info.name(), info.length.min(MAX_PACK))?;
-        if pack::read_pack(&info.id, &bytes, self.id(), self.keyring())?.directory != info.directory {
+        if self.read_pack(&info.id, &bytes)?.directory != info.directory {
             return Err(Error::damaged(info.name(), "its directory is not what an index object says"));
         }
         let (mut reader, hasher) = (FrameReader::new()?, self.hasher());
         for (number, (frame, chunks)) in info.directory.iter().enumerate() {
             let start = frame.offset as usize;
             let sealed = bytes.get(start..start.saturating_add(frame.stored as usize)).unwrap_or(&[]);
-            let plain = reader.open(self, info, number, sealed.to_vec())?;
+            let plain = match reader.open(self, info, number, sealed.to_vec())? {
+                Opened::Plain(plain) => plain,
+                Opened::WithoutBase(error) => return Err(error),
+            };
             let mut rest = plain.as_slice();
             for chunk in chunks {
                 match rest.split_at_checked(chunk.length as usize) {

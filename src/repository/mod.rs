@@ -26,6 +26,7 @@ mod removal;
 mod rescue;
 mod rotate;
 mod settings;
+mod sound;
 mod state;
 mod tags;
 mod unlock;
@@ -47,7 +48,7 @@ pub use keys::KeyDescription;
 pub use open::{CachePlace, OpenOptions, Unlock};
 pub use parity::ParityFound;
 pub use reach::Reach;
-pub use reader::{FrameKey, FrameReader};
+pub use reader::{FrameKey, FrameReader, Opened};
 pub use recover::{LogDamage, RebuiltLog};
 pub use rescue::Copies;
 pub use rotate::Rotated;
@@ -63,6 +64,9 @@ use crate::error::{Context, Error, Result};
 use crate::id::{ChunkHasher, EntryHash, RepositoryId, digest};
 use crate::index::Index;
 use log::{Body, LogEntry};
+
+/// How often something is done again, because the log moved meanwhile, before what it finds is believed.
+const ATTEMPTS: u32 = 8;
 
 /// An open repository.
 pub struct Repository {
@@ -191,6 +195,33 @@ impl Repository {
         Ok(is_new)
     }
 
+    /// Reads what was added to the log, and says whether it goes on behind this state of it. Who finds something missing
+    /// asks this before saying so: a prune may have moved it, or somebody may have removed the snapshot that needed it.
+    ///
+    /// # Errors
+    /// Those of reading the log, and of the local index.
+    pub fn has_moved(&self, since: &State) -> Result<bool> {
+        self.refresh_index()?;
+        Ok(self.lock_state().next != since.next)
+    }
+
+    /// Does something that reads. If it finds something missing or damaged and the log has moved meanwhile, it is done
+    /// again, a few times at most: who reads for a while beside those who write must not take for lost what was moved.
+    ///
+    /// # Errors
+    /// Those of `work`, and of reading the log.
+    pub fn settled<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
+        for _ in 0..ATTEMPTS {
+            let before = self.state();
+            match work() {
+                Err(error)
+                    if (error.is_damage() || matches!(error, Error::Cache { .. })) && self.has_moved(&before)? => {}
+                done => return done,
+            }
+        }
+        work()
+    }
+
     /// What is wrong with the log as a whole: entries that are there behind one that is lost, and so are not read.
     pub fn log_gap(&self) -> Result<Option<Error>> {
         let mut listed = Vec::new();
@@ -229,7 +260,12 @@ impl Repository {
         loop {
             // Not held while `body` works: it may read chunks, and store some.
             let state = self.state();
-            let Some(body) = body(&state)? else { return self.settle_log().map(|()| None) };
+            let body = match body(&state) {
+                // What somebody appended meanwhile may be why: then the same is asked of the log as it is now.
+                Err(error) if error.is_damage() && self.has_moved(&state)? => continue,
+                body => body?,
+            };
+            let Some(body) = body else { return self.settle_log().map(|()| None) };
             let entry = LogEntry {
                 sequence: state.next,
                 previous: state.head,

@@ -91,7 +91,7 @@ impl Repository {
         mode: Mode,
     ) -> Result<Self> {
         let (FoundConfig { config, trouble, .. }, unlocked) = unlock_config(&*backend, unlock, mode)?;
-        let Unlocked { keyring, envelope, state } = unlocked;
+        let Unlocked { keyring, envelope, mut state } = unlocked;
         let own = config.repository.to_string();
         let remembered = options.state_folder.as_ref().map(|folder| folder.join(&own).join("head"));
         let row_key = match &keyring {
@@ -100,7 +100,15 @@ impl Repository {
         };
         let rolled_back = match (mode, remembered.as_deref().and_then(remembered::read)) {
             (Mode::Broken, _) | (_, None) => None,
-            (_, Some(seen)) => is_rolled_back(&*backend, &state, seen)?,
+            (_, Some(seen)) => match is_rolled_back(&*backend, &state, seen)? {
+                // Another process may have appended since, and remembered that. What stops the reading is told to who reads
+                // on.
+                Some(_) => {
+                    let _ = super::read_log(&*backend, &envelope, &mut state);
+                    is_rolled_back(&*backend, &state, seen)?
+                }
+                None => None,
+            },
         };
         let cache = match &options.cache {
             // The cache goes with what this machine has seen, which is another state of the same repository.
@@ -147,9 +155,10 @@ impl Repository {
         {
             self.index.clear()?;
         }
-        let (logged, standing) = {
+        // As of one moment: another thread may read on meanwhile, and what it learns of is not in the index by that.
+        let (logged, standing, head) = {
             let state = self.lock_state();
-            (state.indexes.clone(), state.standing.clone())
+            (state.indexes.clone(), state.standing.clone(), state.head_entry())
         };
         let mut wanted = logged.clone();
         // Index objects that no snapshot names yet: what an interrupted or still running writer has stored.
@@ -166,10 +175,10 @@ impl Repository {
         if superseded.iter().any(|object| !standing.superseded.contains_key(object)) {
             // One that was there is not any more.
             self.index.clear()?;
-            return self.load_objects(wanted.iter(), &logged);
+            return self.load_objects(wanted.iter(), &logged, head);
         }
         // First what took their place: most packs go on under another object's name.
-        self.load_objects(wanted.difference(&known), &logged)?;
+        self.load_objects(wanted.difference(&known), &logged, head)?;
         let swept = standing.condemned.iter().filter(|(pack, retired)| retired.swept && self.index.knows_pack(pack));
         let swept: Vec<PackId> = swept.map(|(pack, _)| *pack).collect();
         match superseded.is_empty() && swept.is_empty() {
@@ -178,7 +187,13 @@ impl Repository {
         }
     }
 
-    fn load_objects<'a>(&self, objects: impl Iterator<Item = &'a IndexId>, logged: &BTreeSet<IndexId>) -> Result<()> {
+    /// Takes in these index objects; with them the index is complete up to `head`.
+    fn load_objects<'a>(
+        &self,
+        objects: impl Iterator<Item = &'a IndexId>,
+        logged: &BTreeSet<IndexId>,
+        head: Option<index::Head>,
+    ) -> Result<()> {
         for object in objects {
             match self.read_index_object(object) {
                 Ok(packs) => self.index.insert_object(object, &packs)?,
@@ -189,7 +204,7 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
-        match self.lock_state().head_entry() {
+        match head {
             Some(head) => self.index.set_head(head),
             None => Ok(()),
         }
@@ -202,7 +217,8 @@ impl Repository {
         if digest(&bytes) != *id.as_bytes() {
             return Err(Error::damaged(name, "its bytes do not hash to its name"));
         }
-        let body = self.envelope.open(ObjectKind::Index, "", &bytes).map_err(|error| Error::damaged(&name, error))?;
+        let opened = self.envelope.open(ObjectKind::Index, "", &bytes).map_err(|error| Error::damaged(&name, error));
+        let body = opened.map_err(|error| self.unless_rotated(error))?;
         index::decode_object(&body).in_object(name)
     }
 

@@ -75,7 +75,8 @@ impl Repository {
         let object = match self.backend.read(&name, MAX_PARITY) {
             Ok(object) => object,
             Err(Error::ObjectMissing { .. }) => return Ok(ParityFound::Missing),
-            Err(error) => return Ok(ParityFound::Unsound(error)),
+            Err(error) if error.is_damage() => return Ok(ParityFound::Unsound(error)),
+            Err(error) => return Err(error),
         };
         Ok(match Parity::read(&object, self.id()).in_object(&name) {
             Ok(parity) if parity.pack() == *pack && parity.is_made_of(bytes) => ParityFound::Sound,
@@ -160,6 +161,7 @@ impl Repository {
 
     /// The bytes of an object as far as they can be read, with zeros for the others. A disk that cannot read a sector says
     /// so, instead of giving wrong bytes.
+    /// None where not a byte can be had: then it is the way to the object that is not there, and not its bytes.
     fn what_is_left(&self, name: &Name) -> Option<Vec<u8>> {
         match self.backend.read(name, MAX_PACK) {
             Ok(bytes) => return Some(bytes),
@@ -167,12 +169,13 @@ impl Repository {
             Err(_) => {}
         }
         let length = self.backend.size(name).ok()??.min(MAX_PACK);
-        let mut bytes = vec![0; length as usize];
+        let (mut bytes, mut any) = (vec![0; length as usize], false);
         let mut fill = |start: u64, end: u64| {
             let read = self.backend.read_range(name, start, (end - start) as usize);
             match (read, bytes.get_mut(start as usize..end as usize)) {
                 (Ok(read), Some(part)) if read.len() == part.len() => {
                     part.copy_from_slice(&read);
+                    any = true;
                     true
                 }
                 _ => false,
@@ -186,7 +189,7 @@ impl Repository {
                 }
             }
         }
-        Some(bytes)
+        any.then_some(bytes)
     }
 }
 

@@ -61,6 +61,16 @@ impl std::ops::Deref for Base {
     }
 }
 
+/// What came of opening a frame whose bytes could be read.
+#[derive(Debug)]
+pub enum Opened {
+    /// Its plain bytes.
+    Plain(Vec<u8>),
+    /// It is a delta, and what it rests on cannot be had. Nothing is known to be wrong with the frame itself: it may be
+    /// decoded again once its bases come back.
+    WithoutBase(Error),
+}
+
 /// Reads frames without keeping them: for checks, which read everything once. The bases of deltas are kept.
 #[derive(Debug)]
 pub struct FrameReader(());
@@ -99,20 +109,21 @@ impl FrameReader {
         effort: &mut Effort,
     ) -> Result<Vec<u8>> {
         effort.spend(info)?;
-        let cipher = info.cipher(repository.id(), repository.keyring())?;
+        let cipher = repository.cipher_of(info)?;
         let body = repository.unseal(info, &cipher, number)?;
-        self.decode_within(repository, info, number, &body, effort)
+        match self.decode_within(repository, info, number, &body, effort)? {
+            Opened::Plain(plain) => Ok(plain),
+            Opened::WithoutBase(error) => Err(error),
+        }
     }
 
     /// The plain bytes of one frame of this pack, from its sealed bytes.
-    pub fn open(
-        &mut self,
-        repository: &Repository,
-        info: &PackInfo,
-        number: usize,
-        sealed: Vec<u8>,
-    ) -> Result<Vec<u8>> {
-        let cipher = info.cipher(repository.id(), repository.keyring())?;
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::ChunkDamaged`] if these bytes are not what was written; and what says nothing about
+    /// them.
+    pub fn open(&mut self, repository: &Repository, info: &PackInfo, number: usize, sealed: Vec<u8>) -> Result<Opened> {
+        let cipher = repository.cipher_of(info)?;
         let body = info.unseal(&cipher, number, sealed)?;
         let mut effort = Effort::patient();
         effort.spend(info)?;
@@ -126,16 +137,19 @@ impl FrameReader {
         number: usize,
         body: &[u8],
         effort: &mut Effort,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Opened> {
         let frame = info.frame(number)?;
         if frame.encoding != Encoding::Delta {
-            return repository.frames.with_codec(|codec| info.decode_frame(codec, number, body));
+            return repository.frames.with_codec(|codec| info.decode_frame(codec, number, body)).map(Opened::Plain);
         }
-        let base = repository.base_of(info, frame, effort)?;
+        let base = match repository.base_of(info, frame, effort)? {
+            Ok(base) => base,
+            Err(error) => return Ok(Opened::WithoutBase(error)),
+        };
         let plain = repository.frames.with_codec(|codec| info.decode_delta(codec, number, body, &base))?;
         // What others rest on is looked at once, here.
         match info.directory.chunks_of(frame) {
-            [chunk] if repository.hasher().id(&plain) == chunk.id => Ok(plain),
+            [chunk] if repository.hasher().id(&plain) == chunk.id => Ok(Opened::Plain(plain)),
             [chunk, ..] => Err(wrong_id(&chunk.id, info)),
             [] => Err(Error::damaged(info.name(), format!("frame {number} has no chunk"))),
         }
@@ -223,23 +237,29 @@ impl Repository {
         self.frames.get(key, purpose, effort.patience, || FrameReader::new()?.read_within(self, key, effort))
     }
 
-    /// The bases of a delta, end to end.
-    fn base_of(&self, info: &PackInfo, frame: &Frame, effort: &mut Effort) -> Result<Base> {
+    /// The bases of a delta, end to end; or why one of them is lost.
+    ///
+    /// # Errors
+    /// If the delta itself is no sound one, and where something failed that says nothing about the data.
+    fn base_of(&self, info: &PackInfo, frame: &Frame, effort: &mut Effort) -> Result<std::result::Result<Base, Error>> {
         let (mut bases, mut length) = (Vec::with_capacity(frame.bases.len()), 0);
         for number in &frame.bases {
             let id = info.directory.bases.get(*number as usize);
             let id = id.ok_or_else(|| Error::damaged(info.name(), "a delta names a base that is not listed"))?;
-            let bytes = self.get_below(id, frame.place.depth, Purpose::Base, effort)?;
+            let bytes = match self.get_below(id, frame.place.depth, Purpose::Base, effort) {
+                Err(error) if error.is_damage() => return Ok(Err(error)),
+                got => got?,
+            };
             length += bytes.len();
             if length > MAX_BASE_BYTES {
                 return Err(Error::damaged(info.name(), "the bases of a delta are longer than they may be"));
             }
             bases.push(bytes);
         }
-        Ok(match &bases[..] {
+        Ok(Ok(match &bases[..] {
             [base] => Base::One(base.clone()),
             _ => Base::Joined(bases.concat()),
-        })
+        }))
     }
 
     /// The chunk, from a location that needs fewer than so many deltas. The index is not made anew on the way: who reads
@@ -251,7 +271,9 @@ impl Repository {
                 Ok(bytes) => return Ok(bytes),
                 // Somebody else decodes what it rests on: nothing is wrong with the place.
                 Err(error @ Error::Busy { .. }) => return Err(error),
-                Err(error) => failure = error,
+                // One place that could not be read at all says more than others that are lost: nothing is known yet.
+                Err(error) if failure.is_damage() => failure = error,
+                Err(_) => {}
             }
         }
         Err(failure)

@@ -239,6 +239,25 @@ impl Repository {
         }
         self.append(|_| Ok(Body::RemoveSnapshots { snapshots: snapshots.to_vec() })).map(drop)
     }
+
+    /// Removes those snapshots that `hopeless` gives for the very state of the log that their removal follows: what was lost
+    /// a moment ago may have been stored anew. Gives them.
+    ///
+    /// # Errors
+    /// Those of `hopeless` and of the backend.
+    pub fn drop_hopeless(
+        &self,
+        mut hopeless: impl FnMut(&super::State) -> Result<Vec<SnapshotId>>,
+    ) -> Result<Vec<SnapshotId>> {
+        self.check_writable()?;
+        let mut dropped = Vec::new();
+        self.append_checked(|state| {
+            dropped = hopeless(state)?;
+            dropped.retain(|id| state.snapshots.iter().any(|record| record.id == *id));
+            Ok((!dropped.is_empty()).then(|| Body::RemoveSnapshots { snapshots: dropped.clone() }))
+        })?;
+        Ok(dropped)
+    }
 }
 
 impl Writer<'_> {

@@ -170,11 +170,28 @@ impl Repository {
     }
 
     /// Records that frames of packs are lost; of a pack without numbers of frames all of it is. From then on they do not
-    /// count as stored, so what lay there is stored again where the same data comes up.
-    pub fn record_damage(&self, packs: &[(PackId, Vec<u32>)]) -> Result<()> {
-        if packs.is_empty() {
-            return Ok(());
-        }
-        self.append(|_| Ok(Body::Damaged { packs: packs.to_vec() })).map(drop)
+    /// count as stored, so what lay there is stored again where the same data comes up. Gives what was recorded: of
+    /// condemned packs nothing is, since a prune may have deleted them by right, nor what the log has already.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn record_damage(&self, packs: &[(PackId, Vec<u32>)]) -> Result<Vec<(PackId, Vec<u32>)>> {
+        self.record_damage_by(|_| Ok(packs.to_vec()))
+    }
+
+    /// The same of what `found` gives for the state of the log that the entry follows.
+    ///
+    /// # Errors
+    /// Those of `found` and of the backend.
+    pub fn record_damage_by(
+        &self,
+        mut found: impl FnMut(&State) -> Result<Vec<(PackId, Vec<u32>)>>,
+    ) -> Result<Vec<(PackId, Vec<u32>)>> {
+        let mut recorded = Vec::new();
+        self.append_checked(|state| {
+            recorded = state.standing.new_damage(found(state)?);
+            Ok((!recorded.is_empty()).then(|| Body::Damaged { packs: recorded.clone() }))
+        })?;
+        Ok(recorded)
     }
 }

@@ -257,7 +257,10 @@ impl<'a> Writer<'a> {
                 false => Ok(()),
             }
         })?;
-        if let Some(head) = self.repository.lock_state().head_entry() {
+        let state = self.repository.state();
+        let known: HashSet<IndexId> = self.repository.with_index(Index::objects)?.into_iter().collect();
+        // Others may have appended meanwhile: then the cache is complete only after it has read what they stored.
+        if let Some(head) = state.head_entry().filter(|_| state.indexes.iter().all(|object| known.contains(object))) {
             // An older head in the cache costs a look at the log, no more.
             let _ = self.repository.index.set_head(head);
         }
@@ -345,9 +348,11 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
     for (id, length) in unknown {
         match adopt(repository, &id, length) {
             Ok(info) => adopted.push(info),
-            // One that cannot be read is no use, and no harm. Where its directory could be, and this process reads by
-            // it, nothing new may rest on it all the same: no index object names it.
-            Err(_) => repository.index.mark_gone(&id),
+            // One that is not sound, or was deleted meanwhile, is no use, and no harm; nor is one that cannot be read just
+            // now. Where its directory could be, and this process reads by it, nothing new may rest on it all the same: no
+            // index object names it.
+            Err(error) if error.is_damage() || matches!(error, Error::Io { .. }) => repository.index.mark_gone(&id),
+            Err(error) => return Err(error),
         }
     }
     let ReadDirectories { sound: adopted, unsound } = repository.prove_packs(adopted)?;
@@ -360,7 +365,7 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
 fn adopt(repository: &Repository, id: &PackId, length: u64) -> Result<PackInfo> {
     let name = pack::pack_name(id);
     let bytes = repository.backend.read(&name, length.min(pack::MAX_PACK))?;
-    let info = pack::read_pack(id, &bytes, repository.id(), repository.keyring.as_ref())?;
+    let info = repository.read_pack(id, &bytes)?;
     repository.settle_packs([&info])?;
     repository.protect(id, &bytes)?;
     Ok(info)

@@ -10,6 +10,9 @@ use std::time::Duration;
 use avro_snap::backend::Backend;
 use avro_snap::commands::check::{CheckOptions, DataSubset, check};
 use avro_snap::commands::prune::{MaxUnused, PruneOptions, PruneReport, prune};
+use avro_snap::commands::repair::{
+    PackRepairOptions, SnapshotRepairOptions, repair_index, repair_packs, repair_snapshots,
+};
 use avro_snap::crypto::Suite;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::error::{Error, Result};
@@ -32,6 +35,7 @@ pub enum Deed {
     Key,
     Rotate,
     Prune { grace: bool },
+    Repair,
 }
 
 /// So many deeds; the first is a backup.
@@ -39,7 +43,7 @@ pub fn deeds(dice: &mut Dice, count: usize) -> Vec<Deed> {
     let mut deeds = Vec::new();
     for n in 0..count {
         let save = Deed::Save { series: dice.below(2), many_packs: dice.one_in(2) };
-        deeds.push(match dice.below(13) {
+        deeds.push(match dice.below(14) {
             _ if n == 0 => save,
             0..=4 => save,
             5..=6 => Deed::Forget,
@@ -47,6 +51,7 @@ pub fn deeds(dice: &mut Dice, count: usize) -> Vec<Deed> {
             8 => Deed::Tag,
             9 => Deed::Key,
             10 => Deed::Rotate,
+            11 => Deed::Repair,
             _ => Deed::Prune { grace: dice.one_in(3) },
         });
     }
@@ -198,6 +203,18 @@ impl Life {
                 }
             }
             Deed::Prune { grace } => drop(self.prune(&repository, grace)?),
+            Deed::Repair => match roll % 3 {
+                0 => drop(repair_index(&repository, true, false, &Silent)?),
+                1 => {
+                    let options = PackRepairOptions { packs: Vec::new(), parity: None, dry_run: false, threads: 1 };
+                    repair_packs(&repository, &options, &Silent)?;
+                }
+                _ => {
+                    let (read_data, rewrite, dry_run) = (roll.is_multiple_of(2), false, false);
+                    let options = SnapshotRepairOptions { read_data, forget: true, rewrite, dry_run, threads: 1 };
+                    repair_snapshots(&repository, &options, &Silent, &mut |_| Ok(()))?;
+                }
+            },
         }
         self.ledger.done += 1;
         Ok(())
@@ -214,6 +231,9 @@ impl Life {
             Ok(repository) => repository,
             Err(error) => return vec![format!("it cannot be opened: {error}")],
         };
+        if repository.standing().has_damage() {
+            wrong.push("damage is recorded where there is none".into());
+        }
         self.compare(&repository, &mut wrong);
         match check(&repository, CheckOptions { data: DataSubset::All, threads: 1 }, &Silent) {
             Ok(report) => wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}"))),

@@ -93,6 +93,9 @@ fn violation(rules: &Rules, state: &State, fold: &Fold) -> Option<String> {
             return Some(format!("snapshot {snapshot} was acknowledged and is not in the log"));
         }
     }
+    if state.restorer.phase == phase::DROPPED {
+        return Some("a repair dropped a snapshot of which nothing is lost".to_owned());
+    }
     (state.restorer.phase == phase::FAILED).then(|| "a restore held a snapshot for lost that is not".to_owned())
 }
 

@@ -36,6 +36,10 @@ pub enum Entry {
         object: u8,
         old: u8,
     },
+    /// A pack that was recorded as damaged was found whole.
+    Sound {
+        pack: u8,
+    },
     /// Not in the format: what the weakening that takes condemnations back would write.
     Uncondemn {
         packs: u8,
@@ -52,6 +56,7 @@ impl Entry {
             Entry::Damaged { pack } => (4, pack, 0),
             Entry::Replace { object, old } => (5, object, old),
             Entry::Uncondemn { packs } => (6, 0, packs),
+            Entry::Sound { pack } => (7, pack, 0),
         };
         kind << 13 | u64::from(a) << 8 | u64::from(b)
     }
@@ -99,6 +104,8 @@ pub mod phase {
     pub const DONE: u8 = 2;
     /// A restorer that told its user that a snapshot is lost which is not.
     pub const FAILED: u8 = 3;
+    /// In place of a restorer: a repair dropped a snapshot of which nothing was lost.
+    pub const DROPPED: u8 = 10;
     /// A pruner has copied what stays, and has yet to name the new pack.
     pub const COPIED: u8 = 4;
     pub const NAMED: u8 = 5;
@@ -286,6 +293,7 @@ impl Fold {
                 self.replaced |= old;
             }
             Entry::Uncondemn { packs } => self.condemned &= !packs,
+            Entry::Sound { pack } => self.damaged &= !(1 << pack),
         }
     }
 

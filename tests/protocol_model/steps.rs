@@ -43,6 +43,8 @@ pub enum Weakness {
     NamesReplacedObjects,
     /// A restore that finds a pack gone gives up, instead of looking at the log again.
     RestoreGivesUp,
+    /// A repair drops a snapshot by a log that is older than its look at the packs.
+    RepairByOldLog,
     /// Repacking copies a delta and not its base, and looks only for a location of the copy.
     RepackForgetsBases,
 }
@@ -67,6 +69,9 @@ pub struct Rules {
     pub repack: bool,
     pub merges: u8,
     pub restore: bool,
+    /// Whether snapshots are repaired: those that have lost something are dropped, and what was lost and is found again
+    /// counts again.
+    pub repair: bool,
     /// What snapshot 0 is made of.
     pub first: u8,
     pub weakness: Option<Weakness>,
@@ -109,6 +114,9 @@ impl<'a> Steps<'a> {
         }
         if rules.restore {
             steps.restorer();
+        }
+        if rules.repair {
+            steps.repairer();
         }
         steps.sweep();
         steps.others();
@@ -217,6 +225,46 @@ impl<'a> Steps<'a> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// `commands::repair::repair_snapshots`: looks which packs are there, and drops a snapshot that cannot be made of those,
+    /// in the light of the very log that the entry follows. `Repository::take_back_damage`: what was damaged and is whole
+    /// again counts again.
+    fn repairer(&mut self) {
+        let (state, now) = (self.state, self.now());
+        if !self.room() {
+            return;
+        }
+        let sound = state.named_by(now.objects) & state.present & !now.condemned & !now.damaged;
+        let first = if self.weak(Weakness::RepairByOldLog) { 1 } else { state.len };
+        for read in first..=state.len {
+            let fold = self.folds[usize::from(read)];
+            let known = state.named_by(fold.objects) & !fold.condemned & !fold.damaged & state.present;
+            for snapshot in bits(fold.live & now.live) {
+                let chunks = match snapshot {
+                    0 => self.rules.first,
+                    n => self.rules.wishes[usize::from(n) - 1].chunks,
+                };
+                if chunks & !state.rebuildable(known) == 0 {
+                    continue;
+                }
+                let is_sound = chunks & !state.rebuildable(sound) == 0;
+                self.push(Step("repair", snapshot, "is dropped, by the log up to", read), |next| {
+                    next.append(Entry::Remove { snapshot });
+                    if is_sound {
+                        next.restorer.phase = phase::DROPPED;
+                    }
+                });
+            }
+        }
+        for pack in bits(state.rotten & now.damaged) {
+            self.push(Step("disk", 0, "is whole again, with pack", pack), |next| next.rotten &= !(1 << pack));
+        }
+        for pack in bits(state.present & !state.rotten & now.damaged) {
+            self.push(Step("repair", 0, "finds whole, and appends Sound of, pack", pack), |next| {
+                next.append(Entry::Sound { pack });
+            });
         }
     }
 

@@ -50,9 +50,14 @@ impl Args {
                     "chunks": repair.chunks,
                     "added": repair.added.iter().map(ToString::to_string).collect::<Vec<_>>(),
                     "superseded": repair.superseded,
+                    "taken_back": repair.taken_back.iter().map(ToString::to_string).collect::<Vec<_>>(),
                     "unsound_packs": repair.unsound.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(),
                 }),
             )?);
+        }
+        if !repair.taken_back.is_empty() {
+            let packs = count(repair.taken_back.len() as u64, "pack");
+            output.note(format_args!("{packs} recorded as damaged and found whole: counted again from now on"))?;
         }
         for (_, error) in &repair.lost {
             output.note(format_args!("{}", chain(error)))?;

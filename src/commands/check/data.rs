@@ -10,14 +10,14 @@ use crate::id::{ChunkHasher, ChunkId, PackId, digest};
 use crate::index::Standing;
 use crate::pack::{self, FrameChunk};
 use crate::progress::{Phase, Progress};
-use crate::repository::{FrameReader, ParityFound, Repository, VerifiedPacks};
+use crate::repository::{FrameReader, Opened, ParityFound, Repository, VerifiedPacks};
 
 /// Reads packs, decodes every frame, recomputes every chunk's id. Gives the frames that are not what they should be.
 pub(super) fn check_data(
     repository: &Repository,
     subset: DataSubset,
     threads: usize,
-    packs: &[u32],
+    packs: &[PackId],
     report: &mut CheckReport,
     mendable: &mut BTreeSet<PackId>,
     progress: &dyn Progress,
@@ -30,24 +30,29 @@ pub(super) fn check_data(
     progress.begin(Phase::CheckData, Some(chosen.len() as u64), Some(bytes));
     let pool = crate::commands::threads::pool(threads.max(1))?;
     let standing = repository.standing();
-    let found: Vec<PackFindings> = pool.install(|| {
+    let mut found: Vec<PackFindings> = pool.install(|| {
         chosen
             .par_iter()
-            .map(|number| {
-                let findings = check_pack(repository, *number, &standing);
+            .map(|pack| {
+                let findings = check_pack(repository, pack, &standing);
                 progress.files(1);
                 progress.bytes(findings.as_ref().map_or(0, |findings| findings.bytes));
                 findings
             })
             .collect::<Result<_>>()
     })?;
+    drop_condemned(repository, &chosen, &mut found)?;
+    take_back(repository, &chosen, &found, report)?;
     let mut bad = HashSet::new();
     remember(repository, ledger, &chosen, &found)?;
-    for (number, findings) in chosen.iter().zip(found) {
+    for (pack, findings) in chosen.iter().zip(found) {
         report.packs_read += 1;
         report.bytes_read += findings.bytes;
-        let pack = repository.index().pack(*number)?.id;
-        if findings.mendable && !mendable.insert(pack) {
+        if let Some(error) = findings.unread {
+            report.unread += 1;
+            report.problems.push(error);
+        }
+        if findings.mendable && !mendable.insert(*pack) {
             // That was told when its length was looked at.
             report.problems.extend(findings.problems.into_iter().skip(1));
         } else {
@@ -62,15 +67,55 @@ pub(super) fn check_data(
     Ok(bad)
 }
 
+/// What the log has as damaged and was read whole just now is not damaged any more. Where that cannot be written down, it
+/// is left to another.
+fn take_back(
+    repository: &Repository,
+    packs: &[PackId],
+    found: &[PackFindings],
+    report: &mut CheckReport,
+) -> Result<()> {
+    let standing = repository.standing();
+    let is_meant = |(pack, findings): &(&PackId, &PackFindings)| findings.whole && standing.damaged.contains_key(*pack);
+    let whole: Vec<PackId> = packs.iter().zip(found).filter(is_meant).map(|(pack, _)| *pack).collect();
+    if whole.is_empty() {
+        return Ok(());
+    }
+    match repository.take_back_damage(&whole) {
+        Ok(sound) => report.taken_back += sound.len() as u64,
+        Err(Error::Io { .. } | Error::Unsupported { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Forgets what was found about packs that a prune condemned meanwhile: it may have deleted them while they were read.
+pub(in crate::commands) fn drop_condemned(
+    repository: &Repository,
+    packs: &[PackId],
+    found: &mut [PackFindings],
+) -> Result<()> {
+    if found.iter().all(PackFindings::is_sound) {
+        return Ok(());
+    }
+    repository.refresh_index()?;
+    let standing = repository.standing();
+    for (pack, findings) in packs.iter().zip(found) {
+        if standing.is_condemned(pack) && !findings.is_sound() {
+            *findings = PackFindings { gone: true, ..PackFindings::default() };
+        }
+    }
+    Ok(())
+}
+
 /// Keeps which packs were found sound just now, and forgets those that were not, or are not there any more.
-fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[u32], found: &[PackFindings]) -> Result<()> {
+fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[PackId], found: &[PackFindings]) -> Result<()> {
     let now = repository.clock().now();
-    for (number, findings) in read.iter().zip(found) {
-        let info = repository.index().pack(*number)?;
+    for (pack, findings) in read.iter().zip(found) {
         let is_protected = !matches!(findings.parity, ParityFound::Unsound(_));
-        match findings.problems.is_empty() && findings.bad.is_empty() && is_protected {
-            true => ledger.set(info.id, now),
-            false => ledger.forget(&info.id),
+        match findings.is_sound() && !findings.gone && is_protected {
+            true => ledger.set(*pack, now),
+            false => ledger.forget(pack),
         }
     }
     ledger.retain(|pack| repository.index().knows_pack(pack) && !repository.index().is_gone(pack));
@@ -91,31 +136,57 @@ pub(in crate::commands) struct PackFindings {
     pub(in crate::commands) mendable: bool,
     /// What lies beside it; not looked at where it is damaged.
     pub(in crate::commands) parity: ParityFound,
-    /// Frames that are not what they should be.
+    /// Frames whose bytes were read and are not what they should be; all of them, if the pack is not there.
     pub(in crate::commands) bad: Vec<BadFrame>,
+    /// Why it, or what it rests on, could not be read at all: that says nothing about the bytes.
+    pub(in crate::commands) unread: Option<Error>,
+    /// It is not there.
+    pub(in crate::commands) gone: bool,
+    /// Every byte of it is what was written.
+    whole: bool,
     bytes: u64,
 }
 
 impl Default for PackFindings {
     fn default() -> Self {
         let (problems, bad) = (Vec::new(), Vec::new());
-        Self { problems, mendable: false, parity: ParityFound::Missing, bad, bytes: 0 }
+        let (parity, unread) = (ParityFound::Missing, None);
+        Self { problems, mendable: false, parity, bad, unread, gone: false, whole: false, bytes: 0 }
+    }
+}
+
+impl PackFindings {
+    /// Whether nothing was found that is wrong.
+    pub(in crate::commands) fn is_sound(&self) -> bool {
+        self.problems.is_empty() && self.bad.is_empty() && self.unread.is_none()
     }
 }
 
 /// Reads a pack, decodes its frames, recomputes the ids of its chunks.
+///
+/// Only what was read and is wrong is bad. What could not be read is not judged, and neither is a delta whose bases
+/// cannot be had.
 pub(in crate::commands) fn check_pack(
     repository: &Repository,
-    number: u32,
+    id: &PackId,
     standing: &Standing,
 ) -> Result<PackFindings> {
-    let info = repository.index().pack(number)?;
     let mut findings = PackFindings::default();
+    let Some(info) = repository.index().find_pack(id)? else {
+        // It was deleted meanwhile.
+        return Ok(PackFindings { gone: true, ..findings });
+    };
     let is_known = standing.damaged.contains_key(&info.id);
-    let read = repository.backend().read(&info.name(), pack::MAX_PACK);
-    let is_sound = read.as_ref().is_ok_and(|bytes| digest(bytes) == *info.id.as_bytes());
-    let is_gone = matches!(read, Err(Error::ObjectMissing { .. }));
-    let mended = if is_sound || is_gone { None } else { repository.mended_pack(&info.id) };
+    let is_whole = |read: &Result<Vec<u8>>| read.as_ref().is_ok_and(|bytes| digest(bytes) == *info.id.as_bytes());
+    let mut read = repository.backend().read(&info.name(), pack::MAX_PACK);
+    if !is_whole(&read) {
+        // An error on the way from the disk goes by.
+        read = repository.backend().read(&info.name(), pack::MAX_PACK);
+    }
+    let is_sound = is_whole(&read);
+    findings.whole = is_sound;
+    findings.gone = matches!(read, Err(Error::ObjectMissing { .. }));
+    let mended = if is_sound || findings.gone { None } else { repository.mended_pack(&info.id) };
     let bytes = match (mended, read) {
         (Some(bytes), _) => {
             findings.mendable = !is_known;
@@ -123,6 +194,7 @@ pub(in crate::commands) fn check_pack(
             bytes
         }
         (None, Ok(bytes)) => bytes.into(),
+        (None, Err(error)) if !error.is_damage() => return Ok(PackFindings { unread: Some(error), ..findings }),
         (None, Err(error)) => {
             let frames = (0..info.directory.frames.len()).map(|frame| frame as u32);
             let frames = frames.filter(|frame| !standing.is_damaged(&info.id, *frame));
@@ -135,14 +207,18 @@ pub(in crate::commands) fn check_pack(
     };
     findings.bytes = bytes.len() as u64;
     if is_sound {
-        findings.parity = repository.find_parity(&info.id, &bytes)?;
+        match repository.find_parity(&info.id, &bytes) {
+            Ok(parity) => findings.parity = parity,
+            Err(error) => findings.unread = Some(error),
+        }
     }
-    match pack::read_pack(&info.id, &bytes, repository.id(), repository.keyring()) {
+    match repository.read_pack(&info.id, &bytes) {
         Ok(own) if own == *info => {}
         Ok(_) => findings.problems.push(Error::damaged(info.name(), "its directory is not what the index says")),
         // Of a pack that is known to be damaged, it is the frames that count.
-        Err(_) if is_known => {}
-        Err(error) => findings.problems.push(error),
+        Err(error) if is_known && error.is_damage() => {}
+        Err(error) if error.is_damage() => findings.problems.push(error),
+        Err(error) => return Err(error),
     }
     // With what the index says, frames can be read even where the pack's own directory is lost.
     let mut reader = FrameReader::new()?;
@@ -158,20 +234,22 @@ pub(in crate::commands) fn check_pack(
             .ok_or_else(|| Error::damaged(info.name(), format!("it ends before frame {frame_number} does")))
             .and_then(|sealed| reader.open(repository, &info, frame_number, sealed.to_vec()));
         let wrong = match opened {
-            Ok(plain) => wrong_chunk(&plain, chunks, &hasher).map(|id| Error::ChunkDamaged {
+            Ok(Opened::Plain(plain)) => wrong_chunk(&plain, chunks, &hasher).map(|id| Error::ChunkDamaged {
                 id,
                 pack: info.id,
                 reason: "its bytes do not hash to its id".into(),
             }),
-            Err(error) => Some(error),
+            // Its own bytes are what was written. What is wrong with its bases is found where they lie; and a delta that
+            // nobody needs may outlive them. Where somebody needs it, the snapshot says so.
+            Ok(Opened::WithoutBase(_)) => None,
+            Err(error) if error.is_damage() => Some(error),
+            Err(error) => {
+                findings.unread.get_or_insert(error);
+                None
+            }
         };
         if let Some(error) = wrong {
-            // A difference that nobody needs may outlive what it is a difference to, or the pack of that. Where somebody
-            // needs it, the snapshot says so.
-            let is_of_base = matches!(error, Error::ChunkMissing { .. } | Error::ObjectMissing { .. });
-            if frame.bases.is_empty() || !is_of_base {
-                findings.problems.push(error);
-            }
+            findings.problems.push(error);
             findings.bad.push((info.id, frame_number as u32));
         }
     }
@@ -196,15 +274,15 @@ fn choose(
     repository: &Repository,
     subset: DataSubset,
     ledger: &VerifiedPacks,
-    packs: &[u32],
-) -> Result<(Vec<u32>, u64)> {
+    packs: &[PackId],
+) -> Result<(Vec<PackId>, u64)> {
     let now = repository.clock().now();
     let mut found = Vec::new();
-    for number in packs {
-        let info = repository.index().pack(*number)?;
-        if subset.holds(&info.id, ledger, now) {
-            let verified = ledger.verified(&info.id).filter(|time| *time <= now);
-            found.push(Candidate { number: *number, length: info.length, verified, id: info.id });
+    for pack in packs {
+        if subset.holds(pack, ledger, now) {
+            let verified = ledger.verified(pack).filter(|time| *time <= now);
+            let length = repository.index().find_pack(pack)?.map_or(0, |info| info.length);
+            found.push(Candidate { length, verified, id: *pack });
         }
     }
     let all = found.iter().map(|pack| pack.length).sum();
@@ -217,12 +295,11 @@ fn choose(
         Some(most) => longest_unread(found, most),
         None => found,
     };
-    Ok((found.iter().map(|pack| pack.number).collect(), found.iter().map(|pack| pack.length).sum()))
+    Ok((found.iter().map(|pack| pack.id).collect(), found.iter().map(|pack| pack.length).sum()))
 }
 
 /// A pack that may be read.
 struct Candidate {
-    number: u32,
     length: u64,
     /// When it was last found sound on this machine.
     verified: Option<i64>,
@@ -270,17 +347,13 @@ mod tests {
 
     fn candidates() -> Vec<Candidate> {
         let verified = [Some(5), None, Some(1), Some(9)];
-        let pack = |(number, verified): (u8, Option<i64>)| Candidate {
-            number: number.into(),
-            length: 10,
-            verified,
-            id: PackId::new([number; 32]),
-        };
+        let pack =
+            |(number, verified): (u8, Option<i64>)| Candidate { length: 10, verified, id: PackId::new([number; 32]) };
         (0..).zip(verified).map(pack).collect()
     }
 
     fn chosen(most: u64) -> Vec<u32> {
-        longest_unread(candidates(), most).iter().map(|pack| pack.number).collect()
+        longest_unread(candidates(), most).iter().map(|pack| u32::from(pack.id.as_bytes()[0])).collect()
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! `check`: is everything there, and is it what it should be?
 
 mod data;
+mod followed;
 mod lost;
 mod structure;
 
-use std::collections::{BTreeSet, HashSet};
+use structure::Structure;
 
 use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::pack;
 use crate::progress::{Phase, Progress};
-use crate::repository::{Catalogue, Repository};
+use crate::repository::Repository;
 
-pub(in crate::commands) use data::{BadFrame, PackFindings, check_pack};
+pub(in crate::commands) use data::{BadFrame, PackFindings, check_pack, drop_condemned};
+pub(in crate::commands) use followed::{ATTEMPTS, FollowedAll, follow_all};
 pub use lost::Lost;
 pub(in crate::commands) use lost::{Closure, Followed};
 pub(in crate::commands) use structure::cut_off;
@@ -89,6 +91,10 @@ pub struct CheckReport {
     pub unsound_parity: u64,
     /// Packs that should have a parity object by the settings of the repository, and have none.
     pub unprotected_packs: u64,
+    /// Packs of which the log had something as damaged, and that are whole: it says so now.
+    pub taken_back: u64,
+    /// Packs that could not be read, so that nothing is known about them. Each is one of the problems.
+    pub unread: u64,
 }
 
 /// Looks at the repository. What is wrong is in the report, not an error.
@@ -120,15 +126,10 @@ pub fn check_each(
     progress: &dyn Progress,
     tell: &mut dyn FnMut(Lost) -> Result<()>,
 ) -> Result<CheckReport> {
-    let mut report = CheckReport::default();
     // A cache that is stale or damaged must neither hide damage nor make any up.
     repository.rebuild_index()?;
     progress.begin(Phase::CheckStructure, None, None);
-    report.problems.extend(repository.check_config());
-    report.problems.extend(repository.check_keys());
-    report.problems.extend(repository.log_gap()?);
-    let (mut bad, mut mendable) = (HashSet::new(), BTreeSet::new());
-    let packs = structure::check_packs(repository, &mut report, &mut bad, &mut mendable)?;
+    let Structure { mut report, packs, mut bad, mut mendable } = structure::check_structure(repository)?;
     if options.data != DataSubset::None {
         bad.extend(data::check_data(
             repository,
@@ -140,16 +141,12 @@ pub fn check_each(
             progress,
         )?);
     }
-    let state = repository.state();
-    let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, &bad);
-    for record in &state.snapshots {
-        let followed = closure.snapshot(record, tell)?;
-        report.snapshots += 1;
-        if followed.is_damaged() {
-            report.damaged_snapshots += 1;
-            report.lost_files = report.lost_files.saturating_add(followed.rows).saturating_add(followed.files);
-            report.problems.push(damaged_snapshot(record.id, &followed));
-        }
+    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
+    report.snapshots = state.snapshots.len() as u64;
+    report.damaged_snapshots = damaged.len() as u64;
+    for (id, followed) in damaged {
+        report.lost_files = report.lost_files.saturating_add(followed.rows).saturating_add(followed.files);
+        report.problems.push(damaged_snapshot(id, &followed));
     }
     // What was met on the way only.
     for pack in repository.mended_packs() {

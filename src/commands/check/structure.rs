@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{BadFrame, CheckReport, is_mendable};
+use super::{ATTEMPTS, BadFrame, CheckReport, is_mendable};
 use crate::backend::{Kind, Name};
 use crate::error::{Error, Result};
 use crate::id::{IndexId, PackId};
 use crate::index::Damage;
 use crate::pack::PackInfo;
-use crate::repository::Repository;
+use crate::repository::{Repository, State};
 
 /// The frames that a pack of this length does not hold all of.
 pub(in crate::commands) fn cut_off(info: &PackInfo, length: u64) -> impl Iterator<Item = BadFrame> {
@@ -18,15 +18,40 @@ pub(in crate::commands) fn cut_off(info: &PackInfo, length: u64) -> impl Iterato
         .map(|(number, _)| (info.id, number as u32))
 }
 
-/// Index objects that the log names, and packs that these name. Gives the numbers of those that are there; `bad` gets
-/// frames that cannot be, and `mendable` packs that are damaged without any loss.
-pub(super) fn check_packs(
-    repository: &Repository,
-    report: &mut CheckReport,
-    bad: &mut HashSet<BadFrame>,
-    mendable: &mut BTreeSet<PackId>,
-) -> Result<Vec<u32>> {
-    let state = repository.state();
+/// What was found without reading data.
+#[derive(Default)]
+pub(super) struct Structure {
+    pub(super) report: CheckReport,
+    /// Packs that are there.
+    pub(super) packs: Vec<PackId>,
+    /// Frames that cannot be.
+    pub(super) bad: HashSet<BadFrame>,
+    /// Packs that are damaged without any loss.
+    pub(super) mendable: BTreeSet<PackId>,
+}
+
+/// Key slots and index objects that the log names, and packs that these name. Looks again where something is missing and
+/// the log went on meanwhile.
+pub(super) fn check_structure(repository: &Repository) -> Result<Structure> {
+    let mut attempts = 0;
+    loop {
+        repository.refresh_index()?;
+        let state = repository.state();
+        let mut structure = Structure::default();
+        structure.report.problems.extend(repository.check_config());
+        structure.report.problems.extend(repository.check_keys());
+        structure.report.problems.extend(repository.log_gap()?);
+        check_packs(repository, &state, &mut structure)?;
+        attempts += 1;
+        if structure.report.problems.is_empty() || attempts >= ATTEMPTS || !repository.has_moved(&state)? {
+            return Ok(structure);
+        }
+    }
+}
+
+/// Index objects that the log names, and packs that these name.
+fn check_packs(repository: &Repository, state: &State, structure: &mut Structure) -> Result<()> {
+    let Structure { report, packs, bad, mendable } = structure;
     let mut objects = state.indexes.clone();
     // What is called otherwise is none of the repository's.
     repository.backend().list(Kind::Index, &mut |name, _| {
@@ -35,9 +60,12 @@ pub(super) fn check_packs(
     })?;
     objects.retain(|object| !state.standing.superseded.contains_key(object));
     for object in &objects {
-        if let Err(error) = repository.read_index_object(object) {
-            report.lost_indexes += u64::from(state.indexes.contains(object));
-            report.problems.push(error);
+        match repository.read_index_object(object) {
+            Err(error) if error.is_damage() => {
+                report.lost_indexes += u64::from(state.indexes.contains(object));
+                report.problems.push(error);
+            }
+            read => drop(read?),
         }
     }
     let mut there = HashMap::new();
@@ -53,9 +81,8 @@ pub(super) fn check_packs(
             Ok(())
         })?;
     }
-    let mut numbers = Vec::new();
-    for number in repository.index().pack_numbers() {
-        let info = repository.index().pack(number)?;
+    for id in repository.index().pack_ids() {
+        let Some(info) = repository.index().find_pack(&id)? else { continue };
         if let Some(retired) = state.standing.condemned.get(&info.id) {
             // Whether it is there still is nobody's concern.
             report.condemned_packs += u64::from(!retired.swept);
@@ -92,11 +119,11 @@ pub(super) fn check_packs(
         }
         match length {
             // Even in one that was cut off, frames may still be sound.
-            Some(_) => numbers.push(number),
+            Some(_) => packs.push(info.id),
             None => repository.index().mark_gone(&info.id),
         }
     }
     let is_condemned = |name: &Name| name.file().parse::<PackId>().is_ok_and(|pack| state.standing.is_condemned(&pack));
     report.unindexed_packs = there.keys().filter(|name| !is_condemned(name)).count() as u64;
-    Ok(numbers)
+    Ok(())
 }

@@ -70,6 +70,8 @@ impl<'r> Repacker<'r> {
                     let tools = tools.as_mut().map_err(|failure| Error::Invalid(failure.to_string()))?;
                     match self.copy(*pack, tools) {
                         Ok(()) => Ok(Some(*pack)),
+                        // Another prune condemned it meanwhile, and may have deleted it.
+                        Err(error) if error.is_damage() && self.is_condemned(*pack)? => Ok(None),
                         Err(error) if error.is_damage() => {
                             let path = format!("packs/{}", self.survey.catalogue.packs()[*pack as usize].id);
                             let message = format!("it is left as it is, since it cannot be copied: {error}");
@@ -98,7 +100,7 @@ impl<'r> Repacker<'r> {
         let catalogue = &self.survey.catalogue;
         let id = catalogue.packs()[pack as usize].id;
         let info = info_of(self.repository, &id)?;
-        let cipher = info.cipher(self.repository.id(), self.repository.keyring())?;
+        let cipher = self.repository.cipher_of(&info)?;
         let hasher = self.repository.hasher();
         // Nothing is handed on before all of the pack was read: a pack is copied whole or not at all.
         for (at, (_, frame)) in catalogue.frames_of(pack).enumerate() {
@@ -165,13 +167,28 @@ impl<'r> Repacker<'r> {
         repository.store_pack(&sealed)?;
         let pieces = (0..).step_by(READ_BACK).zip(sealed.bytes.chunks(READ_BACK));
         for (offset, piece) in pieces {
-            if repository.backend().read_range(&name, offset, piece.len())? != piece {
+            let read = match repository.backend().read_range(&name, offset, piece.len()) {
+                // A prune without grace took it for what somebody left behind. Then nothing was copied into it.
+                Err(Error::ObjectMissing { .. }) if self.was_condemned(&sealed.info.id)? => return Ok(()),
+                read => read?,
+            };
+            if read != piece {
                 return Err(Error::damaged(name, "what was just written does not read back as it was"));
             }
         }
         repository.index().insert_unpublished(&sealed.info)?;
         self.written.lock().unwrap_or_else(PoisonError::into_inner).push(sealed.info);
         Ok(())
+    }
+
+    fn is_condemned(&self, pack: u32) -> Result<bool> {
+        self.survey.catalogue.packs().get(pack as usize).map_or(Ok(false), |pack| self.was_condemned(&pack.id))
+    }
+
+    /// Whether the pack is condemned by now.
+    fn was_condemned(&self, pack: &PackId) -> Result<bool> {
+        self.repository.refresh_index()?;
+        Ok(self.repository.standing().is_condemned(pack))
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -219,5 +236,5 @@ fn split(info: &PackInfo, frame: usize, plain: &[u8], hasher: &ChunkHasher) -> R
 /// What a pack says about itself, as far as the local index has it.
 pub(super) fn info_of(repository: &Repository, id: &PackId) -> Result<Arc<PackInfo>> {
     let missing = || Error::ObjectMissing { name: crate::pack::pack_name(id).to_string() };
-    repository.index().pack(repository.index().pack_number(id).ok_or_else(missing)?)
+    repository.index().find_pack(id)?.ok_or_else(missing)
 }

@@ -113,7 +113,8 @@ impl<'r> Survey<'r> {
         unlogged.retain(|id| !self.outdated.contains(id));
         for id in &state.indexes {
             if let Err(error) = self.read_object(id, false) {
-                if !error.is_damage() {
+                // Another prune may have put others in its place and deleted it.
+                if !error.is_damage() || self.repository.has_moved(state)? {
                     return Err(error);
                 }
                 // What is in its packs, they say themselves.
@@ -180,6 +181,8 @@ impl<'r> Survey<'r> {
                         }
                         false => old.push(info),
                     },
+                    // Deleted since it was listed.
+                    Err(Error::ObjectMissing { .. }) => {}
                     Err(error) if error.is_damage() => self.rubbish.push((id, length)),
                     Err(error) => return Err(error),
                 },
@@ -205,6 +208,16 @@ impl<'r> Survey<'r> {
 
     /// Takes in what the log says by now: index objects and snapshots that are new.
     pub(super) fn absorb(&mut self, state: &State, progress: &dyn Progress) -> Result<()> {
+        let absorbed = self.absorb_all(state, progress);
+        if absorbed.is_err() {
+            // What was followed halfway must be followed again from its root.
+            self.followed.clear();
+            self.reach = Reach::default();
+        }
+        absorbed
+    }
+
+    fn absorb_all(&mut self, state: &State, progress: &dyn Progress) -> Result<()> {
         for id in &state.indexes {
             if let Some(object) = self.objects.get_mut(id) {
                 object.young = false;

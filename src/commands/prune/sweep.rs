@@ -121,9 +121,11 @@ pub(super) fn sweep(
     report: &mut PruneReport,
     progress: &dyn Progress,
 ) -> Result<()> {
-    repository.refresh_index()?;
-    let state = repository.state();
-    survey.absorb(&state, progress)?;
+    let state = repository.settled(|| {
+        repository.refresh_index()?;
+        let state = repository.state();
+        survey.absorb(&state, progress).map(|()| state)
+    })?;
     let due = Due::of(repository, &state, grace);
     let packs = survey.deletable(&state, due.packs);
     report.swept = tally(repository, survey, &packs)?;

@@ -6,13 +6,13 @@ use rayon::prelude::*;
 
 use super::parity;
 use crate::chunk::ChunkSource;
-use crate::commands::check::{PackFindings, check_pack};
+use crate::commands::check::{BadFrame, PackFindings, check_pack, drop_condemned};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, PackId};
 use crate::index::Worth;
 use crate::pack::PlainChunk;
 use crate::progress::{Phase, Progress};
-use crate::repository::{Copies, Repository, Writer};
+use crate::repository::{Catalogue, Copies, Repository, Writer};
 
 /// Which packs are looked at, and how.
 #[derive(Debug, Clone)]
@@ -46,8 +46,6 @@ pub struct DamagedPack {
     pub problems: Vec<Error>,
     /// The numbers of the lost frames.
     bad: Vec<u32>,
-    /// Differences to chunks that are lost: whole themselves, they may be read again once those come back.
-    waiting: u64,
 }
 
 /// What was found, and what was done about it.
@@ -78,46 +76,42 @@ pub fn repair_packs(
         parity::set_share(repository, share)?;
     }
     repository.rebuild_index()?;
+    if !options.dry_run {
+        repository.take_back_damage(&repository.damaged_packs())?;
+    }
     let standing = repository.standing();
-    let mut numbers = Vec::new();
-    for number in repository.index().pack_numbers() {
-        let info = repository.index().pack(number)?;
+    let mut packs = Vec::new();
+    for id in repository.index().pack_ids() {
+        let Some(info) = repository.index().find_pack(&id)? else { continue };
         let meant = options.packs.is_empty() || options.packs.contains(&info.id);
         let left = (0..info.directory.frames.len()).any(|frame| standing.worth(&info.id, frame as u32) == Worth::Live);
         if meant && left {
-            numbers.push(number);
+            packs.push(id);
         }
     }
-    progress.begin(Phase::CheckData, Some(numbers.len() as u64), None);
+    progress.begin(Phase::CheckData, Some(packs.len() as u64), None);
     let pool = crate::commands::threads::pool(options.threads.max(1))?;
-    let found: Vec<(u32, PackFindings)> = pool.install(|| {
-        let look = |number: &u32| {
-            let findings = look_twice(repository, *number);
-            progress.files(1);
-            findings.map(|findings| (*number, findings))
-        };
-        numbers.par_iter().map(look).collect::<Result<_>>()
-    })?;
+    let found: Vec<PackFindings> = pool.install(|| look_at_all(repository, &packs, progress))?;
     let mut unprotected = Vec::new();
-    for (number, findings) in &found {
-        if findings.problems.is_empty() && parity::is_due(&findings.parity, share) {
-            unprotected.push(repository.index().pack(*number)?.id);
+    for (pack, findings) in packs.iter().zip(&found) {
+        if findings.is_sound() && !findings.gone && parity::is_due(&findings.parity, share) {
+            unprotected.push(*pack);
         }
     }
     if !options.dry_run {
         pool.install(|| parity::renew(repository, &unprotected, progress))?;
     }
-    let mut repair =
-        PackRepair { packs: numbers.len() as u64, damaged: Vec::new(), protected: unprotected.len() as u64 };
-    let damaged: Vec<_> = found.into_iter().filter(|(_, findings)| !findings.problems.is_empty()).collect();
+    let mut repair = PackRepair { packs: packs.len() as u64, damaged: Vec::new(), protected: unprotected.len() as u64 };
+    let damaged: Vec<_> = packs.into_iter().zip(found).filter(|(_, findings)| !findings.problems.is_empty()).collect();
     if damaged.is_empty() {
         return Ok(repair);
     }
     let bad: HashSet<_> = damaged.iter().flat_map(|(_, findings)| findings.bad.iter().copied()).collect();
-    let given_up: BTreeSet<u32> = damaged.iter().map(|(number, _)| *number).collect();
+    let given_up: BTreeSet<PackId> = damaged.iter().map(|(pack, _)| *pack).collect();
+    let without = repository.index().numbers_of(&given_up);
     let mut wanted = BTreeMap::new();
-    for (number, findings) in damaged {
-        let info = repository.index().pack(number)?;
+    for (pack, findings) in damaged {
+        let Some(info) = repository.index().find_pack(&pack)? else { continue };
         let mut pack = DamagedPack {
             id: info.id,
             frames: info.directory.frames.len() as u64,
@@ -127,13 +121,12 @@ pub fn repair_packs(
             mended: findings.mendable,
             problems: findings.problems,
             bad: findings.bad.iter().map(|(_, frame)| *frame).collect(),
-            waiting: 0,
         };
         for (at, (frame, chunks)) in info.directory.iter().enumerate() {
             let is_lost = bad.contains(&(info.id, at as u32)) || standing.is_damaged(&info.id, at as u32);
             for chunk in chunks {
                 let elsewhere = repository.index().locate_live(&chunk.id)?;
-                let mut elsewhere = elsewhere.iter().filter(|location| !given_up.contains(&location.pack));
+                let mut elsewhere = elsewhere.iter().filter(|location| !without.contains(&location.pack));
                 match (elsewhere.next(), is_lost) {
                     (Some(_), _) => {}
                     (None, false) => {
@@ -147,13 +140,40 @@ pub fn repair_packs(
     }
     copy(repository, options, &wanted, &mut repair)?;
     if !options.dry_run {
-        let record = |pack: &DamagedPack| match pack.waiting {
-            0 => Some((pack.id, Vec::new())),
-            _ => (!pack.bad.is_empty()).then(|| (pack.id, pack.bad.clone())),
-        };
-        repository.record_damage(&repair.damaged.iter().filter_map(record).collect::<Vec<_>>())?;
+        record(repository, &repair.damaged, &bad, &given_up)?;
     }
     Ok(repair)
+}
+
+/// Says in the log what is lost. Of a pack all of which that is not bad lies elsewhere, too, as of the state that the entry
+/// follows, nothing counts any more. Of others only what is bad does not: they may hold the last copy of something, since
+/// a prune may have condemned the new ones, and deltas may be read again once their bases come back.
+fn record(
+    repository: &Repository,
+    damaged: &[DamagedPack],
+    bad: &HashSet<BadFrame>,
+    given_up: &BTreeSet<PackId>,
+) -> Result<()> {
+    repository.record_damage_by(|state| {
+        repository.refresh_index()?;
+        let catalogue = Catalogue::of_index(repository)?;
+        let elsewhere = catalogue.derive_sound(&state.standing, |pack, _| !given_up.contains(pack));
+        let is_elsewhere = |chunk: &ChunkId| catalogue.find(chunk).is_some_and(|chunk| elsewhere.has(chunk));
+        let mut recorded = Vec::new();
+        for pack in damaged {
+            let Some(info) = repository.index().find_pack(&pack.id)? else { continue };
+            let mut sound = info.directory.iter().enumerate().filter(|(at, _)| {
+                !bad.contains(&(pack.id, *at as u32)) && !state.standing.is_damaged(&pack.id, *at as u32)
+            });
+            match sound.all(|(_, (_, chunks))| chunks.iter().all(|chunk| is_elsewhere(&chunk.id))) {
+                true => recorded.push((pack.id, Vec::new())),
+                false if pack.bad.is_empty() => {}
+                false => recorded.push((pack.id, pack.bad.clone())),
+            }
+        }
+        Ok(recorded)
+    })?;
+    Ok(())
 }
 
 /// Copies chunks into new packs that the log names.
@@ -176,7 +196,6 @@ fn copy(
             // What it is a difference to is lost.
             (Err(error), _) if error.is_damage() => {
                 pack.lost_chunks += 1;
-                pack.waiting += 1;
             }
             (Err(error), _) => return Err(error),
         }
@@ -187,29 +206,44 @@ fn copy(
     writer.map_or(Ok(()), |writer| writer.name_stored())
 }
 
-/// What is wrong with a pack, if it is so again when it is read a second time. What the log has as lost stays so for
-/// good: an error on the way from the disk must not make it say that. Nor is a difference lost whose bases are.
+/// What is wrong with these packs, on all threads of the pool that this runs in. What a prune condemned meanwhile is as
+/// good as gone, and nothing is wrong with it.
+///
+/// # Errors
+/// Also if anything could not be read: what the log has as lost stays so, and that a disk or a network did not answer is no
+/// reason to say it.
+pub(super) fn look_at_all(
+    repository: &Repository,
+    packs: &[PackId],
+    progress: &dyn Progress,
+) -> Result<Vec<PackFindings>> {
+    let look = |pack: &PackId| {
+        let findings = look_twice(repository, pack);
+        progress.files(1);
+        findings
+    };
+    let mut found: Vec<PackFindings> = packs.par_iter().map(look).collect::<Result<_>>()?;
+    drop_condemned(repository, packs, &mut found)?;
+    match found.iter_mut().find_map(|findings| findings.unread.take()) {
+        Some(error) => Err(error),
+        None => Ok(found),
+    }
+}
+
+/// What is wrong with a pack, if it is so again when it is read a second time: an error on the way from the disk must not
+/// get into the log.
 ///
 /// What its parity brings back is not bad, but the pack is.
-pub(super) fn look_twice(repository: &Repository, number: u32) -> Result<PackFindings> {
+fn look_twice(repository: &Repository, pack: &PackId) -> Result<PackFindings> {
     let standing = repository.standing();
-    let first = check_pack(repository, number, &standing)?;
-    if first.problems.is_empty() {
+    let first = check_pack(repository, pack, &standing)?;
+    if first.is_sound() {
         return Ok(first);
     }
-    let mut second = check_pack(repository, number, &standing)?;
+    let mut second = check_pack(repository, pack, &standing)?;
     // Beside one problem for each frame there may be one with the pack as such.
     let of_pack = second.problems.len() > second.bad.len();
-    let info = repository.index().pack(number)?;
-    let cipher = info.cipher(repository.id(), repository.keyring())?;
-    let opens = |frame: u32| {
-        let Some(listed) = info.directory.frames.get(frame as usize).filter(|listed| !listed.bases.is_empty()) else {
-            return false;
-        };
-        let sealed = repository.backend().read_range(&info.name(), u64::from(listed.offset), listed.stored as usize);
-        sealed.and_then(|sealed| info.unseal(&cipher, frame as usize, sealed)).is_ok()
-    };
-    second.bad.retain(|bad| first.bad.contains(bad) && !opens(bad.1));
+    second.bad.retain(|bad| first.bad.contains(bad));
     if second.bad.is_empty() && !of_pack {
         second.problems.clear();
     }

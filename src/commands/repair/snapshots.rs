@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use rayon::prelude::*;
-
-use super::packs::look_twice;
+use super::packs::look_at_all;
 use super::rewrite::rewrite;
-use crate::commands::check::{BadFrame, Closure, Lost, cut_off};
+use crate::commands::check::{BadFrame, Closure, FollowedAll, Lost, cut_off, follow_all};
 use crate::error::{Error, Result};
 use crate::id::{PackId, SnapshotId};
 use crate::pack::pack_name;
@@ -69,41 +67,41 @@ pub fn repair_snapshots(
 ) -> Result<SnapshotRepair> {
     repository.rebuild_index()?;
     repository.adopt_all_locally()?;
+    if options.read_data && !options.dry_run {
+        repository.take_back_damage(&repository.damaged_packs())?;
+    }
     progress.begin(Phase::CheckStructure, None, None);
-    let (lost_packs, mut bad) = gone_packs(repository)?;
+    let Gone { packs: lost_packs, cut_off: mut bad } = gone_packs(repository)?;
     if options.read_data {
         bad.extend(bad_frames(repository, options.threads, &lost_packs, progress)?);
     }
-    let mut repair = SnapshotRepair::default();
-    let mut recorded: BTreeMap<PackId, Vec<u32>> = lost_packs.iter().map(|pack| (*pack, Vec::new())).collect();
-    for (pack, frame) in &bad {
-        recorded.entry(*pack).or_default().push(*frame);
+    let mut found: BTreeMap<PackId, Vec<u32>> = lost_packs.iter().map(|pack| (*pack, Vec::new())).collect();
+    for (pack, frame) in bad.iter().filter(|(pack, _)| !lost_packs.contains(pack)) {
+        found.entry(*pack).or_default().push(*frame);
     }
-    recorded.values_mut().for_each(|frames| frames.sort_unstable());
-    repair.recorded = recorded.into_iter().collect();
+    found.values_mut().for_each(|frames| frames.sort_unstable());
+    let found: Vec<(PackId, Vec<u32>)> = found.into_iter().collect();
 
-    let state = repository.state();
-    let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, &bad);
-    for record in &state.snapshots {
-        let followed = closure.snapshot(record, tell)?;
-        repair.snapshots += 1;
-        if followed.is_damaged() {
-            let hopeless = followed.is_hopeless();
-            repair.damaged.push(DamagedSnapshot {
-                id: record.id,
-                files: followed.files,
-                rows: followed.rows,
-                hopeless,
-                forgotten: hopeless && options.forget,
-                rewritten: None,
-            });
+    // Judged by a log that is younger than what was found missing: who deletes something has said so there before.
+    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
+    let mut repair = SnapshotRepair { snapshots: state.snapshots.len() as u64, ..SnapshotRepair::default() };
+    repair.damaged.extend(damaged.iter().map(|(id, followed)| {
+        let hopeless = followed.is_hopeless();
+        DamagedSnapshot {
+            id: *id,
+            files: followed.files,
+            rows: followed.rows,
+            hopeless,
+            forgotten: hopeless && options.forget,
+            rewritten: None,
         }
-    }
+    }));
     if options.dry_run {
+        repair.recorded = state.standing.new_damage(found);
         return Ok(repair);
     }
     repository.keep_config()?;
-    repository.record_damage(&repair.recorded)?;
+    repair.recorded = repository.record_damage(&found)?;
     if options.rewrite {
         for damaged in repair.damaged.iter_mut().filter(|damaged| !damaged.hopeless) {
             if let Some(record) = state.snapshots.iter().find(|record| record.id == damaged.id) {
@@ -111,42 +109,76 @@ pub fn repair_snapshots(
             }
         }
     }
-    let forgotten: Vec<_> =
+    let hopeless: Vec<SnapshotId> =
         repair.damaged.iter().filter(|damaged| damaged.forgotten).map(|damaged| damaged.id).collect();
-    repository.drop_snapshots(&forgotten)?;
+    drop(closure);
+    let forgotten = forget_hopeless(repository, &hopeless, &bad)?;
+    for damaged in &mut repair.damaged {
+        damaged.forgotten = forgotten.contains(&damaged.id);
+    }
     Ok(repair)
 }
 
-/// Packs that should be there and are not, and frames of packs that were cut off, as far as the log does not have them as
-/// lost.
-fn gone_packs(repository: &Repository) -> Result<(BTreeSet<PackId>, HashSet<BadFrame>)> {
+/// Drops those of these snapshots of which nothing is left as of the very log that the entry follows. Gives them.
+fn forget_hopeless(
+    repository: &Repository,
+    hopeless: &[SnapshotId],
+    bad: &HashSet<BadFrame>,
+) -> Result<Vec<SnapshotId>> {
+    if hopeless.is_empty() {
+        return Ok(Vec::new());
+    }
+    repository.drop_hopeless(|state| {
+        repository.refresh_index()?;
+        let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, bad);
+        let mut still = Vec::new();
+        for record in state.snapshots.iter().filter(|record| hopeless.contains(&record.id)) {
+            if closure.snapshot(record, &mut |_| Ok(()))?.is_hopeless() {
+                still.push(record.id);
+            }
+        }
+        Ok(still)
+    })
+}
+
+/// What is not there.
+struct Gone {
+    /// Packs that should be there and are not.
+    packs: BTreeSet<PackId>,
+    /// Frames of packs that were cut off.
+    cut_off: HashSet<BadFrame>,
+}
+
+/// What is not there of packs that the log does not have as condemned or lost.
+fn gone_packs(repository: &Repository) -> Result<Gone> {
+    repository.refresh_index()?;
     let standing = repository.standing();
-    let (mut gone, mut cut) = (BTreeSet::new(), HashSet::new());
+    let mut gone = Gone { packs: BTreeSet::new(), cut_off: HashSet::new() };
     for (id, length) in repository.index().packs_known() {
         if standing.is_condemned(&id) {
             continue;
         }
-        // Asked for one by one: a listing proves nothing, and what is recorded here is so for good.
+        // Asked for one by one: a listing proves nothing.
         match repository.backend().size(&pack_name(&id))? {
             // What parity brings back is not lost.
             Some(found) if found < length && repository.mended_pack(&id).is_some() => {}
             Some(found) if found < length => {
-                if let Some(number) = repository.index().pack_number(&id) {
-                    let frames = cut_off(&*repository.index().pack(number)?, found).collect::<Vec<_>>();
-                    cut.extend(frames.into_iter().filter(|(pack, frame)| !standing.is_damaged(pack, *frame)));
+                if let Some(info) = repository.index().find_pack(&id)? {
+                    let frames = cut_off(&info, found).collect::<Vec<_>>();
+                    gone.cut_off.extend(frames.into_iter().filter(|(pack, frame)| !standing.is_damaged(pack, *frame)));
                 }
             }
             Some(_) => {}
-            None if repository.backend().read(&pack_name(&id), length).is_ok() => {}
-            None => {
-                repository.index().mark_gone(&id);
-                if standing.damaged.get(&id) != Some(&crate::index::Damage::Whole) {
-                    gone.insert(id);
+            None => match repository.backend().read(&pack_name(&id), length) {
+                Err(error) if error.is_damage() => {
+                    repository.index().mark_gone(&id);
+                    gone.packs.insert(id);
                 }
-            }
+                read => drop(read?),
+            },
         }
     }
-    Ok((gone, cut))
+    Ok(gone)
 }
 
 /// Reads all packs but those; gives the frames that are damaged, and that the log does not have as such.
@@ -156,24 +188,13 @@ fn bad_frames(
     gone: &BTreeSet<PackId>,
     progress: &dyn Progress,
 ) -> Result<HashSet<BadFrame>> {
-    let standing = repository.standing();
-    let mut numbers = Vec::new();
-    for number in repository.index().pack_numbers() {
-        let info = repository.index().pack(number)?;
-        if !gone.contains(&info.id) && !repository.index().is_gone(&info.id) && !standing.is_condemned(&info.id) {
-            numbers.push(number);
-        }
-    }
-    progress.begin(Phase::CheckData, Some(numbers.len() as u64), None);
+    let (standing, index) = (repository.standing(), repository.index());
+    let is_meant = |pack: &PackId| !gone.contains(pack) && !index.is_gone(pack) && !standing.is_condemned(pack);
+    let packs: Vec<PackId> = index.pack_ids().into_iter().filter(is_meant).collect();
+    progress.begin(Phase::CheckData, Some(packs.len() as u64), None);
     let pool = crate::commands::threads::pool(threads.max(1))?;
-    let found: Vec<Vec<BadFrame>> = pool.install(|| {
-        let look = |number: &u32| {
-            progress.files(1);
-            look_twice(repository, *number).map(|findings| findings.bad)
-        };
-        numbers.par_iter().map(look).collect::<Result<_>>()
-    })?;
-    Ok(found.into_iter().flatten().collect())
+    let found = pool.install(|| look_at_all(repository, &packs, progress))?;
+    Ok(found.into_iter().flat_map(|findings| findings.bad).collect())
 }
 
 /// What is to be said of a snapshot that cannot be made once more.

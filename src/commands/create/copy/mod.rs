@@ -16,7 +16,7 @@ use transfer::{Names, Sent};
 use super::file::SchemaCache;
 use super::pipeline::Pipeline;
 use super::warm::Warmth;
-use crate::commands::select::Listing;
+use crate::commands::select::{Listing, was_removed};
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
 use crate::progress::{Phase, Progress};
@@ -76,6 +76,8 @@ pub enum Copied {
         /// What is wrong.
         error: Error,
     },
+    /// It was removed from the source meanwhile.
+    Removed,
 }
 
 /// What copying a snapshot came to.
@@ -176,6 +178,7 @@ impl<'r> Copier<'r> {
             Err(stop) => {
                 pipeline.abandon();
                 return match stop {
+                    Stop::Source { .. } if was_removed(self.source, snapshot.id)? => Ok(Copied::Removed),
                     Stop::Source { path, error } => Ok(Copied::Failed { path, error }),
                     Stop::Target(error) => Err(error),
                 };

@@ -1,0 +1,99 @@
+//! Taking back what the log has as damaged, where it is found whole: a disk that was away is there again, or a pack was put
+//! back from elsewhere.
+
+use std::collections::BTreeSet;
+
+use super::log::Body;
+use super::{FrameReader, Opened, Repository};
+use crate::error::Result;
+use crate::id::{PackId, digest};
+use crate::index::Damage;
+use crate::pack::{self, PackInfo};
+
+impl Repository {
+    /// Packs of which the log has something as damaged, and that are not condemned.
+    pub fn damaged_packs(&self) -> Vec<PackId> {
+        let standing = self.standing();
+        standing.damaged.keys().filter(|pack| !standing.is_condemned(pack)).copied().collect()
+    }
+
+    /// Reads those of these packs that the log has something of as damaged, and says in the log what of that is sound after
+    /// all: from then on it counts again. Gives the packs concerned.
+    ///
+    /// All is read anew for each attempt to append, so that no damage is taken back that was recorded after it was read.
+    ///
+    /// # Errors
+    /// Those of the backend that say nothing about a pack.
+    pub fn take_back_damage(&self, packs: &[PackId]) -> Result<Vec<PackId>> {
+        self.check_writable()?;
+        let mut sound = Vec::new();
+        self.append_checked(|state| {
+            sound.clear();
+            for pack in packs.iter().filter(|pack| !state.standing.is_condemned(pack)) {
+                let Some(damage) = state.standing.damaged.get(pack) else { continue };
+                if let Some(frames) = self.sound_frames(pack, damage)? {
+                    // From here on something may rest on it.
+                    self.backend.settle(&pack::pack_name(pack))?;
+                    sound.push((*pack, frames));
+                }
+            }
+            Ok((!sound.is_empty()).then(|| Body::Sound { packs: sound.clone() }))
+        })?;
+        Ok(sound.into_iter().map(|(pack, _)| pack).collect())
+    }
+
+    /// Which of the frames that are recorded as damaged are sound: an empty list if all of the pack is, none if none of them
+    /// is. Of a pack that is recorded as a whole, all have to be.
+    fn sound_frames(&self, id: &PackId, damage: &Damage) -> Result<Option<Vec<u32>>> {
+        let bytes = match self.backend.read(&pack::pack_name(id), pack::MAX_PACK) {
+            Err(error) if error.is_damage() => return Ok(None),
+            read => read?,
+        };
+        // What is not what it was, its parity may bring back; but what lies there is damaged.
+        if digest(&bytes) != *id.as_bytes() {
+            return Ok(None);
+        }
+        let info = match self.read_pack(id, &bytes) {
+            Err(error) if error.is_damage() => return Ok(None),
+            read => read?,
+        };
+        let all: BTreeSet<u32> = (0..info.directory.frames.len() as u32).collect();
+        let recorded = match damage {
+            Damage::Whole => &all,
+            Damage::Frames(frames) => frames,
+        };
+        let mut sound = Vec::new();
+        for frame in recorded {
+            if self.is_sound_frame(&info, &bytes, *frame)? {
+                sound.push(*frame);
+            }
+        }
+        Ok(match (sound.len() == recorded.len(), damage) {
+            (true, _) => Some(Vec::new()),
+            (false, Damage::Whole) => None,
+            (false, Damage::Frames(_)) => Some(sound).filter(|sound| !sound.is_empty()),
+        })
+    }
+
+    fn is_sound_frame(&self, info: &PackInfo, bytes: &[u8], number: u32) -> Result<bool> {
+        let Some((frame, chunks)) = info.directory.iter().nth(number as usize) else { return Ok(false) };
+        let start = frame.offset as usize;
+        let Some(sealed) = bytes.get(start..start.saturating_add(frame.stored as usize)) else { return Ok(false) };
+        let plain = match FrameReader::new()?.open(self, info, number as usize, sealed.to_vec()) {
+            Ok(Opened::Plain(plain)) => plain,
+            // Its own bytes are what was written. Whether they are of use, its bases say.
+            Ok(Opened::WithoutBase(error)) if error.is_damage() => return Ok(true),
+            Ok(Opened::WithoutBase(error)) => return Err(error),
+            Err(error) if error.is_damage() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let (mut rest, hasher) = (plain.as_slice(), self.hasher());
+        for chunk in chunks {
+            match rest.split_at_checked(chunk.length as usize) {
+                Some((bytes, behind)) if hasher.id(bytes) == chunk.id => rest = behind,
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+}
