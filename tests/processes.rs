@@ -294,7 +294,7 @@ impl Worker<'_> {
         let ended = self.run(at, &["create", &text(&folder), "--series", &series, "--json"], &[]);
         if ended.is_done() {
             let summary = ended.stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-            let id = summary.filter_map(|line| line["snapshot_id"].as_str().map(str::to_owned)).last();
+            let id = summary.filter_map(|line| line["snapshot_id"].as_str().map(str::to_owned)).next_back();
             let id = id.expect("a create that is done names its snapshot");
             let known = Known { content, fate: Fate::Kept, claimed: false, changes: 0 };
             self.ledger.lock().insert((at, id), known);

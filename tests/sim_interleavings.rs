@@ -266,7 +266,7 @@ impl Run {
 
     fn finds(&self, what: &str, faults: usize) -> Result<(), Error> {
         // On other days a listing may be old, or an operation have failed.
-        if faults > 0 && self.calm && self.seed % 3 == 0 {
+        if faults > 0 && self.calm && self.seed.is_multiple_of(3) {
             self.ledger().wrong.push(format!("{what} finds {faults} things where nothing is wrong"));
         }
         Ok(())

@@ -314,7 +314,8 @@ fn foreign_files_among_the_objects_are_in_nobodys_way() {
 
 #[test]
 fn what_lies_in_the_place_of_a_pack_is_a_missing_pack() {
-    let put: [(&str, fn(&Path)); 3] = [
+    type Put = fn(&Path);
+    let put: [(&str, Put); 3] = [
         ("folder", |path| fs::create_dir(path).unwrap()),
         ("link", |path| symlink("/dev/zero", path).unwrap()),
         ("pipe", |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success())),
