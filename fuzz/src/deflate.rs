@@ -22,7 +22,7 @@ thread_local! {
 /// changes, or as a program that writes the input, or as a deflate stream, which only the encoder's own may pass for.
 ///
 /// With zlib's hash, the encoding is libz's. With Chromium's, which nothing at hand can judge, it decodes to the input;
-/// what Node.js makes is in `tests/deflate_chromium.rs`. With either the encoding is confirmed, and nothing else is, such
+/// what Node.js makes is in `tests/avro/deflate_chromium.rs`. With either the encoding is confirmed, and nothing else is, such
 /// as what another level makes.
 pub fn exact_deflate(bytes: &[u8]) {
     let mut input = Input(bytes);

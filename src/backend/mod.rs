@@ -1,7 +1,7 @@
 //! Named bytes that last. A backend keeps whole objects under names that are used once and never again.
 //!
 //! Nothing above this module knows where a repository lies. Each promise below is held by the conformance suite
-//! (`tests/backend_conformance.rs`), which every backend and every wrapper around one has to pass.
+//! (`tests/repository/backend_conformance.rs`), which every backend and every wrapper around one has to pass.
 
 mod local;
 mod memory;

@@ -1,6 +1,6 @@
 //! A moment's check that encoders write what they wrote when their ids were made.
 //!
-//! The golden vectors of the tests use the same inputs; see `tests/encoder_golden.rs`.
+//! The golden vectors of the tests use the same inputs; see `tests/avro/encoder_golden.rs`.
 
 use super::{EncodeError, EncoderId, Encoders};
 use crate::id::{digest, hex};

@@ -1,0 +1,20 @@
+//! Containers, codecs, encoders, columns: against other libraries and on real files.
+
+#[path = "../common/avro_gen.rs"]
+mod avro_gen;
+#[path = "../common/deflate.rs"]
+mod deflate;
+#[path = "../common/lab.rs"]
+mod lab;
+#[path = "../common/records.rs"]
+mod records;
+
+mod avro_corpus;
+mod avro_walk;
+mod codec_properties;
+mod codec_speed;
+mod columnar;
+mod deflate_chromium;
+mod deflate_equality;
+mod encoder_corpus;
+mod encoder_golden;

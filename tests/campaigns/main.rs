@@ -1,0 +1,31 @@
+//! Damage, crashes, interleavings and long lives: small by default, with a size parameter each (`docs/testing.md`).
+
+#[path = "../common/avro_gen.rs"]
+mod avro_gen;
+#[path = "../common/cli.rs"]
+mod cli;
+#[path = "../common/faults.rs"]
+mod faults;
+#[path = "../common/lab.rs"]
+mod lab;
+#[path = "../common/sim_client.rs"]
+mod sim_client;
+#[path = "../common/sim_life.rs"]
+mod sim_life;
+#[path = "../common/sim_store.rs"]
+mod sim_store;
+#[path = "../common/trouble.rs"]
+mod trouble;
+
+mod bit_flips;
+mod bit_rot;
+mod crash;
+mod crash_points;
+mod flipped_sources;
+mod kill;
+mod processes;
+mod protocol_model;
+mod sim_cache;
+mod sim_fs;
+mod sim_interleavings;
+mod soak;

@@ -1,0 +1,176 @@
+//! Ctrl-C and SIGTERM: the program ends within a second, says how to go on, and leaves nothing behind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+use crate::cli;
+use crate::lab;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use avro_snap::commands::create::create;
+use avro_snap::commands::restore::restore;
+use avro_snap::crypto::Suite;
+use avro_snap::error::Error;
+use avro_snap::progress::{Progress, Silent};
+use cli::{PASSWORD, Snap};
+use lab::{Lab, files_of, restoring, saving};
+use rustix::process::{Pid, Signal, kill_process};
+
+fn command(snap: &Snap, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_snap"));
+    command.args(arguments).current_dir(snap.path("work")).env_clear();
+    command
+        .env("HOME", snap.path("home"))
+        .env("SNAP_REPOSITORY", snap.path("repository"))
+        .env("SNAP_PASSWORD", PASSWORD);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A `create` that waits for more to read, however long that takes.
+fn waiting(snap: &Snap, more: &[&str]) -> Child {
+    let arguments = [&["create", "--stdin", "--threads", "2"], more].concat();
+    let mut child = command(snap, &arguments).spawn().unwrap();
+    // More than a pipe holds: some of it was read, so the program is at work.
+    child.stdin.as_mut().unwrap().write_all(&[7; 300_000]).unwrap();
+    child
+}
+
+/// Sends a signal and waits. Gives the exit code and what was said.
+fn interrupt(mut child: Child, signals: &[Signal]) -> (Option<i32>, String) {
+    let stdin = child.stdin.take();
+    let began = Instant::now();
+    for signal in signals {
+        let _ = kill_process(Pid::from_child(&child), *signal);
+    }
+    let status = child.wait().unwrap();
+    let took = began.elapsed();
+    drop(stdin);
+    // A busy machine may be slow to run it at all.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (status.code(), said)
+}
+
+#[test]
+fn a_signal_ends_the_program_with_a_line() {
+    let snap = Snap::new();
+    let expected = "snap: interrupted: the repository is intact; run it again, it uses what is stored by now\n";
+    for signals in [&[Signal::INT][..], &[Signal::TERM], &[Signal::HUP], &[Signal::INT, Signal::INT]] {
+        let (code, said) = interrupt(waiting(&snap, &[]), signals);
+        assert_eq!(code, Some(130), "{signals:?}");
+        assert!(said == expected || signals.len() > 1, "{signals:?}: {said}");
+    }
+    let (code, said) = interrupt(waiting(&snap, &["--json"]), &[Signal::INT]);
+    assert_eq!(code, Some(130));
+    let object: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!((object["message_type"].as_str(), object["code"].as_str()), (Some("error"), Some("interrupted")));
+    snap.ok(&["check", "--read-data"]);
+    assert_eq!(snap.ok(&["snapshots", "--json"]).objects("snapshot").len(), 0);
+    snap.write("file", "x");
+    snap.ok(&["create", "file"]);
+}
+
+#[test]
+fn what_was_started_to_outlive_its_terminal_does() {
+    let snap = Snap::new();
+    let mut script = Command::new("sh");
+    script.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_snap"), "create", "--stdin"]);
+    script.current_dir(snap.path("work")).env_clear().env("HOME", snap.path("home")).env("PATH", "/usr/bin:/bin");
+    script.env("SNAP_REPOSITORY", snap.path("repository")).env("SNAP_PASSWORD", PASSWORD);
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(&[7; 300_000]).unwrap();
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+/// Wants the work to end after so many bytes.
+struct Until(AtomicU64, u64);
+
+impl Until {
+    fn bytes(bytes: u64) -> Self {
+        Self(AtomicU64::new(0), bytes)
+    }
+}
+
+impl Progress for Until {
+    fn bytes(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= self.1
+    }
+}
+
+/// Four files that have nothing in common, in a folder that nobody may write into.
+fn data(folder: &std::path::Path) {
+    let inside = folder.join("inside");
+    fs::create_dir(&inside).unwrap();
+    let mut state = 1u64;
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    for n in 0..4 {
+        let bytes: Vec<u8> = (0..375_000).flat_map(|_| noise()).collect();
+        fs::write(inside.join(n.to_string()), bytes).unwrap();
+    }
+    fs::set_permissions(&inside, fs::Permissions::from_mode(0o555)).unwrap();
+}
+
+#[test]
+fn a_restore_that_is_given_up_leaves_whole_files_only() {
+    let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    data(source.path());
+    let lab = Lab::new(Suite::None);
+    lab.save(source.path());
+    let repository = lab.open();
+    let snapshot = lab.last(&repository);
+    let expected = files_of(source.path());
+    for bytes in [0, 1, 2_000_000, 7_000_000] {
+        let ended = restore(&repository, &snapshot, &restoring(target.path()), &Until::bytes(bytes));
+        assert!(matches!(ended, Err(Error::Interrupted)), "{bytes}: {ended:?}");
+        for (path, content) in files_of(target.path()) {
+            assert!(expected.get(&path) == Some(&content), "{} after {bytes} bytes", path.display());
+        }
+        let inside = target.path().join("inside");
+        if inside.exists() {
+            let mode = fs::metadata(&inside).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o555, "after {bytes} bytes");
+        }
+    }
+    restore(&repository, &snapshot, &restoring(target.path()), &Silent).unwrap();
+    assert!(files_of(target.path()) == expected);
+    for folder in [source.path(), target.path()] {
+        fs::set_permissions(folder.join("inside"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[test]
+fn a_create_that_is_given_up_makes_no_snapshot_and_is_gone_on_with() {
+    let source = tempfile::tempdir().unwrap();
+    data(source.path());
+    let lab = Lab::new(Suite::None);
+    for bytes in [0, 1, 5_000_000] {
+        let ended = create(&lab.open(), saving(source.path()), &Until::bytes(bytes));
+        assert!(matches!(ended, Err(Error::Interrupted)), "{bytes}: {ended:?}");
+        assert!(lab.open().state().snapshots.is_empty());
+    }
+    lab.save(source.path());
+    let target = tempfile::tempdir().unwrap();
+    lab.restore_last(target.path()).unwrap();
+    assert!(files_of(target.path()) == files_of(source.path()));
+    for folder in [source.path(), target.path()] {
+        fs::set_permissions(folder.join("inside"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}

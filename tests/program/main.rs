@@ -1,0 +1,36 @@
+//! Black-box stories through the program: what users see.
+
+#[path = "../common/avro_gen.rs"]
+mod avro_gen;
+#[path = "../common/cli.rs"]
+mod cli;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/containers.rs"]
+mod containers;
+#[path = "../common/lab.rs"]
+mod lab;
+
+mod avro;
+mod avro_readers;
+mod avro_soundness;
+mod bounded_memory;
+mod cat_schemas;
+mod copy;
+mod create_sources;
+mod first_steps;
+mod forget;
+mod full_disk;
+mod habits;
+mod interrupt;
+mod parity;
+mod prune;
+mod repair;
+mod restore_delete;
+mod restore_metadata;
+mod restore_property;
+mod rotate;
+mod stats;
+mod stories;
+mod stuck;
+mod usage;

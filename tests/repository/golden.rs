@@ -1,0 +1,321 @@
+//! Repositories that an earlier build made, kept in `fixtures/golden/`: every later one reads them, and goes on in a copy.
+//!
+//! They are made by `cargo test --test repository -- --ignored golden::make_golden`, which is to be done only while the format may
+//! still change: afterwards a new version gets new ones beside these. They do not come out the same bytes twice (inodes,
+//! ctimes, and the host and process that the log names, are in them), though ids, salts and times do.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+use crate::faults;
+use crate::lab;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use avro_snap::backend::{Backend, Local};
+use avro_snap::chunk::CutParams;
+use avro_snap::commands::create::create;
+use avro_snap::commands::restore::restore;
+use avro_snap::commands::select::Listing;
+use avro_snap::crypto::slot::KdfCost;
+use avro_snap::crypto::{Entropy, SeededEntropy, Suite, SystemEntropy};
+use avro_snap::id::{digest, hex};
+use avro_snap::pack::Encoding;
+use avro_snap::progress::Silent;
+use avro_snap::repository::{CachePlace, Clock, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
+use faults::check_all;
+use lab::{fixtures, restoring, saving};
+
+const GOLDEN: [(&str, Suite); 2] = [("v1-encrypted", Suite::Aes256Gcm), ("v1-plain", Suite::None)];
+/// The encrypted one again, with parity, after its keys were rotated and its packs moved to the new ones.
+const ROTATED: (&str, Suite) = ("v1-rotated", Suite::Aes256Gcm);
+const PASSWORD: &[u8] = b"golden";
+/// No repository may be larger.
+const MOST: u64 = 60_000;
+
+fn place(name: &str) -> PathBuf {
+    fixtures("golden").join(name)
+}
+
+/// A clock that goes on by a second whenever somebody looks.
+struct Steps(AtomicI64);
+
+impl Clock for Steps {
+    fn now(&self) -> i64 {
+        self.0.fetch_add(1_000_000_000, Ordering::Relaxed)
+    }
+}
+
+fn open(root: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Repository {
+    let options = OpenOptions { cache: CachePlace::Temporary, state_folder: None, clock, entropy };
+    let backend: Arc<dyn Backend> = Arc::new(Local::new(root));
+    Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).unwrap()
+}
+
+/// How many frames are deltas.
+fn deltas(repository: &Repository) -> usize {
+    let index = repository.index();
+    let of_pack = |number| {
+        let info = index.pack(number).unwrap();
+        info.directory.frames.iter().filter(|frame| frame.encoding == Encoding::Delta).count()
+    };
+    index.pack_numbers().into_iter().map(of_pack).sum()
+}
+
+/// What lies in a folder, one line each, sorted: kind, mode, time, path, and the content's hash or the link's target.
+fn describe(folder: &Path) -> Vec<String> {
+    let (mut lines, mut folders) = (BTreeMap::new(), vec![folder.to_path_buf()]);
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            let stat = fs::symlink_metadata(&path).unwrap();
+            let shown = path.strip_prefix(folder).unwrap().display().to_string();
+            let facts = format!("{:04o} {}.{:09}", stat.mode() & 0o7777, stat.mtime(), stat.mtime_nsec());
+            let line = if stat.is_dir() {
+                folders.push(path);
+                format!("folder {facts} {shown}")
+            } else if stat.is_symlink() {
+                // Not every system sets the times of links.
+                format!("link {shown} -> {}", fs::read_link(&path).unwrap().display())
+            } else {
+                format!("file {facts} {shown} {}", hex(&digest(&fs::read(&path).unwrap())))
+            };
+            lines.insert(shown, line);
+        }
+    }
+    lines.into_values().collect()
+}
+
+/// The bytes of every file below a folder.
+fn frozen(folder: &Path) -> BTreeMap<PathBuf, [u8; 32]> {
+    lab::files_of(folder).into_iter().map(|(path, bytes)| (path, digest(&bytes))).collect()
+}
+
+fn expected() -> [Vec<String>; 2] {
+    let text = fs::read_to_string(place("content.txt")).unwrap();
+    let of = |day| -> Vec<String> {
+        let own = text.lines().filter_map(|line| line.split_once(' ').filter(|(of, _)| *of == day));
+        own.map(|(_, rest)| rest.to_owned()).collect()
+    };
+    [of("1"), of("2")]
+}
+
+fn restored(repository: &Repository) -> Vec<Vec<String>> {
+    let listing = Listing::read(repository);
+    assert!(listing.unreadable.is_empty(), "{:?}", listing.unreadable);
+    let describe = |snapshot| {
+        let target = faults::quick_folder();
+        let report = restore(repository, snapshot, &restoring(target.path()), &Silent).unwrap();
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+        describe(target.path())
+    };
+    listing.snapshots.iter().map(describe).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &to) } else { assert!(fs::copy(&path, &to).is_ok()) }
+    }
+}
+
+#[test]
+fn golden_repositories_are_read_as_on_the_day_they_were_made() {
+    let before = frozen(&place(""));
+    for (name, suite) in GOLDEN.into_iter().chain([ROTATED]) {
+        let repository = open(&place(name), Arc::new(SystemClock), Arc::new(SystemEntropy));
+        assert_eq!(repository.config().suite, suite, "{name}");
+        let epoch = repository.keyring().map_or(0, avro_snap::crypto::Keyring::current_epoch);
+        assert_eq!((epoch, repository.settings().parity()), if name == ROTATED.0 { (1, 50) } else { (0, 0) }, "{name}");
+        let (found, expected) = (restored(&repository), expected());
+        assert_eq!(found.len(), 2, "{name}");
+        for (day, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert!(expected.len() > 5, "content.txt lists nothing");
+            assert_eq!(found, expected, "{name}, snapshot {}", day + 1);
+        }
+        let report = check_all(&repository).unwrap();
+        assert!(report.problems.is_empty(), "{name}: {:?}", report.problems);
+        assert_eq!((report.snapshots, report.unindexed_packs), (2, 0), "{name}");
+        assert!(deltas(&repository) > 0, "{name}: no chunk is kept as the difference to another");
+    }
+    assert!(frozen(&place("")) == before, "reading changed something");
+}
+
+#[test]
+fn a_copy_of_a_golden_repository_takes_another_snapshot() {
+    for (name, _) in GOLDEN.into_iter().chain([ROTATED]) {
+        let own = faults::quick_folder();
+        let (root, data) = (own.path().join("repository"), own.path().join("data"));
+        copy(&place(name), &root);
+        let repository = open(&root, Arc::new(SystemClock), Arc::new(SystemEntropy));
+        // The state of the first snapshot again, and one file more.
+        let first = Listing::read(&repository).snapshots.swap_remove(0);
+        restore(&repository, &first, &restoring(&data), &Silent).unwrap();
+        fs::write(data.join("one more"), b"one more").unwrap();
+        let report = create(&repository, saving(&data), &Silent).unwrap();
+        println!("{name}: {} chunks, {} bytes for the third snapshot", report.chunks_new, report.bytes_added);
+        assert!(report.parent.is_some(), "{name}: its series is not found again");
+        // What is in the first snapshot is not stored a second time: the new file, the root, and a few chunks of rows.
+        assert!(report.chunks_new <= 8, "{name}: {report:?}");
+        drop(repository);
+        let repository = open(&root, Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let found = restored(&repository);
+        assert_eq!(found.len(), 3);
+        assert_eq!(found[..2], expected(), "{name}");
+        assert_eq!(found[2], describe(&data), "{name}");
+        assert!(check_all(&repository).unwrap().problems.is_empty(), "{name}");
+    }
+}
+
+/// Lines of which each day changes a few, so that what they are chunked to is kept as the difference to the day before.
+fn lines(day: i64) -> String {
+    let mut text = String::new();
+    for line in 0..1500 {
+        let changed = if line % 300 == 7 { day } else { 0 };
+        let hash = hex(&digest(&i64::to_le_bytes(line + (changed << 32))));
+        writeln!(text, "line {line}: {}", &hash[..10]).unwrap();
+    }
+    text
+}
+
+/// Makes the two states of the folder that the golden repositories hold.
+fn state(folder: &Path, day: i64) {
+    let take = |from: &str, to: &str| assert!(fs::copy(fixtures(from), folder.join(to)).is_ok());
+    if day == 1 {
+        fs::create_dir_all(folder.join("tables/empty")).unwrap();
+        take("codecs/fastavro-null.avro", "tables/null.avro");
+        take("codecs/fastavro-deflate.avro", "tables/deflate.avro");
+        take("odd/truncated-in-block-deflate.avro", "torn.avro");
+        take("odd/header-only.avro", "header-only.avro");
+        symlink("tables/null.avro", folder.join("link")).unwrap();
+        fs::write(folder.join("small"), b"a small file without anything special").unwrap();
+        fs::write(folder.join("nothing"), b"").unwrap();
+        fs::hard_link(folder.join("small"), folder.join("small again")).unwrap();
+        fs::write(folder.join(std::ffi::OsStr::from_bytes("caf\u{e9}.txt".as_bytes())), "caf\u{e9}\n".repeat(400))
+            .unwrap();
+    } else {
+        take("codecs/fastavro-snappy.avro", "tables/snappy.avro");
+        take("codecs/fastavro-zstandard.avro", "tables/zstandard.avro");
+        take("odd/deflate-mixed-levels.avro", "tables/mixed.avro");
+        take("odd/stray-bytes.avro", "torn.avro");
+        fs::remove_file(folder.join("nothing")).unwrap();
+        fs::remove_file(folder.join("tables/deflate.avro")).unwrap();
+    }
+    fs::write(folder.join("lines"), lines(day)).unwrap();
+    let mut folders = vec![folder.to_path_buf()];
+    let mut all = Vec::new();
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_symlink() {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path.clone());
+            }
+            all.push(path);
+        }
+    }
+    for path in all {
+        fs::set_permissions(&path, fs::Permissions::from_mode(if path.is_dir() { 0o750 } else { 0o640 })).unwrap();
+        let time = UNIX_EPOCH + Duration::new(1_772_323_200 + 86_400 * day as u64, 123_456_789);
+        File::open(&path).unwrap().set_modified(time).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "makes the golden repositories anew"]
+fn make_golden() {
+    let own = tempfile::tempdir().unwrap();
+    let data = own.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let mut repositories = Vec::new();
+    for (name, suite) in GOLDEN {
+        let _ = fs::remove_dir_all(place(name));
+        let backend: Arc<dyn Backend> = Arc::new(Local::new(place(name)));
+        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(suite as u64));
+        let clock: Arc<dyn Clock> = Arc::new(Steps((1_772_323_200 * 1_000_000_000).into()));
+        let options = InitOptions {
+            suite,
+            password: (suite != Suite::None).then(|| PASSWORD.to_vec()),
+            kdf: KdfCost { memory_kib: 1024, passes: 2, lanes: 4 },
+            label: "golden".into(),
+            cut: CutParams::default(),
+            chunk_id_key: None,
+            settings: Settings::default(),
+        };
+        Repository::init(&backend, &options, &*clock, &*entropy).unwrap();
+        repositories.push((name, clock, entropy));
+    }
+    let mut text = String::from("What the two snapshots in each golden repository hold; the password is `golden`.\n");
+    for day in 1..=2 {
+        state(&data, day);
+        for line in describe(&data) {
+            writeln!(text, "{day} {line}").unwrap();
+        }
+        for (name, clock, entropy) in &repositories {
+            let repository = open(&place(name), clock.clone(), entropy.clone());
+            let mut options = saving(&data);
+            options.threads = 1;
+            options.tags = vec![format!("day {day}")];
+            create(&repository, options, &Silent).unwrap();
+        }
+    }
+    fs::write(place("content.txt"), text).unwrap();
+    fs::write(place(".gitattributes"), "# Bytes matter here.\n** -text -diff\ncontent.txt text eol=lf diff\n").unwrap();
+    for (name, ..) in &repositories {
+        // Git keeps no empty folders, and they are not needed.
+        remove_empty_folders(&place(name));
+        let size: usize = lab::files_of(&place(name)).values().map(Vec::len).sum();
+        println!("{name}: {size} bytes");
+        assert!(size as u64 <= MOST, "{name} is too large: {size} bytes");
+    }
+}
+
+fn remove_empty_folders(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            remove_empty_folders(&path);
+        }
+    }
+    // Fails where something is in it, as it should.
+    let _ = fs::remove_dir(folder);
+}
+
+/// Made of the encrypted one as it is: `cargo test --test repository -- --ignored golden::make_rotated`.
+#[test]
+#[ignore = "makes the golden repository with rotated keys anew"]
+fn make_rotated() {
+    let (root, clock) = (place(ROTATED.0), Arc::new(Steps((1_772_409_600 * 1_000_000_000).into())));
+    let _ = fs::remove_dir_all(&root);
+    copy(&place(GOLDEN[0].0), &root);
+    let mut repository = open(&root, clock, Arc::new(SeededEntropy::new(77)));
+    let mut settings = Settings::default();
+    settings.set_parity(50);
+    repository.change_settings(settings).unwrap();
+    let leaving: Vec<_> = repository.keys().iter().map(|key| key.id).collect();
+    let cost = KdfCost { memory_kib: 1024, passes: 2, lanes: 4 };
+    repository.rotate_key(PASSWORD, cost, "golden", &leaving).unwrap();
+    let options = avro_snap::commands::prune::PruneOptions {
+        max_unused: avro_snap::commands::prune::MaxUnused::Percent(5.0),
+        max_repack: None,
+        repack_small: false,
+        reencrypt: true,
+        grace: Duration::ZERO,
+        compression: Some(3),
+        dry_run: false,
+        threads: 1,
+    };
+    let report = avro_snap::commands::prune::prune(&repository, &options, &Silent).unwrap();
+    assert!(report.written.packs > 0 && report.old_keys.packs == 0, "{report:?}");
+}

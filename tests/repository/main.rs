@@ -1,0 +1,39 @@
+//! The library on real folders: snapshots, restores, pruning, repair, copies, keys.
+
+#[path = "../common/avro_gen.rs"]
+mod avro_gen;
+#[path = "../common/cli.rs"]
+mod cli;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/faults.rs"]
+mod faults;
+#[path = "../common/lab.rs"]
+mod lab;
+#[path = "../common/sim_store.rs"]
+mod sim_store;
+#[path = "../common/small.rs"]
+mod small;
+#[path = "../common/trouble.rs"]
+mod trouble;
+
+mod backend_conformance;
+mod cache;
+mod copy;
+mod corpus;
+mod delta_chains;
+mod delta_nights;
+mod files;
+mod full_store;
+mod golden;
+mod hostile;
+mod parity;
+mod properties;
+mod prune;
+mod prune_places;
+mod prune_races;
+mod prune_scale;
+mod repair;
+mod repair_judges;
+mod repair_payloads;
+mod rotate;
