@@ -142,7 +142,13 @@ impl Index {
     pub fn clear(&self) -> Result<()> {
         let mut database = self.database();
         self.packs().forget();
-        database.recreate()
+        database.recreate()?;
+        // Between two operations another process may have made and filled a file in the same place: what stands in it is
+        // not in memory here, so this process goes on without it.
+        match (database.objects(), database.packs()) {
+            (Ok(objects), Ok(packs)) if objects.is_empty() && packs.is_empty() => Ok(()),
+            _ => database.forsake_file(),
+        }
     }
 
     /// Forgets everything, and from now on uses a temporary file.

@@ -239,7 +239,7 @@ impl Worker<'_> {
                     .any(|word| said.iter().any(|said| said.contains(word)))
             }
             (None, Trouble::Kill | Trouble::Interrupt | Trouble::Terminate) => false,
-            (Some(130), Trouble::Interrupt) | (Some(143), Trouble::Terminate) => false,
+            (Some(130 | 143), Trouble::Interrupt | Trouble::Terminate) => false,
             // Somebody else was faster, and it says so.
             (Some(11), _) => false,
             (Some(1), _) => !excused,
