@@ -226,6 +226,10 @@ fn lists_may_have_a_byte_order_mark_or_be_utf_16() {
     assert!(ran.code == 2 && ran.stderr.contains("NUL"), "{}", ran.stderr);
     snap.write("list", b"\xff\xfe\0\xd8");
     assert_ne!(snap.run(&["create", "data", "--exclude-file", "list"]).code, 0);
+    snap.write("empty", "# nothing\n");
+    for (flag, list) in [("--include-file", "list"), ("--exclude-file", "list"), ("--include-file", "empty")] {
+        snap.ends(2, &["restore", "patterns:latest", "--target", "out", flag, list]);
+    }
 }
 
 #[test]
