@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use avro_snap::backend::Name;
 use avro_snap::commands::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
 use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check_each};
 use avro_snap::commands::select::{Filter, Selector};
@@ -333,6 +334,9 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
                     "what cannot be read is not judged: put right what the system says (permissions, a disk or a network \
                      that does not answer), then check again"
                 }
+                _ if report.problems.iter().any(is_of_config) => {
+                    "run `snap repair config` first: it writes both copies of the config again; then check again"
+                }
                 _ if is_mendable => "nothing is lost, and all of it can be read: `snap repair packs` puts that right",
                 (1.., 0) => "no data is lost: `snap repair index` makes lost index objects anew from the packs",
                 (1.., _) => "run `snap repair index` first: it makes lost index objects anew from the packs",
@@ -346,6 +350,16 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
         ),
     }
     Ok(())
+}
+
+/// Whether a problem is that of a copy of the config.
+fn is_of_config(problem: &Error) -> bool {
+    match problem {
+        Error::Damaged { name, .. } | Error::ObjectMissing { name, .. } => {
+            [Name::config(), Name::config_copy()].iter().any(|config| config.to_string() == *name)
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use avro_snap::error::Error;
 use avro_snap::files::Pattern;
@@ -77,15 +77,23 @@ impl Patterns {
 
     fn add_files(&mut self, flag: &str, files: &[PathBuf], insensitive: bool) -> Result<()> {
         for file in files {
-            let texts = patterns_in(file)?;
+            let texts = listed(file)?;
             if texts.is_empty() {
                 // None at all would let everything through.
-                return Err(Error::Invalid(format!("{flag} {}: there is no pattern in it", file.display())).into());
+                return Err(Failure::Usage(format!("{flag} {}: there is no pattern in it", file.display())));
             }
             texts.iter().try_for_each(|text| self.add(flag, text, insensitive))?;
         }
         Ok(())
     }
+}
+
+/// The patterns in a file. A file that is no list is a mistake of the arguments, as for `create`.
+fn listed(file: &Path) -> Result<Vec<Vec<u8>>> {
+    patterns_in(file).map_err(|error| match error {
+        Error::Invalid(message) => Failure::Usage(message),
+        error => error.into(),
+    })
 }
 
 impl PatternArgs {
@@ -108,7 +116,7 @@ impl PatternArgs {
             [("--exclude-file", &self.exclude_file, false), ("--iexclude-file", &self.iexclude_file, true)]
         {
             for file in files {
-                patterns_in(file)?.iter().try_for_each(|text| patterns.add(flag, text, insensitive))?;
+                listed(file)?.iter().try_for_each(|text| patterns.add(flag, text, insensitive))?;
             }
         }
         Ok(patterns)

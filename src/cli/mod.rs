@@ -129,7 +129,7 @@ pub(crate) fn main() -> ExitCode {
     });
     let (Cli { mut globals, verb }, page) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return page::refuse(&error, &page::of_arguments(&command, &arguments)).into(),
+        Err(error) => return page::refuse(error, command, &arguments).into(),
     };
     globals.page = page;
     let checked = globals.settle();

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
 
@@ -53,16 +54,23 @@ fn takes_value(command: &Command, flag: &str) -> bool {
 }
 
 /// Says what is wrong with arguments that clap does not take, or prints the help that was asked for.
-pub(crate) fn refuse(error: &clap::Error, page: &str) -> Exit {
+pub(crate) fn refuse(mut error: clap::Error, mut command: Command, arguments: &[OsString]) -> Exit {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         // That nobody reads it is no reason to fail.
         drop(error.print());
         return Exit::Done;
     }
-    let json = std::env::args_os().any(|argument| argument == "--json");
+    let page = of_arguments(&command, arguments);
+    // clap puts a flag that is spelled alike into the usage line, as if it were required.
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(usage) = usage(&mut command, &page)
+    {
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
+    }
+    let json = arguments.iter().any(|argument| argument == "--json");
     let output = Output::new(json, true, false);
     let hint = format!("see `{page} --help`");
-    if let Some((name, answer)) = unknown(error) {
+    if let Some((name, answer)) = unknown(&error) {
         output.error("usage", &format!("there is no command {name:?}: {answer}"), Some(&hint));
         return Exit::Usage;
     }
@@ -81,6 +89,13 @@ pub(crate) fn refuse(error: &clap::Error, page: &str) -> Exit {
         }
     }
     Exit::Usage
+}
+
+/// The usage line of a page.
+fn usage(command: &mut Command, page: &str) -> Option<StyledStr> {
+    command.build();
+    let found = page.split(' ').skip(1).try_fold(command, |command, name| command.find_subcommand_mut(name))?;
+    Some(found.render_usage())
 }
 
 /// A command that another tool has, and what does its job here.

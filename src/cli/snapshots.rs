@@ -12,10 +12,10 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, size};
-use super::output::{Output, printable};
+use super::output::Output;
 use super::pick::Filters;
 use super::rows;
-use super::table::Table;
+use super::table::{Table, heading};
 
 /// List the snapshots
 ///
@@ -59,7 +59,7 @@ impl Args {
             }
             if is_group {
                 let gap = if number > 0 { "\n" } else { "" };
-                output.note(format_args!("{gap}{}:", printable(&key.to_string())))?;
+                output.note(format_args!("{gap}{}", heading(&key.to_string(), output.width())))?;
             }
             self.print(output, roots)?;
         }

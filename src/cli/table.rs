@@ -116,6 +116,11 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     text.chars().take(head).chain(CUT.chars()).chain(text.chars().skip(length - tail)).collect()
 }
 
+/// The line above a table, such as the name of a group. Cut in the middle if it is too wide.
+pub(crate) fn heading(title: &str, width: usize) -> String {
+    format!("{}:", cut(&printable(title), width.saturating_sub(1)))
+}
+
 /// A text in lines of at most this width where its words allow that; at least one line.
 pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];

@@ -38,6 +38,12 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        // An empty `--set` removes all tags. An empty list of changes changes nothing: a variable is not set.
+        for (flag, values) in [("--add", &self.add), ("--remove", &self.remove)] {
+            if values.iter().any(|list| comma_list(list).is_empty()) {
+                return Err(Failure::Usage(format!("{flag} names no tag")));
+            }
+        }
         let lists = |lists: &[String]| lists.iter().flat_map(|list| comma_list(list)).collect::<Vec<_>>();
         let change =
             TagChange { set: self.set.as_deref().map(lists), add: lists(&self.add), remove: lists(&self.remove) };

@@ -48,6 +48,10 @@ fn an_empty_name_is_a_usage_error_everywhere() {
         &["forget", "--keep-last", "-2"],
         &["forget", "--keep-last", "0", "--keep-daily", "0", "--keep-within", "0d"],
         &["forget", "--keep-last", "1", "--host", ""],
+        &["create", "data", "--series", ""],
+        &["create", "data", "--series", " "],
+        &["tag", "latest", "--add", ""],
+        &["tag", "latest", "--remove", ","],
         &["forget", "--keep-last", "1", "--series", ""],
         &["forget", "--keep-last", "1", "--tag", ""],
         &["forget", "--keep-last", "1", "--group-by", ""],
@@ -222,6 +226,10 @@ fn lists_may_have_a_byte_order_mark_or_be_utf_16() {
     assert!(ran.code == 2 && ran.stderr.contains("NUL"), "{}", ran.stderr);
     snap.write("list", b"\xff\xfe\0\xd8");
     assert_ne!(snap.run(&["create", "data", "--exclude-file", "list"]).code, 0);
+    snap.write("empty", "# nothing\n");
+    for (flag, list) in [("--include-file", "list"), ("--exclude-file", "list"), ("--include-file", "empty")] {
+        snap.ends(2, &["restore", "patterns:latest", "--target", "out", flag, list]);
+    }
 }
 
 #[test]
@@ -373,6 +381,14 @@ fn usage_errors_name_their_page_and_invent_no_flags() {
         let json = finish(snap.command(arguments).arg("--json"));
         assert!(json.error()["hint"].as_str().unwrap().contains(page), "{arguments:?}: {}", json.stderr);
     }
+    for (arguments, usage) in [
+        (&["init", "--repository-version", "2"][..], "Usage: snap init [OPTIONS]"),
+        (&["snapshots", "--last"], "Usage: snap snapshots [OPTIONS]"),
+        (&["key", "list", "--jsno"], "Usage: snap key list [OPTIONS]"),
+    ] {
+        let ran = snap.ends(2, arguments);
+        assert!(ran.stderr.lines().any(|line| line == usage), "{arguments:?}: {}", ran.stderr);
+    }
     for verb in [&["create"][..], &["forget"], &["key", "add"], &["repair", "packs"]] {
         let help = snap.ok(&[verb, &["--help"]].concat()).stdout;
         assert!(help.contains("Examples:\n  snap "), "{verb:?}");
@@ -437,6 +453,8 @@ fn listings_fit_eighty_columns() {
         &["snapshots", "--compact"],
         &["stats"],
         &["key", "list"],
+        &["snapshots", "--group-by", "series"],
+        &["forget", "--keep-last", "1", "-n"],
         &[
             "forget",
             "--keep-last",

@@ -16,11 +16,10 @@ use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::format::{count, local_time, size};
-use crate::cli::output::printable;
 use crate::cli::pick::{Filters, comma_list, selector};
 use crate::cli::prune;
 use crate::cli::rows;
-use crate::cli::table::Table;
+use crate::cli::table::{Table, heading};
 
 /// Remove snapshots, by name or by a policy
 ///
@@ -353,7 +352,7 @@ fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
         return Ok(());
     }
     if !title.is_empty() {
-        output.line(format!("{}:", printable(title)))?;
+        output.line(heading(title, output.width()))?;
     }
     let mut table = Table::new(&["ID", "Time", "Host", "Tags", "Action", "Reasons"], &[]).cutting(&[2, 3]).wrapping();
     for decision in &group.decisions {
