@@ -1,5 +1,7 @@
 //! Containers, codecs, encoders, columns: against other libraries and on real files.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
 #[path = "../common/avro_gen.rs"]
 mod avro_gen;
 #[path = "../common/deflate.rs"]

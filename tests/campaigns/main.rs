@@ -1,5 +1,7 @@
 //! Damage, crashes, interleavings and long lives: small by default, with a size parameter each (`docs/testing.md`).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
 #[path = "../common/avro_gen.rs"]
 mod avro_gen;
 #[path = "../common/cli.rs"]

@@ -133,8 +133,11 @@ fn where_nothing_is_condemned_a_full_store_stays_as_it_is_until_that_is_asked_fo
         let (memory, kept) = sample(suite);
         let (inner, lab) = full(&memory);
         let before = faults::objects_of(&inner);
-        let report = run_prune(&lab, &thorough()).unwrap();
-        assert!(report.without_room && report.condemned.packs == 0, "{report:?}");
+        // Random keys decide whether a pack holds nothing but what goes. Its entry does not fit; else a copy does not.
+        match run_prune(&lab, &thorough()) {
+            Err(error) => assert!(error.is_full(), "{error}"),
+            Ok(report) => assert!(report.without_room && report.condemned.packs == 0, "{report:?}"),
+        }
         assert_eq!(before, faults::objects_of(&inner));
         let report = recover(&lab).unwrap();
         assert!(!report.without_room, "{report:?}");

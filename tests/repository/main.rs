@@ -1,5 +1,7 @@
 //! The library on real folders: snapshots, restores, pruning, repair, copies, keys.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
 #[path = "../common/avro_gen.rs"]
 mod avro_gen;
 #[path = "../common/cli.rs"]
