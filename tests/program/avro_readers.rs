@@ -64,7 +64,8 @@ impl Store {
 
 /// A refusal for these proves nothing: the file is sound Avro, or no reader's business. Acceptance in spite of the others
 /// proves nothing: the reader did not look.
-const NO_REFUSAL: [&str; 3] = ["a block of no bytes", "metadata that are not UTF-8", "a name that breaks the rules"];
+const NO_REFUSAL: [&str; 4] =
+    ["a block of no bytes", "metadata that are not UTF-8", "a name that breaks the rules", "a type without a name"];
 
 /// What proves nothing either way.
 fn is_both(spot: &str) -> bool {
@@ -113,7 +114,13 @@ impl Tally {
                 matches!(state, "ok" | "header_only") && same || is_bomb && state == "beyond_limits"
             }
             ["unknown codec"] => matches!(state, "undecoded" | "damaged" | "torn"),
-            ["bytes behind the last record" | "checksum" | "a negative branch or symbol" | "cut within a marker"] => {
+            [
+                "bytes behind the last record"
+                | "checksum"
+                | "a negative branch or symbol"
+                | "cut within a marker"
+                | "a record without fields",
+            ] => {
                 matches!(state, "damaged" | "torn")
             }
             [filler] if filler.starts_with("filler ") => {
