@@ -184,14 +184,17 @@ impl Run<'_> {
                 self.attempt(&above, |target| target.make_parent(&path, &above).map(|()| false));
             }
             match &entry.kind {
-                EntryKind::Directory => {
-                    if !self.options.dry_run {
-                        self.attempt(&entry, |target| target.make_directory(&path, Some(&entry)).map(|()| true));
-                    } else {
+                EntryKind::Directory if self.options.dry_run => match self.make_way(&entry, &path) {
+                    Ok(()) => {
                         self.compare(&entry, &path);
                         self.report().others_restored += 1;
                     }
-                }
+                    Err(error) => self.failed(&entry, error),
+                },
+                EntryKind::Directory => self.attempt(&entry, |target| {
+                    self.make_way(&entry, &path)?;
+                    target.make_directory(&path, Some(&entry)).map(|()| true)
+                }),
                 EntryKind::File if entry.hard_link.is_some() => links.push((path, entry)),
                 EntryKind::File => {
                     if jobs.send(Job { entry, path }).is_err() {
@@ -201,14 +204,14 @@ impl Run<'_> {
                 _ if self.options.dry_run => self.attempt(&entry, |target| {
                     let wanted = target.wants(&path, &entry)?;
                     if wanted {
-                        self.make_way(&entry.path, &path)?;
+                        self.make_way(&entry, &path)?;
                         self.compare(&entry, &path);
                     }
                     Ok(wanted)
                 }),
                 _ => self.attempt(&entry, |target| match target.wants(&path, &entry)? {
                     true => {
-                        self.make_way(&entry.path, &path)?;
+                        self.make_way(&entry, &path)?;
                         target.make_node(&path, &entry, self.progress)
                     }
                     false => Ok(false),
@@ -238,12 +241,19 @@ impl Run<'_> {
         Selection { include: &self.options.include, exclude: &self.options.exclude }.selects(path)
     }
 
-    /// Removes a directory that stands where something else belongs, if that was asked for: it may hold anything.
-    fn make_way(&self, tree_path: &[u8], path: &[u8]) -> Result<()> {
+    /// Removes a directory that stands where something else belongs, if that was asked for: it may hold anything. The
+    /// same goes for a symbolic link where a directory belongs, but for one in the place of a root: many mean the
+    /// directory that such a link leads to.
+    fn make_way(&self, entry: &FileEntry, path: &[u8]) -> Result<()> {
         let (Some(sweep), Overwrite::Always) = (self.sweep, self.options.overwrite) else { return Ok(()) };
         // What is wrong with the way there is reported by what is made at its end.
-        if sweep.target.existing(path).is_ok_and(|existing| existing.is_some_and(|existing| existing.is_folder)) {
-            self.report().deleted += sweep.clear(tree_path, path, self.mode())?;
+        let Ok(Some(existing)) = sweep.target.existing(path) else { return Ok(()) };
+        let is_in_the_way = match entry.kind {
+            EntryKind::Directory => existing.is_link && !sweep.coverage.at(&entry.path).is_root(),
+            _ => existing.is_folder,
+        };
+        if is_in_the_way {
+            self.report().deleted += sweep.clear(&entry.path, path, self.mode())?;
         }
         Ok(())
     }
@@ -325,7 +335,7 @@ impl Run<'_> {
             }
             Some(target) if !self.options.dry_run => Some(target),
             _ => {
-                self.make_way(&entry.path, path)?;
+                self.make_way(entry, path)?;
                 self.compare(entry, path);
                 let mut report = self.report();
                 report.files_restored += 1;
@@ -357,7 +367,7 @@ impl Run<'_> {
             written.size = writer.written();
         }
         // Only now: whatever stands there stays until its successor is complete.
-        self.make_way(&entry.path, path)?;
+        self.make_way(entry, path)?;
         let file = writer.finish_open(&written, self.progress)?;
         {
             let mut report = self.report();
@@ -430,7 +440,7 @@ impl Run<'_> {
         let size = text.len() as u64;
         let xattrs = Vec::new();
         report_writer.finish(&FileEntry { size, mode: entry.mode & 0o666, xattrs, ..entry.clone() }, self.progress)?;
-        self.make_way(&entry.path, path)?;
+        self.make_way(entry, path)?;
         writer.finish(&FileEntry { size: saved.bytes, ..entry.clone() }, self.progress)?;
         let message = match saved.container {
             true => {
@@ -476,7 +486,7 @@ impl Run<'_> {
             let known = known.or_else(|| stand_ins.get(&original).cloned());
             if self.options.dry_run {
                 self.attempt(&entry, |_| {
-                    self.make_way(&entry.path, &path)?;
+                    self.make_way(&entry, &path)?;
                     self.compare(&entry, &path);
                     Ok(true)
                 });
@@ -484,7 +494,7 @@ impl Run<'_> {
             }
             match known {
                 Some(first) => self.attempt(&entry, |target| {
-                    self.make_way(&entry.path, &path)?;
+                    self.make_way(&entry, &path)?;
                     target.hard_link(&path, &first).map(|()| true)
                 }),
                 None => match snapshot.rows(repository).find(&original)? {
