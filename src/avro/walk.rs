@@ -251,6 +251,9 @@ impl Program {
                     _ => return invalid(Reason::Branch, at),
                 },
                 Op::Array { item, least } | Op::Map { item, least } => self.items(item, least, bytes, at, depth)?,
+                // What is called takes a byte at least. Without this look, records that double at each step would be gone
+                // through to their end where no bytes are left.
+                Op::Call(_) if at >= bytes.len() => return Err(WalkError::Truncated),
                 Op::Call(body) => self.run(body, bytes, at, depth + 1)?,
                 Op::Never => return invalid(Reason::Endless, at),
             };

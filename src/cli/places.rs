@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use avro_snap::id::{RepositoryId, digest, hex};
@@ -41,7 +41,7 @@ pub(crate) fn remember(context: &Context, place: &Path, id: RepositoryId) {
             continue;
         }
         let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(file.parent().unwrap_or(&state))?;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(file.parent().unwrap_or(&state))?;
             let new = file.with_extension(format!("{}.new", std::process::id()));
             let mut options = std::fs::OpenOptions::new();
             options.write(true).create(true).truncate(true).mode(0o600).open(&new)?.write_all(&text)?;

@@ -107,6 +107,9 @@ pub(super) fn is_anything_there(backend: &dyn Backend) -> Result<bool> {
     Ok(found)
 }
 
+/// What Linux and macOS say of a bad sector.
+const EIO: i32 = 5;
+
 /// Makes both copies be these bytes. One that is sound stays until the other is, so that a config is there at any time;
 /// where none is, the second copy is made first. Gives the names of those that were made.
 pub(super) fn write_both(backend: &dyn Backend, bytes: &[u8]) -> Result<Vec<Name>> {
@@ -114,7 +117,11 @@ pub(super) fn write_both(backend: &dyn Backend, bytes: &[u8]) -> Result<Vec<Name
     for name in [Name::config_copy(), Name::config()] {
         match backend.read(&name, MAX_CONFIG) {
             Ok(found) if found == bytes => continue,
-            Ok(_) | Err(Error::Damaged { .. } | Error::Io { .. }) => backend.delete(&name)?,
+            Ok(_) | Err(Error::Damaged { .. }) => backend.delete(&name)?,
+            // A bad sector is damage. Any other error of the system says nothing about the bytes.
+            Err(Error::Io { source, .. }) if source.raw_os_error() == Some(EIO) => {
+                backend.delete(&name)?;
+            }
             Err(Error::ObjectMissing { .. }) => {}
             Err(error) => return Err(error),
         }

@@ -175,7 +175,8 @@ fn objects_in_each_others_place_are_noticed() {
         for kind in Kind::ALL {
             let names = sample.of_kind(kind);
             for (n, a) in names.iter().enumerate() {
-                for b in &names[n + 1..] {
+                // The two copies of the config are the same bytes.
+                for b in names[n + 1..].iter().filter(|b| sample.objects[**b] != sample.objects[*a]) {
                     let swapped =
                         sample.with(a, Some(sample.objects[*b].clone())).with(b, Some(sample.objects[*a].clone()));
                     let verdict = sample.judge(swapped);
@@ -212,6 +213,9 @@ fn each_lost_object_is_noticed_and_the_next_create_makes_a_whole_snapshot() {
             if Some(&name) == logs.last() {
                 assert!(verdict.restored.iter().eq(sorted(&sample.ids[..2]).iter()), "{verdict:?}");
                 assert!(verdict.absent.contains(&sample.ids[2]) && verdict.failed.is_empty(), "{verdict:?}");
+            } else if *name == Name::config_copy() {
+                // All works without it, and the next prune or repair makes it again.
+                assert!(verdict.restored.iter().eq(sorted(&sample.ids).iter()), "{verdict:?}");
             } else {
                 assert_noticed(&verdict, &format!("{name} is gone, {}", suite.name()));
             }

@@ -23,6 +23,7 @@ mod forget;
 mod full_disk;
 mod habits;
 mod interrupt;
+mod manifest_readers;
 mod parity;
 mod prune;
 mod repair;

@@ -257,8 +257,8 @@ fn what_killed_restores_left_is_removed_and_never_saved() {
         snap.write(&format!("{folder}/{left}"), "half");
         own.iter().for_each(|name| drop(snap.write(&format!("{folder}/{name}"), "own")));
     }
-    snap.ok(&["create", "out"]);
-    let listed = snap.ok(&["ls", "latest"]);
+    snap.ok(&["create", "--series", "out", "out"]);
+    let listed = snap.ok(&["ls", "out:latest"]);
     assert!(!listed.stdout.contains(&left), "{}", listed.stdout);
     own.iter()
         .for_each(|name| assert_eq!(listed.lines().iter().filter(|line| line.ends_with(name)).count(), 3, "{name}"));

@@ -331,7 +331,7 @@ fn a_manifest_is_an_avro_file() {
     };
     let paths: Vec<Avro> = rows.iter().map(|row| field(row, "path")).collect();
     let listed = snap.ok(&["ls", "latest"]);
-    assert_eq!(paths, listed.lines().iter().map(|path| Avro::Bytes(path.as_bytes().to_vec())).collect::<Vec<_>>());
+    assert_eq!(paths, listed.lines().iter().map(|path| Avro::String((*path).to_owned())).collect::<Vec<_>>());
     assert_eq!(
         field(&rows[1], "size"),
         Avro::Long(fs::metadata(snap.work("tables/orders.avro")).unwrap().len() as i64)

@@ -15,11 +15,11 @@ use crate::error::{IoContext, Result};
 pub(super) const RESERVE: &str = "reserve";
 
 /// How much is kept back.
-const ALL: u64 = 256 << 10;
+const ALL: u64 = 64 << 10;
 
 /// How much is given back at once: an entry and an index object of a small repository, in the blocks of any usual file
 /// system.
-const PIECE: u64 = 32 << 10;
+const PIECE: u64 = 16 << 10;
 
 fn open(root: &Path, flags: OFlags) -> io::Result<File> {
     let folder = folders::open(root, Path::new(""))?;

@@ -3,6 +3,7 @@
 mod archive;
 pub(super) mod content;
 mod guard;
+mod one_file;
 pub(super) mod prefetch;
 mod recode;
 mod run;

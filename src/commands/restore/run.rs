@@ -2,25 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::content::{EncoderBench, Rebuilder};
 use super::prefetch::Prefetching;
-use super::recode::{can_recode, recode};
-use super::salvage::salvage;
 use super::selection::Selection;
 use super::sweep::{Mode, Sweep, Swept};
-use super::{RestoreOptions, RestoreReport, SalvagedFile, guard};
+use super::{RestoreOptions, RestoreReport, guard};
 use crate::commands::is_at_or_below;
-use crate::error::{Context, Error, IoContext, Result};
-use crate::files::{Coverage, FileWriter, Matchable, Overwrite, Pattern, Spared, Target, TargetOptions};
-use crate::id::Digester;
+use crate::error::{Error, Result};
+use crate::files::{Coverage, Existing, Matchable, Overwrite, Pattern, Spared, Target, TargetOptions};
 use crate::progress::{Change, Progress, Warning};
-use crate::recipe::Recipe;
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
@@ -32,11 +26,11 @@ struct Job {
     path: Vec<u8>,
 }
 
-struct Run<'r> {
-    options: &'r RestoreOptions,
-    progress: &'r dyn Progress,
-    snapshot: &'r SnapshotRoot,
-    target: Option<&'r Target>,
+pub(super) struct Run<'r> {
+    pub(super) options: &'r RestoreOptions,
+    pub(super) progress: &'r dyn Progress,
+    pub(super) snapshot: &'r SnapshotRoot,
+    pub(super) target: Option<&'r Target>,
     /// What removes; none unless that was asked for.
     sweep: Option<&'r Sweep<'r>>,
     /// Where below the target that lies what must not be touched.
@@ -44,7 +38,7 @@ struct Run<'r> {
     report: Mutex<RestoreReport>,
     /// What stops everything.
     fatal: Mutex<Option<Error>>,
-    encoders: EncoderBench,
+    pub(super) encoders: EncoderBench,
 }
 
 pub(super) fn run(
@@ -184,7 +178,7 @@ impl Run<'_> {
                 self.attempt(&above, |target| target.make_parent(&path, &above).map(|()| false));
             }
             match &entry.kind {
-                EntryKind::Directory if self.options.dry_run => match self.make_way(&entry, &path) {
+                EntryKind::Directory if self.options.dry_run => match self.make_way_for_folder(&entry.path, &path) {
                     Ok(()) => {
                         self.compare(&entry, &path);
                         self.report().others_restored += 1;
@@ -192,7 +186,7 @@ impl Run<'_> {
                     Err(error) => self.failed(&entry, error),
                 },
                 EntryKind::Directory => self.attempt(&entry, |target| {
-                    self.make_way(&entry, &path)?;
+                    self.make_way_for_folder(&entry.path, &path)?;
                     target.make_directory(&path, Some(&entry)).map(|()| true)
                 }),
                 EntryKind::File if entry.hard_link.is_some() => links.push((path, entry)),
@@ -204,14 +198,14 @@ impl Run<'_> {
                 _ if self.options.dry_run => self.attempt(&entry, |target| {
                     let wanted = target.wants(&path, &entry)?;
                     if wanted {
-                        self.make_way(&entry, &path)?;
+                        self.make_way(&entry.path, &path)?;
                         self.compare(&entry, &path);
                     }
                     Ok(wanted)
                 }),
                 _ => self.attempt(&entry, |target| match target.wants(&path, &entry)? {
                     true => {
-                        self.make_way(&entry, &path)?;
+                        self.make_way(&entry.path, &path)?;
                         target.make_node(&path, &entry, self.progress)
                     }
                     false => Ok(false),
@@ -237,29 +231,33 @@ impl Run<'_> {
     }
 
     /// Whether the filters let this path of the snapshot through.
-    fn selected(&self, path: &[u8]) -> bool {
+    pub(super) fn selected(&self, path: &[u8]) -> bool {
         Selection { include: &self.options.include, exclude: &self.options.exclude }.selects(path)
     }
 
-    /// Removes a directory that stands where something else belongs, if that was asked for: it may hold anything. The
-    /// same goes for a symbolic link where a directory belongs, but for one in the place of a root: many mean the
-    /// directory that such a link leads to.
-    fn make_way(&self, entry: &FileEntry, path: &[u8]) -> Result<()> {
+    /// Removes a directory that stands where something else belongs, if that was asked for: it may hold anything.
+    pub(super) fn make_way(&self, tree_path: &[u8], path: &[u8]) -> Result<()> {
+        self.make_way_if(tree_path, path, |existing| existing.is_folder)
+    }
+
+    /// Removes a symbolic link that stands where a directory belongs, if that was asked for. One in the place of a root
+    /// stays: many mean the directory that such a link leads to.
+    fn make_way_for_folder(&self, tree_path: &[u8], path: &[u8]) -> Result<()> {
+        let is_root = |sweep: &Sweep<'_>| sweep.coverage.at(tree_path).is_root();
+        self.make_way_if(tree_path, path, |existing| existing.is_link && !self.sweep.is_some_and(is_root))
+    }
+
+    fn make_way_if(&self, tree_path: &[u8], path: &[u8], is_wrong: impl FnOnce(&Existing) -> bool) -> Result<()> {
         let (Some(sweep), Overwrite::Always) = (self.sweep, self.options.overwrite) else { return Ok(()) };
         // What is wrong with the way there is reported by what is made at its end.
-        let Ok(Some(existing)) = sweep.target.existing(path) else { return Ok(()) };
-        let is_in_the_way = match entry.kind {
-            EntryKind::Directory => existing.is_link && !sweep.coverage.at(&entry.path).is_root(),
-            _ => existing.is_folder,
-        };
-        if is_in_the_way {
-            self.report().deleted += sweep.clear(&entry.path, path, self.mode())?;
+        if sweep.target.existing(path).is_ok_and(|existing| existing.as_ref().is_some_and(is_wrong)) {
+            self.report().deleted += sweep.clear(tree_path, path, self.mode())?;
         }
         Ok(())
     }
 
     /// Tells on a dry run how what is there differs from the snapshot.
-    fn compare(&self, entry: &FileEntry, path: &[u8]) {
+    pub(super) fn compare(&self, entry: &FileEntry, path: &[u8]) {
         let existing = self.target.and_then(|target| target.existing(path).ok().flatten());
         let change = match (&existing, &entry.kind) {
             (None, _) => Change::New,
@@ -319,143 +317,6 @@ impl Run<'_> {
         fine
     }
 
-    fn write<S: crate::chunk::ChunkSource + ?Sized>(
-        &self,
-        rebuilder: &Rebuilder<'_, S>,
-        entry: &FileEntry,
-        path: &[u8],
-    ) -> Result<()> {
-        let wanted = self.target.map_or(Ok(true), |target| target.wants(path, entry))?;
-        let recoded = self.options.recode.filter(|_| can_recode(entry));
-        let target = match self.target {
-            _ if !wanted => {
-                self.progress.bytes(entry.size);
-                self.report().files_skipped += 1;
-                None
-            }
-            Some(target) if !self.options.dry_run => Some(target),
-            _ => {
-                self.make_way(entry, path)?;
-                self.compare(entry, path);
-                let mut report = self.report();
-                report.files_restored += 1;
-                report.bytes_restored += entry.size;
-                None
-            }
-        };
-        let Some(target) = target else { return Ok(()) };
-        refuse_impossible_size(entry)?;
-        let size = if recoded.is_some() { 0 } else { entry.size };
-        let mut writer = target.begin_file(path, size, self.sparse(entry))?;
-        let mut write = |bytes: &[u8]| {
-            self.progress.bytes(bytes.len() as u64);
-            self.write_bytes(&mut writer, entry, bytes)
-        };
-        let mut written = entry.clone();
-        let done = match recoded {
-            Some(codec) => recode(rebuilder.source, rebuilder.encoders, entry, codec, &mut write),
-            None => rebuilder.rebuild(entry, &mut write),
-        };
-        match done {
-            Err(error) if self.options.salvage && error.is_damage() => {
-                drop(writer);
-                return self.salvage(rebuilder, entry, path, target, error);
-            }
-            done => done?,
-        }
-        if recoded.is_some() {
-            written.size = writer.written();
-        }
-        // Only now: whatever stands there stays until its successor is complete.
-        self.make_way(entry, path)?;
-        let file = writer.finish_open(&written, self.progress)?;
-        {
-            let mut report = self.report();
-            report.files_restored += 1;
-            report.bytes_restored += written.size;
-            report.recoded += u64::from(recoded.is_some());
-        }
-        if self.options.verify && recoded.is_none() {
-            self.verify(file, entry, &target.shown(path))?;
-            self.report().verified += 1;
-        }
-        Ok(())
-    }
-
-    /// Whether blocks of zeros become holes.
-    fn sparse(&self, entry: &FileEntry) -> bool {
-        entry.sparse || self.options.sparse
-    }
-
-    fn write_bytes(&self, writer: &mut FileWriter, entry: &FileEntry, bytes: &[u8]) -> Result<()> {
-        self.progress.go_on()?;
-        if self.sparse(entry) { writer.write_sparse(bytes) } else { writer.write(bytes) }
-    }
-
-    /// Reads a restored file again, from its beginning, and compares its hash.
-    fn verify(&self, mut file: File, entry: &FileEntry, shown: &Path) -> Result<()> {
-        let (mut digester, mut buffer) = (Digester::new(), vec![0; 1 << 20]);
-        loop {
-            self.progress.go_on()?;
-            let count = file.read(&mut buffer).when("read", shown)?;
-            if count == 0 {
-                break;
-            }
-            digester.update(buffer.get(..count).unwrap_or(&[]));
-        }
-        match entry.content {
-            Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
-            _ => Err(Error::NotRestored {
-                path: shown.display().to_string(),
-                reason: "what was read back is not what was written".into(),
-            }),
-        }
-    }
-
-    /// Writes what is left of a file, and a report of what it lacks beside it. `error` is why it is not whole.
-    fn salvage<S: crate::chunk::ChunkSource + ?Sized>(
-        &self,
-        rebuilder: &Rebuilder<'_, S>,
-        entry: &FileEntry,
-        path: &[u8],
-        target: &Target,
-        error: Error,
-    ) -> Result<()> {
-        let mut writer = target.begin_file(path, 0, self.sparse(entry))?;
-        let saved = salvage(rebuilder, entry, &mut |bytes| self.write_bytes(&mut writer, entry, bytes))?;
-        if !saved.loss.is_any() {
-            // All of its chunks are there, and yet it is not what it was.
-            return Err(error);
-        }
-        let mut report_path = [path, b".salvage.json"].concat();
-        let mut names = 0;
-        // A file of the snapshot may be called so.
-        while self.snapshot.rows(rebuilder.source).find(&beside(entry, path, &report_path))?.is_some() {
-            names += 1;
-            report_path = [path, format!(".salvage.{names}.json").as_bytes()].concat();
-        }
-        let text = saved.report(entry, self.snapshot.id);
-        let mut report_writer = target.begin_file(&report_path, 0, false)?;
-        report_writer.write(text.as_bytes())?;
-        let size = text.len() as u64;
-        let xattrs = Vec::new();
-        report_writer.finish(&FileEntry { size, mode: entry.mode & 0o666, xattrs, ..entry.clone() }, self.progress)?;
-        self.make_way(entry, path)?;
-        writer.finish(&FileEntry { size: saved.bytes, ..entry.clone() }, self.progress)?;
-        let message = match saved.container {
-            true => {
-                format!("only a part of it was written, without {} of its records: {error}", saved.loss.records.total)
-            }
-            false => format!("zeros stand for {} of its bytes: {error}", saved.loss.bytes.total),
-        };
-        let shown = String::from_utf8_lossy(&entry.path).into_owned();
-        self.progress.warning(&Warning { path: shown, message, incomplete: true });
-        let mut report = self.report();
-        report.bytes_restored += saved.bytes;
-        report.salvaged.push(SalvagedFile { path: entry.path.clone(), report: report_path, salvage: saved });
-        Ok(())
-    }
-
     /// Makes hard links to files that were restored. Where the first name is not among them, the file is written under
     /// the first of its names that is.
     fn links(
@@ -486,7 +347,7 @@ impl Run<'_> {
             let known = known.or_else(|| stand_ins.get(&original).cloned());
             if self.options.dry_run {
                 self.attempt(&entry, |_| {
-                    self.make_way(&entry, &path)?;
+                    self.make_way(&entry.path, &path)?;
                     self.compare(&entry, &path);
                     Ok(true)
                 });
@@ -494,7 +355,7 @@ impl Run<'_> {
             }
             match known {
                 Some(first) => self.attempt(&entry, |target| {
-                    self.make_way(&entry, &path)?;
+                    self.make_way(&entry.path, &path)?;
                     target.hard_link(&path, &first).map(|()| true)
                 }),
                 None => match snapshot.rows(repository).find(&original)? {
@@ -559,32 +420,13 @@ impl Run<'_> {
         self.fatal().take().map_or(Ok(()), Err)
     }
 
-    fn report(&self) -> MutexGuard<'_, RestoreReport> {
+    pub(super) fn report(&self) -> MutexGuard<'_, RestoreReport> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fatal(&self) -> MutexGuard<'_, Option<Error>> {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A size that the recipe cannot come to is that of a damaged or forged row: no room must be set aside for it.
-fn refuse_impossible_size(entry: &FileEntry) -> Result<()> {
-    let shown = String::from_utf8_lossy(&entry.path);
-    let name = format_args!("the row of {shown}").to_string();
-    let most = Recipe::decode(&entry.recipe).in_object(&name)?.longest_file();
-    match entry.size <= most {
-        true => Ok(()),
-        false => Err(Error::damaged(
-            name,
-            format!("it says {} bytes, and what it names can come to {most} at most", entry.size),
-        )),
-    }
-}
-
-/// The path in the snapshot of what lies at `other` in the target, where `path` there is that of `entry`.
-fn beside(entry: &FileEntry, path: &[u8], other: &[u8]) -> Vec<u8> {
-    [&entry.path[..], other.get(path.len()..).unwrap_or(&[])].concat()
 }
 
 /// Whether a path lies below another one.
