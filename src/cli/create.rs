@@ -199,6 +199,10 @@ enum Avro {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         self.check_standard_input(context)?;
+        // Nothing could choose such a series again.
+        if self.series.as_ref().is_some_and(|series| series.trim().is_empty()) {
+            return Err(Failure::Usage("--series is empty: was a variable not set?".into()));
+        }
         let time = self.time.as_deref().map(|text| parse_time(text, Day::Begins)).transpose();
         let time = time.map_err(Failure::Usage)?;
         if self.series.as_deref().is_some_and(|series| series.trim().is_empty()) {

@@ -23,6 +23,8 @@ pub struct Existing {
     pub is_file: bool,
     /// Whether it is a directory.
     pub is_folder: bool,
+    /// Whether it is a symbolic link.
+    pub is_link: bool,
     /// Its length in bytes.
     pub size: u64,
     /// Last change of its content.
@@ -80,10 +82,22 @@ mod tests {
             [Always, IfChanged, IfNewer, Never].map(|policy| policy.writes(existing.as_ref(), entry))
         };
         let file = |size, mtime| {
-            Some(Existing { is_file: true, is_folder: false, size, mtime: Time::from_nanoseconds(mtime) })
+            Some(Existing {
+                is_file: true,
+                is_folder: false,
+                is_link: false,
+                size,
+                mtime: Time::from_nanoseconds(mtime),
+            })
         };
         let other = |size, mtime| {
-            Some(Existing { is_file: false, is_folder: false, size, mtime: Time::from_nanoseconds(mtime) })
+            Some(Existing {
+                is_file: false,
+                is_folder: false,
+                is_link: false,
+                size,
+                mtime: Time::from_nanoseconds(mtime),
+            })
         };
         assert_eq!(table(&entry, None), [true, true, true, true]);
         assert_eq!(table(&entry, file(10, 100)), [true, false, false, false]);

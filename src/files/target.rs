@@ -85,10 +85,13 @@ impl Target {
         let (above, name) = parted(path);
         let stat = self.beneath.folder(above).and_then(|at| rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat.map(Seen::from) {
-            Ok(Seen { stat, kind, .. }) => {
-                let (is_file, is_folder) = (kind == FileType::RegularFile, kind == FileType::Directory);
-                Ok(Some(Existing { is_file, is_folder, size: stat.size, mtime: stat.mtime }))
-            }
+            Ok(Seen { stat, kind, .. }) => Ok(Some(Existing {
+                is_file: kind == FileType::RegularFile,
+                is_folder: kind == FileType::Directory,
+                is_link: kind == FileType::Symlink,
+                size: stat.size,
+                mtime: stat.mtime,
+            })),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.beneath.refused("stat", path, error)),
         }

@@ -39,6 +39,8 @@ fn an_empty_name_is_a_usage_error_everywhere() {
         &["forget", "", "--prune"],
         &["forget", &ids[0], ""],
         &["forget", ":"],
+        &["forget", "latest:"],
+        &["create", "data", "--series", ""],
         &["forget", "--undo", ""],
         &["forget"],
         &["forget", "--prune"],

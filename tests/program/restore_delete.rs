@@ -292,6 +292,33 @@ fn a_folder_gives_way_to_what_belongs_there_unless_something_in_it_must_stay() {
 }
 
 #[test]
+fn a_link_gives_way_to_the_folder_that_belongs_there_but_not_one_in_the_place_of_a_root() {
+    let snap = Snap::new();
+    snap.write("s/d/e/deep", "deep");
+    snap.write("s/d/f", "file");
+    snap.ok(&["create", "s", "-e", "/s/left-out"]);
+    for path in ["s/d", "s/d/e"] {
+        snap.write("elsewhere/f", "not to be touched");
+        fs::remove_dir_all(snap.work(path)).unwrap();
+        symlink(snap.work("elsewhere"), snap.work(path)).unwrap();
+        let without = snap.ends(1, &["restore", "latest", "-t", "."]);
+        assert!(without.stderr.contains("a symbolic link"), "{}", without.stderr);
+        let spared = snap.ends(1, &["restore", "latest", "-t", ".", "--delete", "--overwrite", "never"]);
+        assert!(spared.stderr.contains("a symbolic link"), "{}", spared.stderr);
+        let ran = restore(&snap, ".", &["latest", "-t", ".", "--delete"]);
+        assert_eq!((ran.code, deleted(&ran)), (0, vec![path.to_owned()]), "{}", ran.stderr);
+        assert_eq!(there(&snap, "s"), ["d/", "d/e/", "d/e/deep", "d/f"]);
+        assert_eq!(there(&snap, "elsewhere"), ["f"], "nothing is written through a link");
+        assert_eq!(fs::read(snap.work("elsewhere/f")).unwrap(), b"not to be touched");
+    }
+    // The root itself may have been moved to another disk: then the link is meant to stay.
+    fs::rename(snap.work("s"), snap.work("disk2")).unwrap();
+    symlink("disk2", snap.work("s")).unwrap();
+    snap.ends(1, &["restore", "latest", "-t", ".", "--delete"]);
+    assert_eq!(fs::read_link(snap.work("s")).unwrap(), Path::new("disk2"));
+}
+
+#[test]
 fn the_root_of_the_system_is_refused_whatever_it_is_called() {
     let snap = Snap::new();
     snap.write("s/file", "x");

@@ -184,7 +184,9 @@ impl Args {
         self.refuse_empty()?;
         let group_by = GroupBy::parse(&self.group_by).map_err(|error| Failure::Usage(error.to_string()))?;
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
-        if !selectors.iter().all(Selector::may_be_whole) {
+        // A colon with nothing after it is a path that was to be there: mostly a variable that is not set.
+        let ends_in_colon = self.snapshots.iter().any(|text| text.as_encoded_bytes().ends_with(b":"));
+        if ends_in_colon || !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("whole snapshots are removed: no path goes here".into()));
         }
         self.refuse_nonsense(&policy, &filter)?;

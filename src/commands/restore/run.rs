@@ -13,7 +13,7 @@ use super::sweep::{Mode, Sweep, Swept};
 use super::{RestoreOptions, RestoreReport, guard};
 use crate::commands::is_at_or_below;
 use crate::error::{Error, Result};
-use crate::files::{Coverage, Matchable, Overwrite, Pattern, Spared, Target, TargetOptions};
+use crate::files::{Coverage, Existing, Matchable, Overwrite, Pattern, Spared, Target, TargetOptions};
 use crate::progress::{Change, Progress, Warning};
 use crate::repository::Repository;
 use crate::snapshot::SnapshotRoot;
@@ -178,14 +178,17 @@ impl Run<'_> {
                 self.attempt(&above, |target| target.make_parent(&path, &above).map(|()| false));
             }
             match &entry.kind {
-                EntryKind::Directory => {
-                    if !self.options.dry_run {
-                        self.attempt(&entry, |target| target.make_directory(&path, Some(&entry)).map(|()| true));
-                    } else {
+                EntryKind::Directory if self.options.dry_run => match self.make_way_for_folder(&entry.path, &path) {
+                    Ok(()) => {
                         self.compare(&entry, &path);
                         self.report().others_restored += 1;
                     }
-                }
+                    Err(error) => self.failed(&entry, error),
+                },
+                EntryKind::Directory => self.attempt(&entry, |target| {
+                    self.make_way_for_folder(&entry.path, &path)?;
+                    target.make_directory(&path, Some(&entry)).map(|()| true)
+                }),
                 EntryKind::File if entry.hard_link.is_some() => links.push((path, entry)),
                 EntryKind::File => {
                     if jobs.send(Job { entry, path }).is_err() {
@@ -234,9 +237,20 @@ impl Run<'_> {
 
     /// Removes a directory that stands where something else belongs, if that was asked for: it may hold anything.
     pub(super) fn make_way(&self, tree_path: &[u8], path: &[u8]) -> Result<()> {
+        self.make_way_if(tree_path, path, |existing| existing.is_folder)
+    }
+
+    /// Removes a symbolic link that stands where a directory belongs, if that was asked for. One in the place of a root
+    /// stays: many mean the directory that such a link leads to.
+    fn make_way_for_folder(&self, tree_path: &[u8], path: &[u8]) -> Result<()> {
+        let is_root = |sweep: &Sweep<'_>| sweep.coverage.at(tree_path).is_root();
+        self.make_way_if(tree_path, path, |existing| existing.is_link && !self.sweep.is_some_and(is_root))
+    }
+
+    fn make_way_if(&self, tree_path: &[u8], path: &[u8], is_wrong: impl FnOnce(&Existing) -> bool) -> Result<()> {
         let (Some(sweep), Overwrite::Always) = (self.sweep, self.options.overwrite) else { return Ok(()) };
         // What is wrong with the way there is reported by what is made at its end.
-        if sweep.target.existing(path).is_ok_and(|existing| existing.is_some_and(|existing| existing.is_folder)) {
+        if sweep.target.existing(path).is_ok_and(|existing| existing.as_ref().is_some_and(is_wrong)) {
             self.report().deleted += sweep.clear(tree_path, path, self.mode())?;
         }
         Ok(())
