@@ -50,8 +50,11 @@ impl Args {
                 None
             }
         };
-        if writes {
-            repository.keep_config()?;
+        // A damaged copy of the config is put right even by a listing: that changes nothing that anybody could miss.
+        if writes || repository.config_trouble().is_some() {
+            for name in repository.keep_config()? {
+                context.output.note(format_args!("{name} was written again from its other copy"))?;
+            }
         }
         let exit = match (writes, damage.is_some() || !found.unreadable.is_empty() || !found.unsound.is_empty()) {
             (false, true) => Exit::Damage,
