@@ -136,3 +136,14 @@ pub const ROOT: &str = r#"{
       {"name": "last", "type": "bytes"}]}]}
   ]
 }"#;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_on_the_format_shows_these_very_schemas() {
+        let page = include_str!("../../docs/format.md");
+        for schema in [super::ROW, super::ROOT] {
+            assert!(page.contains(&format!("```json\n{schema}\n```")), "{}", &schema[..60]);
+        }
+    }
+}
