@@ -10,16 +10,16 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use avro_snap::backend::Local;
 use avro_snap::chunk::CutParams;
-use avro_snap::commands::create::{CreateOptions, CreateReport, Depth, create};
-use avro_snap::commands::restore::{RestoreOptions, restore};
-use avro_snap::commands::select::Listing;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::files::{Overwrite, Rules};
+use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, create};
+use avro_snap::ops::restore::{RestoreOptions, restore};
+use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
-use avro_snap::repository::{CachePlace, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
+use avro_snap::storage::Local;
+use avro_snap::store::{CachePlace, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 
@@ -81,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn make_repository(folder: &Path) -> Result<Repository, Box<dyn Error>> {
-    let backend: Arc<dyn avro_snap::backend::Backend> = Arc::new(Local::new(folder));
+    let backend: Arc<dyn avro_snap::storage::Backend> = Arc::new(Local::new(folder));
     let options = InitOptions {
         suite: Suite::Aes256Gcm,
         password: Some(PASSWORD.to_vec()),

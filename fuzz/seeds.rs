@@ -15,8 +15,8 @@ use avro_snap::pack::{
     Chain, Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, Place, PlainChunk, make_parity,
 };
 use avro_snap::recipe::{Framer, Segment, Splitter, Treatment};
-use avro_snap::repository::log::{Body, LogEntry, ReplaceReason, RootReplacement, kind};
-use avro_snap::repository::{Config, Features, Settings};
+use avro_snap::store::log::{Body, LogEntry, ReplaceReason, RootReplacement, kind};
+use avro_snap::store::{Config, Features, Settings};
 use avro_snap::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry, Xattr};
 use avro_snap::snapshot::{ManifestWriter, Rule, SnapshotRoot, Totals, encode_row};
 

@@ -7,17 +7,22 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod avro;
-pub mod backend;
 pub mod chunk;
-pub mod commands;
 pub mod crypto;
 pub mod error;
 pub mod files;
+pub mod gc;
+pub mod graph;
 pub mod id;
 pub mod index;
+pub mod ingest;
+pub mod ops;
 pub mod pack;
 pub mod progress;
+pub mod read;
 pub mod recipe;
-pub mod repository;
+mod runtime;
 pub mod snapshot;
+pub mod storage;
+pub mod store;
 pub mod wire;

@@ -490,7 +490,7 @@ fn made_up(depth: usize, text: &str) -> Vec<Source> {
 #[test]
 fn the_checker_sees_what_stands_against_the_layers() {
     for text in [
-        "use crate::repository::Repository;",
+        "use crate::store::Repository;",
         "use crate::{id::ChunkId, index::{self, Index}};",
         "pub(crate) use crate::{\n    error::Error,\n    commands,\n};",
         "fn f() { let x = crate::snapshot::SnapshotRoot::default(); }",
@@ -517,9 +517,9 @@ fn the_checker_lets_pass_what_is_in_order() {
     for text in [
         "use crate::{backend::{Kind, Name}, crypto::Suite, id::{self, PackId}, wire};",
         "use super::{directory::Frame, header}; pub(crate) struct X; pub(in crate::pack) struct Y;",
-        "//! Used by [`crate::index`].\n/// See crate::repository::Writer.\nfn f() {}",
+        "//! Used by [`crate::index`].\n/// See crate::store::Writer.\nfn f() {}",
         "const C: &str = \"crate::index::Index\"; const D: &str = r#\"use crate::index::\"Index\"; \"#;",
-        "#[cfg(test)]\nmod tests { use crate::repository::Repository; fn f() { crate::index::open() } }",
+        "#[cfg(test)]\nmod tests { use crate::store::Repository; fn f() { crate::index::open() } }",
         "#[cfg(test)] #[allow(unused)] use crate::index::Index;",
         "#[cfg(test)] fn f() -> [u8; 2] { crate::index::two() }",
         "mod index { } use self::index::X; fn f() { index::f() }",

@@ -9,8 +9,8 @@ use avro_snap::pack::{
     Chain, Directory, Encoding, FrameCodec, Header, MAX_SHARE, Parity, Place, PlainChunk, TRAILER_LEN, Trailer,
     make_parity, read_pack,
 };
-use avro_snap::repository::Config;
-use avro_snap::repository::log::LogEntry;
+use avro_snap::store::Config;
+use avro_snap::store::log::LogEntry;
 use avro_snap::snapshot::{SnapshotRoot, decode_row, encode_row};
 use avro_snap::wire::Write as _;
 

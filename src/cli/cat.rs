@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 
 use avro_snap::avro::records::{Encoding, RecordError};
-use avro_snap::commands::avro_file::NotAvro;
-use avro_snap::commands::cat::{CatError, CatFormat, CatOptions, Given, cat};
 use avro_snap::error::Error;
+use avro_snap::ops::cat::{CatError, CatFormat, CatOptions, Given, cat};
+use avro_snap::read::avro_file::NotAvro;
 use serde_json::json;
 
 use super::Context;

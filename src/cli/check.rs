@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 
-use avro_snap::backend::Name;
-use avro_snap::commands::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
-use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check_each};
-use avro_snap::commands::select::{Filter, Selector};
 use avro_snap::error::Error;
-use avro_snap::repository::Repository;
+use avro_snap::ops::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
+use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check_each};
+use avro_snap::ops::select::{Filter, Selector};
+use avro_snap::storage::Name;
+use avro_snap::store::Repository;
 use serde_json::json;
 
 use super::Context;

@@ -1,6 +1,6 @@
 //! How hard what is stored is compressed: for one run, or for all that do not say.
 
-use avro_snap::repository::Settings;
+use avro_snap::store::Settings;
 use clap::ValueEnum;
 
 /// How hard to compress.

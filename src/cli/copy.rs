@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use avro_snap::commands::create::{Copied, Copier, CopyOptions, CopyPlan, CopyReport};
-use avro_snap::commands::select::{Filter, Listing, Selector};
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
-use avro_snap::repository::{Repository, State};
+use avro_snap::ops::copy::{Copied, Copier, CopyOptions, CopyPlan, CopyReport};
+use avro_snap::ops::select::{Filter, Listing, Selector};
 use avro_snap::snapshot::SnapshotRoot;
+use avro_snap::store::{Repository, State};
 use serde_json::{Value, json};
 
 use super::Context;

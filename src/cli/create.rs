@@ -7,13 +7,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use avro_snap::chunk::CutParams;
-use avro_snap::commands::create::{CreateOptions, CreateReport, Depth, StreamSource, create};
-use avro_snap::commands::select::{Filter, manifest_path};
 use avro_snap::crypto::Suite;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::error::{Error, IoContext};
 use avro_snap::files::{Rules, list_text};
-use avro_snap::repository::{Repository, Settings};
+use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, StreamSource, create};
+use avro_snap::ops::select::{Filter, manifest_path};
+use avro_snap::store::{Repository, Settings};
 use serde_json::json;
 
 use super::Context;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use avro_snap::commands::diff::{Change, DiffSummary, Difference, Side, diff};
+use avro_snap::ops::diff::{Change, DiffSummary, Difference, Side, diff};
 use serde_json::json;
 
 use super::Context;

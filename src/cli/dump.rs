@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use avro_snap::commands::restore::{archive, dump, is_folder};
+use avro_snap::ops::restore::{archive, dump, is_folder};
 
 use super::Context;
 use super::exit::Exit;

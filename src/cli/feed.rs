@@ -6,8 +6,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-use avro_snap::commands::create::StreamSource;
 use avro_snap::error::Error;
+use avro_snap::ops::create::StreamSource;
 
 use super::failure::Result;
 

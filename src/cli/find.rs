@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use avro_snap::commands::find::{Match, Search, Wanted, find};
 use avro_snap::error::Error;
+use avro_snap::ops::find::{Match, Search, Wanted, find};
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::snapshot::entry::Time;
 

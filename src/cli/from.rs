@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use avro_snap::error::{Error, IoContext};
-use avro_snap::repository::Repository;
+use avro_snap::store::Repository;
 
 use super::Context;
 use super::exit::Exit;

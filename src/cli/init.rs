@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use avro_snap::backend::Local;
 use avro_snap::chunk::CutParams;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Secret, Suite, SystemEntropy};
 use avro_snap::id::RepositoryId;
-use avro_snap::repository::{InitOptions, Repository, Settings, SystemClock};
+use avro_snap::storage::Local;
+use avro_snap::store::{InitOptions, Repository, Settings, SystemClock};
 use serde_json::json;
 
 use super::Context;

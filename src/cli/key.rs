@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use avro_snap::commands::select::check_digits;
 use avro_snap::error::IoContext;
 use avro_snap::id::KeyId;
-use avro_snap::repository::{KeyDescription, Repository, Rotated};
+use avro_snap::ops::select::check_digits;
+use avro_snap::store::{KeyDescription, Repository, Rotated};
 use serde_json::json;
 
 use super::Context;

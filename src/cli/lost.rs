@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use avro_snap::commands::check::Lost;
 use avro_snap::error::Result;
+use avro_snap::ops::check::Lost;
 use avro_snap::recipe::{Loss, Ranges};
 use serde_json::{Value, json};
 

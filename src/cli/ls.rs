@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use avro_snap::commands::ls::{Summary, ls};
+use avro_snap::ops::ls::{Summary, ls};
 
 use super::Context;
 use super::exit::Exit;

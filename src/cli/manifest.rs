@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use avro_snap::commands::manifest::manifest;
+use avro_snap::ops::manifest::manifest;
 use serde_json::json;
 
 use super::Context;

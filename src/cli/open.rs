@@ -5,10 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use avro_snap::backend::{Backend, Local};
 use avro_snap::crypto::SystemEntropy;
 use avro_snap::error::{Error, IoContext};
-use avro_snap::repository::{CachePlace, LogDamage, LostConfig, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::storage::{Backend, Local};
+use avro_snap::store::{CachePlace, LogDamage, LostConfig, OpenOptions, Repository, SystemClock, Unlock};
 
 use super::Context;
 use super::failure::{Failure, Result, chain};

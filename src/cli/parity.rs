@@ -1,7 +1,7 @@
 //! Redundancy of packs: how much of it, and that it was needed.
 
 use avro_snap::pack::MAX_SHARE;
-use avro_snap::repository::Repository;
+use avro_snap::store::Repository;
 
 use super::format::count;
 use super::output::Output;

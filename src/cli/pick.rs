@@ -4,12 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use avro_snap::commands::select::{Doubt, Filter, Listing, Selector, manifest_path};
 use avro_snap::error::{Error, IoContext};
 use avro_snap::files::Pattern;
 use avro_snap::id::SnapshotId;
-use avro_snap::repository::Repository;
+use avro_snap::ops::select::{Doubt, Filter, Listing, Selector, manifest_path};
 use avro_snap::snapshot::SnapshotRoot;
+use avro_snap::store::Repository;
 
 use super::Context;
 use super::failure::{Failure, Result, chain};

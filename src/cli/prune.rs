@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use avro_snap::commands::prune::{Fate, MaxUnused, PruneOptions, PruneReport, Tally, prune, prune_without_room};
-use avro_snap::repository::Repository;
+use avro_snap::ops::prune::{Fate, MaxUnused, PruneOptions, PruneReport, Tally, prune, prune_without_room};
+use avro_snap::store::Repository;
 use serde_json::{Value, json};
 
 use super::Context;

@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 
-use avro_snap::commands::recover::{Candidate, Found, bring_back, bring_back_and_mend, find_snapshots};
 use avro_snap::id::SnapshotId;
-use avro_snap::repository::{LogDamage, RebuiltLog, Repository};
+use avro_snap::ops::recover::{Candidate, Found, bring_back, bring_back_and_mend, find_snapshots};
+use avro_snap::store::{LogDamage, RebuiltLog, Repository};
 use serde_json::json;
 
 use super::Context;

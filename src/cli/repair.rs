@@ -7,8 +7,8 @@ mod snapshots;
 
 use std::ffi::OsString;
 
-use avro_snap::commands::create::{PayloadOptions, PayloadReport, keep_payloads};
-use avro_snap::commands::select::Selector;
+use avro_snap::ops::repair::{PayloadOptions, PayloadReport, keep_payloads};
+use avro_snap::ops::select::Selector;
 use avro_snap::snapshot::SnapshotRoot;
 use serde_json::json;
 

@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 
 use avro_snap::avro::codec::Codec;
-use avro_snap::commands::restore::{RestoreOptions, RestoreReport, restore};
 use avro_snap::error::IoContext;
 use avro_snap::files::{Overwrite, Spare};
+use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
 use avro_snap::snapshot::SnapshotRoot;
 use serde_json::{Value, json};
 

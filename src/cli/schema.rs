@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use avro_snap::avro::compat::{Comparison, Obstacle, changes};
-use avro_snap::commands::schema::{FileSchema, What, log, ls, schema_of};
-use avro_snap::commands::select::manifest_path;
 use avro_snap::error::Error;
 use avro_snap::id::hex;
-use avro_snap::repository::Repository;
+use avro_snap::ops::schema::{FileSchema, What, log, ls, schema_of};
+use avro_snap::ops::select::manifest_path;
 use avro_snap::snapshot::SnapshotRoot;
+use avro_snap::store::Repository;
 use serde_json::{Value, json};
 
 use super::Context;

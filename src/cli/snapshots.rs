@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use avro_snap::commands::forget::{GroupBy, GroupKey};
-use avro_snap::commands::select::Listing;
 use avro_snap::error::Result as LibraryResult;
+use avro_snap::ops::forget::{GroupBy, GroupKey};
+use avro_snap::ops::select::Listing;
 use avro_snap::snapshot::SnapshotRoot;
 use serde_json::{Value, json};
 
@@ -106,7 +106,7 @@ fn object(root: &SnapshotRoot, key: &GroupKey, is_group: bool) -> Value {
 /// The last ones of each group, in the order in which they came.
 fn last_of_each<'l>(
     listing: &'l Listing,
-    filter: &avro_snap::commands::select::Filter,
+    filter: &avro_snap::ops::select::Filter,
     latest: Option<usize>,
     group_by: GroupBy,
 ) -> Vec<&'l SnapshotRoot> {

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 
 use avro_snap::chunk::ChunkKind;
-use avro_snap::commands::select::Selector;
-use avro_snap::commands::stats::{Amount, Held, SnapshotStats, Stats, stats};
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::select::Selector;
+use avro_snap::ops::stats::{Amount, Held, SnapshotStats, Stats, stats};
 use avro_snap::pack::Encoding;
 use serde_json::{Map, Value, json};
 

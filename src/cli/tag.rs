@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use avro_snap::commands::select::Selector;
-use avro_snap::commands::tag::{TagChange, tag};
+use avro_snap::ops::select::Selector;
+use avro_snap::ops::tag::{TagChange, tag};
 use serde_json::json;
 
 use super::Context;

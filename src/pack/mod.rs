@@ -22,10 +22,10 @@ pub use frame::{EncodedFrame, Encoding, FrameCodec, PlainChunk};
 pub use header::{HEADER_LEN, Header, TRAILER_LEN, Trailer};
 pub use parity::{MAX_PARITY, MAX_SHARE, Parity, make_parity, parity_name};
 
-use crate::backend::{Kind, Name};
 use crate::crypto::{FrameContext, Keyring, PackCipher, Suite};
 use crate::error::{Context, Error, Result};
 use crate::id::{PackId, RepositoryId, digest};
+use crate::storage::{Kind, Name};
 
 /// The longest pack, in bytes.
 pub const MAX_PACK: u64 = 64 << 20;

@@ -10,9 +10,9 @@ use reed_solomon_simd::engine::DefaultEngine;
 use reed_solomon_simd::rate::{HighRateDecoder, HighRateEncoder, RateDecoder, RateEncoder};
 
 use super::MAX_PACK;
-use crate::backend::{Kind, Name};
 use crate::crypto::{ObjectKind, PRELUDE_LEN, Prelude, Suite, open_prelude};
 use crate::id::{PackId, RepositoryId, digest};
+use crate::storage::{Kind, Name};
 use crate::wire::{Malformed, Reader, Result, Write};
 
 /// The longest parity object, in bytes: as many recovery shards as a pack can have originals, and two heads.

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use avro_snap::backend::{Backend, Kind, Memory, Name};
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
-use avro_snap::repository::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::storage::{Backend, Kind, Memory, Name};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
 use faults::{Files, Overlay, Verdict, judge, memory_of, objects_of, restored};
 use lab::{CHEAP, Lab, PASSWORD, files_of, fixtures};
 
@@ -237,7 +237,7 @@ fn heals(sample: &Sample, damaged: Overlay, what: &str) {
     for turn in ["first", "second"] {
         let Ok(repository) = lab.try_open() else { return };
         let saved =
-            avro_snap::commands::create::create(&repository, lab::saving(&sample.folder), &avro_snap::progress::Silent);
+            avro_snap::ops::create::create(&repository, lab::saving(&sample.folder), &avro_snap::progress::Silent);
         let Ok(report) = saved else { return };
         drop(repository);
         let whole = restored(&lab.open(), report.snapshot.unwrap(), &files);

@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
 use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Result};
 use avro_snap::pack::{PackInfo, read_pack};
-use avro_snap::repository::{FrameReader, Repository};
+use avro_snap::storage::{Backend, Created, Kind, Memory, Name};
+use avro_snap::store::{FrameReader, Repository};
 use sim_life::{Deed, Life};
 use sim_store::Dice;
 

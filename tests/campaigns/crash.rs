@@ -16,15 +16,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Kind, Memory};
 use avro_snap::chunk::CutParams;
-use avro_snap::commands::create::create;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::create::create;
 use avro_snap::pack::read_pack;
 use avro_snap::progress::Silent;
-use avro_snap::repository::{CachePlace, InitOptions, Repository, Settings, SystemClock};
+use avro_snap::storage::{Backend, Kind, Memory};
+use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, SystemClock};
 use faults::{Crashing, FailingOnce, Files, Moment, all_files, check_all, judge, objects_of, restored};
 use lab::{CHEAP, Lab, PASSWORD, files_of, fixtures, saving};
 

@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use avro_snap::backend::Memory;
 use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
+use avro_snap::storage::Memory;
 use sim_life::{Deed, Life, deeds};
 use sim_store::Dice;
 use trouble::{Mishap, Trouble, copy_of};

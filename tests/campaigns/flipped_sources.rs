@@ -11,8 +11,8 @@ use crate::lab;
 
 use std::fs;
 
-use avro_snap::commands::create::AvroReport;
 use avro_snap::crypto::Suite;
+use avro_snap::ops::create::AvroReport;
 use faults::quick_folder;
 use lab::{Lab, assert_same, fixtures};
 

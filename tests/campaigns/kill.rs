@@ -17,12 +17,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use avro_gen::Random;
-use avro_snap::backend::Local;
-use avro_snap::commands::create::create;
 use avro_snap::crypto::Suite;
 use avro_snap::id::{SnapshotId, digest};
+use avro_snap::ops::create::create;
 use avro_snap::progress::Silent;
-use avro_snap::repository::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::storage::Local;
+use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
 use faults::{all_files, check_all};
 use lab::{Lab, PASSWORD, fixtures, saving};
 

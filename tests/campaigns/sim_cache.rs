@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use avro_snap::backend::Memory;
 use avro_snap::crypto::Suite;
-use avro_snap::repository::CachePlace;
+use avro_snap::storage::Memory;
+use avro_snap::store::CachePlace;
 use sim_life::{Life, deeds};
 use sim_store::Dice;
 

@@ -25,12 +25,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use avro_snap::backend::{Backend, DiskStep, Kind, Local, Memory, Name, Witness};
-use avro_snap::commands::prune::prune;
-use avro_snap::commands::repair::repair_index;
 use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
+use avro_snap::ops::prune::prune;
+use avro_snap::ops::repair::repair_index;
 use avro_snap::progress::Silent;
+use avro_snap::storage::{Backend, DiskStep, Kind, Local, Memory, Name, Witness};
 use sim_client::{Habits, forget, open, random_content, save};
 use sim_life::{Deed, Ledger, Life, deeds, thorough};
 use sim_store::{Dice, SimStore};

@@ -13,13 +13,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use avro_snap::backend::{Kind, Memory};
-use avro_snap::commands::select::read_root;
 use avro_snap::crypto::Suite;
 use avro_snap::id::ChunkId;
+use avro_snap::ops::select::read_root;
 use avro_snap::pack::{MAX_PACK, read_pack};
 use avro_snap::recipe::{Recipe, Stream};
-use avro_snap::repository::Repository;
+use avro_snap::storage::{Kind, Memory};
+use avro_snap::store::Repository;
 use sim_life::{Deed, Life};
 use sim_store::Dice;
 

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
-use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check};
-use avro_snap::commands::restore::restore;
-use avro_snap::commands::select::Listing;
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check};
+use avro_snap::ops::restore::restore;
+use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
-use avro_snap::repository::Repository;
+use avro_snap::storage::{Backend, Created, Kind, Memory, Name};
+use avro_snap::store::Repository;
 
 use crate::lab::{Lab, files_of, restoring};
 
@@ -395,7 +395,7 @@ pub fn restored(repository: &Repository, id: SnapshotId, files: &Files) -> Optio
     }
     let snapshot = listing.snapshots.into_iter().find(|snapshot| snapshot.id == id)?;
     let target = quick_folder();
-    let options = avro_snap::commands::restore::RestoreOptions { threads: 1, ..restoring(target.path()) };
+    let options = avro_snap::ops::restore::RestoreOptions { threads: 1, ..restoring(target.path()) };
     let done = restore(repository, &snapshot, &options, &Silent);
     let found = files_of(target.path());
     for (path, bytes) in &found {

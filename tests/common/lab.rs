@@ -7,19 +7,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use avro_snap::backend::{Backend, Kind, Memory};
 use avro_snap::chunk::CutParams;
-use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check};
-use avro_snap::commands::create::{CreateOptions, CreateReport, Depth, create};
-use avro_snap::commands::restore::{RestoreOptions, RestoreReport, restore};
-use avro_snap::commands::select::Listing;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Result;
 use avro_snap::files::{Overwrite, Rules};
+use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check};
+use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, create};
+use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
+use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
-use avro_snap::repository::{CachePlace, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 use avro_snap::snapshot::SnapshotRoot;
+use avro_snap::storage::{Backend, Kind, Memory};
+use avro_snap::store::{CachePlace, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 
 pub const PASSWORD: &[u8] = b"open sesame";
 

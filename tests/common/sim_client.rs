@@ -7,21 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use avro_snap::backend::Backend;
 use avro_snap::chunk::{ChunkKind, ChunkSink, CutParams};
-use avro_snap::commands::select::read_root;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{SeededEntropy, Suite};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
+use avro_snap::ops::select::read_root;
 use avro_snap::pack::{Chain, EncodedFrame, FrameCodec, Place, PlainChunk};
 use avro_snap::recipe::{Recipe, StreamBuilder, StreamReader};
-use avro_snap::repository::log::Body;
-use avro_snap::repository::{
-    CachePlace, Clock, InitOptions, OpenOptions, Repository, SnapshotRecord, State, Unlock, Writer,
-};
 use avro_snap::snapshot::entry::FileEntry;
 use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals};
+use avro_snap::storage::Backend;
+use avro_snap::store::log::Body;
+use avro_snap::store::{
+    CachePlace, Clock, InitOptions, OpenOptions, Repository, SnapshotRecord, State, Unlock, Writer,
+};
 
 use crate::sim_store::Dice;
 
@@ -91,7 +91,7 @@ pub fn init(backend: &Arc<dyn Backend>, suite: Suite, clock: &SimClock, seed: u6
         label: "sim".into(),
         cut: CutParams::default(),
         chunk_id_key: None,
-        settings: avro_snap::repository::Settings::default(),
+        settings: avro_snap::store::Settings::default(),
     };
     Repository::init(backend, &options, clock, &SeededEntropy::new(seed)).map(drop)
 }

@@ -7,18 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use avro_snap::backend::Backend;
-use avro_snap::commands::check::{CheckOptions, DataSubset, check};
-use avro_snap::commands::prune::{MaxUnused, PruneOptions, PruneReport, prune};
-use avro_snap::commands::repair::{
-    PackRepairOptions, SnapshotRepairOptions, repair_index, repair_packs, repair_snapshots,
-};
 use avro_snap::crypto::Suite;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::check::{CheckOptions, DataSubset, check};
+use avro_snap::ops::prune::{MaxUnused, PruneOptions, PruneReport, prune};
+use avro_snap::ops::repair::{PackRepairOptions, SnapshotRepairOptions, repair_index, repair_packs, repair_snapshots};
 use avro_snap::progress::Silent;
-use avro_snap::repository::{CachePlace, Repository};
+use avro_snap::storage::Backend;
+use avro_snap::store::{CachePlace, Repository};
 
 use crate::sim_client::{
     Content, Habits, SimClock, change, contents, expected, forget, init, open_with, random_content, save,

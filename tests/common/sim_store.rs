@@ -10,8 +10,8 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use avro_snap::backend::{Backend, Created, Kind, Name};
 use avro_snap::error::{Error, Result};
+use avro_snap::storage::{Backend, Created, Kind, Name};
 
 /// How often what happens: once in so many operations; never where it is 0.
 #[derive(Debug, Clone, Copy, Default)]

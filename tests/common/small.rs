@@ -8,16 +8,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avro_snap::backend::{Backend, Kind};
 use avro_snap::chunk::CutParams;
-use avro_snap::commands::create::create;
-use avro_snap::commands::prune::{MaxUnused, PruneOptions, PruneReport, prune};
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Result;
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::create::create;
+use avro_snap::ops::prune::{MaxUnused, PruneOptions, PruneReport, prune};
 use avro_snap::progress::Silent;
-use avro_snap::repository::log::Body;
-use avro_snap::repository::{CachePlace, InitOptions, Repository, Settings, Sizes, SystemClock};
+use avro_snap::storage::{Backend, Kind};
+use avro_snap::store::log::Body;
+use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, Sizes, SystemClock};
 
 use crate::avro_gen::Random;
 use crate::faults::{Files, check_all, restored};

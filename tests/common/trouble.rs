@@ -6,8 +6,8 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
 use avro_snap::error::{Error, Result};
+use avro_snap::storage::{Backend, Created, Kind, Memory, Name};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use avro_snap::commands::create::create;
-use avro_snap::commands::restore::restore;
 use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
+use avro_snap::ops::create::create;
+use avro_snap::ops::restore::restore;
 use avro_snap::progress::{Progress, Silent};
 use cli::{PASSWORD, Snap};
 use lab::{Lab, files_of, restoring, saving};

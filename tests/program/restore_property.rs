@@ -19,14 +19,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use avro_snap::commands::create::{CreateOptions, create};
-use avro_snap::commands::restore::{RestoreOptions, restore};
 use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Refusal};
 use avro_snap::files::{Overwrite, Pattern, Rules};
+use avro_snap::ops::create::{CreateOptions, create};
+use avro_snap::ops::restore::{RestoreOptions, restore};
 use avro_snap::progress::{Change, Progress, Silent};
-use avro_snap::repository::Repository;
 use avro_snap::snapshot::entry::EntryKind;
+use avro_snap::store::Repository;
 use lab::{Lab, restoring, saving};
 
 const NAMES: [&str; 12] =
@@ -470,7 +470,7 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
         counts.without_roots += 1;
         return tidy(&place, locked, &pool);
     };
-    let snapshots = avro_snap::commands::select::Listing::read(repository).snapshots;
+    let snapshots = avro_snap::ops::select::Listing::read(repository).snapshots;
     let snapshot = snapshots.into_iter().find(|root| Some(root.id) == report.snapshot).unwrap();
     let mut rows = snapshot.rows(repository);
     while let Some(row) = rows.next_row().unwrap() {

@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Local, Memory};
 use avro_snap::chunk::CutParams;
-use avro_snap::commands::create::{CreateOptions, create};
-use avro_snap::commands::forget::{Wanted, forget, plan, savings};
-use avro_snap::commands::select::Listing;
-use avro_snap::commands::stats::stats;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::id::{ChunkId, SnapshotId};
+use avro_snap::ops::create::{CreateOptions, create};
+use avro_snap::ops::forget::{Wanted, forget, plan, savings};
+use avro_snap::ops::select::Listing;
+use avro_snap::ops::stats::stats;
 use avro_snap::progress::Silent;
 use avro_snap::recipe::{Recipe, Stream};
-use avro_snap::repository::{CachePlace, InitOptions, Repository, Settings, SystemClock};
+use avro_snap::storage::{Backend, Local, Memory};
+use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, SystemClock};
 use lab::{CHEAP, Lab, saving};
 
 /// A repository of small chunks.

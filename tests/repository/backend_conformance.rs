@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use avro_snap::backend::{Backend, Created, Kind, Local, Memory, Name};
 use avro_snap::error::Error;
+use avro_snap::storage::{Backend, Created, Kind, Local, Memory, Name};
 
 /// A place for a repository, which several handles can reach as several processes would.
 struct Place<B> {

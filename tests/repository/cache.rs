@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Kind, Memory};
 use avro_snap::chunk::CutParams;
 use avro_snap::crypto::{Secret, Suite, SystemEntropy};
 use avro_snap::id::{RepositoryId, SnapshotId};
-use avro_snap::repository::{CachePlace, InitOptions, Repository, Settings, SystemClock};
+use avro_snap::storage::{Backend, Kind, Memory};
+use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, SystemClock};
 use faults::{Files, Overlay, check_all, judge, restored};
 use lab::{CHEAP, Lab, PASSWORD, files_of};
 
@@ -109,7 +109,7 @@ impl Sample {
         // A create with it, as the cache was; then with what that made of the cache.
         for turn in ["first", "second"] {
             let saved =
-                avro_snap::commands::create::create(&lab.open(), lab::saving(&self.data), &avro_snap::progress::Silent);
+                avro_snap::ops::create::create(&lab.open(), lab::saving(&self.data), &avro_snap::progress::Silent);
             let report = saved.unwrap_or_else(|error| panic!("{what}, {turn} create: {error}"));
             assert!(report.bytes_added < 150_000, "{what}: all was stored again: {report:?}");
             for cache in [lab.cache.clone(), CachePlace::Temporary] {
@@ -175,7 +175,7 @@ fn a_cache_of_a_repository_that_was_put_back_to_an_older_state_is_forgotten() {
     let lab = Lab { backend: Arc::new(sample.memory.clone()), cache: CachePlace::Temporary };
     let repository = lab.open();
     let (first, second) = (repository.state().snapshots[0].clone(), repository.state().snapshots[1].clone());
-    overlay = overlay.with(&avro_snap::backend::Name::log(second.added), None);
+    overlay = overlay.with(&avro_snap::storage::Name::log(second.added), None);
     let of_second = repository.index().locate(&second.root).unwrap();
     let pack = repository.index().pack(of_second[0].pack).unwrap();
     let lab = |overlay: Overlay| Lab { backend: Arc::new(overlay), cache: CachePlace::Folder(folder.clone()) };
@@ -237,7 +237,7 @@ fn two_at_once_with_one_cache_do_not_get_into_each_others_way() {
                     if n == 0 {
                         repository.rebuild_index().unwrap();
                     }
-                    let saved = avro_snap::commands::create::create(
+                    let saved = avro_snap::ops::create::create(
                         &repository,
                         lab::saving(&sample.data),
                         &avro_snap::progress::Silent,

@@ -14,21 +14,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Memory};
 use avro_snap::chunk::{ChunkKind, ChunkSink};
-use avro_snap::commands::check::DataSubset;
-use avro_snap::commands::create::{Copied, Copier, CopyOptions, CopyReport, create};
-use avro_snap::commands::prune::PruneOptions;
-use avro_snap::commands::select::Listing;
 use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{ChunkHasher, ChunkId, SnapshotId};
+use avro_snap::ops::check::DataSubset;
+use avro_snap::ops::copy::{Copied, Copier, CopyOptions, CopyReport};
+use avro_snap::ops::create::create;
+use avro_snap::ops::prune::PruneOptions;
+use avro_snap::ops::select::Listing;
 use avro_snap::pack::PlainChunk;
 use avro_snap::progress::{Progress, Silent};
 use avro_snap::recipe::{ContainerRecipe, Recipe, Stream};
-use avro_snap::repository::{CachePlace, Copies, Repository, Sizes, Writer};
 use avro_snap::snapshot::entry::FileEntry;
 use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals};
+use avro_snap::storage::{Backend, Memory};
+use avro_snap::store::{CachePlace, Copies, Repository, Sizes, Writer};
 use faults::{Crashing, Moment, all_files};
 use lab::{Lab, files_of, fixtures, saving};
 

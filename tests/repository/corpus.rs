@@ -6,9 +6,9 @@ use crate::lab;
 
 use std::path::{Path, PathBuf};
 
-use avro_snap::commands::check::DataSubset;
-use avro_snap::commands::create::{CreateOptions, Depth, create};
 use avro_snap::crypto::Suite;
+use avro_snap::ops::check::DataSubset;
+use avro_snap::ops::create::{CreateOptions, Depth, create};
 use avro_snap::progress::Silent;
 use lab::{Lab, assert_same, corpus, fixtures, saving};
 

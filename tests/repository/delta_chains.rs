@@ -5,11 +5,11 @@
 use crate::lab;
 
 use avro_snap::chunk::{ChunkKind, ChunkSource};
-use avro_snap::commands::check::DataSubset;
 use avro_snap::crypto::Suite;
 use avro_snap::id::ChunkId;
+use avro_snap::ops::check::DataSubset;
 use avro_snap::pack::{Chain, EncodedFrame, FrameCodec, Place, PlainChunk};
-use avro_snap::repository::{Repository, Writer};
+use avro_snap::store::{Repository, Writer};
 use lab::Lab;
 use proptest::prelude::*;
 

@@ -12,15 +12,15 @@ use avro_gen::Random;
 use avro_snap::avro::codec::{Codec, Decoder, MAX_DECODED};
 use avro_snap::avro::container::{Parsed, parse_block, parse_header, put_block_header};
 use avro_snap::avro::varint;
-use avro_snap::backend::Kind;
-use avro_snap::commands::check::DataSubset;
-use avro_snap::commands::create::create;
-use avro_snap::commands::restore::restore;
-use avro_snap::commands::select::Listing;
 use avro_snap::crypto::Suite;
+use avro_snap::ops::check::DataSubset;
+use avro_snap::ops::create::create;
+use avro_snap::ops::restore::restore;
+use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
 use avro_snap::recipe::Recipe;
-use avro_snap::repository::CachePlace;
+use avro_snap::storage::Kind;
+use avro_snap::store::CachePlace;
 use lab::{Lab, assert_same, corpus, restoring, saving};
 
 /// The files of a folder, by name.

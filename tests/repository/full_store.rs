@@ -16,12 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
-use avro_snap::commands::prune::{PruneOptions, PruneReport, prune_without_room};
 use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::prune::{PruneOptions, PruneReport, prune_without_room};
 use avro_snap::progress::Silent;
+use avro_snap::storage::{Backend, Created, Kind, Memory, Name};
 use faults::Files;
 use lab::Lab;
 use small::{all_is_well, forget, init, noise, run_prune, save, thorough, try_open};

@@ -19,17 +19,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use avro_snap::backend::{Backend, Local};
 use avro_snap::chunk::CutParams;
-use avro_snap::commands::create::create;
-use avro_snap::commands::restore::restore;
-use avro_snap::commands::select::Listing;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Entropy, SeededEntropy, Suite, SystemEntropy};
 use avro_snap::id::{digest, hex};
+use avro_snap::ops::create::create;
+use avro_snap::ops::restore::restore;
+use avro_snap::ops::select::Listing;
 use avro_snap::pack::Encoding;
 use avro_snap::progress::Silent;
-use avro_snap::repository::{CachePlace, Clock, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
+use avro_snap::storage::{Backend, Local};
+use avro_snap::store::{CachePlace, Clock, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 use faults::check_all;
 use lab::{fixtures, restoring, saving};
 
@@ -307,8 +307,8 @@ fn make_rotated() {
     let leaving: Vec<_> = repository.keys().iter().map(|key| key.id).collect();
     let cost = KdfCost { memory_kib: 1024, passes: 2, lanes: 4 };
     repository.rotate_key(PASSWORD, cost, "golden", &leaving).unwrap();
-    let options = avro_snap::commands::prune::PruneOptions {
-        max_unused: avro_snap::commands::prune::MaxUnused::Percent(5.0),
+    let options = avro_snap::ops::prune::PruneOptions {
+        max_unused: avro_snap::ops::prune::MaxUnused::Percent(5.0),
         max_repack: None,
         repack_small: false,
         reencrypt: true,
@@ -317,7 +317,7 @@ fn make_rotated() {
         dry_run: false,
         threads: 1,
     };
-    let report = avro_snap::commands::prune::prune(&repository, &options, &Silent).unwrap();
+    let report = avro_snap::ops::prune::prune(&repository, &options, &Silent).unwrap();
     assert!(report.written.packs > 0 && report.old_keys.packs == 0, "{report:?}");
     let _ = fs::remove_file(root.join("reserve"));
 }

@@ -14,20 +14,20 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use avro_snap::backend::{Backend, Local, Memory};
 use avro_snap::chunk::{ChunkKind, ChunkSink};
-use avro_snap::commands::create::create;
-use avro_snap::commands::restore::{RestoreOptions, RestoreReport, restore};
 use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Result};
 use avro_snap::files::Overwrite;
 use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
+use avro_snap::ops::create::create;
+use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
 use avro_snap::pack::{FrameCodec, PlainChunk};
 use avro_snap::progress::Silent;
 use avro_snap::recipe::{Recipe, Reference, Stream, Tree, TreeBuilder};
-use avro_snap::repository::{CachePlace, OpenOptions, Repository, SystemClock, Unlock, Writer};
 use avro_snap::snapshot::entry::{EntryKind, FileEntry};
 use avro_snap::snapshot::{ManifestWriter, Rule, SnapshotRoot, Totals, encode_row};
+use avro_snap::storage::{Backend, Local, Memory};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock, Writer};
 use faults::{all_files, check_all};
 use lab::{Lab, PASSWORD, files_of, restoring, saving};
 

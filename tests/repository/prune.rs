@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Kind, Memory};
-use avro_snap::commands::prune::{Fate, MaxUnused, PruneOptions};
 use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
-use avro_snap::repository::log::Body;
+use avro_snap::ops::prune::{Fate, MaxUnused, PruneOptions};
+use avro_snap::storage::{Backend, Kind, Memory};
+use avro_snap::store::log::Body;
 use faults::{Files, check_all};
 use lab::Lab;
 use small::{all_is_well, count, forget, init, noise, open, run_prune, save, thorough};
@@ -278,12 +278,12 @@ fn the_log_says_what_a_prune_did() {
 #[test]
 fn what_is_young_is_nobodys_garbage_yet() {
     let own = tempfile::tempdir().unwrap();
-    let backend: Arc<dyn Backend> = Arc::new(avro_snap::backend::Local::new(own.path().join("repository")));
+    let backend: Arc<dyn Backend> = Arc::new(avro_snap::storage::Local::new(own.path().join("repository")));
     let lab = init(&backend, Suite::None);
     let nights = nights(&lab);
     // A pack that nobody has named yet, and what a write left that died.
     let repository = open(&lab);
-    let writer = avro_snap::repository::Writer::new(&repository).unwrap();
+    let writer = avro_snap::store::Writer::new(&repository).unwrap();
     let mut builder = avro_snap::pack::PackBuilder::default();
     let bytes = b"a chunk that no snapshot needs".to_vec();
     let chunk = avro_snap::pack::PlainChunk { id: repository.hasher().id(&bytes), bytes };

@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Kind, Memory};
 use avro_snap::chunk::{ChunkKind, CutParams};
-use avro_snap::commands::prune::{MaxUnused, PruneOptions};
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::prune::{MaxUnused, PruneOptions};
 use avro_snap::pack::{Chain, EncodedFrame, Encoding, FrameCodec, PackBuilder, Place, PlainChunk};
-use avro_snap::repository::{InitOptions, Repository, Settings, Sizes, SystemClock, Writer};
+use avro_snap::storage::{Backend, Kind, Memory};
+use avro_snap::store::{InitOptions, Repository, Settings, Sizes, SystemClock, Writer};
 use faults::Files;
 use lab::{Lab, saving};
 use small::{all_is_well, count, forget, init, lab, noise, open, run_prune, save, thorough, write_all};
@@ -113,7 +113,7 @@ fn delta_save(lab: &Lab, files: &Files) -> SnapshotId {
     let folder = faults::quick_folder();
     write_all(folder.path(), files);
     let repository = delta_open(lab);
-    avro_snap::commands::create::create(&repository, saving(folder.path()), &avro_snap::progress::Silent)
+    avro_snap::ops::create::create(&repository, saving(folder.path()), &avro_snap::progress::Silent)
         .unwrap()
         .snapshot
         .unwrap()
@@ -154,7 +154,7 @@ fn chains_of_differences_outlive_what_they_began_with() {
                 let grace = Duration::from_secs([0, 3600][random.below(2)]);
                 let max_unused = MaxUnused::Percent([0.0, 20.0][random.below(2)]);
                 let options = PruneOptions { grace, max_unused, ..thorough() };
-                avro_snap::commands::prune::prune(&delta_open(&lab), &options, &avro_snap::progress::Silent).unwrap();
+                avro_snap::ops::prune::prune(&delta_open(&lab), &options, &avro_snap::progress::Silent).unwrap();
             }
             all_is_well(&lab, &live, &what);
         }

@@ -17,11 +17,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
-use avro_snap::commands::prune::PruneOptions;
 use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::prune::PruneOptions;
+use avro_snap::storage::{Backend, Created, Kind, Memory, Name};
 use faults::{Crashing, FailingOnce, Files, Moment, memory_of, objects_of};
 use lab::Lab;
 use small::{all_is_well, count, forget, init, lab, noise, run_prune, save, thorough};
@@ -232,8 +232,8 @@ fn a_snapshot_that_is_forgotten_and_pruned_at_every_step_of_its_child() {
     // Files that were written just now are read again in any case.
     std::thread::sleep(Duration::from_millis(2_100));
     let saved = |lab: &Lab, folder: &std::path::Path| {
-        let options = avro_snap::commands::create::CreateOptions { ignore_ctime: true, ..lab::saving(folder) };
-        avro_snap::commands::create::create(&small::try_open(lab)?, options, &avro_snap::progress::Silent)
+        let options = avro_snap::ops::create::CreateOptions { ignore_ctime: true, ..lab::saving(folder) };
+        avro_snap::ops::create::create(&small::try_open(lab)?, options, &avro_snap::progress::Silent)
     };
     let parent = saved(&init(&backend, Suite::None), own.path()).unwrap().snapshot.unwrap();
     let objects = objects_of(&*backend);

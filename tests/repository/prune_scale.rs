@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use avro_snap::backend::{Backend, Local};
 use avro_snap::chunk::CutParams;
-use avro_snap::commands::create::{CreateOptions, StreamSource, create};
-use avro_snap::commands::prune::{Fate, MaxUnused, PruneOptions, prune};
 use avro_snap::crypto::{Suite, SystemEntropy};
+use avro_snap::ops::create::{CreateOptions, StreamSource, create};
+use avro_snap::ops::prune::{Fate, MaxUnused, PruneOptions, prune};
 use avro_snap::progress::Silent;
-use avro_snap::repository::log::Body;
-use avro_snap::repository::{CachePlace, InitOptions, Repository, Settings, SystemClock};
+use avro_snap::storage::{Backend, Local};
+use avro_snap::store::log::Body;
+use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, SystemClock};
 use lab::{CHEAP, Lab, saving};
 
 /// Bytes of which no stretch of 8 KiB comes twice, and that compress well all the same: a repository of 8 GB takes little

@@ -9,17 +9,15 @@ use crate::lab;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use avro_snap::backend::{Kind, Memory, Name};
-use avro_snap::commands::recover::{bring_back, bring_back_and_mend, find_snapshots};
-use avro_snap::commands::repair::{
-    PackRepairOptions, SnapshotRepairOptions, repair_index, repair_packs, repair_snapshots,
-};
-use avro_snap::commands::restore::restore;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::recover::{bring_back, bring_back_and_mend, find_snapshots};
+use avro_snap::ops::repair::{PackRepairOptions, SnapshotRepairOptions, repair_index, repair_packs, repair_snapshots};
+use avro_snap::ops::restore::restore;
 use avro_snap::progress::Silent;
-use avro_snap::repository::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::storage::{Kind, Memory, Name};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
 use faults::{check_all, memory_of, objects_of, quick_folder, restored};
 use lab::{Lab, PASSWORD, files_of, fixtures, restoring};
 
@@ -41,7 +39,7 @@ fn saved(suite: Suite) -> (Memory, Vec<(SnapshotId, Files)>, tempfile::TempDir) 
     (memory, snapshots, folder)
 }
 
-fn open_broken(memory: &Memory) -> Result<(Repository, Option<avro_snap::repository::LogDamage>), Error> {
+fn open_broken(memory: &Memory) -> Result<(Repository, Option<avro_snap::store::LogDamage>), Error> {
     let options = OpenOptions {
         cache: CachePlace::Temporary,
         state_folder: None,
@@ -167,7 +165,7 @@ fn salvage_of_a_sound_snapshot_is_a_restore() {
     let (memory, snapshots, _folder) = saved(Suite::Aes256Gcm);
     let lab = Lab { backend: Arc::new(memory), cache: CachePlace::Temporary };
     let (repository, target) = (lab.open(), quick_folder());
-    let options = avro_snap::commands::restore::RestoreOptions { salvage: true, ..restoring(target.path()) };
+    let options = avro_snap::ops::restore::RestoreOptions { salvage: true, ..restoring(target.path()) };
     let report = restore(&repository, &lab.last(&repository), &options, &Silent).unwrap();
     assert!(report.failed.is_empty() && report.salvaged.is_empty());
     assert!(files_of(target.path()) == snapshots[1].1);

@@ -9,20 +9,19 @@ use crate::lab;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
-use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check};
-use avro_snap::commands::create::{Copied, Copier, CopyOptions, CreateOptions, create};
-use avro_snap::commands::prune::{MaxUnused, PruneOptions, prune};
-use avro_snap::commands::repair::{
-    PackRepairOptions, SnapshotRepairOptions, repair_index, repair_packs, repair_snapshots,
-};
-use avro_snap::commands::restore::restore;
-use avro_snap::commands::select::Listing;
 use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check};
+use avro_snap::ops::copy::{Copied, Copier, CopyOptions};
+use avro_snap::ops::create::{CreateOptions, create};
+use avro_snap::ops::prune::{MaxUnused, PruneOptions, prune};
+use avro_snap::ops::repair::{PackRepairOptions, SnapshotRepairOptions, repair_index, repair_packs, repair_snapshots};
+use avro_snap::ops::restore::restore;
+use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
-use avro_snap::repository::Repository;
+use avro_snap::storage::{Backend, Created, Kind, Memory, Name};
+use avro_snap::store::Repository;
 use lab::{Lab, assert_same, files_of, restoring, saving};
 
 type Hook = Box<dyn FnOnce() + Send>;

@@ -14,17 +14,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
 use avro_snap::chunk::ChunkKind;
-use avro_snap::commands::prune::{Fate, MaxUnused, PruneOptions};
-use avro_snap::commands::recover::{bring_back_and_mend, find_snapshots};
 use avro_snap::crypto::{Envelope, Keyring, ObjectKind, Suite, SystemEntropy};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{EntryHash, KeyId, SnapshotId, digest};
+use avro_snap::ops::prune::{Fate, MaxUnused, PruneOptions};
+use avro_snap::ops::recover::{bring_back_and_mend, find_snapshots};
 use avro_snap::pack::{EncodedFrame, Encoding, FrameChunk, PackBuilder, SealedPack};
 use avro_snap::progress::Silent;
-use avro_snap::repository::log::{Body, LogEntry};
-use avro_snap::repository::{CachePlace, OpenOptions, Repository, Rotated, SystemClock, Unlock};
+use avro_snap::storage::{Backend, Created, Kind, Memory, Name};
+use avro_snap::store::log::{Body, LogEntry};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Rotated, SystemClock, Unlock};
 use faults::{Crashing, FailingOnce, Files, Moment, Overlay, memory_of, objects_of, quick_folder, restored};
 use lab::{CHEAP, Lab, PASSWORD};
 use small::{all_is_well, count, forget, init, lab, noise, run_prune, save, thorough};
@@ -448,7 +448,7 @@ fn death_at_any_operation_of_moving_to_new_keys_loses_nothing() {
     }
 }
 
-fn broken(lab: &Lab) -> (Repository, Option<avro_snap::repository::LogDamage>) {
+fn broken(lab: &Lab) -> (Repository, Option<avro_snap::store::LogDamage>) {
     let options = OpenOptions {
         cache: CachePlace::Temporary,
         state_folder: None,
@@ -459,7 +459,7 @@ fn broken(lab: &Lab) -> (Repository, Option<avro_snap::repository::LogDamage>) {
     Repository::open_broken(lab.backend.clone(), unlock, &options).unwrap()
 }
 
-fn mend(repository: &Repository, damage: &avro_snap::repository::LogDamage) {
+fn mend(repository: &Repository, damage: &avro_snap::store::LogDamage) {
     let found = find_snapshots(repository, &Silent).unwrap();
     bring_back_and_mend(repository, damage, &found.candidates).unwrap();
 }
@@ -496,7 +496,7 @@ fn whatever_is_lost_of_the_log_the_keys_are_those_of_the_last_rotation_once_it_i
         } else {
             assert_eq!(lost, entries[entries.len() - 1..], "{what}");
             let found = find_snapshots(&repository, &Silent).unwrap();
-            avro_snap::commands::recover::bring_back(&repository, &found.candidates).unwrap();
+            avro_snap::ops::recover::bring_back(&repository, &found.candidates).unwrap();
         }
         assert_eq!(hurt.open().epoch(), 2, "{what}");
         all_is_well(&hurt, &expected, &what);

@@ -4,10 +4,10 @@ mod undo;
 
 use std::ffi::OsString;
 
-use avro_snap::commands::forget::{Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, plan, savings};
-use avro_snap::commands::select::{Filter, Listing, Selector};
-use avro_snap::repository::Repository;
+use avro_snap::ops::forget::{Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, plan, savings};
+use avro_snap::ops::select::{Filter, Listing, Selector};
 use avro_snap::snapshot::retention::{LocalTime, Period, Policy, Quota, Span};
+use avro_snap::store::Repository;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};

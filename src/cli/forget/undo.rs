@@ -1,6 +1,6 @@
 //! `snap forget --undo`
 
-use avro_snap::commands::forget::{Removed, Undone, last_removed, removed, undo};
+use avro_snap::ops::forget::{Removed, Undone, last_removed, removed, undo};
 use serde_json::{Value, json};
 
 use super::Args;

@@ -1,9 +1,9 @@
 //! `snap repair config`
 
-use avro_snap::backend::Name;
-use avro_snap::commands::repair::{ConfigSource, find_config};
 use avro_snap::error::Error;
-use avro_snap::repository::write_config;
+use avro_snap::ops::repair::{ConfigSource, find_config};
+use avro_snap::storage::Name;
+use avro_snap::store::write_config;
 use serde_json::json;
 
 use crate::cli::Context;

@@ -1,6 +1,6 @@
 //! `snap repair index`
 
-use avro_snap::commands::repair::{IndexRepair, repair_index};
+use avro_snap::ops::repair::{IndexRepair, repair_index};
 use serde_json::json;
 
 use crate::cli::Context;

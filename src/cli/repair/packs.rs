@@ -1,7 +1,7 @@
 //! `snap repair packs`
 
-use avro_snap::commands::repair::{PackRepair, PackRepairOptions, repair_packs};
 use avro_snap::id::PackId;
+use avro_snap::ops::repair::{PackRepair, PackRepairOptions, repair_packs};
 use serde_json::{Value, json};
 
 use crate::cli::Context;
@@ -55,7 +55,7 @@ impl Args {
     fn tell(&self, context: &Context, repair: &PackRepair, is_lost: bool) -> Result<()> {
         let output = &context.output;
         if output.json {
-            let pack = |pack: &avro_snap::commands::repair::DamagedPack| {
+            let pack = |pack: &avro_snap::ops::repair::DamagedPack| {
                 json!({
                     "id": pack.id.to_string(),
                     "frames": pack.frames,

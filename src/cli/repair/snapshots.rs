@@ -1,6 +1,6 @@
 //! `snap repair snapshots`
 
-use avro_snap::commands::repair::{DamagedSnapshot, SnapshotRepair, SnapshotRepairOptions, repair_snapshots};
+use avro_snap::ops::repair::{DamagedSnapshot, SnapshotRepair, SnapshotRepairOptions, repair_snapshots};
 use serde_json::{Value, json};
 
 use crate::cli::Context;

@@ -1,0 +1,230 @@
+//! `prune`: frees the room of what no snapshot needs any more.
+//!
+//! It runs beside any number of writers, restores and other prunes, without a lock. What is needed is copied out of packs
+//! that are largely unused; then one entry of the log *condemns* the packs that go. That entry can only follow the very
+//! log that the plan was made by, so if anybody appended meanwhile, the plan is looked at again. Packs are deleted
+//! later, once nobody who began before can still be reading them. Any step may be the last one: the next prune goes on.
+
+mod condemn;
+mod full;
+pub mod plan;
+mod repack;
+mod survey;
+mod sweep;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+pub use full::prune_without_room;
+pub use plan::{Fate, MaxUnused};
+use plan::{Limits, decide};
+use repack::{Repacked, Repacker};
+use survey::Survey;
+
+use crate::error::{Error, Result};
+use crate::id::PackId;
+use crate::progress::{Phase, Progress};
+use crate::store::Repository;
+
+/// How to prune.
+#[derive(Debug, Clone)]
+pub struct PruneOptions {
+    /// How much that is unused may be left lying about.
+    pub max_unused: MaxUnused,
+    /// How many needed bytes are copied at most.
+    pub max_repack: Option<u64>,
+    /// Put small packs together.
+    pub repack_small: bool,
+    /// Copy packs that are sealed under keys of before the last rotation, and make index objects that are anew.
+    pub reencrypt: bool,
+    /// How long condemned packs stay, so that running restores can end; and how old things must be that no entry of the
+    /// log names, to count as left behind.
+    pub grace: Duration,
+    /// The Zstandard level of frames that are made anew; none leaves them uncompressed.
+    pub compression: Option<i32>,
+    /// Look at everything, write nothing.
+    pub dry_run: bool,
+    /// How many packs are copied at once.
+    pub threads: usize,
+}
+
+/// What came of it, or would.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PruneReport {
+    /// What becomes of each pack.
+    pub packs: Vec<PlannedPack>,
+    /// Snapshots that were looked at.
+    pub snapshots: u64,
+    /// Chunks that they need and that are lost.
+    pub lost_chunks: u64,
+    /// Bytes of all packs, as they were found; condemned ones do not count.
+    pub bytes_before: u64,
+    /// Packs that were condemned, and their bytes.
+    pub condemned: Tally,
+    /// Packs that were written, and their bytes.
+    pub written: Tally,
+    /// Condemned packs that were deleted, and their bytes with parity: what became free.
+    pub swept: Tally,
+    /// Condemned packs that wait for the grace to pass, and their bytes.
+    pub waiting: Tally,
+    /// What is unused and stays, in bytes.
+    pub unused_left: u64,
+    /// Packs that stay, and are sealed under keys of before the last rotation.
+    pub old_keys: Tally,
+    /// Index objects that others took the place of.
+    pub indexes_replaced: u64,
+    /// Bytes of interrupted writes that were removed.
+    pub tidied: u64,
+    /// The disk was full: only what needs no room was done. Nothing was copied out of packs that are partly needed.
+    pub without_room: bool,
+    /// How long it took, in seconds.
+    pub duration_secs: f64,
+}
+
+/// A number of packs, and their bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub packs: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+impl Tally {
+    fn add(&mut self, bytes: u64) {
+        self.packs += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// A pack of the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedPack {
+    /// Its name.
+    pub id: PackId,
+    /// Its length.
+    pub length: u64,
+    /// How much of that is needed.
+    pub needed: u64,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+impl PruneReport {
+    /// The packs that meet this fate.
+    pub fn tally(&self, fates: impl Fn(Fate) -> bool) -> Tally {
+        let mut tally = Tally::default();
+        self.packs.iter().filter(|pack| fates(pack.fate)).for_each(|pack| tally.add(pack.length));
+        tally
+    }
+}
+
+/// How old what an interrupted write left without a name must be to be removed: nobody writes one object for a day.
+const TIDY_AFTER: i64 = 24 * 3600 * 1_000_000_000;
+
+/// Prunes.
+///
+/// # Errors
+/// [`Error::ChunkMissing`] if a snapshot needs what is nowhere, and the log has no record of its loss: then nothing is
+/// changed, since the reason may be an index or a listing that is not whole. And those of the repository.
+pub fn prune(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
+    match steadily(repository, &mut || attempt(repository, options, progress)) {
+        Err(error) if error.is_full() && !options.dry_run => full::prune(repository, options, progress),
+        done => done,
+    }
+}
+
+/// A cache that turns out to be damaged must not be in the way. Whatever was done so far is whole.
+fn steadily<T>(repository: &Repository, work: &mut dyn FnMut() -> Result<T>) -> Result<T> {
+    match work() {
+        Err(Error::Cache { .. }) => {
+            repository.rebuild_index()?;
+            work()
+        }
+        done => done,
+    }
+}
+
+fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
+    let began = Instant::now();
+    repository.check_collectable()?;
+    if let Some(gap) = repository.log_gap()? {
+        return Err(gap);
+    }
+    // Beside another prune, what is surveyed may be gone before it was looked at.
+    let (mut survey, state) =
+        repository.settled(|| Survey::make(repository, options.grace, !options.dry_run, progress))?;
+    let young = survey.young_packs();
+    let needs = survey.needs(&state, &young, options.reencrypt);
+    let facts = survey.facts(&state, &needs, &young);
+    let limits = Limits {
+        max_unused: options.max_unused,
+        max_repack: options.max_repack,
+        small: if options.repack_small { repository.sizes().pack as u64 / 2 } else { 0 },
+        reencrypt: options.reencrypt,
+    };
+    let numbers: Vec<u32> = facts.iter().map(|(number, _)| *number).collect();
+    let facts: Vec<_> = facts.into_iter().map(|(_, facts)| facts).collect();
+    let fates = decide(&facts, limits);
+    let mut report = PruneReport {
+        snapshots: state.snapshots.len() as u64,
+        lost_chunks: needs.lost,
+        bytes_before: facts.iter().map(|facts| facts.length).sum(),
+        ..PruneReport::default()
+    };
+    for ((number, facts), fate) in numbers.iter().zip(&facts).zip(&fates) {
+        let id = survey.catalogue.packs()[*number as usize].id;
+        report.packs.push(PlannedPack { id, length: facts.length, needed: facts.needed, fate: *fate });
+        if facts.old_key && !fate.goes() {
+            report.old_keys.add(facts.length);
+        }
+        report.unused_left += if fate.goes() { 0 } else { facts.length - facts.needed.min(facts.length) };
+    }
+    // What cannot be read cannot be needed, unless something needed is lost: then it may yet be made readable.
+    let rubbish = if needs.lost == 0 { survey.old_rubbish()? } else { Vec::new() };
+    for (id, length) in &rubbish {
+        report.packs.push(PlannedPack { id: *id, length: *length, needed: 0, fate: Fate::Unused });
+        report.bytes_before += length;
+    }
+    if options.dry_run {
+        sweep::foresee(repository, &survey, options.grace, &mut report)?;
+        report.duration_secs = began.elapsed().as_secs_f64();
+        return Ok(report);
+    }
+    let with_fate = |wanted: &dyn Fn(Fate) -> bool| -> Vec<u32> {
+        numbers.iter().zip(&fates).filter(|(_, fate)| wanted(**fate)).map(|(number, _)| *number).collect()
+    };
+    let to_copy = with_fate(&Fate::is_copied);
+    let bytes = to_copy.iter().map(|pack| survey.catalogue.packs()[*pack as usize].length).sum();
+    progress.begin(Phase::Repack, Some(to_copy.len() as u64), Some(bytes));
+    let used = facts.iter().map(|facts| facts.needed).sum();
+    let settings = (options.max_unused.share(used), options.compression);
+    let Repacked { copied, written } = match to_copy.is_empty() {
+        true => Repacked::default(),
+        false => {
+            let pool = crate::runtime::pool(options.threads.max(1))?;
+            // All manifests were followed; what is copied is not read through what they left behind.
+            repository.forget_frames();
+            let repacker = Repacker::new(repository, &survey, &needs, settings, progress);
+            pool.install(|| repacker.run(&to_copy))?
+        }
+    };
+    for info in &written {
+        report.written.add(info.length);
+        survey.catalogue.add(info, false);
+    }
+    let mut condemned: BTreeSet<u32> = with_fate(&|fate| fate.goes() && !fate.is_copied()).into_iter().collect();
+    condemned.extend(copied);
+    let also = condemn::Also { rubbish: &rubbish, written: &written, reencrypt: options.reencrypt };
+    condemn::condemn(repository, &mut survey, condemned, also, &mut report, progress)?;
+    sweep::sweep(repository, &mut survey, options.grace, &mut report, progress)?;
+    repository.delete_former_keys()?;
+    if let Some(now) = survey.storage_now {
+        report.tidied = repository.backend().tidy(now.saturating_sub(TIDY_AFTER))?;
+    }
+    // What is well to have, and nothing rests on. Where there is no room, the next prune tries again.
+    let _ = repository.keep_config();
+    let _ = repository.backend().keep_reserve();
+    report.duration_secs = began.elapsed().as_secs_f64();
+    Ok(report)
+}

@@ -1,0 +1,240 @@
+//! Copying what is needed out of packs that go. Frames of which (almost) all is needed are sealed again as they are;
+//! chunks of others are gathered into new frames. Whatever is copied is decoded and compared with its ids first.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
+
+use super::survey::{Needs, Survey};
+use crate::chunk::ChunkKind;
+use crate::error::{Error, Result};
+use crate::id::{ChunkHasher, PackId};
+use crate::ingest::{Common, Gathering};
+use crate::pack::{EncodedFrame, Encoding, FrameCodec, PackBuilder, PackInfo, PlainChunk};
+use crate::progress::{Progress, Warning};
+use crate::store::{FrameReader, Repository};
+
+/// Copies out of packs.
+pub(super) struct Repacker<'r> {
+    pub(super) repository: &'r Repository,
+    pub(super) survey: &'r Survey<'r>,
+    pub(super) needs: &'r Needs,
+    /// The share of a frame that may be dead if it is to be copied as it is.
+    pub(super) dead_share: f64,
+    pub(super) level: Option<i32>,
+    pub(super) progress: &'r dyn Progress,
+    open: Mutex<Open>,
+    written: Mutex<Vec<PackInfo>>,
+}
+
+/// So many bytes of a new pack are read back at once.
+const READ_BACK: usize = 4 << 20;
+
+/// What is being gathered, by all threads.
+struct Open {
+    chunks: Gathering,
+    pack: PackBuilder,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Repacked {
+    /// Packs of which all that is needed was copied.
+    pub(super) copied: Vec<u32>,
+    /// The new packs.
+    pub(super) written: Vec<PackInfo>,
+}
+
+impl<'r> Repacker<'r> {
+    pub(super) fn new(
+        repository: &'r Repository,
+        survey: &'r Survey<'r>,
+        needs: &'r Needs,
+        (dead_share, level): (f64, Option<i32>),
+        progress: &'r dyn Progress,
+    ) -> Self {
+        let open = Open { chunks: Gathering::new(repository.sizes().frame), pack: PackBuilder::default() };
+        let written = Mutex::default();
+        Self { repository, survey, needs, dead_share, level, progress, open: Mutex::new(open), written }
+    }
+
+    /// Copies what is needed of these packs, on all threads of the pool that this runs in.
+    ///
+    /// A pack of which something cannot be read stays: that is told, and not in what this gives.
+    pub(super) fn run(self, packs: &[u32]) -> Result<Repacked> {
+        let copied: Vec<Option<u32>> = packs
+            .par_iter()
+            .map_init(
+                || Tools::new(self.level),
+                |tools, pack| {
+                    let tools = tools.as_mut().map_err(|failure| Error::Invalid(failure.to_string()))?;
+                    match self.copy(*pack, tools) {
+                        Ok(()) => Ok(Some(*pack)),
+                        // Another prune condemned it meanwhile, and may have deleted it.
+                        Err(error) if error.is_damage() && self.is_condemned(*pack)? => Ok(None),
+                        Err(error) if error.is_damage() => {
+                            let path = format!("packs/{}", self.survey.catalogue.packs()[*pack as usize].id);
+                            let message = format!("it is left as it is, since it cannot be copied: {error}");
+                            self.progress.warning(&Warning { path, message, incomplete: false });
+                            Ok(None)
+                        }
+                        Err(error) => Err(error),
+                    }
+                },
+            )
+            .collect::<Result<_>>()?;
+        let mut tools = Tools::new(self.level)?;
+        let last = self.lock().chunks.take().into_last();
+        for (common, chunks) in last {
+            self.push(tools.encode(&common, &chunks))?;
+        }
+        let last = std::mem::take(&mut self.lock().pack);
+        if !last.is_empty() {
+            self.store(last)?;
+        }
+        let written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Repacked { copied: copied.into_iter().flatten().collect(), written })
+    }
+
+    fn copy(&self, pack: u32, tools: &mut Tools) -> Result<()> {
+        let catalogue = &self.survey.catalogue;
+        let id = catalogue.packs()[pack as usize].id;
+        let info = info_of(self.repository, &id)?;
+        let cipher = self.repository.cipher_of(&info)?;
+        let hasher = self.repository.hasher();
+        // Nothing is handed on before all of the pack was read: a pack is copied whole or not at all.
+        for (at, (_, frame)) in catalogue.frames_of(pack).enumerate() {
+            let taken: Vec<bool> =
+                catalogue.places_of(frame).map(|(place, chunk, _)| self.needs.takes(place, chunk)).collect();
+            if !taken.contains(&true) {
+                continue;
+            }
+            let needed: u64 = catalogue
+                .places_of(frame)
+                .zip(&taken)
+                .filter(|(_, taken)| **taken)
+                .map(|((_, _, length), _)| u64::from(length))
+                .sum();
+            let dead = 1.0 - needed as f64 / f64::from(frame.plain.max(1));
+            let whole = taken.iter().all(|taken| *taken) || dead <= self.dead_share;
+            let Some(listed) = info.directory.frames.get(at) else { continue };
+            let plain = tools.reader.read_frame(self.repository, &info, at)?;
+            let chunks = split(&info, at, &plain, &hasher)?;
+            let body = || self.repository.unseal(&info, &cipher, at);
+            if whole || frame.encoding == Encoding::Delta {
+                self.push(info.encoded_frame(at, body()?)?)?;
+                continue;
+            }
+            let shape = match frame.encoding {
+                Encoding::Columnar if listed.kind == ChunkKind::Records => {
+                    tools.codec.shape_of(frame.encoding, &body()?, plain.len()).map(Arc::new)
+                }
+                _ => None,
+            };
+            for (chunk, _) in chunks.into_iter().zip(taken).filter(|(_, taken)| *taken) {
+                self.gather((listed.kind, shape.clone()), chunk, tools)?;
+            }
+        }
+        self.progress.files(1);
+        self.progress.bytes(info.length);
+        Ok(())
+    }
+
+    fn gather(&self, common: Common, chunk: PlainChunk, tools: &mut Tools) -> Result<()> {
+        let full = self.lock().chunks.add(common, chunk);
+        match full {
+            Some((common, chunks)) => self.push(tools.encode(&common, &chunks)),
+            None => Ok(()),
+        }
+    }
+
+    fn push(&self, frame: EncodedFrame) -> Result<()> {
+        let full = {
+            let mut open = self.lock();
+            open.pack.push(frame);
+            let is_full = open.pack.bytes() >= self.repository.sizes().pack;
+            is_full.then(|| std::mem::take(&mut open.pack))
+        };
+        full.map_or(Ok(()), |pack| self.store(pack))
+    }
+
+    /// Seals, stores, and reads back: what is about to be condemned must not be replaced by something worse.
+    fn store(&self, pack: PackBuilder) -> Result<()> {
+        let repository = self.repository;
+        let sealed =
+            pack.seal(repository.id(), repository.config().suite, repository.keyring(), repository.entropy())?;
+        let name = sealed.info.name();
+        repository.store_pack(&sealed)?;
+        let pieces = (0..).step_by(READ_BACK).zip(sealed.bytes.chunks(READ_BACK));
+        for (offset, piece) in pieces {
+            let read = match repository.backend().read_range(&name, offset, piece.len()) {
+                // A prune without grace took it for what somebody left behind. Then nothing was copied into it.
+                Err(Error::ObjectMissing { .. }) if self.was_condemned(&sealed.info.id)? => return Ok(()),
+                read => read?,
+            };
+            if read != piece {
+                return Err(Error::damaged(name, "what was just written does not read back as it was"));
+            }
+        }
+        repository.index().insert_unpublished(&sealed.info)?;
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).push(sealed.info);
+        Ok(())
+    }
+
+    fn is_condemned(&self, pack: u32) -> Result<bool> {
+        self.survey.catalogue.packs().get(pack as usize).map_or(Ok(false), |pack| self.was_condemned(&pack.id))
+    }
+
+    /// Whether the pack is condemned by now.
+    fn was_condemned(&self, pack: &PackId) -> Result<bool> {
+        self.repository.refresh_index()?;
+        Ok(self.repository.standing().is_condemned(pack))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What each thread works with.
+struct Tools {
+    reader: FrameReader,
+    codec: FrameCodec,
+}
+
+impl Tools {
+    fn new(level: Option<i32>) -> Result<Self> {
+        let codec = FrameCodec::new(level).map_err(|e| Error::Invalid(e.to_string()))?;
+        Ok(Self { reader: FrameReader::new()?, codec })
+    }
+
+    fn encode(&mut self, (kind, shape): &Common, chunks: &[PlainChunk]) -> EncodedFrame {
+        match shape {
+            Some(shape) => self.codec.encode_records(chunks, shape),
+            None => self.codec.encode(*kind, chunks),
+        }
+    }
+}
+
+/// The chunks of a frame, each of which must be what its id says.
+fn split(info: &PackInfo, frame: usize, plain: &[u8], hasher: &ChunkHasher) -> Result<Vec<PlainChunk>> {
+    let mut rest = plain;
+    let listed = info.directory.frames.get(frame).map_or(&[][..], |frame| info.directory.chunks_of(frame));
+    let mut chunks = Vec::with_capacity(listed.len());
+    for chunk in listed {
+        let split = rest.split_at_checked(chunk.length as usize).filter(|(bytes, _)| hasher.id(bytes) == chunk.id);
+        let Some((bytes, behind)) = split else {
+            let reason = "its bytes do not hash to its id".into();
+            return Err(Error::ChunkDamaged { id: chunk.id, pack: info.id, reason });
+        };
+        chunks.push(PlainChunk { id: chunk.id, bytes: bytes.to_vec() });
+        rest = behind;
+    }
+    Ok(chunks)
+}
+
+/// What a pack says about itself, as far as the local index has it.
+pub(super) fn info_of(repository: &Repository, id: &PackId) -> Result<Arc<PackInfo>> {
+    let missing = || Error::ObjectMissing { name: crate::pack::pack_name(id).to_string() };
+    repository.index().find_pack(id)?.ok_or_else(missing)
+}

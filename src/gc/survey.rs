@@ -1,0 +1,425 @@
+//! What there is, and what of it is needed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::plan::Facts;
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, IndexId, PackId, SnapshotId, hex};
+use crate::pack::{self, PackInfo};
+use crate::progress::{Phase, Progress, Warning};
+use crate::storage::{Kind, Name};
+use crate::store::{Bits, Catalogue, Derivation, Reach, ReadDirectories, Repository, State};
+
+/// Everything that a prune goes by. Grows as others append to the log.
+pub(super) struct Survey<'r> {
+    repository: &'r Repository,
+    pub(super) catalogue: Catalogue,
+    reach: Reach,
+    /// Snapshots that were followed.
+    followed: BTreeSet<(SnapshotId, ChunkId)>,
+    /// Index objects that can be read, with the packs that they name.
+    pub(super) objects: BTreeMap<IndexId, Object>,
+    /// Index objects that the log names and that cannot be read.
+    pub(super) unreadable: Vec<IndexId>,
+    /// Index objects that the log does not name and that are sealed under an older key: nobody reads them any more.
+    pub(super) outdated: BTreeSet<IndexId>,
+    /// Packs that are there and that no index object names.
+    pub(super) unindexed: BTreeSet<PackId>,
+    /// Of these, those that may still be somebody's work.
+    young_unindexed: BTreeSet<PackId>,
+    /// Packs that no index object names and of which not even the directory can be read.
+    pub(super) rubbish: Vec<(PackId, u64)>,
+    /// Packs that were swept and are there again.
+    pub(super) revenants: Vec<PackId>,
+    /// What time it is by the storage's clock, where it says so.
+    pub(super) storage_now: Option<i64>,
+    grace: Duration,
+}
+
+/// An index object.
+pub(super) struct Object {
+    pub(super) packs: Vec<PackId>,
+    /// Whoever wrote it may still be at work: it is left alone.
+    pub(super) young: bool,
+    /// It is sealed under a key of before the last rotation.
+    pub(super) old_key: bool,
+}
+
+/// What is needed, and where it is to be had.
+pub(super) struct Needs {
+    /// Chunks that a snapshot reaches, or that those are made of.
+    pub(super) needed: Bits,
+    /// Where each chunk is taken from.
+    pub(super) from: Derivation,
+    /// Packs in which something lies that is needed and lost.
+    pub(super) damaged: BTreeSet<u32>,
+    /// Chunks that snapshots reach and that are lost.
+    pub(super) lost: u64,
+}
+
+impl<'r> Survey<'r> {
+    /// Looks at everything. Writes nothing but a probe that tells the storage's time, and that only if `may_write`.
+    pub(super) fn make(
+        repository: &'r Repository,
+        grace: Duration,
+        may_write: bool,
+        progress: &dyn Progress,
+    ) -> Result<(Self, State)> {
+        repository.refresh_index()?;
+        let state = repository.state();
+        let mut survey = Self {
+            repository,
+            catalogue: Catalogue::default(),
+            reach: Reach::default(),
+            followed: BTreeSet::new(),
+            objects: BTreeMap::new(),
+            unreadable: Vec::new(),
+            outdated: BTreeSet::new(),
+            unindexed: BTreeSet::new(),
+            young_unindexed: BTreeSet::new(),
+            rubbish: Vec::new(),
+            revenants: Vec::new(),
+            storage_now: storage_time(repository, may_write)?,
+            grace,
+        };
+        survey.read_objects(&state, progress)?;
+        survey.read_packs(&state, may_write)?;
+        progress.begin(Phase::Mark, Some(state.snapshots.len() as u64), None);
+        survey.absorb(&state, progress)?;
+        Ok((survey, state))
+    }
+
+    /// Whether something that no log entry names may still be somebody's work.
+    pub(super) fn is_young(&self, name: &Name) -> Result<bool> {
+        if self.grace.is_zero() {
+            return Ok(false);
+        }
+        let Some(now) = self.storage_now else { return Ok(true) };
+        Ok(match self.repository.backend().modified(name)? {
+            Some(made) => u128::try_from(now.saturating_sub(made)).unwrap_or(0) < self.grace.as_nanos(),
+            None => true,
+        })
+    }
+
+    fn read_objects(&mut self, state: &State, progress: &dyn Progress) -> Result<()> {
+        let mut unlogged = BTreeSet::new();
+        self.repository.backend().list(Kind::Index, &mut |name, _| {
+            unlogged.extend(name.file().parse::<IndexId>());
+            Ok(())
+        })?;
+        unlogged.retain(|id| !state.indexes.contains(id) && !state.standing.superseded.contains_key(id));
+        self.outdated = self.repository.outdated_indexes(&unlogged)?;
+        unlogged.retain(|id| !self.outdated.contains(id));
+        for id in &state.indexes {
+            if let Err(error) = self.read_object(id, false) {
+                // Another prune may have put others in its place and deleted it.
+                if !error.is_damage() || self.repository.has_moved(state)? {
+                    return Err(error);
+                }
+                // What is in its packs, they say themselves.
+                let message = format!("its packs are read instead: {error}");
+                progress.warning(&Warning { path: format!("index/{id}"), message, incomplete: false });
+                self.unreadable.push(*id);
+            }
+        }
+        for id in unlogged {
+            let young = self.is_young(&Name::new(Kind::Index, id))?;
+            match self.read_object(&id, young) {
+                Err(error) if !error.is_damage() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read_object(&mut self, id: &IndexId, young: bool) -> Result<()> {
+        let infos = self.repository.read_index_object(id)?;
+        for info in &infos {
+            self.catalogue.add(info, false);
+        }
+        let old_key = !self.repository.outdated_indexes([id])?.is_empty();
+        self.objects.insert(*id, Object { packs: infos.iter().map(|info| info.id).collect(), young, old_key });
+        let index = self.repository.index();
+        match infos.iter().all(|info| index.knows_pack(&info.id)) {
+            true => Ok(()),
+            // It came after the local index was brought up to date.
+            false => index.insert_object(id, &infos),
+        }
+    }
+
+    /// Compares what is there with what is indexed. What a listing does not show is asked for by its name.
+    fn read_packs(&mut self, state: &State, may_write: bool) -> Result<()> {
+        let mut there = HashMap::new();
+        self.repository.backend().list(Kind::Pack, &mut |name, length| {
+            there.extend(name.file().parse::<PackId>().map(|id| (id, length)));
+            Ok(())
+        })?;
+        for number in 0..self.catalogue.packs().len() as u32 {
+            let pack = &self.catalogue.packs()[number as usize];
+            let (id, length) = (pack.id, pack.length);
+            let found = there.remove(&id);
+            if found != Some(length)
+                && !state.standing.is_condemned(&id)
+                && self.repository.backend().size(&pack::pack_name(&id))? != Some(length)
+            {
+                self.catalogue.set_gone(number);
+            }
+        }
+        let mut others: Vec<_> = there.into_iter().collect();
+        others.sort_unstable();
+        let mut old = Vec::new();
+        for &(id, length) in &others {
+            match state.standing.condemned.get(&id) {
+                Some(retired) if retired.swept => self.revenants.push(id),
+                Some(_) => {}
+                None => match self.repository.read_directory(&id, length) {
+                    Ok(info) => match self.is_young(&pack::pack_name(&id))? {
+                        true => {
+                            self.young_unindexed.insert(id);
+                            self.take_unindexed(&info)?;
+                        }
+                        false => old.push(info),
+                    },
+                    // Deleted since it was listed.
+                    Err(Error::ObjectMissing { .. }) => {}
+                    Err(error) if error.is_damage() => self.rubbish.push((id, length)),
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        let ReadDirectories { sound, unsound } = self.repository.prove_packs(old)?;
+        if may_write {
+            // From here on what is needed may rest on them, and an index object is to name them.
+            self.repository.settle_packs(&sound)?;
+        }
+        sound.iter().try_for_each(|info| self.take_unindexed(info))?;
+        let lengths: HashMap<PackId, u64> = others.into_iter().collect();
+        self.rubbish.extend(unsound.iter().filter_map(|(id, _)| Some((*id, *lengths.get(id)?))));
+        Ok(())
+    }
+
+    fn take_unindexed(&mut self, info: &PackInfo) -> Result<()> {
+        self.unindexed.insert(info.id);
+        self.repository.index().insert_unpublished(info)?;
+        self.catalogue.add(info, false);
+        Ok(())
+    }
+
+    /// Takes in what the log says by now: index objects and snapshots that are new.
+    pub(super) fn absorb(&mut self, state: &State, progress: &dyn Progress) -> Result<()> {
+        let absorbed = self.absorb_all(state, progress);
+        if absorbed.is_err() {
+            // What was followed halfway must be followed again from its root.
+            self.followed.clear();
+            self.reach = Reach::default();
+        }
+        absorbed
+    }
+
+    fn absorb_all(&mut self, state: &State, progress: &dyn Progress) -> Result<()> {
+        for id in &state.indexes {
+            if let Some(object) = self.objects.get_mut(id) {
+                object.young = false;
+            } else if !self.unreadable.contains(id) {
+                self.read_object(id, false)?;
+            }
+        }
+        // What only a snapshot needed that was removed meanwhile, another prune may have condemned: that is no loss.
+        let there = |(id, root): &(SnapshotId, ChunkId)| {
+            state.snapshots.iter().any(|record| record.id == *id && record.root == *root)
+        };
+        if !self.followed.iter().all(there) {
+            self.followed.clear();
+            self.reach = Reach::default();
+        }
+        let sound = self.catalogue.derive_all(&state.standing);
+        // What would be there, had nothing been damaged: what else is missing, nobody has accounted for.
+        let once = self.catalogue.derive_undamaged(&state.standing);
+        for record in &state.snapshots {
+            if !self.followed.insert((record.id, record.root)) {
+                continue;
+            }
+            let mut lost = |catalogue: &Catalogue, id: &ChunkId, error: Error| match catalogue.find(id) {
+                Some(chunk) if !sound.has(chunk) && once.has(chunk) => Ok(()),
+                _ => Err(error),
+            };
+            self.reach.follow(self.repository, &mut self.catalogue, &record.root, &mut lost)?;
+            progress.files(1);
+        }
+        match self.reach.used.iter().find(|chunk| !sound.has(*chunk) && !once.has(*chunk)) {
+            Some(chunk) => Err(Error::ChunkMissing { id: self.catalogue.id(chunk) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Packs that no entry of the log names yet, and that may still be somebody's work.
+    pub(super) fn young_packs(&self) -> BTreeSet<u32> {
+        let is_logged = |object: &&Object| !object.young;
+        let logged: BTreeSet<&PackId> =
+            self.objects.values().filter(is_logged).flat_map(|object| &object.packs).collect();
+        let named = self.objects.values().filter(|object| object.young).flat_map(|object| &object.packs);
+        let mut young = BTreeSet::new();
+        for id in named.filter(|id| !logged.contains(id)) {
+            young.extend(self.catalogue.pack_number(id));
+        }
+        young.extend(self.young_unindexed.iter().filter_map(|id| self.catalogue.pack_number(id)));
+        young
+    }
+
+    /// Packs that no index object names although they are old: whoever wrote them did not live to do it, or the object is
+    /// lost.
+    pub(super) fn settled_unindexed(&self) -> impl Iterator<Item = PackId> + '_ {
+        self.unindexed.iter().copied().filter(|id| !self.young_unindexed.contains(id))
+    }
+
+    /// Whether what cannot even be read is old enough to go.
+    pub(super) fn old_rubbish(&self) -> Result<Vec<(PackId, u64)>> {
+        let mut old = Vec::new();
+        for (id, length) in &self.rubbish {
+            if !self.is_young(&pack::pack_name(id))? {
+                old.push((*id, *length));
+            }
+        }
+        Ok(old)
+    }
+
+    /// What is needed, and where it is best taken from: where most of a pack is in use, so that others become empty.
+    /// Where packs are moved to new keys, those that are under them come first.
+    pub(super) fn needs(&self, state: &State, young: &BTreeSet<u32>, reencrypt: bool) -> Needs {
+        let (catalogue, used) = (&self.catalogue, &self.reach.used);
+        let is_left = |pack: &u32| {
+            let epoch = catalogue.packs().get(*pack as usize).map(|pack| pack.epoch);
+            reencrypt && epoch.is_some_and(|epoch| epoch < self.repository.epoch())
+        };
+        let mut order: Vec<(u64, u32)> = (0..catalogue.packs().len() as u32)
+            .map(|pack| {
+                let places = catalogue.frames_of(pack).flat_map(|(_, frame)| catalogue.places_of(frame));
+                let share: u64 =
+                    places.filter(|(_, chunk, _)| used.has(*chunk)).map(|(_, _, length)| u64::from(length)).sum();
+                (share, pack)
+            })
+            .collect();
+        order.sort_unstable_by_key(|(share, pack)| (is_left(pack), std::cmp::Reverse(*share), *pack));
+        let order: Vec<u32> = order.into_iter().map(|(_, pack)| pack).collect();
+        // What no entry of the log names yet may never be named: nothing that is needed rests on it.
+        let from = catalogue.derive(&state.standing, &order, |pack| !young.contains(&pack));
+        let mut needs = Needs { needed: Bits::default(), from, damaged: BTreeSet::new(), lost: 0 };
+        let mut open: Vec<u32> = used.iter().collect();
+        // A writer that is at work may rest on what its own packs rest on.
+        for (_, frame) in young.iter().flat_map(|pack| catalogue.frames_of(*pack)) {
+            open.extend(catalogue.bases_of(frame));
+        }
+        loop {
+            let lost = needs.close(catalogue, open);
+            needs.lost += lost.iter().filter(|chunk| used.has(*chunk)).count() as u64;
+            if lost.count() == 0 {
+                return needs;
+            }
+            // What is left of a lost chunk stays, and so does what that is made of: it may come back.
+            open = Vec::new();
+            for pack in 0..catalogue.packs().len() as u32 {
+                if state.standing.is_condemned(&catalogue.packs()[pack as usize].id) {
+                    continue;
+                }
+                for (_, frame) in catalogue.frames_of(pack) {
+                    if catalogue.places_of(frame).any(|(_, chunk, _)| lost.has(chunk)) {
+                        needs.damaged.insert(pack);
+                        open.extend(catalogue.bases_of(frame));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is known about each pack that is not condemned yet.
+    pub(super) fn facts(&self, state: &State, needs: &Needs, young: &BTreeSet<u32>) -> Vec<(u32, Facts)> {
+        let catalogue = &self.catalogue;
+        let packs = (0..).zip(catalogue.packs()).filter(|(_, pack)| !state.standing.is_condemned(&pack.id));
+        packs
+            .map(|(number, pack)| {
+                let (mut needed, mut stored, mut any_dead) = (0u64, 0u64, false);
+                for (_, frame) in catalogue.frames_of(number) {
+                    let places = catalogue.places_of(frame).filter(|(place, chunk, _)| needs.takes(*place, *chunk));
+                    let (count, plain) =
+                        places.fold((0u64, 0u64), |(count, sum), (_, _, length)| (count + 1, sum + u64::from(length)));
+                    stored += u64::from(frame.stored);
+                    any_dead |= count < catalogue.places_of(frame).count() as u64;
+                    needed += match plain {
+                        // Chunks without bytes need their place as well.
+                        0 => count,
+                        plain => (u64::from(frame.stored) * plain / u64::from(frame.plain.max(1))).max(1),
+                    };
+                }
+                // Header, directory and padding belong to what is needed as far as the rest does.
+                let needed = match (any_dead, stored) {
+                    (_, 0) => 0,
+                    (false, _) => pack.length,
+                    (true, stored) => {
+                        let share = u128::from(pack.length) * u128::from(needed) / u128::from(stored);
+                        (share as u64).clamp(needed.min(1), pack.length.saturating_sub(1))
+                    }
+                };
+                let damaged = needs.damaged.contains(&number);
+                let (length, gone, old_key) = (pack.length, pack.gone, pack.epoch < self.repository.epoch());
+                (number, Facts { length, needed, gone, young: young.contains(&number), damaged, old_key })
+            })
+            .collect()
+    }
+
+    /// Takes packs out of a plan until all that snapshots reach stays as rebuildable as it is without those that are
+    /// left in it. True if the plan was as good as it stood.
+    pub(super) fn shrink(&self, state: &State, condemned: &mut BTreeSet<u32>) -> bool {
+        let before = condemned.len();
+        self.catalogue.spare(&state.standing, &self.reach.used, &self.young_packs(), condemned);
+        condemned.len() == before
+    }
+
+    /// Of packs that are condemned, those that can be deleted: nothing that is to be had of them is needed and to be
+    /// had nowhere else. That is so for all of them, unless somebody broke the rules of the log.
+    pub(super) fn deletable(&self, state: &State, packs: Vec<PackId>) -> Vec<PackId> {
+        let catalogue = &self.catalogue;
+        let sound = catalogue.derive_all(&state.standing);
+        let missing = self.reach.used.iter().filter(|chunk| !sound.has(*chunk));
+        let needed = catalogue.holders(&sound, missing, |_| true);
+        let is_needed = |id: &PackId| catalogue.pack_number(id).is_some_and(|pack| needed.contains(&pack));
+        packs.into_iter().filter(|id| !is_needed(id)).collect()
+    }
+}
+
+impl Needs {
+    /// Whether this place is the one that the chunk is taken from, if it is needed.
+    pub(super) fn takes(&self, place: u32, chunk: u32) -> bool {
+        self.needed.has(chunk) && self.from.place(chunk) == Some(place)
+    }
+
+    /// Adds chunks, and what they are made of where they are taken from. Gives those that are lost.
+    fn close(&mut self, catalogue: &Catalogue, mut open: Vec<u32>) -> Bits {
+        let mut lost = Bits::default();
+        while let Some(chunk) = open.pop() {
+            if !self.needed.set(chunk) {
+                continue;
+            }
+            match self.from.place(chunk).and_then(|place| catalogue.frame_of(place)) {
+                Some((_, frame)) => open.extend(catalogue.bases_of(frame)),
+                None => drop(lost.set(chunk)),
+            }
+        }
+        lost
+    }
+}
+
+/// What time it is by the storage's clock.
+fn storage_time(repository: &Repository, may_write: bool) -> Result<Option<i64>> {
+    let backend = repository.backend();
+    if !may_write {
+        // The last entry of the log is not younger than now: what looks young by it is young.
+        let last = repository.state().next.saturating_sub(1);
+        return backend.modified(&Name::log(last));
+    }
+    let probe = Name::new(Kind::Session, hex(&repository.entropy().array::<8>()?));
+    backend.create(&probe, b"what time is it?")?;
+    let now = backend.modified(&probe);
+    backend.delete(&probe)?;
+    now
+}

@@ -1,0 +1,54 @@
+//! Following all snapshots beside those who write: nothing is called lost by an old log.
+
+use std::collections::HashSet;
+
+use super::loss::{BadFrame, Closure, Followed, Lost};
+use crate::error::Result;
+use crate::id::SnapshotId;
+use crate::store::{ATTEMPTS, Catalogue, Repository, State};
+
+/// What all snapshots have lost.
+pub(crate) struct FollowedAll<'r> {
+    /// The log, as of which this is so.
+    pub(crate) state: State,
+    pub(crate) closure: Closure<'r>,
+    /// The snapshots that have lost something.
+    pub(crate) damaged: Vec<(SnapshotId, Followed)>,
+}
+
+/// Follows all snapshots that there are, and hands what they have lost to `tell`, each snapshot once. `bad` are frames that
+/// were found not to be what they should be; packs that are not there, the local index knows.
+///
+/// Where a snapshot has lost something and the log has moved since it was read, all are looked at again: a prune may have
+/// moved what was missed, or somebody may have removed the snapshot.
+///
+/// # Errors
+/// Those of `tell`, and where something fails without being lost.
+pub(crate) fn follow_all<'r>(
+    repository: &'r Repository,
+    bad: &HashSet<BadFrame>,
+    tell: &mut dyn FnMut(Lost) -> Result<()>,
+) -> Result<FollowedAll<'r>> {
+    let (mut told, mut attempts) = (HashSet::new(), 0);
+    'again: loop {
+        attempts += 1;
+        repository.refresh_index()?;
+        let state = repository.state();
+        let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, bad);
+        let mut damaged = Vec::new();
+        for record in &state.snapshots {
+            let followed = closure.snapshot(record, &mut |_| Ok(()))?;
+            if !followed.is_damaged() {
+                continue;
+            }
+            if attempts < ATTEMPTS && repository.has_moved(&state)? {
+                continue 'again;
+            }
+            if told.insert(record.id) {
+                closure.snapshot(record, tell)?;
+            }
+            damaged.push((record.id, followed));
+        }
+        return Ok(FollowedAll { state, closure, damaged });
+    }
+}

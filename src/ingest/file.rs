@@ -1,0 +1,311 @@
+//! Storing one file.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::feeder::Feeder;
+use super::room::{FEW, MIDDLE, Room};
+use super::treat::{Effort, Inspector, Workbench};
+use super::{AvroReport, Depth};
+use crate::avro::container::Header;
+use crate::chunk::CutParams;
+use crate::error::{Error, Result};
+use crate::files::{Clocks, FileStat, Held, Reading};
+use crate::id::{ContentHash, Digester, digest};
+use crate::index::Index;
+use crate::progress::Progress;
+use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, RawBlock, Segment, Splitter, Treatment};
+use crate::snapshot::entry::{AvroFacts, FileEntry};
+
+/// What storing files needs.
+pub(crate) struct FileContext<'a> {
+    pub(crate) cut: CutParams,
+    pub(crate) effort: Effort,
+    pub(crate) bench: &'a Workbench,
+    pub(crate) pool: &'a rayon::ThreadPool,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) schemas: &'a SchemaCache,
+    pub(crate) index: &'a Index,
+    /// What time it is on the file systems that are read.
+    pub(crate) clocks: Arc<Clocks>,
+}
+
+/// Schemas that were compiled lately, by what the header says before its marker: the files of a table share it.
+#[derive(Default)]
+pub(crate) struct SchemaCache(Mutex<CachedSchemas>);
+
+#[derive(Default)]
+struct CachedSchemas {
+    compiled: HashMap<[u8; 32], Arc<CompiledSchema>>,
+    /// How long their headers are together.
+    bytes: usize,
+}
+
+/// How many schemas are kept, and how long their headers may be together. When there are more, all are forgotten: a table
+/// has few.
+const SCHEMAS: usize = 64;
+const SCHEMA_BYTES: usize = 4 << 20;
+
+impl SchemaCache {
+    pub(crate) fn of(&self, header: &Header) -> Arc<CompiledSchema> {
+        let key = digest(header.bytes());
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().compiled.get(&key) {
+            return known.clone();
+        }
+        let compiled = Arc::new(CompiledSchema::of(header));
+        let (mut known, length) = (lock(), header.bytes().len());
+        if known.compiled.len() >= SCHEMAS || known.bytes + length > SCHEMA_BYTES {
+            *known = CachedSchemas::default();
+        }
+        if length <= SCHEMA_BYTES && known.compiled.insert(key, compiled.clone()).is_none() {
+            known.bytes += length;
+        }
+        compiled
+    }
+}
+
+/// How many bytes are read at once.
+const READ: usize = 1 << 20;
+
+/// Blocks that have to be decoded are gathered up to so many payload bytes, to be dealt with in parallel.
+const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BLOCKS: usize = 256;
+
+/// How often a file that changes while it is read is read again.
+const TRIES: u32 = 3;
+
+/// What storing a file came to.
+pub(crate) struct Stored {
+    /// Its row.
+    pub(crate) entry: FileEntry,
+    /// The file that was read, where it has other names, too, and held still.
+    pub(crate) shared: Option<FileStat>,
+    /// How many bytes were read, counting repeated ones.
+    pub(crate) bytes_read: u64,
+    /// What became of it while it was read, every time.
+    pub(crate) held: Held,
+    /// Attributes that could not be read, where this is not known already: the file is another one than was met.
+    pub(crate) unread: Vec<Error>,
+    /// How much of it is missing, and was reported.
+    pub(crate) incomplete: u64,
+}
+
+/// Reads a file and stores its content; completes its row, of which only the path is kept: all else is that of the file
+/// which is read. A file that changes meanwhile is read again.
+pub(crate) fn store_file(
+    context: &FileContext<'_>,
+    feeder: &mut Feeder<'_, '_, '_>,
+    path: &Path,
+    mut entry: FileEntry,
+    expected: Option<&str>,
+    now: &dyn Fn() -> i64,
+) -> Result<Stored> {
+    let mut bytes_read = 0;
+    let mut tries = 0;
+    let met = (entry.inode, entry.ctime);
+    loop {
+        tries += 1;
+        let mut reading = Reading::open(path)?;
+        let stat = reading.stat();
+        let read_at = context.clocks.on(stat.dev, now());
+        let unread = reading.describe(&mut entry);
+        bytes_read += store_content(context, feeder, &mut |buffer| reading.read(buffer), &mut entry, expected)?;
+        let held = match reading.end()? {
+            // Those of the system have bytes that their size does not tell.
+            Held::Still if entry.size != stat.size => Held::Changed,
+            held => held,
+        };
+        if held == Held::Still || tries == TRIES {
+            // What changed while it was read, its times prove nothing next time, either.
+            entry.racy = held != Held::Still || stat.is_racy(read_at);
+            let shared = (held == Held::Still && reading.nlink() > 1).then_some(stat);
+            let is_known = met == (entry.inode, entry.ctime);
+            let unread = if is_known { Vec::new() } else { unread };
+            return Ok(Stored { entry, shared, bytes_read, held, unread, incomplete: 0 });
+        }
+    }
+}
+
+/// Stores what `read` gives, and fills in what follows from it: size, hash, recipe, and what a container is like.
+pub(crate) fn store_content(
+    context: &FileContext<'_>,
+    feeder: &mut Feeder<'_, '_, '_>,
+    read: &mut dyn FnMut(&mut [u8]) -> Result<usize>,
+    entry: &mut FileEntry,
+    expected: Option<&str>,
+) -> Result<u64> {
+    let mut framer = Framer::new(context.effort.depth != Depth::Bytes);
+    let mut file = ContainerFile {
+        context,
+        splitter: Splitter::new(context.cut),
+        inspector: None,
+        expected,
+        codec: String::new(),
+        batch: Vec::new(),
+        batch_bytes: 0,
+        large: None,
+    };
+    let (mut digester, mut length) = (Digester::new(), 0);
+    // Most files are small, and there are many of them.
+    let mut buffer = vec![0; READ.min(usize::try_from(entry.size).unwrap_or(READ) + 1)];
+    loop {
+        context.progress.go_on()?;
+        let count = read(&mut buffer)?;
+        let bytes = buffer.get(..count).unwrap_or(&[]);
+        digester.update(bytes);
+        length += count as u64;
+        framer.push(bytes);
+        context.progress.bytes(count as u64);
+        while let Some(segment) = framer.next_segment(count == 0) {
+            file.segment(segment, feeder)?;
+        }
+        file.large_ahead(framer.wanted(), feeder)?;
+        if count == 0 {
+            break;
+        }
+        if count == buffer.len() && buffer.len() < READ {
+            buffer.resize(READ, 0);
+        }
+    }
+    file.flush(feeder)?;
+    let split = file.splitter.finish(feeder)?;
+    entry.size = length;
+    entry.content = Some(ContentHash::new(digester.finish()));
+    entry.recipe = split.recipe.encode();
+    let state = match framer.finding() {
+        // Only its name says what a file of no bytes should have been.
+        _ if length == 0 => entry.path.ends_with(b".avro").then_some(AvroState::Empty),
+        Finding::NotAContainer if framer.is_zeroed() && entry.path.ends_with(b".avro") => Some(AvroState::Damaged),
+        finding => split.state(finding).filter(|_| framer.looks_for_containers()),
+    };
+    let reason = split.reason(framer.finding());
+    entry.avro = state.map(|state| AvroFacts {
+        state,
+        codec: file.codec,
+        fingerprint: split.fingerprint,
+        blocks: split.blocks,
+        declared_records: split.declared_records,
+        verified_records: split.verified_records,
+        encoder: split.encoder,
+        blocks_exact: split.exact,
+        blocks_corrected: split.corrected,
+        blocks_raw: split.raw,
+        raw_reason: reason,
+        stray_bytes: framer.stray_bytes(),
+    });
+    Ok(length)
+}
+
+/// A file on its way into streams.
+struct ContainerFile<'a, 'c> {
+    context: &'a FileContext<'c>,
+    splitter: Splitter,
+    inspector: Option<Inspector<'c>>,
+    expected: Option<&'a str>,
+    codec: String,
+    /// Blocks that are to be dealt with together.
+    batch: Vec<RawBlock>,
+    batch_bytes: usize,
+    /// While a large block is being read.
+    large: Option<MutexGuard<'c, ()>>,
+}
+
+fn lock(large: &Mutex<()>) -> MutexGuard<'_, ()> {
+    large.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ContainerFile<'_, '_> {
+    fn segment(&mut self, segment: Segment, feeder: &mut Feeder<'_, '_, '_>) -> Result<()> {
+        match segment {
+            Segment::Block(block) => {
+                self.batch_bytes += block.payload.len();
+                self.batch.push(block);
+                let waits = self.inspector.as_ref().is_some_and(Inspector::decodes)
+                    && self.batch_bytes < BATCH_BYTES
+                    && self.batch.len() < BATCH_BLOCKS;
+                if waits { Ok(()) } else { self.flush(feeder) }
+            }
+            segment => {
+                self.flush(feeder)?;
+                let Segment::Header(header) = &segment else { return self.splitter.segment(segment, feeder) };
+                header.codec_name().clone_into(&mut self.codec);
+                let FileContext { bench, effort, schemas, index, .. } = self.context;
+                let schema = schemas.of(header);
+                self.inspector = Some(Inspector::new(bench, index, *effort, header, schema.clone(), self.expected));
+                feeder.schema(schema.fingerprint());
+                self.splitter.header(header, schema, feeder)
+            }
+        }
+    }
+
+    /// Before so many bytes are gathered for the next block: where that is a large one, only one file does so at a time.
+    fn large_ahead(&mut self, wanted: usize, feeder: &mut Feeder<'_, '_, '_>) -> Result<()> {
+        match (wanted > MIDDLE, self.large.is_some()) {
+            (true, false) => {
+                // What waits here need not wait for others' large blocks.
+                self.flush(feeder)?;
+                self.large = Some(lock(&self.context.bench.large));
+            }
+            (false, true) => {
+                self.flush(feeder)?;
+                self.large = None;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, feeder: &mut Feeder<'_, '_, '_>) -> Result<()> {
+        let blocks = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let Some(inspector) = &mut self.inspector else {
+            return Err(Error::Invalid("a block without a header".into()));
+        };
+        let FileContext { pool, bench, .. } = self.context;
+        let mut treatments = inspector.treat(pool, &blocks, Room::Batch);
+        let mut blocks = blocks;
+        for at in 0..blocks.len() {
+            let mut alone = None;
+            if treatments.get(at).is_some_and(Option::is_none) {
+                let waiting = treatments.iter().skip(at).take(FEW);
+                let end = at + waiting.take_while(|treatment| treatment.is_none()).count();
+                let few = inspector.treat(pool, blocks.get(at..end).unwrap_or_default(), Room::Few);
+                treatments.splice(at..end, few);
+            }
+            if treatments.get(at).is_some_and(Option::is_none) {
+                // Held until the block is in its streams.
+                alone = self.large.is_none().then(|| lock(&bench.large));
+                let one = inspector.treat(pool, blocks.get(at..=at).unwrap_or_default(), Room::One);
+                treatments.splice(at..=at, one);
+            }
+            if let (Some(block), Some(treatment)) = (blocks.get_mut(at), treatments.get_mut(at)) {
+                let block = RawBlock {
+                    count: block.count,
+                    odd_head: block.odd_head.take(),
+                    payload: std::mem::take(&mut block.payload),
+                };
+                let treatment = treatment.take().unwrap_or(Treatment::Keep(None));
+                self.splitter.block(block, treatment, feeder)?;
+            }
+            drop(alone);
+        }
+        Ok(())
+    }
+}
+
+impl AvroReport {
+    /// Counts a container that was read.
+    pub(crate) fn count(&mut self, facts: &AvroFacts) {
+        self.files += 1;
+        self.unsound += u64::from(facts.state.is_alarm());
+        self.records = self.records.saturating_add(facts.declared_records);
+        self.blocks_exact += facts.blocks_exact;
+        self.blocks_corrected += facts.blocks_corrected;
+        self.blocks_raw += facts.blocks_raw;
+    }
+}

@@ -1,0 +1,23 @@
+//! Putting content into a repository: files are taken apart, their chunks looked up, gathered into frames, compressed and
+//! stored in packs.
+
+mod bases;
+mod feeder;
+mod file;
+mod gather;
+mod payload;
+mod pipeline;
+mod report;
+mod room;
+mod treat;
+mod warm;
+
+pub use report::{AvroReport, Depth};
+
+pub(crate) use feeder::{Feeder, Unfilled};
+pub(crate) use file::{FileContext, SchemaCache, Stored, store_content, store_file};
+pub(crate) use gather::{Common, Gathering};
+pub(crate) use payload::take_apart_again;
+pub(crate) use pipeline::Pipeline;
+pub(crate) use treat::{Effort, Workbench};
+pub(crate) use warm::Warmth;

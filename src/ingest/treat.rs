@@ -1,0 +1,287 @@
+//! What to do with the payloads of a container: finds the encoder that makes them again, and proves it block by block.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::Depth;
+use super::room::Room;
+use crate::avro::block::Looked;
+use crate::avro::codec::{Codec, Decoder, MAX_DECODED};
+use crate::avro::container::Header;
+use crate::avro::encoder::{
+    BLOCK_EFFORT, EncoderId, Encoders, PROBE_EFFORT, Prober, Sample, WriterHint, candidates, preflate_split,
+};
+use crate::avro::schema::Schema;
+use crate::id::digest;
+use crate::index::{Index, ProvenPayload};
+use crate::read::is_trusted;
+use crate::recipe::{CompiledSchema, RawBlock, Treatment};
+
+/// Contexts for decoding and encoding, used again and again by whichever thread needs one.
+#[derive(Default)]
+pub(crate) struct Workbench {
+    idle: Mutex<Vec<(Decoder, Encoders)>>,
+    /// Whoever deals with a large block holds this: there may be one at a time, however many files are read at once.
+    pub(crate) large: Mutex<()>,
+}
+
+impl Workbench {
+    fn with<T>(&self, work: impl FnOnce(&mut Decoder, &mut Encoders) -> T) -> T {
+        let lock = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = lock().pop();
+        let (mut decoder, mut encoders) = idle.unwrap_or_else(|| (Decoder::new(), Encoders::new()));
+        let done = work(&mut decoder, &mut encoders);
+        lock().push((decoder, encoders));
+        done
+    }
+}
+
+/// How far to go to reproduce a payload.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    pub(crate) depth: Depth,
+    /// The most nanoseconds that encoding one byte may cost when restoring.
+    pub(crate) max_cost: u32,
+    /// Whether an encoder's output may be corrected. Reading corrections back trusts them, so only where they are
+    /// authenticated.
+    pub(crate) corrections: bool,
+}
+
+/// Looks into the blocks of one container.
+pub(crate) struct Inspector<'w> {
+    bench: &'w Workbench,
+    /// Where it is remembered which payloads were proven before.
+    memory: &'w Index,
+    effort: Effort,
+    /// The codec, if it is known and payloads are looked into.
+    codec: Option<Codec>,
+    schema: Arc<CompiledSchema>,
+    hint: WriterHint,
+    expected: Option<EncoderId>,
+    prober: Option<Prober>,
+    /// Blocks in a row that nothing reproduced, from the start.
+    hopeless: usize,
+}
+
+/// If nothing reproduces so many blocks from the start, nothing will.
+const GIVE_UP_AFTER: usize = 16;
+
+/// How many blocks are tried with every candidate, to find the file's encoder.
+const PROBED: usize = 2;
+
+impl<'w> Inspector<'w> {
+    /// For a container with this header, and this schema in it; `expected` is the encoder that its predecessor had.
+    pub(crate) fn new(
+        bench: &'w Workbench,
+        memory: &'w Index,
+        effort: Effort,
+        header: &Header,
+        schema: Arc<CompiledSchema>,
+        expected: Option<&str>,
+    ) -> Self {
+        Self {
+            bench,
+            memory,
+            effort,
+            codec: Codec::from_name(header.codec_name())
+                .filter(|codec| effort.depth == Depth::Deep || *codec == Codec::Null),
+            schema,
+            hint: WriterHint::from_keys(header.entries().map(|(key, _)| key)),
+            expected: expected.and_then(|id| id.parse().ok()),
+            prober: None,
+            hopeless: 0,
+        }
+    }
+
+    /// Whether payloads have to be decoded, so that it pays to hand over many blocks at once.
+    pub(crate) fn decodes(&self) -> bool {
+        self.codec.is_some_and(|codec| codec != Codec::Null)
+    }
+
+    /// Whether an encoder may still be found. If not, payloads are decoded all the same: to see whether they are sound.
+    fn hopes(&self) -> bool {
+        self.hopeless < GIVE_UP_AFTER
+    }
+
+    /// What to do with these blocks, which follow each other. Uses all threads of the pool. `None` for those that decode to
+    /// more than there is room for.
+    pub(crate) fn treat(
+        &mut self,
+        pool: &rayon::ThreadPool,
+        blocks: &[RawBlock],
+        room: Room,
+    ) -> Vec<Option<Treatment>> {
+        match self.codec {
+            // Records that are not compressed are their own payload, however far one looks, as long as one looks.
+            Some(Codec::Null) => blocks.iter().map(|_| Some(as_they_are())).collect(),
+            Some(codec) if self.hopes() => self.decode(pool, codec, blocks, room),
+            Some(codec) => self.look(pool, codec, blocks, room),
+            None => blocks.iter().map(|_| Some(Treatment::Keep(None))).collect(),
+        }
+    }
+
+    /// Looks whether the blocks hold what they declare, without trying to reproduce them.
+    fn look(&self, pool: &rayon::ThreadPool, codec: Codec, blocks: &[RawBlock], room: Room) -> Vec<Option<Treatment>> {
+        let schema = self.schema.schema();
+        let look = |block: &RawBlock| {
+            self.bench.with(|decoder, _| {
+                let mut plain = Vec::new();
+                let looked = match room.decode(decoder, codec, &block.payload, &mut plain)? {
+                    Ok(_) => Looked::at_records(schema, &plain, block.count),
+                    Err(_) => Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain),
+                };
+                Some(Treatment::Keep(Some(looked)))
+            })
+        };
+        match blocks.len() {
+            1 => blocks.iter().map(look).collect(),
+            _ => pool.install(|| blocks.par_iter().map(look).collect()),
+        }
+    }
+
+    fn decode(
+        &mut self,
+        pool: &rayon::ThreadPool,
+        codec: Codec,
+        blocks: &[RawBlock],
+        room: Room,
+    ) -> Vec<Option<Treatment>> {
+        if self.prober.is_none() {
+            self.prober = self.probe(codec, blocks, room);
+        }
+        let (prober, effort) = (self.prober.as_ref(), self.effort);
+        let (bench, memory, schema) = (self.bench, self.memory, self.schema.schema());
+        let treat = |block: &RawBlock| {
+            bench.with(|decoder, encoders| {
+                if !worth_remembering(codec) {
+                    return Some((one(decoder, encoders, codec, prober, effort, schema, room, block)?, None));
+                }
+                let hash = digest(&block.payload);
+                let proven = memory.proven_encoder(&hash).filter(|id| effort.allows(codec, id));
+                match proven.and_then(|encoder| again(decoder, codec, encoder, room, block)) {
+                    Some(treatment) => Some((treatment, None)),
+                    None => {
+                        let treatment = one(decoder, encoders, codec, prober, effort, schema, room, block)?;
+                        let proven = newly_proven(hash, &treatment);
+                        Some((treatment, proven))
+                    }
+                }
+            })
+        };
+        let treated: Vec<Option<(Treatment, Option<ProvenPayload>)>> = match blocks.len() {
+            1 => blocks.iter().map(treat).collect(),
+            _ => pool.install(|| blocks.par_iter().map(treat).collect()),
+        };
+        let (mut treatments, mut all_proven) = (Vec::with_capacity(treated.len()), Vec::new());
+        for treated in treated {
+            let (treatment, proven) = treated.unzip();
+            all_proven.extend(proven.flatten());
+            treatments.push(treatment);
+        }
+        self.memory.remember_proven(&all_proven);
+        match treatments.iter().any(|treatment| matches!(treatment, Some(Treatment::Decode { .. }))) {
+            true => self.hopeless = 0,
+            false => self.hopeless += treatments.iter().flatten().count(),
+        }
+        treatments
+    }
+
+    /// Finds the file's encoder with its first blocks.
+    fn probe(&self, codec: Codec, blocks: &[RawBlock], room: Room) -> Option<Prober> {
+        self.bench.with(|decoder, encoders| {
+            let mut decoded = Vec::new();
+            // A block of no bytes tells nothing about its encoder.
+            for block in blocks.iter().filter(|block| !block.payload.is_empty()).take(PROBED) {
+                let mut plain = Vec::new();
+                if let Some(Ok(consumed)) = room.decode(decoder, codec, &block.payload, &mut plain) {
+                    decoded.push((plain, consumed, &block.payload));
+                }
+            }
+            let samples: Vec<Sample<'_>> = decoded
+                .iter()
+                .map(|(plain, consumed, payload)| Sample { plain, payload, consumed: *consumed })
+                .collect();
+            let mut ids = candidates(codec, &self.hint, samples.first()?);
+            let usable =
+                |id: &EncoderId| id.codec() == codec && id.method.cost() <= self.effort.max_cost && is_trusted(id);
+            ids.retain(usable);
+            let mut prober = Prober::new(ids);
+            if let Some(expected) = self.expected.filter(usable) {
+                prober.expect(expected);
+            }
+            let mut effort = PROBE_EFFORT;
+            prober.probe(encoders, &samples, &mut effort);
+            Some(prober)
+        })
+    }
+}
+
+impl Effort {
+    /// Whether an encoder may be used for a codec.
+    fn allows(self, codec: Codec, id: &str) -> bool {
+        let id = id.parse::<EncoderId>();
+        id.is_ok_and(|id| id.codec() == codec && id.method.cost() <= self.max_cost && is_trusted(&id))
+    }
+}
+
+/// What to do with a block whose payload was proven before: it is decoded, but not encoded once more.
+fn again(decoder: &mut Decoder, codec: Codec, encoder: String, room: Room, block: &RawBlock) -> Option<Treatment> {
+    let mut plain = Vec::new();
+    room.decode(decoder, codec, &block.payload, &mut plain)?.ok()?;
+    Some(Treatment::Decode { plain: Some(plain), encoder, corrections: None })
+}
+
+/// Whether proving a payload costs more than looking up whether it was proven before: a hash, a look-up and a row for each.
+fn worth_remembering(codec: Codec) -> bool {
+    !matches!(codec, Codec::Null | Codec::Snappy)
+}
+
+/// What to remember of a treatment: corrections are not, since they would have to be remembered, too.
+fn newly_proven(payload: [u8; 32], treatment: &Treatment) -> Option<ProvenPayload> {
+    match treatment {
+        Treatment::Decode { encoder, corrections: None, .. } => Some((payload, encoder.clone())),
+        _ => None,
+    }
+}
+
+/// A payload that is its own decoded form.
+fn as_they_are() -> Treatment {
+    Treatment::Decode { plain: None, encoder: "null".into(), corrections: None }
+}
+
+/// What to do with one block: decoded if an encoder gives exactly its payload again, which is tried out here. Else it is
+/// kept, with what its records are like. `None` if it decodes to more than there is room for.
+#[allow(clippy::too_many_arguments, reason = "all of it is what one attempt needs")]
+fn one(
+    decoder: &mut Decoder,
+    encoders: &mut Encoders,
+    codec: Codec,
+    prober: Option<&Prober>,
+    effort: Effort,
+    schema: Option<&Schema>,
+    room: Room,
+    block: &RawBlock,
+) -> Option<Treatment> {
+    let mut plain = Vec::new();
+    let Ok(consumed) = room.decode(decoder, codec, &block.payload, &mut plain)? else {
+        let looked = Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain);
+        return Some(Treatment::Keep(Some(looked)));
+    };
+    let sample = Sample { plain: &plain, payload: &block.payload, consumed };
+    let mut budget = BLOCK_EFFORT.max(effort.max_cost as u64 * plain.len() as u64);
+    if let Some(id) = prober.and_then(|prober| prober.find(encoders, &sample, &mut budget)) {
+        return Some(Treatment::Decode { plain: Some(plain), encoder: id.to_string(), corrections: None });
+    }
+    if codec == Codec::Deflate
+        && effort.corrections
+        && let Some(stream) = block.payload.get(..consumed)
+        && consumed == block.payload.len()
+        && let Some((split, corrections)) = preflate_split(stream, MAX_DECODED)
+        && split == plain
+    {
+        let encoder = crate::recipe::PREFLATE.to_string();
+        return Some(Treatment::Decode { plain: Some(plain), encoder, corrections: Some(corrections) });
+    }
+    Some(Treatment::Keep(Some(Looked::at_records(schema, &plain, block.count))))
+}

@@ -1,0 +1,184 @@
+//! To which series a snapshot belongs, and which one it is compared with.
+
+use super::{CreateOptions, CreateReport};
+use crate::error::{Error, Result};
+use crate::id::{SnapshotId, digest, hex};
+use crate::progress::{Progress, Warning};
+use crate::snapshot::SnapshotRoot;
+use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::store::Repository;
+use crate::store::read_root;
+
+/// Where a new snapshot comes from.
+pub(super) struct Lineage {
+    /// Its series.
+    pub(super) series: String,
+    /// What is saved, as absolute paths.
+    pub(super) paths: Vec<Vec<u8>>,
+    /// The last snapshot of the series.
+    pub(super) parent: Option<SnapshotRoot>,
+    /// The last snapshot of the series that has files: the parent, unless that is empty.
+    pub(super) filled: Option<SnapshotRoot>,
+    /// A known series that this new one differs from in digits only.
+    pub(super) similar: Option<String>,
+    /// The snapshot that this one is probably most like: the parent, else the last of a similar series, else the last.
+    pub(super) nearest: Option<SnapshotRoot>,
+}
+
+impl Lineage {
+    pub(super) fn find(repository: &Repository, options: &CreateOptions, progress: &dyn Progress) -> Result<Self> {
+        let paths = absolute_paths(options);
+        let in_full = default_series(&options.host, &paths);
+        let series = options.series.clone().unwrap_or_else(|| bounded_series(&options.host, &paths, &in_full));
+        let is_ours =
+            |root: &SnapshotRoot| root.series == series || (options.series.is_none() && root.series == in_full);
+        let mut parent = options.parent.map(|id| named(repository, id)).transpose()?;
+        let mut filled = parent.clone().filter(|root| root.totals.files > 0);
+        let mut known = Vec::new();
+        for record in repository.state().snapshots.iter().rev().take_while(|_| options.parent.is_none()) {
+            match read_root(repository, record) {
+                Ok(root) if is_ours(&root) => {
+                    if root.totals.files > 0 {
+                        filled = Some(root.clone());
+                    }
+                    parent.get_or_insert(root);
+                    if filled.is_some() {
+                        break;
+                    }
+                }
+                Ok(_) if parent.is_some() => {}
+                Ok(root) => known.push(root),
+                Err(error) => progress.warning(&Warning {
+                    path: format!("snapshot {}", record.id.short()),
+                    message: format!("it is passed over as a parent: {error}"),
+                    incomplete: false,
+                }),
+            }
+        }
+        let similar = match parent {
+            Some(_) => None,
+            None => known.iter().find(|other| without_digits(&other.series) == without_digits(&series)),
+        };
+        let nearest = parent.as_ref().or(similar).or(known.first()).cloned();
+        let similar = similar.map(|root| root.series.clone());
+        Ok(Self { series, paths, parent, filled, similar, nearest })
+    }
+}
+
+/// A snapshot that was chosen as the parent.
+fn named(repository: &Repository, id: SnapshotId) -> Result<SnapshotRoot> {
+    let record = repository.state().snapshots.into_iter().find(|record| record.id == id);
+    read_root(repository, &record.ok_or_else(|| Error::NoSnapshot { wanted: id.to_string() })?)
+}
+
+/// The series of a snapshot that is given none: its host and paths.
+fn default_series(host: &str, paths: &[Vec<u8>]) -> String {
+    let paths: Vec<_> = paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
+    format!("{host}:{}", paths.join(","))
+}
+
+/// The longest series that is made of paths, in bytes.
+const LONGEST_SERIES: usize = 256;
+
+/// The default series, short enough for a name: of a long list of paths, the first and a hash of all.
+fn bounded_series(host: &str, paths: &[Vec<u8>], in_full: &str) -> String {
+    if in_full.len() <= LONGEST_SERIES {
+        return in_full.to_owned();
+    }
+    let first: String =
+        paths.first().map(|path| String::from_utf8_lossy(path).chars().take(60).collect()).unwrap_or_default();
+    let host: String = host.chars().take(100).collect();
+    let hash = hex(digest(in_full.as_bytes()).get(..8).unwrap_or_default());
+    format!("{host}:{first},...{}-paths-{hash}", paths.len())
+}
+
+/// What to say where not a single file is left of those that an earlier snapshot holds: mostly something is not mounted.
+pub(super) fn emptied(report: &CreateReport, lineage: &Lineage) -> Option<Warning> {
+    let filled = lineage.filled.as_ref()?;
+    if report.files() > 0 {
+        return None;
+    }
+    let mut paths: Vec<_> = lineage.paths.iter().take(5).map(|path| String::from_utf8_lossy(path)).collect();
+    if lineage.paths.len() > paths.len() {
+        paths.push("...".into());
+    }
+    let (files, id) = (filled.totals.files, filled.id.short());
+    let message = format!("no file is there, and snapshot {id} before it has {files}: is something not mounted?");
+    Some(Warning { path: paths.join(", "), message, incomplete: false })
+}
+
+fn without_digits(series: &str) -> String {
+    series.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+fn absolute_paths(options: &CreateOptions) -> Vec<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt;
+    if let Some(stream) = &options.stream {
+        return vec![[b"/", &stream.path[..]].concat()];
+    }
+    let mut paths: Vec<Vec<u8>> = options
+        .roots
+        .iter()
+        .map(|root| {
+            let mut absolute = std::path::PathBuf::from("/");
+            for component in options.working_directory.join(root).components() {
+                match component {
+                    std::path::Component::Normal(name) => absolute.push(name),
+                    std::path::Component::ParentDir => drop(absolute.pop()),
+                    _ => {}
+                }
+            }
+            absolute.as_os_str().as_bytes().to_vec()
+        })
+        .collect();
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// Which differences between a file and its row in the parent do not count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Indifference {
+    pub(super) to_everything_else: bool,
+    pub(super) to_ctime: bool,
+    pub(super) to_inode: bool,
+}
+
+impl Indifference {
+    /// Whether the file is what the parent has, so that it need not be read.
+    pub(super) fn unmodified(self, now: &FileEntry, parent: &FileEntry) -> bool {
+        !self.to_everything_else
+            && now.kind == EntryKind::File
+            && parent.kind == EntryKind::File
+            && parent.content.is_some()
+            && !parent.racy
+            && now.size == parent.size
+            && now.mtime == parent.mtime
+            && (self.to_ctime || now.ctime == parent.ctime)
+            && (self.to_inode || now.inode == parent.inode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_series_is_short_and_tells_lists_apart() {
+        let series = |count: usize, last: &str| {
+            let mut paths: Vec<_> = (0..count).map(|n| format!("/data/part-{n:06}.avro").into_bytes()).collect();
+            paths.push(last.as_bytes().to_vec());
+            bounded_series("host", &paths, &default_series("host", &paths))
+        };
+        assert_eq!(series(1, "/x"), "host:/data/part-000000.avro,/x");
+        let long = series(2500, "/x");
+        assert!(
+            long.len() < LONGEST_SERIES && long.starts_with("host:/data/part-000000.avro,...2501-paths-"),
+            "{long}"
+        );
+        assert_ne!(long, series(2500, "/y"));
+        assert_eq!(long, series(2500, "/x"));
+        let letters = vec!["ö".repeat(5000).into_bytes()];
+        assert!(bounded_series("h", &letters, &default_series("h", &letters)).len() < LONGEST_SERIES);
+    }
+}

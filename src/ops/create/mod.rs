@@ -1,0 +1,201 @@
+//! `create`: reads files and makes a snapshot of them.
+
+mod alarms;
+mod lineage;
+mod rows;
+mod run;
+mod stream;
+mod unsound;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+pub use crate::ingest::{AvroReport, Depth};
+
+use lineage::Lineage;
+use run::Run;
+pub(crate) use run::parent_row;
+
+use crate::error::{Error, Result};
+use crate::files::Rules;
+use crate::id::SnapshotId;
+use crate::ingest::{Pipeline, Warmth};
+use crate::progress::{Phase, Progress};
+use crate::store::{Repository, Writer};
+
+/// What to save, and how.
+#[derive(Debug)]
+pub struct CreateOptions {
+    /// What to save. Relative ones count from `working_directory`.
+    pub roots: Vec<PathBuf>,
+    /// Where relative roots count from; absolute.
+    pub working_directory: PathBuf,
+    /// What to leave out.
+    pub rules: Rules,
+    /// Compare with this snapshot instead of the last one of the series.
+    pub parent: Option<SnapshotId>,
+    /// Saves this file instead of `roots`, under this path: standard input, for one.
+    pub stream: Option<StreamSource>,
+    /// What the snapshot is one of; by default its host and paths.
+    pub series: Option<String>,
+    /// The host that it is made on.
+    pub host: String,
+    /// Who makes it.
+    pub user: String,
+    /// What people say about it.
+    pub tags: Vec<String>,
+    /// Its time, nanoseconds since 1970 (UTC), if not now.
+    pub time: Option<i64>,
+    /// Read every file, whatever the parent says.
+    pub force: bool,
+    /// A changed ctime alone does not make a file changed.
+    pub ignore_ctime: bool,
+    /// A changed inode alone does not make a file changed.
+    pub ignore_inode: bool,
+    /// How far to look into containers.
+    pub depth: Depth,
+    /// Encoders slower than this many decoded megabytes a second are not used, so that restores do not crawl.
+    pub min_encode_speed: f64,
+    /// The Zstandard level of new frames; none leaves them uncompressed.
+    pub compression: Option<i32>,
+    /// Make no snapshot that would hold the same as its parent.
+    pub skip_if_unchanged: bool,
+    /// Avro files that are gone, or have fewer records than they had, are meant to be so.
+    pub accept_losses: bool,
+    /// Look at everything, write nothing.
+    pub dry_run: bool,
+    /// How many files are read, and frames compressed, at once.
+    pub threads: usize,
+}
+
+/// A file that comes from a stream.
+pub struct StreamSource {
+    /// Its bytes.
+    pub reader: Box<dyn std::io::Read + Send>,
+    /// Its path in the snapshot.
+    pub path: Vec<u8>,
+    /// What it is called in messages.
+    pub shown: String,
+}
+
+impl std::fmt::Debug for StreamSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StreamSource({})", String::from_utf8_lossy(&self.path))
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateReport {
+    /// The snapshot; none on a dry run, or where nothing changed and none was wanted then.
+    pub snapshot: Option<SnapshotId>,
+    /// What it was compared with.
+    pub parent: Option<SnapshotId>,
+    /// Its series.
+    pub series: String,
+    /// A known series whose paths differ from this new one's in digits only.
+    pub similar_series: Option<String>,
+    /// Files that the parent does not have.
+    pub files_new: u64,
+    /// Files that are not as in the parent.
+    pub files_changed: u64,
+    /// Files that are as in the parent; they were not read.
+    pub files_unmodified: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Of these, those that were not asked for, and only lead to what was.
+    pub directories_leading: u64,
+    /// Links, pipes, devices.
+    pub others: u64,
+    /// What could not be read and is not in the snapshot.
+    pub unreadable: u64,
+    /// Whether it holds what the parent holds, times of change and inode numbers aside.
+    pub unchanged: bool,
+    /// Rows that are as in the parent, in the same sense.
+    pub same_rows: u64,
+    /// Whether no file is there, and there were some in an earlier snapshot of the series.
+    pub emptied: bool,
+    /// Bytes of all regular files of the snapshot.
+    pub bytes_total: u64,
+    /// Bytes that were read from files.
+    pub bytes_read: u64,
+    /// Bytes that this added to the repository, all kinds of objects; on a dry run, about how many it would add.
+    pub bytes_added: u64,
+    /// Chunks that were not in the repository before.
+    pub chunks_new: u64,
+    /// Containers among the files that were read, and their blocks by how they are kept.
+    pub avro: AvroReport,
+    /// How long it took, in seconds.
+    pub duration_secs: f64,
+}
+
+impl CreateReport {
+    /// Files of the snapshot.
+    pub fn files(&self) -> u64 {
+        self.files_new + self.files_changed + self.files_unmodified
+    }
+
+    /// Everything that has a row.
+    fn rows(&self) -> u64 {
+        self.files() + self.directories + self.others
+    }
+
+    /// Whether Avro files are not as they should be, or as they were: to be reported until they are.
+    pub fn has_alarms(&self) -> bool {
+        self.emptied || self.avro.unsound > 0 || self.avro.shrunk > 0 || self.avro.missing > 0
+    }
+}
+
+/// Whether nothing at all could be read, which is no snapshot worth having.
+fn root_is_empty(report: &CreateReport) -> bool {
+    let found = report.files() + report.directories.saturating_sub(report.directories_leading) + report.others;
+    found == 0 && report.unreadable > 0
+}
+
+/// Makes a snapshot.
+///
+/// # Errors
+/// Those of the repository. What is wrong with a single file is told to `progress` and counted, and does not stop the
+/// work.
+pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
+    let began = Instant::now();
+    let threads = options.threads.max(1);
+    let pool = crate::runtime::pool(threads)?;
+    // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
+    let writer = Writer::new(repository)?;
+    let lineage = Lineage::find(repository, &options, progress)?;
+    let warmth = Warmth::new(repository, lineage.nearest.clone());
+    let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
+    let (dry_run, skip) = (options.dry_run, options.skip_if_unchanged);
+    let id = SnapshotId::new(repository.entropy().array()?);
+    progress.begin(Phase::Create, None, None);
+    let run = Run { repository, pipeline: &pipeline, pool: &pool, lineage: &lineage, progress, id, threads };
+    let done = pool.in_place_scope(|scope| run.store(scope, options));
+    let (root, mut report) = match done.and_then(|done| pipeline.check().map(|()| done)) {
+        Ok(done) => done,
+        Err(error) => {
+            pipeline.abandon();
+            return Err(error);
+        }
+    };
+    if root_is_empty(&report) {
+        pipeline.abandon();
+        return Err(Error::Invalid("nothing of what was to be saved can be read: there is no snapshot".into()));
+    }
+    report.chunks_new = pipeline.chunks_new();
+    report.series = lineage.series;
+    report.similar_series = lineage.similar;
+    report.parent = lineage.parent.map(|parent| parent.id);
+    if skip && report.unchanged {
+        // What was not handed on yet is dropped. That the parent lasts is what the caller relies on now.
+        repository.settle_log()?;
+    } else if !dry_run {
+        let committed = pipeline.commit(id, root)?;
+        report.snapshot = Some(id);
+        report.bytes_added = committed.bytes_added;
+    } else {
+        report.bytes_added = pipeline.weigh()?;
+    }
+    report.duration_secs = began.elapsed().as_secs_f64();
+    Ok(report)
+}

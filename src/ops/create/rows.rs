@@ -1,0 +1,236 @@
+//! What was found and stored becomes the rows of the manifest, in order.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::CreateReport;
+use super::alarms::Alarms;
+use super::lineage::{Lineage, emptied};
+use crate::error::Result;
+use crate::files::{Covered, FileStat};
+use crate::ingest::Stored;
+use crate::ingest::{Feeder, Unfilled};
+use crate::progress::Progress;
+use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::snapshot::{ManifestWriter, Rule};
+
+/// One thing that the walker found.
+pub(super) struct Found {
+    pub(super) entry: FileEntry,
+    /// The parent's row of the same path.
+    pub(super) before: Option<Box<FileEntry>>,
+    pub(super) nlink: u64,
+    pub(super) dev: u64,
+}
+
+impl Found {
+    /// The stat of the name.
+    fn stat(&self) -> FileStat {
+        let FileEntry { size, mtime, ctime, inode, .. } = self.entry;
+        FileStat { size, mtime, ctime, inode, dev: self.dev }
+    }
+}
+
+/// What became of one thing that the walker found, numbered in the order of the manifest.
+pub(super) enum Outcome {
+    /// A file that is as in the parent.
+    Unmodified(Found),
+    /// A directory that only leads to what is to be saved.
+    Way(Found),
+    /// A directory, a link, and so on.
+    Other(Found),
+    /// A file that seems to be the same as one before it, under another name. Where it lies.
+    Name(Found, PathBuf),
+    /// A file that was read, and what the parent has.
+    Stored(Box<Stored>, Option<Box<FileEntry>>),
+    /// A file that could not be read: its path in the manifest, and what the parent has.
+    Lost(Vec<u8>, Option<Box<FileEntry>>),
+    /// Something of which not all could be looked at.
+    Unread(Vec<u8>),
+}
+
+/// Stores a file after all.
+pub(super) type StoreNow<'f, 'p, 'r, 's> = &'f dyn Fn(&mut Feeder<'p, 'r, 's>, &Path, Found) -> Outcome;
+
+/// Puts rows into the manifest and counts them.
+pub(super) struct RowWriter<'a, 's, 'p, 'r> {
+    manifest: ManifestWriter,
+    feeder: &'a mut Feeder<'p, 'r, 's>,
+    report: &'a mut CreateReport,
+    progress: &'a dyn Progress,
+    alarms: Alarms,
+    /// Files with several names whose content is in the manifest: what was read, and under which path.
+    shared: HashMap<(u64, u64), (FileStat, Vec<u8>)>,
+    /// All that could not be read.
+    unreadable: Vec<Vec<u8>>,
+}
+
+/// What is left when all rows are there.
+pub(super) struct Finished {
+    /// To be finished.
+    pub(super) manifest: ManifestWriter,
+    /// All that could not be read.
+    pub(super) unreadable: Vec<Vec<u8>>,
+    /// What the root is to remember of files that are not what they were.
+    pub(super) alarms: Vec<Rule>,
+}
+
+impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
+    pub(super) fn new(
+        manifest: ManifestWriter,
+        feeder: &'a mut Feeder<'p, 'r, 's>,
+        report: &'a mut CreateReport,
+        progress: &'a dyn Progress,
+        alarms: Alarms,
+    ) -> Self {
+        Self { manifest, feeder, report, progress, alarms, shared: HashMap::new(), unreadable: Vec::new() }
+    }
+
+    pub(super) fn feeder(&mut self) -> &mut Feeder<'p, 'r, 's> {
+        self.feeder
+    }
+
+    /// Takes over the frames that a worker did not fill.
+    pub(super) fn absorb(&mut self, open: Unfilled) {
+        self.feeder.absorb(open);
+    }
+
+    /// The next row. `store` stores a file that has to be read after all.
+    pub(super) fn outcome(&mut self, outcome: Outcome, store: StoreNow<'_, 'p, 'r, 's>) -> Result<()> {
+        match outcome {
+            Outcome::Unread(path) => {
+                self.report.unreadable += 1;
+                self.unreadable.push(path);
+                Ok(())
+            }
+            Outcome::Lost(path, before) => {
+                self.report.unreadable += 1;
+                self.unreadable.push(path);
+                if let Some(before) = before {
+                    self.alarms.unmet(&before);
+                }
+                Ok(())
+            }
+            Outcome::Unmodified(found) => self.unmodified(found),
+            Outcome::Way(found) => {
+                self.report.directories += 1;
+                self.report.directories_leading += 1;
+                self.push(&found.entry, found.before.as_deref())
+            }
+            Outcome::Other(found) => {
+                match found.entry.kind {
+                    EntryKind::Directory => self.report.directories += 1,
+                    _ => self.report.others += 1,
+                }
+                if let Some(before) = &found.before {
+                    self.alarms.unmet(before);
+                }
+                self.push(&found.entry, found.before.as_deref())
+            }
+            Outcome::Name(found, path) => match self.first_name(&found.stat()) {
+                Some(first) => self.name(FileEntry { hard_link: Some(first), ..found.entry }, found.before.as_deref()),
+                // What was read under the first name is another file, or this one was changed since.
+                None => {
+                    let stored = store(self.feeder, &path, found);
+                    self.outcome(stored, store)
+                }
+            },
+            Outcome::Stored(stored, before) => self.stored(*stored, before.as_deref()),
+        }
+    }
+
+    /// The name under which the very file of this stat is in the manifest already.
+    fn first_name(&self, stat: &FileStat) -> Option<Vec<u8>> {
+        let (read, path) = self.shared.get(&(stat.dev, stat.inode))?;
+        (read == stat).then(|| path.clone())
+    }
+
+    fn name(&mut self, entry: FileEntry, before: Option<&FileEntry>) -> Result<()> {
+        self.report.others += 1;
+        self.push(&entry, before)
+    }
+
+    fn unmodified(&mut self, found: Found) -> Result<()> {
+        let stat = found.stat();
+        let Found { entry, before, nlink, .. } = found;
+        let Some(before) = before else { return Ok(()) };
+        let entry = FileEntry {
+            content: before.content,
+            recipe: before.recipe.clone(),
+            avro: before.avro.clone(),
+            origin: before.origin.clone(),
+            altered: before.altered,
+            sparse: before.sparse,
+            racy: false,
+            ..entry
+        };
+        self.report.files_unmodified += 1;
+        self.report.bytes_total += entry.size;
+        self.report.avro.unsound += u64::from(entry.avro.as_ref().is_some_and(|facts| facts.state.is_alarm()));
+        self.alarms.file(&entry, Some(&before), self.progress);
+        if nlink > 1 {
+            self.shared.insert((stat.dev, stat.inode), (stat, entry.path.clone()));
+        }
+        self.push(&entry, Some(&before))
+    }
+
+    fn stored(&mut self, stored: Stored, before: Option<&FileEntry>) -> Result<()> {
+        let Stored { entry, shared, bytes_read, incomplete, .. } = stored;
+        self.report.bytes_read += bytes_read;
+        if incomplete > 0 {
+            self.report.unreadable += incomplete;
+            self.unreadable.push(entry.path.clone());
+        }
+        if let Some(stat) = shared {
+            // The name was given to a file that is in the manifest, while the walk went on.
+            if let Some(first) = self.first_name(&stat) {
+                let bare = FileEntry { content: None, recipe: Vec::new(), avro: None, ..entry };
+                return self.name(FileEntry { hard_link: Some(first), ..bare }, before);
+            }
+            self.shared.insert((stat.dev, stat.inode), (stat, entry.path.clone()));
+        }
+        match before {
+            Some(_) => self.report.files_changed += 1,
+            None => self.report.files_new += 1,
+        }
+        self.report.bytes_total += entry.size;
+        if let Some(facts) = &entry.avro {
+            self.report.avro.count(facts);
+        }
+        self.alarms.file(&entry, before, self.progress);
+        self.push(&entry, before)
+    }
+
+    fn push(&mut self, entry: &FileEntry, before: Option<&FileEntry>) -> Result<()> {
+        self.report.same_rows += u64::from(before.is_some_and(|before| is_same(entry, before)));
+        self.manifest.push(entry, self.feeder)
+    }
+
+    /// When all rows are there: what of the parent was not found is looked into.
+    pub(super) fn end(&mut self, covered: &Covered, lineage: &Lineage, unmet: Vec<FileEntry>) {
+        unmet.iter().for_each(|row| self.alarms.unmet(row));
+        let emptied = emptied(self.report, lineage);
+        self.alarms.finish(covered, emptied.is_some(), self.progress);
+        if let Some(warning) = emptied {
+            self.report.emptied = true;
+            self.progress.warning(&warning);
+        }
+    }
+
+    /// What is left.
+    pub(super) fn into_parts(self) -> Finished {
+        (self.report.avro.shrunk, self.report.avro.missing) = (self.alarms.shrunk, self.alarms.missing);
+        Finished { manifest: self.manifest, unreadable: self.unreadable, alarms: self.alarms.rules() }
+    }
+}
+
+/// Whether restoring one row or the other gives the same.
+fn is_same(now: &FileEntry, before: &FileEntry) -> bool {
+    let what = |row: &FileEntry| (row.mode, row.uid, row.gid, row.mtime, row.size, row.content);
+    what(now) == what(before)
+        && now.kind == before.kind
+        && now.user == before.user
+        && now.group == before.group
+        && now.xattrs == before.xattrs
+        && now.hard_link == before.hard_link
+}

@@ -1,0 +1,407 @@
+//! One run of `create`: a walker finds the files, workers store them, and the rows they make are put into the manifest in
+//! the order of their paths.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::alarms::Alarms;
+use super::lineage::{Indifference, Lineage};
+use super::rows::{Finished, Found, Outcome, RowWriter};
+use super::stream::store_stream;
+use super::{CreateOptions, CreateReport};
+use crate::chunk::{ChunkKind, ChunkSink};
+use crate::error::{Error, Result};
+use crate::files::{Coverage, Held, Problem, Source, SourceFile, left_out, now};
+use crate::id::{ChunkId, SnapshotId};
+use crate::ingest::Pipeline;
+use crate::ingest::{Effort, Workbench};
+use crate::ingest::{Feeder, Unfilled};
+use crate::ingest::{FileContext, SchemaCache, store_file};
+use crate::progress::{Progress, Warning};
+use crate::runtime::Gate;
+use crate::runtime::{spawn, spawn_many};
+use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
+use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
+use crate::store::Repository;
+
+/// One run.
+pub(super) struct Run<'r> {
+    pub(super) repository: &'r Repository,
+    pub(super) pipeline: &'r Pipeline<'r>,
+    pub(super) pool: &'r rayon::ThreadPool,
+    pub(super) lineage: &'r Lineage,
+    pub(super) progress: &'r dyn Progress,
+    pub(super) id: SnapshotId,
+    pub(super) threads: usize,
+}
+
+/// A file that a worker is to store.
+struct Job {
+    number: u64,
+    path: PathBuf,
+    found: Found,
+}
+
+/// What a walk leaves behind, besides what it found.
+#[derive(Default)]
+struct Walked {
+    /// Where something was met that is passed over.
+    passed_over: Vec<PathBuf>,
+    /// The Avro files of the parent that were not met.
+    unmet: Vec<FileEntry>,
+}
+
+/// How many files may wait for a worker.
+const JOBS: usize = 256;
+
+/// How many things may be on their way between the walker and the manifest.
+const WINDOW: usize = 4096;
+
+impl Run<'_> {
+    /// Stores everything; gives the root's chunk. When this returns, all frames have been handed on.
+    pub(super) fn store<'p>(
+        &'p self,
+        scope: &rayon::Scope<'p>,
+        options: CreateOptions,
+    ) -> Result<(ChunkId, CreateReport)> {
+        let (bench, schemas) = (Workbench::default(), SchemaCache::default());
+        let mut context = FileContext {
+            cut: self.repository.cut_params(),
+            effort: Effort {
+                depth: options.depth,
+                max_cost: (1000.0 / options.min_encode_speed.max(0.001)) as u32,
+                corrections: self.repository.keyring().is_some(),
+            },
+            bench: &bench,
+            pool: self.pool,
+            progress: self.progress,
+            schemas: &schemas,
+            index: self.repository.index(),
+            clocks: Arc::default(),
+        };
+        let time = options.time.unwrap_or_else(|| self.repository.clock().now());
+        let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tags.clone());
+        let mut feeder = Feeder::new(self.pipeline, scope);
+        let mut report = CreateReport::default();
+        let parent = self.lineage.parent.as_ref();
+        let mut rows = RowWriter::new(
+            ManifestWriter::new(self.repository.hasher()),
+            &mut feeder,
+            &mut report,
+            self.progress,
+            Alarms::new(parent, options.accept_losses),
+        );
+        let (mut rules, mut passed_over) = (options.rules.recorded().to_vec(), Vec::new());
+        match options.stream {
+            Some(stream) => {
+                let before = parent.map(|parent| parent.rows(self.repository).next_row()).transpose()?.flatten();
+                store_stream(&context, stream, time, before, &mut rows)?;
+            }
+            None => {
+                rules.extend(Coverage::rules(&options.roots, &options.working_directory, &self.lineage.paths));
+                passed_over = self.store_tree(scope, &mut context, options, &mut rows)?;
+            }
+        }
+        let Finished { manifest, unreadable, alarms } = rows.into_parts();
+        rules.extend(left_out(&passed_over, unreadable));
+        rules.extend(alarms);
+        report.unchanged = report.same_rows == report.rows()
+            && parent.is_some_and(|SnapshotRoot { totals, .. }| {
+                report.same_rows == totals.files + totals.directories + totals.others
+            });
+        let manifest = manifest.finish(&mut feeder)?;
+        let (paths, path_list) = put_paths(&self.lineage.paths, &mut feeder)?;
+        let root = SnapshotRoot {
+            id: self.id,
+            series: self.lineage.series.clone(),
+            host,
+            user,
+            time,
+            paths,
+            tags,
+            parent: self.lineage.parent.as_ref().map(|parent| parent.id),
+            program: concat!("snap ", env!("CARGO_PKG_VERSION")).into(),
+            required_read: 0,
+            totals: Totals {
+                files: report.files(),
+                directories: report.directories,
+                others: report.others,
+                bytes: report.bytes_total,
+                unreadable: report.unreadable,
+            },
+            rules,
+            path_list,
+            manifest,
+        };
+        let root = feeder.put(ChunkKind::Root, root.encode())?;
+        feeder.finish();
+        Ok((root, report))
+    }
+
+    fn store_tree<'p>(
+        &'p self,
+        scope: &rayon::Scope<'p>,
+        context: &mut FileContext<'_>,
+        options: CreateOptions,
+        rows: &mut RowWriter<'_, '_, 'p, '_>,
+    ) -> Result<Vec<PathBuf>> {
+        let source = Source::new(&options.roots, &options.working_directory, options.rules, now)?;
+        let covered = source.covered();
+        context.clocks = source.clocks();
+        let context = &*context;
+        let indifference = Indifference {
+            to_everything_else: options.force
+                || self.pipeline.lost_packs()
+                || !self.parent_is_whole()?
+                || self.parent_is_ahead(),
+            to_ctime: options.ignore_ctime,
+            to_inode: options.ignore_inode,
+        };
+        let window = Gate::new(WINDOW);
+        let (send_job, jobs) = crossbeam_channel::bounded::<Job>(JOBS);
+        let (send_outcome, outcomes) = channel::<(u64, Outcome)>();
+        let unfilled: Mutex<Vec<Unfilled>> = Mutex::default();
+        let walked: Mutex<Walked> = Mutex::default();
+        let done = std::thread::scope(|threads| {
+            let walker_outcomes = send_outcome.clone();
+            let (window, walked) = (&window, &walked);
+            let walker = move || match self.walk(source, indifference, window, &send_job, &walker_outcomes) {
+                Ok(done) => *walked.lock().unwrap_or_else(PoisonError::into_inner) = done,
+                Err(error) => self.pipeline.fail(error),
+            };
+            let worker = || {
+                let (jobs, send_outcome, unfilled) = (jobs.clone(), send_outcome.clone(), &unfilled);
+                move || {
+                    let mut feeder = Feeder::new(self.pipeline, scope);
+                    for job in jobs {
+                        let Job { number, path, found } = job;
+                        let outcome = self.work(context, &mut feeder, &path, found);
+                        if send_outcome.send((number, outcome)).is_err() {
+                            break;
+                        }
+                    }
+                    unfilled.lock().unwrap_or_else(PoisonError::into_inner).push(feeder.into_unfilled());
+                }
+            };
+            // The workers first: without one of them nobody must walk.
+            let started = spawn_many(threads, self.threads, worker).and_then(|()| spawn(threads, walker));
+            if let Err(error) = started {
+                self.pipeline.fail(error);
+            }
+            drop((send_outcome, jobs));
+            let done = in_order(&outcomes, |outcome| {
+                let done = rows.outcome(outcome, &|feeder, path, found| self.work(context, feeder, path, found));
+                window.leave();
+                done
+            });
+            if let Err(error) = done {
+                self.pipeline.fail(error);
+                // The walker may be waiting for a place: nobody needs to wait any more.
+                for _ in outcomes {
+                    window.leave();
+                }
+            }
+            self.pipeline.check()
+        });
+        for open in unfilled.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            rows.absorb(open);
+        }
+        done?;
+        let Walked { passed_over, unmet } = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        rows.end(&covered, self.lineage, unmet);
+        Ok(passed_over)
+    }
+
+    /// Finds what is to be saved, and compares it with the parent, whose rows come in the same order.
+    fn walk(
+        &self,
+        mut source: Source,
+        indifference: Indifference,
+        window: &Gate,
+        jobs: &crossbeam_channel::Sender<Job>,
+        outcomes: &Sender<(u64, Outcome)>,
+    ) -> Result<Walked> {
+        let mut parent = self.lineage.parent.as_ref().map(|parent| parent.rows(self.repository));
+        let mut unmet = Vec::new();
+        let mut seen: HashSet<(u64, u64)> = HashSet::new();
+        let mut number = 0;
+        for item in source.by_ref() {
+            self.pipeline.check()?;
+            self.progress.go_on()?;
+            window.enter();
+            let SourceFile { fs_path, entry, nlink, dev, leads_to_root, .. } = match item {
+                Ok(file) => file,
+                Err(problem) => {
+                    self.progress.warning(&problem.warning());
+                    if !problem.incomplete {
+                        window.leave();
+                        continue;
+                    }
+                    if outcomes.send((number, Outcome::Unread(problem.tree_path))).is_err() {
+                        return Ok(Walked::default());
+                    }
+                    number += 1;
+                    continue;
+                }
+            };
+            let next = number;
+            number += 1;
+            let before = match &mut parent {
+                Some(rows) => match row_at(rows, &entry.path, &mut |row| unmet.extend(container(row))) {
+                    Ok(row) => row,
+                    Err(error) => {
+                        let message = format!("files are read again, the parent's manifest cannot be: {error}");
+                        self.progress.warning(&Warning { path: "manifest".into(), message, incomplete: false });
+                        parent = None;
+                        None
+                    }
+                },
+                None => None,
+            };
+            let found = Found { entry, before: before.map(Box::new), nlink, dev };
+            let is_file = found.entry.kind == EntryKind::File;
+            let is_known = is_file && nlink > 1 && !seen.insert((dev, found.entry.inode));
+            let outcome = match &found.before {
+                _ if leads_to_root => Outcome::Way(found),
+                _ if !is_file => Outcome::Other(found),
+                _ if is_known => Outcome::Name(found, fs_path),
+                Some(before) if indifference.unmodified(&found.entry, before) => Outcome::Unmodified(found),
+                _ => {
+                    self.progress.more_ahead(1, found.entry.size);
+                    if jobs.send(Job { number: next, path: fs_path, found }).is_err() {
+                        return Ok(Walked::default());
+                    }
+                    continue;
+                }
+            };
+            if outcomes.send((next, outcome)).is_err() {
+                return Ok(Walked::default());
+            }
+        }
+        while let Some(row) = parent.as_mut().and_then(|rows| rows.next_row().ok().flatten()) {
+            unmet.extend(container(row));
+        }
+        Ok(Walked { passed_over: source.passed_over().to_vec(), unmet })
+    }
+
+    /// Whether the parent was made later than now. Then the clock was wrong, and what it said of files that were changed
+    /// just before they were read is wrong, too.
+    fn parent_is_ahead(&self) -> bool {
+        let ahead = self.lineage.parent.as_ref().filter(|parent| parent.time > self.repository.clock().now());
+        if let Some(parent) = ahead {
+            let message = "it is of a time that has not come yet, so all files are read again".into();
+            let path = format!("snapshot {}", parent.id.short());
+            self.progress.warning(&Warning { path, message, incomplete: false });
+        }
+        ahead.is_some()
+    }
+
+    /// Whether nothing that the parent needs is lost. What is, only reading the files again brings back.
+    fn parent_is_whole(&self) -> Result<bool> {
+        match &self.lineage.parent {
+            Some(parent) if self.repository.state().standing.has_damage() => self.repository.is_whole(parent.id),
+            _ => Ok(true),
+        }
+    }
+
+    /// Stores one file.
+    fn work(&self, context: &FileContext<'_>, feeder: &mut Feeder<'_, '_, '_>, path: &Path, found: Found) -> Outcome {
+        let Found { entry, before, .. } = found;
+        let tree_path = entry.path.clone();
+        let before = before.filter(|before| before.kind == EntryKind::File);
+        self.progress.at(path);
+        let facts = before.as_ref().and_then(|before| before.avro.as_ref());
+        let expected = facts.map(|facts| facts.encoder.as_str());
+        feeder.begin_file(before.as_ref().map(|before| &before.recipe[..]));
+        let mut stored = match store_file(context, feeder, path, entry, expected, &now) {
+            Ok(stored) => stored,
+            // What the system says of one file concerns that file alone.
+            Err(error @ Error::Io { .. }) if !is_ours(&error, path) => {
+                self.pipeline.fail(error);
+                return Outcome::Lost(tree_path, before);
+            }
+            Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
+                self.warn(path, error, true);
+                return Outcome::Lost(tree_path, before);
+            }
+            Err(error) => {
+                self.pipeline.fail(error);
+                return Outcome::Lost(tree_path, before);
+            }
+        };
+        self.progress.files(1);
+        let size = stored.entry.size;
+        match stored.held {
+            Held::Still => {}
+            Held::Grew => {
+                let message =
+                    format!("it grew every time it was read; the {size} bytes that it had at first are stored");
+                self.warn(path, Error::Invalid(message), false);
+            }
+            Held::Changed => {
+                let message = "it changed every time it was read; the last state read is stored".into();
+                self.warn(path, Error::Invalid(message), false);
+            }
+        }
+        for error in std::mem::take(&mut stored.unread) {
+            stored.incomplete += 1;
+            self.warn(path, error, true);
+        }
+        Outcome::Stored(Box::new(stored), before)
+    }
+
+    fn warn(&self, path: &Path, error: Error, incomplete: bool) {
+        self.progress
+            .warning(&Problem { tree_path: Vec::new(), path: path.to_path_buf(), error, incomplete }.warning());
+    }
+}
+
+/// Whether an error is about this source file, rather than about the repository.
+fn is_ours(error: &Error, file: &std::path::Path) -> bool {
+    matches!(error, Error::Io { path, .. } if path == file)
+}
+
+/// The parent's row of this path.
+pub(crate) fn parent_row(rows: &mut ManifestReader<'_, Repository>, path: &[u8]) -> Result<Option<FileEntry>> {
+    row_at(rows, path, &mut |_| ())
+}
+
+/// The row of this path. Those before it, which nothing was found for, are handed to `passed`.
+fn row_at(
+    rows: &mut ManifestReader<'_, Repository>,
+    path: &[u8],
+    passed: &mut dyn FnMut(FileEntry),
+) -> Result<Option<FileEntry>> {
+    while let Some(row) = rows.peek()? {
+        match path_order(&row.path, path) {
+            std::cmp::Ordering::Less => {
+                if let Some(row) = rows.next_row()? {
+                    passed(row);
+                }
+            }
+            std::cmp::Ordering::Equal => return rows.next_row(),
+            std::cmp::Ordering::Greater => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// What is remembered of a row that nothing was found for: nothing, unless it is an Avro file.
+fn container(row: FileEntry) -> Option<FileEntry> {
+    row.avro.is_some().then(|| FileEntry { recipe: Vec::new(), xattrs: Vec::new(), ..row })
+}
+
+/// Calls `each` with what is received, in the order of its numbers.
+fn in_order<T>(receiver: &Receiver<(u64, T)>, mut each: impl FnMut(T) -> Result<()>) -> Result<()> {
+    let (mut next, mut early) = (0, BTreeMap::new());
+    for (number, item) in receiver {
+        early.insert(number, item);
+        while let Some(item) = early.remove(&next) {
+            next += 1;
+            each(item)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Making the config anew, where both copies of it are lost.
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::progress::{Phase, Progress};
+use crate::store::{Config, ConfigSearch, LostConfig};
+
+/// Where a config comes from of which no copy was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// From a key export.
+    Export,
+    /// It was found by the hash that the log began with.
+    Log,
+    /// From the packs: it is a new one, since the beginning of the log is lost as well.
+    Packs,
+}
+
+/// Finds a config of which no copy is left, by what is known of it.
+///
+/// # Errors
+/// [`Error::Damaged`] if the log began with one that none of those that can be is.
+pub fn find_config(lost: &LostConfig, threads: usize, progress: &dyn Progress) -> Result<(Config, ConfigSource)> {
+    match lost {
+        LostConfig::Exported(config) => Ok((config.clone(), ConfigSource::Export)),
+        LostConfig::New(config) => Ok((config.clone(), ConfigSource::Packs)),
+        LostConfig::Sought(search) => {
+            progress.begin(Phase::Repair, None, None);
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads.max(1))
+                .build()
+                .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+            // A few at a time: the likeliest first.
+            let portions: Vec<u64> = (0..ConfigSearch::SLICES).step_by(16).collect();
+            let found = portions.into_iter().find_map(|first| {
+                let slices = first..(first + 16).min(ConfigSearch::SLICES);
+                pool.install(|| slices.into_par_iter().find_map_any(|slice| search.look(slice)))
+            });
+            let none = || {
+                Error::damaged(
+                    "config",
+                    "no copy of it is left, and none could be found that the log can have begun with",
+                )
+            };
+            found.map(|config| (config, ConfigSource::Log)).ok_or_else(none)
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! A snapshot made once more, with payloads kept as they are that so far had to be encoded: no restore of it rests on
+//! those encoders any more, or waits for them.
+
+use std::time::Instant;
+
+use crate::chunk::{ChunkKind, ChunkSink};
+use crate::error::{Context, Error, Result};
+use crate::files::Pattern;
+use crate::id::{ChunkId, SnapshotId};
+use crate::ingest::{Feeder, Pipeline, Warmth, take_apart_again};
+use crate::progress::{Phase, Progress, Warning};
+use crate::read::Prefetching;
+use crate::read::{EncoderBench, Rebuilder};
+use crate::recipe::Recipe;
+use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::snapshot::{ManifestWriter, SnapshotRoot};
+use crate::store::{Repository, Writer};
+
+/// Which payloads are to be kept as they are, and how that is done.
+#[derive(Debug, Clone)]
+pub struct PayloadOptions {
+    /// Those of these encoders: ids, or the beginnings of ids up to a colon or plus (`zlib`, `zlib:L6`). All if there
+    /// are none.
+    pub encoders: Vec<String>,
+    /// Those of the files that one of these fits; all if there are none.
+    pub include: Vec<Pattern>,
+    /// The Zstandard level of new frames; none leaves them uncompressed.
+    pub compression: Option<i32>,
+    /// Rebuild and compare everything, write nothing.
+    pub dry_run: bool,
+    /// How many blocks are encoded, and frames compressed, at once.
+    pub threads: usize,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct PayloadReport {
+    /// The new snapshot; none on a dry run, and where there was nothing to change.
+    pub snapshot: Option<SnapshotId>,
+    /// Files with payloads that are kept as they are now.
+    pub files: u64,
+    /// Payloads that are kept as they are now.
+    pub blocks: u64,
+    /// What could not be rebuilt and is in the new snapshot as it is in the old one, and why.
+    pub failed: Vec<(Vec<u8>, Error)>,
+    /// Bytes that this added to the repository, all kinds of objects.
+    pub bytes_added: u64,
+    /// How long it took, in seconds.
+    pub duration_secs: f64,
+}
+
+impl PayloadOptions {
+    fn is_meant(&self, encoder: &str) -> bool {
+        let begins = |name: &String| match encoder.strip_prefix(name.as_str()) {
+            Some(rest) => rest.is_empty() || rest.starts_with([':', '+']),
+            None => false,
+        };
+        // What is not compressed is its own payload.
+        encoder != "null" && (self.encoders.is_empty() || self.encoders.iter().any(begins))
+    }
+
+    /// Whether something is to be done about a file.
+    fn concerns(&self, entry: &FileEntry) -> Result<bool> {
+        if entry.kind != EntryKind::File || entry.avro.is_none() {
+            return Ok(false);
+        }
+        if !self.include.is_empty() && !Pattern::any(&self.include, &entry.path) {
+            return Ok(false);
+        }
+        let shown = String::from_utf8_lossy(&entry.path);
+        match Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))? {
+            Recipe::Container(recipe) => Ok(recipe.encoders.iter().any(|encoder| self.is_meant(encoder))),
+            Recipe::Plain(_) => Ok(false),
+        }
+    }
+}
+
+/// Makes a new snapshot with the files, series, host, time and tags of another, in which some payloads are kept as they
+/// are. The other one stays. Every file concerned is rebuilt as by a restore, and compared with its hash.
+///
+/// # Errors
+/// Those of the repository. A file that is lost or damaged is told to `progress`, is in the report, and does not stop
+/// the work.
+pub fn keep_payloads(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    options: &PayloadOptions,
+    progress: &dyn Progress,
+) -> Result<PayloadReport> {
+    let began = Instant::now();
+    let threads = options.threads.max(1);
+    let (mut files, mut bytes) = (0, 0);
+    let mut rows = snapshot.rows(repository);
+    while let Some(entry) = rows.next_row()? {
+        if options.concerns(&entry)? {
+            files += 1;
+            bytes += entry.size;
+        }
+    }
+    progress.begin(Phase::Repair, Some(files), Some(bytes));
+    let mut report = PayloadReport::default();
+    if files > 0 {
+        let pool = crate::runtime::pool(threads)?;
+        let (writer, warmth) = (Writer::new(repository)?, Warmth::new(repository, None));
+        let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
+        let id = SnapshotId::new(repository.entropy().array()?);
+        let run = Run { repository, snapshot, options, progress, pipeline: &pipeline, pool: &pool, id };
+        let done = pool.in_place_scope(|scope| run.store(scope, &mut report));
+        let root = match done.and_then(|root| pipeline.check().map(|()| root)) {
+            Ok(root) => root,
+            Err(error) => {
+                pipeline.abandon();
+                return Err(error);
+            }
+        };
+        if report.files > 0 && !options.dry_run {
+            report.bytes_added = pipeline.commit(id, root)?.bytes_added;
+            report.snapshot = Some(id);
+        } else {
+            pipeline.abandon();
+        }
+    }
+    report.duration_secs = began.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+struct Run<'r> {
+    repository: &'r Repository,
+    snapshot: &'r SnapshotRoot,
+    options: &'r PayloadOptions,
+    progress: &'r dyn Progress,
+    pipeline: &'r Pipeline<'r>,
+    pool: &'r rayon::ThreadPool,
+    id: SnapshotId,
+}
+
+impl Run<'_> {
+    /// Writes the manifest anew; gives the root's chunk.
+    fn store<'p>(&'p self, scope: &rayon::Scope<'p>, report: &mut PayloadReport) -> Result<ChunkId> {
+        let (encoders, source) = (EncoderBench::default(), Prefetching::new(self.repository, scope));
+        let rebuilder = Rebuilder { source: &source, pool: self.pool, encoders: &encoders };
+        let mut feeder = Feeder::new(self.pipeline, scope);
+        let mut manifest = ManifestWriter::new(self.repository.hasher());
+        let mut rows = self.snapshot.rows(self.repository);
+        while let Some(mut entry) = rows.next_row()? {
+            self.pipeline.check()?;
+            if self.options.concerns(&entry)? {
+                let is_meant = |encoder: &str| self.options.is_meant(encoder);
+                let cut = self.repository.cut_params();
+                match take_apart_again(&rebuilder, &entry, cut, &is_meant, self.progress, &mut feeder) {
+                    Ok(again) => {
+                        (entry.recipe, entry.avro) = (again.recipe, Some(again.facts));
+                        report.files += 1;
+                        report.blocks += again.kept;
+                    }
+                    Err(error) if error.is_damage() || matches!(error, Error::NotRestored { .. }) => {
+                        let path = String::from_utf8_lossy(&entry.path).into_owned();
+                        let message = format!("it stays as it is, since it cannot be rebuilt: {error}");
+                        self.progress.warning(&Warning { path, message, incomplete: true });
+                        report.failed.push((entry.path.clone(), error));
+                    }
+                    Err(error) => return Err(error),
+                }
+                self.progress.files(1);
+            }
+            manifest.push(&entry, &mut feeder)?;
+        }
+        let root = SnapshotRoot {
+            id: self.id,
+            program: concat!("snap ", env!("CARGO_PKG_VERSION")).into(),
+            manifest: manifest.finish(&mut feeder)?,
+            ..self.snapshot.clone()
+        };
+        let root = feeder.put(ChunkKind::Root, root.encode())?;
+        feeder.finish();
+        Ok(root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoder_is_meant_by_its_id_or_its_beginning() {
+        let options = |encoders: &[&str]| PayloadOptions {
+            encoders: encoders.iter().map(|id| (*id).to_owned()).collect(),
+            include: Vec::new(),
+            compression: None,
+            dry_run: false,
+            threads: 1,
+        };
+        for (meant, encoder, expected) in [
+            (&[][..], "zlib:L6:M8", true),
+            (&[], "null", false),
+            (&["null"], "null", false),
+            (&["zlib"], "zlib:L6:M8", true),
+            (&["zlib"], "zlib-ng:L6", false),
+            (&["zlib:L6:M8"], "zlib:L6:M8+adler3", true),
+            (&["zlib:L6:M8+adler3"], "zlib:L6:M8", false),
+            (&["zlib:L"], "zlib:L6:M8", false),
+            (&["snappy", "zlib:L6"], "zlib:L6:M8", true),
+            (&["preflate-0.7.6"], "preflate-0.7.6", true),
+        ] {
+            assert_eq!(options(meant).is_meant(encoder), expected, "{meant:?} {encoder}");
+        }
+    }
+}

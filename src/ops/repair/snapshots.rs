@@ -1,0 +1,204 @@
+//! Finding snapshots that cannot be rebuilt whole, and making the log say what is lost.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::packs::look_at_all;
+use super::rewrite::rewrite;
+use crate::error::{Error, Result};
+use crate::graph::{BadFrame, Closure, FollowedAll, Lost, follow_all};
+use crate::id::{PackId, SnapshotId};
+use crate::ops::check::cut_off;
+use crate::pack::pack_name;
+use crate::progress::{Phase, Progress};
+use crate::store::{Catalogue, Repository};
+
+/// What to do about damaged snapshots.
+#[derive(Debug, Clone, Copy)]
+pub struct SnapshotRepairOptions {
+    /// Read and decode all packs, to find frames that are damaged; else only what is missing is found.
+    pub read_data: bool,
+    /// Drop snapshots of which nothing is left: their root, their whole manifest, or all data of all their files is lost.
+    pub forget: bool,
+    /// Make damaged snapshots once more, without the files of which something is lost.
+    pub rewrite: bool,
+    /// Look at everything, write nothing.
+    pub dry_run: bool,
+    /// How many packs are read at once.
+    pub threads: usize,
+}
+
+/// A snapshot of which something is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DamagedSnapshot {
+    /// Which one.
+    pub id: SnapshotId,
+    /// Files of which something is lost.
+    pub files: u64,
+    /// Rows of its manifest that are lost.
+    pub rows: u64,
+    /// Nothing of it is left.
+    pub hopeless: bool,
+    /// It was dropped (or would be).
+    pub forgotten: bool,
+    /// The snapshot that was made in its place.
+    pub rewritten: Option<SnapshotId>,
+}
+
+/// What was found, and what was done about it.
+#[derive(Debug, Default)]
+pub struct SnapshotRepair {
+    /// Snapshots that were looked at.
+    pub snapshots: u64,
+    /// Those of which something is lost.
+    pub damaged: Vec<DamagedSnapshot>,
+    /// What the log did not know to be lost before: packs with the numbers of frames; none for a whole pack.
+    pub recorded: Vec<(PackId, Vec<u32>)>,
+}
+
+/// Looks at all snapshots, and hands what they have lost to `tell`. What is lost is recorded in the log: from then on it
+/// does not count as stored, so it comes back when the same data is saved again.
+///
+/// # Errors
+/// Those of `tell` and of the repository.
+pub fn repair_snapshots(
+    repository: &Repository,
+    options: &SnapshotRepairOptions,
+    progress: &dyn Progress,
+    tell: &mut dyn FnMut(Lost) -> Result<()>,
+) -> Result<SnapshotRepair> {
+    repository.rebuild_index()?;
+    repository.adopt_all_locally()?;
+    if options.read_data && !options.dry_run {
+        repository.take_back_damage(&repository.damaged_packs())?;
+    }
+    progress.begin(Phase::CheckStructure, None, None);
+    let Gone { packs: lost_packs, cut_off: mut bad } = gone_packs(repository)?;
+    if options.read_data {
+        bad.extend(bad_frames(repository, options.threads, &lost_packs, progress)?);
+    }
+    let mut found: BTreeMap<PackId, Vec<u32>> = lost_packs.iter().map(|pack| (*pack, Vec::new())).collect();
+    for (pack, frame) in bad.iter().filter(|(pack, _)| !lost_packs.contains(pack)) {
+        found.entry(*pack).or_default().push(*frame);
+    }
+    found.values_mut().for_each(|frames| frames.sort_unstable());
+    let found: Vec<(PackId, Vec<u32>)> = found.into_iter().collect();
+
+    // Judged by a log that is younger than what was found missing: who deletes something has said so there before.
+    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
+    let mut repair = SnapshotRepair { snapshots: state.snapshots.len() as u64, ..SnapshotRepair::default() };
+    repair.damaged.extend(damaged.iter().map(|(id, followed)| {
+        let hopeless = followed.is_hopeless();
+        DamagedSnapshot {
+            id: *id,
+            files: followed.files,
+            rows: followed.rows,
+            hopeless,
+            forgotten: hopeless && options.forget,
+            rewritten: None,
+        }
+    }));
+    if options.dry_run {
+        repair.recorded = state.standing.new_damage(found);
+        return Ok(repair);
+    }
+    repository.keep_config()?;
+    repair.recorded = repository.record_damage(&found)?;
+    if options.rewrite {
+        for damaged in repair.damaged.iter_mut().filter(|damaged| !damaged.hopeless) {
+            if let Some(record) = state.snapshots.iter().find(|record| record.id == damaged.id) {
+                damaged.rewritten = Some(rewrite(repository, record, &closure)?);
+            }
+        }
+    }
+    let hopeless: Vec<SnapshotId> =
+        repair.damaged.iter().filter(|damaged| damaged.forgotten).map(|damaged| damaged.id).collect();
+    drop(closure);
+    let forgotten = forget_hopeless(repository, &hopeless, &bad)?;
+    for damaged in &mut repair.damaged {
+        damaged.forgotten = forgotten.contains(&damaged.id);
+    }
+    Ok(repair)
+}
+
+/// Drops those of these snapshots of which nothing is left as of the very log that the entry follows. Gives them.
+fn forget_hopeless(
+    repository: &Repository,
+    hopeless: &[SnapshotId],
+    bad: &HashSet<BadFrame>,
+) -> Result<Vec<SnapshotId>> {
+    if hopeless.is_empty() {
+        return Ok(Vec::new());
+    }
+    repository.drop_hopeless(|state| {
+        repository.refresh_index()?;
+        let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, bad);
+        let mut still = Vec::new();
+        for record in state.snapshots.iter().filter(|record| hopeless.contains(&record.id)) {
+            if closure.snapshot(record, &mut |_| Ok(()))?.is_hopeless() {
+                still.push(record.id);
+            }
+        }
+        Ok(still)
+    })
+}
+
+/// What is not there.
+struct Gone {
+    /// Packs that should be there and are not.
+    packs: BTreeSet<PackId>,
+    /// Frames of packs that were cut off.
+    cut_off: HashSet<BadFrame>,
+}
+
+/// What is not there of packs that the log does not have as condemned or lost.
+fn gone_packs(repository: &Repository) -> Result<Gone> {
+    repository.refresh_index()?;
+    let standing = repository.standing();
+    let mut gone = Gone { packs: BTreeSet::new(), cut_off: HashSet::new() };
+    for (id, length) in repository.index().packs_known() {
+        if standing.is_condemned(&id) {
+            continue;
+        }
+        // Asked for one by one: a listing proves nothing.
+        match repository.backend().size(&pack_name(&id))? {
+            // What parity brings back is not lost.
+            Some(found) if found < length && repository.mended_pack(&id).is_some() => {}
+            Some(found) if found < length => {
+                if let Some(info) = repository.index().find_pack(&id)? {
+                    let frames = cut_off(&info, found).collect::<Vec<_>>();
+                    gone.cut_off.extend(frames.into_iter().filter(|(pack, frame)| !standing.is_damaged(pack, *frame)));
+                }
+            }
+            Some(_) => {}
+            None => match repository.backend().read(&pack_name(&id), length) {
+                Err(error) if error.is_damage() => {
+                    repository.index().mark_gone(&id);
+                    gone.packs.insert(id);
+                }
+                read => drop(read?),
+            },
+        }
+    }
+    Ok(gone)
+}
+
+/// Reads all packs but those; gives the frames that are damaged, and that the log does not have as such.
+fn bad_frames(
+    repository: &Repository,
+    threads: usize,
+    gone: &BTreeSet<PackId>,
+    progress: &dyn Progress,
+) -> Result<HashSet<BadFrame>> {
+    let (standing, index) = (repository.standing(), repository.index());
+    let is_meant = |pack: &PackId| !gone.contains(pack) && !index.is_gone(pack) && !standing.is_condemned(pack);
+    let packs: Vec<PackId> = index.pack_ids().into_iter().filter(is_meant).collect();
+    progress.begin(Phase::CheckData, Some(packs.len() as u64), None);
+    let pool = crate::runtime::pool(threads.max(1))?;
+    let found = pool.install(|| look_at_all(repository, &packs, progress))?;
+    Ok(found.into_iter().flat_map(|findings| findings.bad).collect())
+}
+
+/// What is to be said of a snapshot that cannot be made once more.
+pub(super) fn not_rewritten(reason: &str) -> Error {
+    Error::Invalid(format!("a damaged snapshot was not made once more: {reason}"))
+}

@@ -1,0 +1,70 @@
+//! A directory of a snapshot as a tar archive.
+
+use super::tar;
+use crate::error::{Error, Result};
+use crate::ops::is_at_or_below;
+use crate::read::{EncoderBench, Rebuilder};
+use crate::snapshot::SnapshotRoot;
+use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::store::Repository;
+
+/// Whether there is anything at a path that is not a single file: then [`archive`] writes it, and not
+/// [`dump`](super::dump()).
+///
+/// # Errors
+/// [`Error::NoPath`] if there is nothing; those of the repository.
+pub fn is_folder(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<bool> {
+    if path.is_empty() {
+        return Ok(true);
+    }
+    let entry = snapshot.rows(repository).find(path)?.ok_or_else(|| no_path(snapshot, path))?;
+    Ok(entry.kind == EntryKind::Directory)
+}
+
+fn no_path(snapshot: &SnapshotRoot, path: &[u8]) -> Error {
+    Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() }
+}
+
+/// Hands a tar archive of what is at and below `path` (empty for all) to `write`, piece by piece. Paths are those of the
+/// snapshot. Each file is compared with its hash.
+///
+/// # Errors
+/// [`Error::NoPath`] if there is nothing; what is wrong with a file, at the first of which it stops: what was written by
+/// then is no whole archive.
+pub fn archive(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    path: &[u8],
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let pool = super::dump_pool()?;
+    let encoders = EncoderBench::default();
+    let rebuilder = Rebuilder { source: repository, pool: &pool, encoders: &encoders };
+    let mut rows = snapshot.rows(repository);
+    rows.seek(path)?;
+    let mut found = path.is_empty();
+    while let Some(mut entry) = rows.next_row()? {
+        if !is_at_or_below(&entry.path, path) {
+            break;
+        }
+        found = true;
+        if let Some(first) = entry.hard_link.take() {
+            if is_at_or_below(&first, path) {
+                write(&tar::header(&entry, &tar::Shape::LinkTo(&first))?)?;
+                continue;
+            }
+            // The first name is not in the archive, so this one has the content.
+            let row = snapshot.rows(repository).find(&first)?.ok_or_else(|| no_path(snapshot, &first))?;
+            entry = FileEntry { path: entry.path, ..row };
+        }
+        write(&tar::header(&entry, &tar::Shape::Itself)?)?;
+        if entry.kind == EntryKind::File {
+            rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))?;
+            write(tar::padding(entry.size))?;
+        }
+    }
+    match found {
+        true => write(&tar::END),
+        false => Err(no_path(snapshot, path)),
+    }
+}

@@ -1,0 +1,169 @@
+//! `restore`: writes the files of a snapshot into a directory.
+
+mod archive;
+mod guard;
+mod one_file;
+mod recode;
+mod run;
+mod salvage;
+mod selection;
+mod sweep;
+mod tar;
+
+pub use archive::{archive, is_folder};
+pub use salvage::Salvage;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::files::{Overwrite, Pattern, Spare};
+use crate::progress::{Phase, Progress};
+use crate::read::{EncoderBench, Rebuilder};
+use crate::snapshot::SnapshotRoot;
+use crate::snapshot::entry::EntryKind;
+use crate::store::Repository;
+use crate::store::{unless_removed, was_removed};
+
+/// What to restore, and where.
+#[derive(Debug)]
+pub struct RestoreOptions {
+    /// Where to.
+    pub target: PathBuf,
+    /// Only what is at or below this path of the snapshot; its components do not appear in the target. Empty for all.
+    pub subfolder: Vec<u8>,
+    /// Only what one of these fits (and what is below it); all if there are none.
+    pub include: Vec<Pattern>,
+    /// Not what one of these fits.
+    pub exclude: Vec<Pattern>,
+    /// What happens to files that are there.
+    pub overwrite: Overwrite,
+    /// Remove what is in the target, at or below a root of the snapshot, and not in the snapshot. What `create` would not
+    /// have saved stays.
+    pub delete: bool,
+    /// Remove even if something could not be read when the snapshot was made.
+    pub delete_despite_unreadable: bool,
+    /// Directories that are neither written to nor removed: the repository, and what belongs to this program.
+    pub in_use: Vec<PathBuf>,
+    /// The user's home: it is not swept unless it is what was saved.
+    pub home: Option<PathBuf>,
+    /// Look at everything, write nothing.
+    pub dry_run: bool,
+    /// Read every restored file again and compare.
+    pub verify: bool,
+    /// Give programs their set-user-id and set-group-id bits and capabilities.
+    pub restore_suid: bool,
+    /// Make holes of zeros in all files, and not only in those that had holes.
+    pub sparse: bool,
+    /// Write containers with another codec instead of bit for bit.
+    pub recode: Option<crate::avro::codec::Codec>,
+    /// Of files of which something is lost, write what is left, and a report beside it (`<file>.salvage.json`).
+    pub salvage: bool,
+    /// How many files are written, and frames decoded, at once.
+    pub threads: usize,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct RestoreReport {
+    /// Regular files that were written.
+    pub files_restored: u64,
+    /// Regular files that were there and were left as they are.
+    pub files_skipped: u64,
+    /// Directories, links, pipes and devices.
+    pub others_restored: u64,
+    /// Bytes that were written.
+    pub bytes_restored: u64,
+    /// What `delete` removed (or would remove).
+    pub deleted: u64,
+    /// What `delete` left alone though it is not in the snapshot, by the reason.
+    pub kept: BTreeMap<Spare, u64>,
+    /// What `delete` could not remove, by its path below the target, and why.
+    pub not_deleted: Vec<(Vec<u8>, Error)>,
+    /// On a dry run: files of those to be restored that are not there.
+    pub files_new: u64,
+    /// On a dry run: files that are there with another size or modification time, or as something else.
+    pub files_differing: u64,
+    /// On a dry run: files that are there with the same size and modification time.
+    pub files_same: u64,
+    /// Files that were read again and found right.
+    pub verified: u64,
+    /// Containers that were written with another codec.
+    pub recoded: u64,
+    /// Programs that did not get set-id bits or capabilities back.
+    pub set_ids_dropped: u64,
+    /// Which of the patterns to include fit nothing in the snapshot, by their number.
+    pub unmatched_includes: Vec<usize>,
+    /// Files of which only a part was left to be written.
+    pub salvaged: Vec<SalvagedFile>,
+    /// What could not be restored, and why.
+    pub failed: Vec<(Vec<u8>, Error)>,
+    /// How long it took, in seconds.
+    pub duration_secs: f64,
+}
+
+/// A file of which only a part was written.
+#[derive(Debug)]
+pub struct SalvagedFile {
+    /// Its path in the snapshot.
+    pub path: Vec<u8>,
+    /// Where the report of what it lacks lies, below the target.
+    pub report: Vec<u8>,
+    /// What was saved and what is lost.
+    pub salvage: Salvage,
+}
+
+/// Restores a snapshot.
+///
+/// # Errors
+/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file is told to
+/// `progress`, is in the report, and does not stop the work.
+pub fn restore(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+) -> Result<RestoreReport> {
+    let began = Instant::now();
+    let pool = crate::runtime::pool(options.threads.max(1))?;
+    progress.begin(Phase::Restore, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
+    let restored = run::run(repository, snapshot, options, progress, &pool);
+    let mut report = unless_removed(repository, snapshot.id, restored)?;
+    if report.failed.iter().any(|(_, error)| error.is_damage()) && was_removed(repository, snapshot.id)? {
+        return Err(Error::SnapshotRemoved { snapshot: snapshot.id });
+    }
+    report.duration_secs = began.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// The threads that encode what is dumped.
+fn dump_pool() -> Result<rayon::ThreadPool> {
+    crate::runtime::pool(std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Hands the content of one file to `write`, piece by piece, and compares its hash.
+///
+/// # Errors
+/// [`Error::NoPath`] if there is no such file; what is wrong with its content, when some of it may have been written.
+pub fn dump(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    path: &[u8],
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let no_path = || Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() };
+    let mut entry = snapshot.rows(repository).find(path)?.ok_or_else(no_path)?;
+    if let Some(first) = entry.hard_link.take() {
+        entry = snapshot.rows(repository).find(&first)?.ok_or_else(no_path)?;
+    }
+    if entry.kind != EntryKind::File {
+        return Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path))));
+    }
+    let pool = dump_pool()?;
+    let encoders = EncoderBench::default();
+    let rebuilder = Rebuilder { source: repository, pool: &pool, encoders: &encoders };
+    // What was written cannot be taken back, so each piece is compared before.
+    let read = rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()));
+    unless_removed(repository, snapshot.id, read)
+}

@@ -1,0 +1,462 @@
+//! One run of `restore`: the rows of the manifest in order, files by several workers.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::selection::Selection;
+use super::sweep::{Mode, Sweep, Swept};
+use super::{RestoreOptions, RestoreReport, guard};
+use crate::error::{Error, Result};
+use crate::files::{Coverage, Existing, Matchable, Overwrite, Pattern, Spared, Target, TargetOptions};
+use crate::ops::is_at_or_below;
+use crate::progress::{Change, Progress, Warning};
+use crate::read::{EncoderBench, Prefetching, Rebuilder};
+use crate::snapshot::SnapshotRoot;
+use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::store::Repository;
+
+/// A regular file that is to be written.
+struct Job {
+    entry: FileEntry,
+    /// Where to, below the target.
+    path: Vec<u8>,
+}
+
+pub(super) struct Run<'r> {
+    pub(super) options: &'r RestoreOptions,
+    pub(super) progress: &'r dyn Progress,
+    pub(super) snapshot: &'r SnapshotRoot,
+    pub(super) target: Option<&'r Target>,
+    /// What removes; none unless that was asked for.
+    sweep: Option<&'r Sweep<'r>>,
+    /// Where below the target that lies what must not be touched.
+    in_use: Vec<Vec<u8>>,
+    report: Mutex<RestoreReport>,
+    /// What stops everything.
+    fatal: Mutex<Option<Error>>,
+    pub(super) encoders: EncoderBench,
+}
+
+pub(super) fn run(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+    pool: &rayon::ThreadPool,
+) -> Result<RestoreReport> {
+    let in_use = guard::in_use_below_target(options)?;
+    let terms = match options.delete {
+        true => {
+            let coverage = Coverage::recorded(&snapshot.all_paths(repository)?, &snapshot.rules)?;
+            let spared = Spared::new(&snapshot.rules, &options.in_use)?;
+            guard::may_delete(repository, snapshot, options, &coverage, &spared)?;
+            Some((coverage, spared))
+        }
+        false => None,
+    };
+    // A dry run must not even make the target; without one there is nothing to compare with, either.
+    let target_options = TargetOptions { overwrite: options.overwrite, restore_suid: options.restore_suid };
+    let target = match options.dry_run && !options.target.is_dir() {
+        true => None,
+        false => Some(Target::new(&options.target, target_options)?),
+    };
+    let sweep = terms.zip(target.as_ref()).map(|((coverage, spared), target)| Sweep {
+        target,
+        coverage,
+        spared,
+        selection: Selection { include: &options.include, exclude: &options.exclude },
+        progress,
+    });
+    let run = Run {
+        options,
+        progress,
+        snapshot,
+        target: target.as_ref(),
+        sweep: sweep.as_ref(),
+        in_use,
+        report: Mutex::default(),
+        fatal: Mutex::default(),
+        encoders: EncoderBench::default(),
+    };
+    let (send, jobs) = crossbeam_channel::bounded::<Job>(64);
+    if let (Some(target), false) = (run.target, options.dry_run) {
+        target.clean_top();
+    }
+    let rows = pool.in_place_scope(|scope| {
+        let source = Prefetching::new(repository, scope);
+        std::thread::scope(|threads| {
+            let worker = || {
+                let (jobs, run, source) = (jobs.clone(), &run, &source);
+                move || {
+                    let rebuilder = Rebuilder { source, pool, encoders: &run.encoders };
+                    for Job { entry, path } in jobs {
+                        run.file(&rebuilder, &entry, &path);
+                    }
+                }
+            };
+            crate::runtime::spawn_many(threads, options.threads, worker)?;
+            drop(jobs);
+            let rows = run.rows(repository, snapshot, &send);
+            drop(send);
+            rows
+        })
+    });
+    let done = rows.and_then(|(links, marked)| {
+        run.check()?;
+        run.links(repository, snapshot, pool, links)?;
+        run.sweep(repository, &marked)
+    });
+    // Also if it failed: no directory is left with a mode that only served to write into it.
+    let dropped = run.target.map_or(0, |target| {
+        if !options.dry_run {
+            target.finish_directories(progress);
+        }
+        target.dropped_set_ids()
+    });
+    done?;
+    run.check()?;
+    let mut report = run.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report.set_ids_dropped = dropped;
+    Ok(report)
+}
+
+/// Hard links to be made when all files are there, and directories of the snapshot with a file in them that may say that
+/// all beside it is left out.
+type Later = (Vec<(Vec<u8>, FileEntry)>, HashSet<Vec<u8>>);
+
+impl Run<'_> {
+    /// Goes through the manifest: makes what is no regular file, hands the files on.
+    fn rows(
+        &self,
+        repository: &Repository,
+        snapshot: &SnapshotRoot,
+        jobs: &crossbeam_channel::Sender<Job>,
+    ) -> Result<Later> {
+        let sub = &self.options.subfolder;
+        let mut rows = snapshot.rows(repository);
+        rows.seek(sub)?;
+        let (mut links, mut marked, mut found) = (Vec::new(), HashSet::new(), sub.is_empty());
+        let mut left_alone = HashSet::new();
+        // The directories above the row that were not selected themselves, and are not made yet.
+        let mut way: Vec<(Vec<u8>, FileEntry)> = Vec::new();
+        let includes = self.options.include.iter().enumerate().filter(|(_, pattern)| !pattern.is_negated());
+        let mut unmatched: Vec<usize> = includes.map(|(number, _)| number).collect();
+        while let Some(entry) = rows.next_row()? {
+            self.check()?;
+            self.progress.go_on()?;
+            let Some(path) = below(&entry.path, sub) else { break };
+            found = true;
+            if !sub.is_empty() && entry.path == *sub && entry.kind == EntryKind::Directory {
+                // What is in the subfolder goes right into the target.
+                continue;
+            }
+            let (parent, name) = parted(&entry.path);
+            if self.sweep.is_some_and(|sweep| sweep.spared.may_mark(name)) {
+                marked.insert(parent.to_vec());
+            }
+            while way.pop_if(|(_, above)| !is_in(&entry.path, &above.path)).is_some() {}
+            self.strike_matched(&mut unmatched, &entry.path);
+            if !self.selected(&entry.path) {
+                if entry.kind == EntryKind::Directory {
+                    way.push((path, entry));
+                }
+                continue;
+            }
+            if let Some(place) = self.in_use.iter().find(|place| is_at_or_below(&path, place)) {
+                if left_alone.insert(place) {
+                    let path = String::from_utf8_lossy(&path).into_owned();
+                    let reason = "the repository in use, or what snap keeps for itself, lies there".into();
+                    self.failed(&entry, Error::NotRestored { path, reason });
+                }
+                continue;
+            }
+            for (path, above) in way.drain(..).filter(|_| !self.options.dry_run) {
+                self.attempt(&above, |target| target.make_parent(&path, &above).map(|()| false));
+            }
+            match &entry.kind {
+                EntryKind::Directory if self.options.dry_run => match self.make_way_for_folder(&entry.path, &path) {
+                    Ok(()) => {
+                        self.compare(&entry, &path);
+                        self.report().others_restored += 1;
+                    }
+                    Err(error) => self.failed(&entry, error),
+                },
+                EntryKind::Directory => self.attempt(&entry, |target| {
+                    self.make_way_for_folder(&entry.path, &path)?;
+                    target.make_directory(&path, Some(&entry)).map(|()| true)
+                }),
+                EntryKind::File if entry.hard_link.is_some() => links.push((path, entry)),
+                EntryKind::File => {
+                    if jobs.send(Job { entry, path }).is_err() {
+                        return Err(Error::WorkerStopped);
+                    }
+                }
+                _ if self.options.dry_run => self.attempt(&entry, |target| {
+                    let wanted = target.wants(&path, &entry)?;
+                    if wanted {
+                        self.make_way(&entry.path, &path)?;
+                        self.compare(&entry, &path);
+                    }
+                    Ok(wanted)
+                }),
+                _ => self.attempt(&entry, |target| match target.wants(&path, &entry)? {
+                    true => {
+                        self.make_way(&entry.path, &path)?;
+                        target.make_node(&path, &entry, self.progress)
+                    }
+                    false => Ok(false),
+                }),
+            }
+        }
+        self.report().unmatched_includes = unmatched;
+        match found {
+            true => Ok((links, marked)),
+            false => {
+                Err(Error::NoPath { path: String::from_utf8_lossy(sub).into_owned(), snapshot: snapshot.id.short() })
+            }
+        }
+    }
+
+    /// Strikes out the patterns to include that fit this path.
+    fn strike_matched(&self, unmatched: &mut Vec<usize>, path: &[u8]) {
+        if !unmatched.is_empty() {
+            let patterns = &self.options.include;
+            let path = Matchable::new(path, patterns.iter().any(Pattern::is_insensitive));
+            unmatched.retain(|number| patterns.get(*number).is_some_and(|pattern| !pattern.matches(&path)));
+        }
+    }
+
+    /// Whether the filters let this path of the snapshot through.
+    pub(super) fn selected(&self, path: &[u8]) -> bool {
+        Selection { include: &self.options.include, exclude: &self.options.exclude }.selects(path)
+    }
+
+    /// Removes a directory that stands where something else belongs, if that was asked for: it may hold anything.
+    pub(super) fn make_way(&self, tree_path: &[u8], path: &[u8]) -> Result<()> {
+        self.make_way_if(tree_path, path, |existing| existing.is_folder)
+    }
+
+    /// Removes a symbolic link that stands where a directory belongs, if that was asked for. One in the place of a root
+    /// stays: many mean the directory that such a link leads to.
+    fn make_way_for_folder(&self, tree_path: &[u8], path: &[u8]) -> Result<()> {
+        let is_root = |sweep: &Sweep<'_>| sweep.coverage.at(tree_path).is_root();
+        self.make_way_if(tree_path, path, |existing| existing.is_link && !self.sweep.is_some_and(is_root))
+    }
+
+    fn make_way_if(&self, tree_path: &[u8], path: &[u8], is_wrong: impl FnOnce(&Existing) -> bool) -> Result<()> {
+        let (Some(sweep), Overwrite::Always) = (self.sweep, self.options.overwrite) else { return Ok(()) };
+        // What is wrong with the way there is reported by what is made at its end.
+        if sweep.target.existing(path).is_ok_and(|existing| existing.as_ref().is_some_and(is_wrong)) {
+            self.report().deleted += sweep.clear(tree_path, path, self.mode())?;
+        }
+        Ok(())
+    }
+
+    /// Tells on a dry run how what is there differs from the snapshot.
+    pub(super) fn compare(&self, entry: &FileEntry, path: &[u8]) {
+        let existing = self.target.and_then(|target| target.existing(path).ok().flatten());
+        let change = match (&existing, &entry.kind) {
+            (None, _) => Change::New,
+            (Some(existing), EntryKind::Directory) if existing.is_folder => return,
+            (Some(existing), EntryKind::File) if !Overwrite::IfChanged.writes(Some(existing), entry) => Change::Same,
+            (Some(_), _) => Change::Differs,
+        };
+        if entry.kind == EntryKind::File {
+            let mut report = self.report();
+            match change {
+                Change::New => report.files_new += 1,
+                Change::Same => report.files_same += 1,
+                Change::Differs | Change::Deleted => report.files_differing += 1,
+            }
+        }
+        self.progress.change(change, Path::new(OsStr::from_bytes(path)));
+    }
+
+    fn mode(&self) -> Mode {
+        if self.options.dry_run { Mode::DryRun } else { Mode::Act }
+    }
+
+    /// Restores something that is no regular file.
+    fn attempt(&self, entry: &FileEntry, work: impl FnOnce(&Target) -> Result<bool>) {
+        let Some(target) = self.target else {
+            // A dry run without a target: everything would be made.
+            self.compare(entry, &entry.path);
+            self.report().others_restored += 1;
+            return;
+        };
+        match work(target) {
+            Ok(true) => self.report().others_restored += 1,
+            Ok(false) => {}
+            Err(error) => self.failed(entry, error),
+        }
+    }
+
+    /// Restores a regular file. Gives whether that was done, or was not to be done.
+    fn file<S: crate::chunk::ChunkSource + ?Sized>(
+        &self,
+        rebuilder: &Rebuilder<'_, S>,
+        entry: &FileEntry,
+        path: &[u8],
+    ) -> bool {
+        if self.fatal().is_some() || self.progress.is_cancelled() {
+            return false;
+        }
+        if !self.options.dry_run {
+            self.progress.at(Path::new(OsStr::from_bytes(path)));
+        }
+        let done = self.write(rebuilder, entry, path);
+        let fine = done.is_ok();
+        match done {
+            Ok(()) => self.progress.files(1),
+            Err(error) => self.failed(entry, error),
+        }
+        fine
+    }
+
+    /// Makes hard links to files that were restored. Where the first name is not among them, the file is written under
+    /// the first of its names that is.
+    fn links(
+        &self,
+        repository: &Repository,
+        snapshot: &SnapshotRoot,
+        pool: &rayon::ThreadPool,
+        links: Vec<(Vec<u8>, FileEntry)>,
+    ) -> Result<()> {
+        let mut stand_ins: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+        let failed: HashSet<Vec<u8>> = self.report().failed.iter().map(|(path, _)| path.clone()).collect();
+        for (path, entry) in links {
+            self.progress.go_on()?;
+            let Some(original) = entry.hard_link.clone() else { continue };
+            match self.target.map_or(Ok(true), |target| target.wants(&path, &entry)) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.report().files_skipped += 1;
+                    continue;
+                }
+                Err(error) => {
+                    self.failed(&entry, error);
+                    continue;
+                }
+            }
+            let known = below(&original, &self.options.subfolder)
+                .filter(|first| self.selected(&original) && !failed.contains(&original) && self.holds(first, &entry));
+            let known = known.or_else(|| stand_ins.get(&original).cloned());
+            if self.options.dry_run {
+                self.attempt(&entry, |_| {
+                    self.make_way(&entry.path, &path)?;
+                    self.compare(&entry, &path);
+                    Ok(true)
+                });
+                continue;
+            }
+            match known {
+                Some(first) => self.attempt(&entry, |target| {
+                    self.make_way(&entry.path, &path)?;
+                    target.hard_link(&path, &first).map(|()| true)
+                }),
+                None => match snapshot.rows(repository).find(&original)? {
+                    Some(row) => {
+                        let rebuilder = Rebuilder { source: repository, pool, encoders: &self.encoders };
+                        // Under its own path: that is what is restored, or is not.
+                        if self.file(&rebuilder, &FileEntry { path: entry.path.clone(), ..row }, &path) {
+                            stand_ins.insert(original, path);
+                        }
+                    }
+                    None => {
+                        let error = Error::damaged("the manifest", "a hard link names a path that is not there");
+                        self.failed(&entry, error);
+                    }
+                },
+            }
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the first name of a file has its content now. Where files that are there may be left as they are, what is
+    /// there may be another one.
+    fn holds(&self, first: &[u8], entry: &FileEntry) -> bool {
+        match (self.options.overwrite, self.target) {
+            (Overwrite::Always, _) | (_, None) => true,
+            (_, Some(target)) => {
+                let existing = target.existing(first).ok().flatten();
+                existing.is_some_and(|existing| !Overwrite::IfChanged.writes(Some(&existing), entry))
+            }
+        }
+    }
+
+    /// Removes what is in the target and not in the snapshot.
+    fn sweep(&self, repository: &Repository, marked: &HashSet<Vec<u8>>) -> Result<()> {
+        let Some(sweep) = self.sweep else { return Ok(()) };
+        let reports: HashSet<Vec<u8>> = self.report().salvaged.iter().map(|file| file.report.clone()).collect();
+        let mut rows = self.snapshot.rows(repository);
+        rows.seek(&self.options.subfolder)?;
+        let swept = sweep.sweep(&mut rows, &self.options.subfolder, marked, &reports, self.mode())?;
+        let Swept { deleted, kept, failed } = swept;
+        let mut report = self.report();
+        report.deleted += deleted;
+        report.kept = kept;
+        report.not_deleted = failed;
+        Ok(())
+    }
+
+    fn failed(&self, entry: &FileEntry, error: Error) {
+        // These concern every file that is still to come.
+        let is_full = matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        if is_full || self.progress.is_cancelled() {
+            self.fatal().get_or_insert(if is_full { error } else { Error::Interrupted });
+            return;
+        }
+        let path = String::from_utf8_lossy(&entry.path).into_owned();
+        self.progress.warning(&Warning { path, message: format!("not restored: {error}"), incomplete: true });
+        self.report().failed.push((entry.path.clone(), error));
+    }
+
+    fn check(&self) -> Result<()> {
+        self.fatal().take().map_or(Ok(()), Err)
+    }
+
+    pub(super) fn report(&self) -> MutexGuard<'_, RestoreReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fatal(&self) -> MutexGuard<'_, Option<Error>> {
+        self.fatal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a path lies below another one.
+fn is_in(path: &[u8], above: &[u8]) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+/// The path below a subfolder of the snapshot, or the file's own name if it is the subfolder itself.
+fn below(path: &[u8], sub: &[u8]) -> Option<Vec<u8>> {
+    if sub.is_empty() {
+        return Some(path.to_vec());
+    }
+    match path.strip_prefix(sub)? {
+        [] => Some(parted(path).1.to_vec()),
+        [b'/', rest @ ..] => Some(rest.to_vec()),
+        _ => None,
+    }
+}
+
+/// A path, one component longer.
+pub(super) fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
+    match path.is_empty() {
+        true => name.to_vec(),
+        false => [path, b"/", name].concat(),
+    }
+}
+
+/// The directory and the name of a path.
+pub(super) fn parted(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}

@@ -1,0 +1,237 @@
+//! What is left of a file of which chunks are lost. Of a container: its header and the blocks that are whole, which make a
+//! container that any program reads. Of any other file: its bytes, with zeros for what is lost.
+
+use std::fmt::Write as _;
+
+use crate::chunk::ChunkSource;
+use crate::error::{Context, Error, Result};
+use crate::id::{SnapshotId, hex};
+use crate::read::Rebuilder;
+use crate::recipe::{ContainerSurvey, Loss, Part, PieceWalk, Ranges, Recipe, Stretch};
+use crate::snapshot::entry::FileEntry;
+
+/// What was saved of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Salvage {
+    /// Whether it is a container, so that whole blocks were left out; else zeros stand for what is lost.
+    pub container: bool,
+    /// What is lost.
+    pub loss: Loss,
+    /// Blocks that were written.
+    pub blocks: u64,
+    /// Records that these blocks declare.
+    pub records: u64,
+    /// Bytes of the original that belonged to no block and were left out: no container may have any.
+    pub strays: u64,
+    /// Bytes that were written.
+    pub bytes: u64,
+}
+
+/// Zeros are written in parts of so many bytes.
+const ZEROS: usize = 1 << 20;
+
+/// Hands what is left of a file to `write`.
+///
+/// # Errors
+/// [`Error::NotRestored`] if nothing of use is left, those of `write`, and those of the source that do not mean that
+/// something is lost.
+pub(super) fn salvage<S: ChunkSource + ?Sized>(
+    rebuilder: &Rebuilder<'_, S>,
+    entry: &FileEntry,
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<Salvage> {
+    let shown = String::from_utf8_lossy(&entry.path).into_owned();
+    let recipe = Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))?;
+    let mut is_lost = |id: &_| lost(rebuilder.source.get(id)).map(|got| got.is_none());
+    let mut saved = Salvage { container: false, loss: Loss::default(), blocks: 0, records: 0, strays: 0, bytes: 0 };
+    let recipe = match &recipe {
+        Recipe::Container(recipe) => recipe,
+        Recipe::Plain(stream) => {
+            if stream.length() != entry.size {
+                return Err(Error::damaged(format_args!("the recipe of {shown}"), "it is not as long as the file"));
+            }
+            let mut pieces = PieceWalk::new(stream, rebuilder.source);
+            while let Some(piece) = pieces.next_piece(&mut is_lost)? {
+                match if piece.lost { None } else { lost(pieces.read(&piece))? } {
+                    Some(bytes) => write(&bytes)?,
+                    None => {
+                        zeros(piece.range.end - piece.range.start, write)?;
+                        saved.loss.bytes.push(piece.range);
+                    }
+                }
+            }
+            saved.bytes = entry.size;
+            return Ok(saved);
+        }
+    };
+    saved.container = true;
+    let mut emit = |saved: &mut Salvage, bytes: &[u8]| {
+        saved.bytes += bytes.len() as u64;
+        write(bytes)
+    };
+    let totals = entry.avro.as_ref().map(|facts| (facts.blocks, facts.declared_records));
+    let mut survey = ContainerSurvey::new(recipe, totals, rebuilder.source, &mut is_lost)?;
+    let mut out = Vec::new();
+    while let Some(mut stretch) = survey.next_stretch(&mut is_lost)? {
+        match &mut stretch {
+            Stretch::Header { lost: true } => {
+                let reason = "its header is lost: without the schema that stood there no program reads the records";
+                return Err(Error::NotRestored { path: shown, reason: reason.into() });
+            }
+            Stretch::Header { lost: false } => emit(&mut saved, &survey.read_header()?)?,
+            Stretch::Stray { length, lost } => saved.strays += if *lost { 0 } else { *length },
+            Stretch::Unknown { .. } => {}
+            Stretch::Block(block) if block.sound => {
+                out.clear();
+                block.sound =
+                    match lost(survey.read_block(block).and_then(|part| whole_block(rebuilder, part, &mut out)))? {
+                        Some(()) => {
+                            emit(&mut saved, &out)?;
+                            saved.blocks += 1;
+                            saved.records = saved.records.saturating_add(block.entry.count);
+                            true
+                        }
+                        None => false,
+                    };
+            }
+            Stretch::Block(_) => {}
+        }
+        saved.loss.add(&stretch);
+    }
+    Ok(saved)
+}
+
+/// What was got, or none if it is lost.
+fn lost<T>(got: Result<T>) -> Result<Option<T>> {
+    match got {
+        Ok(got) => Ok(Some(got)),
+        Err(error) if error.is_damage() || matches!(error, Error::Unsupported { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Appends a block as it stands in the file.
+fn whole_block<S: ChunkSource + ?Sized>(rebuilder: &Rebuilder<'_, S>, part: Part, out: &mut Vec<u8>) -> Result<()> {
+    for (part, encoded) in rebuilder.encode(vec![part])? {
+        match (&part, &encoded) {
+            (Part::Payload { payload, frame }, _) | (Part::Encode { frame, .. }, Some(payload)) => {
+                frame.put(payload, out);
+            }
+            _ => return Err(Error::WorkerStopped),
+        }
+    }
+    Ok(())
+}
+
+fn zeros(mut length: u64, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let block = vec![0; ZEROS];
+    while length > 0 {
+        let part = length.min(ZEROS as u64);
+        write(block.get(..part as usize).unwrap_or(&block))?;
+        length -= part;
+    }
+    Ok(())
+}
+
+impl Salvage {
+    /// What is written beside the file: JSON that says what it lacks.
+    pub(super) fn report(&self, entry: &FileEntry, snapshot: SnapshotId) -> String {
+        let mut text = String::from("{\n");
+        let mut field = |name: &str, value: String| {
+            let _ = writeln!(text, "  \"{name}\": {value},");
+        };
+        field("path", json_text(&String::from_utf8_lossy(&entry.path)));
+        if std::str::from_utf8(&entry.path).is_err() {
+            field("path_hex", json_text(&hex(&entry.path)));
+        }
+        field("snapshot", json_text(&snapshot.to_string()));
+        field("is_original", "false".into());
+        field("original_size", entry.size.to_string());
+        if let Some(content) = &entry.content {
+            field("original_blake3", json_text(&hex(content.as_bytes())));
+        }
+        field("written_size", self.bytes.to_string());
+        if self.container {
+            let facts = entry.avro.as_ref();
+            field("kind", json_text("avro"));
+            field("original_records", facts.map_or(0, |facts| facts.declared_records).to_string());
+            field("original_blocks", facts.map_or(0, |facts| facts.blocks).to_string());
+            field("written_records", self.records.to_string());
+            field("written_blocks", self.blocks.to_string());
+            field("missing_records", self.loss.records.total.to_string());
+            field("missing_record_ranges", json_ranges(&self.loss.records));
+            field("missing_record_ranges_unlisted", self.loss.records.unlisted.to_string());
+            field("missing_blocks", self.loss.blocks.total.to_string());
+            field("missing_block_ranges", json_ranges(&self.loss.blocks));
+            field("missing_block_ranges_unlisted", self.loss.blocks.unlisted.to_string());
+            field("missing_decoded_bytes", self.loss.block_bytes.to_string());
+            field("layout_lost", self.loss.layout.to_string());
+            field("stray_bytes_left_out", self.strays.saturating_add(self.loss.strays).to_string());
+        } else {
+            field("kind", json_text("bytes"));
+            field("zero_filled_bytes", self.loss.bytes.total.to_string());
+            field("zero_filled_ranges", json_ranges(&self.loss.bytes));
+            field("zero_filled_ranges_unlisted", self.loss.bytes.unlisted.to_string());
+        }
+        let note = match self.container {
+            true => {
+                "This is not the file that was saved: blocks of which anything is lost were left out. Ranges are the \
+                     first and the last number, counted from 0 in the original."
+            }
+            false => {
+                "This is not the file that was saved: zeros stand where its bytes are lost. Ranges are the first and \
+                      the last byte, counted from 0."
+            }
+        };
+        let _ = write!(text, "  \"note\": {}\n}}\n", json_text(note));
+        text
+    }
+}
+
+fn json_ranges(ranges: &Ranges) -> String {
+    let range = |range: &std::ops::Range<u64>| format!("[{}, {}]", range.start, range.end - 1);
+    format!("[{}]", ranges.ranges.iter().map(range).collect::<Vec<_>>().join(", "))
+}
+
+/// A text as JSON has it (RFC 8259, section 7).
+fn json_text(text: &str) -> String {
+    let mut json = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                json.push('\\');
+                json.push(c);
+            }
+            '\0'..='\x1f' => {
+                let _ = write!(json, "\\u{:04x}", u32::from(c));
+            }
+            c => json.push(c),
+        }
+    }
+    json.push('"');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_json_whatever_the_file_is_called() {
+        let mut saved =
+            Salvage { container: true, loss: Loss::default(), blocks: 3, records: 40, strays: 0, bytes: 1000 };
+        saved.loss.records.push(5..9);
+        saved.loss.records.push(20..21);
+        let entry = FileEntry { path: b"a \"quoted\"\\\n\x01\xff".to_vec(), ..FileEntry::nothing() };
+        for container in [true, false] {
+            let saved = Salvage { container, ..saved.clone() };
+            let report = saved.report(&entry, SnapshotId::new([7; 16]));
+            let json: serde_json::Value = serde_json::from_str(&report).unwrap();
+            assert_eq!(json["path"], String::from_utf8_lossy(&entry.path).into_owned());
+            assert_eq!(json["is_original"], false);
+            if container {
+                assert_eq!(json["missing_record_ranges"], serde_json::json!([[5, 8], [20, 20]]));
+            }
+        }
+    }
+}

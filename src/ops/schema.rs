@@ -1,0 +1,209 @@
+//! `schema`: which schemas there are, and how they changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::is_at_or_below;
+use crate::avro::compat::Comparison;
+use crate::avro::container::Header;
+use crate::avro::schema::{Kind, Schema};
+use crate::error::{Context, Error, Result};
+use crate::read::avro_file::{AvroFile, NotAvro, header_of, regular_file};
+use crate::recipe::{Recipe, Stream};
+use crate::snapshot::SnapshotRoot;
+use crate::snapshot::entry::FileEntry;
+use crate::store::Repository;
+
+/// The schema of a file.
+#[derive(Debug)]
+pub struct FileSchema {
+    /// As it stands in the header.
+    pub text: String,
+    /// Compiled.
+    pub schema: Schema,
+}
+
+impl FileSchema {
+    fn new(header: &Header) -> std::result::Result<Self, NotAvro> {
+        let text = header.schema_text().ok_or(NotAvro::NoSchema)?;
+        let schema = Schema::parse(text).map_err(NotAvro::Schema)?;
+        Ok(Self { text: text.to_owned(), schema })
+    }
+
+    /// The full name of the record (or the like) that the records are, or what they are.
+    pub fn name(&self) -> String {
+        match &self.schema.node(self.schema.root()).kind {
+            Kind::Record { name, .. } | Kind::Enum { name, .. } | Kind::Fixed { name, .. } => name.clone(),
+            _ => self.schema.say(self.schema.root()),
+        }
+    }
+}
+
+/// The schema of a file in a snapshot, or why it has none.
+///
+/// # Errors
+/// [`Error::NoPath`], [`Error::Invalid`] if it is no regular file; those of the repository.
+pub fn schema_of(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    path: &[u8],
+) -> Result<std::result::Result<FileSchema, NotAvro>> {
+    of_entry(repository, &regular_file(repository, snapshot, path)?)
+}
+
+fn of_entry(repository: &Repository, entry: &FileEntry) -> Result<std::result::Result<FileSchema, NotAvro>> {
+    Ok(AvroFile::open(repository, entry)?.and_then(|file| FileSchema::new(file.header())))
+}
+
+/// A schema of files in a snapshot.
+#[derive(Debug)]
+pub struct Listed {
+    /// The schema, or why the header has none that can be understood.
+    pub schema: std::result::Result<FileSchema, NotAvro>,
+    /// How many files have it.
+    pub files: u64,
+    /// How many records they declare.
+    pub records: u64,
+    /// One of them.
+    pub example: Vec<u8>,
+}
+
+/// The different schemas of the Avro files at and below a path (empty for all), in the order in which they first occur.
+/// Schemas are told apart by their full text.
+///
+/// # Errors
+/// [`Error::NoPath`] if there is nothing at the path; those of the repository.
+pub fn ls(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<Vec<Listed>> {
+    let (mut listed, mut by_text): (Vec<Listed>, HashMap<Option<String>, usize>) = Default::default();
+    // Headers of one writer are the same bytes, so few of them are read and compiled.
+    let mut by_header: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut rows = snapshot.rows(repository);
+    rows.seek(path)?;
+    let mut found = path.is_empty();
+    while let Some(row) = rows.next_row()? {
+        if !is_at_or_below(&row.path, path) {
+            break;
+        }
+        found = true;
+        let Some(facts) = row.avro.as_ref().filter(|_| !row.recipe.is_empty()) else { continue };
+        let recipe = Recipe::decode(&row.recipe).in_object("a recipe")?;
+        let Recipe::Container(recipe) = recipe else { continue };
+        let key = match &recipe.header {
+            Stream::Empty => Vec::new(),
+            Stream::Inline(bytes) => bytes.clone(),
+            Stream::Tree(tree) => tree.root.id.as_bytes().to_vec(),
+        };
+        let place = match by_header.get(&key) {
+            Some(place) => *place,
+            None => {
+                let header = header_of(repository, &recipe)?;
+                let text = header.schema_text().map(str::to_owned);
+                let place = *by_text.entry(text).or_insert_with(|| {
+                    let schema = FileSchema::new(&header);
+                    listed.push(Listed { schema, files: 0, records: 0, example: row.path.clone() });
+                    listed.len() - 1
+                });
+                by_header.insert(key, place);
+                place
+            }
+        };
+        if let Some(listed) = listed.get_mut(place) {
+            listed.files += 1;
+            listed.records = listed.records.saturating_add(facts.declared_records);
+        }
+    }
+    match found {
+        true => Ok(listed),
+        false => Err(Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() }),
+    }
+}
+
+/// A change in the life of a path.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// The first snapshot that shows it.
+    pub snapshot: &'a SnapshotRoot,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened to a path.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// It is there, with this schema, where nothing or no Avro file was before.
+    Appeared(Arc<FileSchema>),
+    /// It has another schema.
+    Changed {
+        /// The one before.
+        before: Arc<FileSchema>,
+        /// This one.
+        after: Arc<FileSchema>,
+        /// How they go together.
+        comparison: Comparison,
+    },
+    /// It is no Avro file that can be looked into.
+    NotAvro(NotAvro),
+    /// It is not there any more.
+    Removed,
+}
+
+/// What is known of a path in one series.
+#[derive(Default)]
+struct Known {
+    recipe: Vec<u8>,
+    schema: Option<std::result::Result<Arc<FileSchema>, NotAvro>>,
+}
+
+/// Follows a path through snapshots, given by their time. Snapshots are compared with those of their own series.
+///
+/// # Errors
+/// [`Error::Invalid`] if none of them has the path; those of the repository.
+pub fn log<'a>(
+    repository: &Repository,
+    snapshots: impl Iterator<Item = &'a SnapshotRoot>,
+    path: &[u8],
+) -> Result<Vec<Event<'a>>> {
+    let (mut events, mut series): (Vec<Event<'a>>, HashMap<&str, Known>) = Default::default();
+    for snapshot in snapshots {
+        let known = series.entry(&snapshot.series).or_default();
+        let entry = match regular_file(repository, snapshot, path) {
+            Ok(entry) => Some(entry),
+            Err(Error::NoPath { .. } | Error::Invalid(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let what = match (entry, known.schema.take()) {
+            (None, None) => None,
+            (None, Some(_)) => Some(What::Removed),
+            (Some(entry), Some(before)) if entry.recipe == known.recipe => {
+                known.schema = Some(before);
+                None
+            }
+            (Some(entry), before) => {
+                let after = of_entry(repository, &entry)?.map(Arc::new);
+                known.recipe = entry.recipe;
+                known.schema = Some(after.clone());
+                changed(before, after)
+            }
+        };
+        events.extend(what.map(|what| Event { snapshot, what }));
+    }
+    match events.is_empty() {
+        false => Ok(events),
+        true => Err(Error::Invalid(format!("{} is in none of the snapshots", String::from_utf8_lossy(path)))),
+    }
+}
+
+type Found = std::result::Result<Arc<FileSchema>, NotAvro>;
+
+fn changed(before: Option<Found>, after: Found) -> Option<What> {
+    match (before, after) {
+        (Some(Ok(before)), Ok(after)) if before.text == after.text => None,
+        (Some(Ok(before)), Ok(after)) => {
+            let comparison = Comparison::new(&before.schema, &after.schema);
+            Some(What::Changed { before, after, comparison })
+        }
+        (_, Ok(after)) => Some(What::Appeared(after)),
+        (Some(Err(before)), Err(after)) if before == after => None,
+        (_, Err(reason)) => Some(What::NotAvro(reason)),
+    }
+}

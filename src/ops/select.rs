@@ -1,0 +1,104 @@
+//! Which snapshot is meant.
+
+mod selector;
+
+pub use selector::{CLOCK_TOLERANCE, Doubt, Selector, Which, check_digits};
+
+use crate::error::{Error, Result};
+use crate::id::SnapshotId;
+use crate::snapshot::SnapshotRoot;
+use crate::store::{ATTEMPTS, Repository, read_root};
+
+/// The snapshots of a repository.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Those that can be read, by their time, and of the same time in the order in which they were made. They carry the
+    /// tags that they have now.
+    pub snapshots: Vec<SnapshotRoot>,
+    /// Those whose root cannot be read, and why.
+    pub unreadable: Vec<(SnapshotId, Error)>,
+    /// When this was read, nanoseconds since 1970 (UTC). Snapshots dated later are never `latest`.
+    pub now: i64,
+}
+
+impl Listing {
+    /// Reads the root of every snapshot that the log names.
+    ///
+    /// Where one cannot be read and the log has moved meanwhile, all are read again: it may have been removed.
+    pub fn read(repository: &Repository) -> Self {
+        let mut listing = Self::default();
+        for _ in 0..ATTEMPTS {
+            let state = repository.state();
+            listing = Self { now: repository.clock().now(), ..Self::default() };
+            for record in &state.snapshots {
+                match read_root(repository, record) {
+                    Ok(root) => listing.snapshots.push(root),
+                    Err(error) => listing.unreadable.push((record.id, error)),
+                }
+            }
+            // What is wrong with the log itself is told to who opens the repository.
+            if listing.unreadable.is_empty() || !repository.has_moved(&state).unwrap_or(false) {
+                break;
+            }
+        }
+        // Stable, and the log's own order is that in which they were made.
+        listing.snapshots.sort_by_key(|root| root.time);
+        listing
+    }
+
+    /// Whether a snapshot is dated in the future.
+    pub fn is_ahead(&self, root: &SnapshotRoot) -> bool {
+        root.time > self.now.saturating_add(CLOCK_TOLERANCE)
+    }
+
+    /// Those that fit, in order.
+    pub fn fitting<'l>(&'l self, filter: &Filter) -> impl DoubleEndedIterator<Item = &'l SnapshotRoot> {
+        self.snapshots.iter().filter(|root| filter.fits(root))
+    }
+}
+
+/// Narrows down which snapshots are looked at. Empty lists let everything through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Made on one of these hosts.
+    pub hosts: Vec<String>,
+    /// Of one of these series.
+    pub series: Vec<String>,
+    /// Having all tags of one of these lists. An empty list stands for no tags at all.
+    pub tags: Vec<Vec<String>>,
+    /// With all of these paths, absolute, among those that were saved.
+    pub paths: Vec<Vec<u8>>,
+    /// Not later than this, nanoseconds since 1970 (UTC).
+    pub at: Option<i64>,
+}
+
+impl Filter {
+    /// Whether a snapshot passes.
+    pub fn fits(&self, root: &SnapshotRoot) -> bool {
+        let tagged = |wanted: &Vec<String>| match wanted.is_empty() {
+            true => root.tags.is_empty(),
+            false => wanted.iter().all(|tag| root.tags.contains(tag)),
+        };
+        (self.hosts.is_empty() || self.hosts.contains(&root.host))
+            && (self.series.is_empty() || self.series.contains(&root.series))
+            && (self.tags.is_empty() || self.tags.iter().any(tagged))
+            && self.paths.iter().all(|path| root.paths.contains(path))
+            && self.at.is_none_or(|at| root.time <= at)
+    }
+}
+
+/// A path as people write it, the way manifests write it: without `/` at its ends, without empty and `.` components.
+///
+/// # Errors
+/// [`Error::Invalid`] for one that leads upwards.
+pub fn manifest_path(path: &[u8]) -> Result<Vec<u8>> {
+    let components: Vec<&[u8]> =
+        path.split(|byte| *byte == b'/').filter(|component| !matches!(*component, b"" | b".")).collect();
+    match components.contains(&&b".."[..]) || path.contains(&0) {
+        true => Err(Error::Invalid(format!("{:?} is no path in a snapshot", String::from_utf8_lossy(path)))),
+        false => Ok(components.join(&b'/')),
+    }
+}
+
+#[cfg(test)]
+mod tests;

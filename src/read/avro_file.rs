@@ -1,0 +1,284 @@
+//! An Avro file in a snapshot, block by block: without encoding anything again, and without reading what is passed over.
+
+use crate::avro::codec::{Codec, DecodeError, Decoder, MAX_DECODED};
+use crate::avro::container::{Header, Parsed, parse_header};
+use crate::avro::schema::{Schema, SchemaError};
+use crate::chunk::ChunkSource;
+use crate::error::{Context, Error, Result};
+use crate::recipe::{
+    Class, ContainerRecipe, Entry, Finding, Framer, LayoutReader, MAX_ENTRY, Recipe, Segment, Stream, StreamReader,
+};
+use crate::snapshot::SnapshotRoot;
+use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::store::Repository;
+
+/// The row of a regular file, or of the first name of it where the path is a hard link.
+///
+/// # Errors
+/// [`Error::NoPath`]; [`Error::Invalid`] if it is no regular file.
+pub(crate) fn regular_file(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<FileEntry> {
+    let no_path = || Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() };
+    let mut entry = snapshot.rows(repository).find(path)?.ok_or_else(no_path)?;
+    if let Some(first) = entry.hard_link.take() {
+        entry = snapshot.rows(repository).find(&first)?.ok_or_else(no_path)?;
+    }
+    match entry.kind {
+        EntryKind::File => Ok(entry),
+        _ => Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path)))),
+    }
+}
+
+/// Why a file cannot be looked into. Nothing is wrong with the repository then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAvro {
+    /// It does not begin like a container.
+    #[error("not an Avro file")]
+    NoContainer,
+    /// Its header is none that can be read.
+    #[error("its header is not sound{}", .0.as_ref().map(|flaw| format!(": {flaw}")).unwrap_or_default())]
+    Header(Option<String>),
+    /// The header names no schema that is a text.
+    #[error("its header holds no schema")]
+    NoSchema,
+    /// The schema cannot be understood.
+    #[error("its schema is not sound: {0}")]
+    Schema(SchemaError),
+    /// A codec that is not known.
+    #[error("its codec {0:?} is not known")]
+    Codec(String),
+}
+
+/// A container on its way through its blocks.
+pub struct AvroFile<'s, S: ?Sized> {
+    header: Header,
+    place: Place<'s, S>,
+    blocks: u64,
+}
+
+enum Place<'s, S: ?Sized> {
+    Recipe(Box<Streams<'s, S>>),
+    /// It was saved without looking into it.
+    Bytes(Box<Framed<'s, S>>),
+}
+
+struct Streams<'s, S: ?Sized> {
+    layout: LayoutReader<'s, S>,
+    records: StreamReader<'s, S>,
+    payloads: StreamReader<'s, S>,
+    strays: StreamReader<'s, S>,
+    entries: std::vec::IntoIter<Entry>,
+}
+
+struct Framed<'s, S: ?Sized> {
+    stream: StreamReader<'s, S>,
+    framer: Framer,
+    end: bool,
+}
+
+/// What comes next in a container.
+#[derive(Debug)]
+pub enum Piece {
+    /// A block.
+    Block(StoredBlock),
+    /// A block that was not wanted.
+    Passed {
+        /// How many records it says it holds.
+        count: u64,
+    },
+    /// So many bytes that belong to no sound block.
+    Stray(u64),
+}
+
+/// A block as it is stored.
+#[derive(Debug)]
+pub struct StoredBlock {
+    /// Its place among the sound blocks of the file, from 0 on.
+    pub ordinal: u64,
+    /// How many records it says it holds.
+    pub count: u64,
+    bytes: Vec<u8>,
+    decoded: bool,
+}
+
+impl StoredBlock {
+    /// The records: what the payload decodes to, which must be walked: of a deflate stream without an end it is what there
+    /// is. `buffer` is what may be used for it.
+    pub(crate) fn plain<'b>(
+        &'b self,
+        codec: Codec,
+        decoder: &mut Decoder,
+        buffer: &'b mut Vec<u8>,
+    ) -> std::result::Result<&'b [u8], DecodeError> {
+        if self.decoded || codec == Codec::Null {
+            return Ok(&self.bytes);
+        }
+        decoder.decode_unfinished(codec, &self.bytes, MAX_DECODED, buffer)?;
+        Ok(buffer)
+    }
+
+    /// How many bytes are stored of it.
+    pub(crate) fn length(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl<'s, S: ChunkSource + ?Sized> AvroFile<'s, S> {
+    /// Reads the header of a regular file.
+    ///
+    /// # Errors
+    /// If chunks are lost or damaged. That the file is no container is no error.
+    pub fn open(source: &'s S, entry: &FileEntry) -> Result<std::result::Result<Self, NotAvro>> {
+        let shown = String::from_utf8_lossy(&entry.path);
+        if entry.recipe.is_empty() {
+            return Ok(Err(NotAvro::NoContainer));
+        }
+        match Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))? {
+            Recipe::Container(recipe) => {
+                let header = header_of(source, &recipe)?;
+                let streams = Streams {
+                    layout: LayoutReader::new(&recipe.layout, source),
+                    records: StreamReader::new(&recipe.records, source),
+                    payloads: StreamReader::new(&recipe.payloads, source),
+                    strays: StreamReader::new(&recipe.strays, source),
+                    entries: Vec::new().into_iter(),
+                };
+                Ok(Ok(Self { header, place: Place::Recipe(Box::new(streams)), blocks: 0 }))
+            }
+            Recipe::Plain(stream) => Framed::open(source, &stream),
+        }
+    }
+
+    /// The header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The schema.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn schema(&self) -> std::result::Result<Schema, NotAvro> {
+        let text = self.header.schema_text().ok_or(NotAvro::NoSchema)?;
+        Schema::parse(text).map_err(NotAvro::Schema)
+    }
+
+    /// The codec.
+    ///
+    /// # Errors
+    /// If it is not known.
+    pub fn codec(&self) -> std::result::Result<Codec, NotAvro> {
+        let name = self.header.codec_name();
+        Codec::from_name(name).ok_or_else(|| NotAvro::Codec(name.to_owned()))
+    }
+
+    /// The next piece. Blocks whose number of records `wanted` refuses are passed over, their bytes not read where they
+    /// need not be.
+    ///
+    /// # Errors
+    /// If chunks are lost or damaged.
+    pub fn next_piece(&mut self, wanted: impl FnOnce(u64) -> bool) -> Result<Option<Piece>> {
+        let piece = match &mut self.place {
+            Place::Recipe(streams) => streams.next_piece(self.blocks, wanted)?,
+            Place::Bytes(framed) => framed.next_piece(self.blocks, wanted)?,
+        };
+        self.blocks += u64::from(matches!(piece, Some(Piece::Block(_) | Piece::Passed { .. })));
+        Ok(piece)
+    }
+}
+
+/// The header of a container.
+pub(crate) fn header_of<S: ChunkSource + ?Sized>(source: &S, recipe: &ContainerRecipe) -> Result<Header> {
+    let mut stream = StreamReader::new(&recipe.header, source);
+    let mut bytes = take(&mut stream, recipe.header.length())?;
+    bytes.extend_from_slice(&recipe.marker);
+    match parse_header(&bytes) {
+        Parsed::Done(header) => Ok(header),
+        _ => Err(Error::damaged("the recipe", "the header that it keeps is none")),
+    }
+}
+
+impl<S: ChunkSource + ?Sized> Streams<'_, S> {
+    fn next_piece(&mut self, ordinal: u64, wanted: impl FnOnce(u64) -> bool) -> Result<Option<Piece>> {
+        let entry = loop {
+            if let Some(entry) = self.entries.next() {
+                break entry;
+            }
+            let Some((entries, _)) = self.layout.next_segment()? else { return Ok(None) };
+            self.entries = entries.into_iter();
+        };
+        let (stream, decoded) = match entry.class {
+            Class::Stray => {
+                self.strays.skip(entry.length)?;
+                return Ok(Some(Piece::Stray(entry.length)));
+            }
+            Class::Payload => (&mut self.payloads, false),
+            Class::Records | Class::Corrected => (&mut self.records, true),
+        };
+        if !wanted(entry.count) {
+            stream.skip(entry.length)?;
+            return Ok(Some(Piece::Passed { count: entry.count }));
+        }
+        let bytes = take(stream, entry.length)?;
+        Ok(Some(Piece::Block(StoredBlock { ordinal, count: entry.count, bytes, decoded })))
+    }
+}
+
+impl<'s, S: ChunkSource + ?Sized> Framed<'s, S> {
+    fn open(source: &'s S, stream: &Stream) -> Result<std::result::Result<AvroFile<'s, S>, NotAvro>> {
+        let stream = StreamReader::new(stream, source);
+        let mut framed = Self { stream, framer: Framer::new(true), end: false };
+        match framed.next_segment()? {
+            Some(Segment::Header(header)) => {
+                Ok(Ok(AvroFile { header: *header, place: Place::Bytes(Box::new(framed)), blocks: 0 }))
+            }
+            _ => Ok(Err(match framed.framer.finding() {
+                Finding::BadHeader(flaw) => NotAvro::Header(flaw.map(|flaw| flaw.to_string())),
+                Finding::BeyondLimits(flaw) => NotAvro::Header(Some(flaw.to_string())),
+                _ => NotAvro::NoContainer,
+            })),
+        }
+    }
+
+    fn next_segment(&mut self) -> Result<Option<Segment>> {
+        loop {
+            if let Some(segment) = self.framer.next_segment(self.end) {
+                return Ok(Some(segment));
+            }
+            if self.end {
+                return Ok(None);
+            }
+            match self.stream.some()? {
+                Some(bytes) => self.framer.push(&bytes),
+                None => self.end = true,
+            }
+        }
+    }
+
+    fn next_piece(&mut self, ordinal: u64, wanted: impl FnOnce(u64) -> bool) -> Result<Option<Piece>> {
+        Ok(self.next_segment()?.map(|segment| match segment {
+            Segment::Block(block) if !wanted(block.count) => Piece::Passed { count: block.count },
+            Segment::Block(block) => {
+                Piece::Block(StoredBlock { ordinal, count: block.count, bytes: block.payload, decoded: false })
+            }
+            Segment::Stray(bytes) | Segment::Plain(bytes) => Piece::Stray(bytes.len() as u64),
+            Segment::Header(header) => Piece::Stray(header.length as u64),
+        }))
+    }
+}
+
+/// So many bytes of a stream. What a damaged layout may ask for is bounded by what the stream has.
+fn take<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>, length: u64) -> Result<Vec<u8>> {
+    if length > stream.left() || length > MAX_ENTRY {
+        return Err(Error::damaged("the recipe", "a block is longer than what there is for it"));
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    stream.read(length as usize, &mut bytes)?;
+    Ok(bytes)
+}
+
+impl<S: ?Sized> std::fmt::Debug for AvroFile<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AvroFile").field("header", &self.header).field("blocks", &self.blocks).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,206 @@
+//! Redundancy of packs: made beside each where the repository is set so, and used where bytes of a pack are not what they
+//! were.
+//!
+//! A parity object is a hint. Nothing rests on it: a pack without one is a pack, and what one gives counts only if it
+//! hashes to the name of the pack.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Repository, create_resolved};
+use crate::crypto::PackCipher;
+use crate::error::{Context, Error, Result};
+use crate::id::{PackId, digest};
+use crate::pack::{self, MAX_PACK, MAX_PARITY, PackInfo, Parity, SealedPack, parity_name};
+use crate::storage::{Created, Name};
+
+/// Where a pack cannot be read in one piece, it is read in pieces of so many bytes, ...
+const PIECE: u64 = 256 << 10;
+/// ... and where one of those cannot, in pieces of so many: what a disk loses at once.
+const SECTOR: u64 = 4096;
+
+/// What was mended in this process.
+#[derive(Debug, Default)]
+pub(super) struct Mending(Mutex<Mended>);
+
+#[derive(Debug, Default)]
+struct Mended {
+    /// The last pack, whole: who meets one bad frame of it mostly meets more.
+    last: Option<(PackId, Arc<[u8]>)>,
+    /// All packs that were mended.
+    packs: BTreeSet<PackId>,
+    /// Packs of which more is lost than their parity can bring back.
+    hopeless: BTreeSet<PackId>,
+}
+
+/// What there is beside a pack.
+#[derive(Debug)]
+pub enum ParityFound {
+    /// A parity object that is, byte for byte, what is made of the pack.
+    Sound,
+    /// None.
+    Missing,
+    /// One that is not what was written.
+    Unsound(Error),
+}
+
+impl Repository {
+    /// Writes a pack, and its parity object where the repository is set so. Gives how many bytes that took.
+    ///
+    /// # Errors
+    /// Those of the backend, and [`Error::Damaged`] if there is a pack of this name.
+    pub fn store_pack(&self, sealed: &SealedPack) -> Result<u64> {
+        let name = sealed.info.name();
+        if create_resolved(&*self.backend, &name, &sealed.bytes)? == Created::Exists {
+            return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
+        }
+        Ok(sealed.bytes.len() as u64 + self.protect(&sealed.info.id, &sealed.bytes)?)
+    }
+
+    /// Makes the parity object of a pack with these bytes, if there is to be one and there is none. Gives its length.
+    pub(super) fn protect(&self, pack: &PackId, bytes: &[u8]) -> Result<u64> {
+        let Some(object) = pack::make_parity(self.id(), pack, bytes, self.settings().parity()) else { return Ok(0) };
+        match create_resolved(&*self.backend, &parity_name(pack), &object)? {
+            Created::New => Ok(object.len() as u64),
+            Created::Exists => Ok(0),
+        }
+    }
+
+    /// What there is beside a pack whose bytes are these, and sound.
+    ///
+    /// # Errors
+    /// Those of the backend that say nothing about the object.
+    pub fn find_parity(&self, pack: &PackId, bytes: &[u8]) -> Result<ParityFound> {
+        let name = parity_name(pack);
+        let object = match self.backend.read(&name, MAX_PARITY) {
+            Ok(object) => object,
+            Err(Error::ObjectMissing { .. }) => return Ok(ParityFound::Missing),
+            Err(error) if error.is_damage() => return Ok(ParityFound::Unsound(error)),
+            Err(error) => return Err(error),
+        };
+        Ok(match Parity::read(&object, self.id()).in_object(&name) {
+            Ok(parity) if parity.pack() == *pack && parity.is_made_of(bytes) => ParityFound::Sound,
+            Ok(_) => ParityFound::Unsound(Error::damaged(name, "it is not what is made of its pack")),
+            Err(error) => ParityFound::Unsound(error),
+        })
+    }
+
+    /// Makes the parity object of a sound pack anew. One that is not what it should be is deleted first. True if there is
+    /// a new one; there is none where the repository is set so.
+    ///
+    /// # Errors
+    /// Those of the backend, and [`Error::Damaged`] if the pack is not sound.
+    pub fn renew_parity(&self, pack: &PackId) -> Result<bool> {
+        let name = pack::pack_name(pack);
+        let bytes = self.backend.read(&name, MAX_PACK)?;
+        if digest(&bytes) != *pack.as_bytes() {
+            return Err(Error::damaged(name, "its bytes do not hash to its name"));
+        }
+        match self.find_parity(pack, &bytes)? {
+            ParityFound::Sound => return Ok(false),
+            ParityFound::Missing => {}
+            ParityFound::Unsound(_) => self.backend.delete(&parity_name(pack))?,
+        }
+        Ok(self.protect(pack, &bytes)? > 0)
+    }
+
+    /// The bytes of a frame as they were before sealing, still encoded. Where they are not what was written, those of the
+    /// mended pack.
+    ///
+    /// # Errors
+    /// Those of the backend, and [`Error::Damaged`] if they cannot be had.
+    pub fn unseal(&self, info: &PackInfo, cipher: &PackCipher, number: usize) -> Result<Vec<u8>> {
+        let frame = info.frame(number)?;
+        let sealed = self.backend.read_range(&info.name(), u64::from(frame.offset), frame.stored as usize);
+        let failure = match sealed.and_then(|sealed| info.unseal(cipher, number, sealed)) {
+            Err(error) if may_be_mended(&error) => error,
+            unsealed => return unsealed,
+        };
+        let Some(pack) = self.mended_pack(&info.id) else { return Err(failure) };
+        let start = frame.offset as usize;
+        match pack.get(start..start.saturating_add(frame.stored as usize)) {
+            Some(sealed) => info.unseal(cipher, number, sealed.to_vec()),
+            None => Err(failure),
+        }
+    }
+
+    /// All bytes of a pack that is there and is not what it was, if its parity can bring them back. They hash to its name.
+    /// The pack itself stays as it is.
+    pub fn mended_pack(&self, pack: &PackId) -> Option<Arc<[u8]>> {
+        // Held all the while: of several threads that meet the same damage, one does the work.
+        let mut mended = self.mending.lock();
+        match &mended.last {
+            Some((last, bytes)) if last == pack => return Some(bytes.clone()),
+            _ if mended.hopeless.contains(pack) => return None,
+            _ => {}
+        }
+        let object = self.backend.read(&parity_name(pack), MAX_PARITY).ok()?;
+        let parity = Parity::read(&object, self.id()).ok().filter(|parity| parity.pack() == *pack);
+        let left = self.what_is_left(&pack::pack_name(pack))?;
+        match parity.and_then(|parity| parity.mend(&left)) {
+            Some(bytes) => {
+                // Else the pack is sound, and it was the reading that went wrong.
+                if left != bytes {
+                    mended.packs.insert(*pack);
+                }
+                let bytes = Arc::<[u8]>::from(bytes);
+                mended.last = Some((*pack, bytes.clone()));
+                Some(bytes)
+            }
+            None => {
+                mended.hopeless.insert(*pack);
+                None
+            }
+        }
+    }
+
+    /// The packs that are damaged and were read with the help of their parity since the repository was opened.
+    pub fn mended_packs(&self) -> Vec<PackId> {
+        self.mending.lock().packs.iter().copied().collect()
+    }
+
+    /// The bytes of an object as far as they can be read, with zeros for the others. A disk that cannot read a sector says
+    /// so, instead of giving wrong bytes.
+    /// None where not a byte can be had: then it is the way to the object that is not there, and not its bytes.
+    fn what_is_left(&self, name: &Name) -> Option<Vec<u8>> {
+        match self.backend.read(name, MAX_PACK) {
+            Ok(bytes) => return Some(bytes),
+            Err(error) if !may_be_mended(&error) => return None,
+            Err(_) => {}
+        }
+        let length = self.backend.size(name).ok()??.min(MAX_PACK);
+        let (mut bytes, mut any) = (vec![0; length as usize], false);
+        let mut fill = |start: u64, end: u64| {
+            let read = self.backend.read_range(name, start, (end - start) as usize);
+            match (read, bytes.get_mut(start as usize..end as usize)) {
+                (Ok(read), Some(part)) if read.len() == part.len() => {
+                    part.copy_from_slice(&read);
+                    any = true;
+                    true
+                }
+                _ => false,
+            }
+        };
+        for start in (0..length).step_by(PIECE as usize) {
+            let end = (start + PIECE).min(length);
+            if !fill(start, end) {
+                for sector in (start..end).step_by(SECTOR as usize) {
+                    fill(sector, (sector + SECTOR).min(end));
+                }
+            }
+        }
+        any.then_some(bytes)
+    }
+}
+
+impl Mending {
+    /// What is in it is true whenever a thread ends.
+    fn lock(&self) -> MutexGuard<'_, Mended> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether bytes that are there are wrong, or cannot be read. What is gone altogether was deleted.
+fn may_be_mended(error: &Error) -> bool {
+    matches!(error, Error::Damaged { .. } | Error::Io { .. })
+}

@@ -1,0 +1,153 @@
+//! Which keys open a repository: those of a key slot that the log names, or of an export. Whether the log names a slot is
+//! known only once the log was read with what is in the slot.
+
+use super::{State, keys, read_log};
+use crate::crypto::{Envelope, Keyring, ObjectKind, PRELUDE_LEN, epoch_of};
+use crate::error::{Error, Result};
+use crate::id::RepositoryId;
+use crate::storage::{Backend, Kind, Name};
+
+/// The keys of a repository, and its log as they open it.
+pub(super) struct Unlocked {
+    pub(super) keyring: Option<Keyring>,
+    pub(super) envelope: Envelope,
+    pub(super) state: State,
+}
+
+impl Unlocked {
+    /// The last epoch that the keys know.
+    fn epoch(&self) -> u32 {
+        self.keyring.as_ref().map_or(0, Keyring::current_epoch)
+    }
+}
+
+/// A repository that is to be unlocked.
+pub(super) struct Lock<'a> {
+    pub(super) backend: &'a dyn Backend,
+    pub(super) repository: RepositoryId,
+    /// Its log is taken as far as it goes.
+    pub(super) broken: bool,
+}
+
+impl Lock<'_> {
+    /// Reads the log with these keys.
+    ///
+    /// # Errors
+    /// [`Error::KeysRotated`] if they are older than the log, and those of reading it.
+    pub(super) fn open(&self, keyring: Option<Keyring>) -> Result<Unlocked> {
+        let envelope = Envelope::new(self.repository, keyring.clone());
+        let mut state = State::default();
+        match read_log(self.backend, &envelope, &mut state) {
+            Err(error) if self.broken && error.is_damage() => {}
+            read => read?,
+        }
+        Ok(Unlocked { keyring, envelope, state })
+    }
+
+    /// ... with those of an export.
+    pub(super) fn open_by_export(&self, text: &str) -> Result<Unlocked> {
+        let keyring = match keys::parse_export(text)? {
+            (repository, keyring) if repository == self.repository => keyring,
+            (other, _) => return Err(Self::other_export(other)),
+        };
+        match self.open(Some(keyring)) {
+            Err(Error::KeysRotated { rotation, .. }) => Err(Error::OldExport { rotation }),
+            Ok(unlocked) if !self.broken && unlocked.epoch() > unlocked.state.epoch => {
+                Err(self.rolled_back("the key export", &unlocked))
+            }
+            unlocked => unlocked,
+        }
+    }
+
+    /// A key export is that of another repository.
+    pub(super) fn other_export(repository: RepositoryId) -> Error {
+        Error::Invalid(format!("the key export belongs to repository {repository}"))
+    }
+
+    /// ... with those of a slot that this password opens and that the log names. One that was taken away, or never came as
+    /// far as the log, opens nothing: its file may be there all the same.
+    pub(super) fn open_by_password(&self, password: &[u8]) -> Result<Unlocked> {
+        if self.broken {
+            return self.open_broken(password);
+        }
+        let (mut tried, mut ahead) = (keys::Tried::default(), None);
+        loop {
+            let keyring = match tried.unlock(self.backend, self.repository, password) {
+                Err(error @ Error::WrongPassword { .. }) => return Err(ahead.unwrap_or(error)),
+                keyring => keyring?,
+            };
+            match self.open(Some(keyring)) {
+                // A slot of before a rotation, or of one that did not come about.
+                Err(Error::KeysRotated { .. }) => {}
+                Ok(unlocked) if unlocked.epoch() > unlocked.state.epoch => {
+                    ahead = Some(self.rolled_back("a key slot that the password opens", &unlocked));
+                }
+                Ok(unlocked) if tried.is_logged(&unlocked.state) => return Ok(unlocked),
+                Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Where the log is broken, it may not name the slot: then the keys that fit best to what is there.
+    fn open_broken(&self, password: &[u8]) -> Result<Unlocked> {
+        let needed = self.epoch_needed()?;
+        let (mut tried, mut best) = (keys::Tried::default(), None::<(bool, u32, Unlocked)>);
+        loop {
+            let keyring = match tried.unlock(self.backend, self.repository, password) {
+                Ok(keyring) => keyring,
+                Err(error) => return best.map(|(.., unlocked)| unlocked).ok_or(error),
+            };
+            let unlocked = match self.open(Some(keyring)) {
+                Err(Error::KeysRotated { .. }) => continue,
+                unlocked => unlocked?,
+            };
+            let (epoch, named) =
+                (unlocked.epoch(), !unlocked.state.keys.is_empty() && tried.is_logged(&unlocked.state));
+            let suffices = needed.is_none_or(|needed| epoch >= needed);
+            if named && suffices {
+                return Ok(unlocked);
+            }
+            // A slot of a rotation that did not come about knows a key too many; one of before a rotation, too few.
+            let is_better =
+                best.as_ref().is_none_or(|(best_suffices, best_epoch, _)| match (suffices, best_suffices) {
+                    (true, true) if needed.is_some() => epoch < *best_epoch,
+                    (true, false) => true,
+                    (false, true) => false,
+                    _ => epoch > *best_epoch,
+                });
+            if is_better {
+                best = Some((suffices, epoch, unlocked));
+            }
+        }
+    }
+
+    /// The highest epoch that an entry of the log or an index object says it is of; none if there are none.
+    fn epoch_needed(&self) -> Result<Option<u32>> {
+        let mut needed = None;
+        for (kind, object) in [(Kind::Log, ObjectKind::LogEntry), (Kind::Index, ObjectKind::Index)] {
+            let mut names: Vec<Name> = Vec::new();
+            self.backend.list(kind, &mut |name, _| {
+                names.push(name);
+                Ok(())
+            })?;
+            for name in names {
+                match self.backend.read_range(&name, 0, PRELUDE_LEN) {
+                    Ok(prelude) => needed = needed.max(epoch_of(object, &prelude).ok()),
+                    Err(error) if error.is_damage() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(needed)
+    }
+
+    fn rolled_back(&self, what: &str, unlocked: &Unlocked) -> Error {
+        let (known, there) = (unlocked.epoch(), unlocked.state.epoch);
+        let reason = format!(
+            "{what} knows of key rotation {known}, the log of {there}. Either that rotation was cut short, and the password \
+             of before it opens the repository, or the log was put back to before it"
+        );
+        Error::RolledBack { repository: self.repository, reason }
+    }
+}

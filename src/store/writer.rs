@@ -1,0 +1,372 @@
+//! Putting chunks in. Passive: whoever calls it owns the threads. Chunks are announced with [`Writer::reserve`], come
+//! in as encoded frames, are gathered into packs, and each pack is stored by [`Writer::store`].
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::log::Body;
+use super::{Features, FrameKey, ReadDirectories, Repository, State};
+use crate::error::{Error, Result};
+use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
+use crate::index::{Index, Standing};
+use crate::pack::{self, Chain, EncodedFrame, Encoding, PACK_FRAMES, PackBuilder, PackInfo};
+use crate::storage::{Kind, Name};
+
+/// After so many packs, or so much time, an index object is published, so that an interrupted run is cheap to resume.
+const PACKS_AN_INDEX: usize = 64;
+const TIME_AN_INDEX: Duration = Duration::from_secs(240);
+
+/// Writes into a repository. Shared by all threads of one run.
+pub struct Writer<'a> {
+    pub(super) repository: &'a Repository,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// Chunks that were announced and are in no stored pack yet.
+    in_flight: HashSet<ChunkId>,
+    /// Deltas of which it is known that all that they rest on is stored for good.
+    resting: HashSet<FrameKey>,
+    open: PackBuilder,
+    /// Stored, but not yet named by an index object.
+    unpublished: Vec<PackInfo>,
+    /// Index objects that were published (or found) and that no log entry names yet.
+    objects: HashSet<IndexId>,
+    last_index: Instant,
+    written: u64,
+    /// The last entry of the log that took away places where chunks could lie, as of which everything that this run
+    /// rests on was stored for good.
+    sound_at: u64,
+}
+
+/// What storing a pack came to.
+#[derive(Debug, Clone, Copy)]
+pub struct PackReport {
+    /// Its name.
+    pub pack: PackId,
+    /// How many chunks it holds.
+    pub chunks: u64,
+    /// How many bytes it takes in the repository, with its parity.
+    pub bytes: u64,
+}
+
+/// A snapshot that is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Its name.
+    pub snapshot: SnapshotId,
+    /// The number of its entry in the log.
+    pub entry: u64,
+    /// How many bytes this run added to the repository: packs, their parity, index objects and the entry.
+    pub bytes_added: u64,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins to write. Looks which packs are there, and takes in those that an interrupted run left without an index.
+    ///
+    /// # Errors
+    /// If the repository needs features that this version does not know.
+    pub fn new(repository: &'a Repository) -> Result<Self> {
+        repository.check_writable()?;
+        // The next entry would fill a gap with one that the later ones do not follow from: nobody could read them any more.
+        if let Some(gap) = repository.log_gap()? {
+            return Err(gap);
+        }
+        // What was appended since the repository was opened may have moved what is stored.
+        repository.refresh_index()?;
+        let state = repository.state();
+        let adopted = adopt_packs(repository, &state.standing)?;
+        let is_new =
+            |object: &IndexId| !state.indexes.contains(object) && !state.standing.superseded.contains_key(object);
+        let known = repository.with_index(Index::objects)?.into_iter();
+        let inner = Inner {
+            in_flight: HashSet::new(),
+            resting: HashSet::new(),
+            open: PackBuilder::default(),
+            unpublished: adopted,
+            objects: known.filter(is_new).collect(),
+            last_index: Instant::now(),
+            written: 0,
+            sound_at: state.last_loss(),
+        };
+        Ok(Self { repository, inner: Mutex::new(inner) })
+    }
+
+    /// Whether packs that the index names are missing: then what older snapshots hold may be lost.
+    pub fn lost_packs(&self) -> bool {
+        self.repository.index.has_gone()
+    }
+
+    /// Announces a chunk. True if it has to be put into a frame: it is neither stored for good nor announced by anybody
+    /// else.
+    pub fn reserve(&self, id: ChunkId) -> Result<bool> {
+        if self.holds(&id)? {
+            return Ok(false);
+        }
+        Ok(self.lock().in_flight.insert(id))
+    }
+
+    /// Whether the chunk is announced, or stored for good: whoever needs it need not put it in.
+    pub fn holds(&self, id: &ChunkId) -> Result<bool> {
+        Ok(self.lock().in_flight.contains(id) || self.is_stored(id)?)
+    }
+
+    /// Whether the chunk lies where something new may rest on it, and so does all that it has to be made of there.
+    pub fn is_stored(&self, id: &ChunkId) -> Result<bool> {
+        self.is_stored_below(id, u8::MAX, &mut HashSet::new())
+    }
+
+    /// Whether a new delta may rest on these bases: each is stored for good, in a place that is less deep.
+    pub fn is_sound(&self, chain: &Chain) -> Result<bool> {
+        let mut met = HashSet::new();
+        for base in &chain.bases {
+            if !self.is_stored_below(base, chain.place.depth, &mut met)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// ... in a place that needs fewer than so many deltas. `met` are those that were looked at in vain.
+    fn is_stored_below(&self, id: &ChunkId, depth: u8, met: &mut HashSet<FrameKey>) -> Result<bool> {
+        let index = self.repository.index();
+        for location in self.repository.with_index(|index| index.locate_live(id))? {
+            let key = (location.pack, location.frame);
+            if !index.has_deltas(location.pack) {
+                return Ok(true);
+            }
+            let info = self.repository.with_index(|index| index.pack(location.pack))?;
+            let Ok(frame) = info.frame(location.frame as usize) else { continue };
+            if frame.place.depth >= depth || met.contains(&key) {
+                continue;
+            }
+            let known = frame.bases.is_empty() || self.lock().resting.contains(&key);
+            let mut stored = true;
+            for base in frame.bases.iter().filter_map(|base| info.directory.bases.get(*base as usize)) {
+                stored = stored && (known || self.is_stored_below(base, frame.place.depth, met)?);
+            }
+            if stored {
+                self.lock().resting.insert(key);
+                return Ok(true);
+            }
+            met.insert(key);
+        }
+        Ok(false)
+    }
+
+    /// Adds a frame of announced chunks to the open pack; gives the pack away when it is full. The caller stores it.
+    pub fn add(&self, frame: EncodedFrame) -> Option<PackBuilder> {
+        let mut inner = self.lock();
+        inner.open.push(frame);
+        let full = inner.open.bytes() >= self.repository.sizes.pack || inner.open.frames().len() >= PACK_FRAMES;
+        full.then(|| std::mem::take(&mut inner.open))
+    }
+
+    /// The open pack, if there is anything in it. The caller stores it.
+    pub fn take_open(&self) -> Option<PackBuilder> {
+        let mut inner = self.lock();
+        (!inner.open.is_empty()).then(|| std::mem::take(&mut inner.open))
+    }
+
+    /// Seals a pack, checks it, and writes it. After that, its chunks are stored.
+    pub fn store(&self, builder: PackBuilder) -> Result<PackReport> {
+        let repository = self.repository;
+        let needed = builder.frames().iter().map(|frame| match frame.encoding {
+            Encoding::Raw | Encoding::Zstd => Features::default(),
+            Encoding::Delta => Features::DELTA,
+            Encoding::Columnar => Features::COLUMNAR,
+        });
+        repository.require_features(needed.fold(Features::default(), Features::union))?;
+        let sealed = builder.seal(
+            repository.id(),
+            repository.config.suite,
+            repository.keyring.as_ref(),
+            &*repository.entropy,
+        )?;
+        let bytes = repository.store_pack(&sealed)?;
+        let chunks = sealed.info.directory.chunks.len() as u64;
+        let report = PackReport { pack: sealed.info.id, chunks, bytes };
+        repository.with_index(|index| index.insert_unpublished(&sealed.info))?;
+        let mut inner = self.lock();
+        for chunk in &sealed.info.directory.chunks {
+            inner.in_flight.remove(&chunk.id);
+        }
+        inner.written += report.bytes;
+        inner.unpublished.push(sealed.info);
+        let due = inner.unpublished.len() >= PACKS_AN_INDEX || inner.last_index.elapsed() > TIME_AN_INDEX;
+        let packs = due.then(|| std::mem::take(&mut inner.unpublished));
+        drop(inner);
+        if let Some(packs) = packs {
+            self.publish(&packs)?;
+        }
+        Ok(report)
+    }
+
+    /// How many bytes a pack would add to the repository: it is sealed, and not stored.
+    pub fn weigh(&self, builder: PackBuilder) -> Result<u64> {
+        let repository = self.repository;
+        let sealed = builder.seal(
+            repository.id(),
+            repository.config.suite,
+            repository.keyring.as_ref(),
+            &*repository.entropy,
+        )?;
+        let parity =
+            crate::pack::make_parity(repository.id(), &sealed.info.id, &sealed.bytes, repository.settings().parity());
+        let index = crate::index::encode_object(std::slice::from_ref(&sealed.info));
+        Ok((sealed.bytes.len() + parity.map_or(0, |parity| parity.len()) + index.len()) as u64)
+    }
+
+    fn publish(&self, packs: &[PackInfo]) -> Result<()> {
+        let (object, bytes) = self.repository.publish_index(packs)?;
+        let mut inner = self.lock();
+        inner.objects.insert(object);
+        inner.written += bytes;
+        inner.last_index = Instant::now();
+        Ok(())
+    }
+
+    /// Publishes what is stored, without a snapshot: the next run finds it.
+    pub fn flush(&self) -> Result<()> {
+        let packs = std::mem::take(&mut self.lock().unpublished);
+        match packs.is_empty() {
+            true => Ok(()),
+            false => self.publish(&packs),
+        }
+    }
+
+    /// Makes the snapshot exist. All packs must have been stored.
+    ///
+    /// Its entry is appended only behind a log in whose light everything that it reaches is stored for good. If a prune
+    /// condemned packs meanwhile, what the snapshot needs of them is copied first.
+    ///
+    /// # Errors
+    /// If a chunk was announced and never stored, so that the snapshot could not be read back, or [`Error::Pruned`] if
+    /// something that it needs is deleted already; then there is none. [`Error::SnapshotExists`] if there is one of this
+    /// name.
+    pub fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
+        self.flush()?;
+        if let Some(id) = self.lock().in_flight.iter().next() {
+            return Err(Error::ChunkMissing { id: *id });
+        }
+        // A log that adds a snapshot twice can be read by nobody.
+        let entry = self.add_snapshot(snapshot, root, |state| {
+            match state.snapshots.iter().any(|record| record.id == snapshot) {
+                true => Err(Error::SnapshotExists { snapshot }),
+                false => Ok(()),
+            }
+        })?;
+        let state = self.repository.state();
+        let known: HashSet<IndexId> = self.repository.with_index(Index::objects)?.into_iter().collect();
+        // Others may have appended meanwhile: then the cache is complete only after it has read what they stored.
+        if let Some(head) = state.head_entry().filter(|_| state.indexes.iter().all(|object| known.contains(object))) {
+            // An older head in the cache costs a look at the log, no more.
+            let _ = self.repository.index.set_head(head);
+        }
+        let entry_bytes = self.repository.backend.size(&Name::log(entry))?.unwrap_or(0);
+        Ok(Committed { snapshot, entry, bytes_added: self.lock().written + entry_bytes })
+    }
+
+    /// Appends the entry of a snapshot, in every attempt after `allowed` and after everything that it reaches was made
+    /// sure of.
+    pub(super) fn add_snapshot(
+        &self,
+        snapshot: SnapshotId,
+        root: ChunkId,
+        allowed: impl Fn(&State) -> Result<()>,
+    ) -> Result<u64> {
+        self.repository.append(|state| {
+            allowed(state)?;
+            if self.lock().sound_at != state.last_loss() {
+                self.secure(state, snapshot, &root)?;
+                self.lock().sound_at = state.last_loss();
+            }
+            // Also those of others that the index has learned of since: something may rest on what they name, and whoever
+            // wrote them may not live to name them.
+            let known = self.repository.with_index(Index::objects)?;
+            let inner = self.lock();
+            let is_new = |object: &&IndexId| {
+                !state.indexes.contains(*object) && !state.standing.superseded.contains_key(*object)
+            };
+            let mut indexes: Vec<IndexId> = inner.objects.iter().chain(&known).filter(is_new).copied().collect();
+            indexes.sort_unstable();
+            indexes.dedup();
+            Ok(Body::AddSnapshot { snapshot, root, indexes })
+        })
+    }
+
+    /// The index objects that this run published or found.
+    pub(super) fn objects(&self) -> Vec<IndexId> {
+        self.lock().objects.iter().copied().collect()
+    }
+
+    /// From now on nothing counts as made sure of.
+    pub(super) fn doubt(&self) {
+        self.lock().sound_at = u64::MAX;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Compares the packs that are there with those that are indexed. Marks those that are gone or were cut off, so that
+/// their chunks are stored again, and reads the directories of those that no index object names.
+fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackInfo>> {
+    let mut there = HashMap::new();
+    let mut unknown = Vec::new();
+    repository.backend.list(Kind::Pack, &mut |name, length| {
+        if let Ok(id) = name.file().parse::<PackId>() {
+            there.insert(id, length);
+            if !repository.index.names_pack(&id) && !standing.is_condemned(&id) {
+                unknown.push((id, length));
+            }
+        }
+        Ok(())
+    })?;
+    for (id, length) in repository.index.packs_known() {
+        // A listing proves nothing: ask for the pack itself. Condemned ones may be gone.
+        if standing.is_condemned(&id) {
+            continue;
+        }
+        let mut found = there.get(&id).copied();
+        if found != Some(length) {
+            found = repository.backend.size(&pack::pack_name(&id))?;
+        }
+        if found.is_none() {
+            repository.index.mark_gone(&id);
+        } else if found != Some(length) {
+            repository.index.mark_cut_off(&id);
+        } else if !there.contains_key(&id) && !repository.index.names_pack(&id) {
+            // An earlier run of this process stored it and could not publish it, and the listing is behind: what counts
+            // as stored must be named.
+            unknown.push((id, length));
+        }
+    }
+    let mut adopted = Vec::new();
+    for (id, length) in unknown {
+        match adopt(repository, &id, length) {
+            Ok(info) => adopted.push(info),
+            // One that is not sound, or was deleted meanwhile, is no use, and no harm; nor is one that cannot be read just
+            // now. Where its directory could be, and this process reads by it, nothing new may rest on it all the same: no
+            // index object names it.
+            Err(error) if error.is_damage() || matches!(error, Error::Io { .. }) => repository.index.mark_gone(&id),
+            Err(error) => return Err(error),
+        }
+    }
+    let ReadDirectories { sound: adopted, unsound } = repository.prove_packs(adopted)?;
+    unsound.iter().for_each(|(id, _)| repository.index.mark_gone(id));
+    adopted.iter().try_for_each(|info| repository.with_index(|index| index.insert_unpublished(info)))?;
+    Ok(adopted)
+}
+
+/// Takes over a pack that another run wrote and did not live to name. It may have died before its folder was durable.
+fn adopt(repository: &Repository, id: &PackId, length: u64) -> Result<PackInfo> {
+    let name = pack::pack_name(id);
+    let bytes = repository.backend.read(&name, length.min(pack::MAX_PACK))?;
+    let info = repository.read_pack(id, &bytes)?;
+    repository.settle_packs([&info])?;
+    repository.protect(id, &bytes)?;
+    Ok(info)
+}
