@@ -16,6 +16,7 @@ pub mod graph;
 pub mod id;
 pub mod index;
 pub mod ingest;
+pub mod integrity;
 pub mod ops;
 pub mod pack;
 pub mod progress;

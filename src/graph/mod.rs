@@ -9,3 +9,6 @@ pub use loss::Lost;
 pub(crate) use followed::{FollowedAll, follow_all};
 pub(crate) use loss::{BadFrame, Closure, Followed};
 pub(crate) use usage::{StoredChunk, Usage};
+
+/// How a frame is encoded.
+pub use crate::pack::Encoding;

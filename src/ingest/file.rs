@@ -13,10 +13,10 @@ use crate::chunk::CutParams;
 use crate::error::{Error, Result};
 use crate::files::{Clocks, FileStat, Held, Reading};
 use crate::id::{ContentHash, Digester, digest};
-use crate::index::Index;
 use crate::progress::Progress;
 use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, RawBlock, Segment, Splitter, Treatment};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
+use crate::store::Repository;
 
 /// What storing files needs.
 pub(crate) struct FileContext<'a> {
@@ -26,7 +26,7 @@ pub(crate) struct FileContext<'a> {
     pub(crate) pool: &'a rayon::ThreadPool,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) schemas: &'a SchemaCache,
-    pub(crate) index: &'a Index,
+    pub(crate) repository: &'a Repository,
     /// What time it is on the file systems that are read.
     pub(crate) clocks: Arc<Clocks>,
 }
@@ -231,7 +231,8 @@ impl ContainerFile<'_, '_> {
                 self.flush(feeder)?;
                 let Segment::Header(header) = &segment else { return self.splitter.segment(segment, feeder) };
                 header.codec_name().clone_into(&mut self.codec);
-                let FileContext { bench, effort, schemas, index, .. } = self.context;
+                let FileContext { bench, effort, schemas, repository, .. } = self.context;
+                let index = repository.index();
                 let schema = schemas.of(header);
                 self.inspector = Some(Inspector::new(bench, index, *effort, header, schema.clone(), self.expected));
                 feeder.schema(schema.fingerprint());

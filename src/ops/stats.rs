@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::select::Listing;
 use crate::chunk::ChunkKind;
 use crate::error::Result;
+use crate::graph::Encoding;
 use crate::graph::{StoredChunk, Usage};
 use crate::id::SnapshotId;
-use crate::pack::Encoding;
 use crate::snapshot::SnapshotRoot;
-use crate::storage::Kind;
-use crate::store::Repository;
+use crate::store::{Objects, Repository};
 
 /// So much of something that is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,23 +59,6 @@ pub struct SnapshotStats {
     pub only: Amount,
 }
 
-/// The objects of a repository.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Objects {
-    /// Packs.
-    pub packs: u64,
-    /// Bytes of packs.
-    pub pack_bytes: u64,
-    /// Bytes of the redundancy of packs.
-    pub parity_bytes: u64,
-    /// Bytes of index objects.
-    pub index_bytes: u64,
-    /// Bytes of the log.
-    pub log_bytes: u64,
-    /// Bytes of everything else: key slots, the config, and so on.
-    pub other_bytes: u64,
-}
-
 /// What was found.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
@@ -115,7 +97,7 @@ pub fn stats(repository: &Repository, listing: &Listing, chosen: &HashSet<Snapsh
     order.extend(others);
     let usage = Usage::of(repository, &order, true)?;
     let mut stats = Stats { unreadable: usage.unreadable + listing.unreadable.len() as u64, ..Stats::default() };
-    stats.objects = objects(repository)?;
+    stats.objects = repository.objects()?;
     for ((_, root), totals) in order.iter().zip(&usage.totals).take(count) {
         let held = Held {
             files: root.totals.files,
@@ -194,24 +176,4 @@ impl Stats {
 
 fn ratio(many: u64, few: u64) -> Option<f64> {
     (few > 0).then(|| many as f64 / few as f64)
-}
-
-fn objects(repository: &Repository) -> Result<Objects> {
-    let mut objects = Objects::default();
-    for kind in Kind::ALL {
-        repository.backend().list(kind, &mut |_, length| {
-            match kind {
-                Kind::Pack => {
-                    objects.packs += 1;
-                    objects.pack_bytes += length;
-                }
-                Kind::Parity => objects.parity_bytes += length,
-                Kind::Index => objects.index_bytes += length,
-                Kind::Log => objects.log_bytes += length,
-                _ => objects.other_bytes += length,
-            }
-            Ok(())
-        })?;
-    }
-    Ok(objects)
 }

@@ -16,6 +16,7 @@ mod epochs;
 mod frame_cache;
 mod keys;
 pub mod log;
+mod objects;
 mod open;
 mod parity;
 mod reach;
@@ -46,6 +47,7 @@ pub use config_search::{ConfigSearch, LostConfig, write_config};
 pub use create::InitOptions;
 pub use directories::ReadDirectories;
 pub use keys::KeyDescription;
+pub use objects::Objects;
 pub use open::{CachePlace, OpenOptions, Unlock};
 pub use parity::ParityFound;
 pub use reach::Reach;
@@ -147,6 +149,11 @@ impl Repository {
     /// What names its chunks.
     pub fn hasher(&self) -> ChunkHasher {
         hasher_of(self.keyring.as_ref())
+    }
+
+    /// Whether what is stored is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.keyring.is_some()
     }
 
     /// How large packs and frames are made.

@@ -133,12 +133,12 @@ impl Run<'_> {
         if let Some(facts) = &entry.avro {
             transfer.feeder.schema(facts.fingerprint);
         }
-        if has_corrections(&recipe) && self.source.keyring().is_none() {
+        if has_corrections(&recipe) && !self.source.is_encrypted() {
             // Whoever can write there could have forged them, and here they would count as authentic.
             let reason = "it names corrections, which no unencrypted repository has";
             return Err(Stop::source(Error::damaged(name, reason)));
         }
-        if has_corrections(&recipe) && self.target.keyring().is_none() {
+        if has_corrections(&recipe) && !self.target.is_encrypted() {
             let (cut, is_meant) = (self.target.cut_params(), |encoder: &str| encoder == PREFLATE);
             let again = take_apart_again(rebuilder, entry, cut, &is_meant, self.progress, transfer.feeder);
             let again = again.map_err(|error| match self.pipeline.check() {
@@ -180,7 +180,7 @@ impl Run<'_> {
     }
 
     fn is_kept_alike(&self, facts: &AvroFacts, before: &AvroFacts) -> bool {
-        match facts.blocks_corrected > 0 && self.target.keyring().is_none() {
+        match facts.blocks_corrected > 0 && !self.target.is_encrypted() {
             false => facts == before,
             true => facts.blocks_exact == before.blocks_exact && before.blocks_corrected == 0,
         }

@@ -72,13 +72,13 @@ impl Run<'_> {
             effort: Effort {
                 depth: options.depth,
                 max_cost: (1000.0 / options.min_encode_speed.max(0.001)) as u32,
-                corrections: self.repository.keyring().is_some(),
+                corrections: self.repository.is_encrypted(),
             },
             bench: &bench,
             pool: self.pool,
             progress: self.progress,
             schemas: &schemas,
-            index: self.repository.index(),
+            repository: self.repository,
             clocks: Arc::default(),
         };
         let time = options.time.unwrap_or_else(|| self.repository.clock().now());

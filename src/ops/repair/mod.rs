@@ -1,16 +1,13 @@
 //! `repair`: what can be done when something of a repository is lost. Each of these says what it finds, and can be asked
-//! to say it only; on a sound repository they change nothing.
+//! to say it only; on a sound repository they change nothing. The engine is [`crate::integrity`].
 
 mod config;
-mod index;
-mod packs;
-mod parity;
 mod payloads;
-mod rewrite;
-mod snapshots;
 
 pub use config::{ConfigSource, find_config};
-pub use index::{IndexRepair, repair_index};
-pub use packs::{DamagedPack, PackRepair, PackRepairOptions, repair_packs};
 pub use payloads::{PayloadOptions, PayloadReport, keep_payloads};
-pub use snapshots::{DamagedSnapshot, SnapshotRepair, SnapshotRepairOptions, repair_snapshots};
+
+pub use crate::integrity::{
+    DamagedPack, DamagedSnapshot, IndexRepair, PackRepair, PackRepairOptions, SnapshotRepair, SnapshotRepairOptions,
+    repair_index, repair_packs, repair_snapshots,
+};

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
+use super::repair_snapshots::not_rewritten;
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::Result;
 use crate::files::with_unreadable;
 use crate::graph::Closure;
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
-use crate::ops::repair::snapshots::not_rewritten;
 use crate::pack::PlainChunk;
 use crate::recipe::{Stream, Tree, TreeReader};
 use crate::snapshot::entry::{EntryKind, FileEntry};

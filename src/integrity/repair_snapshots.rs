@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::packs::look_at_all;
-use super::rewrite::rewrite;
+use super::repair_packs::look_at_all;
+use super::repair_rewrite::rewrite;
+use super::structure::cut_off;
 use crate::error::{Error, Result};
 use crate::graph::{BadFrame, Closure, FollowedAll, Lost, follow_all};
 use crate::id::{PackId, SnapshotId};
-use crate::ops::check::cut_off;
 use crate::pack::pack_name;
 use crate::progress::{Phase, Progress};
 use crate::store::{Catalogue, Repository};

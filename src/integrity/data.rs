@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use rayon::prelude::*;
 
-use super::{CheckReport, DataSubset, is_mendable};
+use super::check::{CheckReport, DataSubset, is_mendable};
 use crate::error::{Error, Result};
 use crate::graph::BadFrame;
 use crate::id::{ChunkHasher, ChunkId, PackId, digest};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{CheckReport, is_mendable};
+use super::check::{CheckReport, is_mendable};
 use crate::error::{Error, Result};
 use crate::graph::BadFrame;
 use crate::id::{IndexId, PackId};

@@ -1,9 +1,7 @@
 //! `check`: is everything there, and is it what it should be?
 
-mod data;
-mod structure;
-
-use structure::Structure;
+use super::data;
+use super::structure::{self, Structure};
 
 use crate::error::{Error, Result};
 use crate::id::PackId;
@@ -11,11 +9,7 @@ use crate::pack;
 use crate::progress::{Phase, Progress};
 use crate::store::Repository;
 
-pub use crate::graph::Lost;
-use crate::graph::{Followed, FollowedAll, follow_all};
-
-pub(crate) use data::{PackFindings, check_pack, drop_condemned};
-pub(crate) use structure::cut_off;
+use crate::graph::{Followed, FollowedAll, Lost, follow_all};
 
 /// What to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +174,6 @@ fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {
 }
 
 /// A pack is damaged, and nothing of it is lost.
-fn is_mendable(pack: &PackId) -> Error {
+pub(super) fn is_mendable(pack: &PackId) -> Error {
     Error::damaged(pack::pack_name(pack), "its bytes are not what was written, but its parity brings all of them back")
 }

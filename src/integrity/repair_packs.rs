@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rayon::prelude::*;
 
-use super::parity;
+use super::data::{PackFindings, check_pack, drop_condemned};
+use super::repair_parity as parity;
 use crate::chunk::ChunkSource;
 use crate::error::{Error, Result};
 use crate::graph::BadFrame;
 use crate::id::{ChunkId, PackId};
 use crate::index::Worth;
-use crate::ops::check::{PackFindings, check_pack, drop_condemned};
 use crate::pack::PlainChunk;
 use crate::progress::{Phase, Progress};
 use crate::store::{Catalogue, Copies, Repository, Writer};

@@ -1,0 +1,48 @@
+//! How many objects of which kind there are.
+
+use super::Repository;
+use crate::error::Result;
+use crate::storage::Kind;
+
+/// The objects of a repository.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Objects {
+    /// Packs.
+    pub packs: u64,
+    /// Bytes of packs.
+    pub pack_bytes: u64,
+    /// Bytes of the redundancy of packs.
+    pub parity_bytes: u64,
+    /// Bytes of index objects.
+    pub index_bytes: u64,
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// Bytes of everything else: key slots, the config, and so on.
+    pub other_bytes: u64,
+}
+
+impl Repository {
+    /// Counts the objects of the repository, by listing them.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn objects(&self) -> Result<Objects> {
+        let mut objects = Objects::default();
+        for kind in Kind::ALL {
+            self.backend.list(kind, &mut |_, length| {
+                match kind {
+                    Kind::Pack => {
+                        objects.packs += 1;
+                        objects.pack_bytes += length;
+                    }
+                    Kind::Parity => objects.parity_bytes += length,
+                    Kind::Index => objects.index_bytes += length,
+                    Kind::Log => objects.log_bytes += length,
+                    _ => objects.other_bytes += length,
+                }
+                Ok(())
+            })?;
+        }
+        Ok(objects)
+    }
+}
