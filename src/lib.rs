@@ -1,8 +1,8 @@
 //! snap: a content-addressed, deduplicating snapshot store for Apache Avro files.
 //!
-//! The modules form layers (`docs/architecture.md`): each names only those that stand after it in
-//! `commands > files > repository > snapshot > index > pack > backend > recipe > avro > chunk > crypto > progress > error >
-//! id > wire`, which a test holds. From `recipe` down there are no files, no threads and no clock.
+//! The top-level modules are rooms, and which of them may name which is a graph that a test holds (`docs/architecture.md`,
+//! `tests/rooms.rs`): verbs ([`ops`]) use engines ([`ingest`], [`read`], [`gc`], [`integrity`], [`graph`]), engines use the
+//! [`store`], and the store uses [`storage`]. From [`snapshot`] down there are no files, no threads and no clock.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

@@ -13,7 +13,6 @@ use crate::avro::container::{Parsed, parse_header};
 use crate::chunk::{ChunkKind, ChunkSink, ChunkSource, RecordShape};
 use crate::error::Error;
 use crate::id::ChunkId;
-use crate::index::Index;
 use crate::ingest::Feeder;
 use crate::ingest::SchemaCache;
 use crate::progress::Progress;
@@ -31,7 +30,7 @@ const LONGEST_HEADER: u64 = 16 << 20;
 
 /// What the chunks of the source are called in the target.
 pub(super) struct Names<'r> {
-    index: &'r Index,
+    target: &'r Repository,
     /// How the source names chunks; none if it does so as the target does.
     naming: Option<ChunkId>,
     /// What was learned and is not in the index yet.
@@ -45,7 +44,7 @@ impl<'r> Names<'r> {
     pub(super) fn new(source: &Repository, target: &'r Repository) -> Self {
         let naming = source.hasher().id(b"");
         let differs = naming != target.hasher().id(b"");
-        Self { index: target.index(), naming: differs.then_some(naming), fresh: Mutex::default() }
+        Self { target, naming: differs.then_some(naming), fresh: Mutex::default() }
     }
 
     fn find(&self, source: &ChunkId) -> Option<ChunkId> {
@@ -53,7 +52,7 @@ impl<'r> Names<'r> {
             None => Some(*source),
             Some(naming) => {
                 let fresh = self.fresh().get(source).copied();
-                fresh.or_else(|| self.index.copied(naming, source))
+                fresh.or_else(|| self.target.index().copied(naming, source))
             }
         }
     }
@@ -75,7 +74,7 @@ impl<'r> Names<'r> {
     pub(super) fn remember(&self) {
         if let Some(naming) = &self.naming {
             let fresh: Vec<_> = self.fresh().drain().collect();
-            self.index.remember_copied(naming, &fresh);
+            self.target.index().remember_copied(naming, &fresh);
         }
     }
 
