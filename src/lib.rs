@@ -7,12 +7,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod avro;
+mod cache;
 pub mod chunk;
 pub mod crypto;
 pub mod error;
 pub mod files;
 pub mod gc;
 pub mod graph;
+pub mod hints;
 pub mod id;
 pub mod index;
 pub mod ingest;

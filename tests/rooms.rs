@@ -75,7 +75,7 @@ const ROOMS: &[Room] = &[
             ("runtime", "frames are compressed on a pool"),
             ("store", "reserving, storing and committing"),
             ("files", "the opened file, its clock and its state"),
-            ("index", "bases for deltas, and payloads that were proven before"),
+            ("hints", "bases for deltas, and payloads that were proven before"),
             ("pack", "frames and their encoding"),
             ("snapshot", "rows of what was stored"),
             ("recipe", "files are taken apart into streams"),
@@ -109,7 +109,8 @@ const ROOMS: &[Room] = &[
         name: "store", // the repository: config, keys, log, catalogue, reading and writing chunks
         uses: &[
             ("storage", "objects by name"),
-            ("index", "which pack holds a chunk, and what this machine remembers"),
+            ("index", "which pack holds a chunk"),
+            ("hints", "what this machine remembers of the repository lies beside its index"),
             ("pack", "packs are opened, sealed and mended"),
             ("snapshot", "roots, which name what must be there before a snapshot exists"),
             ("recipe", "reachability follows trees"),
@@ -120,10 +121,21 @@ const ROOMS: &[Room] = &[
     Room {
         name: "index", // which pack holds a chunk; a cache
         uses: &[
+            ("cache", "its tables lie in a file that can be made again"),
             ("pack", "directories of packs are its rows"),
-            ("chunk", "anchors that bases are found by"),
-            ("crypto", "checksums of rows are keyed"),
+            ("crypto", "an index object says how each pack is sealed"),
         ],
+    },
+    Room {
+        name: "hints", // what this machine remembers of earlier runs
+        uses: &[
+            ("cache", "its tables lie in a file that can be made again"),
+            ("chunk", "how anchors are chosen decides what resembles what"),
+        ],
+    },
+    Room {
+        name: "cache", // SQLite files that several processes share
+        uses: &[("crypto", "checksums of rows are keyed")],
     },
     Room {
         name: "pack", // many chunks in one object
@@ -187,7 +199,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jiff", &["cli"]),
     ("rayon", &["ops", "gc", "integrity", "ingest", "read", "runtime"]),
     ("rpassword", &["cli"]),
-    ("rusqlite", &["index"]),
+    ("rusqlite", &["cache", "index", "hints"]),
     // The system's calls. store asks for the name of the host only, which it writes into the log.
     ("rustix", &["storage", "files", "store", "cli"]),
     // The JSON of schemas; what `--json` prints.
@@ -225,9 +237,9 @@ const EVERYWHERE: &[&str] = &["thiserror"];
 
 /// Where the parts of the standard library that touch the world are used.
 const WORLD: &[(&str, &[&str])] = &[
-    // storage keeps objects in files, files is the user's file system, index has its database file, store remembers the
+    // storage keeps objects in files, files is the user's file system, cache has its database files, store remembers the
     // head of the log in a file. ops holds files that `files` opened, and opens none.
-    ("std::fs", &["ops", "files", "store", "index", "storage", "cli"]),
+    ("std::fs", &["ops", "files", "store", "cache", "storage", "cli"]),
     // cli asks how many cores there are, and which thread panicked.
     ("std::thread", &["ops", "runtime", "cli"]),
     // Engines measure how long a run took; files and store have clocks that callers can replace; store publishes an index

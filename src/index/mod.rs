@@ -1,29 +1,26 @@
 //! Which pack holds a chunk.
 //!
+//! Several processes share the database (`cache`): what one has written, the others take in when they next ask how far it
+//! is complete (`sync`). Until then they do not count it.
+//!
 //! The truth is in the packs; *index objects* are its second copy, made so that nobody has to read all packs. The
 //! database here is only a cache of those objects: it can be deleted, stale or corrupted at any time without harm. A
 //! hit counts only if its row carries the right keyed checksum and its pack is named by an index object that was read
 //! and authenticated (or was written by this very process), and is there.
 
-mod anchors;
-mod copied;
 mod database;
 mod object;
-mod payloads;
 mod standing;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use anchors::{PackedChunk, resembles};
-pub use copied::CopiedChunk;
 use database::Database;
 pub use object::{MAX_OBJECT, decode_object, encode_object};
-pub use payloads::ProvenPayload;
 pub use standing::{Damage, Retired, Standing, Worth};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::{ChunkId, IndexId, PackId};
 use crate::pack::PackInfo;
 
@@ -46,7 +43,6 @@ pub type Head = (u64, [u8; 32]);
 pub struct Index {
     database: Mutex<Database>,
     packs: Mutex<Packs>,
-    any_anchors: anchors::Any,
 }
 
 /// What is known about packs, in memory: some hundred bytes a pack, and the directories used last.
@@ -68,6 +64,8 @@ struct Packs {
     /// The highest number that was given in this process. None is given to another pack, whatever becomes of the tables:
     /// others hold on to locations and to frames by it.
     last_number: u32,
+    /// The state of the file, as of which the tables are known here: other processes write into it, too.
+    version: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -82,6 +80,10 @@ struct KnownPack {
 }
 
 impl KnownPack {
+    fn of(row: database::PackRow) -> Self {
+        Self { id: row.id, object: row.object, length: row.length, deltas: row.bases > 0 }
+    }
+
     fn new(info: &PackInfo) -> Self {
         Self { id: info.id, object: None, length: info.length, deltas: !info.directory.bases.is_empty() }
     }
@@ -114,31 +116,42 @@ impl Index {
     /// # Errors
     /// If not even a temporary database can be made.
     pub fn open(path: Option<&Path>, row_key: [u8; 32]) -> Result<Self> {
-        let database = Database::open(path, row_key)?;
-        let index =
-            Self { database: Mutex::new(database), packs: Mutex::default(), any_anchors: anchors::Any::default() };
-        if index.load_packs().is_err() {
+        let index = Self { database: Mutex::new(Database::open(path, row_key)?), packs: Mutex::default() };
+        // What an interrupted process left unpublished is found again in the packs themselves.
+        let dropped = index.database().drop_unpublished();
+        if dropped.and_then(|()| index.sync()).is_err() {
             index.clear()?;
         }
         Ok(index)
     }
 
-    fn load_packs(&self) -> Result<()> {
+    /// Takes in what other processes have written into the file since it was last looked at.
+    fn sync(&self) -> Result<()> {
         let database = self.database();
-        // What an interrupted process left unpublished is found again in the packs themselves.
-        database.drop_unpublished()?;
         let mut packs = self.packs();
-        packs.forget();
-        for row in database.packs()? {
-            packs.numbers.insert(row.id, row.number);
-            let known = KnownPack { id: row.id, object: row.object, length: row.length, deltas: row.bases > 0 };
-            packs.known.insert(row.number, known);
-            packs.last_number = packs.last_number.max(row.number);
+        let version = database.version()?;
+        if packs.version == Some(version) {
+            return Ok(());
         }
+        let rows = database.packs()?;
+        // What this process has written and not published yet counts; what another one has, does not.
+        let is_own = |id: &PackId| packs.numbers.contains_key(id);
+        let rows: Vec<_> = rows.into_iter().filter(|row| row.object.is_some() || is_own(&row.id)).collect();
+        packs.numbers = rows.iter().map(|row| (row.id, row.number)).collect();
+        packs.last_number = rows.iter().map(|row| row.number).fold(packs.last_number, u32::max);
+        packs.known = rows.into_iter().map(|row| (row.number, KnownPack::of(row))).collect();
+        let Packs { recent, known, .. } = &mut *packs;
+        recent.retain(|(number, info)| known.get(number).is_some_and(|pack| pack.id == info.id));
+        packs.recent_chunks = packs.recent.iter().map(|(_, info)| info.directory.chunks.len()).sum();
+        packs.version = Some(version);
         Ok(())
     }
 
-    /// Forgets everything.
+    /// Forgets everything. Where other processes use the file, it stays as it is, and this process goes on with a temporary
+    /// one.
+    ///
+    /// # Errors
+    /// If not even a temporary file can be made.
     pub fn clear(&self) -> Result<()> {
         let mut database = self.database();
         self.packs().forget();
@@ -147,15 +160,15 @@ impl Index {
         // not in memory here, so this process goes on without it.
         match (database.objects(), database.packs()) {
             (Ok(objects), Ok(packs)) if objects.is_empty() && packs.is_empty() => Ok(()),
-            _ => database.forsake_file(),
+            _ => database.switch_to_temporary(),
         }
     }
 
     /// Forgets everything, and from now on uses a temporary file.
-    pub fn forsake_file(&self) -> Result<()> {
+    pub fn switch_to_temporary(&self) -> Result<()> {
         let mut database = self.database();
         self.packs().forget();
-        database.forsake_file()
+        database.switch_to_temporary()
     }
 
     /// Whether the cache is kept in a file of its own that outlives the process.
@@ -165,6 +178,8 @@ impl Index {
 
     /// Up to where in the log the cache is complete.
     pub fn head(&self) -> Option<Head> {
+        // What another process has taken in counts only once this one knows it.
+        self.sync().ok()?;
         self.database().head().ok().flatten()
     }
 
@@ -175,6 +190,7 @@ impl Index {
 
     /// The index objects whose packs are in the cache.
     pub fn objects(&self) -> Result<Vec<IndexId>> {
+        self.sync()?;
         self.database().objects()
     }
 
@@ -186,7 +202,7 @@ impl Index {
             for info in infos {
                 let number = match packs.numbers.get(&info.id) {
                     Some(number) => *number,
-                    None => database.insert_pack(info, packs.last_number)?,
+                    None => number_of(database, info, packs.last_number)?,
                 };
                 packs.last_number = packs.last_number.max(number);
                 database.name_pack(number, object)?;
@@ -206,7 +222,7 @@ impl Index {
             return Ok(());
         }
         let last = packs.last_number;
-        let number = database.transaction(|database| database.insert_pack(info, last))?;
+        let number = database.transaction(|database| number_of(database, info, last))?;
         packs.last_number = last.max(number);
         packs.numbers.insert(info.id, number);
         packs.known.insert(number, KnownPack::new(info));
@@ -324,7 +340,15 @@ impl Index {
             return Ok(info.clone());
         }
         let database = self.database();
-        let info = Arc::new(database.pack(number)?);
+        let info = match database.pack(number) {
+            Ok(info) => Arc::new(info),
+            Err(error) => {
+                drop(database);
+                // Another process may have forgotten it: then it is not known here any more, either.
+                self.sync()?;
+                return Err(error);
+            }
+        };
         let mut packs = self.packs();
         match packs.known.get(&number) {
             Some(pack) if pack.id == info.id => {}
@@ -401,8 +425,10 @@ impl Index {
     }
 }
 
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Cache { path: "index.db".into(), reason: error.to_string() }
+/// The number of a pack: another process may have taken it in already.
+fn number_of(database: &Database, info: &PackInfo, last: u32) -> Result<u32> {
+    match database.find_pack(&info.id)? {
+        Some(row) => Ok(row.number),
+        None => database.insert_pack(info, last),
     }
 }

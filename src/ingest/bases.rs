@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use crate::chunk::{Anchor, ChunkKind, MAX_BASE_BYTES, anchors};
 use crate::error::Result;
+use crate::hints::{PackedChunk, resembles};
 use crate::id::ChunkId;
-use crate::index::{PackedChunk, resembles};
 use crate::pack::{Chain, MAX_BASES, Place};
 use crate::store::Repository;
 
@@ -52,8 +52,8 @@ pub(crate) fn find_bases<'r>(
     asks: bool,
 ) -> impl Iterator<Item = Option<Bases>> + use<'r> {
     let hashes: Vec<u64> = anchors.iter().flatten().map(|anchor| anchor.hash).collect();
-    let found = match asks && repository.index().has_anchors() {
-        true => repository.index().find_anchors(&hashes),
+    let found = match asks && repository.hints().has_anchors() {
+        true => repository.hints().find_anchors(&hashes),
         false => Vec::new(),
     };
     let mut found = found.into_iter();

@@ -232,9 +232,9 @@ impl ContainerFile<'_, '_> {
                 let Segment::Header(header) = &segment else { return self.splitter.segment(segment, feeder) };
                 header.codec_name().clone_into(&mut self.codec);
                 let FileContext { bench, effort, schemas, repository, .. } = self.context;
-                let index = repository.index();
+                let hints = repository.hints();
                 let schema = schemas.of(header);
-                self.inspector = Some(Inspector::new(bench, index, *effort, header, schema.clone(), self.expected));
+                self.inspector = Some(Inspector::new(bench, hints, *effort, header, schema.clone(), self.expected));
                 feeder.schema(schema.fingerprint());
                 self.splitter.header(header, schema, feeder)
             }

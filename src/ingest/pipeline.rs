@@ -9,8 +9,8 @@ use super::gather::{Common, Gathering};
 use super::warm::Warmth;
 use crate::chunk::{ChunkKind, anchors};
 use crate::error::{Error, Result};
+use crate::hints::PackedChunk;
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
-use crate::index::PackedChunk;
 use crate::pack::{EncodedFrame, FrameCodec, PackBuilder, PlainChunk};
 use crate::runtime::Gate;
 use crate::store::{Committed, Repository, Writer};
@@ -188,7 +188,7 @@ impl<'r> Pipeline<'r> {
             .filter_map(|(chunk, id)| Some((PackedChunk { pack: number, chunk }, pending.remove(&id)?)))
             .collect();
         drop(pending);
-        self.repository.index().remember_anchors(&anchored);
+        self.repository.hints().remember_anchors(&anchored);
         Ok(())
     }
 

@@ -13,8 +13,8 @@ use crate::avro::encoder::{
     BLOCK_EFFORT, EncoderId, Encoders, PROBE_EFFORT, Prober, Sample, WriterHint, candidates, preflate_split,
 };
 use crate::avro::schema::Schema;
+use crate::hints::{Hints, ProvenPayload};
 use crate::id::digest;
-use crate::index::{Index, ProvenPayload};
 use crate::read::is_trusted;
 use crate::recipe::{CompiledSchema, RawBlock, Treatment};
 
@@ -52,7 +52,7 @@ pub(crate) struct Effort {
 pub(crate) struct Inspector<'w> {
     bench: &'w Workbench,
     /// Where it is remembered which payloads were proven before.
-    memory: &'w Index,
+    memory: &'w Hints,
     effort: Effort,
     /// The codec, if it is known and payloads are looked into.
     codec: Option<Codec>,
@@ -74,7 +74,7 @@ impl<'w> Inspector<'w> {
     /// For a container with this header, and this schema in it; `expected` is the encoder that its predecessor had.
     pub(crate) fn new(
         bench: &'w Workbench,
-        memory: &'w Index,
+        memory: &'w Hints,
         effort: Effort,
         header: &Header,
         schema: Arc<CompiledSchema>,

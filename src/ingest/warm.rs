@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use super::bases::has_bases;
 use crate::chunk::anchors;
 use crate::error::Result;
+use crate::hints::PackedChunk;
 use crate::id::ChunkId;
-use crate::index::PackedChunk;
 use crate::recipe::{Recipe, Stream, Tree, TreeReader};
 use crate::snapshot::SnapshotRoot;
 use crate::store::Repository;
@@ -157,7 +157,7 @@ impl Trail {
                     batch.push((chunk, anchors(&bytes).into_iter().map(|anchor| anchor.hash).collect()));
                 }
                 if batch.len() >= BATCH {
-                    repository.index().remember_anchors(&std::mem::take(&mut batch));
+                    repository.hints().remember_anchors(&std::mem::take(&mut batch));
                 }
             }
             if ended {
@@ -166,7 +166,7 @@ impl Trail {
                 self.passed_files += 1;
             }
         }
-        repository.index().remember_anchors(&batch);
+        repository.hints().remember_anchors(&batch);
         Ok(())
     }
 }
@@ -178,7 +178,7 @@ fn unknown(repository: &Repository, id: &ChunkId) -> Result<Option<PackedChunk>>
     let info = index.pack(location.pack)?;
     let frame = info.frame(location.frame as usize)?;
     let chunk = PackedChunk { pack: location.pack, chunk: frame.first + location.chunk };
-    Ok((has_bases(frame.kind) && !index.is_anchored(chunk)).then_some(chunk))
+    Ok((has_bases(frame.kind) && !repository.hints().is_anchored(chunk)).then_some(chunk))
 }
 
 /// The streams of a file whose chunks may become bases: records, or all of it.

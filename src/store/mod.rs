@@ -64,6 +64,7 @@ pub use writer::{Committed, PackReport, Writer};
 use crate::chunk::CutParams;
 use crate::crypto::{Entropy, Envelope, Keyring, ObjectKind, epoch_of};
 use crate::error::{Context, Error, Result};
+use crate::hints::Hints;
 use crate::id::{ChunkHasher, EntryHash, RepositoryId, digest};
 use crate::index::Index;
 use crate::storage::{Backend, Created, Kind, Name};
@@ -85,6 +86,7 @@ pub struct Repository {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     index: Index,
+    hints: Hints,
     remembered: Option<PathBuf>,
     frames: frame_cache::FrameCache,
     mending: parity::Mending,
@@ -169,6 +171,11 @@ impl Repository {
     /// The local index.
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// What this machine remembers of earlier runs.
+    pub fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     /// What the log says, as far as it was read.

@@ -10,6 +10,7 @@ use super::unlock::{Lock, Unlocked};
 use super::{Clock, Repository, State, frame_cache, remembered};
 use crate::crypto::{Entropy, ObjectKind, Suite};
 use crate::error::{Context, Error, Result};
+use crate::hints::Hints;
 use crate::id::{IndexId, PackId, digest};
 use crate::index::{self, Index};
 use crate::storage::{Backend, Kind, Name};
@@ -113,11 +114,12 @@ impl Repository {
         let cache = match &options.cache {
             // The cache goes with what this machine has seen, which is another state of the same repository.
             _ if rolled_back.is_some() => None,
-            CachePlace::Folder(folder) => Some(folder.join(&own).join("index.db")),
+            CachePlace::Folder(folder) => Some(folder.join(&own)),
             CachePlace::Temporary => None,
         };
         let repository = Self {
-            index: Index::open(cache.as_deref(), row_key)?,
+            index: Index::open(cache.as_ref().map(|folder| folder.join("index.db")).as_deref(), row_key)?,
+            hints: Hints::open(cache.as_ref().map(|folder| folder.join("hints.db")).as_deref(), row_key)?,
             backend,
             config,
             config_trouble: trouble,
@@ -239,7 +241,7 @@ impl Repository {
         match self.update_index() {
             // Its place is full, or whatever: a temporary file elsewhere does as well.
             Err(Error::Cache { .. }) => {
-                self.index.forsake_file()?;
+                self.index.switch_to_temporary()?;
                 self.update_index()
             }
             updated => updated,
@@ -291,7 +293,7 @@ impl Repository {
         match again {
             // Its place is full, or its disk is dying.
             Err(Error::Cache { .. }) => {
-                self.index.forsake_file()?;
+                self.index.switch_to_temporary()?;
                 self.update_index()?;
                 work(&self.index)
             }

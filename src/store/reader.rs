@@ -322,7 +322,8 @@ impl ChunkSource for Repository {
             Err(error @ Error::KeysRotated { .. }) => return Err(error),
             refreshed => refreshed.unwrap_or(false),
         };
-        if (refreshed || self.lock_state().next != before)
+        // Or another process that shares the local index has forgotten that pack.
+        if (refreshed || self.lock_state().next != before || matches!(failure, Error::Cache { .. }))
             && let Ok(bytes) = self.get_located(id)
         {
             return Ok(bytes);

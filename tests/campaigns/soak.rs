@@ -15,11 +15,11 @@ use std::time::Instant;
 
 use avro_snap::crypto::Suite;
 use avro_snap::id::ChunkId;
-use avro_snap::ops::select::read_root;
 use avro_snap::pack::{MAX_PACK, read_pack};
 use avro_snap::recipe::{Recipe, Stream};
 use avro_snap::storage::{Kind, Memory};
 use avro_snap::store::Repository;
+use avro_snap::store::read_root;
 use sim_life::{Deed, Life};
 use sim_store::Dice;
 

@@ -12,13 +12,13 @@ use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{SeededEntropy, Suite};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
-use avro_snap::ops::select::read_root;
 use avro_snap::pack::{Chain, EncodedFrame, FrameCodec, Place, PlainChunk};
 use avro_snap::recipe::{Recipe, StreamBuilder, StreamReader};
 use avro_snap::snapshot::entry::FileEntry;
 use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals};
 use avro_snap::storage::Backend;
 use avro_snap::store::log::Body;
+use avro_snap::store::read_root;
 use avro_snap::store::{
     CachePlace, Clock, InitOptions, OpenOptions, Repository, SnapshotRecord, State, Unlock, Writer,
 };

@@ -52,7 +52,7 @@ impl<'r> Names<'r> {
             None => Some(*source),
             Some(naming) => {
                 let fresh = self.fresh().get(source).copied();
-                fresh.or_else(|| self.target.index().copied(naming, source))
+                fresh.or_else(|| self.target.hints().copied(naming, source))
             }
         }
     }
@@ -74,7 +74,7 @@ impl<'r> Names<'r> {
     pub(super) fn remember(&self) {
         if let Some(naming) = &self.naming {
             let fresh: Vec<_> = self.fresh().drain().collect();
-            self.target.index().remember_copied(naming, &fresh);
+            self.target.hints().remember_copied(naming, &fresh);
         }
     }
 

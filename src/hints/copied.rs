@@ -11,8 +11,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::Index;
-use super::database::Database;
+use super::{HintFile, Hints};
 use crate::error::Result;
 use crate::id::ChunkId;
 
@@ -22,28 +21,24 @@ pub type CopiedChunk = (ChunkId, ChunkId);
 /// Rows beyond which all are forgotten: about 400 MB of the file, 250 GB of streams.
 const MAX_ROWS: i64 = 4_000_000;
 
-pub(super) const TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS copied (source BLOB PRIMARY KEY, chunk BLOB NOT NULL, tag INTEGER NOT NULL)
-         WITHOUT ROWID;";
-
-impl Index {
+impl Hints {
     /// What a chunk of another repository is called in this one, if that was remembered. `naming` says how the other one
     /// names its chunks: the id that it gives to no bytes.
     pub fn copied(&self, naming: &ChunkId, source: &ChunkId) -> Option<ChunkId> {
-        let database = self.database();
-        let (chunk, tag) = database.copied(source).ok().flatten()?;
-        (database.copied_tag(naming, source, &chunk) == tag).then_some(chunk)
+        let file = self.file();
+        let (chunk, tag) = file.copied(source).ok().flatten()?;
+        (file.copied_tag(naming, source, &chunk) == tag).then_some(chunk)
     }
 
     /// Remembers what chunks are called in either. Losing this costs time, so what goes wrong is passed over.
     pub fn remember_copied(&self, naming: &ChunkId, chunks: &[CopiedChunk]) {
         if !chunks.is_empty() {
-            let _ = self.database().transaction(|database| database.insert_copied(naming, chunks));
+            let _ = self.file().transaction(|file| file.insert_copied(naming, chunks));
         }
     }
 }
 
-impl Database {
+impl HintFile {
     fn copied(&self, source: &ChunkId) -> Result<Option<(ChunkId, i64)>> {
         let mut statement = self.connection().prepare_cached("SELECT chunk, tag FROM copied WHERE source = ?1")?;
         let row = statement.query_row([source.as_bytes()], |row| Ok((ChunkId::new(row.get(0)?), row.get(1)?)));
@@ -87,14 +82,14 @@ mod tests {
     #[test]
     fn a_row_counts_only_as_it_was_written_and_for_the_repository_it_was_written_for() {
         let id = |n: u8| ChunkId::new([n; 32]);
-        let index = Index::open(None, [7; 32]).unwrap();
-        index.remember_copied(&id(0), &[(id(1), id(11)), (id(2), id(12))]);
-        index.remember_copied(&id(0), &[(id(2), id(13))]);
-        assert_eq!(index.copied(&id(0), &id(1)), Some(id(11)));
-        assert_eq!(index.copied(&id(0), &id(2)), Some(id(13)), "the later one");
-        assert_eq!(index.copied(&id(0), &id(3)), None);
-        assert_eq!(index.copied(&id(9), &id(1)), None, "another repository's");
-        index.database().connection().execute("UPDATE copied SET chunk = ?1", [id(12).as_bytes()]).unwrap();
-        assert_eq!(index.copied(&id(0), &id(1)), None, "a changed row does not count");
+        let hints = Hints::open(None, [7; 32]).unwrap();
+        hints.remember_copied(&id(0), &[(id(1), id(11)), (id(2), id(12))]);
+        hints.remember_copied(&id(0), &[(id(2), id(13))]);
+        assert_eq!(hints.copied(&id(0), &id(1)), Some(id(11)));
+        assert_eq!(hints.copied(&id(0), &id(2)), Some(id(13)), "the later one");
+        assert_eq!(hints.copied(&id(0), &id(3)), None);
+        assert_eq!(hints.copied(&id(9), &id(1)), None, "another repository's");
+        hints.database().connection().execute("UPDATE copied SET chunk = ?1", [id(12).as_bytes()]).unwrap();
+        assert_eq!(hints.copied(&id(0), &id(1)), None, "a changed row does not count");
     }
 }

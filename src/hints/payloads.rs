@@ -10,8 +10,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::Index;
-use super::database::Database;
+use super::{HintFile, Hints};
 use crate::error::Result;
 
 /// A payload: its BLAKE3, and the id of the encoder that makes exactly it from what it decodes to.
@@ -20,27 +19,23 @@ pub type ProvenPayload = ([u8; 32], String);
 /// Rows beyond which all are forgotten: about 400 MB of the file, 250 GB of payloads of 64 kB.
 const MAX_ROWS: i64 = 4_000_000;
 
-pub(super) const TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS payloads (hash BLOB PRIMARY KEY, encoder TEXT NOT NULL, tag INTEGER NOT NULL)
-         WITHOUT ROWID;";
-
-impl Index {
+impl Hints {
     /// The encoder that was proven to make this payload.
     pub fn proven_encoder(&self, payload: &[u8; 32]) -> Option<String> {
-        let database = self.database();
-        let row = database.payload(payload).ok().flatten();
-        row.filter(|(encoder, tag)| database.payload_tag(payload, encoder) == *tag).map(|(encoder, _)| encoder)
+        let file = self.file();
+        let row = file.payload(payload).ok().flatten();
+        row.filter(|(encoder, tag)| file.payload_tag(payload, encoder) == *tag).map(|(encoder, _)| encoder)
     }
 
     /// Remembers payloads that were proven. Losing this costs time, so what goes wrong is passed over.
     pub fn remember_proven(&self, payloads: &[ProvenPayload]) {
         if !payloads.is_empty() {
-            let _ = self.database().transaction(|database| database.insert_payloads(payloads));
+            let _ = self.file().transaction(|file| file.insert_payloads(payloads));
         }
     }
 }
 
-impl Database {
+impl HintFile {
     fn payload(&self, hash: &[u8; 32]) -> Result<Option<(String, i64)>> {
         let mut statement = self.connection().prepare_cached("SELECT encoder, tag FROM payloads WHERE hash = ?1")?;
         Ok(statement.query_row([hash], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
@@ -81,12 +76,12 @@ mod tests {
 
     #[test]
     fn only_what_was_proven_here_counts() {
-        let index = Index::open(None, [7; 32]).unwrap();
+        let hints = Hints::open(None, [7; 32]).unwrap();
         let proven = [([1; 32], "zlib:L6:M8".to_owned()), ([2; 32], "snappy:mask14".to_owned())];
-        index.remember_proven(&proven);
-        assert_eq!(index.proven_encoder(&[1; 32]).as_deref(), Some("zlib:L6:M8"));
-        assert_eq!(index.proven_encoder(&[3; 32]), None);
-        index.database().connection().execute("UPDATE payloads SET encoder = 'zlib:L9:M8'", []).unwrap();
-        assert_eq!(index.proven_encoder(&[1; 32]), None, "a changed row does not count");
+        hints.remember_proven(&proven);
+        assert_eq!(hints.proven_encoder(&[1; 32]).as_deref(), Some("zlib:L6:M8"));
+        assert_eq!(hints.proven_encoder(&[3; 32]), None);
+        hints.database().connection().execute("UPDATE payloads SET encoder = 'zlib:L9:M8'", []).unwrap();
+        assert_eq!(hints.proven_encoder(&[1; 32]), None, "a changed row does not count");
     }
 }

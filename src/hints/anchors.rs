@@ -14,8 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{OptionalExtension, params};
 
-use super::Index;
-use super::database::Database;
+use super::{HintFile, Hints};
 use crate::chunk::SPARSE_BELOW;
 use crate::error::Result;
 
@@ -55,18 +54,15 @@ pub fn resembles(found: impl Iterator<Item = (u64, Option<PackedChunk>)>) -> boo
 /// Rows beyond which the older half is forgotten: about 600 MB of the file, for the last 100 GB of streams.
 const MAX_ROWS: i64 = 24_000_000;
 
-pub(super) const TABLES: &str = "CREATE TABLE IF NOT EXISTS anchors (hash INTEGER PRIMARY KEY, chunk INTEGER NOT NULL);
-     CREATE TABLE IF NOT EXISTS anchored (chunk INTEGER PRIMARY KEY);";
-
 /// Whether there are any anchors at all: nothing can be found in a fresh repository, and nothing need be looked up.
 #[derive(Debug, Default)]
 pub(super) struct Any(AtomicBool);
 
-impl Index {
+impl Hints {
     /// Whether anchors can be found at all.
     pub fn has_anchors(&self) -> bool {
         // Once there are some, there always are; until then the look is cheap.
-        let any = || self.database().any_anchors().unwrap_or(false);
+        let any = || self.file().any_anchors().unwrap_or(false);
         self.any_anchors.0.load(Ordering::Relaxed) || {
             let any = any();
             self.any_anchors.0.store(any, Ordering::Relaxed);
@@ -76,13 +72,13 @@ impl Index {
 
     /// The newest chunk with each of these anchors, in their order; [`PackedChunk::COMMON`] for those that say nothing.
     pub fn find_anchors(&self, hashes: &[u64]) -> Vec<Option<PackedChunk>> {
-        let known = self.database().find_anchors(hashes).unwrap_or_default();
+        let known = self.file().find_anchors(hashes).unwrap_or_default();
         hashes.iter().map(|hash| known.get(hash).copied()).collect()
     }
 
     /// Whether the anchors of this chunk are known.
     pub fn is_anchored(&self, chunk: PackedChunk) -> bool {
-        self.database().is_anchored(chunk).unwrap_or(false)
+        self.file().is_anchored(chunk).unwrap_or(false)
     }
 
     /// Remembers the anchors of chunks. Where an anchor is known, the later chunk counts, if the two are alike.
@@ -90,14 +86,14 @@ impl Index {
         if chunks.is_empty() {
             return;
         }
-        let remembered = self.database().transaction(|database| database.insert_anchors(chunks));
+        let remembered = self.file().transaction(|file| file.insert_anchors(chunks));
         if remembered.is_ok() {
             self.any_anchors.0.store(true, Ordering::Relaxed);
         }
     }
 }
 
-impl Database {
+impl HintFile {
     fn any_anchors(&self) -> Result<bool> {
         let mut statement = self.connection().prepare_cached("SELECT EXISTS (SELECT 1 FROM anchors)")?;
         Ok(statement.query_row([], |row| row.get(0))?)
@@ -200,43 +196,43 @@ mod tests {
 
     #[test]
     fn the_newest_chunk_with_an_anchor_is_found() {
-        let index = Index::open(None, [7; 32]).unwrap();
-        assert!(!index.has_anchors());
-        index.remember_anchors(&[(at(2, 0), vec![5, 9]), (at(2, 70_000), vec![1, 1 << 51])]);
-        assert!(index.has_anchors() && index.is_anchored(at(2, 70_000)) && !index.is_anchored(at(2, 1)));
-        let found = index.find_anchors(&[9, 3, 1 << 51, 1]);
+        let hints = Hints::open(None, [7; 32]).unwrap();
+        assert!(!hints.has_anchors());
+        hints.remember_anchors(&[(at(2, 0), vec![5, 9]), (at(2, 70_000), vec![1, 1 << 51])]);
+        assert!(hints.has_anchors() && hints.is_anchored(at(2, 70_000)) && !hints.is_anchored(at(2, 1)));
+        let found = hints.find_anchors(&[9, 3, 1 << 51, 1]);
         assert_eq!(found, [Some(at(2, 0)), None, Some(at(2, 70_000)), Some(at(2, 70_000))]);
         // A chunk that is like the others takes over the anchors that it shares with them.
-        index.remember_anchors(&[(at(1, 1), vec![5, 9, 77])]);
+        hints.remember_anchors(&[(at(1, 1), vec![5, 9, 77])]);
         assert_eq!(
-            index.find_anchors(&[5, 9, 77, 1]),
+            hints.find_anchors(&[5, 9, 77, 1]),
             [Some(at(1, 1)), Some(at(1, 1)), Some(at(1, 1)), Some(at(2, 70_000))]
         );
     }
 
     #[test]
     fn an_anchor_that_unlike_chunks_share_says_nothing_any_more() {
-        let index = Index::open(None, [7; 32]).unwrap();
+        let hints = Hints::open(None, [7; 32]).unwrap();
         let chunk = |number: u64| (0..10).map(|hash| number * 100 + hash).chain([7777]).collect::<Vec<_>>();
-        index.remember_anchors(&[(at(1, 0), chunk(1)), (at(1, 1), chunk(2))]);
-        assert_eq!(index.find_anchors(&[100, 7777]), [Some(at(1, 0)), Some(PackedChunk::COMMON)]);
+        hints.remember_anchors(&[(at(1, 0), chunk(1)), (at(1, 1), chunk(2))]);
+        assert_eq!(hints.find_anchors(&[100, 7777]), [Some(at(1, 0)), Some(PackedChunk::COMMON)]);
         // Twice in one chunk is no such thing; nor is a chunk that comes in again.
-        index.remember_anchors(&[(at(1, 2), vec![1, 1, 2, 3]), (at(1, 0), chunk(1))]);
-        assert_eq!(index.find_anchors(&[1, 100]), [Some(at(1, 2)), Some(at(1, 0))]);
+        hints.remember_anchors(&[(at(1, 2), vec![1, 1, 2, 3]), (at(1, 0), chunk(1))]);
+        assert_eq!(hints.find_anchors(&[1, 100]), [Some(at(1, 2)), Some(at(1, 0))]);
         // A changed copy of it still finds it, and takes over.
-        index.remember_anchors(&[(at(2, 0), chunk(1).into_iter().skip(3).collect())]);
-        assert_eq!(index.find_anchors(&[100, 105, 7777]), [Some(at(1, 0)), Some(at(2, 0)), Some(PackedChunk::COMMON)]);
+        hints.remember_anchors(&[(at(2, 0), chunk(1).into_iter().skip(3).collect())]);
+        assert_eq!(hints.find_anchors(&[100, 105, 7777]), [Some(at(1, 0)), Some(at(2, 0)), Some(PackedChunk::COMMON)]);
     }
 
     #[test]
     fn the_older_half_makes_room() {
-        let index = Index::open(None, [7; 32]).unwrap();
+        let hints = Hints::open(None, [7; 32]).unwrap();
         for pack in 1..=10 {
-            index.remember_anchors(&[(at(pack, 0), (0..10).map(|hash| u64::from(pack) * 100 + hash).collect())]);
+            hints.remember_anchors(&[(at(pack, 0), (0..10).map(|hash| u64::from(pack) * 100 + hash).collect())]);
         }
-        assert_eq!(index.database().forget_old_anchors(1000).unwrap(), 100);
-        assert_eq!(index.database().forget_old_anchors(100).unwrap(), 50);
-        assert_eq!(index.find_anchors(&[100, 900]), [None, Some(at(9, 0))]);
-        assert!(!index.is_anchored(at(1, 0)) && index.is_anchored(at(9, 0)));
+        assert_eq!(hints.database().forget_old_anchors(1000).unwrap(), 100);
+        assert_eq!(hints.database().forget_old_anchors(100).unwrap(), 50);
+        assert_eq!(hints.find_anchors(&[100, 900]), [None, Some(at(9, 0))]);
+        assert!(!hints.is_anchored(at(1, 0)) && hints.is_anchored(at(9, 0)));
     }
 }
