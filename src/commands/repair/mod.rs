@@ -1,6 +1,7 @@
 //! `repair`: what can be done when something of a repository is lost. Each of these says what it finds, and can be asked
 //! to say it only; on a sound repository they change nothing.
 
+mod away;
 mod config;
 mod index;
 mod packs;

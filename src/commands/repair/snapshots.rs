@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::away::refuse_if_away;
 use super::packs::look_at_all;
 use super::rewrite::rewrite;
 use crate::commands::check::{BadFrame, Closure, FollowedAll, Lost, cut_off, follow_all};
@@ -20,6 +21,8 @@ pub struct SnapshotRepairOptions {
     pub forget: bool,
     /// Make damaged snapshots once more, without the files of which something is lost.
     pub rewrite: bool,
+    /// Judge also where most packs are missing, as if the storage were away ([`Error::StorageAway`]).
+    pub accept_missing_packs: bool,
     /// Look at everything, write nothing.
     pub dry_run: bool,
     /// How many packs are read at once.
@@ -58,7 +61,7 @@ pub struct SnapshotRepair {
 /// does not count as stored, so it comes back when the same data is saved again.
 ///
 /// # Errors
-/// Those of `tell` and of the repository.
+/// [`Error::StorageAway`] if most packs are missing; those of `tell` and of the repository.
 pub fn repair_snapshots(
     repository: &Repository,
     options: &SnapshotRepairOptions,
@@ -67,6 +70,9 @@ pub fn repair_snapshots(
 ) -> Result<SnapshotRepair> {
     repository.rebuild_index()?;
     repository.adopt_all_locally()?;
+    if !options.accept_missing_packs {
+        refuse_if_away(repository)?;
+    }
     if options.read_data && !options.dry_run {
         repository.take_back_damage(&repository.damaged_packs())?;
     }
