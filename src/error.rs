@@ -144,6 +144,17 @@ pub enum Error {
         reason: String,
     },
 
+    /// Most packs are missing, as if the disk, the mount or the share that they lie on were away.
+    #[error("{missing} of {packs} packs are missing at {location}, as if a disk or mount of it were away")]
+    StorageAway {
+        /// Where the repository lies.
+        location: String,
+        /// How many packs are missing.
+        missing: u64,
+        /// How many there should be.
+        packs: u64,
+    },
+
     /// Something else uses what is needed.
     #[error("{what} is in use by another process")]
     Busy {

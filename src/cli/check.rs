@@ -103,21 +103,23 @@ impl Args {
         meter.finish();
         teller.finish();
         let report = checked?;
-        let rolled_back = repository.rolled_back().filter(|_| !context.globals.allow_rollback);
-        let exit = match (report.problems.len() as u64, rolled_back) {
-            (0, None) => Exit::Done,
-            (0, Some(_)) => Exit::Failed,
+        // Where an older state is asked for, being one is no fault. It was said when it was opened.
+        let rolled_back = repository.rolled_back();
+        let is_surprise = rolled_back.is_some() && !context.globals.allow_rollback;
+        let exit = match report.problems.len() as u64 {
+            0 if is_surprise => Exit::Failed,
+            0 => Exit::Done,
             // Nothing is known to be damaged.
-            (problems, _) if problems == report.unread => Exit::Failed,
+            problems if problems == report.unread => Exit::Failed,
             _ => Exit::Damage,
         };
-        if let Some(reason) = rolled_back {
+        if let Some(reason) = rolled_back.filter(|_| is_surprise) {
             explain(context, &repository, reason);
         }
         if !self.avro {
-            return context.told(exit, tell(context, &report));
+            return context.told(exit, tell(context, &report, rolled_back));
         }
-        let said = tell(context, &report);
+        let said = tell(context, &report, rolled_back);
         let avro = self.records(context, &repository, selectors)?;
         let exit = match (exit, avro.damaged.is_empty() && avro.problems.is_empty(), avro.unsound.is_empty()) {
             (Exit::Done, true, true) => Exit::Done,
@@ -247,7 +249,7 @@ fn explain(context: &Context, repository: &Repository, reason: &str) {
 /// So many problems are told to people.
 const TOLD: usize = 100;
 
-fn tell(context: &Context, report: &CheckReport) -> Result<()> {
+fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> Result<()> {
     let output = &context.output;
     let told = if output.json { report.problems.len() } else { TOLD };
     for error in report.problems.iter().take(told) {
@@ -281,7 +283,9 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
                     "unsound_parity": report.unsound_parity,
                     "unprotected_packs": report.unprotected_packs,
                     "packs_taken_back": report.taken_back,
+                    "missing_packs": report.missing_packs,
                     "unread_packs": report.unread,
+                    "rolled_back": rolled_back,
                 }),
             )
             .map_err(Failure::from);
@@ -325,7 +329,14 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
     }
     let is_mendable = report.mendable_packs + report.unsound_parity == report.problems.len() as u64;
     match report.problems.len() as u64 {
-        0 => output.note(format_args!("no problems found"))?,
+        0 => {
+            let words = match (rolled_back, context.globals.allow_rollback) {
+                (None, _) => "no problems found",
+                (Some(_), true) => "no problems found in this older state of the repository",
+                (Some(_), false) => "nothing is damaged in this state, but it is not what this machine has seen: see the error",
+            };
+            output.note(format_args!("{words}"))?;
+        }
         problems => output.error(
             "damage",
             &format!("{} found", count(problems, "problem")),
@@ -333,6 +344,10 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
                 _ if report.unread == report.problems.len() as u64 => {
                     "what cannot be read is not judged: put right what the system says (permissions, a disk or a network \
                      that does not answer), then check again"
+                }
+                _ if report.looks_away() => {
+                    "most packs are missing, as if their disk, mount or share were away: bring it back and check again. \
+                     Nothing is lost by that, and nothing was recorded"
                 }
                 _ if report.problems.iter().any(is_of_config) => {
                     "run `snap repair config` first: it writes both copies of the config again; then check again"

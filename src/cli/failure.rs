@@ -125,6 +125,7 @@ pub(crate) fn code(error: &Error) -> &'static str {
         Error::KeysRotated { .. } => "keys_rotated",
         Error::OldExport { .. } => "old_export",
         Error::RolledBack { .. } => "rolled_back",
+        Error::StorageAway { .. } => "storage_away",
         Error::Busy { .. } => "busy",
         Error::NoSnapshot { .. } => "no_snapshot",
         Error::AmbiguousSnapshot { .. } => "ambiguous_snapshot",
@@ -167,6 +168,11 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
                  Snapshots made since may be gone from the log: `snap recover` finds those whose data is there. Once you \
                  are sure that this is the state to go on with, remove {file}"
             )
+        }
+        Error::StorageAway { .. } => {
+            "nothing was recorded and nothing is lost by this. Bring back the disk, mount or share that the packs lie on, then \
+             run `snap check`. Only if the packs are gone for good: --accept-missing-packs"
+                .into()
         }
         Error::Busy { .. } => "wait until the other process is done, then run it again".into(),
         Error::Pruned { .. } => {

@@ -73,7 +73,7 @@ pub fn prune_without_room(
 
 /// Deletes what nothing needs. Gives the bytes of interrupted writes that went with it.
 fn delete_at_once(repository: &Repository, progress: &dyn Progress) -> Result<u64> {
-    let (mut survey, state) = Survey::make(repository, Duration::ZERO, false, progress)?;
+    let (mut survey, state) = Survey::settled(repository, Duration::ZERO, false, progress)?;
     // Snapshots that the log has by now are followed before anything is decided.
     repository.refresh_index()?;
     survey.absorb(&repository.state(), progress)?;
@@ -92,7 +92,7 @@ fn delete_at_once(repository: &Repository, progress: &dyn Progress) -> Result<u6
 
 /// What needs no writing but of entries.
 fn frugally(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
-    let (mut survey, _) = Survey::make(repository, options.grace, false, progress)?;
+    let (mut survey, _) = Survey::settled(repository, options.grace, false, progress)?;
     let mut report = PruneReport::default();
     // First what only has to be deleted. It leaves room for the entries that follow.
     sweep::sweep(repository, &mut survey, options.grace, &mut report, progress)?;

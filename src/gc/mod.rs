@@ -151,9 +151,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     if let Some(gap) = repository.log_gap()? {
         return Err(gap);
     }
-    // Beside another prune, what is surveyed may be gone before it was looked at.
-    let (mut survey, state) =
-        repository.settled(|| Survey::make(repository, options.grace, !options.dry_run, progress))?;
+    let (mut survey, state) = Survey::settled(repository, options.grace, !options.dry_run, progress)?;
     let young = survey.young_packs();
     let needs = survey.needs(&state, &young, options.reencrypt);
     let facts = survey.facts(&state, &needs, &young);

@@ -68,7 +68,7 @@ impl<'r> Repacker<'r> {
                 || Tools::new(self.level),
                 |tools, pack| {
                     let tools = tools.as_mut().map_err(|failure| Error::Invalid(failure.to_string()))?;
-                    match self.copy(*pack, tools) {
+                    match self.copy_settled(*pack, tools) {
                         Ok(()) => Ok(Some(*pack)),
                         // Another prune condemned it meanwhile, and may have deleted it.
                         Err(error) if error.is_damage() && self.is_condemned(*pack)? => Ok(None),
@@ -94,6 +94,19 @@ impl<'r> Repacker<'r> {
         }
         let written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Repacked { copied: copied.into_iter().flatten().collect(), written })
+    }
+
+    /// Copies a pack, once more where something was missing that another prune may have moved: the bases of deltas.
+    fn copy_settled(&self, pack: u32, tools: &mut Tools) -> Result<()> {
+        let before = self.repository.standing().changed;
+        match self.copy(pack, tools) {
+            Err(error)
+                if error.is_damage() && !self.is_condemned(pack)? && self.repository.standing().changed != before =>
+            {
+                self.copy(pack, tools)
+            }
+            copied => copied,
+        }
     }
 
     fn copy(&self, pack: u32, tools: &mut Tools) -> Result<()> {

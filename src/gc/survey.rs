@@ -59,8 +59,38 @@ pub(super) struct Needs {
 }
 
 impl<'r> Survey<'r> {
+    /// As [`make`](Survey::make), by a log in whose light nothing is missing, or that did not move while the survey was
+    /// made. Another prune may move what this one looks for, delete it where it was, and be about to name where it is now:
+    /// what is missing by the log of before is not lost.
+    ///
+    /// # Errors
+    /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere and the log has no record of its loss; those of the
+    /// repository.
+    pub(super) fn settled(
+        repository: &'r Repository,
+        grace: Duration,
+        may_write: bool,
+        progress: &dyn Progress,
+    ) -> Result<(Self, State)> {
+        repository.settled(|| {
+            let (survey, state) = Self::make(repository, grace, may_write, progress)?;
+            match survey.first_missing(&state) {
+                Some(id) if repository.has_moved(&state)? => Err(Error::ChunkMissing { id }),
+                _ => Ok((survey, state)),
+            }
+        })
+    }
+
+    /// A chunk that snapshots need, and that cannot be made from packs that the log names.
+    fn first_missing(&self, state: &State) -> Option<ChunkId> {
+        let (catalogue, young) = (&self.catalogue, self.young_packs());
+        let order: Vec<u32> = (0..catalogue.packs().len() as u32).collect();
+        let sound = catalogue.derive(&state.standing, &order, |pack| !young.contains(&pack));
+        self.reach.used.iter().find(|chunk| !sound.has(*chunk)).map(|chunk| catalogue.id(chunk))
+    }
+
     /// Looks at everything. Writes nothing but a probe that tells the storage's time, and that only if `may_write`.
-    pub(super) fn make(
+    fn make(
         repository: &'r Repository,
         grace: Duration,
         may_write: bool,
@@ -174,7 +204,8 @@ impl<'r> Survey<'r> {
                 Some(retired) if retired.swept => self.revenants.push(id),
                 Some(_) => {}
                 None => match self.repository.read_directory(&id, length) {
-                    Ok(info) => match self.is_young(&pack::pack_name(&id))? {
+                    // Where an object is lost that the log names, what it named is nobody's unfinished work.
+                    Ok(info) => match self.unreadable.is_empty() && self.is_young(&pack::pack_name(&id))? {
                         true => {
                             self.young_unindexed.insert(id);
                             self.take_unindexed(&info)?;

@@ -230,8 +230,8 @@ mod tests {
         for pack in 1..=10 {
             hints.remember_anchors(&[(at(pack, 0), (0..10).map(|hash| u64::from(pack) * 100 + hash).collect())]);
         }
-        assert_eq!(hints.database().forget_old_anchors(1000).unwrap(), 100);
-        assert_eq!(hints.database().forget_old_anchors(100).unwrap(), 50);
+        assert_eq!(hints.file().forget_old_anchors(1000).unwrap(), 100);
+        assert_eq!(hints.file().forget_old_anchors(100).unwrap(), 50);
         assert_eq!(hints.find_anchors(&[100, 900]), [None, Some(at(9, 0))]);
         assert!(!hints.is_anchored(at(1, 0)) && hints.is_anchored(at(9, 0)));
     }

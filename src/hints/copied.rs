@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(hints.copied(&id(0), &id(2)), Some(id(13)), "the later one");
         assert_eq!(hints.copied(&id(0), &id(3)), None);
         assert_eq!(hints.copied(&id(9), &id(1)), None, "another repository's");
-        hints.database().connection().execute("UPDATE copied SET chunk = ?1", [id(12).as_bytes()]).unwrap();
+        hints.file().connection().execute("UPDATE copied SET chunk = ?1", [id(12).as_bytes()]).unwrap();
         assert_eq!(hints.copied(&id(0), &id(1)), None, "a changed row does not count");
     }
 }

@@ -81,7 +81,7 @@ mod tests {
         hints.remember_proven(&proven);
         assert_eq!(hints.proven_encoder(&[1; 32]).as_deref(), Some("zlib:L6:M8"));
         assert_eq!(hints.proven_encoder(&[3; 32]), None);
-        hints.database().connection().execute("UPDATE payloads SET encoder = 'zlib:L9:M8'", []).unwrap();
+        hints.file().connection().execute("UPDATE payloads SET encoder = 'zlib:L9:M8'", []).unwrap();
         assert_eq!(hints.proven_encoder(&[1; 32]), None, "a changed row does not count");
     }
 }

@@ -85,8 +85,23 @@ pub struct CheckReport {
     pub unprotected_packs: u64,
     /// Packs of which the log had something as damaged, and that are whole: it says so now.
     pub taken_back: u64,
+    /// Packs that should be there and are not.
+    pub missing_packs: u64,
     /// Packs that could not be read, so that nothing is known about them. Each is one of the problems.
     pub unread: u64,
+}
+
+impl CheckReport {
+    /// Whether so many packs are missing that the storage is more likely away, in part, than the packs are lost.
+    pub fn looks_away(&self) -> bool {
+        looks_away(self.missing_packs, self.packs)
+    }
+}
+
+/// Whether so many of the packs are missing that their disk, mount or share is more likely away than they are lost: all of
+/// them, or more than one and more than half.
+pub(crate) fn looks_away(missing: u64, packs: u64) -> bool {
+    missing > 0 && (missing >= packs || (missing > 1 && missing > packs / 2))
 }
 
 /// Looks at the repository. What is wrong is in the report, not an error.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rayon::prelude::*;
 
+use super::away::refuse_if_away;
 use super::data::{PackFindings, check_pack, drop_condemned};
 use super::repair_parity as parity;
 use crate::chunk::ChunkSource;
@@ -22,6 +23,8 @@ pub struct PackRepairOptions {
     pub packs: Vec<PackId>,
     /// From now on new packs get so much redundancy, in thousandths of their length; as it is set if none.
     pub parity: Option<u32>,
+    /// Judge also where most packs are missing, as if the storage were away ([`Error::StorageAway`]).
+    pub accept_missing_packs: bool,
     /// Look at everything, write nothing.
     pub dry_run: bool,
     /// How many packs are read at once.
@@ -65,18 +68,21 @@ pub struct PackRepair {
 /// makes whole again, everything is sound. Sound packs get a parity object where one should be and is not, or is not sound.
 ///
 /// # Errors
-/// Those of the repository.
+/// [`Error::StorageAway`] if most packs are missing; those of the repository.
 pub fn repair_packs(
     repository: &Repository,
     options: &PackRepairOptions,
     progress: &dyn Progress,
 ) -> Result<PackRepair> {
     let share = options.parity.unwrap_or_else(|| repository.settings().parity());
+    repository.rebuild_index()?;
+    if !options.accept_missing_packs {
+        refuse_if_away(repository)?;
+    }
     if !options.dry_run {
         repository.keep_config()?;
         parity::set_share(repository, share)?;
     }
-    repository.rebuild_index()?;
     if !options.dry_run {
         repository.take_back_damage(&repository.damaged_packs())?;
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::away::refuse_if_away;
 use super::repair_packs::look_at_all;
 use super::repair_rewrite::rewrite;
 use super::structure::cut_off;
@@ -21,6 +22,8 @@ pub struct SnapshotRepairOptions {
     pub forget: bool,
     /// Make damaged snapshots once more, without the files of which something is lost.
     pub rewrite: bool,
+    /// Judge also where most packs are missing, as if the storage were away ([`Error::StorageAway`]).
+    pub accept_missing_packs: bool,
     /// Look at everything, write nothing.
     pub dry_run: bool,
     /// How many packs are read at once.
@@ -59,7 +62,7 @@ pub struct SnapshotRepair {
 /// does not count as stored, so it comes back when the same data is saved again.
 ///
 /// # Errors
-/// Those of `tell` and of the repository.
+/// [`Error::StorageAway`] if most packs are missing; those of `tell` and of the repository.
 pub fn repair_snapshots(
     repository: &Repository,
     options: &SnapshotRepairOptions,
@@ -68,6 +71,9 @@ pub fn repair_snapshots(
 ) -> Result<SnapshotRepair> {
     repository.rebuild_index()?;
     repository.adopt_all_locally()?;
+    if !options.accept_missing_packs {
+        refuse_if_away(repository)?;
+    }
     if options.read_data && !options.dry_run {
         repository.take_back_damage(&repository.damaged_packs())?;
     }

@@ -117,7 +117,10 @@ fn check_packs(repository: &Repository, state: &State, structure: &mut Structure
                 }
             }
             None if damage == Some(&Damage::Whole) => {}
-            None => report.problems.push(Error::ObjectMissing { name: info.name().to_string() }),
+            None => {
+                report.missing_packs += 1;
+                report.problems.push(Error::ObjectMissing { name: info.name().to_string() });
+            }
         }
         match length {
             // Even in one that was cut off, frames may still be sound.

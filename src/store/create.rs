@@ -34,8 +34,11 @@ pub struct InitOptions {
 }
 
 impl Repository {
-    /// Makes a new repository. A failure leaves no repository, but perhaps empty folders or a key slot that opens
-    /// nothing.
+    /// Makes a new repository. A failure leaves no repository, but perhaps empty folders, a config that the next one takes
+    /// over, or a key slot that opens nothing.
+    ///
+    /// Of several at once one wins: the one whose first entry of the log is there first. Nobody deletes what another has
+    /// made: a config without a log may be that of one who is just about to begin the log, and is taken over as it stands.
     ///
     /// # Errors
     /// [`Error::CannotInit`] if there is one already or something else is in the way.
@@ -45,25 +48,29 @@ impl Repository {
         clock: &dyn Clock,
         entropy: &dyn Entropy,
     ) -> Result<RepositoryId> {
-        // One time for all of it: so the config can be found again by what the first entry says.
-        let now = clock.now();
         let cannot = |reason: &str| Error::CannotInit { location: backend.location(), reason: reason.into() };
-        if backend.size(&Name::config())?.is_some() {
-            match is_unfinished(&**backend)? {
-                true => [Name::config(), Name::config_copy()].iter().try_for_each(|name| backend.delete(name))?,
-                false => return Err(cannot("there is a repository already")),
-            }
-        }
-        // Something of an older repository without its config must not be taken over.
-        if is_anything_there(&**backend)? && backend.size(&Name::config())?.is_none() {
-            return Err(cannot("there is a repository whose config is lost"));
-        }
+        let left = match backend.size(&Name::config())? {
+            Some(_) => Some(unfinished(&**backend, options)?),
+            // Something of an older repository without its config must not be taken over.
+            None if is_anything_there(&**backend)? => return Err(cannot("there is a repository whose config is lost")),
+            None => None,
+        };
         backend.prepare()?;
         probe(&**backend, entropy)?;
         options.cut.check().map_err(|malformed| Error::Invalid(malformed.0))?;
-        let repository = RepositoryId::new(entropy.array()?);
-        let config =
-            Config { repository, suite: options.suite, created: now, cut: options.cut, features: Features::KNOWN };
+        let is_taken_over = left.is_some();
+        let config = match left {
+            Some(config) => config,
+            None => Config {
+                repository: RepositoryId::new(entropy.array()?),
+                suite: options.suite,
+                created: clock.now(),
+                cut: options.cut,
+                features: Features::KNOWN,
+            },
+        };
+        // One time for all of it: so the config can be found again by what the first entry says.
+        let (repository, now) = (config.repository, config.created);
         let keyring = match options.suite {
             Suite::None => None,
             _ => {
@@ -86,33 +93,38 @@ impl Repository {
         if let Some(slot) = &first {
             create_resolved(&**backend, &slot.name, &slot.bytes)?;
         }
-        // The config comes first of what makes it a repository: of two at once, one wins here.
-        if create_resolved(&**backend, &Name::config(), &config_bytes)? == Created::Exists {
-            return Err(cannot("somebody else made one at the same time"));
-        }
         let envelope = Envelope::new(repository, keyring);
         let mut log = FirstEntries { backend: &**backend, envelope, entropy, now, state: State::default() };
         let keys = first.iter().map(|slot| slot.logged()).collect();
-        log.append(Body::Init { config: digest(&config_bytes), keys })?;
+        if is_taken_over {
+            // Whoever made it may have died before it was durable.
+            backend.settle(&Name::config())?;
+        }
+        let is_first = (is_taken_over || create_resolved(&**backend, &Name::config(), &config_bytes)? == Created::New)
+            && log.append(Body::Init { config: digest(&config_bytes), keys })?;
+        if !is_first {
+            // The own slot opens nothing. It would only be tried.
+            let _ = first.map(|slot| backend.delete(&slot.name));
+            return Err(cannot("somebody else made one at the same time"));
+        }
         if !options.settings.is_empty() {
-            log.append(Body::Config { features: Features::default(), settings: options.settings.clone() })?;
-        }
-        // Somebody may have taken it for unfinished between its config and its log.
-        match backend.read(&Name::config(), MAX_CONFIG) {
-            Ok(found) if found == config_bytes => {
-                // Last, when nobody takes it for unfinished any more. Without it the repository is whole all the same, and
-                // the next prune tries again.
-                let _ = config_copies::write_both(&**backend, &config_bytes);
-                let _ = backend.keep_reserve();
-                Ok(repository)
+            let settings = options.settings.clone();
+            if !log.append(Body::Config { features: Features::default(), settings })? {
+                return Err(Error::Busy { what: "the new repository, before its settings were written,".into() });
             }
-            _ => Err(cannot("somebody else made one at the same time")),
         }
+        // Last, when nobody takes it for unfinished any more. Without the second copy the repository is whole all the same,
+        // and the next prune tries again.
+        let _ = config_copies::write_both(&**backend, &config_bytes);
+        let _ = backend.keep_reserve();
+        Ok(repository)
     }
 }
 
-/// Whether there is a config and nothing else: whoever made it died before the log began, so nothing can be in it.
-fn is_unfinished(backend: &dyn Backend) -> Result<bool> {
+/// The config of a repository whose log has not begun: there is nothing in it yet. Whoever made the config died before that,
+/// or is at it just now.
+fn unfinished(backend: &dyn Backend, options: &InitOptions) -> Result<Config> {
+    let cannot = |reason: &str| Error::CannotInit { location: backend.location(), reason: reason.into() };
     let mut empty = backend.size(&Name::log(0))?.is_none();
     for kind in [Kind::Log, Kind::Pack, Kind::Index, Kind::Checkpoint] {
         backend.list(kind, &mut |_, _| {
@@ -120,7 +132,29 @@ fn is_unfinished(backend: &dyn Backend) -> Result<bool> {
             Ok(())
         })?;
     }
-    Ok(empty)
+    if !empty {
+        return Err(cannot("there is a repository already"));
+    }
+    let config = match backend.read(&Name::config(), MAX_CONFIG) {
+        Ok(bytes) => Config::decode(&bytes).ok(),
+        Err(error) if error.is_damage() => None,
+        Err(error) => return Err(error),
+    };
+    match config {
+        Some(config)
+            if (config.suite, config.cut) == (options.suite, options.cut)
+                && Features::KNOWN.contains(config.features) =>
+        {
+            Ok(config)
+        }
+        Some(_) => Err(cannot(
+            "a repository with another encryption or other chunk sizes is just being made there, or was begun and not \
+             finished: if nobody is at it, remove its file `config`",
+        )),
+        None => Err(cannot(
+            "there is a file `config` that is no config of a repository, and nothing else of one: if it is of no use, remove it",
+        )),
+    }
 }
 
 /// A repository whose log is being begun. Nobody else knows it yet.
@@ -133,7 +167,8 @@ struct FirstEntries<'a> {
 }
 
 impl FirstEntries<'_> {
-    fn append(&mut self, body: Body) -> Result<()> {
+    /// False if somebody else has written an entry there.
+    fn append(&mut self, body: Body) -> Result<bool> {
         let entry = LogEntry {
             sequence: self.state.next,
             previous: self.state.head,
@@ -144,10 +179,14 @@ impl FirstEntries<'_> {
         };
         let name = Name::log(self.state.next);
         let bytes = self.envelope.seal(self.entropy, ObjectKind::LogEntry, &name.to_string(), &entry.encode())?;
-        if create_resolved(self.backend, &name, &bytes)? == Created::Exists {
-            return Err(Error::damaged(name, "it exists in a repository that is just being made"));
+        // A storage may have taken the entry, failed to say so, and answered a repetition of its own request.
+        if create_resolved(self.backend, &name, &bytes)? == Created::Exists
+            && self.backend.read(&name, bytes.len() as u64).ok().as_deref() != Some(&bytes)
+        {
+            return Ok(false);
         }
-        self.state.apply(&entry, EntryHash::new(digest(&bytes)))
+        self.state.apply(&entry, EntryHash::new(digest(&bytes)))?;
+        Ok(true)
     }
 }
 

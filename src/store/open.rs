@@ -320,7 +320,11 @@ fn is_rolled_back(backend: &dyn Backend, state: &State, seen: (u64, [u8; 32])) -
     Ok(match hash_at(backend, state, sequence)? {
         Some(found) if found == hash => None,
         Some(_) => Some(format!("entry {sequence} is another than this machine has seen")),
-        None => Some(format!("this machine has seen entry {sequence}, the log now has {} entries", state.next)),
+        None => Some(format!(
+            "this machine has seen {} entries, the log now has {}",
+            sequence.saturating_add(1),
+            state.next
+        )),
     })
 }
 

@@ -70,10 +70,10 @@ impl Lock<'_> {
         if self.broken {
             return self.open_broken(password);
         }
-        let (mut tried, mut ahead) = (keys::Tried::default(), None);
+        let (mut tried, mut ahead, mut failed) = (keys::Tried::default(), None, None);
         loop {
             let keyring = match tried.unlock(self.backend, self.repository, password) {
-                Err(error @ Error::WrongPassword { .. }) => return Err(ahead.unwrap_or(error)),
+                Err(error @ Error::WrongPassword { .. }) => return Err(ahead.or(failed).unwrap_or(error)),
                 keyring => keyring?,
             };
             match self.open(Some(keyring)) {
@@ -84,6 +84,9 @@ impl Lock<'_> {
                 }
                 Ok(unlocked) if tried.is_logged(&unlocked.state) => return Ok(unlocked),
                 Ok(_) => {}
+                // The log may be damaged; or the slot is of an `init` that was cut short before the log began, or of the
+                // one of two at once that lost, and another slot opens the log.
+                Err(error) if error.is_damage() => failed = failed.or(Some(error)),
                 Err(error) => return Err(error),
             }
         }
@@ -109,13 +112,18 @@ impl Lock<'_> {
                 return Ok(unlocked);
             }
             // A slot of a rotation that did not come about knows a key too many; one of before a rotation, too few.
-            let is_better =
-                best.as_ref().is_none_or(|(best_suffices, best_epoch, _)| match (suffices, best_suffices) {
-                    (true, true) if needed.is_some() => epoch < *best_epoch,
-                    (true, false) => true,
-                    (false, true) => false,
+            // A slot of an `init` that did not come about opens no entry at all.
+            let reads = unlocked.state.next > 0;
+            let is_better = best.as_ref().is_none_or(|(best_suffices, best_epoch, best)| {
+                match (reads, best.state.next > 0, suffices, best_suffices) {
+                    (true, false, ..) => true,
+                    (false, true, ..) => false,
+                    (_, _, true, true) if needed.is_some() => epoch < *best_epoch,
+                    (_, _, true, false) => true,
+                    (_, _, false, true) => false,
                     _ => epoch > *best_epoch,
-                });
+                }
+            });
             if is_better {
                 best = Some((suffices, epoch, unlocked));
             }

@@ -24,6 +24,7 @@ mod bit_rot;
 mod crash;
 mod crash_points;
 mod flipped_sources;
+mod init;
 mod kill;
 mod processes;
 mod protocol_model;

@@ -2,8 +2,9 @@
 //! restores, checks and repairs, killed, interrupted and stopped at random. No snapshot that was acknowledged may be lost,
 //! no verb may call something lost or damaged, and every exit code has to say what is so.
 //!
-//! `SNAP_TOGETHER_PROGRAM` is another program than that of this build; `SNAP_TOGETHER_KEEP` a folder that the repositories
-//! are copied to at the first fault. `SNAP_TOGETHER=n` runs for n seconds (6 by default) from `SNAP_SEED` on, with `SNAP_TOGETHER_WORKERS` at once (4).
+//! `SNAP_TOGETHER=n` runs for n seconds (6 by default) from `SNAP_SEED` on, with `SNAP_TOGETHER_WORKERS` at once (4). With
+//! `SNAP_TOGETHER_KEEP` the run ends at the first fault, and the repositories are copied to the folder of that name.
+//! `SNAP_PROGRAM` is another program than that of this build.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -14,12 +15,13 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use avro_snap::id::digest;
-use cli::{PASSWORD, Snap, text};
+use cli::{PASSWORD, Snap, program, text};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// What a snapshot holds: files by name, with the hash of each.
@@ -147,6 +149,8 @@ struct Worker<'w> {
     ends: BTreeMap<(String, String), u32>,
     version: usize,
     restored: u32,
+    /// The run is over: there is a fault to be looked into.
+    over: &'w AtomicBool,
 }
 
 /// What an exit with code 1 may say: each is true of something that another did meanwhile.
@@ -234,7 +238,7 @@ impl Worker<'_> {
             // Nothing is damaged here, so nobody has to record that, or to take it back.
             (Some(0), _) => {
                 let said = [&ended.stdout, &ended.stderr];
-                ["panicked", "is damaged", " as lost", "found whole"]
+                ["panicked", "is damaged", " as lost", "found whole", "cannot be copied", "are read instead"]
                     .iter()
                     .any(|word| said.iter().any(|said| said.contains(word)))
             }
@@ -254,6 +258,7 @@ impl Worker<'_> {
             if let Some(keep) = std::env::var_os("SNAP_TOGETHER_KEEP").map(PathBuf::from).filter(|keep| !keep.exists())
             {
                 fs::create_dir_all(&keep).unwrap();
+                self.over.store(true, Ordering::SeqCst);
                 let both = REPOSITORIES.map(|name| self.snap.path(name));
                 let _ = Command::new("cp").arg("-r").args(both).arg(&keep).status();
             }
@@ -405,11 +410,6 @@ fn content_below(target: &Path) -> Content {
     }
 }
 
-/// The program: this build's, or another one to be compared with it.
-fn program() -> PathBuf {
-    std::env::var_os("SNAP_TOGETHER_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_snap").into(), PathBuf::from)
-}
-
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -426,15 +426,17 @@ fn processes_together_lose_nothing_and_raise_no_false_alarm() {
     }
     let (ledger, until) = (Ledger::default(), Instant::now() + Duration::from_secs(seconds));
     let (mut faults, mut ends, mut restored) = (Vec::new(), BTreeMap::new(), 0);
+    let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let work = |number: usize| {
-            let (snap, ledger) = (&snap, &ledger);
+            let (snap, ledger, over) = (&snap, &ledger, &over);
             scope.spawn(move || {
                 let random = Random(seed.wrapping_mul(1000) + number as u64);
-                let (faults, ends, version) = (Vec::new(), BTreeMap::new(), 0);
-                let mut worker = Worker { snap, ledger, number, random, until, faults, ends, version, restored: 0 };
+                let (faults, ends) = (Vec::new(), BTreeMap::new());
+                let mut worker =
+                    Worker { snap, ledger, number, random, until, faults, ends, version: 0, restored: 0, over };
                 worker.create();
-                while Instant::now() < until && worker.faults.len() < 20 {
+                while Instant::now() < until && worker.faults.len() < 20 && !over.load(Ordering::SeqCst) {
                     worker.turn();
                 }
                 (worker.faults, worker.ends, worker.restored)
@@ -450,37 +452,67 @@ fn processes_together_lose_nothing_and_raise_no_false_alarm() {
     for ((verb, how), count) in &ends {
         println!("{verb:24} {how:12} {count}");
     }
-    // In the end everybody is gone, and all that was promised is there.
-    let mut kept = 0;
+    // Said at once: what follows takes its time.
+    faults.iter().for_each(|fault| println!("FAULT: {fault}"));
+    let before = faults.len();
     for (at, name) in REPOSITORIES.iter().enumerate() {
-        let repository = text(&snap.path(name));
-        let check = snap.run(&["check", "--read-data", "-r", &repository]);
-        if (check.code, check.stderr.as_str()) != (0, "") {
-            faults.push(format!("the last check of {name}: {} {} {}", check.code, check.stdout, check.stderr));
-        }
-        let known = ledger.lock().clone();
-        for ((_, id), known) in known.iter().filter(|((of, _), known)| *of == at && known.fate == Fate::Kept) {
-            let target = snap.path("last");
-            let _ = fs::remove_dir_all(&target);
-            let ran = snap.run(&["restore", id, "--target", &text(&target), "-r", &repository]);
-            kept += 1;
-            if ran.code != 0 || content_below(&target) != known.content {
-                faults.push(format!("snapshot {id} of {name} is lost in the end: {} {}", ran.code, ran.stderr));
-            }
-        }
-        let gone = known.iter().filter(|((of, _), known)| *of == at && known.fate == Fate::Gone && !known.claimed);
-        let listed = snap.ok(&["snapshots", "--json", "-r", &repository]).stdout;
-        // A copy may have brought it back by its name.
-        let copied = known.len() > 1;
-        for ((_, id), _) in gone {
-            if listed.contains(id.as_str()) && !copied {
-                faults.push(format!("snapshot {id} of {name} was removed and is there"));
-            }
-        }
+        faults.extend(check_in_the_end(&snap, &ledger, at, name));
     }
+    let (kept, lost) = restore_all(&snap, &ledger, workers);
+    faults.extend(lost);
     println!("{seconds} s, seed {seed}: {restored} restored on the way, {kept} in the end, {} faults", faults.len());
-    for fault in &faults {
-        println!("FAULT: {fault}");
-    }
+    faults.iter().skip(before).for_each(|fault| println!("FAULT: {fault}"));
     assert!(faults.is_empty(), "{} faults, the first: {}", faults.len(), faults[0]);
+}
+
+/// In the end everybody is gone, and a check of everything finds nothing. Gives what is wrong.
+fn check_in_the_end(snap: &Snap, ledger: &Ledger, at: usize, name: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let repository = text(&snap.path(name));
+    let check = snap.run(&["check", "--read-data", "-r", &repository]);
+    println!("the last check of {name}: {}", check.stdout.replace('\n', "; "));
+    if (check.code, check.stderr.as_str()) != (0, "") {
+        faults.push(format!("the last check of {name}: {} {} {}", check.code, check.stdout, check.stderr));
+    }
+    let known = ledger.lock();
+    let gone = known.iter().filter(|((of, _), known)| *of == at && known.fate == Fate::Gone && !known.claimed);
+    let listed = snap.ok(&["snapshots", "--json", "-r", &repository]).stdout;
+    // A copy may have brought it back by its name.
+    let copied = known.len() > 1;
+    for ((_, id), _) in gone {
+        if listed.contains(id.as_str()) && !copied {
+            faults.push(format!("snapshot {id} of {name} was removed and is there"));
+        }
+    }
+    faults
+}
+
+/// Restores every snapshot that has to be there, several at once, each into a place of its own. Gives how many, and what
+/// is wrong.
+fn restore_all(snap: &Snap, ledger: &Ledger, workers: usize) -> (usize, Vec<String>) {
+    let kept: Vec<((usize, String), Content)> = {
+        let known = ledger.lock();
+        let kept = known.iter().filter(|(_, known)| known.fate == Fate::Kept);
+        kept.map(|(key, known)| (key.clone(), known.content.clone())).collect()
+    };
+    let (next, faults) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for number in 0..workers {
+            let (kept, next, faults) = (&kept, &next, &faults);
+            scope.spawn(move || {
+                let target = snap.path(&format!("last-{number}"));
+                while let Some(((at, id), content)) = kept.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let _ = fs::remove_dir_all(&target);
+                    let repository = text(&snap.path(REPOSITORIES[*at]));
+                    let ran = snap.run(&["restore", id, "--target", &text(&target), "-r", &repository]);
+                    if ran.code != 0 || content_below(&target) != *content {
+                        let name = REPOSITORIES[*at];
+                        let fault = format!("snapshot {id} of {name} is lost in the end: {} {}", ran.code, ran.stderr);
+                        faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+                    }
+                }
+            });
+        }
+    });
+    (kept.len(), faults.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

@@ -229,9 +229,11 @@ impl Run {
                 max_unused: [MaxUnused::Bytes(0), MaxUnused::Bytes(3000)][dice.below(2)],
                 repack_small: dice.one_in(2),
                 reencrypt: false,
-                ..thorough(self.grace)
+                // Where some prune without a grace, others come with one.
+                ..thorough(self.grace || dice.one_in(2))
             };
             let report = prune(repository, &options, &Silent)?;
+            self.finds("prune", report.lost_chunks as usize)?;
             self.store.note(|| format!("{actor} pruned: {:?}, {:?}", report.condemned, report.swept));
             self.ledger().pruned += report.condemned.packs;
             Ok(())
@@ -242,12 +244,25 @@ impl Run {
     fn repairs(&self) {
         self.processes(REPAIR, 3, |repository, dice| {
             if dice.one_in(3) {
-                let options = PackRepairOptions { packs: Vec::new(), parity: None, dry_run: false, threads: 1 };
+                let options = PackRepairOptions {
+                    packs: Vec::new(),
+                    parity: None,
+                    accept_missing_packs: false,
+                    dry_run: false,
+                    threads: 1,
+                };
                 let report = repair_packs(repository, &options, &Silent)?;
                 return self.finds("repair packs", report.damaged.len());
             }
             let (read_data, rewrite, dry_run) = (dice.one_in(2), false, dice.one_in(4));
-            let options = SnapshotRepairOptions { read_data, forget: true, rewrite, dry_run, threads: 1 };
+            let options = SnapshotRepairOptions {
+                read_data,
+                forget: true,
+                rewrite,
+                accept_missing_packs: false,
+                dry_run,
+                threads: 1,
+            };
             let report = repair_snapshots(repository, &options, &Silent, &mut |_| Ok(()))?;
             self.finds("repair snapshots", report.damaged.len() + report.recorded.len())
         });

@@ -15,6 +15,12 @@ pub(crate) struct Snap {
     folder: tempfile::TempDir,
 }
 
+/// The program: this build's, or the one that `SNAP_PROGRAM` names. A campaign of hours runs one that was copied aside, so
+/// that a build does not replace it on the way.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("SNAP_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_snap").into(), PathBuf::from)
+}
+
 /// What came of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -78,7 +84,7 @@ impl Snap {
 
     /// The program, ready to run.
     pub(crate) fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
-        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_snap"));
+        let mut command = assert_cmd::Command::new(program());
         command
             .args(arguments)
             .current_dir(self.path("work"))

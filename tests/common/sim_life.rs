@@ -204,12 +204,25 @@ impl Life {
             Deed::Repair => match roll % 3 {
                 0 => drop(repair_index(&repository, true, false, &Silent)?),
                 1 => {
-                    let options = PackRepairOptions { packs: Vec::new(), parity: None, dry_run: false, threads: 1 };
+                    let options = PackRepairOptions {
+                        packs: Vec::new(),
+                        parity: None,
+                        accept_missing_packs: false,
+                        dry_run: false,
+                        threads: 1,
+                    };
                     repair_packs(&repository, &options, &Silent)?;
                 }
                 _ => {
                     let (read_data, rewrite, dry_run) = (roll.is_multiple_of(2), false, false);
-                    let options = SnapshotRepairOptions { read_data, forget: true, rewrite, dry_run, threads: 1 };
+                    let options = SnapshotRepairOptions {
+                        read_data,
+                        forget: true,
+                        rewrite,
+                        accept_missing_packs: false,
+                        dry_run,
+                        threads: 1,
+                    };
                     repair_snapshots(&repository, &options, &Silent, &mut |_| Ok(()))?;
                 }
             },

@@ -537,3 +537,60 @@ fn key_slots_that_the_log_does_not_name_open_nothing() {
     snap.ends(12, &with_other);
     all_come_back(&snap, &saved);
 }
+
+#[test]
+fn packs_that_are_away_all_at_once_are_not_recorded_as_lost() {
+    let snap = Snap::quick();
+    snap.ok(&["init", "--encryption", "none"]);
+    for night in 0..5 {
+        snap.write("a/file", noise(night, 40_000));
+        save(&snap);
+    }
+    let packs = snap.path("repository/packs");
+    let log = || files(&snap.path("repository/log")).len();
+    let (entries, all) = (log(), objects(&snap, "packs"));
+    assert!(all.len() >= 5, "{}", all.len());
+    let away = snap.path("away");
+    let is_refused = |what: &str| {
+        for verb in [
+            &["repair", "snapshots"][..],
+            &["repair", "snapshots", "--read-data", "--forget"],
+            &["repair", "snapshots", "--dry-run"],
+            &["repair", "packs"],
+        ] {
+            let ran = snap.ends(1, verb);
+            assert!(ran.stderr.contains("packs are missing at"), "{what}, {verb:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains("--accept-missing-packs"), "{what}, {verb:?}: {}", ran.stderr);
+        }
+        let ran = snap.ends(22, &["check"]);
+        assert!(ran.stderr.contains("bring it back and check again"), "{what}: {}", ran.stderr);
+        assert_eq!(log(), entries, "{what}");
+    };
+    // The disk is not mounted, and what it is mounted on is empty; or that is not there, either.
+    fs::rename(&packs, &away).unwrap();
+    is_refused("no folder");
+    fs::create_dir(&packs).unwrap();
+    is_refused("an empty folder");
+    fs::remove_dir_all(&packs).unwrap();
+    fs::rename(&away, &packs).unwrap();
+    assert_eq!(snap.ok(&["repair", "snapshots"]).stdout.lines().count(), 1);
+    snap.ok(&["check", "--read-data"]);
+    // More than half of them.
+    fs::create_dir(&away).unwrap();
+    let gone: Vec<_> = all.iter().take(all.len() / 2 + 1).collect();
+    let aside = |pack: &Path| away.join(pack.file_name().unwrap());
+    gone.iter().for_each(|pack| fs::rename(pack, aside(pack)).unwrap());
+    is_refused("more than half");
+    // One that is missing beside others is lost, until it is back.
+    gone.iter().skip(1).for_each(|pack| fs::rename(aside(pack), pack).unwrap());
+    let ran = snap.ends(22, &["repair", "snapshots"]);
+    assert!(ran.stdout.contains("recorded as lost"), "{}", ran.stdout);
+    fs::rename(aside(gone[0]), gone[0]).unwrap();
+    snap.ok(&["repair", "index"]);
+    snap.ok(&["check", "--read-data"]);
+    // They are gone for good, and somebody says so.
+    gone.iter().for_each(|pack| fs::remove_file(pack).unwrap());
+    let ran = snap.ends(22, &["repair", "snapshots", "--accept-missing-packs", "--forget"]);
+    assert_eq!(ran.stdout.matches("recorded as lost").count(), gone.len(), "{}", ran.stdout);
+    snap.ok(&["prune"]);
+}

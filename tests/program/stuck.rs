@@ -273,8 +273,19 @@ fn an_older_copy_is_read_where_that_is_asked_for_and_never_written() {
         assert_eq!(before, files(&snap.path("old")));
         let ran = snap.ends(1, &["-r", &old, "check", "--read-data"]);
         assert!(ran.stderr.contains("newest snapshot in this state"), "{}", ran.stderr);
-        assert!(ran.stdout.contains("no problems"), "{}", ran.stdout);
-        snap.ends(0, &["-r", &old, "--allow-rollback", "check", "--read-data"]);
+        // The words and the exit code say the same.
+        assert!(ran.stderr.contains("has seen 3 entries, the log now has 2"), "{}", ran.stderr);
+        assert!(
+            !ran.stdout.contains("no problems") && ran.stdout.contains("is not what this machine"),
+            "{}",
+            ran.stdout
+        );
+        let ran = snap.ends(1, &["-r", &old, "check", "--json"]);
+        assert!(ran.summary()["rolled_back"].as_str().unwrap().contains("has seen"), "{}", ran.stdout);
+        let ran = snap.ends(0, &["-r", &old, "--allow-rollback", "check", "--read-data"]);
+        assert!(ran.stderr.contains("OLDER") && !ran.stderr.contains("error"), "{}", ran.stderr);
+        assert!(ran.stdout.contains("no problems found in this older state"), "{}", ran.stdout);
+        assert!(snap.ok(&["check", "--json"]).summary()["rolled_back"].is_null());
         // What was seen of the repository itself is remembered as ever.
         is_sound(&snap, "two");
         snap.ends(1, &["-r", &old, "snapshots"]);

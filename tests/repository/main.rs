@@ -10,6 +10,8 @@ mod cli;
 mod common;
 #[path = "../common/faults.rs"]
 mod faults;
+#[path = "../common/interrupted.rs"]
+mod interrupted;
 #[path = "../common/lab.rs"]
 mod lab;
 #[path = "../common/sim_store.rs"]
@@ -29,6 +31,7 @@ mod files;
 mod full_store;
 mod golden;
 mod hostile;
+mod init_races;
 mod parity;
 mod properties;
 mod prune;

@@ -78,9 +78,17 @@ fn repair_all(memory: &Memory, what: &str) {
     drop(repository);
     let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };
     repair_index(&lab.open(), false, false, &Silent).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let packs = PackRepairOptions { packs: Vec::new(), parity: None, dry_run: false, threads: 1 };
+    let packs =
+        PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false, threads: 1 };
     repair_packs(&lab.open(), &packs, &Silent).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let options = SnapshotRepairOptions { read_data: true, forget: false, rewrite: false, dry_run: false, threads: 1 };
+    let options = SnapshotRepairOptions {
+        read_data: true,
+        forget: false,
+        rewrite: false,
+        accept_missing_packs: false,
+        dry_run: false,
+        threads: 1,
+    };
     repair_snapshots(&lab.open(), &options, &Silent, &mut |_| Ok(())).unwrap_or_else(|error| panic!("{what}: {error}"));
 }
 

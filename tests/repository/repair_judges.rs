@@ -194,11 +194,18 @@ fn prune_all(lab: &Lab) {
 }
 
 fn of_snapshots(read_data: bool) -> SnapshotRepairOptions {
-    SnapshotRepairOptions { read_data, forget: true, rewrite: false, dry_run: false, threads: 1 }
+    SnapshotRepairOptions {
+        read_data,
+        forget: true,
+        rewrite: false,
+        accept_missing_packs: false,
+        dry_run: false,
+        threads: 1,
+    }
 }
 
 fn of_packs() -> PackRepairOptions {
-    PackRepairOptions { packs: Vec::new(), parity: None, dry_run: false, threads: 1 }
+    PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false, threads: 1 }
 }
 
 fn checked(repository: &Repository, data: DataSubset) -> CheckReport {

@@ -29,6 +29,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     parity: Option<u32>,
 
+    /// Judge even if most packs are missing, and record them as lost
+    ///
+    /// Without it that is refused: a disk or mount that is away looks the same, and nothing is lost by it.
+    #[arg(long)]
+    accept_missing_packs: bool,
+
     /// Write nothing; show what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -40,6 +46,7 @@ impl Args {
         let options = PackRepairOptions {
             packs: self.packs.clone(),
             parity: self.parity,
+            accept_missing_packs: self.accept_missing_packs,
             dry_run: self.dry_run,
             threads: context.globals.threads(),
         };
