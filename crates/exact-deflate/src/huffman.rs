@@ -5,7 +5,7 @@
 //! zlib's trees.c for the output to be equal to the bit.
 
 /// Longest code that deflate allows.
-pub(super) const MAX_BITS: usize = 15;
+pub(crate) const MAX_BITS: usize = 15;
 /// Room for all symbols and inner nodes of the largest tree (2 * 286 + 1), rounded up to a power of two so that a mask
 /// replaces the bounds check.
 const NODES: usize = 1024;
@@ -25,32 +25,32 @@ const fn not_after(a: Entry, b: Entry) -> bool {
 }
 
 /// What is fixed about one of the three codes of a block.
-pub(super) struct Shape {
+pub(crate) struct Shape {
     /// Number of symbols.
-    pub(super) symbols: usize,
+    pub(crate) symbols: usize,
     /// Longest code allowed.
-    pub(super) max_bits: usize,
+    pub(crate) max_bits: usize,
     /// First symbol with extra bits, and the extra bits from there on.
-    pub(super) extra_from: usize,
-    pub(super) extra: &'static [u8],
+    pub(crate) extra_from: usize,
+    pub(crate) extra: &'static [u8],
 }
 
 /// A Huffman code: for each symbol the length (0: unused) and the code with its bits in sending order.
-pub(super) struct Code {
-    pub(super) lengths: [u8; 288],
-    pub(super) codes: [u16; 288],
+pub(crate) struct Code {
+    pub(crate) lengths: [u8; 288],
+    pub(crate) codes: [u16; 288],
     /// Largest symbol with a code.
-    pub(super) max: usize,
+    pub(crate) max: usize,
 }
 
 impl Code {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { lengths: [0; 288], codes: [0; 288], max: 0 }
     }
 }
 
 /// Working memory for building codes.
-pub(super) struct Builder {
+pub(crate) struct Builder {
     heap: [Entry; NODES],
     parent: [u16; NODES],
     length: [u8; NODES],
@@ -59,7 +59,7 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { heap: [0; NODES], parent: [0; NODES], length: [0; NODES], order: [0; NODES] }
     }
 
@@ -89,7 +89,7 @@ impl Builder {
 
     /// Builds the code for `frequencies` and returns the bits that the block's symbols (extra bits included) take.
     /// Symbols given a code only because a code needs two are not counted.
-    pub(super) fn build(&mut self, shape: &Shape, frequencies: &[u16], code: &mut Code) -> u64 {
+    pub(crate) fn build(&mut self, shape: &Shape, frequencies: &[u16], code: &mut Code) -> u64 {
         let mut len = 0;
         let mut max = None;
         let mut forced = [usize::MAX; 2];
@@ -212,7 +212,7 @@ impl Builder {
 }
 
 /// Numbers the codes by length, then symbol (RFC 1951 section 3.2.2), bits reversed for sending.
-pub(super) fn number(counts: &[u16; MAX_BITS + 1], code: &mut Code) {
+pub(crate) fn number(counts: &[u16; MAX_BITS + 1], code: &mut Code) {
     let mut next = [0_u16; MAX_BITS + 1];
     let mut first = 0_u16;
     for bits in 1..=MAX_BITS {

@@ -1,7 +1,7 @@
-//! The Chromium variant against what Node.js made (`fixtures/chromium_deflate.mjs`); Node itself is not needed.
+//! The Chromium variant against what Node.js made (`chromium.mjs`); Node itself is not needed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use avro_snap::avro::deflate::{Encoder, HashKind, Params};
+use exact_deflate::{Encoder, Settings, Variant};
 
 /// The generator of the script.
 fn generate(seed: u32, length: usize) -> Vec<u8> {
@@ -39,10 +39,9 @@ fn fnv(bytes: &[u8]) -> u32 {
 
 #[test]
 fn golden_vectors_of_node() {
-    let vectors = include_str!("../../fixtures/chromium_deflate.txt");
-    let mut encoders: Vec<Encoder> = (0..18)
-        .map(|i| Encoder::new(Params { level: 1 + i % 9, mem_level: 8 + i / 9, hash: HashKind::Chromium4 }).unwrap())
-        .collect();
+    let vectors = include_str!("chromium.txt");
+    let mut encoders: Vec<Encoder> =
+        (0..18).map(|i| Encoder::new(Settings::new(Variant::Chromium, 1 + i % 9, 8 + i / 9).unwrap())).collect();
     let mut seen = 0;
     for line in vectors.lines().filter(|line| !line.starts_with('#')) {
         let numbers: Vec<u32> = line.split(' ').map(|n| n.parse().unwrap()).collect();

@@ -5,12 +5,12 @@
 //! there is none as long. Each of these is a question of whether a string of a certain length *exists*, which can be
 //! asked of whichever of its bytes is rarest, and usually the answer is no at once.
 
-use super::chains::step;
-use super::slow::{Filter, MAX_DISTANCE, NO_MATCH, Slow};
-use super::tables::MAX_MATCH;
+use crate::chains::step;
+use crate::slow::{Filter, MAX_DISTANCE, NO_MATCH, Slow};
+use crate::tables::MAX_MATCH;
 
 /// Confirms the symbols of one text, one after the other.
-pub(super) struct Confirmer<'a> {
+pub(crate) struct Confirmer<'a> {
     slow: &'a mut Slow,
     plain: &'a [u8],
     /// The length of the match that was put aside for a better one at the position before the next symbol; if it need
@@ -21,14 +21,14 @@ pub(super) struct Confirmer<'a> {
 }
 
 impl<'a> Confirmer<'a> {
-    pub(super) fn new(slow: &'a mut Slow, plain: &'a [u8]) -> Self {
+    pub(crate) fn new(slow: &'a mut Slow, plain: &'a [u8]) -> Self {
         slow.chains.start();
         Self { slow, plain, previous: NO_MATCH, open: false }
     }
 
     /// True if the encoder would have a literal at `at`, as far as can be said before the next symbol is known.
     #[inline(always)]
-    pub(super) fn literal(&mut self, at: usize) -> bool {
+    pub(crate) fn literal(&mut self, at: usize) -> bool {
         self.slow.chains.reach(self.plain, at);
         if self.open && !self.close(at - 1, 0) {
             return false;
@@ -39,7 +39,7 @@ impl<'a> Confirmer<'a> {
 
     /// True if the encoder would have this match at `at`, of which it is known that the bytes are equal.
     #[inline(always)]
-    pub(super) fn matched(&mut self, at: usize, length: u32, distance: u32) -> bool {
+    pub(crate) fn matched(&mut self, at: usize, length: u32, distance: u32) -> bool {
         self.slow.chains.reach(self.plain, at);
         if self.open && !self.close(at - 1, length) {
             return false;
@@ -52,7 +52,7 @@ impl<'a> Confirmer<'a> {
     }
 
     /// True if the encoder would have the literal that is still open at the end of the text.
-    pub(super) fn end(mut self) -> bool {
+    pub(crate) fn end(mut self) -> bool {
         !self.open || self.plain.len().checked_sub(1).is_some_and(|at| self.close(at, 0))
     }
 

@@ -1,9 +1,9 @@
 //! One deflate block: collecting symbols, choosing the block type, writing it out.
 
-use super::bits::BitWriter;
-use super::header::Header;
-use super::huffman::{Builder, Code, Shape};
-use super::tables::{
+use crate::bits::BitWriter;
+use crate::header::Header;
+use crate::huffman::{Builder, Code, Shape};
+use crate::tables::{
     DISTANCE_BASE, DISTANCE_EXTRA, DISTANCES, END, FIXED_DISTANCE_LENGTH, FIXED_LITERAL_LENGTHS, LENGTH_BASE,
     LENGTH_EXTRA, LENGTH_SYMBOL, LITERALS, MIN_MATCH, distance_symbol,
 };
@@ -17,37 +17,37 @@ const DISTANCE_ROOM: usize = 32;
 
 /// How a block is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Stored,
     Fixed,
     Dynamic,
 }
 
 /// How often each symbol occurs in a block.
-pub(super) struct Frequencies {
+pub(crate) struct Frequencies {
     literals: [u16; LITERAL_ROOM],
     distances: [u16; DISTANCE_ROOM],
 }
 
 impl Frequencies {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { literals: [0; LITERAL_ROOM], distances: [0; DISTANCE_ROOM] }
     }
 
     /// Forgets the last block. Every block has one end-of-block symbol.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::new();
         self.literals[END] = 1;
     }
 
     #[inline]
-    pub(super) fn literal(&mut self, byte: u8) {
+    pub(crate) fn literal(&mut self, byte: u8) {
         self.literals[usize::from(byte)] += 1;
     }
 
     /// Counts a match; `length` is less 3.
     #[inline]
-    pub(super) fn matched(&mut self, length: u8, distance: u32) {
+    pub(crate) fn matched(&mut self, length: u8, distance: u32) {
         let symbol = usize::from(LENGTH_SYMBOL[usize::from(length)]);
         self.literals[(END + 1 + symbol) & (LITERAL_ROOM - 1)] += 1;
         self.distances[distance_symbol(distance) & (DISTANCE_ROOM - 1)] += 1;
@@ -55,22 +55,22 @@ impl Frequencies {
 }
 
 /// The codes of a block, and what they cost.
-pub(super) struct Plan {
-    pub(super) literal: Code,
-    pub(super) distance: Code,
-    pub(super) header: Header,
+pub(crate) struct Plan {
+    pub(crate) literal: Code,
+    pub(crate) distance: Code,
+    pub(crate) header: Header,
     builder: Builder,
 }
 
 impl Plan {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { literal: Code::new(), distance: Code::new(), header: Header::new(), builder: Builder::new() }
     }
 
     /// Decides how a block is sent, as zlib's `_tr_flush_block` does, and leaves the codes in `self`. `stored` is the
     /// length of the block's bytes if it may be stored at all. Also returns the block's size in bits, without the
     /// three of its type.
-    pub(super) fn make(&mut self, frequencies: &Frequencies, stored: Option<usize>) -> (Kind, u64) {
+    pub(crate) fn make(&mut self, frequencies: &Frequencies, stored: Option<usize>) -> (Kind, u64) {
         let literals = self.builder.build(&LITERAL_SHAPE, &frequencies.literals, &mut self.literal);
         let distances = self.builder.build(&DISTANCE_SHAPE, &frequencies.distances, &mut self.distance);
         let dynamic = self.header.make(&mut self.builder, &self.literal, &self.distance) + literals + distances;
@@ -110,21 +110,21 @@ fn set_fixed(literal: &mut Code, distance: &mut Code) {
     let mut counts = [0; 16];
     (counts[7], counts[8], counts[9]) = (24, 152, 112);
     literal.lengths = FIXED_LITERAL_LENGTHS;
-    super::huffman::number(&counts, literal);
+    crate::huffman::number(&counts, literal);
     let mut counts = [0; 16];
     counts[5] = 32;
     distance.lengths = [0; 288];
     for length in distance.lengths.iter_mut().take(DISTANCES) {
         *length = FIXED_DISTANCE_LENGTH;
     }
-    super::huffman::number(&counts, distance);
+    crate::huffman::number(&counts, distance);
 }
 
 /// A symbol as collected: the distance (0 for a literal) above eight bits of literal or of length less 3.
-pub(super) type Symbol = u32;
+pub(crate) type Symbol = u32;
 
 /// Codes merged with their extra bits, so that a match is two look-ups. Entries are bits below a count.
-pub(super) struct Emitter {
+pub(crate) struct Emitter {
     /// Literal bytes: code, count in the top byte.
     literal: [u32; 256],
     /// Lengths less 3, extra bits included.
@@ -134,7 +134,7 @@ pub(super) struct Emitter {
 }
 
 impl Emitter {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { literal: [0; 256], length: [0; 256], distance: [0; DISTANCE_ROOM] }
     }
 
@@ -183,7 +183,7 @@ impl Emitter {
 }
 
 /// Writes one block of the given kind. `bytes` are the plain bytes it stands for (only looked at if stored).
-pub(super) fn write(
+pub(crate) fn write(
     writer: &mut BitWriter<'_>,
     emitter: &mut Emitter,
     plan: &Plan,
@@ -210,7 +210,7 @@ pub(super) fn write(
 }
 
 /// Writes what comes before the symbols of a block that is not stored.
-pub(super) fn write_header(writer: &mut BitWriter<'_>, plan: &Plan, kind: Kind, last: bool) {
+pub(crate) fn write_header(writer: &mut BitWriter<'_>, plan: &Plan, kind: Kind, last: bool) {
     let last = u64::from(last);
     if kind == Kind::Dynamic {
         writer.put(4 | last, 3);

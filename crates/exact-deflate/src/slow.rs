@@ -2,30 +2,30 @@
 
 use std::ops::ControlFlow;
 
-use super::chains::Chains;
-use super::config::{Limits, Params};
-use super::output::Output;
-use super::tables::MAX_MATCH;
-use super::window::slides_exactly;
+use crate::chains::Chains;
+use crate::output::Output;
+use crate::settings::{Limits, Settings};
+use crate::tables::MAX_MATCH;
+use crate::window::slides_exactly;
 
 /// Matches of three bytes from further back are not taken.
 const TOO_FAR: u32 = 4096;
 /// The length that says that there is no match.
-pub(super) const NO_MATCH: u32 = 2;
-pub(super) const MAX_DISTANCE: u32 = super::window::MAX_DISTANCE as u32;
+pub(crate) const NO_MATCH: u32 = 2;
+pub(crate) const MAX_DISTANCE: u32 = crate::window::MAX_DISTANCE as u32;
 
 /// The search of the lazy levels.
-pub(super) struct Slow {
-    pub(super) limits: Limits,
-    pub(super) chains: Chains,
+pub(crate) struct Slow {
+    pub(crate) limits: Limits,
+    pub(crate) chains: Chains,
 }
 
 impl Slow {
-    pub(super) fn new(params: Params, limits: Limits) -> Self {
-        Self { limits, chains: Chains::new(params) }
+    pub(crate) fn new(settings: Settings, limits: Limits) -> Self {
+        Self { limits, chains: Chains::new(settings) }
     }
 
-    pub(super) fn run(&mut self, plain: &[u8], output: &mut Output<'_>) -> ControlFlow<()> {
+    pub(crate) fn run(&mut self, plain: &[u8], output: &mut Output<'_>) -> ControlFlow<()> {
         self.chains.start();
         let len = plain.len();
         let mut at = 0;
@@ -63,13 +63,13 @@ impl Slow {
 
     /// True if there is clearly no match, which is the most common case. One test without branches in it.
     #[inline(always)]
-    pub(super) fn is_bare(&self, at: u16, back: u32) -> bool {
+    pub(crate) fn is_bare(&self, at: u16, back: u32) -> bool {
         (self.chains.four(at) >= MAX_DISTANCE) & (back > TOO_FAR) & (back != MAX_DISTANCE)
     }
 
     /// What zlib finds at a position of a text of `len` bytes, if it is longer than the match before.
     #[inline(always)]
-    pub(super) fn find(&self, at: usize, len: usize, previous: u32) -> (u32, u32) {
+    pub(crate) fn find(&self, at: usize, len: usize, previous: u32) -> (u32, u32) {
         let back = self.chains.back(at as u16);
         let limit = (len - at).min(MAX_MATCH) as u32;
         if self.is_bare(at as u16, back) || back > MAX_DISTANCE || previous >= limit {
@@ -217,7 +217,7 @@ impl Slow {
 
 /// Looks at the last bytes of the match wanted: only a string that agrees there can be longer than the best so far.
 #[derive(Clone, Copy)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     offset: u16,
     bytes: u64,
     mask: u64,
@@ -225,14 +225,14 @@ pub(super) struct Filter {
 
 impl Filter {
     #[inline(always)]
-    pub(super) fn new(chains: &Chains, at: u16, best: u32) -> Self {
+    pub(crate) fn new(chains: &Chains, at: u16, best: u32) -> Self {
         let offset = best.saturating_sub(7) as u16;
         let mask = u64::MAX >> (64 - 8 * (best + 1).clamp(6, 8));
         Self { offset, bytes: chains.load(at.wrapping_add(offset)), mask }
     }
 
     #[inline(always)]
-    pub(super) fn passes(self, chains: &Chains, there: u16) -> bool {
+    pub(crate) fn passes(self, chains: &Chains, there: u16) -> bool {
         (chains.load(there.wrapping_add(self.offset)) ^ self.bytes) & self.mask == 0
     }
 }

@@ -4,16 +4,16 @@
 //! stream has a match, it is enough to show that no string closer is as long and none further is longer; what was
 //! second best need not be known. Block headers are made again from the symbols and compared.
 
-use super::bits::BitWriter;
-use super::block::{self, Kind};
-use super::confirm::Confirmer;
-use super::inflate::{Bits, Inflater};
-use super::output::Blocks;
-use super::slow::Slow;
-use super::window::start_of_buffer;
+use crate::bits::BitWriter;
+use crate::block::{self, Kind};
+use crate::confirm::Confirmer;
+use crate::inflate::{Bits, Inflater};
+use crate::output::Blocks;
+use crate::slow::Slow;
+use crate::window::start_of_buffer;
 
 /// The answer, or `None` if this way cannot tell, since there is a stored block, which does not show its symbols.
-pub(super) fn verify(
+pub(crate) fn verify(
     slow: &mut Slow,
     blocks: &mut Blocks,
     inflater: &mut Inflater,

@@ -3,14 +3,14 @@
 
 use std::ops::ControlFlow;
 
-use super::config::{HashKind, Limits, Params};
-use super::output::Output;
-use super::tables::{MAX_MATCH, MIN_MATCH};
-use super::text::{common, load32, load64};
-use super::window::{MAX_DISTANCE, WINDOW, slides_exactly, word_at_end};
+use crate::output::Output;
+use crate::settings::{Limits, Settings, Variant};
+use crate::tables::{MAX_MATCH, MIN_MATCH};
+use crate::text::{common, load32, load64};
+use crate::window::{MAX_DISTANCE, WINDOW, slides_exactly, word_at_end};
 
 /// Hash table and chains.
-pub(super) struct Fast {
+pub(crate) struct Fast {
     limits: Limits,
     hash: Hash,
     /// The last position entered for each hash, counted on from one input to the next so that nothing need be cleared.
@@ -23,40 +23,40 @@ pub(super) struct Fast {
 
 /// A hash function of zlib's.
 #[derive(Clone, Copy)]
-pub(super) struct Hash {
-    pub(super) kind: HashKind,
-    pub(super) shift: u32,
+pub(crate) struct Hash {
+    pub(crate) kind: Variant,
+    pub(crate) shift: u32,
     mask: u32,
 }
 
 impl Hash {
-    pub(super) fn new(params: Params) -> Self {
-        let bits = params.hash_bits();
-        Self { kind: params.hash, shift: bits.div_ceil(3), mask: (1 << bits) - 1 }
+    pub(crate) fn new(settings: Settings) -> Self {
+        let bits = settings.hash_bits();
+        Self { kind: settings.variant, shift: bits.div_ceil(3), mask: (1 << bits) - 1 }
     }
 
     /// The hash of the string whose first four bytes are `word`.
     #[inline]
-    pub(super) fn of(self, word: u32) -> usize {
+    pub(crate) fn of(self, word: u32) -> usize {
         match self.kind {
-            HashKind::Zlib3 => zlib_hash(word, self.shift, self.mask),
-            HashKind::Chromium4 => (word.wrapping_mul(66521).wrapping_add(66521) >> 16 & self.mask & 0xffff) as usize,
+            Variant::Zlib => zlib_hash(word, self.shift, self.mask),
+            Variant::Chromium => (word.wrapping_mul(66521).wrapping_add(66521) >> 16 & self.mask & 0xffff) as usize,
         }
     }
 }
 
 /// zlib's rolling hash, which at any position has forgotten all but three bytes.
 #[inline(always)]
-pub(super) fn zlib_hash(word: u32, shift: u32, mask: u32) -> usize {
+pub(crate) fn zlib_hash(word: u32, shift: u32, mask: u32) -> usize {
     let hash = (word & 0xff) << (2 * shift) ^ (word >> 8 & 0xff) << shift ^ (word >> 16 & 0xff);
     (hash & mask & 0xffff) as usize
 }
 
 impl Fast {
-    pub(super) fn new(params: Params, limits: Limits) -> Self {
+    pub(crate) fn new(settings: Settings, limits: Limits) -> Self {
         Self {
             limits,
-            hash: Hash::new(params),
+            hash: Hash::new(settings),
             head: Box::new([0; 1 << 16]),
             back: Box::new([0; WINDOW]),
             origin: 0,
@@ -93,7 +93,7 @@ impl Fast {
         usize::from(distance)
     }
 
-    pub(super) fn run(&mut self, plain: &[u8], output: &mut Output<'_>) -> ControlFlow<()> {
+    pub(crate) fn run(&mut self, plain: &[u8], output: &mut Output<'_>) -> ControlFlow<()> {
         let len = plain.len();
         self.start(len);
         let mut at = 0;

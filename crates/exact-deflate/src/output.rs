@@ -2,23 +2,23 @@
 
 use std::ops::ControlFlow;
 
-use super::bits::BitWriter;
-use super::block::{self, Emitter, Frequencies, Plan, Symbol};
-use super::tables::MIN_MATCH;
-use super::window::start_of_buffer;
+use crate::bits::BitWriter;
+use crate::block::{self, Emitter, Frequencies, Plan, Symbol};
+use crate::tables::MIN_MATCH;
+use crate::window::start_of_buffer;
 
 /// Reusable memory for blocks.
-pub(super) struct Blocks {
-    pub(super) symbols: Box<[Symbol; 1 << 15]>,
-    pub(super) frequencies: Frequencies,
-    pub(super) plan: Box<Plan>,
+pub(crate) struct Blocks {
+    pub(crate) symbols: Box<[Symbol; 1 << 15]>,
+    pub(crate) frequencies: Frequencies,
+    pub(crate) plan: Box<Plan>,
     emitter: Box<Emitter>,
     /// A block is cut when it has this many symbols.
-    pub(super) limit: usize,
+    pub(crate) limit: usize,
 }
 
 impl Blocks {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             symbols: Box::new([0; 1 << 15]),
             frequencies: Frequencies::new(),
@@ -30,7 +30,7 @@ impl Blocks {
 }
 
 /// The encoding of one input, in the making.
-pub(super) struct Output<'a> {
+pub(crate) struct Output<'a> {
     blocks: &'a mut Blocks,
     plain: &'a [u8],
     writer: BitWriter<'a>,
@@ -45,7 +45,7 @@ pub(super) struct Output<'a> {
 
 impl<'a> Output<'a> {
     /// Appends to `out`; with `expected`, the writing stops where it differs from that.
-    pub(super) fn new(
+    pub(crate) fn new(
         blocks: &'a mut Blocks,
         plain: &'a [u8],
         out: &'a mut Vec<u8>,
@@ -58,14 +58,14 @@ impl<'a> Output<'a> {
 
     /// Takes a literal; true if the block is full.
     #[inline]
-    pub(super) fn literal(&mut self, byte: u8) -> bool {
+    pub(crate) fn literal(&mut self, byte: u8) -> bool {
         self.blocks.frequencies.literal(byte);
         self.push(Symbol::from(byte))
     }
 
     /// Takes a match; true if the block is full.
     #[inline]
-    pub(super) fn matched(&mut self, length: usize, distance: usize) -> bool {
+    pub(crate) fn matched(&mut self, length: usize, distance: usize) -> bool {
         let length = (length - MIN_MATCH) as u8;
         self.blocks.frequencies.matched(length, distance as u32);
         self.push((distance as u32) << 8 | Symbol::from(length))
@@ -79,7 +79,7 @@ impl<'a> Output<'a> {
     }
 
     /// Ends the block before `end`. `step` is where zlib's main loop last took a step.
-    pub(super) fn flush(&mut self, end: usize, step: usize, last: bool) -> ControlFlow<()> {
+    pub(crate) fn flush(&mut self, end: usize, step: usize, last: bool) -> ControlFlow<()> {
         let Blocks { symbols, frequencies, plan, emitter, .. } = &mut *self.blocks;
         let bytes = self.plain.get(self.start..end).unwrap_or_default();
         // What has left zlib's buffer cannot be stored.
@@ -101,7 +101,7 @@ impl<'a> Output<'a> {
         ControlFlow::Continue(())
     }
 
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         self.writer.finish();
     }
 }

@@ -1,16 +1,16 @@
-//! Reads the symbols of a deflate stream, for [`super::verify`]. Only what our encoder can have written is accepted.
+//! Reads the symbols of a deflate stream, for [`crate::verify`]. Only what our encoder can have written is accepted.
 
-use super::block::{Frequencies, Kind};
-use super::confirm::Confirmer;
-use super::huffman::{Code, MAX_BITS, number};
-use super::tables::{
+use crate::block::{Frequencies, Kind};
+use crate::confirm::Confirmer;
+use crate::huffman::{Code, MAX_BITS, number};
+use crate::tables::{
     CODE_LENGTH_ORDER, CODE_LENGTHS, DISTANCE_BASE, DISTANCE_EXTRA, DISTANCES, END, FIXED_DISTANCE_LENGTH,
     FIXED_LITERAL_LENGTHS, LENGTH_BASE, LENGTH_EXTRA, LITERALS, MAX_MATCH, MIN_MATCH,
 };
-use super::text::{common, word};
+use crate::text::{common, word};
 
 /// A bit reader.
-pub(super) struct Bits<'a> {
+pub(crate) struct Bits<'a> {
     data: &'a [u8],
     at: usize,
     bits: u64,
@@ -19,7 +19,7 @@ pub(super) struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
-    pub(super) fn new(data: &'a [u8]) -> Self {
+    pub(crate) fn new(data: &'a [u8]) -> Self {
         Self { data, at: 0, bits: 0, count: 0 }
     }
 
@@ -70,12 +70,12 @@ impl<'a> Bits<'a> {
     }
 
     /// Bits read so far.
-    pub(super) fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.at * 8 - self.count as usize
     }
 
     /// True if all that is left is padding of less than a byte, all zero.
-    pub(super) fn at_end(&mut self) -> bool {
+    pub(crate) fn at_end(&mut self) -> bool {
         self.refill();
         self.count < 8 && self.at == self.data.len() && self.bits == 0
     }
@@ -189,21 +189,21 @@ impl<const TABLE: usize> Decoder<TABLE> {
 }
 
 /// What was read of a block: the number of symbols, the position behind them, and how many bytes the last one stands for.
-pub(super) struct Read {
-    pub(super) symbols: usize,
-    pub(super) end: usize,
-    pub(super) last: usize,
+pub(crate) struct Read {
+    pub(crate) symbols: usize,
+    pub(crate) end: usize,
+    pub(crate) last: usize,
 }
 
 /// Reads blocks.
-pub(super) struct Inflater {
+pub(crate) struct Inflater {
     literal: Decoder<1024>,
     distance: Decoder<256>,
     code_lengths: Decoder<128>,
 }
 
 impl Inflater {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             literal: Decoder::new(literal_or_length),
             distance: Decoder::new(distance),
@@ -212,7 +212,7 @@ impl Inflater {
     }
 
     /// Reads the start of a block: whether it is the last, and its kind. The codes are ready afterwards.
-    pub(super) fn start(&mut self, bits: &mut Bits<'_>) -> Option<(bool, Kind)> {
+    pub(crate) fn start(&mut self, bits: &mut Bits<'_>) -> Option<(bool, Kind)> {
         let last = bits.take(1)? == 1;
         match bits.take(2)? {
             0 => Some((last, Kind::Stored)),
@@ -267,7 +267,7 @@ impl Inflater {
     /// Reads the symbols of a block, counts them, and checks that they stand for what is in `plain` from `position` on, that
     /// the encoder would have them there, and that there are at most `most`.
     #[inline(never)]
-    pub(super) fn symbols(
+    pub(crate) fn symbols(
         &self,
         bits: &mut Bits<'_>,
         plain: &[u8],

@@ -1,4 +1,4 @@
-//! Shared by the tests and examples: libz as the judge, generated data, blocks of the corpus.
+//! Shared by the tests and the bench: libz as the judge, generated data, pieces of real files.
 #![allow(
     unsafe_code,
     dead_code,
@@ -47,15 +47,15 @@ pub fn libz_deflate(plain: &[u8], level: u8, mem_level: u8) -> Vec<u8> {
     }
 }
 
-/// Raw inflate with libz; gives the bytes and how much of the input they took.
-pub fn libz_inflate(data: &[u8]) -> Option<(Vec<u8>, usize)> {
+/// Raw inflate with libz, to at most `limit` bytes; gives the bytes and how much of the input they took.
+pub fn libz_inflate(data: &[u8], limit: usize) -> Option<(Vec<u8>, usize)> {
     // SAFETY: as above.
     unsafe {
         let mut stream = std::mem::MaybeUninit::<z::z_stream>::zeroed();
         let s = stream.as_mut_ptr();
         let rc = z::inflateInit2_(s, -15, z::zlibVersion(), size_of::<z::z_stream>() as c_int);
         assert_eq!(rc, z::Z_OK);
-        let mut out = Vec::with_capacity(64 << 20);
+        let mut out = Vec::with_capacity(limit + 1);
         (*s).next_in = data.as_ptr().cast_mut();
         (*s).avail_in = data.len().try_into().unwrap();
         (*s).next_out = out.as_mut_ptr();
@@ -64,7 +64,6 @@ pub fn libz_inflate(data: &[u8]) -> Option<(Vec<u8>, usize)> {
         let (written, read) = ((*s).total_out as usize, (*s).total_in as usize);
         z::inflateEnd(s);
         out.set_len(written);
-        out.shrink_to_fit();
         (rc == z::Z_STREAM_END).then_some((out, read))
     }
 }
@@ -186,12 +185,6 @@ pub fn generate(rng: &mut Rng, kind: usize, len: usize) -> Vec<u8> {
 /// Number of sorts that [`generate`] knows.
 pub const KINDS: usize = 7;
 
-/// The corpus, if it is on this machine.
-pub fn corpus() -> Option<PathBuf> {
-    let candidates = ["../shared/corpus"];
-    candidates.iter().map(|c| Path::new(env!("CARGO_MANIFEST_DIR")).join(c)).find(|p| p.is_dir())
-}
-
 /// All files below a folder, sorted.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -206,76 +199,25 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn varint(data: &[u8], at: &mut usize) -> Option<i64> {
-    let (mut value, mut shift) = (0_u64, 0);
-    loop {
-        let byte = *data.get(*at)?;
-        *at += 1;
-        value |= u64::from(byte & 0x7f).checked_shl(shift)?;
-        if byte < 0x80 {
-            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
-        }
-        shift += 7;
-    }
-}
-
-fn bytes<'a>(data: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
-    let len = usize::try_from(varint(data, at)?).ok()?;
-    let bytes = data.get(*at..at.checked_add(len)?)?;
-    *at += len;
-    Some(bytes)
-}
-
-/// The codec and the block payloads of an Avro container, as far as it is sound.
-pub fn payloads(data: &[u8]) -> Option<(String, Vec<&[u8]>)> {
-    if !data.starts_with(b"Obj\x01") {
-        return None;
-    }
-    let mut at = 4;
-    let mut codec = "null".to_string();
-    loop {
-        let mut count = varint(data, &mut at)?;
-        if count == 0 {
-            break;
-        }
-        if count < 0 {
-            varint(data, &mut at)?;
-            count = -count;
-        }
-        for _ in 0..count {
-            let key = bytes(data, &mut at)?;
-            let value = bytes(data, &mut at)?;
-            if key == b"avro.codec" {
-                codec = String::from_utf8_lossy(value).into_owned();
-            }
-        }
-    }
-    at += 16;
-    let mut blocks = Vec::new();
-    while at < data.len() {
-        let Some(block) = varint(data, &mut at).and_then(|_| bytes(data, &mut at)) else { break };
-        blocks.push(block);
-        at += 16;
-    }
-    Some((codec, blocks))
-}
-
-/// All deflate payloads in the files: plain bytes and the deflate stream.
-pub fn deflate_blocks(files: &[PathBuf]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut found = Vec::new();
+/// Pieces of 64 000 bytes of the files below the folder that `EXACT_DEFLATE_FILES` names; `limit` bytes at most, spread
+/// over the files. None if it names none.
+pub fn pieces(limit: usize) -> Option<Vec<Vec<u8>>> {
+    let folder = std::env::var_os("EXACT_DEFLATE_FILES")?;
+    let files = files(Path::new(&folder));
+    assert!(!files.is_empty(), "no files below {}", folder.display());
+    let share = (limit / files.len()).max(64_000);
+    let (mut pieces, mut bytes) = (Vec::new(), 0);
     for file in files {
-        let data = std::fs::read(file).unwrap();
-        let Some((codec, blocks)) = payloads(&data) else { continue };
-        if codec != "deflate" {
-            continue;
-        }
-        for block in blocks {
-            if let Some((plain, read)) = libz_inflate(block) {
-                found.push((plain, block[..read].to_vec()));
+        let data = std::fs::read(&file).unwrap();
+        for piece in data[..data.len().min(share)].chunks(64_000) {
+            if bytes >= limit {
+                return Some(pieces);
             }
+            bytes += piece.len();
+            pieces.push(piece.to_vec());
         }
     }
-    found
+    Some(pieces)
 }
 
 /// A number from the environment.

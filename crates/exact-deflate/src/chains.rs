@@ -9,11 +9,11 @@
 //!   find strings in any other way,
 //! - how far back strings with the same four and six bytes (the same hash of them, to be exact) are.
 
-use super::config::{HashKind, Params};
-use super::fast::{Hash, zlib_hash};
-use super::tables::MIN_MATCH;
-use super::text::load64;
-use super::window::{WINDOW, word_at_end};
+use crate::fast::{Hash, zlib_hash};
+use crate::settings::{Settings, Variant};
+use crate::tables::MIN_MATCH;
+use crate::text::load64;
+use crate::window::{WINDOW, word_at_end};
 
 /// Positions for which chains are kept, by position modulo this: the window behind the search, and what is built ahead.
 const RING: usize = 1 << 16;
@@ -50,14 +50,14 @@ fn six_hash(word: u64) -> usize {
 
 /// A distance of [`Chains::table`].
 #[inline(always)]
-pub(super) fn step(table: &[u16; RING], slot: u16) -> u32 {
+pub(crate) fn step(table: &[u16; RING], slot: u16) -> u32 {
     u32::from(table[usize::from(slot)])
 }
 
 /// The last position for each hash, relative to the base of [`Chains`]; 0 means none.
 type Heads = [u16; HEADS];
 
-pub(super) struct Chains {
+pub(crate) struct Chains {
     hash: Hash,
     zlib: Box<Heads>,
     four: Box<Heads>,
@@ -76,9 +76,9 @@ pub(super) struct Chains {
 }
 
 impl Chains {
-    pub(super) fn new(params: Params) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self {
-            hash: Hash::new(params),
+            hash: Hash::new(settings),
             zlib: Box::new([0; HEADS]),
             four: Box::new([0; HEADS]),
             six: Box::new([0; HEADS]),
@@ -93,7 +93,7 @@ impl Chains {
     }
 
     /// Starts with a new input.
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         if self.built <= FEW {
             // Clear what the last text has touched: it is still in the ring.
             for at in 0..self.built {
@@ -113,7 +113,7 @@ impl Chains {
 
     /// Makes sure that the chains reach beyond `at`.
     #[inline]
-    pub(super) fn reach(&mut self, text: &[u8], at: usize) {
+    pub(crate) fn reach(&mut self, text: &[u8], at: usize) {
         if at + AHEAD > self.built && self.built < text.len() {
             self.build(text);
         }
@@ -142,10 +142,8 @@ impl Chains {
             at = 1;
         }
         let whole = match self.hash {
-            Hash { kind: HashKind::Zlib3, shift: 5, .. } => {
-                self.enter_whole(text, at, end, |w| zlib_hash(w, 5, 0x7fff))
-            }
-            Hash { kind: HashKind::Zlib3, .. } => self.enter_whole(text, at, end, |w| zlib_hash(w, 6, 0xffff)),
+            Hash { kind: Variant::Zlib, shift: 5, .. } => self.enter_whole(text, at, end, |w| zlib_hash(w, 5, 0x7fff)),
+            Hash { kind: Variant::Zlib, .. } => self.enter_whole(text, at, end, |w| zlib_hash(w, 6, 0xffff)),
             hash => self.enter_whole(text, at, end, |w| hash.of(w)),
         };
         for at in whole..end {
@@ -217,40 +215,40 @@ impl Chains {
 
     /// Distance to the string before in zlib's chain; beyond the window if there is none.
     #[inline(always)]
-    pub(super) fn back(&self, slot: u16) -> u32 {
+    pub(crate) fn back(&self, slot: u16) -> u32 {
         u32::from(self.backs[usize::from(slot)])
     }
     /// Number of the string in its chain, modulo 2^16.
     #[inline(always)]
-    pub(super) fn rank(&self, slot: u16) -> u16 {
+    pub(crate) fn rank(&self, slot: u16) -> u16 {
         self.ranks[usize::from(slot)]
     }
     /// Distance to a string before with the same hash of four bytes; beyond the window if there is none.
     #[inline(always)]
-    pub(super) fn four(&self, slot: u16) -> u32 {
+    pub(crate) fn four(&self, slot: u16) -> u32 {
         u32::from(self.fours[usize::from(slot)])
     }
     /// The distances of [`Self::four`] or [`Self::six`], to choose without a branch.
     #[inline(always)]
-    pub(super) fn table(&self, six: bool) -> &[u16; RING] {
+    pub(crate) fn table(&self, six: bool) -> &[u16; RING] {
         if six { &self.sixes } else { &self.fours }
     }
     /// The same for six bytes.
     #[inline(always)]
-    pub(super) fn six(&self, slot: u16) -> u32 {
+    pub(crate) fn six(&self, slot: u16) -> u32 {
         u32::from(self.sixes[usize::from(slot)])
     }
 
     /// The eight bytes at a position, little end first. What comes behind the end of the text is of no meaning.
     #[inline(always)]
-    pub(super) fn load(&self, slot: u16) -> u64 {
+    pub(crate) fn load(&self, slot: u16) -> u64 {
         let at = usize::from(slot);
         self.ring[at..at + 8].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 
     /// How many bytes at two positions are equal, at most `limit`.
     #[inline]
-    pub(super) fn common(&self, a: u16, b: u16, limit: u32) -> u32 {
+    pub(crate) fn common(&self, a: u16, b: u16, limit: u32) -> u32 {
         let mut len = 0;
         while len < limit {
             let difference = self.load(a.wrapping_add(len as u16)) ^ self.load(b.wrapping_add(len as u16));

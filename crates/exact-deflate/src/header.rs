@@ -1,9 +1,9 @@
 //! The header of a dynamic block: the code lengths of both codes, run-length coded, themselves Huffman coded
 //! (RFC 1951 section 3.2.7). Where runs are split is not fixed by the RFC; it is done here as in zlib's `scan_tree`.
 
-use super::bits::BitWriter;
-use super::huffman::{Builder, Code, Shape};
-use super::tables::{CODE_LENGTH_EXTRA, CODE_LENGTH_ORDER, CODE_LENGTHS};
+use crate::bits::BitWriter;
+use crate::huffman::{Builder, Code, Shape};
+use crate::tables::{CODE_LENGTH_EXTRA, CODE_LENGTH_ORDER, CODE_LENGTHS};
 
 const SHAPE: Shape = Shape { symbols: CODE_LENGTHS, max_bits: 7, extra_from: 0, extra: &CODE_LENGTH_EXTRA };
 const REPEAT: u8 = 16;
@@ -13,7 +13,7 @@ const ZEROS_LONG: u8 = 18;
 const ITEMS: usize = 512;
 
 /// The items of a header and the code they are sent with.
-pub(super) struct Header {
+pub(crate) struct Header {
     /// Symbol and the value of its extra bits.
     items: [(u8, u8); ITEMS],
     len: usize,
@@ -24,7 +24,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { items: [(0, 0); ITEMS], len: 0, frequencies: [0; 32], code: Code::new(), sent: 0 }
     }
 
@@ -68,7 +68,7 @@ impl Header {
     }
 
     /// Makes the header for the two codes and returns its size in bits.
-    pub(super) fn make(&mut self, builder: &mut Builder, literal: &Code, distance: &Code) -> u64 {
+    pub(crate) fn make(&mut self, builder: &mut Builder, literal: &Code, distance: &Code) -> u64 {
         self.len = 0;
         self.frequencies = [0; 32];
         self.scan(literal);
@@ -81,7 +81,7 @@ impl Header {
     }
 
     /// Writes the header; the writer must have room for it.
-    pub(super) fn write(&self, writer: &mut BitWriter<'_>, literal: &Code, distance: &Code) {
+    pub(crate) fn write(&self, writer: &mut BitWriter<'_>, literal: &Code, distance: &Code) {
         writer.put((literal.max as u64).saturating_sub(256) & 31, 5);
         writer.put(distance.max as u64 & 31, 5);
         writer.put(self.sent as u64 - 4, 4);
