@@ -19,3 +19,4 @@ mod columnar;
 mod deflate_encoders;
 mod encoder_corpus;
 mod encoder_golden;
+mod ranges;

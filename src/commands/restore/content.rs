@@ -19,7 +19,7 @@ pub(in crate::commands) struct EncoderBench {
 }
 
 impl EncoderBench {
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Encoders) -> T) -> T {
+    pub(in crate::commands) fn with<T>(&self, work: impl FnOnce(&mut Encoders) -> T) -> T {
         let lock = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = lock().pop();
         let mut encoders = idle.unwrap_or_else(Encoders::new);
@@ -164,7 +164,13 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
     }
 }
 
-fn encode(encoders: &mut Encoders, plain: &[u8], encoder: &str, corrections: Option<&[u8]>) -> Result<Vec<u8>> {
+/// The payload that an encoder makes, with its corrections.
+pub(in crate::commands) fn encode(
+    encoders: &mut Encoders,
+    plain: &[u8],
+    encoder: &str,
+    corrections: Option<&[u8]>,
+) -> Result<Vec<u8>> {
     let name = format!("encoder {encoder}");
     let unknown = || Error::Unsupported { name: name.clone(), reason: "it is not known to this version".into() };
     let failed = |reason: &str| Error::damaged(&name, reason);
