@@ -217,6 +217,8 @@ const HOMES: &[(&str, &[&str])] = &[
     // The encoders, and the decoders beside them.
     ("bzip2", &["avro"]),
     ("crc32fast", &["avro"]),
+    // Our own, in crates/.
+    ("exact_deflate", &["avro"]),
     ("libz_sys", &["avro"]),
     ("liblzma", &["avro"]),
     ("miniz_oxide", &["avro"]),
@@ -357,6 +359,26 @@ fn every_package_has_a_home() {
         let known = HOMES.iter().any(|(name, _)| *name == package) || EVERYWHERE.contains(&&*package);
         assert!(known, "{package} has no place in HOMES");
     }
+}
+
+/// Crates of the workspace can be published and used by others, so they rest on nothing of snap, and on no package.
+#[test]
+fn crates_of_the_workspace_stand_alone() {
+    let crates = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/crates"));
+    let mut seen = 0;
+    for folder in fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path()) {
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        assert_eq!(packages_of(&manifest), [""; 0], "{} depends on packages", folder.display());
+        for part in ["README.md", "LICENSE-APACHE", "LICENSE-MIT", "src/lib.rs"] {
+            assert!(folder.join(part).is_file(), "{} has no {part}", folder.display());
+        }
+        for license in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            let ours = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(license)).unwrap();
+            assert!(fs::read(folder.join(license)).unwrap() == ours, "{}/{license} is another", folder.display());
+        }
+        seen += 1;
+    }
+    assert!(seen > 0, "no crates were found");
 }
 
 // What is wrong with a module.

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 
 use avro_snap::avro::codec::{Codec, Decoder};
-use avro_snap::avro::deflate::{Encoder, HashKind, Params};
+use exact_deflate::{Encoder, Settings, Variant};
 
 use crate::Input;
 
-#[path = "../../tests/common/deflate.rs"]
+#[path = "../../crates/exact-deflate/tests/support/mod.rs"]
 mod judge;
 
 /// No input is made longer than this, in bytes. Most are told to be much shorter.
@@ -22,25 +22,23 @@ thread_local! {
 /// changes, or as a program that writes the input, or as a deflate stream, which only the encoder's own may pass for.
 ///
 /// With zlib's hash, the encoding is libz's. With Chromium's, which nothing at hand can judge, it decodes to the input;
-/// what Node.js makes is in `tests/avro/deflate_chromium.rs`. With either the encoding is confirmed, and nothing else is, such
+/// what Node.js makes is in `crates/exact-deflate/tests/chromium.rs`. With either the encoding is confirmed, and nothing else is, such
 /// as what another level makes.
 pub fn exact_deflate(bytes: &[u8]) {
     let mut input = Input(bytes);
     let (which, form, at) = (usize::from(input.byte()) % 36, input.byte(), input.short());
-    let hash = if which < 18 { HashKind::Zlib3 } else { HashKind::Chromium4 };
-    let params = Params { level: 1 + (which % 9) as u8, mem_level: 8 + (which / 9 % 2) as u8, hash };
-    let another = Params { level: 1 + (at % 9) as u8, ..params };
+    let variant = if which < 18 { Variant::Zlib } else { Variant::Chromium };
+    let settings = |level: usize| {
+        Settings::new(variant, 1 + (level % 9) as u8, 8 + (which / 9 % 2) as u8).expect("within its limits")
+    };
     ENCODERS.with_borrow_mut(|encoders| {
-        let mut take = |at: usize, params| {
-            let kept = encoders[at].take();
-            kept.unwrap_or_else(|| Encoder::new(params).expect("within its limits"))
-        };
-        let mut encoder = take(which, params);
+        let mut take = |at: usize, level| encoders[at].take().unwrap_or_else(|| Encoder::new(settings(level)));
+        let mut encoder = take(which, which);
         let at_another = which / 9 * 9 + at % 9;
         match at_another == which {
             true => check(&mut encoder, None, form, at, input),
             false => {
-                let mut another = take(at_another, another);
+                let mut another = take(at_another, at);
                 check(&mut encoder, Some(&mut another), form, at, input);
                 encoders[at_another] = Some(another);
             }
@@ -63,13 +61,16 @@ fn check(encoder: &mut Encoder, another: Option<&mut Encoder>, form: u8, at: usi
             plain
         }
     };
-    let Params { level, mem_level, hash } = encoder.params();
+    let settings = encoder.settings();
     let mut stream = vec![1, 2, 3];
     encoder.encode(&plain, &mut stream);
     assert_eq!(stream.drain(..3).as_slice(), [1, 2, 3]);
-    match hash {
-        HashKind::Zlib3 => assert!(stream == judge::libz_deflate(&plain, level, mem_level), "not what libz makes"),
-        HashKind::Chromium4 => {
+    match settings.variant() {
+        Variant::Zlib => {
+            let expected = judge::libz_deflate(&plain, settings.level(), settings.mem_level());
+            assert!(stream == expected, "not what libz makes");
+        }
+        _ => {
             let mut back = Vec::new();
             let length = Decoder::new().decode(Codec::Deflate, &stream, plain.len(), &mut back);
             assert!(length == Ok(stream.len()) && back == plain, "does not decode to the input");

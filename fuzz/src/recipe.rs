@@ -11,8 +11,10 @@ use avro_snap::avro::encoder::{
 use avro_snap::chunk::{ChunkMap, ChunkSource, CutParams};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::ChunkId;
-use avro_snap::recipe::{Framer, PREFLATE, Part, RawBlock, Rebuild, Recipe, Segment, Splitter, Treatment};
-use avro_snap::recipe::{Reference, StreamReader, Tree};
+use avro_snap::recipe::{
+    Framer, PREFLATE, Part, RangeReader, RawBlock, Rebuild, Recipe, Reference, Segment, Splitter, StreamReader, ToEncode,
+    Treatment, Tree, View,
+};
 use avro_snap::snapshot::ManifestReader;
 
 use crate::Input;
@@ -73,6 +75,20 @@ pub fn split_rebuild(bytes: &[u8]) {
     let recipe = Recipe::decode(&split.recipe.encode()).expect("a recipe is read back");
     assert_eq!(recipe, split.recipe);
     assert!(rebuilt(&recipe, &map, file.len()).expect("the file comes back") == file, "the file differs");
+    // From somewhere in the middle on, and the rest of the plain view, for which nothing is encoded.
+    let start = usize::from(how) * 37 % (file.len() + 1);
+    let mut reader = RangeReader::new(recipe.clone(), View::Exact, &map).expect("the header is there");
+    let mut range = Vec::new();
+    reader.read(start as u64, 3000, &mut encoded, &mut range).expect("a range comes back");
+    assert!(range == file[start..file.len().min(start + 3000)], "the range from {start} on differs");
+    let mut reader = RangeReader::new(recipe, View::Plain, &map).expect("the header is there");
+    let length = reader.length().expect("the layout is there");
+    if reader.view() == View::Plain {
+        let mut refuse = |_: ToEncode<'_>| -> Result<Vec<u8>> { panic!("encoded for the plain view") };
+        let mut plain = Vec::new();
+        reader.read(0, LIMIT, &mut refuse, &mut plain).expect("the plain view is there");
+        assert!(plain.len() as u64 == length.min(LIMIT as u64), "the plain view has another length");
+    }
 }
 
 /// Decides about blocks as `create` does, within less effort.
@@ -193,22 +209,8 @@ fn rebuilt<S: ChunkSource + ?Sized>(recipe: &Recipe, source: &S, limit: usize) -
                 frame.put(&payload, &mut file);
             }
             Part::Encode { plain, encoder, corrections, frame } => {
-                let damaged = |reason| Error::damaged("the recipe", reason);
-                let payload = match corrections {
-                    Some(corrections) => {
-                        preflate_join(&plain, &corrections).ok_or_else(|| damaged("no corrections"))?
-                    }
-                    None => {
-                        let id: EncoderId = encoder.parse().map_err(|_| damaged("no encoder"))?;
-                        let mut payload = Vec::new();
-                        if !is_cheap(id)
-                            || with_encoders(|encoders| encoders.encode(&id, &plain, &mut payload)).is_err()
-                        {
-                            return Err(damaged("no encoder"));
-                        }
-                        payload
-                    }
-                };
+                let wanted = ToEncode { plain: &plain, encoder: &encoder, corrections: corrections.as_deref() };
+                let payload = encoded(wanted)?;
                 rebuild.check(&payload)?;
                 frame.put(&payload, &mut file);
             }
@@ -219,6 +221,20 @@ fn rebuilt<S: ChunkSource + ?Sized>(recipe: &Recipe, source: &S, limit: usize) -
         }
     }
     Ok(file)
+}
+
+/// A payload, of encoders that take little time.
+fn encoded(wanted: ToEncode<'_>) -> Result<Vec<u8>> {
+    let damaged = |reason| Error::damaged("the recipe", reason);
+    if let Some(corrections) = wanted.corrections {
+        return preflate_join(wanted.plain, corrections).ok_or_else(|| damaged("no corrections"));
+    }
+    let id: EncoderId = wanted.encoder.parse().map_err(|_| damaged("no encoder"))?;
+    let mut payload = Vec::new();
+    match is_cheap(id) && with_encoders(|encoders| encoders.encode(&id, wanted.plain, &mut payload)).is_ok() {
+        true => Ok(payload),
+        false => Err(damaged("no encoder")),
+    }
 }
 
 /// Chunks that were not written by this program: the first byte of an id says which of them it is.
@@ -256,6 +272,13 @@ pub fn recipe(bytes: &[u8]) {
         return;
     }
     let _ = rebuilt(&recipe, &source, MOST);
+    for view in [View::Exact, View::Plain] {
+        if let Ok(mut reader) = RangeReader::new(recipe.clone(), view, &source) {
+            let mut out = Vec::new();
+            let _ = reader.read(skip as u64, 5000, &mut encoded, &mut out);
+            assert!(out.len() <= 5000);
+        }
+    }
     for stream in recipe.streams() {
         let mut reader = StreamReader::new(stream, &source);
         let mut out = Vec::new();

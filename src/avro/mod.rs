@@ -10,7 +10,6 @@
 //! - [`records`]: records as JSON.
 //! - [`columns`]: records taken apart into columns, field by field.
 //! - [`encoder`]: what makes exactly the payload again from what a decoder gave.
-//! - [`deflate`]: the encoder behind the deflate ids.
 //!
 //! All of it reads bytes that may be damaged or forged: nothing here panics, and nothing is allocated that the input
 //! or a limit does not bound.
@@ -20,7 +19,6 @@ pub mod codec;
 pub mod columns;
 pub mod compat;
 pub mod container;
-pub mod deflate;
 pub mod encoder;
 pub mod records;
 pub mod schema;

@@ -86,7 +86,8 @@ pub trait ChunkSink {
     }
 }
 
-/// Gives chunks back.
+/// Gives chunks back. Readers own their source: a reference to one is a source, and so is an [`Arc`] of one, for readers that
+/// are kept.
 pub trait ChunkSource {
     /// The plain bytes of the chunk, whose id was recomputed from them.
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>>;
@@ -94,6 +95,26 @@ pub trait ChunkSource {
     /// The chunk will be asked for soon: a source may get it ready meanwhile.
     fn will_need(&self, id: &ChunkId) {
         let _ = id;
+    }
+}
+
+impl<S: ChunkSource + ?Sized> ChunkSource for &S {
+    fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        (**self).get(id)
+    }
+
+    fn will_need(&self, id: &ChunkId) {
+        (**self).will_need(id);
+    }
+}
+
+impl<S: ChunkSource + ?Sized> ChunkSource for Arc<S> {
+    fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        (**self).get(id)
+    }
+
+    fn will_need(&self, id: &ChunkId) {
+        (**self).will_need(id);
     }
 }
 

@@ -216,7 +216,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn go(&self, mut file: AvroFile<'_, Repository>, schema: &Schema, sink: &mut dyn Sink) -> Result<CatReport> {
+    fn go(&self, mut file: AvroFile<&Repository>, schema: &Schema, sink: &mut dyn Sink) -> Result<CatReport> {
         let mut report = CatReport::default();
         let (mut decoder, mut buffer) = (Decoder::new(), Vec::new());
         let (mut to_skip, mut left) = (self.options.skip, self.options.limit.unwrap_or(u64::MAX));

@@ -147,7 +147,7 @@ pub fn diff(
 
 /// The rows of one side.
 struct Rows<'a> {
-    rows: ManifestReader<'a, Repository>,
+    rows: ManifestReader<&'a Repository>,
     path: &'a [u8],
 }
 

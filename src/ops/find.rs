@@ -105,7 +105,7 @@ pub fn find(
 struct Side<'a> {
     snapshot: &'a SnapshotRoot,
     path: &'a [u8],
-    rows: ManifestReader<'a, Repository>,
+    rows: ManifestReader<&'a Repository>,
     /// The next row that fits.
     row: Option<FileEntry>,
 }

@@ -50,28 +50,28 @@ pub enum NotAvro {
 }
 
 /// A container on its way through its blocks.
-pub struct AvroFile<'s, S: ?Sized> {
+pub struct AvroFile<S> {
     header: Header,
-    place: Place<'s, S>,
+    place: Place<S>,
     blocks: u64,
 }
 
-enum Place<'s, S: ?Sized> {
-    Recipe(Box<Streams<'s, S>>),
+enum Place<S> {
+    Recipe(Box<Streams<S>>),
     /// It was saved without looking into it.
-    Bytes(Box<Framed<'s, S>>),
+    Bytes(Box<Framed<S>>),
 }
 
-struct Streams<'s, S: ?Sized> {
-    layout: LayoutReader<'s, S>,
-    records: StreamReader<'s, S>,
-    payloads: StreamReader<'s, S>,
-    strays: StreamReader<'s, S>,
+struct Streams<S> {
+    layout: LayoutReader<S>,
+    records: StreamReader<S>,
+    payloads: StreamReader<S>,
+    strays: StreamReader<S>,
     entries: std::vec::IntoIter<Entry>,
 }
 
-struct Framed<'s, S: ?Sized> {
-    stream: StreamReader<'s, S>,
+struct Framed<S> {
+    stream: StreamReader<S>,
     framer: Framer,
     end: bool,
 }
@@ -123,23 +123,23 @@ impl StoredBlock {
     }
 }
 
-impl<'s, S: ChunkSource + ?Sized> AvroFile<'s, S> {
+impl<S: ChunkSource + Clone> AvroFile<S> {
     /// Reads the header of a regular file.
     ///
     /// # Errors
     /// If chunks are lost or damaged. That the file is no container is no error.
-    pub fn open(source: &'s S, entry: &FileEntry) -> Result<std::result::Result<Self, NotAvro>> {
+    pub fn open(source: S, entry: &FileEntry) -> Result<std::result::Result<Self, NotAvro>> {
         let shown = String::from_utf8_lossy(&entry.path);
         if entry.recipe.is_empty() {
             return Ok(Err(NotAvro::NoContainer));
         }
         match Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))? {
             Recipe::Container(recipe) => {
-                let header = header_of(source, &recipe)?;
+                let header = header_of(&source, &recipe)?;
                 let streams = Streams {
-                    layout: LayoutReader::new(&recipe.layout, source),
-                    records: StreamReader::new(&recipe.records, source),
-                    payloads: StreamReader::new(&recipe.payloads, source),
+                    layout: LayoutReader::new(&recipe.layout, source.clone()),
+                    records: StreamReader::new(&recipe.records, source.clone()),
+                    payloads: StreamReader::new(&recipe.payloads, source.clone()),
                     strays: StreamReader::new(&recipe.strays, source),
                     entries: Vec::new().into_iter(),
                 };
@@ -198,7 +198,7 @@ pub(crate) fn header_of<S: ChunkSource + ?Sized>(source: &S, recipe: &ContainerR
     }
 }
 
-impl<S: ChunkSource + ?Sized> Streams<'_, S> {
+impl<S: ChunkSource> Streams<S> {
     fn next_piece(&mut self, ordinal: u64, wanted: impl FnOnce(u64) -> bool) -> Result<Option<Piece>> {
         let entry = loop {
             if let Some(entry) = self.entries.next() {
@@ -224,8 +224,8 @@ impl<S: ChunkSource + ?Sized> Streams<'_, S> {
     }
 }
 
-impl<'s, S: ChunkSource + ?Sized> Framed<'s, S> {
-    fn open(source: &'s S, stream: &Stream) -> Result<std::result::Result<AvroFile<'s, S>, NotAvro>> {
+impl<S: ChunkSource> Framed<S> {
+    fn open(source: S, stream: &Stream) -> Result<std::result::Result<AvroFile<S>, NotAvro>> {
         let stream = StreamReader::new(stream, source);
         let mut framed = Self { stream, framer: Framer::new(true), end: false };
         match framed.next_segment()? {
@@ -268,7 +268,7 @@ impl<'s, S: ChunkSource + ?Sized> Framed<'s, S> {
 }
 
 /// So many bytes of a stream. What a damaged layout may ask for is bounded by what the stream has.
-fn take<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>, length: u64) -> Result<Vec<u8>> {
+fn take<S: ChunkSource>(stream: &mut StreamReader<S>, length: u64) -> Result<Vec<u8>> {
     if length > stream.left() || length > MAX_ENTRY {
         return Err(Error::damaged("the recipe", "a block is longer than what there is for it"));
     }
@@ -277,7 +277,7 @@ fn take<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>, length: u64) 
     Ok(bytes)
 }
 
-impl<S: ?Sized> std::fmt::Debug for AvroFile<'_, S> {
+impl<S> std::fmt::Debug for AvroFile<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AvroFile").field("header", &self.header).field("blocks", &self.blocks).finish_non_exhaustive()
     }

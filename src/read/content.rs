@@ -160,7 +160,13 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
     }
 }
 
-fn encode(encoders: &mut Encoders, plain: &[u8], encoder: &str, corrections: Option<&[u8]>) -> Result<Vec<u8>> {
+/// The payload that an encoder makes, with its corrections.
+pub(crate) fn encode(
+    encoders: &mut Encoders,
+    plain: &[u8],
+    encoder: &str,
+    corrections: Option<&[u8]>,
+) -> Result<Vec<u8>> {
     let name = format!("encoder {encoder}");
     let unknown = || Error::Unsupported { name: name.clone(), reason: "it is not known to this version".into() };
     let failed = |reason: &str| Error::damaged(&name, reason);

@@ -2,8 +2,11 @@
 
 pub mod avro_file;
 mod content;
+mod file;
 mod prefetch;
 mod trust;
+
+pub use file::File;
 
 pub(crate) use content::{EncoderBench, Rebuilder, Rebuilt};
 pub(crate) use prefetch::Prefetching;

@@ -30,6 +30,8 @@ pub struct Check {
     pub hash: CheckHash,
     /// How many bytes of the file the stretch has, heads and markers of blocks included.
     pub covers: u64,
+    /// How many entries of the segment it has.
+    pub entries: u64,
 }
 
 /// How many bytes of BLAKE3 a check has.
@@ -121,8 +123,9 @@ pub struct LayoutWriter {
     entries: Vec<Entry>,
     checks: Vec<Check>,
     checker: Checker,
-    /// How many bytes of the file came since the last check.
+    /// How many bytes of the file, and how many entries, came since the last check.
     covers: u64,
+    uncovered: u64,
     stream: StreamBuilder,
 }
 
@@ -135,6 +138,7 @@ impl LayoutWriter {
     /// The next entry, with its bytes as they stand in the file.
     pub fn push(&mut self, entry: Entry, payload: &[u8], sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
         self.covers += entry.length_in_file(payload.len());
+        self.uncovered += 1;
         self.entries.push(entry);
         let last = self.entries.len() == SEGMENT;
         let hash = self.checker.entry(payload, last);
@@ -147,7 +151,8 @@ impl LayoutWriter {
 
     fn check(&mut self, hash: Option<CheckHash>) {
         if let Some(hash) = hash {
-            self.checks.push(Check { hash, covers: std::mem::take(&mut self.covers) });
+            let (covers, entries) = (std::mem::take(&mut self.covers), std::mem::take(&mut self.uncovered));
+            self.checks.push(Check { hash, covers, entries });
         }
     }
 
@@ -204,6 +209,9 @@ fn encode_segment(entries: &[Entry], checks: &[Check]) -> Vec<u8> {
     for check in checks {
         body.put_varint(check.covers);
     }
+    for check in checks {
+        body.put_varint(check.entries);
+    }
     let mut bytes = Vec::with_capacity(body.len() + 4);
     bytes.put_u32(body.len() as u32);
     bytes.put(&body);
@@ -250,9 +258,15 @@ fn decode_segment(body: &[u8]) -> wire::Result<LayoutSegment> {
         let head = reader.string()?.to_vec();
         entries.get_mut(number as usize).ok_or_else(|| nth(number))?.odd_head = Some(head);
     }
-    let hashes: Vec<_> = (0..reader.count(CHECK_LEN + 1)?).map(|_| reader.array()).collect::<wire::Result<_>>()?;
-    let check = |hash| Ok(Check { hash, covers: reader.varint()? });
-    let checks = hashes.into_iter().map(check).collect::<wire::Result<_>>()?;
+    let hashes: Vec<_> = (0..reader.count(CHECK_LEN + 2)?).map(|_| reader.array()).collect::<wire::Result<_>>()?;
+    let check = |hash| Ok(Check { hash, covers: reader.varint()?, entries: 0 });
+    let mut checks: Vec<Check> = hashes.into_iter().map(check).collect::<wire::Result<_>>()?;
+    for check in &mut checks {
+        check.entries = reader.varint()?;
+    }
+    if checks.iter().fold(0, |sum: u64, check| sum.saturating_add(check.entries)) != count as u64 {
+        return Err(Malformed::new("checks that do not cover the entries of their segment"));
+    }
     reader.finish()?;
     Ok((entries, checks))
 }
@@ -264,14 +278,24 @@ const MAX_SEGMENT: u32 = 4 << 20;
 pub type LayoutSegment = (Vec<Entry>, Vec<Check>);
 
 /// Reads a layout, segment by segment.
-pub struct LayoutReader<'s, S: ?Sized> {
-    stream: StreamReader<'s, S>,
+pub struct LayoutReader<S> {
+    stream: StreamReader<S>,
 }
 
-impl<'s, S: ChunkSource + ?Sized> LayoutReader<'s, S> {
+impl<S: ChunkSource> LayoutReader<S> {
     /// At the first segment.
-    pub fn new(stream: &super::Stream, source: &'s S) -> Self {
+    pub fn new(stream: &super::Stream, source: S) -> Self {
         Self { stream: StreamReader::new(stream, source) }
+    }
+
+    /// How many bytes of the layout are left.
+    pub(super) fn left(&self) -> u64 {
+        self.stream.left()
+    }
+
+    /// Passes over so many bytes of the layout, which must be whole segments.
+    pub(super) fn skip(&mut self, bytes: u64) -> Result<()> {
+        self.stream.skip(bytes)
     }
 
     /// The entries and checks of the next segment.
@@ -302,7 +326,7 @@ pub(super) fn entries_of_piece(piece: &[u8]) -> wire::Result<Vec<Entry>> {
     }
 }
 
-impl<S: ?Sized> std::fmt::Debug for LayoutReader<'_, S> {
+impl<S> std::fmt::Debug for LayoutReader<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("LayoutReader(..)")
     }
@@ -344,6 +368,7 @@ mod tests {
             let (mut back, mut covered) = (Vec::new(), 0);
             while let Some((entries, checks)) = reader.next_segment().unwrap() {
                 prop_assert_eq!(checks.len(), 1, "{} entries", entries.len());
+                prop_assert_eq!(checks[0].entries, entries.len() as u64);
                 covered += checks[0].covers;
                 back.extend(entries);
             }
@@ -356,7 +381,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_a_segment_or_refused(entries in entries(), at: prop::sample::Index, to: u8, noise: Vec<u8>) {
-            let mut bytes = encode_segment(&entries, &[Check { hash: [1; 4], covers: 5 }]).split_off(4);
+            let mut bytes = encode_segment(&entries, &[Check { hash: [1; 4], covers: 5, entries: entries.len() as u64 }]).split_off(4);
             let at = at.index(bytes.len());
             bytes[at] = to;
             let _ = decode_segment(&bytes);

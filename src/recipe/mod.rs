@@ -3,27 +3,31 @@
 //! A [`Recipe`] says of which streams a file is made. A sound Avro container is taken apart ([`Framer`], [`Splitter`]):
 //! its records, end to end, are one stream; payloads that are kept as they are another; stray bytes a third; how the
 //! blocks lie is written down in the layout; the random marker stands in the recipe itself. Any other file is one stream
-//! of bytes. [`Rebuild`] goes the other way. Nothing here knows files or threads: bytes come in pieces, chunks go to a
+//! of bytes. [`Rebuild`] goes the other way, and [`RangeReader`] does for any range of a file. Nothing here knows files or threads: bytes come in pieces, chunks go to a
 //! [`ChunkSink`](crate::chunk::ChunkSink), and blocks that need much computing are handed out, so that the caller can
 //! deal with several at once.
 
 mod framer;
 mod layout;
+mod ranges;
 mod rebuild;
 mod split;
 mod state;
 mod stream;
 mod survey;
 mod tree;
+mod views;
 
 pub use framer::{Finding, Framer, RawBlock, Segment, is_filler};
 pub use layout::{Check, CheckHash, Class, Entry, LayoutReader, LayoutSegment, LayoutWriter};
+pub use ranges::{Encode, RangeReader, ToEncode};
 pub use rebuild::{BlockFrame, MAX_ENTRY, Part, Rebuild};
 pub use split::{CompiledSchema, Split, Splitter, Treatment};
 pub use state::AvroState;
 pub use stream::{Stream, StreamBuilder, StreamReader};
 pub use survey::{ContainerSurvey, Loss, PieceWalk, Placed, Ranges, Stretch, WalkedPiece, loss};
 pub use tree::{Reference, Tree, TreeBuilder, TreeReader, visit_tree};
+pub use views::View;
 
 use crate::wire::{self, Malformed, Reader, Write};
 

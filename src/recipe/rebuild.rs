@@ -60,12 +60,19 @@ impl BlockFrame {
         RawBlock { count: self.count, odd_head: self.odd_head, payload }
     }
 
+    /// What stands before a payload of this length.
+    pub(super) fn head(&self, payload: usize) -> Vec<u8> {
+        let mut head = Vec::with_capacity(20);
+        match &self.odd_head {
+            Some(odd) => head.extend_from_slice(odd),
+            None => put_block_header(&mut head, self.count, payload),
+        }
+        head
+    }
+
     /// Appends the block with this payload.
     pub fn put(&self, payload: &[u8], out: &mut Vec<u8>) {
-        match &self.odd_head {
-            Some(head) => out.extend_from_slice(head),
-            None => put_block_header(out, self.count, payload.len()),
-        }
+        out.extend_from_slice(&self.head(payload.len()));
         out.extend_from_slice(payload);
         out.extend_from_slice(&self.marker);
     }
@@ -74,24 +81,24 @@ impl BlockFrame {
 /// Gives the parts of one file in order. The caller encodes what has to be encoded (several at once, if it likes) and
 /// hands every payload, and bytes that are no block, to
 /// [`check`](Rebuild::check) in the same order.
-pub struct Rebuild<'s, S: ?Sized> {
-    place: Place<'s, S>,
+pub struct Rebuild<S> {
+    place: Place<S>,
 }
 
-enum Place<'s, S: ?Sized> {
-    Plain(StreamReader<'s, S>),
-    Container(Box<Container<'s, S>>),
+enum Place<S> {
+    Plain(StreamReader<S>),
+    Container(Box<Container<S>>),
 }
 
-struct Container<'s, S: ?Sized> {
+struct Container<S> {
     recipe: ContainerRecipe,
     begun: bool,
-    header: StreamReader<'s, S>,
-    layout: LayoutReader<'s, S>,
-    records: StreamReader<'s, S>,
-    payloads: StreamReader<'s, S>,
-    strays: StreamReader<'s, S>,
-    corrections: StreamReader<'s, S>,
+    header: StreamReader<S>,
+    layout: LayoutReader<S>,
+    records: StreamReader<S>,
+    payloads: StreamReader<S>,
+    strays: StreamReader<S>,
+    corrections: StreamReader<S>,
     entries: std::vec::IntoIter<Entry>,
     check: Check,
 }
@@ -124,18 +131,18 @@ impl Check {
     }
 }
 
-impl<'s, S: ChunkSource + ?Sized> Rebuild<'s, S> {
+impl<S: ChunkSource + Clone> Rebuild<S> {
     /// At the start of the file.
-    pub fn new(recipe: &Recipe, source: &'s S) -> Self {
+    pub fn new(recipe: &Recipe, source: S) -> Self {
         let place = match recipe {
             Recipe::Plain(stream) => Place::Plain(StreamReader::new(stream, source)),
             Recipe::Container(recipe) => Place::Container(Box::new(Container {
                 begun: false,
-                header: StreamReader::new(&recipe.header, source),
-                layout: LayoutReader::new(&recipe.layout, source),
-                records: StreamReader::new(&recipe.records, source),
-                payloads: StreamReader::new(&recipe.payloads, source),
-                strays: StreamReader::new(&recipe.strays, source),
+                header: StreamReader::new(&recipe.header, source.clone()),
+                layout: LayoutReader::new(&recipe.layout, source.clone()),
+                records: StreamReader::new(&recipe.records, source.clone()),
+                payloads: StreamReader::new(&recipe.payloads, source.clone()),
+                strays: StreamReader::new(&recipe.strays, source.clone()),
                 corrections: StreamReader::new(&recipe.corrections, source),
                 recipe: (**recipe).clone(),
                 entries: Vec::new().into_iter(),
@@ -168,7 +175,7 @@ impl<'s, S: ChunkSource + ?Sized> Rebuild<'s, S> {
     }
 }
 
-impl<S: ChunkSource + ?Sized> Container<'_, S> {
+impl<S: ChunkSource> Container<S> {
     fn next_part(&mut self) -> Result<Option<Part>> {
         if !self.begun {
             self.begun = true;
@@ -211,7 +218,7 @@ impl<S: ChunkSource + ?Sized> Container<'_, S> {
 }
 
 /// So many bytes of a stream. What a damaged layout may ask for is bounded by what the stream has.
-fn take<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>, length: u64) -> Result<Vec<u8>> {
+fn take<S: ChunkSource>(stream: &mut StreamReader<S>, length: u64) -> Result<Vec<u8>> {
     if length > stream.left() || length > MAX_ENTRY {
         return Err(Error::damaged("the recipe", "a block is longer than what there is for it"));
     }
@@ -223,11 +230,11 @@ fn take<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>, length: u64) 
 /// The longest entry of a layout: the payload of a block, stored or decoded.
 pub const MAX_ENTRY: u64 = if MAX_DECODED > MAX_BLOCK { MAX_DECODED as u64 } else { MAX_BLOCK as u64 };
 
-fn read_all<S: ChunkSource + ?Sized>(stream: &mut StreamReader<'_, S>) -> Result<Vec<u8>> {
+fn read_all<S: ChunkSource>(stream: &mut StreamReader<S>) -> Result<Vec<u8>> {
     take(stream, stream.left())
 }
 
-impl<S: ?Sized> std::fmt::Debug for Rebuild<'_, S> {
+impl<S> std::fmt::Debug for Rebuild<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Rebuild(..)")
     }

@@ -162,9 +162,8 @@ impl StreamBuilder {
 }
 
 /// Reads a stream from its start, or from any offset.
-pub struct StreamReader<'s, S: ?Sized> {
-    source: &'s S,
-    pieces: TreeReader<'s, S>,
+pub struct StreamReader<S> {
+    pieces: TreeReader<S>,
     /// Pieces that were announced to the source and not read yet.
     ahead: VecDeque<Reference>,
     current: Arc<[u8]>,
@@ -177,15 +176,15 @@ const AHEAD: u64 = 8 << 20;
 /// ... and how many pieces: a forged tree may have any number of short ones.
 const AHEAD_PIECES: usize = 1024;
 
-impl<'s, S: ChunkSource + ?Sized> StreamReader<'s, S> {
+impl<S: ChunkSource> StreamReader<S> {
     /// At the start of the stream.
-    pub fn new(stream: &Stream, source: &'s S) -> Self {
+    pub fn new(stream: &Stream, source: S) -> Self {
         let (pieces, current) = match stream {
             Stream::Empty => (TreeReader::empty(source), Arc::from(&[][..])),
             Stream::Inline(bytes) => (TreeReader::empty(source), Arc::from(&bytes[..])),
             Stream::Tree(tree) => (TreeReader::new(tree, source), Arc::from(&[][..])),
         };
-        Self { source, pieces, ahead: VecDeque::new(), current, at: 0, left: stream.length() }
+        Self { pieces, ahead: VecDeque::new(), current, at: 0, left: stream.length() }
     }
 
     /// How many bytes are left.
@@ -275,14 +274,14 @@ impl<'s, S: ChunkSource + ?Sized> StreamReader<'s, S> {
             announced = announced.saturating_add(piece.length);
             // What is read at once need not be announced.
             if !self.ahead.is_empty() {
-                self.source.will_need(&piece.id);
+                self.pieces.source().will_need(&piece.id);
             }
             self.ahead.push_back(piece);
         }
         let Some(piece) = self.ahead.pop_front() else {
             return Err(Error::damaged("the recipe", "a stream ends before its length"));
         };
-        self.current = self.source.get(&piece.id)?;
+        self.current = self.pieces.source().get(&piece.id)?;
         self.at = 0;
         match self.current.len() as u64 == piece.length && piece.length > 0 {
             true => Ok(()),
@@ -291,7 +290,7 @@ impl<'s, S: ChunkSource + ?Sized> StreamReader<'s, S> {
     }
 }
 
-impl<S: ?Sized> std::fmt::Debug for StreamReader<'_, S> {
+impl<S> std::fmt::Debug for StreamReader<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "StreamReader({} bytes left)", self.left)
     }

@@ -206,27 +206,32 @@ fn decode_node(bytes: &[u8]) -> wire::Result<Vec<Reference>> {
 }
 
 /// Goes through the pieces of a tree, in order, with one node a level in memory.
-pub struct TreeReader<'s, S: ?Sized> {
-    source: &'s S,
+pub struct TreeReader<S> {
+    source: S,
     /// What is still to be visited, by level: the references of each open node, last one first.
     open: Vec<(u8, Vec<Reference>)>,
 }
 
-impl<'s, S: ChunkSource + ?Sized> TreeReader<'s, S> {
+impl<S: ChunkSource> TreeReader<S> {
     /// At the first piece.
-    pub fn new(tree: &Tree, source: &'s S) -> Self {
+    pub fn new(tree: &Tree, source: S) -> Self {
         Self { source, open: vec![(tree.levels(), vec![tree.root.clone()])] }
     }
 
     /// A reader of nothing.
-    pub fn empty(source: &'s S) -> Self {
+    pub fn empty(source: S) -> Self {
         Self { source, open: Vec::new() }
     }
 
     /// A reader of these pieces.
-    pub fn of_pieces(mut pieces: Vec<Reference>, source: &'s S) -> Self {
+    pub fn of_pieces(mut pieces: Vec<Reference>, source: S) -> Self {
         pieces.reverse();
         Self { source, open: vec![(0, pieces)] }
+    }
+
+    /// Where its chunks come from.
+    pub fn source(&self) -> &S {
+        &self.source
     }
 
     /// Skips everything that `before` says lies before what is wanted. `before` is asked about nodes and pieces, in
@@ -289,7 +294,7 @@ impl<'s, S: ChunkSource + ?Sized> TreeReader<'s, S> {
         let Some((level, references)) = self.open.last_mut() else { return Ok(()) };
         let level = *level;
         let Some(reference) = references.pop() else { return Ok(()) };
-        let mut node = reference.children(self.source)?;
+        let mut node = reference.children(&self.source)?;
         node.reverse();
         self.open.push((level - 1, node));
         Ok(())
@@ -337,7 +342,7 @@ pub fn visit_tree<S: ChunkSource + ?Sized>(
     Ok(())
 }
 
-impl<S: ?Sized> std::fmt::Debug for TreeReader<'_, S> {
+impl<S> std::fmt::Debug for TreeReader<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "TreeReader({} levels open)", self.open.len())
     }

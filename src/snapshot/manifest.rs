@@ -67,19 +67,21 @@ impl ManifestWriter {
 }
 
 /// Reads the rows of a manifest in order, with one chunk of rows in memory.
-pub struct ManifestReader<'s, S: ?Sized> {
-    source: &'s S,
-    leaves: TreeReader<'s, S>,
+pub struct ManifestReader<S> {
+    leaves: TreeReader<S>,
     rows: VecDeque<FileEntry>,
     /// The path of the last row that was decoded.
     last: Option<Vec<u8>>,
 }
 
-impl<'s, S: ChunkSource + ?Sized> ManifestReader<'s, S> {
+impl<S: ChunkSource> ManifestReader<S> {
     /// At the first row.
-    pub fn new(manifest: Option<&Tree>, source: &'s S) -> Self {
-        let leaves = manifest.map_or_else(|| TreeReader::empty(source), |tree| TreeReader::new(tree, source));
-        Self { source, leaves, rows: VecDeque::new(), last: None }
+    pub fn new(manifest: Option<&Tree>, source: S) -> Self {
+        let leaves = match manifest {
+            Some(tree) => TreeReader::new(tree, source),
+            None => TreeReader::empty(source),
+        };
+        Self { leaves, rows: VecDeque::new(), last: None }
     }
 
     /// Goes on to the first row whose path is not before `path`. What lies between is not read.
@@ -120,7 +122,7 @@ impl<'s, S: ChunkSource + ?Sized> ManifestReader<'s, S> {
 
     fn fill(&mut self) -> Result<()> {
         let Some(reference) = self.leaves.next_piece()? else { return Ok(()) };
-        let bytes = self.source.get(&reference.id)?;
+        let bytes = self.leaves.source().get(&reference.id)?;
         let name = format_args!("chunk {}", reference.id).to_string();
         let mut rest = &bytes[..];
         while !rest.is_empty() {
@@ -142,7 +144,7 @@ impl<'s, S: ChunkSource + ?Sized> ManifestReader<'s, S> {
     }
 }
 
-impl<S: ?Sized> std::fmt::Debug for ManifestReader<'_, S> {
+impl<S> std::fmt::Debug for ManifestReader<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ManifestReader(..)")
     }

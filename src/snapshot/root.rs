@@ -157,7 +157,7 @@ impl SnapshotRoot {
     }
 
     /// A reader of its manifest.
-    pub fn rows<'s, S: ChunkSource + ?Sized>(&self, source: &'s S) -> ManifestReader<'s, S> {
+    pub fn rows<S: ChunkSource>(&self, source: S) -> ManifestReader<S> {
         ManifestReader::new(self.manifest.as_ref(), source)
     }
 }

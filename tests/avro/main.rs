@@ -4,7 +4,7 @@
 
 #[path = "../common/avro_gen.rs"]
 mod avro_gen;
-#[path = "../common/deflate.rs"]
+#[path = "../../crates/exact-deflate/tests/support/mod.rs"]
 mod deflate;
 #[path = "../common/lab.rs"]
 mod lab;
@@ -16,7 +16,7 @@ mod avro_walk;
 mod codec_properties;
 mod codec_speed;
 mod columnar;
-mod deflate_chromium;
-mod deflate_equality;
+mod deflate_encoders;
 mod encoder_corpus;
 mod encoder_golden;
+mod ranges;

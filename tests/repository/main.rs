@@ -38,6 +38,7 @@ mod prune;
 mod prune_places;
 mod prune_races;
 mod prune_scale;
+mod ranges;
 mod repair;
 mod repair_judges;
 mod repair_payloads;

@@ -43,7 +43,7 @@ pub use preflate::{MAX_CORRECTIONS_PERCENT, preflate_join, preflate_split};
 pub use probe::{BLOCK_EFFORT, PROBE_EFFORT, Prober, Sample};
 pub use selftest::self_test;
 
-use crate::avro::deflate::{self, HashKind};
+use exact_deflate::{Settings, Variant};
 
 /// The longest input of an encoder, in bytes: 1 GiB. Blocks that were decoded are shorter
 /// ([`MAX_DECODED`](crate::avro::codec::MAX_DECODED)).
@@ -76,7 +76,7 @@ pub enum EncodeError {
 /// threads.
 pub struct Encoders {
     /// The last used one at the end.
-    deflate: Vec<(deflate::Params, deflate::Encoder)>,
+    deflate: Vec<(Settings, exact_deflate::Encoder)>,
     miniz: Vec<(u8, compressors::Miniz)>,
     zlib_ng: Vec<(u8, compressors::ZlibNg)>,
     snap: snap::raw::Encoder,
@@ -228,14 +228,14 @@ impl Encoders {
         self.scratch == payload
     }
 
-    fn deflate(&mut self, id: &EncoderId) -> Result<&mut deflate::Encoder, EncodeError> {
-        let (level, mem_level, hash) = match id.method {
-            Method::Zlib { level, mem_level } => (level, mem_level, HashKind::Zlib3),
-            Method::ChromiumZlib { level, mem_level } => (level, mem_level, HashKind::Chromium4),
+    fn deflate(&mut self, id: &EncoderId) -> Result<&mut exact_deflate::Encoder, EncodeError> {
+        let (variant, level, mem_level) = match id.method {
+            Method::Zlib { level, mem_level } => (Variant::Zlib, level, mem_level),
+            Method::ChromiumZlib { level, mem_level } => (Variant::Chromium, level, mem_level),
             _ => return Err(EncodeError::Unsupported(*id)),
         };
-        let params = deflate::Params { level, mem_level, hash };
-        kept(&mut self.deflate, params, || deflate::Encoder::new(params).map_err(|_| EncodeError::Unsupported(*id)))
+        let settings = Settings::new(variant, level, mem_level).map_err(|_| EncodeError::Unsupported(*id))?;
+        kept(&mut self.deflate, settings, || Ok(exact_deflate::Encoder::new(settings)))
     }
 }
 

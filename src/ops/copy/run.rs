@@ -155,7 +155,7 @@ impl Run<'_> {
     }
 
     /// The row of this path in the reference. If that cannot be read, it is done without.
-    fn before(&self, reference: &mut Option<ManifestReader<'_, Repository>>, path: &[u8]) -> Option<FileEntry> {
+    fn before(&self, reference: &mut Option<ManifestReader<&Repository>>, path: &[u8]) -> Option<FileEntry> {
         match parent_row(reference.as_mut()?, path) {
             Ok(row) => row.filter(|row| row.kind == EntryKind::File && !row.recipe.is_empty()),
             Err(error) => {

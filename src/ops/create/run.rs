@@ -364,13 +364,13 @@ fn is_ours(error: &Error, file: &std::path::Path) -> bool {
 }
 
 /// The parent's row of this path.
-pub(crate) fn parent_row(rows: &mut ManifestReader<'_, Repository>, path: &[u8]) -> Result<Option<FileEntry>> {
+pub(crate) fn parent_row(rows: &mut ManifestReader<&Repository>, path: &[u8]) -> Result<Option<FileEntry>> {
     row_at(rows, path, &mut |_| ())
 }
 
 /// The row of this path. Those before it, which nothing was found for, are handed to `passed`.
 fn row_at(
-    rows: &mut ManifestReader<'_, Repository>,
+    rows: &mut ManifestReader<&Repository>,
     path: &[u8],
     passed: &mut dyn FnMut(FileEntry),
 ) -> Result<Option<FileEntry>> {

@@ -66,7 +66,7 @@ pub(super) trait Rows {
     fn at(&mut self, path: &[u8]) -> Result<Row>;
 }
 
-impl<S: ChunkSource + ?Sized> Rows for ManifestReader<'_, S> {
+impl<S: ChunkSource> Rows for ManifestReader<S> {
     fn at(&mut self, path: &[u8]) -> Result<Row> {
         while self.peek()?.is_some_and(|row| path_order(&row.path, path).is_lt()) {
             self.next_row()?;

@@ -27,7 +27,7 @@ pub struct PieceWalk<'s, S: ?Sized> {
     pub(super) source: &'s S,
     inline: Arc<[u8]>,
     inline_given: bool,
-    pieces: TreeReader<'s, S>,
+    pieces: TreeReader<&'s S>,
     at: u64,
     end: u64,
 }

@@ -1,0 +1,80 @@
+//! Speed of `encode` and `verify` against libz, decoded MB/s of one thread, in turns within the same run block by block,
+//! the best of all rounds for each, so that a noisy machine treats all alike. The ratios are what counts.
+//!
+//! ```text
+//! cargo bench -p exact-deflate                       # levels 1, 6 and 9, three rounds
+//! cargo bench -p exact-deflate -- 123456789 5        # all levels, five rounds
+//! EXACT_DEFLATE_FILES=folder cargo bench -p exact-deflate
+//! ```
+//!
+//! Inputs are pieces of 64 000 bytes of the files in that folder, else generated rows.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use exact_deflate::{Encoder, Settings};
+use support::{Rng, generate, libz_deflate, pieces};
+
+/// Seconds that something takes.
+fn time(run: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    run();
+    start.elapsed().as_secs_f64()
+}
+
+fn main() {
+    // `cargo bench` adds a flag of its own; `cargo test --benches` runs this, too, and gets the smallest size.
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let is_bench = std::env::args().any(|arg| arg == "--bench");
+    let levels: Vec<u8> = args.first().map_or("169", String::as_str).bytes().map(|b| b.saturating_sub(b'0')).collect();
+    let rounds: usize = args.get(1).map_or(3, |rounds| rounds.parse().unwrap());
+    let limit = if is_bench { 5_000_000 } else { 100_000 };
+    let (name, plain) = match pieces(limit) {
+        Some(pieces) => ("files", pieces),
+        None => ("rows", rows(limit)),
+    };
+    println!("{name}: {} pieces, {} bytes", plain.len(), plain.iter().map(Vec::len).sum::<usize>());
+    println!("| level | libz MB/s | encode MB/s | of libz | verify MB/s | of libz |\n|---|---|---|---|---|---|");
+    for level in levels {
+        // Level 9 takes long.
+        let plain = if level == 9 { &plain[..plain.len().min(60)] } else { &plain[..] };
+        let bytes: usize = plain.iter().map(Vec::len).sum();
+        let [libz, encode, verify] = measure(level, plain, rounds).map(|seconds| bytes as f64 / seconds / 1e6);
+        let (encodes, verifies) = (encode / libz, verify / libz);
+        println!("| {level} | {libz:.1} | {encode:.1} | {encodes:.2} | {verify:.1} | {verifies:.2} |");
+    }
+}
+
+/// Rows of made-up tables.
+fn rows(limit: usize) -> Vec<Vec<u8>> {
+    let mut rng = Rng::new(1);
+    (0..limit.div_ceil(64_000)).map(|_| generate(&mut rng, 2, 64_000)).collect()
+}
+
+/// Seconds for all pieces, for each the best of all rounds: libz, encode, verify.
+fn measure(level: u8, plain: &[Vec<u8>], rounds: usize) -> [f64; 3] {
+    let streams: Vec<Vec<u8>> = plain.iter().map(|piece| libz_deflate(piece, level, 8)).collect();
+    let mut encoder = Encoder::new(Settings::zlib(level).unwrap());
+    let mut best = vec![[f64::MAX; 3]; plain.len()];
+    let mut out = Vec::new();
+    for _ in 0..rounds {
+        for (piece, best) in plain.iter().zip(&mut best) {
+            best[0] = best[0].min(time(|| drop(black_box(libz_deflate(piece, level, 8)))));
+        }
+        for (piece, best) in plain.iter().zip(&mut best) {
+            best[1] = best[1].min(time(|| {
+                out.clear();
+                encoder.encode(piece, &mut out);
+                black_box(&out);
+            }));
+        }
+        for ((piece, stream), best) in plain.iter().zip(&streams).zip(&mut best) {
+            best[2] = best[2].min(time(|| assert!(encoder.verify(piece, stream))));
+        }
+    }
+    [0, 1, 2].map(|which| best.iter().map(|times| times[which]).sum())
+}

@@ -1,0 +1,55 @@
+//! The two ways in which a file can be read (`docs/format.md`, "Plain view").
+
+use super::layout::{Class, Entry};
+use super::{ContainerRecipe, Stream};
+use crate::avro::container::{Header, MAGIC, MARKER};
+use crate::avro::varint;
+
+/// As which bytes a file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum View {
+    /// The file, bit for bit.
+    Exact,
+    /// A container with the same records in the same blocks, uncompressed: its codec is `null`. Nothing has to be encoded
+    /// for it. Of a file that is no such container, or has blocks that are not decoded, it is the file itself.
+    Plain,
+}
+
+/// The header of the plain view with its marker; `None` if the plain view is the file itself.
+pub(super) fn plain_header(recipe: &ContainerRecipe, header: &Header) -> Option<Vec<u8>> {
+    let all_decoded = recipe.payloads == Stream::Empty && recipe.strays == Stream::Empty;
+    if !all_decoded || header.codec_name() == "null" {
+        return None;
+    }
+    let entries: Vec<_> = header.entries().collect();
+    let mut out = MAGIC.to_vec();
+    varint::encode(&mut out, entries.len() as i64);
+    for (key, value) in entries {
+        let value = if key == b"avro.codec" { b"null" } else { value };
+        for text in [key, value] {
+            varint::encode(&mut out, text.len() as i64);
+            out.extend_from_slice(text);
+        }
+    }
+    varint::encode(&mut out, 0);
+    out.extend_from_slice(&header.marker);
+    Some(out)
+}
+
+/// How many bytes of a plain view, which is not the file itself, an entry takes.
+pub(super) fn plain_length(entry: &Entry) -> u64 {
+    match entry.class {
+        Class::Stray => entry.length,
+        Class::Records | Class::Payload | Class::Corrected => {
+            (plain_head(entry).len() as u64).saturating_add(entry.length).saturating_add(MARKER as u64)
+        }
+    }
+}
+
+/// What stands before the payload of a block in such a view.
+pub(super) fn plain_head(entry: &Entry) -> Vec<u8> {
+    let mut head = Vec::with_capacity(20);
+    varint::encode(&mut head, entry.count as i64);
+    varint::encode(&mut head, entry.length as i64);
+    head
+}
