@@ -99,6 +99,38 @@ impl Story {
     }
 }
 
+/// Readers refuse these schemas, so they are damaged. Their records can be taken apart all the same.
+#[test]
+fn a_schema_that_readers_refuse_is_damaged_and_its_records_are_stored_and_printed() {
+    for (schema, reason) in [
+        (r#"{"type":"enum","name":"E","symbols":["A","A"]}"#, "names the symbol \"A\" twice"),
+        (r#"{"type":"enum","name":"E","symbols":["A","B"],"default":"Z"}"#, "is none of its symbols"),
+        ("\u{feff}{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}", "a byte order mark"),
+    ] {
+        let story = Story::new();
+        let mut file = header(schema, "deflate");
+        let plain: Vec<u8> = (0..200).map(|n| if n % 3 == 0 { 2 } else { 0 }).collect();
+        block(&mut file, 200, &encoded("zlib-1.3.1:L6", &plain));
+        let said = story.save(&file, NIGHTS[0], &["--fail-on-damaged"], 3);
+        assert!(said.contains(reason), "{said}");
+        let facts = story.facts();
+        assert_eq!(
+            (&facts["state"], &facts["verified_records"], &facts["blocks_exact"]),
+            (&"damaged".into(), &200.into(), &1.into()),
+            "{facts}"
+        );
+        assert!(facts["raw_reason"].as_str().unwrap().contains(reason), "{facts}");
+        let said = story.snap(&["check", "--avro"], 3);
+        assert!(said.contains(reason) && said.contains("1 fault that the files had when they were saved"), "{said}");
+        assert_eq!(story.snap(&["cat", "latest:data/t.avro"], 0).lines().filter(|line| line.len() == 3).count(), 200);
+        let said = story.snap(&["schema", "ls", "latest"], 0);
+        assert!(said.contains(reason) && said.contains("damaged schema"), "{said}");
+        assert!(story.snap(&["schema", "show", "latest:data/t.avro"], 0).contains(reason));
+        story.snap(&["restore", "latest", "-t", "back"], 0);
+        assert!(fs::read(story.home.path().join("back/data/t.avro")).unwrap() == file, "{reason}");
+    }
+}
+
 const NIGHTS: [&str; 3] = ["2026-01-01 03:00", "2026-01-02 03:00", "2026-01-03 03:00"];
 
 #[test]
