@@ -119,7 +119,8 @@ fn flaw(schema: &FileSchema) -> Option<String> {
 
 fn warn_of_flaw(output: &Output, path: &[u8], schema: &FileSchema) {
     if let Some(flaw) = flaw(schema) {
-        output.warn(&format!("{}: damaged schema, which readers of Avro refuse: {flaw}", String::from_utf8_lossy(path)));
+        output
+            .warn(&format!("{}: damaged schema, which readers of Avro refuse: {flaw}", String::from_utf8_lossy(path)));
     }
 }
 

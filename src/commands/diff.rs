@@ -1,6 +1,7 @@
 //! `diff`: what changed from one snapshot to another.
 
 use super::is_at_or_below;
+use super::select::unless_any_removed;
 use crate::error::{Error, Result};
 use crate::id::ContentHash;
 use crate::repository::Repository;
@@ -107,6 +108,16 @@ impl DiffSummary {
 /// [`Error::NoPath`] if one of the paths is not there; those of the repository; those of `each`, at the first of which
 /// it stops.
 pub fn diff(
+    repository: &Repository,
+    before: Side<'_>,
+    after: Side<'_>,
+    each: &mut dyn FnMut(&Change<'_>) -> Result<()>,
+) -> Result<DiffSummary> {
+    let snapshots = [before.snapshot.id, after.snapshot.id];
+    unless_any_removed(repository, snapshots, compared(repository, before, after, each))
+}
+
+fn compared(
     repository: &Repository,
     before: Side<'_>,
     after: Side<'_>,

@@ -1,6 +1,7 @@
 //! `find`: where something is.
 
 use super::is_at_or_below;
+use super::select::unless_any_removed;
 use crate::error::Result;
 use crate::files::{Matchable, Pattern};
 use crate::id::ContentHash;
@@ -66,8 +67,18 @@ pub struct Match {
 /// side, so memory holds a chunk of rows of each, and the matches of one path.
 ///
 /// # Errors
-/// Those of the repository, and those of `each`, at the first of which it stops.
+/// I/O errors and damaged objects of the repository, and errors of `each`, at the first of which it stops.
 pub fn find(
+    repository: &Repository,
+    searched: &[(SnapshotRoot, Vec<u8>)],
+    search: &Search,
+    each: &mut dyn FnMut(&Match) -> Result<()>,
+) -> Result<u64> {
+    let snapshots = searched.iter().map(|(snapshot, _)| snapshot.id);
+    unless_any_removed(repository, snapshots, found(repository, searched, search, each))
+}
+
+fn found(
     repository: &Repository,
     searched: &[(SnapshotRoot, Vec<u8>)],
     search: &Search,

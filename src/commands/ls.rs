@@ -1,5 +1,6 @@
 //! `ls`: what is in a snapshot.
 
+use super::select::unless_removed;
 use super::{is_at_or_below, skip_below};
 use crate::error::{Error, Result};
 use crate::repository::Repository;
@@ -43,9 +44,20 @@ impl Summary {
 /// `recursive`, only what is right below it.
 ///
 /// # Errors
-/// [`Error::NoPath`] if there is nothing at or below the path; those of the repository; those of `each`, at the first
+/// [`Error::NoPath`] if there is nothing at or below the path; [`Error::SnapshotRemoved`] if the snapshot was removed
+/// meanwhile; those of the repository; those of `each`, at the first
 /// of which it stops.
 pub fn ls(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    path: &[u8],
+    recursive: bool,
+    each: &mut dyn FnMut(&FileEntry) -> Result<()>,
+) -> Result<Summary> {
+    unless_removed(repository, snapshot.id, listed(repository, snapshot, path, recursive, each))
+}
+
+fn listed(
     repository: &Repository,
     snapshot: &SnapshotRoot,
     path: &[u8],

@@ -376,7 +376,7 @@ fn read_log(backend: &dyn Backend, envelope: &Envelope, state: &mut State) -> Re
     loop {
         let name = Name::log(state.next);
         let bytes = match backend.read(&name, log::MAX_ENTRY) {
-            // Where an entry is lost, all after it would vanish without a word, and the next one would fork the log.
+            // Where an entry is lost, all after it would vanish unreported, and the next one would fork the log.
             // One look behind the end finds that out; `check` lists the log and finds any gap.
             Err(Error::ObjectMissing { .. }) if backend.size(&Name::log(state.next + 1))?.is_none() => return Ok(()),
             // Or somebody appended two entries just now: then it is there when it is read again.

@@ -12,6 +12,8 @@ mod common;
 mod faults;
 #[path = "../common/lab.rs"]
 mod lab;
+#[path = "../common/noise.rs"]
+mod noise;
 #[path = "../common/sim_store.rs"]
 mod sim_store;
 #[path = "../common/small.rs"]

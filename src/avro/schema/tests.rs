@@ -68,8 +68,10 @@ fn what_every_reader_refuses_is_a_flaw_and_no_obstacle() {
         ),
         ("\u{feff}\"int\"", "a byte order mark before the JSON"),
         (r#"{"type":"double","doc":-NaN}"#, "-NaN is no value of JSON"),
-        (r#"{"type":"record","name":"R","fields":[{"name":"f","type":"int","default":+Infinity}]}"#,
-         "+Infinity is no value of JSON"),
+        (
+            r#"{"type":"record","name":"R","fields":[{"name":"f","type":"int","default":+Infinity}]}"#,
+            "+Infinity is no value of JSON",
+        ),
     ] {
         assert_eq!(parse(text).flaw().map(ToString::to_string).as_deref(), Some(flaw), "{text}");
     }

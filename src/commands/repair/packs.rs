@@ -64,7 +64,7 @@ pub struct PackRepair {
 /// makes whole again, everything is sound. Sound packs get a parity object where one should be and is not, or is not sound.
 ///
 /// # Errors
-/// Those of the repository.
+/// I/O errors and damaged objects of the repository.
 pub fn repair_packs(
     repository: &Repository,
     options: &PackRepairOptions,

@@ -65,7 +65,7 @@ pub struct RestoreOptions {
     pub threads: usize,
 }
 
-/// What came of it.
+/// Result of a restore.
 #[derive(Debug, Default)]
 pub struct RestoreReport {
     /// Regular files that were written.
@@ -153,6 +153,15 @@ pub fn dump(
     path: &[u8],
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
+    unless_removed(repository, snapshot.id, dumped(repository, snapshot, path, write))
+}
+
+fn dumped(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    path: &[u8],
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
     let no_path = || Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() };
     let mut entry = snapshot.rows(repository).find(path)?.ok_or_else(no_path)?;
     if let Some(first) = entry.hard_link.take() {
@@ -165,6 +174,5 @@ pub fn dump(
     let encoders = content::EncoderBench::default();
     let rebuilder = content::Rebuilder { source: repository, pool: &pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.
-    let read = rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()));
-    unless_removed(repository, snapshot.id, read)
+    rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
 }
