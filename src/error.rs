@@ -106,7 +106,7 @@ pub enum Error {
     },
 
     /// No key slot opens with the password.
-    #[error("the password opens no key of repository {repository}")]
+    #[error("wrong password for repository {repository}")]
     WrongPassword {
         /// Which repository.
         repository: RepositoryId,
@@ -136,7 +136,7 @@ pub enum Error {
     },
 
     /// The log is behind or beside what was seen before: somebody put an older state back.
-    #[error("the log of repository {repository} went back: {reason}")]
+    #[error("the log of repository {repository} was rolled back: {reason}")]
     RolledBack {
         /// Which repository.
         repository: RepositoryId,

@@ -1,7 +1,7 @@
 //! What a block really holds, compared with what it declares.
 
 use super::codec::{Codec, DecodeError, Decoder, MAX_DECODED};
-use super::schema::{Schema, SchemaError};
+use super::schema::{Schema, SchemaError, SchemaFlaw};
 use super::walk::{BlockFault, BlockWalk, WalkError};
 
 /// Why a block, or the schema, is not what it should be.
@@ -35,6 +35,12 @@ impl From<DecodeError> for Trouble {
 impl From<&SchemaError> for Trouble {
     fn from(error: &SchemaError) -> Self {
         Self::new(error.is_limit(), format!("its schema: {error}"))
+    }
+}
+
+impl From<&SchemaFlaw> for Trouble {
+    fn from(flaw: &SchemaFlaw) -> Self {
+        Self::Damaged(format!("its schema: {flaw}"))
     }
 }
 
@@ -118,6 +124,36 @@ mod tests {
         assert_eq!(look(Codec::Deflate, &open, 4).trouble.unwrap().reason(), "record 3 is missing");
         assert_eq!(look(Codec::Deflate, &open, 2).trouble.unwrap().reason(), "bytes behind the last record");
         assert!(Decoder::new().decode(Codec::Deflate, &open, 100, &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_cut_last_zstandard_frame_counts_if_all_records_are_there() {
+        use crate::avro::encoder::Encoders;
+        let frame = |plain: &[u8]| {
+            let mut out = Vec::new();
+            Encoders::new().encode(&"zstd-1.5.7:once:L3:C".parse().unwrap(), plain, &mut out).unwrap();
+            out
+        };
+        let whole = frame(&[2, 4, 6]);
+        let skippable = [0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+        let checksum_cut = whole[..whole.len() - 2].to_vec();
+        let mut cut = vec![checksum_cut.clone(), [&frame(&[2]), &frame(&[4, 6])[..7], &[]].concat()];
+        cut.extend((1..skippable.len()).map(|length| [&whole[..], &skippable[..length]].concat()));
+        for (at, payload) in cut.iter().enumerate() {
+            assert!(Decoder::new().decode(Codec::Zstandard, payload, 100, &mut Vec::new()).is_err(), "{at}");
+            match at {
+                // The second frame holds nothing yet.
+                1 => assert_eq!(look(Codec::Zstandard, payload, 1).verified, 1),
+                _ => assert_eq!(look(Codec::Zstandard, payload, 3), Looked { verified: 3, trouble: None }, "{at}"),
+            }
+            let missing = look(Codec::Zstandard, payload, 4).trouble.unwrap();
+            assert!(missing.reason().ends_with("is missing"), "{missing:?}");
+        }
+        let too_much = frame(&vec![0; 1 << 20]);
+        let error =
+            Decoder::new().decode_unfinished(Codec::Zstandard, &too_much[..too_much.len() - 1], 1000, &mut Vec::new());
+        assert!(matches!(error, Err(DecodeError::TooLarge { .. })), "{error:?}");
+        assert!(look(Codec::Zstandard, &[&whole[..], b"no frame"].concat(), 3).trouble.is_some());
     }
 
     #[test]

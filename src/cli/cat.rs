@@ -9,6 +9,7 @@ use avro_snap::read::avro_file::NotAvro;
 use serde_json::json;
 
 use super::Context;
+use super::elsewhere;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::count;
@@ -29,6 +30,10 @@ pub(crate) struct Args {
     /// Which file of which snapshot
     #[arg(value_name = "SNAPSHOT:PATH")]
     what: OsString,
+
+    // restic's `cat` prints objects of the repository: `cat snapshot ID`.
+    #[arg(hide = true)]
+    more: Option<OsString>,
 
     /// Print at most so many records
     #[arg(short = 'n', long, value_name = "N")]
@@ -69,6 +74,18 @@ enum Format {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let output = &context.output;
+        let what = self.what.to_string_lossy();
+        if let Some(answer) = elsewhere::object(&what) {
+            return Err(Failure::Usage(format!(
+                "`snap cat` prints the records of Avro files, and no {what}: {answer}"
+            )));
+        }
+        if let Some(more) = &self.more {
+            let more = more.to_string_lossy();
+            return Err(Failure::Usage(format!(
+                "`snap cat` takes one file, as SNAPSHOT:PATH; {more:?} is one too many"
+            )));
+        }
         let selector = selector(Some(&self.what))?;
         if selector.path.is_empty() {
             return Err(Failure::Usage("say which file, like `snap cat latest:path/to/file.avro`".into()));

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long)]
     avro: bool,
 
-    /// With --avro, look at this snapshot instead; may be given several times
+    /// With --avro, look at this snapshot instead; may be repeated
     #[arg(long, value_name = "SNAPSHOT", requires = "avro")]
     snapshot: Vec<OsString>,
 }

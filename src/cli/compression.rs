@@ -3,7 +3,7 @@
 use avro_snap::store::Settings;
 use clap::ValueEnum;
 
-/// How hard to compress.
+/// The compression of new data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Compression {
     /// Zstandard level 1

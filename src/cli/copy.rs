@@ -22,6 +22,7 @@ use super::output::{printable, put_path};
 use super::pick::{Filters, selector};
 use super::progress::Meter;
 use super::rows;
+use super::table::cut;
 
 /// Copy snapshots from another repository into this one
 ///
@@ -260,6 +261,9 @@ fn choose(
     Ok(chosen)
 }
 
+/// How many columns stand beside the name of a series at most.
+const FIGURES: usize = 48;
+
 /// Says what became of a snapshot; without a report, what would.
 fn tell(context: &Context, root: &SnapshotRoot, report: Option<&CopyReport>) -> Result<()> {
     let output = &context.output;
@@ -278,21 +282,25 @@ fn tell(context: &Context, root: &SnapshotRoot, report: Option<&CopyReport>) -> 
         }
         return Ok(output.object("snapshot", object)?);
     }
-    let what = format!(
-        "snapshot {} of {} ({}, {})",
-        root.id.short(),
-        local_time(root.time),
-        root.series,
-        count(root.totals.files, "file")
-    );
+    // Two lines, since the name of a series may be long.
+    let what =
+        format!("snapshot {} of {} ({})", root.id.short(), local_time(root.time), count(root.totals.files, "file"));
+    let series = |room: usize| cut(&printable(&root.series), output.width().saturating_sub(room));
     match report {
-        Some(report) => output.note(format_args!(
-            "copied {what}: read {}, added {} in {}",
-            size(report.bytes_read),
-            size(report.bytes_added),
-            seconds(report.duration_secs)
-        ))?,
-        None => output.note(format_args!("would copy {what}"))?,
+        Some(report) => {
+            output.note(format_args!("copied {what}"))?;
+            output.note(format_args!(
+                "  {}: read {}, added {} in {}",
+                series(FIGURES),
+                size(report.bytes_read),
+                size(report.bytes_added),
+                seconds(report.duration_secs)
+            ))?;
+        }
+        None => {
+            output.note(format_args!("would copy {what}"))?;
+            output.note(format_args!("  {}", series(2)))?;
+        }
     }
     Ok(())
 }

@@ -111,6 +111,8 @@ pub(crate) struct Args {
     accept_losses: bool,
 
     /// Make no snapshot if it would hold the same as the one before
+    ///
+    /// Standard input and the output of a command have no times: they are the same if their bytes are.
     #[arg(long)]
     skip_if_unchanged: bool,
 
@@ -480,10 +482,13 @@ fn tell(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> 
     }
     if avro.files > 0 || avro.unsound > 0 {
         output.note(format_args!(
-            "avro:    {} ({} not sound), {}; blocks: {} decoded, {} kept as they are",
+            "avro:    {} ({} not sound), {} decoded",
             count(avro.files, "file"),
             avro.unsound,
-            count(avro.records, "record"),
+            count(avro.records, "record")
+        ))?;
+        output.note(format_args!(
+            "blocks:  {} decoded, {} kept as they are",
             avro.blocks_exact + avro.blocks_corrected,
             avro.blocks_raw
         ))?;
@@ -498,9 +503,10 @@ fn tell(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> 
     ))?;
     if let Some(similar) = &report.similar_series {
         output.warn(&format!(
-            "this is the first snapshot of series {:?}, which differs from {similar:?} in digits only; with the same \
+            "this is the first snapshot of series {:?}, which differs from {:?} in digits only; with the same \
              `--series NAME` for both, unchanged files need not be read",
-            report.series
+            output.series(&report.series),
+            output.series(similar)
         ));
     }
     Ok(())

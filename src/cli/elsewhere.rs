@@ -47,6 +47,33 @@ pub(crate) fn answer(command: &str) -> Option<&'static str> {
     })
 }
 
+/// Which of the figures of `stats` are those of a mode of restic's.
+pub(crate) fn stats_mode(mode: &str) -> Option<&'static str> {
+    Some(match mode {
+        "restore-size" => "--mode is not needed, all figures are shown: Size is what a snapshot restores to",
+        "raw-data" => "--mode is not needed, all figures are shown: Stored is what data takes in the repository",
+        "files-by-contents" | "blobs-per-file" => {
+            "--mode is not needed, all figures are shown: Chunks counts what is stored once, Deduplication what that saves"
+        }
+        _ => return None,
+    })
+}
+
+/// What shows the same as `cat` of restic's, which prints objects of the repository.
+pub(crate) fn object(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "snapshot" => "`snap snapshots --json ID` prints all that is known of a snapshot, `snap ls ID` its files",
+        "config" => "`snap stats` says what the repository takes, `snap check` whether its config is sound",
+        "index" | "pack" | "blob" | "tree" => {
+            "`snap ls --json SNAPSHOT` prints what is known of each file, `snap stats --json` counts packs and chunks, `snap \
+             check --read-data` verifies them"
+        }
+        "key" | "masterkey" => "`snap key list` lists keys, `snap key export` writes one to be kept elsewhere",
+        "lock" => "there are no locks",
+        _ => return None,
+    })
+}
+
 /// What is said where no repository is given and another tool's variable has one.
 pub(crate) fn other_repository() -> Option<String> {
     let is_set = |name: &&&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());

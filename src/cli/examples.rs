@@ -37,7 +37,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "snap restore 4f2a --target / --include '*.avro' --dry-run",
         ],
     ),
-    ("snap snapshots", &["snap snapshots", "snap snapshots --latest 1", "snap snapshots --group-by host --compact"]),
+    ("snap snapshots", &["snap snapshots", "snap snapshots latest", "snap snapshots --group-by host --compact"]),
     ("snap ls", &["snap ls latest", "snap ls --long latest /export/tables", "snap ls -0 4f2a | xargs -0 -n 1 echo"]),
     (
         "snap find",

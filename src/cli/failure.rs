@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::io::ErrorKind;
+use std::path::Path;
 
 use avro_snap::error::{Error, Refusal};
 
@@ -181,11 +182,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
                 .into()
         }
         Error::Cache { .. } => "--no-cache works without it; it may be deleted, nothing is lost with it".into(),
-        error if error.is_full() => {
-            "the disk is full. What was stored before is safe; make room and run it again, it goes on from there. `snap \
-             forget` and `snap prune` work without a free byte; see also `snap prune --unsafe-recover-no-free-space`"
-                .into()
-        }
+        Error::Io { path, .. } if error.is_full() => when_full(path, globals),
         Error::Io { source, .. } if source.kind() == ErrorKind::ReadOnlyFilesystem => {
             "the file system is mounted read-only".into()
         }
@@ -232,6 +229,36 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
     })
 }
 
+/// What helps where the disk that has this path is full: that of the repository, of the cache or the state, or of what is
+/// written elsewhere, such as the target of a restore.
+fn when_full(path: &Path, globals: &Globals) -> String {
+    // Before and after links are followed: errors have the path as it was given.
+    let lies_in = |folder: &Path| path.starts_with(folder) || is_below(path, folder);
+    let repository = globals.repo.as_deref().and_then(|location| super::open::folder(location).ok());
+    if repository.is_some_and(|folder| lies_in(&folder)) {
+        return "the disk is full. What was stored before is safe; make room and run it again, it goes on from there. `snap \
+                forget` and `snap prune` work without a free byte; see also `snap prune --unsafe-recover-no-free-space`"
+            .into();
+    }
+    if globals.cache_folder().is_some_and(|folder| lies_in(&folder)) {
+        return "the disk of the cache is full, not that of the repository: make room there, or move the cache with \
+                --cache-dir; --no-cache works without it"
+            .into();
+    }
+    if path.as_os_str() == STANDARD_OUTPUT {
+        return "the disk that the output goes to is full; the repository is not affected".into();
+    }
+    "the disk that this path is on is full; the repository is not affected. Make room there and run it again".into()
+}
+
+/// Whether a path lies in a folder, links followed.
+fn is_below(path: &Path, folder: &Path) -> bool {
+    let Ok(folder) = folder.canonicalize() else { return false };
+    // What could not be written may not be there.
+    let there = path.ancestors().find_map(|path| path.canonicalize().ok());
+    there.is_some_and(|path| path.starts_with(folder))
+}
+
 /// Whether this is an object without which the log cannot be followed.
 fn is_of_log(name: &str) -> bool {
     name.starts_with("log/") || name == "log"
@@ -240,6 +267,39 @@ fn is_of_log(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_that_of_what_was_written() {
+        use clap::Parser;
+        #[derive(Debug, Parser)]
+        struct Line {
+            #[command(flatten)]
+            globals: Globals,
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let repository = folder.path().join("repository");
+        std::fs::create_dir(&repository).unwrap();
+        std::os::unix::fs::symlink(&repository, folder.path().join("link")).unwrap();
+        for location in [repository.clone(), folder.path().join("link")] {
+            let line = ["snap".as_ref(), "-r".as_ref(), location.as_os_str()];
+            let cache = ["--cache-dir".into(), folder.path().join("cache").into_os_string()];
+            let line = line.iter().map(|text| text.to_os_string()).chain(cache);
+            let globals = Line::parse_from(line).globals;
+            let full = |path: &Path| {
+                let error = Error::io("write", path, std::io::Error::from(ErrorKind::StorageFull));
+                hint(&error, &globals).unwrap()
+            };
+            for object in ["packs/12/34", "log/x"] {
+                assert!(full(&repository.join(object)).contains("`snap forget` and `snap prune` work"), "{object}");
+                assert!(full(&location.join(object)).contains("`snap forget` and `snap prune` work"), "{object}");
+            }
+            assert!(full(&folder.path().join("cache/x/index.db")).contains("the disk of the cache"));
+            for elsewhere in ["target/a", "repository2/x"] {
+                let said = full(&folder.path().join(elsewhere));
+                assert!(said.contains("the repository is not affected"), "{elsewhere}: {said}");
+            }
+        }
+    }
 
     #[test]
     fn each_cause_is_told_once() {

@@ -126,7 +126,7 @@ impl Context {
         }
     }
 
-    /// Opens the repository as `check` does: one that went back to an older state, too.
+    /// Opens the repository as `check` does: one that was rolled back to an older state, too.
     pub(crate) fn open_to_check(&self) -> Result<Repository> {
         self.open_repository(true).map(|(repository, _)| repository)
     }

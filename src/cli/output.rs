@@ -2,6 +2,7 @@
 //! object a line.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::{Arguments, Write as _};
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,12 +13,16 @@ use serde_json::{Value, json};
 
 use super::failure::{Failure, chain, code};
 use super::globals::Globals;
+use super::table::cut;
 
 /// What stands for the path in errors about standard output.
 pub(crate) const STANDARD_OUTPUT: &str = "standard output";
 
 /// How wide listings are where there is no terminal.
 const WIDTH: usize = 80;
+
+/// How many characters of the name of a series stand in a sentence.
+const LONGEST_SERIES: usize = 40;
 
 /// Where everything goes that is said.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub(crate) struct Output {
     /// Every path that is worked on is said.
     pub(crate) verbose: bool,
     to_terminal: bool,
+    /// Warnings that are said once, however often there is reason for them.
+    warned: Mutex<HashSet<String>>,
     stdout: Mutex<BufWriter<Stdout>>,
 }
 
@@ -36,7 +43,7 @@ impl Output {
     pub(crate) fn new(json: bool, quiet: bool, verbose: bool) -> Self {
         let to_terminal = io::stdout().is_terminal();
         let stdout = Mutex::new(BufWriter::with_capacity(64 << 10, io::stdout()));
-        Self { json, quiet, verbose, to_terminal, stdout }
+        Self { json, quiet, verbose, to_terminal, warned: Mutex::default(), stdout }
     }
 
     fn stdout(&self) -> MutexGuard<'_, BufWriter<Stdout>> {
@@ -107,6 +114,21 @@ impl Output {
         match self.json {
             true => self.to_stderr(&json!({"message_type": "warning", "message": message}).to_string()),
             false => self.to_stderr(&format!("snap: warning: {}", printable(message))),
+        }
+    }
+
+    /// The same, unless it was said before.
+    pub(crate) fn warn_once(&self, message: &str) {
+        if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(message.to_owned()) {
+            self.warn(message);
+        }
+    }
+
+    /// The name of a series in a sentence: cut in the middle where it is long, in full in JSON.
+    pub(crate) fn series<'s>(&self, name: &'s str) -> Cow<'s, str> {
+        match self.json || name.chars().count() <= LONGEST_SERIES {
+            true => Cow::Borrowed(name),
+            false => Cow::Owned(cut(name, LONGEST_SERIES)),
         }
     }
 

@@ -14,6 +14,7 @@ use avro_snap::store::Repository;
 use super::Context;
 use super::failure::{Failure, Result, chain};
 use super::format::local_time;
+use super::output::Output;
 use super::when::{Day, parse_time};
 
 /// Patterns of paths as they were given.
@@ -102,15 +103,16 @@ pub(crate) fn selector(text: Option<&OsStr>) -> Result<Selector> {
 }
 
 /// What is said about a doubt.
-fn warning(doubt: &Doubt, selector: &Selector, picked: Option<&SnapshotRoot>) -> String {
+fn warning(output: &Output, doubt: &Doubt, selector: &Selector, picked: Option<&SnapshotRoot>) -> String {
     match doubt {
         Doubt::SeveralSeries { count, taken } => {
             let found = picked.map_or_else(String::new, |root| {
                 format!(", and so snapshot {} of {}", root.id.short(), local_time(root.time))
             });
             format!(
-                "there are {count} series, and `{selector}` takes the one with the newest snapshot, {taken:?}{found}; choose \
-                 with SERIES:{selector} or --series"
+                "there are {count} series, and `{selector}` takes the one with the newest snapshot, {:?}{found}; choose \
+                 with SERIES:{selector} or --series",
+                output.series(taken)
             )
         }
         Doubt::InTheFuture { count: 1, newest } => {
@@ -215,7 +217,7 @@ impl Context {
         let selector = selector.settled(listing);
         for doubt in selector.doubts(listing, filter) {
             if !(several_are_refused && matches!(doubt, Doubt::SeveralSeries { .. })) {
-                self.output.warn(&warning(&doubt, &selector, None));
+                self.output.warn_once(&warning(&self.output, &doubt, &selector, None));
             }
         }
         selector
@@ -232,7 +234,7 @@ impl Context {
         let doubts = selector.doubts(listing, filter);
         let picked = selector.pick(listing, filter);
         for doubt in doubts {
-            self.output.warn(&warning(&doubt, &selector, picked.as_ref().ok()));
+            self.output.warn_once(&warning(&self.output, &doubt, &selector, picked.as_ref().ok()));
         }
         Ok((picked?, selector.path))
     }

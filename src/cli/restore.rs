@@ -42,7 +42,9 @@ pub(crate) struct Args {
     ///
     /// Only what lies at or below a path that was saved is removed, and only what the filters select. What `create` did not
     /// save stays: what its patterns, sizes and marker files left out, the repository and snap's own folders, sockets, other
-    /// file systems. A folder that stands where a file belongs is replaced. `--dry-run -v` names all that would go. Refused
+    /// file systems. A folder that stands where a file belongs is replaced. A symbolic link is removed as a link, and what it
+    /// points to is never entered: a link where the snapshot has a folder is replaced by the folder with --overwrite always,
+    /// unless it stands in the place of a path that was saved itself; then the files go where it points. `--dry-run -v` names all that would go. Refused
     /// where something could not be read when the snapshot was made, for the root of the file system (unless each --include
     /// begins with a / and a plain name), and for a home or a folder of the system that is not what was saved.
     #[arg(long)]
@@ -121,7 +123,7 @@ enum Recode {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
-        // An argument that is a path may not be empty, and is refused without a word about variables.
+        // An argument that is a path may not be empty, and is refused with no advice about variables.
         if self.target.is_empty() {
             return Err(Failure::Usage("--target is empty: was a variable not set?".into()));
         }

@@ -17,7 +17,7 @@ use super::cat::not_avro;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, utc_time};
-use super::output::put_path;
+use super::output::{Output, put_path};
 use super::pick::{Filters, selector};
 use super::table::Table;
 
@@ -112,6 +112,18 @@ fn named(schema: &FileSchema) -> String {
     format!("{} {}", fingerprint(schema), schema.name())
 }
 
+/// Why readers refuse it, though its records can be walked.
+fn flaw(schema: &FileSchema) -> Option<String> {
+    schema.schema.flaw().map(ToString::to_string)
+}
+
+fn warn_of_flaw(output: &Output, path: &[u8], schema: &FileSchema) {
+    if let Some(flaw) = flaw(schema) {
+        output
+            .warn(&format!("{}: damaged schema, which readers of Avro refuse: {flaw}", String::from_utf8_lossy(path)));
+    }
+}
+
 fn file_schema(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<FileSchema> {
     if path.is_empty() {
         return Err(Failure::Usage("say which file, like latest:path/to/file.avro".into()));
@@ -137,6 +149,7 @@ impl Ls {
                     "records": listed.records,
                     "schema": listed.schema.as_ref().ok().map(|schema| &schema.text),
                     "error": listed.schema.as_ref().err().map(ToString::to_string),
+                    "flaw": listed.schema.as_ref().ok().and_then(flaw),
                 });
                 put_path(&mut object, &listed.example);
                 output.object("schema", object)?;
@@ -153,6 +166,11 @@ impl Ls {
             table.row(vec![fingerprint, name, listed.files.to_string(), listed.records.to_string(), example]);
         }
         table.print(output)?;
+        for listed in &listed {
+            if let Ok(schema) = &listed.schema {
+                warn_of_flaw(output, &listed.example, schema);
+            }
+        }
         output.note(format_args!(
             "{} in snapshot {} ({})",
             count(listed.len() as u64, "schema"),
@@ -172,11 +190,17 @@ impl Show {
         let schema = file_schema(&repository, &snapshot, &path)?;
         if output.json {
             let text = if self.canonical { schema.schema.canonical_form() } else { schema.text.clone() };
-            let mut object = json!({"fingerprint": fingerprint(&schema), "name": schema.name(), "schema": text});
+            let mut object = json!({
+                "fingerprint": fingerprint(&schema),
+                "name": schema.name(),
+                "schema": text,
+                "flaw": flaw(&schema),
+            });
             put_path(&mut object, &path);
             output.object("schema", object)?;
             return Ok(Exit::Done);
         }
+        warn_of_flaw(output, &path, &schema);
         match self.canonical {
             true => output.line(schema.schema.canonical_form())?,
             false => output.line(output.path(pretty(&schema.text).as_bytes()))?,

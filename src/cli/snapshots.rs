@@ -1,6 +1,7 @@
 //! `snap snapshots`
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 
 use avro_snap::error::Result as LibraryResult;
 use avro_snap::ops::forget::{GroupBy, GroupKey};
@@ -13,7 +14,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, size};
 use super::output::Output;
-use super::pick::Filters;
+use super::pick::{Filters, whole};
 use super::rows;
 use super::table::{Table, heading};
 
@@ -22,6 +23,10 @@ use super::table::{Table, heading};
 /// Long names of series are cut in the middle so that a line fits the terminal; --json prints them in full.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// List only these snapshots
+    #[arg(value_name = "SNAPSHOT")]
+    snapshots: Vec<OsString>,
+
     #[command(flatten)]
     filters: Filters,
 
@@ -41,11 +46,19 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let output = &context.output;
+        let named = self.snapshots.iter().map(|text| whole(text, "what is listed")).collect::<Result<Vec<_>>>()?;
         let filter = self.filters.filter()?;
         let group_by = self.group_by.as_deref().map(GroupBy::parse).transpose();
         let group_by = group_by.map_err(|error| Failure::Usage(error.to_string()))?;
         let repository = context.open()?;
-        let listing = context.listing(&repository);
+        let mut listing = context.listing(&repository);
+        let mut chosen = HashSet::new();
+        for selector in &named {
+            chosen.insert(context.choose_whole(&mut listing, selector.clone(), &filter)?.id);
+        }
+        if !named.is_empty() {
+            listing.snapshots.retain(|root| chosen.contains(&root.id));
+        }
         let shown = last_of_each(&listing, &filter, self.latest, group_by.unwrap_or_default());
         let groups = match group_by {
             Some(group_by) => group_by.groups(shown.iter().copied()).into_iter().collect(),

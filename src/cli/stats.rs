@@ -11,6 +11,7 @@ use avro_snap::pack::Encoding;
 use serde_json::{Map, Value, json};
 
 use super::Context;
+use super::elsewhere;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, size};
@@ -34,12 +35,22 @@ pub(crate) struct Args {
     #[arg(long)]
     total: bool,
 
+    // What restic has; all of its figures are shown at once here.
+    #[arg(long, value_name = "MODE", hide = true)]
+    mode: Option<String>,
+
     #[command(flatten)]
     filters: Filters,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        if let Some(mode) = &self.mode {
+            let answer = elsewhere::stats_mode(mode);
+            context.output.warn(answer.ok_or_else(|| {
+                Failure::Usage(format!("there is no --mode {mode:?}: all figures are shown at once"))
+            })?);
+        }
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("figures are those of whole snapshots: no path goes here".into()));
@@ -145,11 +156,12 @@ impl Args {
         let whole =
             objects.pack_bytes + objects.parity_bytes + objects.index_bytes + objects.log_bytes + objects.other_bytes;
         let unused = format!("{} in {}", size(found.unused.stored), count(found.unused.chunks, "chunk"));
+        let all = if all { "all there are" } else { "not all there are" };
+        output.note(format_args!("{}, {all}", count(found.snapshots.len() as u64, "snapshot")))?;
+        output
+            .note(format_args!("the whole repository takes {}, of which no snapshot needs {unused}:", size(whole)))?;
         output.note(format_args!(
-            "{}, {}; the whole repository takes {} ({}: {}; {parity}index {}, log {}), of which no snapshot needs {unused}",
-            count(found.snapshots.len() as u64, "snapshot"),
-            if all { "all there are" } else { "not all there are" },
-            size(whole),
+            "  {} {}, {parity}index {}, log {}",
             count(objects.packs, "pack"),
             size(objects.pack_bytes),
             size(objects.index_bytes),

@@ -92,7 +92,7 @@ struct Level {
 
 /// The walk: directories first, then what is in them, names in the order of their bytes.
 ///
-/// Holds the names of one directory for each level, and no open files. Sockets are passed over without a word.
+/// Holds the names of one directory for each level, and no open files. Sockets are passed over silently.
 pub struct Source {
     rules: Rules,
     clock: Box<dyn Fn() -> i64 + Send>,

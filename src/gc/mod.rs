@@ -48,7 +48,7 @@ pub struct PruneOptions {
     pub threads: usize,
 }
 
-/// What came of it, or would.
+/// Result of a prune, or of a dry run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PruneReport {
     /// What becomes of each pack.

@@ -36,7 +36,7 @@ struct Open {
     pack: PackBuilder,
 }
 
-/// What came of it.
+/// Result of the copying.
 #[derive(Default)]
 pub(super) struct Repacked {
     /// Packs of which all that is needed was copied.

@@ -49,7 +49,7 @@ pub struct Found {
 /// Looks for snapshots in all packs. Nothing is written.
 ///
 /// # Errors
-/// Those of the repository that do not mean that something is lost.
+/// I/O errors of the repository; not those that mean that something is lost.
 pub fn find_snapshots(repository: &Repository, progress: &dyn Progress) -> Result<Found> {
     progress.begin(Phase::Index, None, None);
     repository.rebuild_index()?;
@@ -111,7 +111,7 @@ fn look(repository: &Repository, progress: &dyn Progress) -> Result<Found> {
 /// Names snapshots that were found in the log again.
 ///
 /// # Errors
-/// Those of the repository.
+/// I/O errors and damaged objects of the repository.
 pub fn bring_back<'c>(
     repository: &Repository,
     candidates: impl IntoIterator<Item = &'c Candidate>,
@@ -132,7 +132,7 @@ pub fn bring_back<'c>(
 /// Makes a broken log whole, with these snapshots in it.
 ///
 /// # Errors
-/// Those of the repository.
+/// I/O errors and damaged objects of the repository.
 pub fn bring_back_and_mend<'c>(
     repository: &Repository,
     damage: &LogDamage,

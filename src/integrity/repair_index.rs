@@ -31,7 +31,7 @@ pub struct IndexRepair {
 /// Makes lost index objects anew. With `all`, all of them are made anew, from the packs alone.
 ///
 /// # Errors
-/// Those of the repository.
+/// I/O errors and damaged objects of the repository.
 pub fn repair_index(repository: &Repository, all: bool, dry_run: bool, progress: &dyn Progress) -> Result<IndexRepair> {
     progress.begin(Phase::Index, None, None);
     // The cache may still have what a lost object said.

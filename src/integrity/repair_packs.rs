@@ -68,7 +68,7 @@ pub struct PackRepair {
 /// makes whole again, everything is sound. Sound packs get a parity object where one should be and is not, or is not sound.
 ///
 /// # Errors
-/// [`Error::StorageAway`] if most packs are missing; those of the repository.
+/// [`Error::StorageAway`] if most packs are missing; I/O errors and damaged objects of the repository.
 pub fn repair_packs(
     repository: &Repository,
     options: &PackRepairOptions,

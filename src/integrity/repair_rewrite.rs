@@ -38,7 +38,7 @@ impl ChunkSink for Sink<'_, '_> {
 /// files of which nothing is lost. The other one stays.
 ///
 /// # Errors
-/// Those of the repository.
+/// I/O errors and damaged objects of the repository.
 pub(super) fn rewrite(repository: &Repository, record: &SnapshotRecord, closure: &Closure<'_>) -> Result<SnapshotId> {
     let old = read_root(repository, record)?;
     let writer = Writer::new(repository)?;

@@ -18,7 +18,7 @@ use crate::store::{Catalogue, Repository};
 pub struct SnapshotRepairOptions {
     /// Read and decode all packs, to find frames that are damaged; else only what is missing is found.
     pub read_data: bool,
-    /// Drop snapshots of which nothing is left: their root, their whole manifest, or all data of all their files is lost.
+    /// Remove snapshots with no recoverable files: their root, their whole manifest, or all data of all their files is lost.
     pub forget: bool,
     /// Make damaged snapshots once more, without the files of which something is lost.
     pub rewrite: bool,

@@ -150,6 +150,9 @@ fn look(
                 continue;
             }
         }
+        // Not even a file that counted as sound when it was saved has got worse by this.
+        let has_flaw = looked.flaw.is_some();
+        report.unsound.extend(looked.flaw.map(|reason| finding(None, reason)));
         for fault in looked.undecided {
             let reason = fault.to_string();
             report.undecided.push(finding(Some(fault), reason));
@@ -162,7 +165,7 @@ fn look(
             let reason = fault.to_string();
             list.push(finding(Some(fault), reason));
         }
-        if told == 0 && facts.state.is_alarm() {
+        if told == 0 && !has_flaw && facts.state.is_alarm() {
             report.unsound.push(finding(None, format!("it was {} when it was saved", facts.state.name())));
         }
         if was_sound && told == 0 && looked.records != facts.verified_records {
@@ -180,6 +183,8 @@ struct Looked {
     faults: Vec<Fault>,
     /// Blocks that go beyond this program's limits.
     undecided: Vec<Fault>,
+    /// Why readers refuse its schema, though its records can be walked.
+    flaw: Option<String>,
     /// Why nothing in it could be looked into.
     closed: Option<Closed>,
 }
@@ -244,6 +249,7 @@ fn look_into(repository: &Repository, row: &FileEntry, state: AvroState) -> Resu
         looked.stray(blocks, &mut strays);
     }
     looked.blocks = blocks;
+    looked.flaw = schema.flaw().map(|flaw| Trouble::from(flaw).reason().to_owned());
     Ok(looked)
 }
 

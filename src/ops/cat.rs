@@ -12,6 +12,7 @@ use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock, regular_file
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
+use crate::store::unless_removed;
 
 /// Which records, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// What came of it.
+/// Result of a `cat`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CatReport {
     /// Records that were given.
@@ -112,6 +113,19 @@ pub enum CatError {
 /// # Errors
 /// What [`CatError`] says, and the errors of `give`, at the first of which it stops.
 pub fn cat(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    path: &[u8],
+    options: &CatOptions,
+    give: &mut dyn FnMut(Given<'_>) -> Result<()>,
+) -> std::result::Result<CatReport, CatError> {
+    match printed(repository, snapshot, path, options, give) {
+        Err(CatError::Library(error)) => Ok(unless_removed(repository, snapshot.id, Err(error))?),
+        done => done,
+    }
+}
+
+fn printed(
     repository: &Repository,
     snapshot: &SnapshotRoot,
     path: &[u8],

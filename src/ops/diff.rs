@@ -6,6 +6,7 @@ use crate::id::ContentHash;
 use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
 use crate::snapshot::{ManifestReader, SnapshotRoot};
 use crate::store::Repository;
+use crate::store::unless_any_removed;
 
 /// One side of the comparison: a snapshot, and what in it is looked at (as manifests write paths; empty for all).
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +108,16 @@ impl DiffSummary {
 /// [`Error::NoPath`] if one of the paths is not there; those of the repository; those of `each`, at the first of which
 /// it stops.
 pub fn diff(
+    repository: &Repository,
+    before: Side<'_>,
+    after: Side<'_>,
+    each: &mut dyn FnMut(&Change<'_>) -> Result<()>,
+) -> Result<DiffSummary> {
+    let snapshots = [before.snapshot.id, after.snapshot.id];
+    unless_any_removed(repository, snapshots, compared(repository, before, after, each))
+}
+
+fn compared(
     repository: &Repository,
     before: Side<'_>,
     after: Side<'_>,

@@ -7,6 +7,7 @@ use crate::id::ContentHash;
 use crate::snapshot::entry::{EntryKind, FileEntry, Time, path_order};
 use crate::snapshot::{ManifestReader, SnapshotRoot};
 use crate::store::Repository;
+use crate::store::unless_any_removed;
 
 /// What is looked for: a pattern without a `/` is compared with names, any other with paths.
 #[derive(Debug, Clone)]
@@ -66,8 +67,18 @@ pub struct Match {
 /// side, so memory holds a chunk of rows of each, and the matches of one path.
 ///
 /// # Errors
-/// Those of the repository, and those of `each`, at the first of which it stops.
+/// I/O errors and damaged objects of the repository, and errors of `each`, at the first of which it stops.
 pub fn find(
+    repository: &Repository,
+    searched: &[(SnapshotRoot, Vec<u8>)],
+    search: &Search,
+    each: &mut dyn FnMut(&Match) -> Result<()>,
+) -> Result<u64> {
+    let snapshots = searched.iter().map(|(snapshot, _)| snapshot.id);
+    unless_any_removed(repository, snapshots, found(repository, searched, search, each))
+}
+
+fn found(
     repository: &Repository,
     searched: &[(SnapshotRoot, Vec<u8>)],
     search: &Search,

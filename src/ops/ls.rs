@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::store::Repository;
+use crate::store::unless_removed;
 
 /// What was listed, summed up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,9 +44,20 @@ impl Summary {
 /// `recursive`, only what is right below it.
 ///
 /// # Errors
-/// [`Error::NoPath`] if there is nothing at or below the path; those of the repository; those of `each`, at the first
+/// [`Error::NoPath`] if there is nothing at or below the path; [`Error::SnapshotRemoved`] if the snapshot was removed
+/// meanwhile; those of the repository; those of `each`, at the first
 /// of which it stops.
 pub fn ls(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    path: &[u8],
+    recursive: bool,
+    each: &mut dyn FnMut(&FileEntry) -> Result<()>,
+) -> Result<Summary> {
+    unless_removed(repository, snapshot.id, listed(repository, snapshot, path, recursive, each))
+}
+
+fn listed(
     repository: &Repository,
     snapshot: &SnapshotRoot,
     path: &[u8],

@@ -9,7 +9,7 @@ use crate::store::unless_removed;
 /// counts them.
 ///
 /// # Errors
-/// Those of the repository, and those of `write`, at the first of which it stops.
+/// I/O errors and damaged objects of the repository, and errors of `write`, at the first of which it stops.
 pub fn manifest(
     repository: &Repository,
     snapshot: &SnapshotRoot,

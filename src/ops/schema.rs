@@ -13,6 +13,7 @@ use crate::recipe::{Recipe, Stream};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
+use crate::store::unless_removed;
 
 /// The schema of a file.
 #[derive(Debug)]
@@ -48,7 +49,8 @@ pub fn schema_of(
     snapshot: &SnapshotRoot,
     path: &[u8],
 ) -> Result<std::result::Result<FileSchema, NotAvro>> {
-    of_entry(repository, &regular_file(repository, snapshot, path)?)
+    let read = regular_file(repository, snapshot, path).and_then(|entry| of_entry(repository, &entry));
+    unless_removed(repository, snapshot.id, read)
 }
 
 fn of_entry(repository: &Repository, entry: &FileEntry) -> Result<std::result::Result<FileSchema, NotAvro>> {
@@ -74,6 +76,10 @@ pub struct Listed {
 /// # Errors
 /// [`Error::NoPath`] if there is nothing at the path; those of the repository.
 pub fn ls(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<Vec<Listed>> {
+    unless_removed(repository, snapshot.id, listed(repository, snapshot, path))
+}
+
+fn listed(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<Vec<Listed>> {
     let (mut listed, mut by_text): (Vec<Listed>, HashMap<Option<String>, usize>) = Default::default();
     // Headers of one writer are the same bytes, so few of them are read and compiled.
     let mut by_header: HashMap<Vec<u8>, usize> = HashMap::new();
@@ -169,7 +175,7 @@ pub fn log<'a>(
         let entry = match regular_file(repository, snapshot, path) {
             Ok(entry) => Some(entry),
             Err(Error::NoPath { .. } | Error::Invalid(_)) => None,
-            Err(error) => return Err(error),
+            Err(error) => return unless_removed(repository, snapshot.id, Err(error)),
         };
         let what = match (entry, known.schema.take()) {
             (None, None) => None,
@@ -179,7 +185,7 @@ pub fn log<'a>(
                 None
             }
             (Some(entry), before) => {
-                let after = of_entry(repository, &entry)?.map(Arc::new);
+                let after = unless_removed(repository, snapshot.id, of_entry(repository, &entry))?.map(Arc::new);
                 known.recipe = entry.recipe;
                 known.schema = Some(after.clone());
                 changed(before, after)

@@ -87,7 +87,7 @@ pub struct Stats {
 /// manifest takes.
 ///
 /// # Errors
-/// Those of the repository. What is lost or damaged is counted.
+/// I/O errors of the repository. What is lost or damaged is counted.
 pub fn stats(repository: &Repository, listing: &Listing, chosen: &HashSet<SnapshotId>) -> Result<Stats> {
     let state = repository.state();
     let roots: HashMap<_, _> = state.snapshots.iter().map(|record| (record.id, record.root)).collect();

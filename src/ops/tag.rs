@@ -32,7 +32,7 @@ impl TagChange {
 /// Changes the tags of a snapshot; says whether there was anything to change. The snapshot itself, and its id, stay.
 ///
 /// # Errors
-/// Those of the repository.
+/// I/O errors and damaged objects of the repository.
 pub fn tag(repository: &Repository, snapshot: &SnapshotRoot, change: &TagChange) -> Result<bool> {
     if change.apply(&snapshot.tags) == snapshot.tags {
         return Ok(false);

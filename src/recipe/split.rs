@@ -93,6 +93,14 @@ impl CompiledSchema {
         self.schema.as_ref().ok()
     }
 
+    /// What is wrong with it: that there is none to walk records with, or that readers refuse it.
+    fn trouble(&self) -> Option<Trouble> {
+        match &self.schema {
+            Ok(schema) => schema.flaw().map(Trouble::from),
+            Err(trouble) => Some(trouble.clone()),
+        }
+    }
+
     /// What its records are like; none where they cannot be taken apart into columns.
     pub fn shape(&self) -> Option<&Arc<RecordShape>> {
         self.shape.as_ref()
@@ -232,8 +240,8 @@ impl Container {
             beyond_limits: None,
             undecoded: Codec::from_name(header.codec_name()).is_none().then(unknown_codec),
         };
-        if let Err(trouble) = &schema.schema {
-            container.trouble(trouble.clone(), None);
+        if let Some(trouble) = schema.trouble() {
+            container.trouble(trouble, None);
         }
         Ok(container)
     }

@@ -54,7 +54,7 @@ pub use reach::Reach;
 pub use reader::{FrameKey, FrameReader, Opened};
 pub use recover::{LogDamage, RebuiltLog};
 pub use rescue::Copies;
-pub use roots::{read_root, unless_removed, was_removed};
+pub use roots::{read_root, unless_any_removed, unless_removed, was_removed};
 pub use rotate::Rotated;
 pub use settings::Settings;
 pub use state::{RemovedSnapshot, SnapshotRecord, State};
@@ -392,7 +392,7 @@ fn read_log(backend: &dyn Backend, envelope: &Envelope, state: &mut State) -> Re
     loop {
         let name = Name::log(state.next);
         let bytes = match backend.read(&name, log::MAX_ENTRY) {
-            // Where an entry is lost, all after it would vanish without a word, and the next one would fork the log.
+            // Where an entry is lost, all after it would vanish unreported, and the next one would fork the log.
             // One look behind the end finds that out; `check` lists the log and finds any gap.
             Err(Error::ObjectMissing { .. }) if backend.size(&Name::log(state.next + 1))?.is_none() => return Ok(()),
             // Or somebody appended two entries just now: then it is there when it is read again.

@@ -54,7 +54,7 @@ impl Repository {
     /// [`Error::RolledBack`] where the log is not what was seen before, [`Error::Damaged`] and the backend's own.
     pub fn open(backend: Arc<dyn Backend>, unlock: Unlock<'_>, options: &OpenOptions) -> Result<Self> {
         let repository = Self::assemble(backend, unlock, options, Mode::Sound)?;
-        // Where an entry is lost, all behind it would vanish without a word.
+        // Where an entry is lost, all after it would vanish unreported.
         if let Some(gap) = repository.log_gap()? {
             return Err(gap);
         }
@@ -250,8 +250,8 @@ impl Repository {
         self.adopt_locally()
     }
 
-    /// Takes in what superseded index objects say of packs that are condemned and may still be there: the last resort of who
-    /// misses a chunk. Done once for each state of the log.
+    /// Takes in what superseded index objects say of packs that are condemned and may still be there: the last resort when a
+    /// chunk cannot be located. Done once for each state of the log.
     pub(super) fn recall_condemned(&self) -> Result<()> {
         let standing = self.lock_state().standing.clone();
         let mut recalled = self.recalled.lock().unwrap_or_else(PoisonError::into_inner);

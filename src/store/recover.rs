@@ -43,7 +43,7 @@ pub struct RebuiltLog {
 }
 
 impl Repository {
-    /// Opens a repository as far as its log goes, and says what is wrong with that. That it went back to an older state is
+    /// Opens a repository as far as its log goes, and says what is wrong with that. That it was rolled back to an older state is
     /// no error here, nor is a password whose key slot the log does not name, where the log is broken.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ impl Repository {
             removed = wanted.iter().copied().filter(|id| there.contains(id)).collect();
             gone = removed.is_empty();
             match gone {
-                true => Err(Error::NoSnapshot { wanted: "to remove is left".into() }),
+                true => Err(Error::Invalid("nothing to remove".into())),
                 false => Ok(Body::RemoveSnapshots { snapshots: removed.clone() }),
             }
         });

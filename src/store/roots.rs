@@ -34,10 +34,25 @@ pub fn was_removed(repository: &Repository, snapshot: SnapshotId) -> Result<bool
 /// # Errors
 /// [`Error::SnapshotRemoved`], and the error that was given.
 pub fn unless_removed<T>(repository: &Repository, snapshot: SnapshotId, read: Result<T>) -> Result<T> {
-    match read {
-        Err(error) if error.is_damage() && was_removed(repository, snapshot).unwrap_or(false) => {
-            Err(Error::SnapshotRemoved { snapshot })
+    unless_any_removed(repository, [snapshot], read)
+}
+
+/// The same where several snapshots are read side by side.
+///
+/// # Errors
+/// [`Error::SnapshotRemoved`] with the first of them that was removed, and the error that was given.
+pub fn unless_any_removed<T>(
+    repository: &Repository,
+    snapshots: impl IntoIterator<Item = SnapshotId>,
+    read: Result<T>,
+) -> Result<T> {
+    let Err(error) = read else { return read };
+    if error.is_damage() && repository.refresh_index().is_ok() {
+        let state = repository.state();
+        let is_there = |id: &SnapshotId| state.snapshots.iter().any(|record| record.id == *id);
+        if let Some(snapshot) = snapshots.into_iter().find(|id| !is_there(id)) {
+            return Err(Error::SnapshotRemoved { snapshot });
         }
-        read => read,
     }
+    Err(error)
 }

@@ -84,7 +84,22 @@ impl Snap {
 
     /// The program, ready to run.
     pub(crate) fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
-        let mut command = assert_cmd::Command::new(program());
+        assert_cmd::Command::from_std(self.process(arguments))
+    }
+
+    /// The same for tests that deal with the process itself.
+    pub(crate) fn process(&self, arguments: &[&str]) -> std::process::Command {
+        self.prepared(program(), arguments)
+    }
+
+    /// A shell that runs this script, in which `"$0" "$@"` is the program with its arguments.
+    pub(crate) fn in_shell(&self, script: &str, arguments: &[&str]) -> assert_cmd::Command {
+        let program = program().display().to_string();
+        assert_cmd::Command::from_std(self.prepared("sh", &[&["-c", script, &program], arguments].concat()))
+    }
+
+    fn prepared(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(program);
         command
             .args(arguments)
             .current_dir(self.path("work"))

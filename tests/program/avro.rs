@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
 
 use crate::avro_gen;
+use crate::cli;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use apache_avro::types::Value as Datum;
-use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use avro_gen::{Generated, Random};
 use avro_snap::avro::compat::{Comparison, Verdict, changes, obstacles};
@@ -16,44 +16,33 @@ use avro_snap::avro::container::{MAGIC, put_block_header};
 use avro_snap::avro::records::{Encoding, Fields, RecordError, RecordWriter};
 use avro_snap::avro::schema::Schema;
 use avro_snap::avro::varint;
+use cli::Snap;
 use proptest::prelude::*;
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// A repository without encryption, and a directory to save.
 struct Story {
-    home: TempDir,
+    snap: Snap,
 }
 
 impl Story {
     fn new() -> Self {
-        let story = Self { home: TempDir::new().unwrap() };
+        let story = Self { snap: Snap::quick() };
         fs::create_dir(story.data()).unwrap();
         story.snap(&["init", "--encryption", "none"]).success();
         story
     }
 
     fn data(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.snap.work("data")
     }
 
     fn repository(&self) -> PathBuf {
-        self.home.path().join("repository")
+        self.snap.path("repository")
     }
 
     fn snap(&self, arguments: &[&str]) -> Assert {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_snap"));
-        for name in ["SNAP_PASSWORD", "SNAP_PASSWORD_FILE", "SNAP_PASSWORD_COMMAND", "SNAP_HOST"] {
-            command.env_remove(name);
-        }
-        command
-            .env("SNAP_REPOSITORY", self.repository())
-            .env("SNAP_CACHE_DIR", self.home.path().join("cache"))
-            .env("SNAP_STATE_DIR", self.home.path().join("state"))
-            .env("TZ", "UTC")
-            .current_dir(self.data())
-            .args(arguments)
-            .assert()
+        self.snap.command(arguments).current_dir(self.data()).assert()
     }
 
     fn save(&self, time: &str, more: &[&str]) {

@@ -2,15 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
 
+use crate::cli;
+
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use avro_snap::avro::container::{MAGIC, put_block_header};
 use avro_snap::avro::encoder::{EncoderId, Encoders};
 use avro_snap::avro::varint;
+use cli::Snap;
 use serde_json::Value;
-use tempfile::TempDir;
 
 const MARKER: [u8; 16] = *b"ABCDEFGHIJKLMNOP";
 
@@ -49,38 +50,24 @@ fn longs(count: u8) -> Vec<u8> {
 }
 
 struct Story {
-    home: TempDir,
+    snap: Snap,
 }
 
 impl Story {
     fn new() -> Self {
-        let story = Self { home: TempDir::new().unwrap() };
+        let story = Self { snap: Snap::quick() };
         fs::create_dir(story.data()).unwrap();
         story.snap(&["init", "--encryption", "none"], 0);
         story
     }
 
     fn data(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.snap.work("data")
     }
 
     fn snap(&self, arguments: &[&str], exit: i32) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_snap"));
-        for name in ["SNAP_PASSWORD", "SNAP_PASSWORD_FILE", "SNAP_PASSWORD_COMMAND", "SNAP_HOST"] {
-            command.env_remove(name);
-        }
-        let output = command
-            .env("SNAP_REPOSITORY", self.home.path().join("repository"))
-            .env("SNAP_CACHE_DIR", self.home.path().join("cache"))
-            .env("SNAP_STATE_DIR", self.home.path().join("state"))
-            .env("TZ", "UTC")
-            .current_dir(self.home.path())
-            .args(arguments)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {said}");
-        said
+        let ran = self.snap.ends(exit, arguments);
+        ran.stdout + &ran.stderr
     }
 
     fn save(&self, content: &[u8], time: &str, more: &[&str], exit: i32) -> String {
@@ -96,6 +83,38 @@ impl Story {
 
     fn snapshots(&self) -> usize {
         self.snap(&["--json", "snapshots"], 0).lines().filter(|line| line.contains("\"time\"")).count()
+    }
+}
+
+/// Readers refuse these schemas, so they are damaged. Their records can be taken apart all the same.
+#[test]
+fn a_schema_that_readers_refuse_is_damaged_and_its_records_are_stored_and_printed() {
+    for (schema, reason) in [
+        (r#"{"type":"enum","name":"E","symbols":["A","A"]}"#, "names the symbol \"A\" twice"),
+        (r#"{"type":"enum","name":"E","symbols":["A","B"],"default":"Z"}"#, "is none of its symbols"),
+        ("\u{feff}{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}", "a byte order mark"),
+    ] {
+        let story = Story::new();
+        let mut file = header(schema, "bzip2");
+        let plain: Vec<u8> = (0..200).map(|n| if n % 3 == 0 { 2 } else { 0 }).collect();
+        block(&mut file, 200, &encoded("bzip2:L9", &plain));
+        let said = story.save(&file, NIGHTS[0], &["--fail-on-damaged"], 3);
+        assert!(said.contains(reason), "{said}");
+        let facts = story.facts();
+        assert_eq!(
+            (&facts["state"], &facts["verified_records"], &facts["blocks_exact"]),
+            (&"damaged".into(), &200.into(), &1.into()),
+            "{facts}"
+        );
+        assert!(facts["raw_reason"].as_str().unwrap().contains(reason), "{facts}");
+        let said = story.snap(&["check", "--avro"], 3);
+        assert!(said.contains(reason) && said.contains("1 fault that the files had when they were saved"), "{said}");
+        assert_eq!(story.snap(&["cat", "latest:data/t.avro"], 0).lines().filter(|line| line.len() == 3).count(), 200);
+        let said = story.snap(&["schema", "ls", "latest"], 0);
+        assert!(said.contains(reason) && said.contains("damaged schema"), "{said}");
+        assert!(story.snap(&["schema", "show", "latest:data/t.avro"], 0).contains(reason));
+        story.snap(&["restore", "latest", "-t", "back"], 0);
+        assert!(fs::read(story.snap.work("back/data/t.avro")).unwrap() == file, "{reason}");
     }
 }
 
@@ -119,7 +138,7 @@ fn streams_end_to_end_hold_all_their_records_however_they_are_read() {
         assert_eq!(story.snap(&["cat", "latest:data/t.avro"], 0).lines().filter(|line| line.len() < 4).count(), 100);
         story.snap(&["check", "--avro"], 0);
         story.snap(&["restore", "latest", "-t", "recoded", "--recode", "null"], 0);
-        let back = fs::read(story.home.path().join("recoded/data/t.avro")).unwrap();
+        let back = fs::read(story.snap.work("recoded/data/t.avro")).unwrap();
         let mut expected = Vec::new();
         put_block_header(&mut expected, 100, 100);
         expected.extend([longs(50), longs(50)].concat());
@@ -189,7 +208,7 @@ fn what_was_not_decoded_says_so_and_does_not_stand_in_for_a_sound_copy() {
     // Looked into, it is found to be unsound; it was so when it was saved, so the repository is not damaged.
     story.snap(&["check", "--avro"], 3);
     story.snap(&["restore", "latest", "-t", "recoded", "--recode", "null"], 1);
-    assert!(!story.home.path().join("recoded/data/t.avro").exists());
+    assert!(!story.snap.work("recoded/data/t.avro").exists());
 }
 
 #[test]
@@ -244,7 +263,7 @@ fn sound_files_are_no_cause_for_alarm() {
         story.snap(&["check", "--avro"], 0);
         story.snap(&["check", "--read-data"], 0);
         story.snap(&["restore", "latest", "-t", "back"], 0);
-        assert!(fs::read(story.home.path().join("back/data/t.avro")).unwrap() == file, "{name}");
+        assert!(fs::read(story.snap.work("back/data/t.avro")).unwrap() == file, "{name}");
         story.snap(&["restore", "latest", "-t", "recoded", "--recode", "null"], 0);
     }
 }
@@ -265,7 +284,7 @@ fn stray_line_ends_and_nuls_at_the_end_are_counted_and_the_file_is_sound() {
             story.snap(&["check", "--avro"], 0);
             story.snap(&["restore", "latest", "-t", "recoded", "--recode", "null"], 0);
             story.snap(&["restore", "latest", "-t", "back"], 0);
-            assert!(fs::read(story.home.path().join("back/data/t.avro")).unwrap() == stray);
+            assert!(fs::read(story.snap.work("back/data/t.avro")).unwrap() == stray);
         }
     }
     for (tail, state) in [(&b"x"[..], "torn"), (&[2, 2, 2], "torn"), (&[b'x'; 500], "damaged")] {

@@ -4,6 +4,7 @@
 
 use crate::cli;
 use crate::lab;
+use crate::noise::noise;
 
 use std::fs;
 use std::path::PathBuf;
@@ -102,15 +103,6 @@ impl Place {
 
 fn number(object: &Value, field: &str) -> u64 {
     object[field].as_u64().unwrap_or_else(|| panic!("no {field} in {object}"))
-}
-
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
-    (0..length).map(|_| next()).collect()
 }
 
 /// How many chunks of each kind are needed, without those that only manifests are made of where `content` is.

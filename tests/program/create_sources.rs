@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use crate::cli;
+use crate::noise::noise;
 
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use cli::{PASSWORD, Ran, Snap, finish, text};
+use cli::{Ran, Snap, finish, text};
 
 // --- Help -----------------------------------------------------------------------------------------------------------
 
@@ -67,21 +68,9 @@ fn restored(snap: &Snap, target: &str) -> std::path::PathBuf {
 /// Begins a `create` of `src` with one thread, which a large first file keeps busy, while the walker is far ahead. Calls
 /// `change` while that goes on, and waits for the end.
 fn while_it_runs(snap: &Snap, change: impl FnOnce()) -> Ran {
-    let mut noise = vec![0_u8; 48 << 20];
-    let mut state = 88172645463325252_u64;
-    for word in noise.chunks_mut(8) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        word.copy_from_slice(&state.to_le_bytes());
-    }
-    snap.write("src/0big", noise);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_snap"))
-        .args(["create", "src", "--threads", "1", "--series", "s", "-v"])
-        .current_dir(snap.path("work"))
-        .env("HOME", snap.path("home"))
-        .env("SNAP_REPOSITORY", snap.path("repository"))
-        .env("SNAP_PASSWORD", PASSWORD)
+    snap.write("src/0big", noise(8, 48 << 20));
+    let mut child = snap
+        .process(&["create", "src", "--threads", "1", "--series", "s", "-v"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -82,7 +82,7 @@ fn the_wrong_password_has_its_own_code() {
     let snap = Snap::new();
     let ran = finish(snap.command(&["snapshots"]).env("SNAP_PASSWORD", "wrong"));
     assert_eq!(ran.code, 12);
-    assert!(ran.stderr.starts_with("snap: the password opens no key"), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("snap: wrong password for repository"), "{}", ran.stderr);
     let ran = finish(snap.command(&["--json", "snapshots"]).env("SNAP_PASSWORD", "wrong"));
     assert_eq!(ran.error()["code"], "wrong_password");
     let ran = finish(snap.command(&["snapshots", "--json"]).env_remove("SNAP_PASSWORD"));
@@ -348,7 +348,7 @@ fn a_repository_that_goes_back_is_noticed() {
     fs::remove_dir_all(snap.path("repository")).unwrap();
     copy_all(&copy, &snap.path("repository"));
     let ran = snap.ends(1, &["snapshots"]);
-    assert!(ran.stderr.contains("went back"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("was rolled back"), "{}", ran.stderr);
     let head = ran.stderr.split("remove ").last().unwrap().trim().to_owned();
     assert!(head.starts_with(&text(&snap.path("home/.local/state/snap"))), "{head}");
     fs::remove_file(head).unwrap();
@@ -416,11 +416,8 @@ fn a_reader_who_leaves_is_no_error() {
     let snap = Snap::new();
     for arguments in ["completions bash", "snapshots", "key list", "--help"] {
         // `true` reads nothing; the shell tells what snap ended with.
-        let script = format!("{{ {} {arguments}; echo $? >&2; }} | true", env!("CARGO_BIN_EXE_snap"));
-        let mut command = assert_cmd::Command::new("sh");
-        command.args(["-c", &script]).env("HOME", snap.path("home"));
-        command.env("SNAP_REPOSITORY", snap.path("repository")).env("SNAP_PASSWORD", PASSWORD);
-        let ran = finish(&mut command);
+        let script = format!("{{ \"$0\" {arguments}; echo $? >&2; }} | true");
+        let ran = finish(&mut snap.in_shell(&script, &[]));
         assert_eq!(ran.stderr, "0\n", "{arguments}");
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::cli;
 use crate::common;
+use crate::noise::noise;
 
 use std::fs;
 use std::io::Write;
@@ -41,15 +42,7 @@ impl Disk {
 
     /// Saves so many bytes that are like no others.
     fn save(&self, seed: u64, bytes: usize) -> Vec<u8> {
-        let mut state = seed | 1;
-        let noise: Vec<u8> = (0..bytes)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 24) as u8
-            })
-            .collect();
+        let noise = noise(seed, bytes);
         self.snap.write("data/file", &noise);
         self.ends(0, &["create", "-q", "data"]);
         noise
@@ -193,16 +186,7 @@ fn inner_left_by_create() {
     let disk = Disk::new();
     let kept = disk.save(1, 1 << 20);
     // More than fits: its packs fill the disk.
-    let mut state = 77u64;
-    let noise: Vec<u8> = (0..48 << 20)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 24) as u8
-        })
-        .collect();
-    disk.snap.write("data/large", noise);
+    disk.snap.write("data/large", noise(77, 48 << 20));
     disk.ends(1, &["create", "-q", "data"]);
     disk.fill();
     disk.snap.write("data/large", "");

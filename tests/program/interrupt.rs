@@ -4,6 +4,7 @@
 
 use crate::cli;
 use crate::lab;
+use crate::noise::noise;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -22,12 +23,7 @@ use lab::{Lab, files_of, restoring, saving};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn command(snap: &Snap, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_snap"));
-    command.args(arguments).current_dir(snap.path("work")).env_clear();
-    command
-        .env("HOME", snap.path("home"))
-        .env("SNAP_REPOSITORY", snap.path("repository"))
-        .env("SNAP_PASSWORD", PASSWORD);
+    let mut command = snap.process(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -114,16 +110,8 @@ impl Progress for Until {
 fn data(folder: &std::path::Path) {
     let inside = folder.join("inside");
     fs::create_dir(&inside).unwrap();
-    let mut state = 1u64;
-    let mut noise = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
     for n in 0..4 {
-        let bytes: Vec<u8> = (0..375_000).flat_map(|_| noise()).collect();
-        fs::write(inside.join(n.to_string()), bytes).unwrap();
+        fs::write(inside.join(n.to_string()), noise(n, 3_000_000)).unwrap();
     }
     fs::set_permissions(&inside, fs::Permissions::from_mode(0o555)).unwrap();
 }

@@ -12,6 +12,8 @@ mod common;
 mod containers;
 #[path = "../common/lab.rs"]
 mod lab;
+#[path = "../common/noise.rs"]
+mod noise;
 
 mod avro;
 mod avro_readers;
@@ -25,6 +27,7 @@ mod forget;
 mod full_disk;
 mod habits;
 mod interrupt;
+mod lines;
 mod manifest_readers;
 mod parity;
 mod prune;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::cli;
+use crate::noise::noise;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,15 +11,6 @@ use std::path::{Path, PathBuf};
 
 use cli::Snap;
 use serde_json::Value;
-
-/// Bytes that do not compress.
-fn noise(mut seed: u64, length: usize) -> Vec<u8> {
-    let mut next = || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) as u8
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 /// All files below a folder of the repository.
 fn objects(snap: &Snap, kind: &str) -> Vec<PathBuf> {

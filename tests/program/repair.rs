@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::cli;
+use crate::noise::noise;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,16 +13,6 @@ use std::path::{Path, PathBuf};
 use apache_avro::types::Value as Avro;
 use cli::{Ran, Snap, finish, text};
 use serde_json::Value;
-
-/// Bytes that nothing makes shorter.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as u8
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 fn put_long(out: &mut Vec<u8>, value: i64) {
     let mut bits = ((value << 1) ^ (value >> 63)).cast_unsigned();

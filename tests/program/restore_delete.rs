@@ -205,9 +205,7 @@ fn what_could_not_be_read_is_no_rubbish() {
     let mode = |path: &str, mode| fs::set_permissions(snap.work(path), fs::Permissions::from_mode(mode)).unwrap();
     mode("s/secret", 0);
     mode("s/unreadable", 0);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_snap"));
-    command.args(["create", "s", "other"]).current_dir(snap.path("work")).env_clear();
-    command.env("SNAP_REPOSITORY", snap.path("repository")).env("HOME", snap.path("home"));
+    let mut command = snap.process(&["create", "s", "other"]);
     if is_root() {
         // Root reads everything: somebody else makes the snapshot.
         let chown = ["-R", "65534:65534"].map(str::to_owned).into_iter().chain([text(&snap.path(""))]);

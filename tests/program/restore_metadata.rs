@@ -175,12 +175,7 @@ fn give_away(path: &Path) {
 
 /// Runs the program as a user without rights.
 fn as_user(snap: &Snap, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_snap"));
-    command.args(arguments).current_dir(snap.path("work")).env_clear();
-    command
-        .env("HOME", snap.path("home"))
-        .env("SNAP_REPOSITORY", snap.path("repository"))
-        .env("SNAP_PASSWORD", PASSWORD);
+    let mut command = snap.process(arguments);
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
@@ -285,12 +280,7 @@ fn nothing_is_left_of_a_restore_that_is_killed() {
     snap.write("src/large", &bytes);
     snap.ok(&["create", "src"]);
     let out = snap.work("out");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_snap"));
-    command.args(["restore", "latest", "--target"]).arg(&out).current_dir(snap.path("work")).env_clear();
-    command
-        .env("HOME", snap.path("home"))
-        .env("SNAP_REPOSITORY", snap.path("repository"))
-        .env("SNAP_PASSWORD", PASSWORD);
+    let mut command = snap.process(&["restore", "latest", "--target", &text(&out)]);
     for milliseconds in [20, 60, 100, 140, 200] {
         let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use apache_avro::types::Value as Avro;
-use cli::{PASSWORD, Snap, finish, text};
+use cli::{Snap, finish, text};
 
 const NIGHTS: [&str; 3] = ["2026-03-01", "2026-03-02", "2026-03-03"];
 
@@ -727,11 +727,7 @@ fn a_reader_who_leaves_early_is_no_error() {
         snap.write(&format!("a/a-rather-long-name-for-a-file-{number}"), "");
     }
     snap.ok(&["create", "a"]);
-    let script = format!("{{ {} ls latest; echo $? >&2; }} | head -n 1", env!("CARGO_BIN_EXE_snap"));
-    let mut command = assert_cmd::Command::new("sh");
-    command.args(["-c", &script]).env("HOME", snap.path("home"));
-    command.env("SNAP_REPOSITORY", snap.path("repository")).env("SNAP_PASSWORD", PASSWORD);
-    let ran = finish(&mut command);
+    let ran = finish(&mut snap.in_shell("{ \"$0\" ls latest; echo $? >&2; } | head -n 1", &[]));
     assert_eq!((ran.lines(), ran.stderr.as_str()), (vec!["a"], "0\n"));
 }
 

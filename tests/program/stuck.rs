@@ -256,7 +256,7 @@ fn an_older_copy_is_read_where_that_is_asked_for_and_never_written() {
         let old = text(&snap.path("old"));
         let before = files(&snap.path("old"));
         let ran = snap.ends(1, &["-r", &old, "snapshots"]);
-        assert!(ran.stderr.contains("went back") && ran.stderr.contains("--allow-rollback"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("was rolled back") && ran.stderr.contains("--allow-rollback"), "{}", ran.stderr);
         let ran = snap.ends(0, &["-r", &old, "--allow-rollback", "snapshots", "--json"]);
         assert_eq!(ran.objects("snapshot").len(), 1);
         assert!(ran.stderr.contains("OLDER"), "{}", ran.stderr);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 use crate::lab;
+use crate::noise::noise;
 
 use avro_snap::chunk::{ChunkKind, ChunkSource};
 use avro_snap::crypto::Suite;
@@ -12,16 +13,6 @@ use avro_snap::pack::{Chain, EncodedFrame, FrameCodec, Place, PlainChunk};
 use avro_snap::store::{Repository, Writer};
 use lab::Lab;
 use proptest::prelude::*;
-
-/// Bytes that nothing compresses.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 fn chunk(repository: &Repository, bytes: Vec<u8>) -> PlainChunk {
     PlainChunk { id: repository.hasher().id(&bytes), bytes }

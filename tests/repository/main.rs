@@ -14,6 +14,8 @@ mod faults;
 mod interrupted;
 #[path = "../common/lab.rs"]
 mod lab;
+#[path = "../common/noise.rs"]
+mod noise;
 #[path = "../common/sim_store.rs"]
 mod sim_store;
 #[path = "../common/small.rs"]

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use crate::lab;
+use crate::noise::noise;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,12 +13,18 @@ use std::time::Duration;
 use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::cat::{CatError, CatFormat, CatOptions, cat};
 use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check};
 use avro_snap::ops::copy::{Copied, Copier, CopyOptions};
 use avro_snap::ops::create::{CreateOptions, create};
+use avro_snap::ops::diff::{Side, diff};
+use avro_snap::ops::find::{Search, Wanted, find};
+use avro_snap::ops::ls::ls;
+use avro_snap::ops::manifest::manifest;
 use avro_snap::ops::prune::{MaxUnused, PruneOptions, prune};
 use avro_snap::ops::repair::{PackRepairOptions, SnapshotRepairOptions, repair_index, repair_packs, repair_snapshots};
-use avro_snap::ops::restore::restore;
+use avro_snap::ops::restore::{archive, dump, restore};
+use avro_snap::ops::schema;
 use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
 use avro_snap::storage::{Backend, Created, Kind, Memory, Name};
@@ -110,17 +117,6 @@ struct World {
     memory: Memory,
     lab: Lab,
     folder: tempfile::TempDir,
-}
-
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        bytes.extend_from_slice(&(state ^ state >> 29).to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 impl World {
@@ -314,6 +310,27 @@ fn who_reads_what_is_removed_meanwhile_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let failed = restore(&second, &root, &restoring(folder.path()), &Silent).unwrap_err();
     assert!(matches!(failed, Error::SnapshotRemoved { .. }), "{failed}");
+    let is_removed = |verb: &str, failed: Option<Error>| {
+        assert!(matches!(failed, Some(Error::SnapshotRemoved { snapshot }) if snapshot == first), "{verb}: {failed:?}");
+    };
+    let path = files_of(world.folder.path()).into_keys().next().unwrap().into_os_string().into_encoded_bytes();
+    let last = Listing::read(&second).snapshots.pop().unwrap();
+    assert_ne!(last.id, first);
+    let (side, other) = (Side { snapshot: &root, path: b"" }, Side { snapshot: &last, path: b"" });
+    is_removed("ls", ls(&second, &root, b"", true, &mut |_| Ok(())).err());
+    is_removed("diff", diff(&second, other, side, &mut |_| Ok(())).err());
+    let search = Search { wanted: vec![Wanted::new(b"*", false).unwrap()], ..Search::default() };
+    let searched = [(last.clone(), Vec::new()), (root.clone(), Vec::new())];
+    is_removed("find", find(&second, &searched, &search, &mut |_| Ok(())).err());
+    let options = CatOptions { skip: 0, limit: None, fields: Vec::new(), format: CatFormat::Avro };
+    let failed = cat(&second, &root, &path, &options, &mut |_| Ok(())).err();
+    is_removed("cat", failed.map(|error| if let CatError::Library(error) = error { error } else { panic!("{error}") }));
+    is_removed("schema show", schema::schema_of(&second, &root, &path).err());
+    is_removed("schema ls", schema::ls(&second, &root, b"").err());
+    is_removed("schema log", schema::log(&second, [&root].into_iter(), &path).err());
+    is_removed("dump", dump(&second, &root, &path, &mut |_| Ok(())).err());
+    is_removed("dump --archive", archive(&second, &root, b"", &mut |_| Ok(())).err());
+    is_removed("manifest", manifest(&second, &root, &mut |_| Ok(())).err());
 }
 
 #[test]

@@ -15,7 +15,7 @@ const ZSTD_SKIPPABLE: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
 /// An xz stream begins with this. Before a further one any number of NULs may stand, four at a time.
 const XZ_MAGIC: [u8; 6] = *b"\xfd7zXZ\0";
 
-/// Whether a deflate stream must come to its end.
+/// Whether a deflate stream or a zstandard frame must come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Needed,
@@ -70,8 +70,8 @@ impl Decoder {
         self.decode_with(codec, payload, limit, out, Ending::Needed)
     }
 
-    /// [`decode`](Self::decode), but a deflate stream need not come to its end: some writers flush it and never finish
-    /// it, and readers take what there is. Whether that is all, only walking the records tells: whoever does not count
+    /// [`decode`](Self::decode), but a deflate stream and the last zstandard frame need not come to their end: some
+    /// writers flush a stream and never finish it, and readers take what there is. Whether that is all, only walking the records tells: whoever does not count
     /// them must not use this.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl Decoder {
             Codec::Null => null(payload, limit, out),
             Codec::Deflate => self.deflate(payload, limit, out, ending),
             Codec::Snappy => self.snappy(payload, limit, out),
-            Codec::Zstandard => self.zstandard(payload, limit, out),
+            Codec::Zstandard => self.zstandard(payload, limit, out, ending),
             Codec::Bzip2 => bzip2(payload, limit, out),
             Codec::Xz => xz(payload, limit, out),
         };
@@ -181,27 +181,20 @@ impl Decoder {
 
     /// Decodes in one go into a buffer that doubles until the frames fit: a window as large as a frame header may ask for
     /// is then never allocated, whatever it says.
-    fn zstandard(&mut self, payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
+    fn zstandard(
+        &mut self,
+        payload: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+        ending: Ending,
+    ) -> Result<usize, DecodeError> {
         use zstd_safe::zstd_sys::ZSTD_ErrorCode as Code;
         let codec = Codec::Zstandard;
-        let is = |code, kind| zstd_safe::is_error_kind(code, kind);
-        let corrupt = |code| match code {
-            code if is(code, Code::ZSTD_error_srcSize_wrong) => DecodeError::Truncated(codec),
-            code if is(code, Code::ZSTD_error_checksum_wrong) => DecodeError::Checksum(codec),
-            code if is(code, Code::ZSTD_error_memory_allocation) => DecodeError::Memory(codec),
-            code => DecodeError::Corrupt { codec, reason: zstd_safe::get_error_name(code) },
-        };
-        // Every reader refuses what is no frame, also after the first one.
-        let mut rest = payload;
-        while !rest.is_empty() {
-            if !begins_frame(rest) {
-                return Err(match rest.len() < ZSTD_MAGIC.len() && ZSTD_MAGIC.starts_with(rest) {
-                    true => DecodeError::Truncated(codec),
-                    false => DecodeError::Corrupt { codec, reason: "not a frame" },
-                });
+        match are_whole_frames(payload) {
+            Err(DecodeError::Truncated(_)) if ending == Ending::Free => {
+                return unfinished_frames(payload, limit, out);
             }
-            let length = zstd_safe::find_frame_compressed_size(rest).map_err(corrupt)?;
-            rest = rest.get(length.max(1)..).ok_or(DecodeError::Truncated(codec))?;
+            checked => checked?,
         }
         let context = match &mut self.zstd {
             Some(context) => context,
@@ -226,8 +219,66 @@ impl Decoder {
                     out.clear();
                     out.reserve_exact(room);
                 }
-                Err(code) => return Err(corrupt(code)),
+                Err(code) => return Err(zstd_error(code)),
             }
+        }
+    }
+}
+
+fn is(code: zstd_safe::ErrorCode, kind: zstd_safe::zstd_sys::ZSTD_ErrorCode) -> bool {
+    zstd_safe::is_error_kind(code, kind)
+}
+
+fn zstd_error(code: zstd_safe::ErrorCode) -> DecodeError {
+    use zstd_safe::zstd_sys::ZSTD_ErrorCode as Code;
+    let codec = Codec::Zstandard;
+    match code {
+        code if is(code, Code::ZSTD_error_srcSize_wrong) => DecodeError::Truncated(codec),
+        code if is(code, Code::ZSTD_error_checksum_wrong) => DecodeError::Checksum(codec),
+        code if is(code, Code::ZSTD_error_memory_allocation) => DecodeError::Memory(codec),
+        code => DecodeError::Corrupt { codec, reason: zstd_safe::get_error_name(code) },
+    }
+}
+
+/// Whether these are zstandard frames end to end, whole as far as their lengths say. Every reader refuses what is no
+/// frame, also after the first one.
+fn are_whole_frames(payload: &[u8]) -> Result<(), DecodeError> {
+    let codec = Codec::Zstandard;
+    let mut rest = payload;
+    while !rest.is_empty() {
+        if !begins_frame(rest) {
+            return Err(match rest.len() < ZSTD_MAGIC.len() && may_begin_frame(rest) {
+                true => DecodeError::Truncated(codec),
+                false => DecodeError::Corrupt { codec, reason: "not a frame" },
+            });
+        }
+        let length = zstd_safe::find_frame_compressed_size(rest).map_err(zstd_error)?;
+        rest = rest.get(length.max(1)..).ok_or(DecodeError::Truncated(codec))?;
+    }
+    Ok(())
+}
+
+/// Decodes what there is of frames the last of which is cut short. This needs the window that the frame asks for, which
+/// zstandard bounds by 128 MiB, and which is used no further than it is filled.
+fn unfinished_frames(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
+    let codec = Codec::Zstandard;
+    let mut context = zstd_safe::DCtx::try_create().ok_or(DecodeError::Memory(codec))?;
+    let mut input = zstd_safe::InBuffer::around(payload);
+    out.clear();
+    out.reserve_exact(first_room(payload, limit));
+    loop {
+        if out.len() == out.capacity() {
+            out.reserve_exact(next_room(out.len(), limit) - out.len());
+        }
+        let (read, written) = (input.pos(), out.len());
+        let mut output = zstd_safe::OutBuffer::around_pos(out, written);
+        context.decompress_stream(&mut output, &mut input).map_err(zstd_error)?;
+        if out.len() > limit {
+            return Err(DecodeError::TooLarge { codec, limit });
+        }
+        let has_room = out.len() < out.capacity();
+        if (input.pos(), out.len()) == (read, written) || has_room && input.pos() == payload.len() {
+            return Ok(payload.len());
         }
     }
 }
@@ -338,6 +389,12 @@ fn drain(
             return Err(DecodeError::Truncated(codec));
         }
     }
+}
+
+/// Whether a zstandard frame of either kind may begin here, where there are too few bytes for its magic.
+fn may_begin_frame(bytes: &[u8]) -> bool {
+    let [first, rest @ ..] = bytes else { return false };
+    ZSTD_MAGIC.starts_with(bytes) || (first & 0xf0 == ZSTD_SKIPPABLE[0] && ZSTD_SKIPPABLE[1..].starts_with(rest))
 }
 
 /// Whether a zstandard frame begins here, of either kind.

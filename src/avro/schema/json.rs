@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::SchemaError;
+use super::{SchemaError, SchemaFlaw};
 
 /// How deep lists and objects that are kept may stand within each other. Each may cost a few stack frames.
 const MAX_LEVELS: usize = 1024;
@@ -83,13 +83,15 @@ enum Keep {
     Texts,
 }
 
-/// Reads the value at the start of a text.
-pub(super) fn parse(text: &str) -> Result<Json, SchemaError> {
-    let mut parser = Parser { text, at: 0, values: 0 };
+/// Reads the value at the start of a text, and what readers refuse in it.
+pub(super) fn parse(text: &str) -> Result<(Json, Option<SchemaFlaw>), SchemaError> {
+    let mut parser = Parser::new(text);
     if text.starts_with('\u{feff}') {
         parser.at += '\u{feff}'.len_utf8();
+        parser.flaw = Some(SchemaFlaw::ByteOrderMark);
     }
-    parser.value(Keep::All, 0)
+    let value = parser.value(Keep::All, 0)?;
+    Ok((value, parser.flaw))
 }
 
 struct Parser<'t> {
@@ -97,9 +99,15 @@ struct Parser<'t> {
     at: usize,
     /// How many values were kept.
     values: usize,
+    /// The first thing that is no obstacle, and that readers refuse.
+    flaw: Option<SchemaFlaw>,
 }
 
 impl<'t> Parser<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, at: 0, values: 0, flaw: None }
+    }
+
     fn wrong<T>(&self, what: &str) -> Result<T, SchemaError> {
         Err(SchemaError::Json(format!("{what} at byte {}", self.at)))
     }
@@ -280,8 +288,14 @@ impl<'t> Parser<'t> {
 
     /// A number or a word.
     fn scalar(&mut self) -> Result<Json, SchemaError> {
-        for word in ["null", "true", "false", "NaN", "Infinity", "+Infinity", "-Infinity", "-NaN"] {
+        for word in ["null", "true", "false", "NaN", "Infinity", "-Infinity"] {
             if self.takes(word) {
+                return Ok(Json::Other);
+            }
+        }
+        for word in ["+Infinity", "-NaN"] {
+            if self.takes(word) {
+                self.flaw.get_or_insert(SchemaFlaw::Word(word));
                 return Ok(Json::Other);
             }
         }
@@ -399,18 +413,18 @@ mod tests {
     #[test]
     fn what_other_writers_write_is_read() {
         for text in ["\u{feff}\"int\"", "\"int\" and more", "\"int\"\0\0", " /* a */ // b\n \"int\" // c"] {
-            assert!(matches!(parse(text), Ok(Json::Text(name)) if name == "int"), "{text}");
+            assert!(matches!(parse(text), Ok((Json::Text(name), _)) if name == "int"), "{text}");
         }
         for value in
             ["NaN", "-Infinity", "Infinity", "1e999", "-0.5E-3", "[[NaN]]", r#"{"a":[Infinity,{"b":null}],"c":{}}"#]
         {
             let text = format!(r#"{{"type":"int","doc":{value},"default":{value}}}"#);
-            let Ok(Json::Object(object)) = parse(&text) else { panic!("{text}") };
+            let Ok((Json::Object(object), None)) = parse(&text) else { panic!("{text}") };
             assert_eq!(object.text("type"), Some("int"));
             assert!(matches!(object.get("default"), Some(Json::Other)));
         }
         assert!(
-            matches!(parse(r#""\ud83d\ude00\ud800\u00e4\udc00x""#), Ok(Json::Text(text)) if text == "😀\u{fffd}ä\u{fffd}x")
+            matches!(parse(r#""\ud83d\ude00\ud800\u00e4\udc00x""#), Ok((Json::Text(text), None)) if text == "😀\u{fffd}ä\u{fffd}x")
         );
     }
 
@@ -444,7 +458,7 @@ mod tests {
 
     #[test]
     fn many_tiny_values_do_not_pile_up() {
-        let Ok(Json::List(list)) = parse(&format!("[{}0]", "0,".repeat(1 << 20))) else { panic!() };
+        let Ok((Json::List(list), None)) = parse(&format!("[{}0]", "0,".repeat(1 << 20))) else { panic!() };
         assert_eq!(list.len(), 1);
         assert_eq!(parse(&format!("[{}[]]", "[],".repeat(1 << 20))).unwrap_err(), SchemaError::TooMany);
     }
@@ -472,10 +486,10 @@ mod tests {
         #[test]
         fn all_json_is_read(value in any_json()) {
             for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
-                let mut parser = Parser { text: &text, at: 0, values: 0 };
+                let mut parser = Parser::new(&text);
                 prop_assert!(parser.value(Keep::All, 0).is_ok(), "{}", text);
                 prop_assert_eq!(parser.at, text.len());
-                let mut parser = Parser { text: &text, at: 0, values: 0 };
+                let mut parser = Parser::new(&text);
                 parser.pass_over().unwrap();
                 prop_assert_eq!(parser.at, text.len());
             }
@@ -489,7 +503,7 @@ mod tests {
             prop_assume!(bytes[at].is_ascii());
             bytes[at] = to;
             let text = String::from_utf8(bytes).unwrap();
-            let mut parser = Parser { text: &text, at: 0, values: 0 };
+            let mut parser = Parser::new(&text);
             let whole = parser.pass_over().is_ok() && parser.at == text.len();
             prop_assert_eq!(whole, serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok(), "{}", text);
         }

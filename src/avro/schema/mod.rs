@@ -7,11 +7,13 @@
 
 mod canonical;
 mod evolution;
+mod flaw;
 mod json;
 mod parse;
 mod resolve;
 
 pub use evolution::Decimal;
+pub use flaw::SchemaFlaw;
 
 use super::walk::Program;
 use evolution::Evolution;
@@ -171,6 +173,7 @@ pub struct Schema {
     /// Which nodes take no bytes.
     empty: Vec<bool>,
     evolution: Evolution,
+    flaw: Option<SchemaFlaw>,
     pub(super) program: Program,
 }
 
@@ -186,6 +189,12 @@ impl Schema {
     /// What is not a schema, and what is beyond the limits of this module.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         parse::schema(text)
+    }
+
+    /// The first thing in it that every common reader refuses, although its records can be walked. A file with such a
+    /// schema counts as damaged, and is taken apart and printed like any other.
+    pub fn flaw(&self) -> Option<&SchemaFlaw> {
+        self.flaw.as_ref()
     }
 
     /// The type of a datum.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::evolution::{self, Decimal, Evolution};
+use super::flaw::{self, SchemaFlaw};
 use super::json::{self, Json, Object};
 use super::resolve::{Forward, resolve};
 use super::{
@@ -15,15 +16,15 @@ pub(super) fn schema(text: &str) -> Result<Schema, SchemaError> {
     if text.len() > MAX_TEXT {
         return Err(SchemaError::TooLong(text.len()));
     }
-    let json = json::parse(text)?;
-    let mut parser = Parser::default();
+    let (json, flaw) = json::parse(text)?;
+    let mut parser = Parser { flaw, ..Parser::default() };
     let root = parser.schema(&json, "", 0)?;
     drop(json);
-    let Parser { mut nodes, names, forward, evolution, .. } = parser;
+    let Parser { mut nodes, names, forward, evolution, flaw, .. } = parser;
     let (root, least) = resolve(&mut nodes, root, &names, &forward)?;
     let empty = least.iter().map(|least| *least == 0).collect();
     let program = Program::compile(&nodes, &least, root);
-    Ok(Schema { nodes, root, empty, evolution, program })
+    Ok(Schema { nodes, root, empty, evolution, flaw, program })
 }
 
 #[derive(Default)]
@@ -36,6 +37,8 @@ struct Parser {
     /// Primitive types, which need no more than one node each.
     primitives: HashMap<(&'static str, Option<String>, Option<Decimal>), NodeId>,
     evolution: Evolution,
+    /// The first that was found.
+    flaw: Option<SchemaFlaw>,
     name_bytes: usize,
 }
 
@@ -118,7 +121,11 @@ impl Parser {
             Json::Text(symbol) => Ok(symbol.clone()),
             _ => Err(missing("an enum", "symbols")),
         });
-        let kind = Kind::Enum { name: named.full.clone(), symbols: symbols.collect::<Result<_, _>>()? };
+        let symbols = symbols.collect::<Result<Vec<_>, _>>()?;
+        if self.flaw.is_none() {
+            self.flaw = flaw::of_enum(&named.full, &symbols, object.text("default"));
+        }
+        let kind = Kind::Enum { name: named.full.clone(), symbols };
         let id = self.leaf(&named, kind, object)?;
         if let Some(symbol) = object.text("default") {
             self.evolution.symbols.insert(id, symbol.to_owned());

@@ -57,6 +57,60 @@ fn canonical_form_keeps_what_tells_how_data_are_read() {
     assert_eq!(parse(expected).canonical_form(), expected);
 }
 
+#[test]
+fn what_every_reader_refuses_is_a_flaw_and_no_obstacle() {
+    for (text, flaw) in [
+        (r#"{"type":"enum","name":"E","symbols":["A","B","A"]}"#, r#"the enum "E" names the symbol "A" twice"#),
+        (
+            r#"{"type":"record","name":"R","fields":[{"name":"f","type":["null",
+               {"type":"enum","name":"n.E","symbols":["A"],"default":"Z"}]}]}"#,
+            r#"the default "Z" of the enum "n.E" is none of its symbols"#,
+        ),
+        ("\u{feff}\"int\"", "a byte order mark before the JSON"),
+        (r#"{"type":"double","doc":-NaN}"#, "-NaN is no value of JSON"),
+        (
+            r#"{"type":"record","name":"R","fields":[{"name":"f","type":"int","default":+Infinity}]}"#,
+            "+Infinity is no value of JSON",
+        ),
+    ] {
+        assert_eq!(parse(text).flaw().map(ToString::to_string).as_deref(), Some(flaw), "{text}");
+    }
+    let long = "x".repeat(1 << 20);
+    let schema = parse(&format!(r#"{{"type":"enum","name":"{long}","symbols":["{long}","{long}"]}}"#));
+    assert!(schema.flaw().unwrap().to_string().len() < 300);
+}
+
+/// At least one of fastavro, Python avro, Java, Rust and C# reads files with these.
+#[test]
+fn what_some_reader_accepts_is_no_flaw() {
+    let fields = |fields: &str| format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
+    let field = |rest: &str| fields(&format!(r#"{{"name":"f",{rest}}}"#));
+    for text in [
+        r#"{"type":"enum","name":"E","symbols":["a-b","1",""]}"#.to_owned(),
+        r#"{"type":"enum","name":"E","symbols":["A"],"default":null}"#.into(),
+        r#"{"type":"fixed","name":"F","size":0}"#.into(),
+        r#"["null",["int"]]"#.into(),
+        r#"["int","int"]"#.into(),
+        r#"[{"type":"array","items":"int"},{"type":"array","items":"long"}]"#.into(),
+        r#"{"type":{"type":"int"}}"#.into(),
+        r#"/* by hand */ "int""#.into(),
+        r#""int" // and more"#.into(),
+        r#"{"type":"record","name":"a-b","namespace":"1..","fields":[]}"#.into(),
+        r#"{"type":"record","name":"R","aliases":["a-b",1],"fields":[]}"#.into(),
+        r#"{"type":"bytes","logicalType":"decimal","precision":2,"scale":5}"#.into(),
+        fields(r#"{"name":"f","type":"int"},{"name":"f","type":"string"}"#),
+        fields(r#"{"name":"","type":"int"},{"name":"a b","type":"int"}"#),
+        field(r#""type":"int","default":"x""#),
+        field(r#""type":["null","int"],"default":3"#),
+        field(r#""type":"double","default":NaN"#),
+        field(r#""type":"double","default":-Infinity"#),
+        field(r#""type":"int","order":"up""#),
+        field(r#""type":"int","aliases":"ab""#),
+    ] {
+        assert_eq!(parse(&text).flaw(), None, "{text}");
+    }
+}
+
 // Without logical types: apache-avro 0.22 leaves `{"type":"int"}` and the precision of decimals in its canonical form,
 // which the specification's rules PRIMITIVES and STRIP say must go.
 #[test]

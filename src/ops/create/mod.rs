@@ -84,7 +84,7 @@ impl std::fmt::Debug for StreamSource {
     }
 }
 
-/// What came of it.
+/// Result of a `create`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateReport {
     /// The snapshot; none on a dry run, or where nothing changed and none was wanted then.
@@ -155,7 +155,8 @@ fn root_is_empty(report: &CreateReport) -> bool {
 /// Makes a snapshot.
 ///
 /// # Errors
-/// Those of the repository. What is wrong with a single file is told to `progress` and counted, and does not stop the
+/// I/O errors and damaged objects of the repository. What is wrong with a single file is reported to `progress`,
+/// counted, and does not stop the
 /// work.
 pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
     let began = Instant::now();
@@ -180,7 +181,7 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
     };
     if root_is_empty(&report) {
         pipeline.abandon();
-        return Err(Error::Invalid("nothing of what was to be saved can be read: there is no snapshot".into()));
+        return Err(Error::Invalid("none of the sources could be read; no snapshot was created".into()));
     }
     report.chunks_new = pipeline.chunks_new();
     report.series = lineage.series;

@@ -201,6 +201,12 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         self.push(&entry, before)
     }
 
+    /// The file that was stored last is what the parent has: a stream is always read.
+    pub(super) fn count_as_unmodified(&mut self) {
+        self.report.files_changed -= 1;
+        self.report.files_unmodified += 1;
+    }
+
     fn push(&mut self, entry: &FileEntry, before: Option<&FileEntry>) -> Result<()> {
         self.report.same_rows += u64::from(before.is_some_and(|before| is_same(entry, before)));
         self.manifest.push(entry, self.feeder)

@@ -34,10 +34,16 @@ pub(super) fn store_stream<'p, 'r>(
         let message = "it gave nothing: the file that is saved is empty".into();
         context.progress.warning(&Warning { path: shown.display().to_string(), message, incomplete: false });
     }
-    if let Some(before) = before.as_ref().filter(|before| before.content == entry.content) {
+    let same = before.as_ref().filter(|before| before.content == entry.content);
+    let is_same = same.is_some();
+    if let Some(before) = same {
         // A stream has no times of its own: what is the same as before is the file of before.
         (entry.mtime, entry.ctime) = (before.mtime, before.ctime);
     }
     let stored = Stored { entry, shared: None, bytes_read, held: Held::Still, unread: Vec::new(), incomplete: 0 };
-    rows.outcome(Outcome::Stored(Box::new(stored), before), &|_, _, _| Outcome::Unread(Vec::new()))
+    rows.outcome(Outcome::Stored(Box::new(stored), before), &|_, _, _| Outcome::Unread(Vec::new()))?;
+    if is_same {
+        rows.count_as_unmodified();
+    }
+    Ok(())
 }

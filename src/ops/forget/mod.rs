@@ -222,7 +222,7 @@ pub struct Savings {
 /// How much collecting garbage would free after this.
 ///
 /// # Errors
-/// Those of the repository. What is damaged is counted.
+/// I/O errors of the repository. What is damaged is counted.
 pub fn savings(repository: &Repository, listing: &Listing, plan: &Plan) -> Result<Savings> {
     let removed: HashSet<SnapshotId> = plan.removed().into_iter().collect();
     let state = repository.state();

@@ -64,7 +64,7 @@ pub fn last_removed(removed: &[Removed], prefixes: &[String]) -> Result<Vec<Snap
 /// Brings one back, if all that it needs is there; what lies in condemned packs is copied.
 ///
 /// # Errors
-/// Those of the repository.
+/// I/O errors and damaged objects of the repository.
 pub fn undo(repository: &Repository, snapshot: &Removed) -> Result<Undone> {
     match repository.revive(&[snapshot.id()]) {
         Ok(()) => Ok(Undone::Back),

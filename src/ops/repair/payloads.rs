@@ -32,7 +32,7 @@ pub struct PayloadOptions {
     pub threads: usize,
 }
 
-/// What came of it.
+/// Result of the run.
 #[derive(Debug, Default)]
 pub struct PayloadReport {
     /// The new snapshot; none on a dry run, and where there was nothing to change.
@@ -79,7 +79,7 @@ impl PayloadOptions {
 /// are. The other one stays. Every file concerned is rebuilt as by a restore, and compared with its hash.
 ///
 /// # Errors
-/// Those of the repository. A file that is lost or damaged is told to `progress`, is in the report, and does not stop
+/// I/O errors of the repository. A file that is lost or damaged is reported to `progress`, is in the report, and does not stop
 /// the work.
 pub fn keep_payloads(
     repository: &Repository,

@@ -7,6 +7,7 @@ use crate::read::{EncoderBench, Rebuilder};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::store::Repository;
+use crate::store::unless_removed;
 
 /// Whether there is anything at a path that is not a single file: then [`archive`] writes it, and not
 /// [`dump`](super::dump()).
@@ -17,7 +18,8 @@ pub fn is_folder(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) 
     if path.is_empty() {
         return Ok(true);
     }
-    let entry = snapshot.rows(repository).find(path)?.ok_or_else(|| no_path(snapshot, path))?;
+    let entry = unless_removed(repository, snapshot.id, snapshot.rows(repository).find(path))?;
+    let entry = entry.ok_or_else(|| no_path(snapshot, path))?;
     Ok(entry.kind == EntryKind::Directory)
 }
 
@@ -32,6 +34,15 @@ fn no_path(snapshot: &SnapshotRoot, path: &[u8]) -> Error {
 /// [`Error::NoPath`] if there is nothing; what is wrong with a file, at the first of which it stops: what was written by
 /// then is no whole archive.
 pub fn archive(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    path: &[u8],
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    unless_removed(repository, snapshot.id, archived(repository, snapshot, path, write))
+}
+
+fn archived(
     repository: &Repository,
     snapshot: &SnapshotRoot,
     path: &[u8],

@@ -64,7 +64,7 @@ pub struct RestoreOptions {
     pub threads: usize,
 }
 
-/// What came of it.
+/// Result of a restore.
 #[derive(Debug, Default)]
 pub struct RestoreReport {
     /// Regular files that were written.
@@ -152,6 +152,15 @@ pub fn dump(
     path: &[u8],
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
+    unless_removed(repository, snapshot.id, dumped(repository, snapshot, path, write))
+}
+
+fn dumped(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    path: &[u8],
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
     let no_path = || Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() };
     let mut entry = snapshot.rows(repository).find(path)?.ok_or_else(no_path)?;
     if let Some(first) = entry.hard_link.take() {
@@ -164,6 +173,5 @@ pub fn dump(
     let encoders = EncoderBench::default();
     let rebuilder = Rebuilder { source: repository, pool: &pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.
-    let read = rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()));
-    unless_removed(repository, snapshot.id, read)
+    rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
 }
