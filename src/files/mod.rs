@@ -27,6 +27,7 @@ mod list;
 mod names;
 mod place;
 mod roots;
+mod tree;
 mod xattrs;
 
 pub use clocks::Clocks;
@@ -44,5 +45,6 @@ pub use spared::{Spare, Spared, left_out, with_unreadable};
 pub use stat::{FileStat, now};
 pub use target::{Target, TargetOptions};
 pub use temporary::remove_temporaries;
+pub use tree::{Fates, SourceOpener, SourceReader, SourceTree};
 pub use whereabouts::{is_same, resolved};
 pub use writer::FileWriter;

@@ -11,7 +11,7 @@ use super::{AvroReport, Depth};
 use crate::avro::container::Header;
 use crate::chunk::CutParams;
 use crate::error::{Error, Result};
-use crate::files::{Clocks, FileStat, Held, Reading};
+use crate::files::{FileStat, Held, SourceOpener};
 use crate::id::{ContentHash, Digester, digest};
 use crate::progress::Progress;
 use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, RawBlock, Segment, Splitter, Treatment};
@@ -27,8 +27,6 @@ pub(crate) struct FileContext<'a> {
     pub(crate) progress: &'a dyn Progress,
     pub(crate) schemas: &'a SchemaCache,
     pub(crate) repository: &'a Repository,
-    /// What time it is on the file systems that are read.
-    pub(crate) clocks: Arc<Clocks>,
 }
 
 /// Schemas that were compiled lately, by what the header says before its marker: the files of a table share it.
@@ -97,19 +95,18 @@ pub(crate) struct Stored {
 pub(crate) fn store_file(
     context: &FileContext<'_>,
     feeder: &mut Feeder<'_, '_, '_>,
+    opener: &dyn SourceOpener,
     path: &Path,
     mut entry: FileEntry,
     expected: Option<&str>,
-    now: &dyn Fn() -> i64,
 ) -> Result<Stored> {
     let mut bytes_read = 0;
     let mut tries = 0;
     let met = (entry.inode, entry.ctime);
     loop {
         tries += 1;
-        let mut reading = Reading::open(path)?;
+        let mut reading = opener.open(path)?;
         let stat = reading.stat();
-        let read_at = context.clocks.on(stat.dev, now());
         let unread = reading.describe(&mut entry);
         bytes_read += store_content(context, feeder, &mut |buffer| reading.read(buffer), &mut entry, expected)?;
         let held = match reading.end()? {
@@ -119,8 +116,8 @@ pub(crate) fn store_file(
         };
         if held == Held::Still || tries == TRIES {
             // What changed while it was read, its times prove nothing next time, either.
-            entry.racy = held != Held::Still || stat.is_racy(read_at);
-            let shared = (held == Held::Still && reading.nlink() > 1).then_some(stat);
+            entry.racy = held != Held::Still || reading.is_recent();
+            let shared = (held == Held::Still && reading.names() > 1).then_some(stat);
             let is_known = met == (entry.inode, entry.ctime);
             let unread = if is_known { Vec::new() } else { unread };
             return Ok(Stored { entry, shared, bytes_read, held, unread, incomplete: 0 });

@@ -45,3 +45,4 @@ mod repair;
 mod repair_judges;
 mod repair_payloads;
 mod rotate;
+mod source_tree;

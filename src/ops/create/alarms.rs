@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::unsound::{stray_bytes, what_is_wrong};
-use crate::files::{Covered, Fate};
+use crate::files::{Fate, Fates};
 use crate::progress::{Progress, Warning};
 use crate::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry};
 use crate::snapshot::{Rule, SnapshotRoot};
@@ -141,7 +141,7 @@ impl Alarms {
 
     /// When all files are saved: says what is missing, and gives what the root is to remember. `quiet` where it is said
     /// already that everything is gone.
-    pub(super) fn finish(&mut self, covered: &Covered, quiet: bool, progress: &dyn Progress) {
+    pub(super) fn finish(&mut self, covered: &dyn Fates, quiet: bool, progress: &dyn Progress) {
         let mut unmet = std::mem::take(&mut self.unmet);
         unmet.append(&mut self.before);
         let mut gone: BTreeMap<Vec<u8>, Vec<(Vec<u8>, u64)>> = BTreeMap::new();
@@ -185,7 +185,7 @@ fn last_sound(value: &[u8]) -> Option<(Vec<u8>, u64)> {
 }
 
 /// The nearest directory above a file that is still there.
-fn standing_above(path: &[u8], covered: &Covered) -> Vec<u8> {
+fn standing_above(path: &[u8], covered: &dyn Fates) -> Vec<u8> {
     let mut folder = path;
     while let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') {
         folder = folder.get(..slash).unwrap_or_default();

@@ -136,26 +136,36 @@ fn absolute_paths(options: &CreateOptions) -> Vec<Vec<u8>> {
     paths
 }
 
-/// Which differences between a file and its row in the parent do not count.
+/// What makes a file count as changed since the parent: which differences do not.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Indifference {
-    pub(super) to_everything_else: bool,
-    pub(super) to_ctime: bool,
-    pub(super) to_inode: bool,
+pub(super) struct ChangeDetection {
+    /// Every file is read, whatever the parent says.
+    pub(super) reads_all: bool,
+    /// A changed ctime alone does not make a file changed.
+    pub(super) ignores_ctime: bool,
+    /// A changed inode alone does not make a file changed.
+    pub(super) ignores_inode: bool,
 }
 
-impl Indifference {
+impl ChangeDetection {
     /// Whether the file is what the parent has, so that it need not be read.
     pub(super) fn unmodified(self, now: &FileEntry, parent: &FileEntry) -> bool {
-        !self.to_everything_else
+        !self.reads_all
             && now.kind == EntryKind::File
             && parent.kind == EntryKind::File
             && parent.content.is_some()
             && !parent.racy
             && now.size == parent.size
-            && now.mtime == parent.mtime
-            && (self.to_ctime || now.ctime == parent.ctime)
-            && (self.to_inode || now.inode == parent.inode)
+            && match (&now.origin, &parent.origin) {
+                // What an object store says of its objects proves more than times.
+                (Some(now), Some(parent)) => now == parent,
+                (None, None) => {
+                    now.mtime == parent.mtime
+                        && (self.ignores_ctime || now.ctime == parent.ctime)
+                        && (self.ignores_inode || now.inode == parent.inode)
+                }
+                _ => false,
+            }
     }
 }
 

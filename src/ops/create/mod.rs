@@ -17,7 +17,7 @@ use run::Run;
 pub(crate) use run::parent_row;
 
 use crate::error::{Error, Result};
-use crate::files::Rules;
+use crate::files::{Rules, SourceTree};
 use crate::id::SnapshotId;
 use crate::ingest::{Pipeline, Warmth};
 use crate::progress::{Phase, Progress};
@@ -159,6 +159,29 @@ fn root_is_empty(report: &CreateReport) -> bool {
 /// counted, and does not stop the
 /// work.
 pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
+    create_snapshot(repository, None, options, progress)
+}
+
+/// Makes a snapshot of a tree that need not lie in the local file system. `roots` of the options say only what the snapshot
+/// is called and compared with; `rules` only what is recorded: the tree has left out already what they say.
+///
+/// # Errors
+/// As of [`create`].
+pub fn create_of_tree(
+    repository: &Repository,
+    tree: Box<dyn SourceTree>,
+    options: CreateOptions,
+    progress: &dyn Progress,
+) -> Result<CreateReport> {
+    create_snapshot(repository, Some(tree), options, progress)
+}
+
+fn create_snapshot(
+    repository: &Repository,
+    tree: Option<Box<dyn SourceTree>>,
+    options: CreateOptions,
+    progress: &dyn Progress,
+) -> Result<CreateReport> {
     let began = Instant::now();
     let threads = options.threads.max(1);
     let pool = crate::runtime::pool(threads)?;
@@ -171,7 +194,7 @@ pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Pr
     let id = SnapshotId::new(repository.entropy().array()?);
     progress.begin(Phase::Create, None, None);
     let run = Run { repository, pipeline: &pipeline, pool: &pool, lineage: &lineage, progress, id, threads };
-    let done = pool.in_place_scope(|scope| run.store(scope, options));
+    let done = pool.in_place_scope(|scope| run.store(scope, options, tree));
     let (root, mut report) = match done.and_then(|done| pipeline.check().map(|()| done)) {
         Ok(done) => done,
         Err(error) => {

@@ -7,7 +7,7 @@ use super::CreateReport;
 use super::alarms::Alarms;
 use super::lineage::{Lineage, emptied};
 use crate::error::Result;
-use crate::files::{Covered, FileStat};
+use crate::files::{Fates, FileStat};
 use crate::ingest::Stored;
 use crate::ingest::{Feeder, Unfilled};
 use crate::progress::Progress;
@@ -213,7 +213,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     }
 
     /// When all rows are there: what of the parent was not found is looked into.
-    pub(super) fn end(&mut self, covered: &Covered, lineage: &Lineage, unmet: Vec<FileEntry>) {
+    pub(super) fn end(&mut self, covered: &dyn Fates, lineage: &Lineage, unmet: Vec<FileEntry>) {
         unmet.iter().for_each(|row| self.alarms.unmet(row));
         let emptied = emptied(self.report, lineage);
         self.alarms.finish(covered, emptied.is_some(), self.progress);

@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use super::alarms::Alarms;
-use super::lineage::{Indifference, Lineage};
+use super::lineage::{ChangeDetection, Lineage};
 use super::rows::{Finished, Found, Outcome, RowWriter};
 use super::stream::store_stream;
 use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Error, Result};
-use crate::files::{Coverage, Held, Problem, Source, SourceFile, left_out, now};
+use crate::files::{Coverage, Held, Problem, Source, SourceFile, SourceOpener, SourceTree, left_out, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::ingest::Pipeline;
 use crate::ingest::{Effort, Workbench};
@@ -65,9 +65,10 @@ impl Run<'_> {
         &'p self,
         scope: &rayon::Scope<'p>,
         options: CreateOptions,
+        tree: Option<Box<dyn SourceTree>>,
     ) -> Result<(ChunkId, CreateReport)> {
         let (bench, schemas) = (Workbench::default(), SchemaCache::default());
-        let mut context = FileContext {
+        let context = FileContext {
             cut: self.repository.cut_params(),
             effort: Effort {
                 depth: options.depth,
@@ -79,7 +80,6 @@ impl Run<'_> {
             progress: self.progress,
             schemas: &schemas,
             repository: self.repository,
-            clocks: Arc::default(),
         };
         let time = options.time.unwrap_or_else(|| self.repository.clock().now());
         let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tags.clone());
@@ -101,7 +101,7 @@ impl Run<'_> {
             }
             None => {
                 rules.extend(Coverage::rules(&options.roots, &options.working_directory, &self.lineage.paths));
-                passed_over = self.store_tree(scope, &mut context, options, &mut rows)?;
+                passed_over = self.store_tree(scope, &context, options, tree, &mut rows)?;
             }
         }
         let Finished { manifest, unreadable, alarms } = rows.into_parts();
@@ -143,21 +143,25 @@ impl Run<'_> {
     fn store_tree<'p>(
         &'p self,
         scope: &rayon::Scope<'p>,
-        context: &mut FileContext<'_>,
+        context: &FileContext<'_>,
         options: CreateOptions,
+        tree: Option<Box<dyn SourceTree>>,
         rows: &mut RowWriter<'_, '_, 'p, '_>,
     ) -> Result<Vec<PathBuf>> {
-        let source = Source::new(&options.roots, &options.working_directory, options.rules, now)?;
+        let source = match tree {
+            Some(tree) => tree,
+            None => Box::new(Source::new(&options.roots, &options.working_directory, options.rules, now)?),
+        };
         let covered = source.covered();
-        context.clocks = source.clocks();
-        let context = &*context;
-        let indifference = Indifference {
-            to_everything_else: options.force
+        let opener = source.opener();
+        let opener = &*opener;
+        let detection = ChangeDetection {
+            reads_all: options.force
                 || self.pipeline.lost_packs()
                 || !self.parent_is_whole()?
                 || self.parent_is_ahead(),
-            to_ctime: options.ignore_ctime,
-            to_inode: options.ignore_inode,
+            ignores_ctime: options.ignore_ctime,
+            ignores_inode: options.ignore_inode,
         };
         let window = Gate::new(WINDOW);
         let (send_job, jobs) = crossbeam_channel::bounded::<Job>(JOBS);
@@ -167,7 +171,7 @@ impl Run<'_> {
         let done = std::thread::scope(|threads| {
             let walker_outcomes = send_outcome.clone();
             let (window, walked) = (&window, &walked);
-            let walker = move || match self.walk(source, indifference, window, &send_job, &walker_outcomes) {
+            let walker = move || match self.walk(source, detection, window, &send_job, &walker_outcomes) {
                 Ok(done) => *walked.lock().unwrap_or_else(PoisonError::into_inner) = done,
                 Err(error) => self.pipeline.fail(error),
             };
@@ -177,7 +181,7 @@ impl Run<'_> {
                     let mut feeder = Feeder::new(self.pipeline, scope);
                     for job in jobs {
                         let Job { number, path, found } = job;
-                        let outcome = self.work(context, &mut feeder, &path, found);
+                        let outcome = self.work(context, opener, &mut feeder, &path, found);
                         if send_outcome.send((number, outcome)).is_err() {
                             break;
                         }
@@ -192,7 +196,8 @@ impl Run<'_> {
             }
             drop((send_outcome, jobs));
             let done = in_order(&outcomes, |outcome| {
-                let done = rows.outcome(outcome, &|feeder, path, found| self.work(context, feeder, path, found));
+                let done =
+                    rows.outcome(outcome, &|feeder, path, found| self.work(context, opener, feeder, path, found));
                 window.leave();
                 done
             });
@@ -210,15 +215,15 @@ impl Run<'_> {
         }
         done?;
         let Walked { passed_over, unmet } = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
-        rows.end(&covered, self.lineage, unmet);
+        rows.end(&*covered, self.lineage, unmet);
         Ok(passed_over)
     }
 
     /// Finds what is to be saved, and compares it with the parent, whose rows come in the same order.
     fn walk(
         &self,
-        mut source: Source,
-        indifference: Indifference,
+        mut source: Box<dyn SourceTree>,
+        detection: ChangeDetection,
         window: &Gate,
         jobs: &crossbeam_channel::Sender<Job>,
         outcomes: &Sender<(u64, Outcome)>,
@@ -227,7 +232,7 @@ impl Run<'_> {
         let mut unmet = Vec::new();
         let mut seen: HashSet<(u64, u64)> = HashSet::new();
         let mut number = 0;
-        for item in source.by_ref() {
+        while let Some(item) = source.next_found() {
             self.pipeline.check()?;
             self.progress.go_on()?;
             window.enter();
@@ -267,7 +272,7 @@ impl Run<'_> {
                 _ if leads_to_root => Outcome::Way(found),
                 _ if !is_file => Outcome::Other(found),
                 _ if is_known => Outcome::Name(found, fs_path),
-                Some(before) if indifference.unmodified(&found.entry, before) => Outcome::Unmodified(found),
+                Some(before) if detection.unmodified(&found.entry, before) => Outcome::Unmodified(found),
                 _ => {
                     self.progress.more_ahead(1, found.entry.size);
                     if jobs.send(Job { number: next, path: fs_path, found }).is_err() {
@@ -307,7 +312,14 @@ impl Run<'_> {
     }
 
     /// Stores one file.
-    fn work(&self, context: &FileContext<'_>, feeder: &mut Feeder<'_, '_, '_>, path: &Path, found: Found) -> Outcome {
+    fn work(
+        &self,
+        context: &FileContext<'_>,
+        opener: &dyn SourceOpener,
+        feeder: &mut Feeder<'_, '_, '_>,
+        path: &Path,
+        found: Found,
+    ) -> Outcome {
         let Found { entry, before, .. } = found;
         let tree_path = entry.path.clone();
         let before = before.filter(|before| before.kind == EntryKind::File);
@@ -315,7 +327,7 @@ impl Run<'_> {
         let facts = before.as_ref().and_then(|before| before.avro.as_ref());
         let expected = facts.map(|facts| facts.encoder.as_str());
         feeder.begin_file(before.as_ref().map(|before| &before.recipe[..]));
-        let mut stored = match store_file(context, feeder, path, entry, expected, &now) {
+        let mut stored = match store_file(context, feeder, opener, path, entry, expected) {
             Ok(stored) => stored,
             // What the system says of one file concerns that file alone.
             Err(error @ Error::Io { .. }) if !is_ours(&error, path) => {
