@@ -18,6 +18,7 @@ use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, create};
 use avro_snap::ops::restore::{RestoreOptions, restore};
 use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
+use avro_snap::runtime::Runtime;
 use avro_snap::storage::Local;
 use avro_snap::store::{CachePlace, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 
@@ -65,7 +66,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             sparse: false,
             salvage: false,
             recode: None,
-            threads: threads(),
         };
         let report = restore(&repository, snapshot, &options, &Silent)?;
         let compared = compare(&nights.join(name), &target)?;
@@ -97,6 +97,7 @@ fn make_repository(folder: &Path) -> Result<Repository, Box<dyn Error>> {
         state_folder: None,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
+        runtime: Runtime::default(),
     };
     Ok(Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)?)
 }
@@ -122,7 +123,6 @@ fn take_snapshot(repository: &Repository, night: &Path) -> Result<CreateReport, 
         skip_if_unchanged: false,
         accept_losses: false,
         dry_run: false,
-        threads: threads(),
     };
     Ok(create(repository, options, &Silent)?)
 }
@@ -142,8 +142,4 @@ fn compare(original: &Path, restored: &Path) -> Result<u64, Box<dyn Error>> {
         true => Ok(bytes),
         false => Err("something was restored that was not saved".into()),
     }
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }

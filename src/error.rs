@@ -226,9 +226,9 @@ pub enum Error {
     #[error("cryptography failed: {0}")]
     Crypto(String),
 
-    /// The work was given up because whoever asked for it wants it no more ([`Progress::is_cancelled`]).
+    /// The work was given up because whoever asked for it wants it no more ([`CancelToken`]).
     ///
-    /// [`Progress::is_cancelled`]: crate::progress::Progress::is_cancelled
+    /// [`CancelToken`]: crate::runtime::CancelToken
     #[error("interrupted")]
     Interrupted,
 

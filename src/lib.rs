@@ -24,7 +24,7 @@ pub mod pack;
 pub mod progress;
 pub mod read;
 pub mod recipe;
-mod runtime;
+pub mod runtime;
 pub mod snapshot;
 pub mod storage;
 pub mod store;

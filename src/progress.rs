@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
-
 /// Listens to a long operation. Called from several threads; must return quickly.
 pub trait Progress: Send + Sync {
     /// A part of the work begins; `total_bytes` and `total_files` where they are known.
@@ -39,22 +37,6 @@ pub trait Progress: Send + Sync {
     /// Something is wrong, but the work goes on.
     fn warning(&self, warning: &Warning) {
         let _ = warning;
-    }
-
-    /// Whether the work is to be given up. It then ends soon with [`Error::Interrupted`]; what is done stays done.
-    fn is_cancelled(&self) -> bool {
-        false
-    }
-
-    /// Fails once the work is to be given up.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`]
-    fn go_on(&self) -> Result<()> {
-        match self.is_cancelled() {
-            true => Err(Error::Interrupted),
-            false => Ok(()),
-        }
     }
 }
 

@@ -109,6 +109,7 @@ const ROOMS: &[Room] = &[
         name: "store", // the repository: config, keys, log, catalogue, reading and writing chunks
         uses: &[
             ("storage", "objects by name"),
+            ("runtime", "a repository owns what its work runs on"),
             ("index", "which pack holds a chunk"),
             ("hints", "what this machine remembers of the repository lies beside its index"),
             ("pack", "packs are opened, sealed and mended"),

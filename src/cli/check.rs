@@ -98,7 +98,7 @@ impl Args {
         };
         let meter = Meter::new(&context.output);
         let mut teller = Teller::new(&context.output);
-        let options = CheckOptions { data, threads: context.globals.threads() };
+        let options = CheckOptions { data };
         let checked = check_each(&repository, options, &meter, &mut |lost| teller.tell(&lost));
         meter.finish();
         teller.finish();
@@ -148,7 +148,7 @@ impl Args {
             false => chosen.iter().collect(),
         };
         let meter = Meter::new(&context.output);
-        let checked = avro_check(repository, &chosen, context.globals.threads(), &meter);
+        let checked = avro_check(repository, &chosen, &meter);
         meter.finish();
         Ok(checked?)
     }

@@ -130,10 +130,7 @@ impl Args {
         snapshots: &[SnapshotRoot],
         tally: &mut Tally,
     ) -> Result<()> {
-        let options = CopyOptions {
-            compression: Compression::of(self.compression, &target.settings()).level(),
-            threads: context.globals.threads(),
-        };
+        let options = CopyOptions { compression: Compression::of(self.compression, &target.settings()).level() };
         let mut copier = Copier::new(source, target, options)?;
         for root in snapshots {
             let meter = Meter::new(&context.output);

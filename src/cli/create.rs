@@ -255,7 +255,6 @@ impl Args {
             skip_if_unchanged: self.skip_if_unchanged,
             accept_losses: self.accept_losses,
             dry_run: self.dry_run,
-            threads: context.globals.threads(),
         };
         let meter = Meter::new(&context.output);
         let created = create(&repository, options, &meter);

@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use avro_snap::runtime::Runtime;
+
 use super::failure::{Failure, Result};
 
 /// The flags that every verb takes.
@@ -97,6 +99,11 @@ impl Globals {
     pub(crate) fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         self.threads.map_or_else(all, NonZeroUsize::get)
+    }
+
+    /// What the work runs on.
+    pub(crate) fn runtime(&self) -> Runtime {
+        Runtime::new(self.threads(), super::interrupt::token().clone())
     }
 
     /// Where the local indexes of all repositories are; none if there is no such place.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use avro_snap::runtime::CancelToken;
 use rustix::fs::{Mode, OFlags};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -32,8 +33,8 @@ pub(crate) enum When {
     Changing(&'static str),
 }
 
-/// A signal came.
-static HAPPENED: AtomicBool = AtomicBool::new(false);
+/// Ends all work when a signal came.
+static TOKEN: OnceLock<CancelToken> = OnceLock::new();
 /// Work is going on that ends by itself when a signal came.
 static LISTENS: AtomicBool = AtomicBool::new(false);
 /// Somebody says that it was interrupted.
@@ -51,7 +52,12 @@ pub(crate) fn set_unfinished(path: Option<PathBuf>) {
 
 /// Whether a signal said that the program is to end.
 pub(crate) fn happened() -> bool {
-    HAPPENED.load(Ordering::Relaxed)
+    token().is_cancelled()
+}
+
+/// What ends all work when a signal came.
+pub(crate) fn token() -> &'static CancelToken {
+    TOKEN.get_or_init(CancelToken::default)
 }
 
 /// Work begins that ends by itself when a signal came, or is over.
@@ -119,7 +125,7 @@ fn wait(terminal: Option<&Terminal>) {
     if signals.forever().next().is_none() {
         return;
     }
-    HAPPENED.store(true, Ordering::Relaxed);
+    token().cancel();
     let until = Instant::now() + GRACE;
     while LISTENS.load(Ordering::Relaxed) && Instant::now() < until && signals.pending().next().is_none() {
         std::thread::sleep(STEP);

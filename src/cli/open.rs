@@ -220,6 +220,7 @@ impl Context {
             state_folder: self.globals.state_folder(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
+            runtime: self.globals.runtime(),
         }
     }
 }

@@ -176,10 +176,6 @@ impl Progress for Meter<'_> {
         }
     }
 
-    fn is_cancelled(&self) -> bool {
-        interrupt::happened()
-    }
-
     fn change(&self, change: Change, path: &Path) {
         if self.status {
             let word = match change {

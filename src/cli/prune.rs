@@ -138,7 +138,6 @@ impl Limits {
             grace: self.grace,
             compression: Compression::of(None, &repository.settings()).level(),
             dry_run,
-            threads: context.globals.threads(),
         };
         let meter = Meter::new(&context.output);
         let pruned = match recovers {

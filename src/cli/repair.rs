@@ -100,7 +100,6 @@ impl Payloads {
             include,
             compression: Compression::of(self.compression, &repository.settings()).level(),
             dry_run: self.dry_run,
-            threads: context.globals.threads(),
         };
         let mut listing = context.listing(&repository);
         let mut chosen = Vec::new();

@@ -157,7 +157,6 @@ impl Args {
                 Recode::Zstandard => Codec::Zstandard,
             }),
             salvage: self.salvage,
-            threads: context.globals.threads(),
         };
         let meter = Meter::new(&context.output);
         let restored = restore(&repository, &snapshot, &options, &meter);

@@ -44,8 +44,6 @@ pub struct PruneOptions {
     pub compression: Option<i32>,
     /// Look at everything, write nothing.
     pub dry_run: bool,
-    /// How many packs are copied at once.
-    pub threads: usize,
 }
 
 /// Result of a prune, or of a dry run.
@@ -200,7 +198,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     let Repacked { copied, written } = match to_copy.is_empty() {
         true => Repacked::default(),
         false => {
-            let pool = crate::runtime::pool(options.threads.max(1))?;
+            let pool = repository.runtime().compute()?;
             // All manifests were followed; what is copied is not read through what they left behind.
             repository.forget_frames();
             let repacker = Repacker::new(repository, &survey, &needs, settings, progress);

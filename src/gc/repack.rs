@@ -67,6 +67,7 @@ impl<'r> Repacker<'r> {
             .map_init(
                 || Tools::new(self.level),
                 |tools, pack| {
+                    self.repository.runtime().go_on()?;
                     let tools = tools.as_mut().map_err(|failure| Error::Invalid(failure.to_string()))?;
                     match self.copy_settled(*pack, tools) {
                         Ok(()) => Ok(Some(*pack)),

@@ -137,6 +137,7 @@ pub(super) fn sweep(
     let backend = repository.backend();
     let mut parity = parity_objects(repository)?;
     for id in packs.iter().chain(&survey.revenants) {
+        repository.runtime().go_on()?;
         delete_pack(repository, id)?;
         parity.remove(id);
         progress.files(1);

@@ -148,7 +148,7 @@ pub(crate) fn store_content(
     // Most files are small, and there are many of them.
     let mut buffer = vec![0; READ.min(usize::try_from(entry.size).unwrap_or(READ) + 1)];
     loop {
-        context.progress.go_on()?;
+        context.repository.runtime().go_on()?;
         let count = read(&mut buffer)?;
         let bytes = buffer.get(..count).unwrap_or(&[]);
         digester.update(bytes);

@@ -16,8 +16,6 @@ use crate::graph::{Followed, FollowedAll, Lost, follow_all};
 pub struct CheckOptions {
     /// Which packs are read and decoded.
     pub data: DataSubset,
-    /// How many packs are read at once.
-    pub threads: usize,
 }
 
 /// A part of the packs.
@@ -138,15 +136,7 @@ pub fn check_each(
     progress.begin(Phase::CheckStructure, None, None);
     let Structure { mut report, packs, mut bad, mut mendable } = structure::check_structure(repository)?;
     if options.data != DataSubset::None {
-        bad.extend(data::check_data(
-            repository,
-            options.data,
-            options.threads,
-            &packs,
-            &mut report,
-            &mut mendable,
-            progress,
-        )?);
+        bad.extend(data::check_data(repository, options.data, &packs, &mut report, &mut mendable, progress)?);
     }
     let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
     report.snapshots = state.snapshots.len() as u64;

@@ -17,7 +17,6 @@ use crate::store::{FrameReader, Opened, ParityFound, Repository, VerifiedPacks};
 pub(super) fn check_data(
     repository: &Repository,
     subset: DataSubset,
-    threads: usize,
     packs: &[PackId],
     report: &mut CheckReport,
     mendable: &mut BTreeSet<PackId>,
@@ -29,12 +28,13 @@ pub(super) fn check_data(
         report.packs_verified_before = (packs.len() - chosen.len()) as u64;
     }
     progress.begin(Phase::CheckData, Some(chosen.len() as u64), Some(bytes));
-    let pool = crate::runtime::pool(threads.max(1))?;
+    let pool = repository.runtime().compute()?;
     let standing = repository.standing();
     let mut found: Vec<PackFindings> = pool.install(|| {
         chosen
             .par_iter()
             .map(|pack| {
+                repository.runtime().go_on()?;
                 let findings = check_pack(repository, pack, &standing);
                 progress.files(1);
                 progress.bytes(findings.as_ref().map_or(0, |findings| findings.bytes));

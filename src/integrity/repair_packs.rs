@@ -27,8 +27,6 @@ pub struct PackRepairOptions {
     pub accept_missing_packs: bool,
     /// Look at everything, write nothing.
     pub dry_run: bool,
-    /// How many packs are read at once.
-    pub threads: usize,
 }
 
 /// A pack of which something is damaged.
@@ -97,7 +95,7 @@ pub fn repair_packs(
         }
     }
     progress.begin(Phase::CheckData, Some(packs.len() as u64), None);
-    let pool = crate::runtime::pool(options.threads.max(1))?;
+    let pool = repository.runtime().compute()?;
     let found: Vec<PackFindings> = pool.install(|| look_at_all(repository, &packs, progress))?;
     let mut unprotected = Vec::new();
     for (pack, findings) in packs.iter().zip(&found) {
@@ -225,6 +223,7 @@ pub(super) fn look_at_all(
     progress: &dyn Progress,
 ) -> Result<Vec<PackFindings>> {
     let look = |pack: &PackId| {
+        repository.runtime().go_on()?;
         let findings = look_twice(repository, pack);
         progress.files(1);
         findings

@@ -26,8 +26,6 @@ pub struct SnapshotRepairOptions {
     pub accept_missing_packs: bool,
     /// Look at everything, write nothing.
     pub dry_run: bool,
-    /// How many packs are read at once.
-    pub threads: usize,
 }
 
 /// A snapshot of which something is lost.
@@ -80,7 +78,7 @@ pub fn repair_snapshots(
     progress.begin(Phase::CheckStructure, None, None);
     let Gone { packs: lost_packs, cut_off: mut bad } = gone_packs(repository)?;
     if options.read_data {
-        bad.extend(bad_frames(repository, options.threads, &lost_packs, progress)?);
+        bad.extend(bad_frames(repository, &lost_packs, progress)?);
     }
     let mut found: BTreeMap<PackId, Vec<u32>> = lost_packs.iter().map(|pack| (*pack, Vec::new())).collect();
     for (pack, frame) in bad.iter().filter(|(pack, _)| !lost_packs.contains(pack)) {
@@ -189,17 +187,12 @@ fn gone_packs(repository: &Repository) -> Result<Gone> {
 }
 
 /// Reads all packs but those; gives the frames that are damaged, and that the log does not have as such.
-fn bad_frames(
-    repository: &Repository,
-    threads: usize,
-    gone: &BTreeSet<PackId>,
-    progress: &dyn Progress,
-) -> Result<HashSet<BadFrame>> {
+fn bad_frames(repository: &Repository, gone: &BTreeSet<PackId>, progress: &dyn Progress) -> Result<HashSet<BadFrame>> {
     let (standing, index) = (repository.standing(), repository.index());
     let is_meant = |pack: &PackId| !gone.contains(pack) && !index.is_gone(pack) && !standing.is_condemned(pack);
     let packs: Vec<PackId> = index.pack_ids().into_iter().filter(is_meant).collect();
     progress.begin(Phase::CheckData, Some(packs.len() as u64), None);
-    let pool = crate::runtime::pool(threads.max(1))?;
+    let pool = repository.runtime().compute()?;
     let found = pool.install(|| look_at_all(repository, &packs, progress))?;
     Ok(found.into_iter().flat_map(|findings| findings.bad).collect())
 }

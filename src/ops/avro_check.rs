@@ -82,10 +82,9 @@ const LISTED: usize = 20;
 pub fn avro_check(
     repository: &Repository,
     snapshots: &[&SnapshotRoot],
-    threads: usize,
     progress: &dyn Progress,
 ) -> Result<AvroCheckReport> {
-    let pool = crate::runtime::pool(threads.max(1))?;
+    let pool = repository.runtime().compute()?;
     progress.begin(Phase::CheckData, None, None);
     let (mut report, mut seen, mut batch) = (AvroCheckReport::default(), HashSet::new(), Vec::new());
     for snapshot in snapshots {
@@ -100,11 +99,11 @@ pub fn avro_check(
             progress.more_ahead(1, row.size);
             batch.push((snapshot.id, row, facts));
             if batch.len() >= BATCH {
-                look(repository, &pool, std::mem::take(&mut batch), &mut report, progress);
+                look(repository, pool, std::mem::take(&mut batch), &mut report, progress);
             }
         }
     }
-    look(repository, &pool, batch, &mut report, progress);
+    look(repository, pool, batch, &mut report, progress);
     Ok(report)
 }
 

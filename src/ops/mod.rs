@@ -1,4 +1,4 @@
-//! What each verb does: a plan where there is something to decide, then a report. The threads are here.
+//! What each verb does: a plan where there is something to decide, then a report.
 
 pub mod avro_check;
 pub mod cat;

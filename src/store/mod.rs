@@ -67,6 +67,7 @@ use crate::error::{Context, Error, Result};
 use crate::hints::Hints;
 use crate::id::{ChunkHasher, EntryHash, RepositoryId, digest};
 use crate::index::Index;
+use crate::runtime::Runtime;
 use crate::storage::{Backend, Created, Kind, Name};
 use log::{Body, LogEntry};
 
@@ -84,6 +85,7 @@ pub struct Repository {
     envelope: Envelope,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
+    runtime: Runtime,
     state: Mutex<State>,
     index: Index,
     hints: Hints,
@@ -136,6 +138,11 @@ impl Repository {
     /// What time it is.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// What the work on it runs on.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     /// Where random bytes come from.

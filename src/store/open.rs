@@ -13,6 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::hints::Hints;
 use crate::id::{IndexId, PackId, digest};
 use crate::index::{self, Index};
+use crate::runtime::Runtime;
 use crate::storage::{Backend, Kind, Name};
 
 /// What opens the key.
@@ -44,6 +45,8 @@ pub struct OpenOptions {
     pub clock: Arc<dyn Clock>,
     /// Where random bytes come from.
     pub entropy: Arc<dyn Entropy>,
+    /// What the work on the repository runs on.
+    pub runtime: Runtime,
 }
 
 impl Repository {
@@ -128,6 +131,7 @@ impl Repository {
             envelope,
             entropy: options.entropy.clone(),
             clock: options.clock.clone(),
+            runtime: options.runtime.clone(),
             state: Mutex::new(state),
             remembered,
             frames: frame_cache::FrameCache::default(),

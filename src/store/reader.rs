@@ -311,6 +311,7 @@ impl Repository {
 
 impl ChunkSource for Repository {
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
+        self.runtime.go_on()?;
         let before = self.lock_state().next;
         let failure = match self.get_located(id) {
             Err(error) if error.is_damage() || matches!(error, Error::Cache { .. }) => error,

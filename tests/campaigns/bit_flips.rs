@@ -19,6 +19,7 @@ use std::time::Instant;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
+use avro_snap::runtime::Runtime;
 use avro_snap::storage::{Backend, Kind, Memory, Name};
 use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
 use faults::{Files, Overlay, Verdict, judge, memory_of, objects_of, restored};
@@ -267,6 +268,7 @@ fn open_remembering(backend: Arc<dyn Backend>, state: &Path) -> avro_snap::error
         state_folder: Some(state.to_path_buf()),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
+        runtime: Runtime::default(),
     };
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)
 }

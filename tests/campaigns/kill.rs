@@ -21,6 +21,7 @@ use avro_snap::crypto::Suite;
 use avro_snap::id::{SnapshotId, digest};
 use avro_snap::ops::create::create;
 use avro_snap::progress::Silent;
+use avro_snap::runtime::Runtime;
 use avro_snap::storage::Local;
 use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
 use faults::{all_files, check_all};
@@ -45,6 +46,7 @@ fn open(folder: &Path) -> avro_snap::error::Result<Repository> {
         state_folder: Some(folder.join("state")),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(avro_snap::crypto::SystemEntropy),
+        runtime: Runtime::default(),
     };
     let backend = Arc::new(Local::new(folder.join("repository")));
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)

@@ -67,7 +67,6 @@ fn thorough(grace: bool) -> PruneOptions {
         grace: if grace { Duration::from_secs(3600) } else { Duration::ZERO },
         compression: None,
         dry_run: false,
-        threads: 1,
     }
 }
 
@@ -244,25 +243,14 @@ impl Run {
     fn repairs(&self) {
         self.processes(REPAIR, 3, |repository, dice| {
             if dice.one_in(3) {
-                let options = PackRepairOptions {
-                    packs: Vec::new(),
-                    parity: None,
-                    accept_missing_packs: false,
-                    dry_run: false,
-                    threads: 1,
-                };
+                let options =
+                    PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false };
                 let report = repair_packs(repository, &options, &Silent)?;
                 return self.finds("repair packs", report.damaged.len());
             }
             let (read_data, rewrite, dry_run) = (dice.one_in(2), false, dice.one_in(4));
-            let options = SnapshotRepairOptions {
-                read_data,
-                forget: true,
-                rewrite,
-                accept_missing_packs: false,
-                dry_run,
-                threads: 1,
-            };
+            let options =
+                SnapshotRepairOptions { read_data, forget: true, rewrite, accept_missing_packs: false, dry_run };
             let report = repair_snapshots(repository, &options, &Silent, &mut |_| Ok(()))?;
             self.finds("repair snapshots", report.damaged.len() + report.recorded.len())
         });
@@ -271,7 +259,7 @@ impl Run {
     fn checks(&self) {
         self.processes(CHECK, 3, |repository, dice| {
             let data = if dice.one_in(3) { DataSubset::All } else { DataSubset::None };
-            let report = check(repository, CheckOptions { data, threads: 1 }, &Silent)?;
+            let report = check(repository, CheckOptions { data }, &Silent)?;
             self.finds("check", report.problems.len())
         });
     }
@@ -310,7 +298,7 @@ impl Run {
                 }
             }
         }
-        match check(&repository, CheckOptions { data: DataSubset::All, threads: 1 }, &Silent) {
+        match check(&repository, CheckOptions { data: DataSubset::All }, &Silent) {
             Ok(report) => wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}"))),
             Err(error) => wrong.push(format!("check fails: {error}")),
         }
@@ -482,7 +470,7 @@ fn what_was_acknowledged_and_torn_or_lost_is_found_and_gives_no_wrong_bytes() {
         }
         let there: BTreeSet<SnapshotId> = state.snapshots.iter().map(|record| record.id).collect();
         assert!(acknowledged.is_subset(&there), "seed {seed}");
-        let report = check(&repository, CheckOptions { data: DataSubset::All, threads: 1 }, &Silent).unwrap();
+        let report = check(&repository, CheckOptions { data: DataSubset::All }, &Silent).unwrap();
         assert!(whole || !report.problems.is_empty(), "seed {seed}: a snapshot is not whole, and check is content");
         if report.problems.is_empty() {
             harmless += 1;

@@ -376,7 +376,7 @@ pub fn judge(lab: &Lab, expected: &BTreeMap<SnapshotId, Files>) -> Verdict {
 }
 
 pub fn check_all(repository: &Repository) -> Result<CheckReport> {
-    check(repository, CheckOptions { data: DataSubset::All, threads: 1 }, &Silent)
+    check(repository, CheckOptions { data: DataSubset::All }, &Silent)
 }
 
 /// The files of the snapshot, if it is there and all of it comes back.
@@ -395,7 +395,7 @@ pub fn restored(repository: &Repository, id: SnapshotId, files: &Files) -> Optio
     }
     let snapshot = listing.snapshots.into_iter().find(|snapshot| snapshot.id == id)?;
     let target = quick_folder();
-    let options = avro_snap::ops::restore::RestoreOptions { threads: 1, ..restoring(target.path()) };
+    let options = avro_snap::ops::restore::RestoreOptions { ..restoring(target.path()) };
     let done = restore(repository, &snapshot, &options, &Silent);
     let found = files_of(target.path());
     for (path, bytes) in &found {

@@ -17,6 +17,7 @@ use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, create};
 use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
 use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
+use avro_snap::runtime::{CancelToken, Runtime};
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::storage::{Backend, Kind, Memory};
 use avro_snap::store::{CachePlace, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
@@ -62,6 +63,7 @@ impl Lab {
             state_folder: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
+            runtime: Runtime::new(2, CancelToken::default()),
         };
         Repository::open(self.backend.clone(), Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)
     }
@@ -97,7 +99,7 @@ impl Lab {
     }
 
     pub fn check(&self, data: DataSubset) -> CheckReport {
-        check(&self.open(), CheckOptions { data, threads: 2 }, &Silent).unwrap()
+        check(&self.open(), CheckOptions { data }, &Silent).unwrap()
     }
 }
 
@@ -123,7 +125,6 @@ pub fn saving(folder: &Path) -> CreateOptions {
         skip_if_unchanged: false,
         accept_losses: false,
         dry_run: false,
-        threads: 2,
     }
 }
 
@@ -144,7 +145,6 @@ pub fn restoring(target: &Path) -> RestoreOptions {
         sparse: false,
         recode: None,
         salvage: false,
-        threads: 2,
     }
 }
 

@@ -14,6 +14,7 @@ use avro_snap::error::{Error, Result};
 use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
 use avro_snap::pack::{Chain, EncodedFrame, FrameCodec, Place, PlainChunk};
 use avro_snap::recipe::{Recipe, StreamBuilder, StreamReader};
+use avro_snap::runtime::{CancelToken, Runtime};
 use avro_snap::snapshot::entry::FileEntry;
 use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals};
 use avro_snap::storage::Backend;
@@ -101,8 +102,13 @@ pub fn open(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64) -> Resu
 }
 
 pub fn open_with(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64, cache: CachePlace) -> Result<Repository> {
-    let options =
-        OpenOptions { cache, state_folder: None, clock: clock.clone(), entropy: Arc::new(SeededEntropy::new(seed)) };
+    let options = OpenOptions {
+        cache,
+        state_folder: None,
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(seed)),
+        runtime: Runtime::new(1, CancelToken::default()),
+    };
     Repository::open(backend, Unlock::Password(&mut || Ok(b"password".to_vec())), &options)
 }
 

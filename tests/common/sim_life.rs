@@ -72,7 +72,6 @@ pub fn thorough(grace: bool) -> PruneOptions {
         grace: if grace { Duration::from_secs(86_400) } else { Duration::ZERO },
         compression: None,
         dry_run: false,
-        threads: 1,
     }
 }
 
@@ -209,7 +208,6 @@ impl Life {
                         parity: None,
                         accept_missing_packs: false,
                         dry_run: false,
-                        threads: 1,
                     };
                     repair_packs(&repository, &options, &Silent)?;
                 }
@@ -221,7 +219,6 @@ impl Life {
                         rewrite,
                         accept_missing_packs: false,
                         dry_run,
-                        threads: 1,
                     };
                     repair_snapshots(&repository, &options, &Silent, &mut |_| Ok(()))?;
                 }
@@ -246,7 +243,7 @@ impl Life {
             wrong.push("damage is recorded where there is none".into());
         }
         self.compare(&repository, &mut wrong);
-        match check(&repository, CheckOptions { data: DataSubset::All, threads: 1 }, &Silent) {
+        match check(&repository, CheckOptions { data: DataSubset::All }, &Silent) {
             Ok(report) => wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}"))),
             Err(error) => wrong.push(format!("check fails: {error}")),
         }

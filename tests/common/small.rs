@@ -84,7 +84,6 @@ pub fn thorough() -> PruneOptions {
         grace: Duration::ZERO,
         compression: Some(3),
         dry_run: false,
-        threads: 1,
     }
 }
 

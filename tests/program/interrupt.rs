@@ -14,10 +14,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use avro_snap::crypto::Suite;
-use avro_snap::error::Error;
+use avro_snap::error::{Error, Result};
+use avro_snap::ops::check::{CheckOptions, DataSubset, check};
 use avro_snap::ops::create::create;
-use avro_snap::ops::restore::restore;
+use avro_snap::ops::ls::ls;
+use avro_snap::ops::prune::{MaxUnused, PruneOptions, PruneReport, prune};
+use avro_snap::ops::repair::{PackRepairOptions, repair_packs};
+use avro_snap::ops::restore::{dump, restore};
+use avro_snap::ops::select::Listing;
+use avro_snap::ops::stats::stats;
 use avro_snap::progress::{Progress, Silent};
+use avro_snap::runtime::CancelToken;
+use avro_snap::store::Repository;
 use cli::{PASSWORD, Snap};
 use lab::{Lab, files_of, restoring, saving};
 use rustix::process::{Pid, Signal, kill_process};
@@ -88,21 +96,27 @@ fn what_was_started_to_outlive_its_terminal_does() {
 }
 
 /// Wants the work to end after so many bytes.
-struct Until(AtomicU64, u64);
+struct Until {
+    done: AtomicU64,
+    enough: u64,
+    token: CancelToken,
+}
 
 impl Until {
-    fn bytes(bytes: u64) -> Self {
-        Self(AtomicU64::new(0), bytes)
+    fn bytes(repository: &Repository, enough: u64) -> Self {
+        let token = repository.runtime().cancel_token().clone();
+        if enough == 0 {
+            token.cancel();
+        }
+        Self { done: AtomicU64::new(0), enough, token }
     }
 }
 
 impl Progress for Until {
     fn bytes(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= self.1
+        if self.done.fetch_add(count, Ordering::Relaxed) + count >= self.enough {
+            self.token.cancel();
+        }
     }
 }
 
@@ -122,11 +136,12 @@ fn a_restore_that_is_given_up_leaves_whole_files_only() {
     data(source.path());
     let lab = Lab::new(Suite::None);
     lab.save(source.path());
-    let repository = lab.open();
-    let snapshot = lab.last(&repository);
+    let snapshot = lab.last(&lab.open());
     let expected = files_of(source.path());
     for bytes in [0, 1, 2_000_000, 7_000_000] {
-        let ended = restore(&repository, &snapshot, &restoring(target.path()), &Until::bytes(bytes));
+        let repository = lab.open();
+        let until = Until::bytes(&repository, bytes);
+        let ended = restore(&repository, &snapshot, &restoring(target.path()), &until);
         assert!(matches!(ended, Err(Error::Interrupted)), "{bytes}: {ended:?}");
         for (path, content) in files_of(target.path()) {
             assert!(expected.get(&path) == Some(&content), "{} after {bytes} bytes", path.display());
@@ -137,7 +152,7 @@ fn a_restore_that_is_given_up_leaves_whole_files_only() {
             assert_eq!(mode & 0o777, 0o555, "after {bytes} bytes");
         }
     }
-    restore(&repository, &snapshot, &restoring(target.path()), &Silent).unwrap();
+    restore(&lab.open(), &snapshot, &restoring(target.path()), &Silent).unwrap();
     assert!(files_of(target.path()) == expected);
     for folder in [source.path(), target.path()] {
         fs::set_permissions(folder.join("inside"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -150,7 +165,9 @@ fn a_create_that_is_given_up_makes_no_snapshot_and_is_gone_on_with() {
     data(source.path());
     let lab = Lab::new(Suite::None);
     for bytes in [0, 1, 5_000_000] {
-        let ended = create(&lab.open(), saving(source.path()), &Until::bytes(bytes));
+        let repository = lab.open();
+        let until = Until::bytes(&repository, bytes);
+        let ended = create(&repository, saving(source.path()), &until);
         assert!(matches!(ended, Err(Error::Interrupted)), "{bytes}: {ended:?}");
         assert!(lab.open().state().snapshots.is_empty());
     }
@@ -161,4 +178,54 @@ fn a_create_that_is_given_up_makes_no_snapshot_and_is_gone_on_with() {
     for folder in [source.path(), target.path()] {
         fs::set_permissions(folder.join("inside"), fs::Permissions::from_mode(0o755)).unwrap();
     }
+}
+
+#[test]
+fn every_long_verb_of_the_library_ends_when_its_token_says_so() {
+    let source = tempfile::tempdir().unwrap();
+    data(source.path());
+    let lab = Lab::new(Suite::Aes256Gcm);
+    lab.save(source.path());
+    let forgotten = lab.save(source.path()).snapshot.unwrap();
+    lab.open().remove_snapshots(&[forgotten], &[]).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let ended = |verb: &str, work: &dyn Fn(&Repository) -> Result<()>| {
+        let repository = lab.open();
+        repository.runtime().cancel_token().cancel();
+        let ended = work(&repository);
+        assert!(matches!(ended, Err(Error::Interrupted)), "{verb}: {ended:?}");
+    };
+    let snapshot = lab.last(&lab.open());
+    ended("create", &|repository| create(repository, saving(source.path()), &Silent).map(drop));
+    ended("restore", &|repository| restore(repository, &snapshot, &restoring(target.path()), &Silent).map(drop));
+    ended("dump", &|repository| dump(repository, &snapshot, b"inside/0", &mut |_| Ok(())).map(drop));
+    let all = CheckOptions { data: DataSubset::All };
+    ended("check", &|repository| check(repository, all, &Silent).map(drop));
+    ended("stats", &|repository| {
+        stats(repository, &Listing { snapshots: vec![snapshot.clone()], ..Listing::default() }, &[snapshot.id].into())
+            .map(drop)
+    });
+    ended("ls", &|repository| ls(repository, &snapshot, b"", true, &mut |_| Ok(())).map(drop));
+    ended("repair packs", &|repository| {
+        let options =
+            PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false };
+        repair_packs(repository, &options, &Silent).map(drop)
+    });
+    ended("prune", &|repository| run_prune(repository).map(drop));
+    // Nothing is lost by any of them.
+    assert!(lab.check(DataSubset::All).problems.is_empty());
+    fs::set_permissions(source.path().join("inside"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn run_prune(repository: &Repository) -> Result<PruneReport> {
+    let options = PruneOptions {
+        max_unused: MaxUnused::Bytes(0),
+        max_repack: None,
+        repack_small: true,
+        reencrypt: false,
+        grace: Duration::ZERO,
+        compression: None,
+        dry_run: false,
+    };
+    prune(repository, &options, &Silent)
 }

@@ -462,7 +462,6 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
         roots: given,
         working_directory: place.clone(),
         rules,
-        threads: 1,
         series: Some(seed.to_string()),
         ..saving(&place)
     };
@@ -567,7 +566,6 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
         overwrite,
         delete: model.delete,
         in_use,
-        threads: 1,
         ..restoring(&target)
     };
     if !model.sub.is_empty() && !model.has_row(&model.sub) {

@@ -35,7 +35,7 @@ use lab::{Lab, files_of, fixtures, saving};
 
 /// Copies all snapshots that are not there.
 fn copy_all(source: &Repository, target: &Repository) -> Result<CopyReport> {
-    let mut copier = Copier::new(source, target, CopyOptions { compression: Some(3), threads: 1 })?;
+    let mut copier = Copier::new(source, target, CopyOptions { compression: Some(3) })?;
     let mut sum = CopyReport::default();
     for root in Listing::read(source).snapshots {
         match copier.copy(&root, &Silent)? {
@@ -183,7 +183,7 @@ fn corrections_of_an_unencrypted_repository_are_not_believed() {
         for suite in [Suite::None, Suite::Aes256Gcm] {
             let (source, target) = (source.open(), Lab::new(suite).open());
             let root = Listing::read(&source).snapshots.remove(0);
-            let mut copier = Copier::new(&source, &target, CopyOptions { compression: Some(3), threads: 1 }).unwrap();
+            let mut copier = Copier::new(&source, &target, CopyOptions { compression: Some(3) }).unwrap();
             match copier.copy(&root, &Silent).unwrap() {
                 Copied::Done(_) => assert!(expected, "{recipe:?}"),
                 Copied::Failed { path, error } => {
@@ -201,7 +201,7 @@ fn corrections_of_an_unencrypted_repository_are_not_believed() {
 fn a_repository_is_not_copied_to_itself() {
     let lab = Lab::new(Suite::None);
     let (one, other) = (lab.open(), lab.open());
-    let options = CopyOptions { compression: Some(3), threads: 1 };
+    let options = CopyOptions { compression: Some(3) };
     assert!(matches!(Copier::new(&one, &other, options), Err(Error::Invalid(_))));
 }
 
@@ -231,7 +231,7 @@ fn a_prune_in_the_target_takes_nothing_away_from_a_copy() {
     let second = small::save(&source, &files).unwrap();
     let source = source.open();
     let roots = Listing::read(&source).snapshots;
-    let options = CopyOptions { compression: Some(3), threads: 1 };
+    let options = CopyOptions { compression: Some(3) };
     for (grace, kinds) in [(Duration::ZERO, 2), (Duration::from_secs(86_400), 1)] {
         let (mut outright, mut again) = (0, 0);
         for moment in 0..=files.len() {

@@ -28,6 +28,7 @@ use avro_snap::ops::restore::restore;
 use avro_snap::ops::select::Listing;
 use avro_snap::pack::Encoding;
 use avro_snap::progress::Silent;
+use avro_snap::runtime::{CancelToken, Runtime};
 use avro_snap::storage::{Backend, Local};
 use avro_snap::store::{CachePlace, Clock, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 use faults::check_all;
@@ -54,7 +55,13 @@ impl Clock for Steps {
 }
 
 fn open(root: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Repository {
-    let options = OpenOptions { cache: CachePlace::Temporary, state_folder: None, clock, entropy };
+    let options = OpenOptions {
+        cache: CachePlace::Temporary,
+        state_folder: None,
+        clock,
+        entropy,
+        runtime: Runtime::new(1, CancelToken::default()),
+    };
     let backend: Arc<dyn Backend> = Arc::new(Local::new(root));
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).unwrap()
 }
@@ -265,7 +272,6 @@ fn make_golden() {
         for (name, clock, entropy) in &repositories {
             let repository = open(&place(name), clock.clone(), entropy.clone());
             let mut options = saving(&data);
-            options.threads = 1;
             options.tags = vec![format!("day {day}")];
             create(&repository, options, &Silent).unwrap();
         }
@@ -315,7 +321,6 @@ fn make_rotated() {
         grace: Duration::ZERO,
         compression: Some(3),
         dry_run: false,
-        threads: 1,
     };
     let report = avro_snap::ops::prune::prune(&repository, &options, &Silent).unwrap();
     assert!(report.written.packs > 0 && report.old_keys.packs == 0, "{report:?}");

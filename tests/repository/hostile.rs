@@ -24,6 +24,7 @@ use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
 use avro_snap::pack::{FrameCodec, PlainChunk};
 use avro_snap::progress::Silent;
 use avro_snap::recipe::{Recipe, Reference, Stream, Tree, TreeBuilder};
+use avro_snap::runtime::Runtime;
 use avro_snap::snapshot::entry::{EntryKind, FileEntry};
 use avro_snap::snapshot::{ManifestWriter, Rule, SnapshotRoot, Totals, encode_row};
 use avro_snap::storage::{Backend, Local, Memory};
@@ -181,7 +182,7 @@ impl Ground {
 }
 
 fn options(target: &Path) -> RestoreOptions {
-    RestoreOptions { threads: 1, ..restoring(target) }
+    RestoreOptions { ..restoring(target) }
 }
 
 fn restore_rows(rows: &[FileEntry], options: &RestoreOptions) -> Result<RestoreReport> {
@@ -457,6 +458,7 @@ fn open_with(backend: Arc<dyn Backend>, password: &[u8]) -> Result<Repository> {
         state_folder: None,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(avro_snap::crypto::SystemEntropy),
+        runtime: Runtime::default(),
     };
     Repository::open(backend, Unlock::Password(&mut || Ok(password.to_vec())), &options)
 }

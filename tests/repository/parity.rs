@@ -94,13 +94,8 @@ impl Sample {
     }
 
     fn repair(&self) -> PackRepair {
-        let options = PackRepairOptions {
-            packs: Vec::new(),
-            parity: None,
-            accept_missing_packs: false,
-            dry_run: false,
-            threads: 1,
-        };
+        let options =
+            PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false };
         repair_packs(&small::open(&self.lab), &options, &Silent).unwrap()
     }
 
@@ -411,8 +406,7 @@ fn a_sector_that_cannot_be_read_is_mended_too() {
     assert_eq!(repository.mended_packs(), [object.file().parse().unwrap()]);
     let report = check_all(&lab.open()).unwrap();
     assert_eq!((report.mendable_packs, report.problems.len()), (1, 1), "{:?}", report.problems);
-    let options =
-        PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false, threads: 1 };
+    let options = PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false };
     let repair = repair_packs(&lab.open(), &options, &Silent).unwrap();
     assert!(repair.damaged.len() == 1 && repair.damaged[0].mended && repair.damaged[0].lost_chunks == 0);
     let repository = lab.open();

@@ -132,7 +132,6 @@ fn a_prune_of_very_many_chunks() {
         grace: Duration::ZERO,
         compression: Some(3),
         dry_run: false,
-        threads: 2,
     };
     let open = lab.open();
     let report = prune(&open, &options, &Silent).unwrap();

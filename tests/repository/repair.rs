@@ -16,6 +16,7 @@ use avro_snap::ops::recover::{bring_back, bring_back_and_mend, find_snapshots};
 use avro_snap::ops::repair::{PackRepairOptions, SnapshotRepairOptions, repair_index, repair_packs, repair_snapshots};
 use avro_snap::ops::restore::restore;
 use avro_snap::progress::Silent;
+use avro_snap::runtime::Runtime;
 use avro_snap::storage::{Kind, Memory, Name};
 use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
 use faults::{check_all, memory_of, objects_of, quick_folder, restored};
@@ -45,6 +46,7 @@ fn open_broken(memory: &Memory) -> Result<(Repository, Option<avro_snap::store::
         state_folder: None,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
+        runtime: Runtime::default(),
     };
     Repository::open_broken(Arc::new(memory.clone()), Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)
 }
@@ -78,8 +80,7 @@ fn repair_all(memory: &Memory, what: &str) {
     drop(repository);
     let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };
     repair_index(&lab.open(), false, false, &Silent).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let packs =
-        PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false, threads: 1 };
+    let packs = PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false };
     repair_packs(&lab.open(), &packs, &Silent).unwrap_or_else(|error| panic!("{what}: {error}"));
     let options = SnapshotRepairOptions {
         read_data: true,
@@ -87,7 +88,6 @@ fn repair_all(memory: &Memory, what: &str) {
         rewrite: false,
         accept_missing_packs: false,
         dry_run: false,
-        threads: 1,
     };
     repair_snapshots(&lab.open(), &options, &Silent, &mut |_| Ok(())).unwrap_or_else(|error| panic!("{what}: {error}"));
 }

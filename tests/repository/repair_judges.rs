@@ -183,29 +183,21 @@ fn prune_all(lab: &Lab) {
         grace: Duration::ZERO,
         compression: Some(3),
         dry_run: false,
-        threads: 1,
     };
     let report = prune(&lab.open(), &options, &Silent).unwrap();
     assert!(report.swept.packs > 0, "{report:?}");
 }
 
 fn of_snapshots(read_data: bool) -> SnapshotRepairOptions {
-    SnapshotRepairOptions {
-        read_data,
-        forget: true,
-        rewrite: false,
-        accept_missing_packs: false,
-        dry_run: false,
-        threads: 1,
-    }
+    SnapshotRepairOptions { read_data, forget: true, rewrite: false, accept_missing_packs: false, dry_run: false }
 }
 
 fn of_packs() -> PackRepairOptions {
-    PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false, threads: 1 }
+    PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false }
 }
 
 fn checked(repository: &Repository, data: DataSubset) -> CheckReport {
-    check(repository, CheckOptions { data, threads: 1 }, &Silent).unwrap()
+    check(repository, CheckOptions { data }, &Silent).unwrap()
 }
 
 #[test]
@@ -222,7 +214,7 @@ fn what_cannot_be_read_is_no_damage() {
     repository.refresh().unwrap();
     assert_eq!(repository.state().next, head, "something was recorded");
     // Also a check does not say that anything is damaged.
-    match check(&repository, CheckOptions { data: DataSubset::All, threads: 1 }, &Silent) {
+    match check(&repository, CheckOptions { data: DataSubset::All }, &Silent) {
         Ok(report) => assert!(report.problems.iter().all(|problem| !problem.is_damage()), "{:?}", report.problems),
         Err(error) => assert!(matches!(error, Error::Io { .. }), "{error}"),
     }
@@ -302,7 +294,7 @@ fn who_reads_what_is_removed_meanwhile_says_so() {
     let root = Listing::read(&repository).snapshots.remove(0);
     assert_eq!(root.id, first);
     let (_, second) = world.beside();
-    let options = CopyOptions { compression: Some(3), threads: 1 };
+    let options = CopyOptions { compression: Some(3) };
     let mut copier = Copier::new(&repository, &target, options).unwrap();
     set(&between, remove(world.lab.clone()));
     let copied = copier.copy(&root, &Silent).unwrap();

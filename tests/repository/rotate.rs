@@ -22,6 +22,7 @@ use avro_snap::ops::prune::{Fate, MaxUnused, PruneOptions};
 use avro_snap::ops::recover::{bring_back_and_mend, find_snapshots};
 use avro_snap::pack::{EncodedFrame, Encoding, FrameChunk, PackBuilder, SealedPack};
 use avro_snap::progress::Silent;
+use avro_snap::runtime::Runtime;
 use avro_snap::storage::{Backend, Created, Kind, Memory, Name};
 use avro_snap::store::log::{Body, LogEntry};
 use avro_snap::store::{CachePlace, OpenOptions, Repository, Rotated, SystemClock, Unlock};
@@ -57,6 +58,7 @@ fn open_by(lab: &Lab, unlock: Unlock<'_>) -> Result<Repository> {
         state_folder: None,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
+        runtime: Runtime::default(),
     };
     Repository::open(lab.backend.clone(), unlock, &options)
 }
@@ -454,6 +456,7 @@ fn broken(lab: &Lab) -> (Repository, Option<avro_snap::store::LogDamage>) {
         state_folder: None,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
+        runtime: Runtime::default(),
     };
     let unlock = Unlock::Password(&mut || Ok(PASSWORD.to_vec()));
     Repository::open_broken(lab.backend.clone(), unlock, &options).unwrap()

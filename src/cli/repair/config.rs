@@ -47,7 +47,7 @@ impl Args {
         }
         let lost = context.lost_config()?;
         let meter = Meter::new(&context.output);
-        let found = find_config(&lost, context.globals.threads(), &meter);
+        let found = find_config(&lost, &context.globals.runtime(), &meter);
         meter.finish();
         let (config, source) = found?;
         let made = match self.dry_run {

@@ -48,7 +48,6 @@ impl Args {
             parity: self.parity,
             accept_missing_packs: self.accept_missing_packs,
             dry_run: self.dry_run,
-            threads: context.globals.threads(),
         };
         let meter = Meter::new(&context.output);
         let repaired = repair_packs(&repository, &options, &meter);

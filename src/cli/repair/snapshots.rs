@@ -49,7 +49,6 @@ impl Args {
             rewrite: self.rewrite,
             accept_missing_packs: self.accept_missing_packs,
             dry_run: self.dry_run,
-            threads: context.globals.threads(),
         };
         let meter = Meter::new(&context.output);
         let mut teller = Teller::new(&context.output);

@@ -29,8 +29,6 @@ use crate::store::{Repository, State, Writer};
 pub struct CopyOptions {
     /// The Zstandard level of new frames; none leaves them uncompressed.
     pub compression: Option<i32>,
-    /// How many frames are decoded, and compressed, at once.
-    pub threads: usize,
 }
 
 /// What there is to copy.
@@ -115,7 +113,6 @@ pub struct Copier<'r> {
     source: &'r Repository,
     target: &'r Repository,
     options: CopyOptions,
-    pool: rayon::ThreadPool,
     names: Names<'r>,
     schemas: SchemaCache,
     /// The snapshots of the target, as far as they can be read.
@@ -137,9 +134,8 @@ impl<'r> Copier<'r> {
         if source.id() == target.id() {
             return Err(Error::Invalid(format!("both are repository {}: it has its snapshots already", source.id())));
         }
-        let pool = crate::runtime::pool(options.threads.max(1))?;
         let (names, known) = (Names::new(source, target), Listing::read(target).snapshots);
-        Ok(Self { source, target, options, pool, names, schemas: SchemaCache::default(), known })
+        Ok(Self { source, target, options, names, schemas: SchemaCache::default(), known })
     }
 
     /// Copies a snapshot. Its root says which tags the copy has.
@@ -157,21 +153,22 @@ impl<'r> Copier<'r> {
         }
         let reference = if writer.lost_packs() { None } else { self.reference(&state, snapshot)? };
         let warmth = Warmth::new(self.target, reference.clone());
-        let CopyOptions { compression, threads } = self.options;
-        let pipeline = Pipeline::new(self.target, writer, warmth, compression, false, threads.max(1));
+        let CopyOptions { compression } = self.options;
+        let threads = self.target.runtime().threads();
+        let pipeline = Pipeline::new(self.target, writer, warmth, compression, false, threads);
         progress.begin(Phase::Copy, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
         let (mut report, mut sent) = (CopyReport::default(), Sent::default());
         let run = Run {
             source: self.source,
             target: self.target,
             pipeline: &pipeline,
-            pool: &self.pool,
+            pool: self.target.runtime().compute()?,
             schemas: &self.schemas,
             snapshot,
             reference: reference.as_ref(),
             progress,
         };
-        let (pool, names) = (&self.pool, &self.names);
+        let (pool, names) = (self.target.runtime().compute()?, &self.names);
         let done = pool.in_place_scope(|scope| run.store(scope, names, &mut report, &mut sent));
         self.names.remember();
         let (root, made) = match done.and_then(|done| Ok(pipeline.check().map(|()| done)?)) {

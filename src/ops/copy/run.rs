@@ -85,7 +85,7 @@ impl Run<'_> {
         let mut rows = self.snapshot.rows(self.source);
         while let Some(mut entry) = rows.next_row().map_err(Stop::source)? {
             self.pipeline.check()?;
-            self.progress.go_on()?;
+            self.target.runtime().go_on()?;
             if !entry.recipe.is_empty() {
                 let before = self.before(&mut reference, &entry.path);
                 self.progress.at(Path::new(std::ffi::OsStr::from_bytes(&entry.path)));

@@ -64,8 +64,6 @@ pub struct CreateOptions {
     pub accept_losses: bool,
     /// Look at everything, write nothing.
     pub dry_run: bool,
-    /// How many files are read, and frames compressed, at once.
-    pub threads: usize,
 }
 
 /// A file that comes from a stream.
@@ -183,8 +181,7 @@ fn create_snapshot(
     progress: &dyn Progress,
 ) -> Result<CreateReport> {
     let began = Instant::now();
-    let threads = options.threads.max(1);
-    let pool = crate::runtime::pool(threads)?;
+    let (threads, pool) = (repository.runtime().threads(), repository.runtime().compute()?);
     // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
     let writer = Writer::new(repository)?;
     let lineage = Lineage::find(repository, &options, progress)?;
@@ -193,7 +190,7 @@ fn create_snapshot(
     let (dry_run, skip) = (options.dry_run, options.skip_if_unchanged);
     let id = SnapshotId::new(repository.entropy().array()?);
     progress.begin(Phase::Create, None, None);
-    let run = Run { repository, pipeline: &pipeline, pool: &pool, lineage: &lineage, progress, id, threads };
+    let run = Run { repository, pipeline: &pipeline, pool, lineage: &lineage, progress, id, threads };
     let done = pool.in_place_scope(|scope| run.store(scope, options, tree));
     let (root, mut report) = match done.and_then(|done| pipeline.check().map(|()| done)) {
         Ok(done) => done,

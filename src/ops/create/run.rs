@@ -234,7 +234,7 @@ impl Run<'_> {
         let mut number = 0;
         while let Some(item) = source.next_found() {
             self.pipeline.check()?;
-            self.progress.go_on()?;
+            self.repository.runtime().go_on()?;
             window.enter();
             let SourceFile { fs_path, entry, nlink, dev, leads_to_root, .. } = match item {
                 Ok(file) => file,

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::progress::{Phase, Progress};
+use crate::runtime::Runtime;
 use crate::store::{Config, ConfigSearch, LostConfig};
 
 /// Where a config comes from of which no copy was left.
@@ -21,16 +22,13 @@ pub enum ConfigSource {
 ///
 /// # Errors
 /// [`Error::Damaged`] if the log began with one that none of those that can be is.
-pub fn find_config(lost: &LostConfig, threads: usize, progress: &dyn Progress) -> Result<(Config, ConfigSource)> {
+pub fn find_config(lost: &LostConfig, runtime: &Runtime, progress: &dyn Progress) -> Result<(Config, ConfigSource)> {
     match lost {
         LostConfig::Exported(config) => Ok((config.clone(), ConfigSource::Export)),
         LostConfig::New(config) => Ok((config.clone(), ConfigSource::Packs)),
         LostConfig::Sought(search) => {
             progress.begin(Phase::Repair, None, None);
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads.max(1))
-                .build()
-                .map_err(|e| Error::Invalid(format!("no threads can be started: {e}")))?;
+            let pool = runtime.compute()?;
             // A few at a time: the likeliest first.
             let portions: Vec<u64> = (0..ConfigSearch::SLICES).step_by(16).collect();
             let found = portions.into_iter().find_map(|first| {

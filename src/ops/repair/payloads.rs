@@ -28,8 +28,6 @@ pub struct PayloadOptions {
     pub compression: Option<i32>,
     /// Rebuild and compare everything, write nothing.
     pub dry_run: bool,
-    /// How many blocks are encoded, and frames compressed, at once.
-    pub threads: usize,
 }
 
 /// Result of the run.
@@ -88,7 +86,7 @@ pub fn keep_payloads(
     progress: &dyn Progress,
 ) -> Result<PayloadReport> {
     let began = Instant::now();
-    let threads = options.threads.max(1);
+    let threads = repository.runtime().threads();
     let (mut files, mut bytes) = (0, 0);
     let mut rows = snapshot.rows(repository);
     while let Some(entry) = rows.next_row()? {
@@ -100,11 +98,11 @@ pub fn keep_payloads(
     progress.begin(Phase::Repair, Some(files), Some(bytes));
     let mut report = PayloadReport::default();
     if files > 0 {
-        let pool = crate::runtime::pool(threads)?;
+        let pool = repository.runtime().compute()?;
         let (writer, warmth) = (Writer::new(repository)?, Warmth::new(repository, None));
         let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
         let id = SnapshotId::new(repository.entropy().array()?);
-        let run = Run { repository, snapshot, options, progress, pipeline: &pipeline, pool: &pool, id };
+        let run = Run { repository, snapshot, options, progress, pipeline: &pipeline, pool, id };
         let done = pool.in_place_scope(|scope| run.store(scope, &mut report));
         let root = match done.and_then(|root| pipeline.check().map(|()| root)) {
             Ok(root) => root,
@@ -188,7 +186,6 @@ mod tests {
             include: Vec::new(),
             compression: None,
             dry_run: false,
-            threads: 1,
         };
         for (meant, encoder, expected) in [
             (&[][..], "zlib:L6:M8", true),

@@ -60,8 +60,6 @@ pub struct RestoreOptions {
     pub recode: Option<crate::avro::codec::Codec>,
     /// Of files of which something is lost, write what is left, and a report beside it (`<file>.salvage.json`).
     pub salvage: bool,
-    /// How many files are written, and frames decoded, at once.
-    pub threads: usize,
 }
 
 /// Result of a restore.
@@ -126,9 +124,9 @@ pub fn restore(
     progress: &dyn Progress,
 ) -> Result<RestoreReport> {
     let began = Instant::now();
-    let pool = crate::runtime::pool(options.threads.max(1))?;
+    let pool = repository.runtime().compute()?;
     progress.begin(Phase::Restore, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
-    let restored = run::run(repository, snapshot, options, progress, &pool);
+    let restored = run::run(repository, snapshot, options, progress, pool);
     let mut report = unless_removed(repository, snapshot.id, restored)?;
     if report.failed.iter().any(|(_, error)| error.is_damage()) && was_removed(repository, snapshot.id)? {
         return Err(Error::SnapshotRemoved { snapshot: snapshot.id });

@@ -86,7 +86,7 @@ impl Run<'_> {
     }
 
     fn write_bytes(&self, writer: &mut FileWriter, entry: &FileEntry, bytes: &[u8]) -> Result<()> {
-        self.progress.go_on()?;
+        self.runtime.go_on()?;
         if self.sparse(entry) { writer.write_sparse(bytes) } else { writer.write(bytes) }
     }
 
@@ -94,7 +94,7 @@ impl Run<'_> {
     fn verify(&self, mut file: File, entry: &FileEntry, shown: &Path) -> Result<()> {
         let (mut digester, mut buffer) = (Digester::new(), vec![0; 1 << 20]);
         loop {
-            self.progress.go_on()?;
+            self.runtime.go_on()?;
             let count = file.read(&mut buffer).when("read", shown)?;
             if count == 0 {
                 break;

@@ -14,6 +14,7 @@ use crate::files::{Coverage, Existing, Matchable, Overwrite, Pattern, Spared, Ta
 use crate::ops::is_at_or_below;
 use crate::progress::{Change, Progress, Warning};
 use crate::read::{EncoderBench, Prefetching, Rebuilder};
+use crate::runtime::Runtime;
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::store::Repository;
@@ -28,6 +29,8 @@ struct Job {
 pub(super) struct Run<'r> {
     pub(super) options: &'r RestoreOptions,
     pub(super) progress: &'r dyn Progress,
+    /// What ends the work from outside.
+    pub(super) runtime: &'r Runtime,
     pub(super) snapshot: &'r SnapshotRoot,
     pub(super) target: Option<&'r Target>,
     /// What removes; none unless that was asked for.
@@ -69,10 +72,12 @@ pub(super) fn run(
         spared,
         selection: Selection { include: &options.include, exclude: &options.exclude },
         progress,
+        runtime: repository.runtime(),
     });
     let run = Run {
         options,
         progress,
+        runtime: repository.runtime(),
         snapshot,
         target: target.as_ref(),
         sweep: sweep.as_ref(),
@@ -97,7 +102,7 @@ pub(super) fn run(
                     }
                 }
             };
-            crate::runtime::spawn_many(threads, options.threads, worker)?;
+            crate::runtime::spawn_many(threads, repository.runtime().threads(), worker)?;
             drop(jobs);
             let rows = run.rows(repository, snapshot, &send);
             drop(send);
@@ -146,7 +151,7 @@ impl Run<'_> {
         let mut unmatched: Vec<usize> = includes.map(|(number, _)| number).collect();
         while let Some(entry) = rows.next_row()? {
             self.check()?;
-            self.progress.go_on()?;
+            self.runtime.go_on()?;
             let Some(path) = below(&entry.path, sub) else { break };
             found = true;
             if !sub.is_empty() && entry.path == *sub && entry.kind == EntryKind::Directory {
@@ -301,7 +306,7 @@ impl Run<'_> {
         entry: &FileEntry,
         path: &[u8],
     ) -> bool {
-        if self.fatal().is_some() || self.progress.is_cancelled() {
+        if self.fatal().is_some() || self.runtime.cancel_token().is_cancelled() {
             return false;
         }
         if !self.options.dry_run {
@@ -328,7 +333,7 @@ impl Run<'_> {
         let mut stand_ins: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
         let failed: HashSet<Vec<u8>> = self.report().failed.iter().map(|(path, _)| path.clone()).collect();
         for (path, entry) in links {
-            self.progress.go_on()?;
+            self.runtime.go_on()?;
             let Some(original) = entry.hard_link.clone() else { continue };
             match self.target.map_or(Ok(true), |target| target.wants(&path, &entry)) {
                 Ok(true) => {}
@@ -406,7 +411,7 @@ impl Run<'_> {
     fn failed(&self, entry: &FileEntry, error: Error) {
         // These concern every file that is still to come.
         let is_full = matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
-        if is_full || self.progress.is_cancelled() {
+        if is_full || self.runtime.cancel_token().is_cancelled() {
             self.fatal().get_or_insert(if is_full { error } else { Error::Interrupted });
             return;
         }

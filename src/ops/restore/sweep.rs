@@ -23,6 +23,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::files::temporary::is_temporary;
 use crate::files::{Coverage, Folder, Found, FoundKind, Ground, Spare, Spared, Target};
 use crate::progress::{Change, Progress, Warning};
+use crate::runtime::Runtime;
 use crate::snapshot::ManifestReader;
 use crate::snapshot::entry::{EntryKind, path_order};
 
@@ -47,6 +48,7 @@ pub(super) struct Sweep<'s> {
     pub(super) spared: Spared,
     pub(super) selection: Selection<'s>,
     pub(super) progress: &'s dyn Progress,
+    pub(super) runtime: &'s Runtime,
 }
 
 /// What the snapshot has at a path.
@@ -235,7 +237,7 @@ pub(super) fn reason(why: Spare) -> &'static str {
 impl<'s, R: Rows> Walk<'_, 's, R> {
     /// Looks at the next name; false at the end.
     fn step(&mut self) -> Result<bool> {
-        self.sweep.progress.go_on()?;
+        self.sweep.runtime.go_on()?;
         let Some(level) = self.levels.last_mut() else { return Ok(false) };
         let Some(name) = level.names.next() else {
             self.leave();
