@@ -26,6 +26,8 @@ struct Oddities {
     corrected: bool,
     odd_heads: bool,
     large: bool,
+    /// No blocks of no records, at which the reader of Apache ends.
+    no_empty_blocks: bool,
 }
 
 /// A file, how it is rebuilt, and what its plain view must be.
@@ -110,7 +112,7 @@ fn made(rng: &mut Rng, codec: &str, blocks: usize, odd: Oddities) -> Made {
     for block in 0..blocks {
         let mut decoded = Vec::new();
         let count = match rng.below(8) {
-            0 => 0,
+            0 if !odd.no_empty_blocks => 0,
             _ if odd.large => 1,
             _ => 1 + rng.below(60),
         };
@@ -239,14 +241,14 @@ fn check_ranges(rng: &mut Rng, made: &Made, ranges: u64, what: &str) {
 
 #[test]
 fn ranges_of_generated_containers_are_what_the_whole_has_there() {
-    let (files, seed, ranges) = (env("SNAP_RANGES_FILES", 60), env("SNAP_RANGES_SEED", 0), env("SNAP_RANGES", 60));
+    let (files, seed, ranges) = (env("SNAP_RANGES_FILES", 28), env("SNAP_RANGES_SEED", 0), env("SNAP_RANGES", 30));
     for number in seed..seed + files {
         let mut rng = Rng::new(number);
         let codec = ["deflate", "snappy", "zstandard", "bzip2", "xz", "null", "deflate"][number as usize % 7];
         let mut one_in = |n| rng.below(n) == 0;
         let (raw, strays, corrected, odd_heads) = (one_in(4), one_in(4), one_in(3), one_in(3));
         let large = matches!(codec, "snappy" | "null") && one_in(3) || codec == "deflate" && one_in(12);
-        let odd = Oddities { raw, strays, corrected, odd_heads, large };
+        let odd = Oddities { raw, strays, corrected, odd_heads, large, no_empty_blocks: false };
         let blocks = if large { 1 + rng.below(8) } else { rng.pick(&[0, 1, 5, 40, 300]) };
         let made = made(&mut rng, codec, blocks, odd);
         check_ranges(&mut rng, &made, ranges, &format!("seed {number}, {codec}, {blocks} blocks"));
@@ -289,7 +291,7 @@ fn ranges_of_a_file_of_many_segments() {
 fn less_than_two_mebibytes_are_encoded_before_the_first_byte() {
     let mut rng = Rng::new(11);
     let odd = Oddities { large: true, ..Oddities::default() };
-    for (codec, blocks, odd) in [("deflate", 900, Oddities::default()), ("snappy", 12, odd)] {
+    for (codec, blocks, odd) in [("deflate", 1500, Oddities::default()), ("snappy", 12, odd)] {
         let made = made(&mut rng, codec, blocks, odd);
         assert!(made.file.len() > 3 << 20, "{} bytes are too few", made.file.len());
         let reader = RangeReader::new(made.recipe.clone(), View::Exact, made.map.clone()).unwrap();
@@ -314,7 +316,8 @@ fn less_than_two_mebibytes_are_encoded_before_the_first_byte() {
 fn other_readers_find_the_same_records_in_the_plain_view() {
     for (number, codec) in ["deflate", "snappy", "zstandard", "bzip2", "xz"].into_iter().enumerate() {
         let mut rng = Rng::new(100 + number as u64);
-        let odd = Oddities { odd_heads: number % 2 == 0, corrected: true, ..Oddities::default() };
+        let odd =
+            Oddities { odd_heads: number % 2 == 0, corrected: true, no_empty_blocks: true, ..Oddities::default() };
         let made = made(&mut rng, codec, 50, odd);
         assert!(made.plain != made.file);
         let mut reader = RangeReader::new(made.recipe.clone(), View::Plain, &*made.map).unwrap();
@@ -371,7 +374,7 @@ fn a_reader_owns_its_source_and_can_be_kept_by_threads() {
 #[test]
 fn damaged_chunks_are_refused_or_do_not_matter() {
     let mut rng = Rng::new(9);
-    let odd = Oddities { raw: true, strays: true, corrected: true, odd_heads: true, large: false };
+    let odd = Oddities { raw: true, strays: true, corrected: true, odd_heads: true, ..Oddities::default() };
     for round in 0..60 {
         let codec = ["deflate", "snappy", "null"][round % 3];
         let made = made(&mut rng, codec, 30, odd);
