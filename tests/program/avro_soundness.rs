@@ -95,9 +95,9 @@ fn a_schema_that_readers_refuse_is_damaged_and_its_records_are_stored_and_printe
         ("\u{feff}{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}", "a byte order mark"),
     ] {
         let story = Story::new();
-        let mut file = header(schema, "bzip2");
+        let mut file = header(schema, "zstandard");
         let plain: Vec<u8> = (0..200).map(|n| if n % 3 == 0 { 2 } else { 0 }).collect();
-        block(&mut file, 200, &encoded("bzip2:L9", &plain));
+        block(&mut file, 200, &encoded("zstd-1.5.7:once:L3", &plain));
         let said = story.save(&file, NIGHTS[0], &["--fail-on-damaged"], 3);
         assert!(said.contains(reason), "{said}");
         let facts = story.facts();

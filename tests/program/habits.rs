@@ -385,7 +385,7 @@ fn usage_errors_name_their_page_and_invent_no_flags() {
     }
     for (arguments, usage) in [
         (&["init", "--repository-version", "2"][..], "Usage: snap init [OPTIONS]"),
-        (&["snapshots", "--last"], "Usage: snap snapshots [OPTIONS]"),
+        (&["snapshots", "--last"], "Usage: snap snapshots [OPTIONS] [SNAPSHOT]..."),
         (&["key", "list", "--jsno"], "Usage: snap key list [OPTIONS]"),
     ] {
         let ran = snap.ends(2, arguments);
