@@ -45,7 +45,6 @@ const ROOMS: &[Room] = &[
         name: "gc", // which packs go, what is moved first, and what is deleted when
         uses: &[
             ("ingest", "chunks that are moved are gathered into frames like new ones"),
-            ("runtime", "packs are read and written on a pool"),
             ("store", "the catalogue, reachability, and the entries that condemn and sweep"),
             ("storage", "ages and lengths of objects; what is due is deleted"),
             ("index", "what the log has retired, and since when"),
@@ -57,7 +56,6 @@ const ROOMS: &[Room] = &[
         name: "integrity", // is everything there and sound; what can be repaired
         uses: &[
             ("graph", "what of each snapshot is lost"),
-            ("runtime", "packs are verified on a pool"),
             ("store", "the log that findings are judged by, and the entries that record them"),
             ("storage", "which objects there are, and their bytes"),
             ("index", "which packs are known, gone or damaged"),
@@ -104,7 +102,6 @@ const ROOMS: &[Room] = &[
             ("chunk", "kinds of chunks, and their source"),
         ],
     },
-    Room { name: "runtime", uses: &[] }, // threads
     Room {
         name: "store", // the repository: config, keys, log, catalogue, reading and writing chunks
         uses: &[
@@ -147,6 +144,7 @@ const ROOMS: &[Room] = &[
             ("crypto", "frames and directories are sealed"),
         ],
     },
+    Room { name: "runtime", uses: &[] }, // pools, threads, and what ends the work
     Room { name: "storage", uses: &[] }, // named bytes that last
     Room {
         name: "files", // the edge to the user's file system
