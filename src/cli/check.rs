@@ -6,7 +6,7 @@ use avro_snap::error::Error;
 use avro_snap::ops::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
 use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check_each};
 use avro_snap::ops::select::{Filter, Selector};
-use avro_snap::storage::Name;
+use avro_snap::storage::Kind;
 use avro_snap::store::Repository;
 use serde_json::json;
 
@@ -369,12 +369,7 @@ fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> R
 
 /// Whether a problem is that of a copy of the config.
 fn is_of_config(problem: &Error) -> bool {
-    match problem {
-        Error::Damaged { name, .. } | Error::ObjectMissing { name, .. } => {
-            [Name::config(), Name::config_copy()].iter().any(|config| config.to_string() == *name)
-        }
-        _ => false,
-    }
+    problem.is_damage() && problem.object_kind() == Some(Kind::Config)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A storage of which a part looks as if it were away: a disk that is not mounted, a share that is not there. What is
 //! missing then is not lost, so nothing of it gets into the log.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use super::check::looks_away;
 use crate::error::{Error, Result};
@@ -37,10 +37,9 @@ pub(super) fn refuse_if_away(repository: &Repository) -> Result<()> {
 /// How many packs are missing of those that should be there, and how many these are. What the log has as lost does not
 /// count.
 fn count_missing(repository: &Repository, standing: &Standing) -> Result<(u64, u64)> {
-    let mut listed = HashMap::new();
-    repository.backend().list(Kind::Pack, &mut |name, length| {
-        listed.extend(name.file().parse::<PackId>().map(|id| (id, length)));
-        Ok(())
+    let mut listed = HashSet::new();
+    repository.backend().for_each(Kind::Pack, &mut |meta| {
+        listed.extend(meta.name.file().parse::<PackId>());
     })?;
     let (mut missing, mut packs) = (0, 0);
     for (id, _) in repository.index().packs_known() {
@@ -49,7 +48,7 @@ fn count_missing(repository: &Repository, standing: &Standing) -> Result<(u64, u
         }
         packs += 1;
         // A listing proves nothing.
-        if !listed.contains_key(&id) && repository.backend().size(&pack_name(&id))?.is_none() {
+        if !listed.contains(&id) && repository.backend().size(&pack_name(&id))?.is_none() {
             missing += 1;
         }
     }

@@ -1,18 +1,19 @@
 //! Making a repository.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::config::{Config, Features, MAX_CONFIG};
 use super::config_copies::{self, is_anything_there};
 use super::keys::new_slot;
 use super::log::{Body, LogEntry};
-use super::{Clock, Repository, Settings, State, create_resolved, writer_name};
+use super::{Clock, Repository, Settings, State, writer_name};
 use crate::chunk::CutParams;
 use crate::crypto::slot::KdfCost;
-use crate::crypto::{Entropy, Envelope, Keyring, ObjectKind, Secret, Suite};
+use crate::crypto::{Entropy, Envelope, Keyring, Secret, Suite};
 use crate::error::{Error, Result};
 use crate::id::{EntryHash, RepositoryId, digest};
-use crate::storage::{Backend, Created, Kind, Name};
+use crate::storage::{Backend, Created, Kind, Name, create_resolved};
 
 /// How a new repository is to be.
 #[derive(Debug, Clone)]
@@ -127,9 +128,9 @@ fn unfinished(backend: &dyn Backend, options: &InitOptions) -> Result<Config> {
     let cannot = |reason: &str| Error::CannotInit { location: backend.location(), reason: reason.into() };
     let mut empty = backend.size(&Name::log(0))?.is_none();
     for kind in [Kind::Log, Kind::Pack, Kind::Index, Kind::Checkpoint] {
-        backend.list(kind, &mut |_, _| {
+        backend.list(kind, None, &mut |_| {
             empty = false;
-            Ok(())
+            ControlFlow::Break(())
         })?;
     }
     if !empty {
@@ -138,7 +139,7 @@ fn unfinished(backend: &dyn Backend, options: &InitOptions) -> Result<Config> {
     let config = match backend.read(&Name::config(), MAX_CONFIG) {
         Ok(bytes) => Config::decode(&bytes).ok(),
         Err(error) if error.is_damage() => None,
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     match config {
         Some(config)
@@ -178,7 +179,7 @@ impl FirstEntries<'_> {
             body,
         };
         let name = Name::log(self.state.next);
-        let bytes = self.envelope.seal(self.entropy, ObjectKind::LogEntry, &name.to_string(), &entry.encode())?;
+        let bytes = self.envelope.seal(self.entropy, Kind::Log, &name.to_string(), &entry.encode())?;
         // A storage may have taken the entry, failed to say so, and answered a repetition of its own request.
         if create_resolved(self.backend, &name, &bytes)? == Created::Exists
             && self.backend.read(&name, bytes.len() as u64).ok().as_deref() != Some(&bytes)

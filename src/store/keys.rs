@@ -2,12 +2,13 @@
 //! all that is sealed under its keys, until those are rotated.
 
 use super::log::Body;
-use super::{Config, Repository, State, create_resolved};
+use super::{Config, Repository, State};
 use crate::crypto::slot::{self, KdfCost, SlotError, SlotInfo};
 use crate::crypto::{Entropy, Keyring};
 use crate::error::{Error, Result};
 use crate::id::{KeyId, RepositoryId, digest, hex, unhex};
-use crate::storage::{Backend, Kind, Name};
+use crate::storage::{Backend, Kind, Name, create_resolved};
+use std::ops::ControlFlow;
 
 /// A key slot that is to be written.
 pub(super) struct NewSlot {
@@ -95,7 +96,7 @@ impl Tried {
             if self.work.saturating_add(work) > MAX_WORK {
                 let reason = "there are more key slots than a password is tried on, or they ask for too much work: some \
                               may be forged";
-                self.unsound = Some(Error::damaged("keys", reason));
+                self.unsound = Some(Error::damaged(Kind::Key, reason));
                 break;
             }
             self.work += work;
@@ -128,18 +129,14 @@ impl Tried {
     /// The key slots that are left to be tried, the cheapest ones first. One slot that is lost or damaged must not keep the
     /// others from opening.
     fn candidates(&mut self, backend: &dyn Backend) -> Result<Vec<Candidate>> {
-        let (mut names, mut all) = (Vec::new(), 0usize);
-        backend.list(Kind::Key, &mut |name, _| {
-            all += 1;
-            if names.len() < MAX_SLOTS {
-                names.push(name);
-            }
-            Ok(())
+        let mut names = Vec::new();
+        backend.list(Kind::Key, None, &mut |meta| {
+            names.push(meta.name);
+            if names.len() < MAX_SLOTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        if all == 0 {
-            return Err(Error::damaged("keys", "there is no key slot; `key import` makes one from an export"));
+        if names.is_empty() {
+            return Err(Error::damaged(Kind::Key, "there is no key slot; `key import` makes one from an export"));
         }
-        names.sort();
         let mut candidates = Vec::new();
         for name in names {
             let Ok(key) = name.file().parse::<KeyId>() else { continue };
@@ -192,7 +189,7 @@ impl Repository {
             match self.backend.read(&name, slot::MAX_SLOT) {
                 Ok(bytes) if digest(&bytes) == hash => None,
                 Ok(_) => Some(Error::damaged(name, "its bytes are not those that the log recorded")),
-                Err(error) => Some(error),
+                Err(error) => Some(error.into()),
             }
         };
         keys.into_iter().filter_map(check).collect()
@@ -222,7 +219,7 @@ impl Repository {
             (true, 1) => Err(Error::Invalid(format!("{key} is the last key: without it nothing could be read"))),
             (true, _) => Ok(Body::KeyRemove { key }),
         })?;
-        self.backend.delete(&Name::new(Kind::Key, key))
+        Ok(self.backend.delete(&Name::new(Kind::Key, key))?)
     }
 
     /// The key slot that a password opens.

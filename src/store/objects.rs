@@ -2,7 +2,7 @@
 
 use super::Repository;
 use crate::error::Result;
-use crate::storage::Kind;
+use crate::storage::{Kind, ObjectMeta};
 
 /// The objects of a repository.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,18 +29,15 @@ impl Repository {
     pub fn objects(&self) -> Result<Objects> {
         let mut objects = Objects::default();
         for kind in Kind::ALL {
-            self.backend.list(kind, &mut |_, length| {
-                match kind {
-                    Kind::Pack => {
-                        objects.packs += 1;
-                        objects.pack_bytes += length;
-                    }
-                    Kind::Parity => objects.parity_bytes += length,
-                    Kind::Index => objects.index_bytes += length,
-                    Kind::Log => objects.log_bytes += length,
-                    _ => objects.other_bytes += length,
+            self.backend.for_each(kind, &mut |ObjectMeta { size, .. }| match kind {
+                Kind::Pack => {
+                    objects.packs += 1;
+                    objects.pack_bytes += size;
                 }
-                Ok(())
+                Kind::Parity => objects.parity_bytes += size,
+                Kind::Index => objects.index_bytes += size,
+                Kind::Log => objects.log_bytes += size,
+                _ => objects.other_bytes += size,
             })?;
         }
         Ok(objects)

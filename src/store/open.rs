@@ -8,7 +8,7 @@ use super::config::Features;
 use super::config_copies::{self, FoundConfig};
 use super::unlock::{Lock, Unlocked};
 use super::{Clock, Repository, State, frame_cache, remembered};
-use crate::crypto::{Entropy, ObjectKind, Suite};
+use crate::crypto::{Entropy, Suite};
 use crate::error::{Context, Error, Result};
 use crate::hints::Hints;
 use crate::id::{IndexId, PackId, digest};
@@ -170,9 +170,8 @@ impl Repository {
         // Index objects that no snapshot names yet: what an interrupted or still running writer has stored.
         let is_new = |id: &IndexId| !logged.contains(id) && !standing.superseded.contains_key(id);
         let mut unlogged = Vec::new();
-        self.backend.list(Kind::Index, &mut |name, _| {
-            unlogged.extend(name.file().parse::<IndexId>().ok().filter(is_new));
-            Ok(())
+        self.backend.for_each(Kind::Index, &mut |meta| {
+            unlogged.extend(meta.name.file().parse::<IndexId>().ok().filter(is_new));
         })?;
         let outdated = self.outdated_indexes(&unlogged)?;
         wanted.extend(unlogged.into_iter().filter(|id| !outdated.contains(id)));
@@ -223,7 +222,7 @@ impl Repository {
         if digest(&bytes) != *id.as_bytes() {
             return Err(Error::damaged(name, "its bytes do not hash to its name"));
         }
-        let opened = self.envelope.open(ObjectKind::Index, "", &bytes).map_err(|error| Error::damaged(&name, error));
+        let opened = self.envelope.open(Kind::Index, "", &bytes).map_err(|error| Error::damaged(&name, error));
         let body = opened.map_err(|error| self.unless_rotated(error))?;
         index::decode_object(&body).in_object(name)
     }
@@ -368,8 +367,8 @@ fn unlock_config(backend: &dyn Backend, mut unlock: Unlock<'_>, mode: Mode) -> R
         match unlocked.state.config {
             Some(config) if config == found.hash => Ok((unlocked, true)),
             None if broken => Ok((unlocked, false)),
-            None => Err(Error::damaged("log", "it is empty")),
-            Some(_) => Err(Error::damaged("config", "the config is not the one that the log began with")),
+            None => Err(Error::damaged(Kind::Log, "it is empty")),
+            Some(_) => Err(Error::damaged(Name::config(), "the config is not the one that the log began with")),
         }
     };
     let found = config_copies::find(backend)?;

@@ -4,12 +4,12 @@
 use std::cell::Cell;
 
 use super::log::Body;
-use super::{Repository, State, create_resolved, keys};
+use super::{Repository, State, keys};
 use crate::crypto::Envelope;
 use crate::crypto::slot::KdfCost;
 use crate::error::{Error, Result};
 use crate::id::KeyId;
-use crate::storage::{Kind, Name};
+use crate::storage::{Kind, Name, create_resolved};
 
 /// What came of a rotation.
 #[derive(Debug)]
@@ -70,14 +70,16 @@ impl Repository {
             return Ok(());
         }
         let mut there = Vec::new();
-        self.backend.list(Kind::Key, &mut |name, _| {
-            there.extend(name.file().parse::<KeyId>().ok().filter(|key| former.contains(key)));
-            Ok(())
+        self.backend.for_each(Kind::Key, &mut |meta| {
+            there.extend(meta.name.file().parse::<KeyId>().ok().filter(|key| former.contains(key)));
         })?;
         if there.is_empty() {
             return Ok(());
         }
         self.settle_log()?;
-        there.iter().try_for_each(|key| self.backend.delete(&Name::new(Kind::Key, key)))
+        for key in &there {
+            self.backend.delete(&Name::new(Kind::Key, key))?;
+        }
+        Ok(())
     }
 }

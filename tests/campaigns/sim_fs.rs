@@ -3,7 +3,7 @@
 //! every state that this can leave, the repository opens, holds what was acknowledged, takes the next backup, and can be
 //! pruned.
 //!
-//! The steps are those that real runs take (`backend::Witness`), on lives of repositories that seeds generate: one process
+//! The steps are those that real runs take (`storage::Witness`), on lives of repositories that seeds generate: one process
 //! after the other, or nine at once, of which any step of one may come between any two of another. Up to 12
 //! names that may or may not have lasted, all combinations are tried; above that, 2 000 of them. Combinations often leave
 //! the same objects: those are looked at once, and both numbers are told. Each is opened, restored and checked; in one of

@@ -17,7 +17,7 @@ use avro_snap::crypto::Suite;
 use avro_snap::id::ChunkId;
 use avro_snap::pack::{MAX_PACK, read_pack};
 use avro_snap::recipe::{Recipe, Stream};
-use avro_snap::storage::{Kind, Memory};
+use avro_snap::storage::{Kind, Memory, ObjectMeta};
 use avro_snap::store::Repository;
 use avro_snap::store::read_root;
 use sim_life::{Deed, Life};
@@ -63,13 +63,7 @@ fn needed(repository: &Repository) -> BTreeSet<ChunkId> {
 fn dead(repository: &Repository, needed: &BTreeSet<ChunkId>) -> (u64, u64) {
     let (mut all, mut dead, mut met) = (0, 0, BTreeSet::new());
     let backend = repository.backend();
-    let mut names = Vec::new();
-    let mut each = |name, _| {
-        names.push(name);
-        Ok(())
-    };
-    backend.list(Kind::Pack, &mut each).unwrap();
-    for name in names {
+    for ObjectMeta { name, .. } in backend.list_all(Kind::Pack).unwrap() {
         let bytes = backend.read(&name, MAX_PACK).unwrap();
         let info = read_pack(&name.file().parse().unwrap(), &bytes, repository.id(), repository.keyring()).unwrap();
         for chunk in &info.directory.chunks {

@@ -59,7 +59,7 @@ fn race(left: &Arc<dyn Backend>, suite: Suite, what: &str) -> (usize, usize) {
         let second = Arc::new(Mutex::new(None));
         let interrupted = {
             let (backend, second) = (backend.clone(), second.clone());
-            Interrupted::new(&backend.clone(), moment, move || {
+            Interrupted::at(&backend.clone(), moment, move || {
                 *second.lock().unwrap() = Some(init(&backend, &options(suite, 30)));
             })
         };
@@ -99,7 +99,7 @@ fn what_an_init_left_that_died_is_taken_over_by_one_of_two() {
     for suite in [Suite::None, Suite::Aes256Gcm] {
         for operations in 0.. {
             let left: Arc<dyn Backend> = Arc::new(Memory::new());
-            let crashing = Arc::new(Crashing::new(left.clone(), operations, Moment::After));
+            let crashing = Arc::new(Crashing::dying(left.clone(), operations, Moment::After));
             let shown: Arc<dyn Backend> = crashing.clone();
             let died = init(&shown, &options(suite, 0));
             if left.size(&avro_snap::storage::Name::log(0)).unwrap().is_some() {

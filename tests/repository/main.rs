@@ -10,6 +10,8 @@ mod cli;
 mod common;
 #[path = "../common/faults.rs"]
 mod faults;
+#[path = "../common/hooked.rs"]
+mod hooked;
 #[path = "../common/interrupted.rs"]
 mod interrupted;
 #[path = "../common/lab.rs"]

@@ -2,7 +2,7 @@
 
 use avro_snap::error::Error;
 use avro_snap::ops::repair::{ConfigSource, find_config};
-use avro_snap::storage::Name;
+use avro_snap::storage::{Kind, Name};
 use avro_snap::store::write_config;
 use serde_json::json;
 
@@ -93,10 +93,5 @@ impl Args {
 }
 
 fn is_about_config(error: &Error) -> bool {
-    match error {
-        Error::Damaged { name, .. } | Error::ObjectMissing { name } => name == "config" || name == "config2",
-        Error::Io { path, .. } => path.file_name().is_some_and(|name| name == "config"),
-        Error::NoRepository { .. } => true,
-        _ => false,
-    }
+    error.object_kind() == Some(Kind::Config) || matches!(error, Error::NoRepository { .. })
 }

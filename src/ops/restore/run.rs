@@ -410,6 +410,7 @@ impl Run<'_> {
 
     fn failed(&self, entry: &FileEntry, error: Error) {
         // These concern every file that is still to come.
+        // The disk of the target: nothing more can be written there.
         let is_full = matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
         if is_full || self.runtime.cancel_token().is_cancelled() {
             self.fatal().get_or_insert(if is_full { error } else { Error::Interrupted });
