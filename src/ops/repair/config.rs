@@ -37,7 +37,7 @@ pub fn find_config(lost: &LostConfig, runtime: &Runtime, progress: &dyn Progress
             });
             let none = || {
                 Error::damaged(
-                    crate::storage::Name::config(),
+                    crate::id::Name::config(),
                     "no copy of it is left, and none could be found that the log can have begun with",
                 )
             };
