@@ -740,7 +740,7 @@ fn a_source_that_is_not_there_makes_no_empty_snapshot_of_its_series() {
     fs::remove_dir_all(orders).unwrap();
     let ran = snap.ends(1, &["create", "mount/orders"]);
     assert!(ran.stderr.contains("mount/orders: stat: No such file"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("there is no snapshot"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no snapshot was created"), "{}", ran.stderr);
     assert_eq!(snap.ok(&["snapshots", "--json"]).stdout.lines().count(), 1);
     // What is there is saved although something else is not.
     snap.write("others/file", "2");

@@ -453,11 +453,19 @@ impl Out<'_> {
             '\n' => self.text.push_str("\\n"),
             '\r' => self.text.push_str("\\r"),
             '\t' => self.text.push_str("\\t"),
-            c if c.is_control() => self.text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() => push_control(self.text, c),
             c => self.text.push(c),
         }
         if self.text.len() >= PART { (self.full)(self.text) } else { Ok(()) }
     }
+}
+
+/// A control character as JSON escapes it; there is none above U+009F. Bytes may be hundreds of millions of them.
+fn push_control(text: &mut String, c: char) {
+    let digit = |shift: u32| char::from_digit(u32::from(c) >> shift & 15, 16).unwrap_or('0');
+    text.push_str("\\u00");
+    text.push(digit(4));
+    text.push(digit(0));
 }
 
 #[cfg(test)]
