@@ -1,6 +1,6 @@
 //! Processes that make a repository in one empty place at once: one of them wins, and what it made is sound.
 //!
-//! `SNAP_INITS=n` places (20 by default), three processes each.
+//! `SNAP_INITS=n` places (10 by default), three processes each.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -17,7 +17,7 @@ const PROCESSES: u64 = 3;
 
 #[test]
 fn of_processes_that_make_a_repository_at_once_exactly_one_wins() {
-    let places: u64 = std::env::var("SNAP_INITS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let places: u64 = std::env::var("SNAP_INITS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
     let mut met = 0;
     for number in 0..places {
         let snap = Snap::quick();

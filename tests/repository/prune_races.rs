@@ -21,7 +21,10 @@ use avro_gen::Random;
 use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
+use avro_snap::ops::check::{CheckOptions, DataSubset, check};
 use avro_snap::ops::prune::PruneOptions;
+use avro_snap::ops::repair::{PackRepairOptions, SnapshotRepairOptions, repair_index, repair_packs, repair_snapshots};
+use avro_snap::progress::Silent;
 use avro_snap::storage::{Backend, Kind, Memory, Name, ObjectMeta, StorageErrorKind};
 use faults::{Crashing, FailingOnce, Files, Moment, memory_of, objects_of};
 use lab::Lab;
@@ -153,6 +156,56 @@ fn a_prune_at_every_step_of_a_prune() {
             &format!("prune of {:?}, prune of {:?}", outer.grace, inner.grace),
             |lab| prunes(lab, &outer),
             move |lab| prunes(lab, &inner),
+        );
+    }
+}
+
+/// Looks for damage in one of four ways. There is none, whatever was moved on the way.
+fn finds_nothing(lab: &Lab, way: usize) -> Result<Option<SnapshotId>> {
+    let repository = &small::try_open(lab)?;
+    let (accept_missing_packs, dry_run, threads) = (false, false, 1);
+    let found = match way {
+        0 => {
+            let (read_data, forget, rewrite) = (true, true, true);
+            let options = SnapshotRepairOptions { read_data, forget, rewrite, accept_missing_packs, dry_run, threads };
+            let repair = repair_snapshots(repository, &options, &Silent, &mut |_| Ok(()))?;
+            repair.damaged.len() + repair.recorded.len()
+        }
+        1 => {
+            let options = PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs, dry_run, threads };
+            repair_packs(repository, &options, &Silent)?.damaged.len()
+        }
+        2 => match repair_index(repository, true, dry_run, &Silent) {
+            // The prune took the new objects for what somebody left, and it says so.
+            Err(Error::Busy { .. }) => 0,
+            repaired => repaired?.unsound.len(),
+        },
+        _ => check(repository, CheckOptions { data: DataSubset::All, threads }, &Silent)?.problems.len(),
+    };
+    assert_eq!(found, 0, "way {way}");
+    Ok(None)
+}
+
+#[test]
+fn repairs_and_checks_find_nothing_at_any_step_of_a_prune_nor_beside_it() {
+    let scene = scene(Suite::None);
+    // Most packs are put into others, and those that were there are gone.
+    let all_anew = PruneOptions { repack_small: true, ..thorough() };
+    for way in 0..4 {
+        let prune = all_anew.clone();
+        at_every_step(
+            &scene,
+            &format!("way {way}, prune"),
+            |lab| finds_nothing(lab, way),
+            move |lab| prunes(lab, &prune),
+        );
+    }
+    for way in 0..3 {
+        at_every_step(
+            &scene,
+            &format!("prune, way {way}"),
+            |lab| prunes(lab, &all_anew),
+            move |lab| finds_nothing(lab, way),
         );
     }
 }
