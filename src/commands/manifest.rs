@@ -1,6 +1,6 @@
 //! `manifest`: the list of all files of a snapshot, as an Avro file.
 
-use crate::commands::select::unless_removed;
+use crate::commands::select::unless_moved;
 use crate::error::Result;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotRoot, export_manifest};
@@ -20,5 +20,5 @@ pub fn manifest(
         length += bytes.len() as u64;
         write(bytes)
     });
-    unless_removed(repository, snapshot.id, exported).map(|_| length)
+    unless_moved(repository, snapshot, exported).map(|_| length)
 }

@@ -73,25 +73,48 @@ pub fn read_root(repository: &Repository, record: &SnapshotRecord) -> Result<Sna
     Ok(root)
 }
 
-/// Whether a snapshot was removed since the log was read: then it is no wonder if something of it is gone.
-///
-/// # Errors
-/// Those of reading the log.
-pub fn was_removed(repository: &Repository, snapshot: SnapshotId) -> Result<bool> {
-    repository.refresh_index()?;
-    Ok(!repository.state().snapshots.iter().any(|record| record.id == snapshot))
+/// What became of a snapshot since its root was read.
+#[derive(Debug)]
+pub enum Since {
+    /// Nothing.
+    Same,
+    /// It was removed.
+    Removed,
+    /// Its root was replaced by this one, with the tags that it has now.
+    Replaced(Box<SnapshotRoot>),
 }
 
-/// What came of reading a snapshot; where something of it is gone, since it was removed meanwhile, it is that.
+/// What became of a snapshot since this root of it was read: then it is no wonder if something is gone that it reaches.
 ///
 /// # Errors
-/// [`Error::SnapshotRemoved`], and the error that was given.
-pub fn unless_removed<T>(repository: &Repository, snapshot: SnapshotId, read: Result<T>) -> Result<T> {
+/// Those of reading the log, and the new root.
+pub fn since(repository: &Repository, root: &SnapshotRoot) -> Result<Since> {
+    repository.refresh_index()?;
+    let state = repository.state();
+    let Some(record) = state.snapshots.iter().find(|record| record.id == root.id) else { return Ok(Since::Removed) };
+    let now = read_root(repository, record)?;
+    let is_same = (now.revision, &now.manifest, &now.path_list) == (root.revision, &root.manifest, &root.path_list);
+    Ok(if is_same { Since::Same } else { Since::Replaced(Box::new(now)) })
+}
+
+/// What came of reading a snapshot; where something of it is gone, since it was removed or its root was replaced meanwhile, it
+/// is that.
+///
+/// # Errors
+/// [`Error::SnapshotRemoved`], [`Error::SnapshotReplaced`], and the error that was given.
+pub fn unless_moved<T>(repository: &Repository, root: &SnapshotRoot, read: Result<T>) -> Result<T> {
     match read {
-        Err(error) if error.is_damage() && was_removed(repository, snapshot).unwrap_or(false) => {
-            Err(Error::SnapshotRemoved { snapshot })
-        }
+        Err(error) if error.is_damage() => Err(moved(repository, root).unwrap_or(error)),
         read => read,
+    }
+}
+
+/// The error that says that a snapshot was removed, or its root replaced, since this root of it was read.
+pub fn moved(repository: &Repository, root: &SnapshotRoot) -> Option<Error> {
+    match since(repository, root) {
+        Ok(Since::Removed) => Some(Error::SnapshotRemoved { snapshot: root.id }),
+        Ok(Since::Replaced(_)) => Some(Error::SnapshotReplaced { snapshot: root.id }),
+        Ok(Since::Same) | Err(_) => None,
     }
 }
 

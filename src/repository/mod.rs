@@ -14,6 +14,7 @@ mod create;
 mod directories;
 mod epochs;
 mod frame_cache;
+mod history;
 mod keys;
 pub mod log;
 mod open;
@@ -23,6 +24,7 @@ mod reader;
 mod recover;
 mod remembered;
 mod removal;
+mod replace;
 mod rescue;
 mod rotate;
 mod settings;
@@ -44,12 +46,14 @@ pub use config::{Config, Features};
 pub use config_search::{ConfigSearch, LostConfig, write_config};
 pub use create::InitOptions;
 pub use directories::ReadDirectories;
+pub use history::PastReplacement;
 pub use keys::KeyDescription;
 pub use open::{CachePlace, OpenOptions, Unlock};
 pub use parity::ParityFound;
 pub use reach::Reach;
 pub use reader::{FrameKey, FrameReader, Opened};
 pub use recover::{LogDamage, RebuiltLog};
+pub use replace::Replaced;
 pub use rescue::Copies;
 pub use rotate::Rotated;
 pub use settings::Settings;
@@ -278,6 +282,10 @@ impl Repository {
             let name = Name::log(state.next);
             let (text, body) = (name.to_string(), entry.encode());
             let bytes = self.envelope.seal_in(state.epoch, &*self.entropy, ObjectKind::LogEntry, &text, &body)?;
+            if bytes.len() as u64 > log::MAX_ENTRY {
+                // Nobody could read the log any more.
+                return Err(Error::Invalid(format!("an entry of the log would have {} bytes, too many", bytes.len())));
+            }
             match self.create_entry(&name, &bytes, frees)? {
                 Created::New => {
                     self.take_in(&entry, EntryHash::new(digest(&bytes)))?;
@@ -386,25 +394,31 @@ fn read_log(backend: &dyn Backend, envelope: &Envelope, state: &mut State) -> Re
             }
             bytes => bytes?,
         };
-        let (epoch, entry) = open_entry(envelope, &name, &bytes)?;
-        if epoch != state.epoch {
-            // Whoever has the keys of an older epoch only must not append.
-            let reason =
-                format!("it is sealed under the key of epoch {epoch}, where the log is in epoch {}", state.epoch);
-            return Err(Error::damaged(name, reason));
-        }
-        if let Body::KeyRotate { epoch, commitment, .. } = &entry.body {
-            state.check_follows(&entry)?;
-            match (envelope.encrypts(), envelope.holds(*epoch, commitment)) {
-                (true, true) => {}
-                (true, false) => {
-                    return Err(Error::KeysRotated { repository: envelope.repository(), rotation: *epoch });
-                }
-                (false, _) => return Err(Error::damaged(name, "it rotates the keys of a repository that has none")),
-            }
-        }
+        let entry = next_entry(envelope, state, &bytes)?;
         state.apply(&entry, EntryHash::new(digest(&bytes)))?;
     }
+}
+
+/// Opens the entry that follows a state, and makes sure that it may stand there. It is not taken in.
+fn next_entry(envelope: &Envelope, state: &State, bytes: &[u8]) -> Result<LogEntry> {
+    let name = Name::log(state.next);
+    let (epoch, entry) = open_entry(envelope, &name, bytes)?;
+    if epoch != state.epoch {
+        // Whoever has the keys of an older epoch only must not append.
+        let reason = format!("it is sealed under the key of epoch {epoch}, where the log is in epoch {}", state.epoch);
+        return Err(Error::damaged(name, reason));
+    }
+    if let Body::KeyRotate { epoch, commitment, .. } = &entry.body {
+        state.check_follows(&entry)?;
+        match (envelope.encrypts(), envelope.holds(*epoch, commitment)) {
+            (true, true) => {}
+            (true, false) => {
+                return Err(Error::KeysRotated { repository: envelope.repository(), rotation: *epoch });
+            }
+            (false, _) => return Err(Error::damaged(name, "it rotates the keys of a repository that has none")),
+        }
+    }
+    Ok(entry)
 }
 
 /// Opens an entry of the log, in whatever epoch; gives that as well.

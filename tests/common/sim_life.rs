@@ -21,7 +21,7 @@ use avro_snap::progress::Silent;
 use avro_snap::repository::{CachePlace, Repository};
 
 use crate::sim_client::{
-    Content, Habits, SimClock, change, contents, expected, forget, init, open_with, random_content, save,
+    Content, Habits, SimClock, change, contents, expected, forget, init, open_with, random_content, save, settle,
 };
 use crate::sim_store::Dice;
 
@@ -36,6 +36,8 @@ pub enum Deed {
     Rotate,
     Prune { grace: bool },
     Repair,
+    /// A snapshot gets a new root.
+    Settle,
 }
 
 /// So many deeds; the first is a backup.
@@ -43,7 +45,7 @@ pub fn deeds(dice: &mut Dice, count: usize) -> Vec<Deed> {
     let mut deeds = Vec::new();
     for n in 0..count {
         let save = Deed::Save { series: dice.below(2), many_packs: dice.one_in(2) };
-        deeds.push(match dice.below(14) {
+        deeds.push(match dice.below(15) {
             _ if n == 0 => save,
             0..=4 => save,
             5..=6 => Deed::Forget,
@@ -52,6 +54,7 @@ pub fn deeds(dice: &mut Dice, count: usize) -> Vec<Deed> {
             9 => Deed::Key,
             10 => Deed::Rotate,
             11 => Deed::Repair,
+            12 => Deed::Settle,
             _ => Deed::Prune { grace: dice.one_in(3) },
         });
     }
@@ -201,6 +204,10 @@ impl Life {
                     let keys: Vec<_> = repository.state().keys.into_keys().collect();
                     repository.rotate_key(b"password", cheap(), "rotated", &keys)?;
                 }
+            }
+            Deed::Settle => {
+                let Some(id) = chosen else { return Ok(()) };
+                settle(&repository, id)?;
             }
             Deed::Prune { grace } => drop(self.prune(&repository, grace)?),
             Deed::Repair => match roll % 3 {

@@ -146,6 +146,8 @@ fn forged(recipe: &Recipe) -> Lab {
         parent: None,
         program: "snap".into(),
         required_read: 0,
+        revision: 0,
+        altered: None,
         totals: Totals::default(),
         rules: Vec::new(),
         path_list: avro_snap::recipe::Stream::Empty,

@@ -12,6 +12,8 @@ mod common;
 mod faults;
 #[path = "../common/lab.rs"]
 mod lab;
+#[path = "../common/sim_client.rs"]
+mod sim_client;
 #[path = "../common/sim_store.rs"]
 mod sim_store;
 #[path = "../common/small.rs"]
@@ -38,4 +40,5 @@ mod prune_scale;
 mod repair;
 mod repair_judges;
 mod repair_payloads;
+mod replace;
 mod rotate;

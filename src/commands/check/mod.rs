@@ -142,6 +142,7 @@ pub fn check_each(
         )?);
     }
     let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
+    report.problems.extend(check_history(repository)?);
     report.snapshots = state.snapshots.len() as u64;
     report.damaged_snapshots = damaged.len() as u64;
     for (id, followed) in damaged {
@@ -166,6 +167,20 @@ pub fn check_each(
         }
     }
     Ok(report)
+}
+
+/// What the log says from its first entry on: roots that were replaced by others of the same content.
+fn check_history(repository: &Repository) -> Result<Vec<Error>> {
+    let past = match repository.past_replacements() {
+        // It could be read when the repository was opened.
+        Err(error) if error.is_damage() => return Ok(vec![error]),
+        past => past?,
+    };
+    let mut problems = Vec::new();
+    for replacement in &past {
+        problems.extend(repository.check_settled(replacement)?);
+    }
+    Ok(problems)
 }
 
 fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {

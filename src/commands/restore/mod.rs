@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::commands::select::{unless_removed, was_removed};
+use crate::commands::select::{moved, unless_moved};
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, Pattern, Spare};
 use crate::progress::{Phase, Progress};
@@ -130,9 +130,11 @@ pub fn restore(
     let pool = crate::commands::threads::pool(options.threads.max(1))?;
     progress.begin(Phase::Restore, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
     let restored = run::run(repository, snapshot, options, progress, &pool);
-    let mut report = unless_removed(repository, snapshot.id, restored)?;
-    if report.failed.iter().any(|(_, error)| error.is_damage()) && was_removed(repository, snapshot.id)? {
-        return Err(Error::SnapshotRemoved { snapshot: snapshot.id });
+    let mut report = unless_moved(repository, snapshot, restored)?;
+    if report.failed.iter().any(|(_, error)| error.is_damage())
+        && let Some(moved) = moved(repository, snapshot)
+    {
+        return Err(moved);
     }
     report.duration_secs = began.elapsed().as_secs_f64();
     Ok(report)
@@ -166,5 +168,5 @@ pub fn dump(
     let rebuilder = content::Rebuilder { source: repository, pool: &pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.
     let read = rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()));
-    unless_removed(repository, snapshot.id, read)
+    unless_moved(repository, snapshot, read)
 }

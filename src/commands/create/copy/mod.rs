@@ -7,6 +7,7 @@
 mod run;
 mod transfer;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Instant;
 
@@ -16,7 +17,8 @@ use transfer::{Names, Sent};
 use super::file::SchemaCache;
 use super::pipeline::Pipeline;
 use super::warm::Warmth;
-use crate::commands::select::{Listing, was_removed};
+use crate::commands::check::ATTEMPTS;
+use crate::commands::select::{Listing, Since, since};
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
 use crate::progress::{Phase, Progress};
@@ -69,7 +71,7 @@ pub enum Copied {
     Done(CopyReport),
     /// It is there, and somebody else did it.
     Present,
-    /// It is lost or damaged in the source, and is not in the target.
+    /// It is lost or damaged in the source, whatever was appended to its log meanwhile, and is not in the target.
     Failed {
         /// The file concerned; none if it is the manifest.
         path: Option<Vec<u8>>,
@@ -147,6 +149,23 @@ impl<'r> Copier<'r> {
     /// Those of the target, and those of the source that are no damage. What was stored by then is used by the next
     /// attempt.
     pub fn copy(&mut self, snapshot: &SnapshotRoot, progress: &dyn Progress) -> Result<Copied> {
+        let mut snapshot = Cow::Borrowed(snapshot);
+        for _ in 0..ATTEMPTS {
+            let copied = self.attempt(&snapshot, progress)?;
+            if !matches!(copied, Copied::Failed { .. }) {
+                return Ok(copied);
+            }
+            match since(self.source, &snapshot)? {
+                Since::Removed => return Ok(Copied::Removed),
+                Since::Replaced(root) => snapshot = Cow::Owned(*root),
+                Since::Same => return Ok(copied),
+            }
+        }
+        self.attempt(&snapshot, progress)
+    }
+
+    /// Copies a snapshot as this root of it has it.
+    fn attempt(&mut self, snapshot: &SnapshotRoot, progress: &dyn Progress) -> Result<Copied> {
         let began = Instant::now();
         // First of all, as in `create`: what is condemned from here on is noticed at the end.
         let writer = Writer::new(self.target)?;
@@ -178,7 +197,6 @@ impl<'r> Copier<'r> {
             Err(stop) => {
                 pipeline.abandon();
                 return match stop {
-                    Stop::Source { .. } if was_removed(self.source, snapshot.id)? => Ok(Copied::Removed),
                     Stop::Source { path, error } => Ok(Copied::Failed { path, error }),
                     Stop::Target(error) => Err(error),
                 };
@@ -240,6 +258,8 @@ mod tests {
             parent: None,
             program: "snap".into(),
             required_read: 0,
+            revision: 0,
+            altered: None,
             totals: Totals::default(),
             rules: Vec::new(),
             path_list: crate::recipe::Stream::Empty,
