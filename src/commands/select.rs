@@ -32,8 +32,8 @@ impl Listing {
         for _ in 0..ATTEMPTS {
             let state = repository.state();
             listing = Self { now: repository.clock().now(), ..Self::default() };
-            for record in &state.snapshots {
-                match read_root(repository, record) {
+            for (record, root) in state.snapshots.iter().zip(read_roots(repository, &state.snapshots)) {
+                match root {
                     Ok(root) => listing.snapshots.push(root),
                     Err(error) => listing.unreadable.push((record.id, error)),
                 }
@@ -59,10 +59,22 @@ impl Listing {
     }
 }
 
+/// The roots of snapshots, in this order, with the tags that they have now. Those that this machine does not have are read at
+/// once.
+pub fn read_roots(repository: &Repository, records: &[SnapshotRecord]) -> Vec<Result<SnapshotRoot>> {
+    let chunks: Vec<_> = records.iter().map(|record| record.root).collect();
+    let roots = repository.roots(&chunks).into_iter();
+    roots.zip(records).map(|(bytes, record)| decode_root(&bytes?, record)).collect()
+}
+
 /// The root of a snapshot, with the tags that it has now.
 pub fn read_root(repository: &Repository, record: &SnapshotRecord) -> Result<SnapshotRoot> {
+    decode_root(&repository.get(&record.root)?, record)
+}
+
+fn decode_root(bytes: &[u8], record: &SnapshotRecord) -> Result<SnapshotRoot> {
     let name = format!("the root of snapshot {}", record.id);
-    let mut root = SnapshotRoot::decode(&repository.get(&record.root)?).in_object(&name)?;
+    let mut root = SnapshotRoot::decode(bytes).in_object(&name)?;
     if root.id != record.id {
         return Err(Error::damaged(name, format!("it is that of snapshot {}", root.id)));
     }

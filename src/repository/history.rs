@@ -1,6 +1,7 @@
 //! What the log said once: entries that the state that they come to does not show any more.
 
-use super::log::{self, Body, LogEntry, ReplaceReason, RootReplacement};
+use super::entries::Entries;
+use super::log::{Body, LogEntry, ReplaceReason, RootReplacement};
 use super::{Repository, State, next_entry};
 use crate::backend::Name;
 use crate::error::{Error, Result};
@@ -17,6 +18,15 @@ pub struct PastReplacement {
     pub roots: RootReplacement,
 }
 
+/// What the log said from its first entry on.
+#[derive(Debug, Default)]
+pub struct History {
+    /// The roots that were replaced, in the order in which that was done.
+    pub replaced: Vec<PastReplacement>,
+    /// The numbers of checkpoints that are not what the log comes to. They are harmless.
+    pub unsound_checkpoints: Vec<u64>,
+}
+
 impl Repository {
     /// Reads the log from its first entry on as far as it was read before, and gives each entry with the state that it
     /// follows. Gives what all of them come to.
@@ -25,8 +35,10 @@ impl Repository {
     /// Those of `each`; [`Error::Damaged`] and [`Error::ObjectMissing`] where an entry is not what it should be.
     pub fn follow_log(&self, each: &mut dyn FnMut(&LogEntry, &State) -> Result<()>) -> Result<State> {
         let (end, mut state) = (self.lock_state().next, State::default());
+        let mut entries = Entries::new(&*self.backend);
         while state.next < end {
-            let bytes = self.backend.read(&Name::log(state.next), log::MAX_ENTRY)?;
+            let missing = || Error::ObjectMissing { name: Name::log(state.next).to_string() };
+            let bytes = entries.entry(state.next)?.ok_or_else(missing)?;
             let entry = next_entry(&self.envelope, &state, &bytes)?;
             each(&entry, &state)?;
             state.apply(&entry, EntryHash::new(digest(&bytes)))?;
@@ -34,16 +46,17 @@ impl Repository {
         Ok(state)
     }
 
-    /// The roots that were replaced, in the order in which that was done.
+    /// Reads the log from its first entry on and compares the checkpoints with it.
     ///
     /// # Errors
     /// As of [`follow_log`](Self::follow_log).
-    pub fn past_replacements(&self) -> Result<Vec<PastReplacement>> {
-        let mut past = Vec::new();
-        self.follow_log(&mut |entry, state| {
+    pub fn history(&self) -> Result<History> {
+        let (mut replaced, mut checkpoints) = (Vec::new(), self.checkpoints_to_compare()?);
+        let last = self.follow_log(&mut |entry, state| {
+            checkpoints.compare(self, state);
             if let Body::ReplaceRoots { reason, roots, .. } = &entry.body {
                 let current = roots.iter().filter(|replacement| replacement.is_current(state));
-                past.extend(current.map(|roots| PastReplacement {
+                replaced.extend(current.map(|roots| PastReplacement {
                     entry: entry.sequence,
                     reason: *reason,
                     roots: *roots,
@@ -51,7 +64,8 @@ impl Repository {
             }
             Ok(())
         })?;
-        Ok(past)
+        checkpoints.compare(self, &last);
+        Ok(History { replaced, unsound_checkpoints: checkpoints.unsound() })
     }
 
     /// What is wrong with a root that was replaced by one of the same content: the path of something that is another since.

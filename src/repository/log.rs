@@ -129,7 +129,8 @@ pub enum Body {
         /// What is set anew. Settings that are not among these stay as they are.
         settings: Settings,
     },
-    /// An entry of a kind that is reserved for later versions. Who meets one must not go on.
+    /// An entry of a kind that is reserved for later versions. Who meets one must not go on, unless it is a note, which has no
+    /// effect.
     Reserved {
         /// Which kind.
         kind: u8,
@@ -207,6 +208,8 @@ pub mod kind {
     pub const SET_TAGS: u8 = 14;
     pub const REPLACE_ROOTS: u8 = 15;
     pub const SOUND: u8 = 16;
+    /// From here on kinds have no effect for who does not know them.
+    pub const FIRST_NOTE: u8 = 128;
 }
 
 impl Body {

@@ -3,8 +3,10 @@
 //! *A snapshot exists exactly when its log entry exists*; that entry is written last, after every pack and index object
 //! that it rests on is durable. So there is nothing to repair after a crash, only garbage to ignore.
 
+mod batch;
 mod bits;
 mod catalogue;
+mod checkpoint;
 mod clock;
 mod closure;
 mod config;
@@ -12,10 +14,12 @@ mod config_copies;
 mod config_search;
 mod create;
 mod directories;
+mod entries;
 mod epochs;
 mod frame_cache;
 mod history;
 mod keys;
+mod local;
 pub mod log;
 mod open;
 mod parity;
@@ -35,7 +39,9 @@ mod unlock;
 mod verified;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use bits::Bits;
@@ -46,7 +52,7 @@ pub use config::{Config, Features};
 pub use config_search::{ConfigSearch, LostConfig, write_config};
 pub use create::InitOptions;
 pub use directories::ReadDirectories;
-pub use history::PastReplacement;
+pub use history::{History, PastReplacement};
 pub use keys::KeyDescription;
 pub use open::{CachePlace, OpenOptions, Unlock};
 pub use parity::ParityFound;
@@ -67,6 +73,7 @@ use crate::crypto::{Entropy, Envelope, Keyring, ObjectKind, epoch_of};
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkHasher, EntryHash, RepositoryId, digest};
 use crate::index::Index;
+use entries::Entries;
 use log::{Body, LogEntry};
 
 /// How often something is done again, because the log moved meanwhile, before what it finds is believed.
@@ -90,10 +97,21 @@ pub struct Repository {
     mending: parity::Mending,
     /// The local index was made anew since the repository was opened.
     rebuilt: Mutex<bool>,
+    /// How many entries the last checkpoint stands for that this process read or wrote; 0 if none.
+    checkpoint: AtomicU64,
     /// The last entry that condemned or damaged anything, as of which the condemned packs are in the local index.
     recalled: Mutex<u64>,
     sizes: Sizes,
+    /// Where this machine keeps what it has read.
+    local: Option<local::LocalCopies>,
+    /// Hashes of entries that were read lately.
+    recent: Mutex<BTreeMap<u64, [u8; 32]>>,
+    /// Nobody has looked yet whether entries lie beyond the end of the log.
+    may_have_gap: AtomicBool,
 }
+
+/// How many hashes of entries are kept.
+const RECENT: usize = 256;
 
 /// How large things are made. No part of the format: readers take any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,11 +120,13 @@ pub struct Sizes {
     pub pack: usize,
     /// When a frame is closed, in plain bytes.
     pub frame: usize,
+    /// After how many entries of the log a checkpoint is written.
+    pub checkpoint: u64,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { pack: crate::pack::PACK_TARGET, frame: crate::pack::FRAME_TARGET }
+        Self { pack: crate::pack::PACK_TARGET, frame: crate::pack::FRAME_TARGET, checkpoint: checkpoint::EVERY }
     }
 }
 
@@ -183,7 +203,7 @@ impl Repository {
     /// Reads the entries that were added to the log since.
     pub fn refresh(&self) -> Result<()> {
         let mut state = self.lock_state();
-        let read = read_log(&*self.backend, &self.envelope, &mut state);
+        let read = read_log(&mut Entries::new(&*self.backend), &self.envelope, &mut state);
         // Also what was read before something went wrong.
         self.index.set_standing(state.standing.clone());
         read
@@ -228,11 +248,16 @@ impl Repository {
 
     /// What is wrong with the log as a whole: entries that are there behind one that is lost, and so are not read.
     pub fn log_gap(&self) -> Result<Option<Error>> {
-        let mut listed = Vec::new();
-        self.backend.list(Kind::Log, &mut |name, _| {
-            listed.extend(name.sequence());
-            Ok(())
-        })?;
+        let beyond = |end: u64| -> Result<Vec<u64>> {
+            let after = end.checked_sub(1).map(Name::log);
+            let listed = batch::list_after(&*self.backend, Kind::Log, after.as_ref())?.into_iter();
+            Ok(listed.filter_map(|(name, _)| name.sequence().filter(|sequence| *sequence >= end)).collect())
+        };
+        let end = self.lock_state().next;
+        let listed = beyond(end)?;
+        if listed.is_empty() {
+            return Ok(None);
+        }
         // What others appended meanwhile is no gap.
         self.refresh()?;
         let end = self.lock_state().next;
@@ -289,6 +314,7 @@ impl Repository {
             match self.create_entry(&name, &bytes, frees)? {
                 Created::New => {
                     self.take_in(&entry, EntryHash::new(digest(&bytes)))?;
+                    self.checkpoint_after(entry.sequence);
                     return Ok(Some(entry.sequence));
                 }
                 Created::Exists => {
@@ -379,20 +405,22 @@ fn create_resolved(backend: &dyn Backend, name: &Name, bytes: &[u8]) -> Result<C
 }
 
 /// Reads the log from the state's head on, as far as it goes.
-fn read_log(backend: &dyn Backend, envelope: &Envelope, state: &mut State) -> Result<()> {
+fn read_log(entries: &mut Entries<'_>, envelope: &Envelope, state: &mut State) -> Result<()> {
     let mut gap = None;
     loop {
-        let name = Name::log(state.next);
-        let bytes = match backend.read(&name, log::MAX_ENTRY) {
+        let Some(bytes) = entries.entry(state.next)? else {
             // Where an entry is lost, all after it would vanish without a word, and the next one would fork the log.
             // One look behind the end finds that out; `check` lists the log and finds any gap.
-            Err(Error::ObjectMissing { .. }) if backend.size(&Name::log(state.next + 1))?.is_none() => return Ok(()),
-            // Or somebody appended two entries just now: then it is there when it is read again.
-            Err(Error::ObjectMissing { .. }) if gap != Some(state.next) => {
-                gap = Some(state.next);
-                continue;
+            if entries.entry(state.next.saturating_add(1))?.is_none() {
+                return Ok(());
             }
-            bytes => bytes?,
+            // Or somebody appended two entries just now: then it is there when it is read again.
+            if gap == Some(state.next) {
+                return Err(Error::ObjectMissing { name: Name::log(state.next).to_string() });
+            }
+            gap = Some(state.next);
+            entries.forget_missing();
+            continue;
         };
         let entry = next_entry(envelope, state, &bytes)?;
         state.apply(&entry, EntryHash::new(digest(&bytes)))?;

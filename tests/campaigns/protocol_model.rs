@@ -200,7 +200,7 @@ fn a_restore_finds_what_it_needs_or_looks_again() {
 
 #[test]
 fn what_was_forgotten_comes_back_whole_or_not_at_all() {
-    let mut rules = rules(&[ONE, UNDO], more(5), 5);
+    let rules = rules(&[ONE, UNDO], more(5), 5);
     let mut first = duplicates(&rules);
     (first.forgets, first.crashes) = (1, level().min(1) as u8);
     let found = holds("forget and undo", &rules, first);

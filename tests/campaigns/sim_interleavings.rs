@@ -320,7 +320,12 @@ impl Run {
             }
         }
         match check(&repository, CheckOptions { data: DataSubset::All, threads: 1 }, &Silent) {
-            Ok(report) => wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}"))),
+            Ok(report) => {
+                wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}")));
+                if report.unsound_checkpoints > 0 {
+                    wrong.push(format!("{} checkpoints are not what the log says", report.unsound_checkpoints));
+                }
+            }
             Err(error) => wrong.push(format!("check fails: {error}")),
         }
         drop(repository);

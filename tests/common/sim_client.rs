@@ -18,7 +18,7 @@ use avro_snap::pack::{Chain, EncodedFrame, FrameCodec, Place, PlainChunk};
 use avro_snap::recipe::{Recipe, StreamBuilder, StreamReader};
 use avro_snap::repository::log::{Body, ReplaceReason, RootReplacement};
 use avro_snap::repository::{
-    CachePlace, Clock, InitOptions, OpenOptions, Repository, SnapshotRecord, State, Unlock, Writer,
+    CachePlace, Clock, InitOptions, OpenOptions, Repository, Sizes, SnapshotRecord, State, Unlock, Writer,
 };
 use avro_snap::snapshot::entry::FileEntry;
 use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals};
@@ -103,7 +103,12 @@ pub fn open(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64) -> Resu
 pub fn open_with(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64, cache: CachePlace) -> Result<Repository> {
     let options =
         OpenOptions { cache, state_folder: None, clock: clock.clone(), entropy: Arc::new(SeededEntropy::new(seed)) };
-    Repository::open(backend, Unlock::Password(&mut || Ok(b"password".to_vec())), &options)
+    let mut repository = Repository::open(backend, Unlock::Password(&mut || Ok(b"password".to_vec())), &options)?;
+    if seed % 2 == 1 {
+        // So that they play a part in logs that are short.
+        repository.set_sizes(Sizes { checkpoint: 4, ..Sizes::default() });
+    }
+    Ok(repository)
 }
 
 /// Takes chunks as the feeder of `create` does.

@@ -243,7 +243,12 @@ impl Life {
         }
         self.compare(&repository, &mut wrong);
         match check(&repository, CheckOptions { data: DataSubset::All, threads: 1 }, &Silent) {
-            Ok(report) => wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}"))),
+            Ok(report) => {
+                wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}")));
+                if report.unsound_checkpoints > 0 {
+                    wrong.push(format!("{} checkpoints are not what the log says", report.unsound_checkpoints));
+                }
+            }
             Err(error) => wrong.push(format!("check fails: {error}")),
         }
         if self.ledger.key_added

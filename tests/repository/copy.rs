@@ -71,7 +71,7 @@ fn a_copy_that_dies_at_any_moment_is_gone_on_with() {
                 let crashing = Arc::new(Crashing::new(target.backend.clone(), operations, moment));
                 let doomed = Lab { backend: crashing.clone(), cache: target.cache.clone() };
                 let done = doomed.try_open().and_then(|mut target| {
-                    target.set_sizes(Sizes { pack: 30_000, frame: 10_000 });
+                    target.set_sizes(Sizes { pack: 30_000, frame: 10_000, ..Sizes::default() });
                     copy_all(&source, &target)
                 });
                 assert_eq!(done.is_err(), crashing.died(), "{done:?}");

@@ -23,6 +23,7 @@ mod trouble;
 
 mod backend_conformance;
 mod cache;
+mod checkpoints;
 mod copy;
 mod corpus;
 mod delta_chains;

@@ -108,7 +108,7 @@ fn a_snapshot_with_a_new_root_is_what_it_was_and_what_only_the_old_one_reached_i
     let old = read_root(&world.open(), &before).unwrap();
     let new = read_root(&world.open(), &after).unwrap();
     assert_eq!((new.time, &new.series, &new.tags, new.revision), (old.time, &old.series, &old.tags, 1));
-    let past = world.open().past_replacements().unwrap();
+    let past = world.open().history().unwrap().replaced;
     assert_eq!((past.len(), past[0].roots.old, past[0].roots.new), (1, before.root, after.root));
 
     let size = |world: &World| world.open().index().packs_known().iter().map(|(_, length)| *length).sum::<u64>();
@@ -319,7 +319,7 @@ fn an_entry_that_replaced_a_root_and_is_lost_costs_nothing() {
     let world = World::new();
     let id = world.save();
     assert!(settle(&world.open(), id).unwrap());
-    let (new, entry) = (world.record(id).root, world.open().past_replacements().unwrap()[0].entry);
+    let (new, entry) = (world.record(id).root, world.open().history().unwrap().replaced[0].entry);
     // An attempt that did not come about leaves a root that is of no concern.
     let repository = world.open();
     let writer = Writer::new(&repository).unwrap();
