@@ -9,8 +9,8 @@ use avro_snap::avro::columns::TypeTree;
 use avro_snap::avro::encoder::{Encoders, Method, SnappyHash, all};
 use avro_snap::avro::schema::Schema;
 use avro_snap::chunk::{ChunkKind, ChunkMap, CutParams, Decompressor, RecordShape};
-use avro_snap::crypto::{Envelope, Keyring, ObjectKind, SeededEntropy, Suite, slot};
-use avro_snap::id::{ChunkHasher, ChunkId, EntryHash, IndexId, KeyId, PackId, RepositoryId, SnapshotId};
+use avro_snap::crypto::{Envelope, Keyring, SeededEntropy, Suite, slot};
+use avro_snap::id::{ChunkHasher, ChunkId, EntryHash, IndexId, KeyId, Kind, PackId, RepositoryId, SnapshotId};
 use avro_snap::pack::{
     Chain, Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, Place, PlainChunk, make_parity,
 };
@@ -365,7 +365,7 @@ fn repository() {
     };
     put("envelope", "config", config.encode());
     let envelope = Envelope::new(REPOSITORY, None);
-    put("envelope", "index", envelope.seal(&entropy, ObjectKind::Index, "", b"body").unwrap());
+    put("envelope", "index", envelope.seal(&entropy, Kind::Index, "", b"body").unwrap());
 
     let row = FileEntry {
         path: b"dir/file.avro".to_vec(),

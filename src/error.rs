@@ -1,8 +1,14 @@
 //! What can go wrong, with the path or id concerned and the cause. Hints for people are the command line's.
 
+mod storage;
+mod subject;
+
 use std::path::{Path, PathBuf};
 
-use crate::id::{ChunkId, PackId, RepositoryId, SnapshotId};
+pub use storage::{Flaw, StorageError, StorageErrorKind};
+pub use subject::Subject;
+
+use crate::id::{ChunkId, Kind, Name, PackId, RepositoryId, SnapshotId};
 use crate::wire::Malformed;
 
 /// What the library's operations give.
@@ -12,7 +18,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused.
+    /// The operating system refused something about a file that is none of the repository's.
     #[error("{action} {}: {source}", path.display())]
     Io {
         /// What was being done, as a verb: "read", "create", ...
@@ -23,18 +29,22 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// The storage of the repository failed. That says nothing about what is stored.
+    #[error(transparent)]
+    Storage(StorageError),
+
     /// An object that should be in the repository is not.
     #[error("{name} is missing from the repository")]
     ObjectMissing {
-        /// Its name inside the repository.
-        name: String,
+        /// Its name.
+        name: Name,
     },
 
-    /// An object's bytes are not what they should be.
+    /// The bytes of an object are not what they should be.
     #[error("{name} is damaged: {reason}")]
     Damaged {
-        /// Its name inside the repository.
-        name: String,
+        /// The object, or what is made of several.
+        name: Subject,
         /// What is wrong.
         reason: String,
     },
@@ -275,14 +285,28 @@ impl Error {
     }
 
     /// A damaged object.
-    pub fn damaged(name: impl ToString, reason: impl ToString) -> Self {
-        Self::Damaged { name: name.to_string(), reason: reason.to_string() }
+    pub fn damaged(name: impl Into<Subject>, reason: impl ToString) -> Self {
+        Self::Damaged { name: name.into(), reason: reason.to_string() }
+    }
+
+    /// What kind of object of the repository it is about, if it is about one.
+    pub fn object_kind(&self) -> Option<Kind> {
+        match self {
+            Self::Storage(error) => error.object().map(Name::kind),
+            Self::ObjectMissing { name } => Some(name.kind()),
+            Self::Damaged { name, .. } => name.kind(),
+            _ => None,
+        }
     }
 
     /// Whether there was no room for what was to be written.
     pub fn is_full(&self) -> bool {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+        match self {
+            Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded),
+            Self::Storage(error) => error.kind() == StorageErrorKind::NoSpace,
+            _ => false,
+        }
     }
 
     /// Whether data that should be in the repository is lost or damaged.
@@ -294,14 +318,25 @@ impl Error {
     }
 }
 
+/// What is missing or damaged is a matter of the repository; all else is one of the storage.
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        match (error.kind(), error.object()) {
+            (StorageErrorKind::NotFound, Some(name)) => Self::ObjectMissing { name: name.clone() },
+            (StorageErrorKind::Damaged(_), Some(name)) => Self::damaged(name, error.reason()),
+            _ => Self::Storage(error),
+        }
+    }
+}
+
 /// Adds to a result what it was about.
 pub trait Context<T> {
     /// Says which object was being read.
-    fn in_object(self, name: impl ToString) -> Result<T>;
+    fn in_object(self, name: impl Into<Subject>) -> Result<T>;
 }
 
 impl<T> Context<T> for std::result::Result<T, Malformed> {
-    fn in_object(self, name: impl ToString) -> Result<T> {
+    fn in_object(self, name: impl Into<Subject>) -> Result<T> {
         self.map_err(|malformed| Error::damaged(name, malformed))
     }
 }

@@ -1,10 +1,14 @@
-//! Names: what a chunk, a pack, a snapshot is called, and the hash behind it.
+//! Names: what a chunk, a pack, a snapshot, an object of the repository is called, and the hash behind it.
 //!
 //! Everything in a repository is named either by the BLAKE3 hash of its bytes (chunks, packs, index objects) or by
 //! random bytes (repositories, snapshots, key slots).
 
+mod object;
+
 use std::fmt;
 use std::str::FromStr;
+
+pub use object::{Kind, Name};
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

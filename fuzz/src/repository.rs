@@ -2,8 +2,8 @@
 
 use avro_snap::avro::columns::TypeTree;
 use avro_snap::chunk::{ChunkKind, Compressor, MAX_CHUNK, RecordShape};
-use avro_snap::crypto::{Envelope, FrameContext, Keyring, ObjectKind, PackCipher, SeededEntropy, Suite, slot};
-use avro_snap::id::{ChunkHasher, PackId, RepositoryId, digest};
+use avro_snap::crypto::{Envelope, FrameContext, Keyring, PackCipher, SeededEntropy, Suite, slot};
+use avro_snap::id::{ChunkHasher, Kind, PackId, RepositoryId, digest};
 use avro_snap::index::{decode_object, encode_object};
 use avro_snap::pack::{
     Chain, Directory, Encoding, FrameCodec, Header, MAX_SHARE, Parity, Place, PlainChunk, TRAILER_LEN, Trailer,
@@ -227,11 +227,11 @@ pub fn envelope(bytes: &[u8]) {
     let entropy = SeededEntropy::new(1);
     for keyring in [None, Keyring::random(&entropy).ok()] {
         let envelope = Envelope::new(REPOSITORY, keyring);
-        let _ = envelope.open(ObjectKind::Index, "", bytes);
-        let _ = envelope.open(ObjectKind::LogEntry, "log/00000001", bytes);
-        let sealed = envelope.seal(&entropy, ObjectKind::Index, "name", bytes).expect("short bodies are sealed");
-        assert_eq!(envelope.open(ObjectKind::Index, "name", &sealed).as_deref(), Ok(bytes));
-        assert!(envelope.open(ObjectKind::Index, "other", &sealed).is_err());
+        let _ = envelope.open(Kind::Index, "", bytes);
+        let _ = envelope.open(Kind::Log, "log/00000001", bytes);
+        let sealed = envelope.seal(&entropy, Kind::Index, "name", bytes).expect("short bodies are sealed");
+        assert_eq!(envelope.open(Kind::Index, "name", &sealed).as_deref(), Ok(bytes));
+        assert!(envelope.open(Kind::Index, "other", &sealed).is_err());
     }
 }
 

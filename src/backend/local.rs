@@ -1,17 +1,20 @@
 //! A repository in a folder of the local file system.
 //!
-//! The order of writes is what makes acknowledged objects survive power loss (DESIGN 8): the bytes go to a file in
+//! The order of writes is what makes acknowledged objects survive power loss: the bytes go to a file in
 //! `tmp/` that is fsynced, then that file gets its name by an operation that never replaces, then the folder is
 //! fsynced. An entry of the log goes last, after `index/` and `log/` were fsynced, whoever wrote what is in them.
 
 mod durable;
+mod errors;
 mod folders;
+mod listing;
 mod reserve;
 mod strangers;
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -22,8 +25,11 @@ use rustix::io::Errno;
 
 use self::durable::{Disk, Folder, TempFile};
 pub use self::durable::{DiskStep, Witness};
-use super::{Backend, Created, Kind, Name};
-use crate::error::{Error, IoContext, Result};
+use self::errors::{During, FSYNC};
+use super::{
+    Abilities, Backend, ByteRange, Created, Flaw, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
+    StorageErrorKind, named,
+};
 
 /// Where objects are written before they have their name.
 const TMP: &str = "tmp";
@@ -82,7 +88,7 @@ impl Local {
                 self.folder(relative.parent().unwrap_or(Path::new("")))?;
                 self.make_folder(relative)?
             }
-            opened => opened.when("open", self.root.join(relative))?,
+            opened => opened.during("open", self.root.join(relative))?,
         };
         self.settle_folder(relative)?;
         Ok(folder)
@@ -91,12 +97,12 @@ impl Local {
     /// Makes a folder, unless it is there; the one above it must be.
     fn make_folder(&self, relative: &Path) -> Result<File> {
         let path = self.root.join(relative);
-        let above = folders::open(&self.root, relative.parent().unwrap_or(Path::new(""))).when("open", &self.root)?;
+        let above = folders::open(&self.root, relative.parent().unwrap_or(Path::new(""))).during("open", &self.root)?;
         if let Some(name) = relative.file_name() {
-            self.disk.make_folder_in(&above, Path::new(name), &path).when("create", &path)?;
+            self.disk.make_folder_in(&above, Path::new(name), &path).during("create", &path)?;
         }
         self.settled().remove(relative);
-        folders::open(&self.root, relative).when("open", path)
+        folders::open(&self.root, relative).during("open", path)
     }
 
     /// A folder below the root, where there is one.
@@ -104,15 +110,15 @@ impl Local {
         match folders::open(&self.root, relative) {
             Ok(folder) => Ok(Some(folder)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-            Err(error) => Err(Error::io("open", self.root.join(relative), error)),
+            failed => failed.map(Some).during("open", self.root.join(relative)),
         }
     }
 
     /// Makes the names in a folder below the root survive power loss.
     fn sync(&self, relative: &Path) -> Result<()> {
         let path = self.root.join(relative);
-        let folder = folders::open(&self.root, relative).when("open", &path)?;
-        self.disk.sync_opened(&folder, &path).when("fsync", path)
+        let folder = folders::open(&self.root, relative).during("open", &path)?;
+        self.disk.sync_opened(&folder, &path).during(FSYNC, path)
     }
 
     /// Makes sure that the folder survives power loss: whoever made it may have died before fsyncing the folder above.
@@ -124,10 +130,10 @@ impl Local {
         }
         self.settle_folder(parent)?;
         let path = self.root.join(parent);
-        let above = folders::open(&self.root, parent).when("open", &path)?;
+        let above = folders::open(&self.root, parent).during("open", &path)?;
         // Listed before the fsync: what is made after it is not settled by it.
-        let beside = folders::names(&above).when("list", &path)?;
-        self.disk.sync_opened(&above, &path).when("fsync", path)?;
+        let beside = folders::names(&above).during("list", &path)?;
+        self.disk.sync_opened(&above, &path).during(FSYNC, path)?;
         let mut settled = self.settled();
         settled.insert(relative.to_path_buf());
         for name in beside {
@@ -142,62 +148,98 @@ impl Local {
         Ok(())
     }
 
-    /// Opens an object for reading and tells its length. Whatever is no regular file is no object, and is not opened: a
+    /// Opens an object for reading, and says how long it is. Whatever is no regular file is no object, and is not opened: a
     /// pipe would wait, and a device may do anything.
     fn open(&self, name: &Name) -> Result<(File, u64)> {
-        let missing = || Error::ObjectMissing { name: name.to_string() };
-        let (folder, _) = self.find(name)?.ok_or_else(missing)?;
+        let (folder, _) = self.find(name)?.ok_or_else(|| StorageError::not_found(name))?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = match rustix::fs::openat(&folder, name.file(), flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT | Errno::LOOP) => return Err(missing()),
-            Err(error) => return Err(Error::io("open", self.path_of(name), error.into())),
+            Err(Errno::NOENT | Errno::LOOP) => return Err(StorageError::not_found(name)),
+            opened => File::from(opened.during("open", self.path_of(name))?),
         };
-        let metadata = file.metadata().when("stat", self.path_of(name))?;
+        let metadata = file.metadata().during("stat", self.path_of(name))?;
         match metadata.is_file() {
             true => Ok((file, metadata.len())),
-            false => Err(missing()),
+            false => Err(StorageError::not_found(name)),
         }
     }
 
     /// The folder in which an object lies, and what is known of its file; nothing if there is no such object.
     fn find(&self, name: &Name) -> Result<Option<(File, rustix::fs::Stat)>> {
-        named(name)?;
+        named(name, "open")?;
         let Some(folder) = self.existing(&folder_of(name))? else { return Ok(None) };
-        let stat = folders::look(&folder, name.file()).when("stat", self.path_of(name))?;
+        let stat = folders::look(&folder, name.file()).during("stat", self.path_of(name))?;
         Ok(stat.filter(folders::is_file).map(|stat| (folder, stat)))
     }
 
-    /// Lists the objects in one folder.
-    fn list_folder(&self, kind: Kind, relative: &Path, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        let Some(folder) = self.existing(relative)? else { return Ok(()) };
-        let path = self.root.join(relative);
-        for file in folders::names(&folder).when("list", &path)? {
-            let Some(name) = file.to_str().map(|file| Name::new(kind, file)) else { continue };
-            if Path::new(&name.to_string()) != relative.join(&file) || named(&name).is_err() {
-                continue;
+    /// [`Backend::put`], but for what the errors are about.
+    fn create_file(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
+        let path = self.path_of(name);
+        // Opened before the file gets its name, so that no error of writing the folder back is missed.
+        let folder_path = self.root.join(folder_of(name));
+        let folder = Folder { file: self.folder(&folder_of(name))?, path: &folder_path };
+        let created = match folders::look(&folder.file, name.file()).during("stat", &path)? {
+            Some(stat) if folders::is_file(&stat) => Created::Exists,
+            // Nobody must take it for an object that is stored.
+            Some(_) => return Err(StorageError::new(StorageErrorKind::Damaged(Flaw::NotAFile), "write")),
+            None => {
+                if name.kind() == Kind::Log {
+                    self.folder(Path::new(Kind::Index.folder()))?;
+                    self.sync(Path::new(Kind::Index.folder()))?;
+                    self.disk.sync_opened(&folder.file, folder.path).during(FSYNC, &path)?;
+                }
+                let tmp_path = self.root.join(TMP);
+                let tmp = Folder { file: self.folder(Path::new(TMP))?, path: &tmp_path };
+                let file = TempFile::write(&self.disk, tmp, bytes, &path)?;
+                file.publish(&folder, name.file(), &self.by_link).during("write", &path)?
             }
-            // Of the entry itself, never of what a link points to. It may be gone by now.
-            match folders::look(&folder, name.file()).when("stat", path.join(name.file()))? {
-                Some(stat) if folders::is_file(&stat) => each(name, u64::try_from(stat.st_size).unwrap_or(0))?,
-                _ => {}
+        };
+        // Also where the object was there already: whoever gave it its name may not have come as far as this.
+        self.disk.sync_opened(&folder.file, folder.path).during(FSYNC, &path)?;
+        Ok(created)
+    }
+
+    fn read_file(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        let (file, size) = self.open(name)?;
+        range.check(name, size)?;
+        let mut bytes = Vec::new();
+        match range {
+            ByteRange::UpTo(limit) => {
+                bytes.reserve_exact(usize::try_from(size).unwrap_or(0));
+                // One byte more than allowed is asked for, should somebody write to the file just now.
+                let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+                read.during("read", self.path_of(name))?;
+                range.check(name, bytes.len() as u64)?;
+            }
+            ByteRange::Exactly { offset, length } => {
+                bytes.resize(length, 0);
+                match file.read_exact_at(&mut bytes, offset) {
+                    // It was cut off since.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => range.check(name, 0)?,
+                    read => read.during("read", self.path_of(name))?,
+                }
             }
         }
-        Ok(())
+        Ok(bytes)
+    }
+
+    fn delete_file(&self, name: &Name) -> Result<()> {
+        let (relative, path) = (folder_of(name), self.path_of(name));
+        let Some(folder) = self.existing(&relative)? else { return Ok(()) };
+        match self.disk.remove(&folder, Path::new(name.file()), &path) {
+            Ok(()) if matches!(name.kind(), Kind::Pack | Kind::Parity) => Ok(()),
+            // A key slot that was removed must not come back; a pack that does is garbage as before, and so is parity.
+            Ok(()) => self.disk.sync_opened(&folder, &self.root.join(relative)).during(FSYNC, path),
+            Err(Errno::NOENT) => Ok(()),
+            // A folder is no object, so there is none to delete. Systems differ in what they say of one.
+            Err(Errno::ISDIR | Errno::PERM) if holds_folder(&folder, name) => Ok(()),
+            failed => failed.during("delete", path),
+        }
     }
 }
 
-/// Refuses a name of no characters, which would be the folder's.
-fn named(name: &Name) -> Result<()> {
-    match name.file().is_empty() {
-        true => Err(Error::Invalid(format!("{name} names no object"))),
-        false => Ok(()),
-    }
-}
-
-fn not_a_file(name: &Name) -> Error {
-    Error::damaged(name, "something that is no regular file lies in its place")
-}
+/// How many requests a disk takes at once with profit.
+const CONCURRENCY: usize = 4;
 
 /// The folder of an object, relative to the root.
 fn folder_of(name: &Name) -> PathBuf {
@@ -210,6 +252,10 @@ impl Backend for Local {
         self.root.display().to_string()
     }
 
+    fn abilities(&self) -> Abilities {
+        Abilities { creates_once: true, has_clock: true, concurrency: CONCURRENCY, ..Abilities::default() }
+    }
+
     fn prepare(&self) -> Result<()> {
         self.disk.make_folders(&self.root)?;
         let mut folders = vec![PathBuf::new(), PathBuf::from(TMP)];
@@ -220,111 +266,45 @@ impl Backend for Local {
         folders.iter().try_for_each(|folder| self.sync(folder))
     }
 
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        named(name)?;
-        let path = self.path_of(name);
-        // Opened before the file gets its name, so that no error of writing the folder back is missed.
-        let folder_path = self.root.join(folder_of(name));
-        let folder = Folder { file: self.folder(&folder_of(name))?, path: &folder_path };
-        let created = match folders::look(&folder.file, name.file()).when("stat", &path)? {
-            Some(stat) if folders::is_file(&stat) => Created::Exists,
-            // Nobody must take it for an object that is stored.
-            Some(_) => return Err(not_a_file(name)),
-            None => {
-                if name.kind() == Kind::Log {
-                    self.folder(Path::new(Kind::Index.folder()))?;
-                    self.sync(Path::new(Kind::Index.folder()))?;
-                    self.disk.sync_opened(&folder.file, folder.path).when("fsync", &path)?;
-                }
-                let tmp_path = self.root.join(TMP);
-                let tmp = Folder { file: self.folder(Path::new(TMP))?, path: &tmp_path };
-                TempFile::write(&self.disk, tmp, bytes)
-                    .and_then(|file| file.publish(&folder, name.file(), &self.by_link))
-                    .when("write", &path)?
-            }
-        };
-        // Also where the object was there already: whoever gave it its name may not have come as far as this.
-        self.disk.sync_opened(&folder.file, folder.path).when("fsync", &path)?;
-        Ok(created)
+    fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
+        named(name, "write")?;
+        terms.only_if(self.abilities(), name)?;
+        self.create_file(name, bytes).map_err(|error| error.of(name))
     }
 
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        let (file, length) = self.open(name)?;
-        let too_large = || Error::damaged(name, format_args!("{length} bytes, at most {limit} are allowed"));
-        if length > limit {
-            return Err(too_large());
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(|_| too_large())?);
-        // One byte more than allowed is asked for, should somebody write to the file just now.
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).when("read", self.path_of(name))?;
-        match bytes.len() as u64 > limit {
-            true => Err(too_large()),
-            false => Ok(bytes),
-        }
+    fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        self.read_file(name, range).map_err(|error| error.of(name))
     }
 
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        let (file, size) = self.open(name)?;
-        let too_short = || Error::damaged(name, format_args!("{size} bytes, too few for {length} bytes from {offset}"));
-        if offset.checked_add(length as u64).is_none_or(|end| end > size) {
-            return Err(too_short());
-        }
-        let mut bytes = vec![0; length];
-        match file.read_exact_at(&mut bytes, offset) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(too_short()),
-            read => read.when("read", self.path_of(name)).map(|()| bytes),
-        }
+    fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
+        let found = self.find(name).map_err(|error| error.of(name))?;
+        Ok(found.map(|(_, stat)| listing::meta(name.clone(), &stat)))
     }
 
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        Ok(self.find(name)?.map(|(_, stat)| u64::try_from(stat.st_size).unwrap_or(0)))
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        match kind {
-            Kind::Config => [Name::config(), Name::config_copy()]
-                .into_iter()
-                .try_for_each(|name| self.size(&name)?.map_or(Ok(()), |length| each(name, length))),
-            Kind::Pack => {
-                let packs = Path::new(kind.folder());
-                let Some(folder) = self.existing(packs)? else { return Ok(()) };
-                let folders = folders::names(&folder).when("list", self.root.join(packs))?;
-                let mut folders = folders.iter().filter(|name| name.len() == 2);
-                folders.try_for_each(|name| self.list_folder(kind, &packs.join(name), each))
-            }
-            kind => self.list_folder(kind, Path::new(kind.folder()), each),
-        }
+    fn list(
+        &self,
+        kind: Kind,
+        after: Option<&Name>,
+        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.list_objects(kind, after, each).map(drop)
     }
 
     fn delete(&self, name: &Name) -> Result<()> {
-        named(name)?;
-        let (relative, path) = (folder_of(name), self.path_of(name));
-        let Some(folder) = self.existing(&relative)? else { return Ok(()) };
-        match self.disk.remove(&folder, Path::new(name.file()), &path) {
-            Ok(()) if matches!(name.kind(), Kind::Pack | Kind::Parity) => Ok(()),
-            // A key slot that was removed must not come back; a pack that does is garbage as before, and so is parity.
-            Ok(()) => self.disk.sync_opened(&folder, &self.root.join(relative)).when("fsync", path),
-            Err(Errno::NOENT) => Ok(()),
-            // A folder is no object, so there is none to delete. Systems differ in what they say of one.
-            Err(Errno::ISDIR | Errno::PERM) if holds_folder(&folder, name) => Ok(()),
-            Err(error) => Err(Error::io("delete", path, error.into())),
-        }
+        named(name, "delete")?;
+        self.delete_file(name).map_err(|error| error.of(name))
     }
 
     fn settle(&self, name: &Name) -> Result<()> {
-        named(name)?;
+        named(name, "settle")?;
         let folder = folder_of(name);
         self.settle_folder(&folder)?;
         self.sync(&folder)
     }
 
-    fn modified(&self, name: &Name) -> Result<Option<i64>> {
-        Ok(self.find(name)?.map(|(_, stat)| folders::modified(&stat)))
-    }
-
     fn tidy(&self, before: i64) -> Result<u64> {
         let Some(folder) = self.existing(Path::new(TMP))? else { return Ok(0) };
-        let mut left = folders::names(&folder).when("list", self.root.join(TMP))?;
+        let mut left = folders::names(&folder).during("list", self.root.join(TMP))?;
         // What is called otherwise was not made here.
         left.retain(|name| name.to_str().is_some_and(durable::is_temporary));
         let mut freed = 0;

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Created, Kind, Name};
-use crate::error::{Error, Result};
+use super::{Abilities, Backend, ByteRange, Created, Kind, Name, ObjectMeta, PutTerms, Result, StorageError, named};
 
 type Objects = BTreeMap<Name, Arc<[u8]>>;
 
@@ -28,10 +27,6 @@ impl Memory {
     fn objects(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn object(&self, name: &Name) -> Result<Arc<[u8]>> {
-        self.objects().get(name).cloned().ok_or_else(|| Error::ObjectMissing { name: name.to_string() })
-    }
 }
 
 impl fmt::Debug for Memory {
@@ -45,14 +40,17 @@ impl Backend for Memory {
         "memory".into()
     }
 
+    fn abilities(&self) -> Abilities {
+        Abilities { creates_once: true, ..Abilities::default() }
+    }
+
     fn prepare(&self) -> Result<()> {
         Ok(())
     }
 
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        if name.file().is_empty() {
-            return Err(Error::Invalid(format!("{name} names no object")));
-        }
+    fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
+        named(name, "write")?;
+        terms.only_if(self.abilities(), name)?;
         let mut objects = self.objects();
         if objects.contains_key(name) {
             return Ok(Created::Exists);
@@ -61,41 +59,33 @@ impl Backend for Memory {
         Ok(Created::New)
     }
 
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        let object = self.object(name)?;
-        match object.len() as u64 > limit {
-            true => Err(Error::damaged(name, format_args!("{} bytes, at most {limit} are allowed", object.len()))),
-            false => Ok(object.to_vec()),
-        }
+    fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        let object = self.objects().get(name).cloned().ok_or_else(|| StorageError::not_found(name))?;
+        range.of(name, &object)
     }
 
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        let object = self.object(name)?;
-        let range = usize::try_from(offset).ok().and_then(|from| Some(from..from.checked_add(length)?));
-        match range.and_then(|range| object.get(range)) {
-            Some(bytes) => Ok(bytes.to_vec()),
-            None => Err(Error::damaged(
-                name,
-                format_args!("{} bytes, too few for {length} bytes from {offset}", object.len()),
-            )),
-        }
+    fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
+        Ok(self.objects().get(name).map(|object| ObjectMeta::new(name.clone(), object.len() as u64)))
     }
 
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        Ok(self.objects().get(name).map(|object| object.len() as u64))
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
+    fn list(
+        &self,
+        kind: Kind,
+        after: Option<&Name>,
+        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
+    ) -> Result<()> {
         // Collected first: `each` may well call this backend, and the lock is not to be held then.
         let first = Name::new(kind, "");
+        let start = after.map_or(Bound::Included(&first), Bound::Excluded);
         let objects = self.objects();
-        let listed: Vec<(Name, u64)> = objects
-            .range((Bound::Included(first), Bound::Unbounded))
+        let listed: Vec<ObjectMeta> = objects
+            .range((start, Bound::Unbounded))
             .take_while(|(name, _)| name.kind() == kind)
-            .map(|(name, object)| (name.clone(), object.len() as u64))
+            .map(|(name, object)| ObjectMeta::new(name.clone(), object.len() as u64))
             .collect();
         drop(objects);
-        listed.into_iter().try_for_each(|(name, length)| each(name, length))
+        let _ = listed.into_iter().try_for_each(each);
+        Ok(())
     }
 
     fn delete(&self, name: &Name) -> Result<()> {

@@ -1,186 +1,128 @@
 //! Named bytes that last. A backend keeps whole objects under names that are used once and never again.
 //!
-//! Nothing above this module knows where a repository lies. Each promise below is held by the conformance suite
-//! (`tests/repository/backend_conformance.rs`), which every backend and every wrapper around one has to pass.
+//! Nothing above this module knows where a repository lies. [`Backend`] is synchronous and batched: an asynchronous
+//! runtime, where a storage needs one, stays inside its backend. Each promise below is held by [`conformance`], which every
+//! backend and every wrapper around one has to pass.
+//!
+//! What may be put around a backend is a backend as well: [`Retry`], [`Limit`], [`Meter`], [`Cache`], [`ReadOnly`].
 
+/// Operations that a wrapper passes on as they are to the backend in this field of it.
+macro_rules! forward {
+    ($inner:ident: $($operation:ident),+ $(,)?) => { $( forward!(@ $inner $operation); )+ };
+    (@ $inner:ident location) => {
+        fn location(&self) -> String { self.$inner.location() }
+    };
+    (@ $inner:ident abilities) => {
+        fn abilities(&self) -> $crate::backend::Abilities { self.$inner.abilities() }
+    };
+    (@ $inner:ident prepare) => {
+        fn prepare(&self) -> $crate::backend::Result<()> { self.$inner.prepare() }
+    };
+    (@ $inner:ident settle) => {
+        fn settle(&self, name: &$crate::backend::Name) -> $crate::backend::Result<()> { self.$inner.settle(name) }
+    };
+    (@ $inner:ident tidy) => {
+        fn tidy(&self, before: i64) -> $crate::backend::Result<u64> { self.$inner.tidy(before) }
+    };
+    (@ $inner:ident keep_reserve) => {
+        fn keep_reserve(&self) -> $crate::backend::Result<()> { self.$inner.keep_reserve() }
+    };
+    (@ $inner:ident use_reserve) => {
+        fn use_reserve(&self) -> $crate::backend::Result<bool> { self.$inner.use_reserve() }
+    };
+}
+
+mod cache;
+pub mod conformance;
+mod limit;
 mod local;
 mod memory;
+mod meter;
+mod pace;
+mod read_only;
+mod resolve;
+mod retry;
+mod terms;
 
 use std::fmt;
+use std::ops::ControlFlow;
 
+pub use cache::{Cache, CacheTerms};
+pub use limit::{Limit, Limits};
 pub use local::{DiskStep, Local, Witness};
 pub use memory::Memory;
+pub use meter::{Counts, Meter, OpCount};
+pub use pace::{Pace, RealPace};
+pub use read_only::ReadOnly;
+pub use resolve::create_resolved;
+pub use retry::{Retry, RetryPolicy};
+pub use terms::{Abilities, ByteRange, Created, ObjectMeta, PutTerms};
 
-use crate::error::Result;
+pub use crate::error::{Flaw, StorageError, StorageErrorKind};
+pub use crate::id::{Kind, Name};
 
-/// The kinds of objects. Each has a folder of its own (`docs/format.md`, "Names").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// `config`: what never changes about a repository, and `config2`, which has the same bytes.
-    Config,
-    /// `keys/<id>`: a key slot.
-    Key,
-    /// `log/<20 digits>`: an entry of the commit log.
-    Log,
-    /// `packs/<2 hex digits>/<id>`: a pack.
-    Pack,
-    /// `index/<id>`: an index object.
-    Index,
-    /// `ckpt/<20 digits>`: the folded state at an entry of the log.
-    Checkpoint,
-    /// `gc/<id>`: what a prune condemned, and why.
-    Gc,
-    /// `session/<id>`: a hint that somebody is writing.
-    Session,
-    /// `parity/<id>`: redundancy for packs.
-    Parity,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Kind; 9] = [
-        Kind::Config,
-        Kind::Key,
-        Kind::Log,
-        Kind::Pack,
-        Kind::Index,
-        Kind::Checkpoint,
-        Kind::Gc,
-        Kind::Session,
-        Kind::Parity,
-    ];
-
-    /// The folder that holds the objects of this kind; empty for the one that lies at the top.
-    pub fn folder(self) -> &'static str {
-        match self {
-            Kind::Config => "",
-            Kind::Key => "keys",
-            Kind::Log => "log",
-            Kind::Pack => "packs",
-            Kind::Index => "index",
-            Kind::Checkpoint => "ckpt",
-            Kind::Gc => "gc",
-            Kind::Session => "session",
-            Kind::Parity => "parity",
-        }
-    }
-}
-
-/// The name of an object: its kind, and what it is called among its kind (lower-case letters and digits).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name {
-    kind: Kind,
-    file: String,
-}
-
-impl Name {
-    /// The object `file` of this kind. Characters other than lower-case letters and digits are dropped, so a name can
-    /// never leave its folder.
-    pub fn new(kind: Kind, file: impl fmt::Display) -> Self {
-        let mut file = file.to_string();
-        file.retain(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        Self { kind, file }
-    }
-
-    /// What never changes about a repository.
-    pub fn config() -> Self {
-        Self::new(Kind::Config, "config")
-    }
-
-    /// The second copy of the config, read where the first is damaged or missing.
-    pub fn config_copy() -> Self {
-        Self::new(Kind::Config, "config2")
-    }
-
-    /// The entry number `sequence` of the commit log.
-    pub fn log(sequence: u64) -> Self {
-        Self::new(Kind::Log, format_args!("{sequence:020}"))
-    }
-
-    /// The checkpoint at the entry number `sequence` of the commit log.
-    pub fn checkpoint(sequence: u64) -> Self {
-        Self::new(Kind::Checkpoint, format_args!("{sequence:020}"))
-    }
-
-    /// The number of the log entry that has this name, or that a checkpoint of this name stands for; none for any other name,
-    /// also one that a foreign file in the folder of the log has.
-    pub fn sequence(&self) -> Option<u64> {
-        let is_numbered = matches!(self.kind, Kind::Log | Kind::Checkpoint) && self.file.len() == 20;
-        let digits = is_numbered.then_some(&self.file)?;
-        // 20 digits may be more than fits.
-        digits.parse().ok()
-    }
-
-    /// What kind of object this is.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// What it is called among its kind.
-    pub fn file(&self) -> &str {
-        &self.file
-    }
-}
-
-/// The path inside the repository, with `/` between folders.
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Kind::Config => f.write_str(&self.file),
-            Kind::Pack => write!(f, "packs/{}/{}", self.file.get(..2).unwrap_or("00"), self.file),
-            kind => write!(f, "{}/{}", kind.folder(), self.file),
-        }
-    }
-}
-
-/// What came of an attempt to create an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Created {
-    /// The object is there now, whole and durable.
-    New,
-    /// The name was taken before; what is there was left as it was.
-    Exists,
-}
+/// What the operations of a storage return.
+pub type Result<T> = std::result::Result<T, StorageError>;
 
 /// Where a repository's objects lie.
+///
+/// What has to be implemented comes first, then what has a plain default. The last few are shorthands, which nobody
+/// overrides.
 pub trait Backend: Send + Sync + fmt::Debug {
     /// Where this is, for people.
     fn location(&self) -> String;
+
+    /// What this storage can do.
+    fn abilities(&self) -> Abilities;
 
     /// Makes the empty folders of a new repository. Harmless where they are there already.
     fn prepare(&self) -> Result<()>;
 
     /// Creates the object if no object has the name, else changes nothing.
     ///
-    /// Promise: of any number of attempts at one name, from any number of processes, exactly one gives
-    /// [`Created::New`]. After it returned, the object survives power loss; a reader sees all of its bytes or no
-    /// object. Before an entry of the log is created, all index objects and earlier entries are durable, whoever wrote
-    /// them. After an error the object may or may not be there: read it back to learn.
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created>;
-
-    /// All bytes of the object, at most `limit` of them.
+    /// Promise: of any number of attempts at one name, from any number of processes, exactly one returns
+    /// [`Created::New`]. After it returned, the object survives power loss, also where it was there already; a reader sees
+    /// all of its bytes or no object. Before an entry of the log is created, all index objects and earlier entries are
+    /// durable, whoever wrote them.
     ///
-    /// Promise: fails with [`ObjectMissing`](crate::error::Error::ObjectMissing) exactly if there is no such object,
-    /// and with [`Damaged`](crate::error::Error::Damaged) if it is larger than `limit`.
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>>;
+    /// After an error the object may or may not be there, and the same `put` may be tried again. With
+    /// [`UnknownOutcome`](StorageErrorKind::UnknownOutcome) a backend says more: that what can be read back lasts, so that
+    /// reading back settles the matter ([`create_resolved`]). Terms that the storage cannot keep are
+    /// [`Unsupported`](StorageErrorKind::Unsupported), and nothing is created.
+    fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created>;
 
-    /// Exactly `length` bytes of the object from `offset` on.
+    /// These bytes of the object.
     ///
-    /// Promise: as for [`read`](Backend::read); a range that is not wholly inside the object is
-    /// [`Damaged`](crate::error::Error::Damaged).
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>>;
+    /// Promise: fails with [`NotFound`](StorageErrorKind::NotFound) exactly if there is no such object; with
+    /// [`TooLong`](Flaw::TooLong) if all of it was asked for and it is larger than allowed; with
+    /// [`TooShort`](Flaw::TooShort) if a range is not wholly inside it.
+    fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>>;
 
-    /// The object's length in bytes, or `None` if there is no such object.
-    fn size(&self, name: &Name) -> Result<Option<u64>>;
+    /// What is known of the object without its bytes, or `None` if there is no such object.
+    fn head(&self, name: &Name) -> Result<Option<ObjectMeta>>;
 
-    /// Calls `each` with the name and length of every object of this kind, in no particular order.
+    /// Calls `each` with every object of this kind whose name comes after `after`, in ascending order of the names, until
+    /// it breaks off.
     ///
-    /// Promise: objects that were there before the call and are there after it are all listed; those that come or go
-    /// meanwhile may be. Files that no object could be called are passed over. Safety never rests on a listing.
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()>;
+    /// Promise: objects that were there before the call and are there after it are all listed, none twice; those that come
+    /// or go meanwhile may be. Files that no object could be called are passed over. `each` may use the same backend. Safety
+    /// never rests on a listing.
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>)
+    -> Result<()>;
 
     /// Removes the object; it is no error if there is none.
     fn delete(&self, name: &Name) -> Result<()>;
+
+    /// Reads several ranges, of the same or of different objects: as many results as wants, in the same order. A remote
+    /// storage asks for them side by side.
+    fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
+        wants.iter().map(|(name, range)| self.read_one(name, *range)).collect()
+    }
+
+    /// Removes several objects: as many results as names, in the same order.
+    fn delete_many(&self, names: &[Name]) -> Vec<Result<()>> {
+        names.iter().map(|name| self.delete(name)).collect()
+    }
 
     /// Makes sure that the object survives power loss, if it is there: somebody else may have created it a moment ago, and
     /// not have come to the end. Where a name is seen only once it lasts, there is nothing to do.
@@ -189,18 +131,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    /// When the object was made, in nanoseconds by the storage's own clock; `None` if there is no such object, or if the
-    /// storage does not say.
-    ///
-    /// Only the time between two objects of one storage means anything. Safety never rests on it: it tells what
-    /// somebody may be at work on from what was left behind.
-    fn modified(&self, name: &Name) -> Result<Option<i64>> {
-        let _ = name;
-        Ok(None)
-    }
-
     /// Removes what interrupted writes left without a name before this moment, by the clock of
-    /// [`modified`](Backend::modified). Gives the number of bytes that this freed.
+    /// [`ObjectMeta::modified`]. Returns the number of bytes that this freed.
     fn tidy(&self, before: i64) -> Result<u64> {
         let _ = before;
         Ok(0)
@@ -216,5 +148,50 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// more of it.
     fn use_reserve(&self) -> Result<bool> {
         Ok(false)
+    }
+
+    /// [`put`](Backend::put) without any terms.
+    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
+        self.put(name, bytes, &PutTerms::default())
+    }
+
+    /// All bytes of the object, at most `limit` of them.
+    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
+        self.read_one(name, ByteRange::UpTo(limit))
+    }
+
+    /// Exactly `length` bytes of the object from `offset` on.
+    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
+        self.read_one(name, ByteRange::Exactly { offset, length })
+    }
+
+    /// The object's length in bytes, or `None` if there is no such object.
+    fn size(&self, name: &Name) -> Result<Option<u64>> {
+        Ok(self.head(name)?.map(|meta| meta.size))
+    }
+
+    /// [`list`](Backend::list) from the first to the last.
+    fn for_each(&self, kind: Kind, each: &mut dyn FnMut(ObjectMeta)) -> Result<()> {
+        self.list(kind, None, &mut |meta| {
+            each(meta);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Everything that [`list`](Backend::list) shows of a kind. Of packs there may be millions.
+    fn list_all(&self, kind: Kind) -> Result<Vec<ObjectMeta>> {
+        let mut all = Vec::new();
+        self.for_each(kind, &mut |meta| all.push(meta))?;
+        Ok(all)
+    }
+}
+
+/// Whether an object can have this name: one of no characters would be the folder's.
+fn named(name: &Name, operation: &'static str) -> Result<()> {
+    match name.file().is_empty() {
+        true => Err(StorageError::new(StorageErrorKind::Invalid, operation)
+            .of(name)
+            .because("the name of an object has at least one character")),
+        false => Ok(()),
     }
 }

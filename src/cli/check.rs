@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use avro_snap::backend::Name;
+use avro_snap::backend::Kind;
 use avro_snap::commands::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
 use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check_each};
 use avro_snap::commands::select::{Filter, Selector};
@@ -361,12 +361,7 @@ fn tell(context: &Context, report: &CheckReport) -> Result<()> {
 
 /// Whether a problem is that of a copy of the config.
 fn is_of_config(problem: &Error) -> bool {
-    match problem {
-        Error::Damaged { name, .. } | Error::ObjectMissing { name, .. } => {
-            [Name::config(), Name::config_copy()].iter().any(|config| config.to_string() == *name)
-        }
-        _ => false,
-    }
+    problem.is_damage() && problem.object_kind() == Some(Kind::Config)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::error::Error as _;
 use std::io::ErrorKind;
 
-use avro_snap::error::{Error, Refusal};
+use avro_snap::backend::Kind;
+use avro_snap::error::{Error, Refusal, StorageErrorKind};
 
 use super::exit::Exit;
 use super::globals::Globals;
@@ -108,8 +109,9 @@ pub(crate) fn chain(error: &Error) -> String {
 /// A stable name for programs.
 pub(crate) fn code(error: &Error) -> &'static str {
     match error {
-        Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull => "no_space",
+        error if error.is_full() => "no_space",
         Error::Io { .. } => "io",
+        Error::Storage(error) => error.kind().code(),
         Error::ObjectMissing { .. } => "object_missing",
         Error::Damaged { .. } => "damaged",
         Error::ChunkMissing { .. } => "chunk_missing",
@@ -207,30 +209,52 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
         Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),
         Error::Unsupported { .. } => "use the version of snap that wrote it, or a later one".into(),
-        Error::ObjectMissing { name } | Error::Damaged { name, .. } if name == "config" || name == "config2" => {
-            "without its config no repository can be opened: `snap repair config` makes it anew, from its second copy, from \
-             a key export (--key-export), or with the help of the log and the packs. A copy of its 96 bytes from any backup \
-             of the repository does as well"
-                .into()
-        }
-        Error::ObjectMissing { name } | Error::Damaged { name, .. } if is_of_log(name) => {
-            "the log of the repository is broken; the packs have the data: `snap recover` lists the snapshots that lie in \
-             them and puts the log right"
-                .into()
-        }
-        Error::ObjectMissing { name } | Error::Damaged { name, .. } if name.starts_with("index/") => {
-            "`snap repair index` makes lost index objects anew from the packs".into()
-        }
-        error if error.is_damage() => {
-            "`snap check --read-data` tells all that is damaged; other files and snapshots can still be restored".into()
-        }
+        error if error.is_damage() => return Some(damage_hint(error.object_kind()).into()),
+        Error::Storage(error) => return storage_hint(error.kind()).map(Into::into),
         _ => return None,
     })
 }
 
-/// Whether this is an object without which the log cannot be followed.
-fn is_of_log(name: &str) -> bool {
-    name.starts_with("log/") || name == "log"
+/// What helps where an object of this kind is missing or damaged.
+fn damage_hint(kind: Option<Kind>) -> &'static str {
+    match kind {
+        Some(Kind::Config) => {
+            "without its config no repository can be opened: `snap repair config` makes it anew, from its second copy, from \
+             a key export (--key-export), or with the help of the log and the packs. A copy of its 96 bytes from any backup \
+             of the repository does as well"
+        }
+        Some(Kind::Log) => {
+            "the log of the repository is broken; the packs have the data: `snap recover` lists the snapshots that lie in \
+             them and puts the log right"
+        }
+        Some(Kind::Index) => "`snap repair index` makes lost index objects anew from the packs",
+        _ => "`snap check --read-data` tells all that is damaged; other files and snapshots can still be restored",
+    }
+}
+
+/// What helps where the storage of the repository failed.
+fn storage_hint(kind: StorageErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        StorageErrorKind::ReadOnly => "the file system is mounted read-only",
+        StorageErrorKind::BadMedium => {
+            "the disk cannot read or write a place: see the log of the system. `snap check --read-data` says what is lost by \
+             it; copy the repository to another disk first"
+        }
+        StorageErrorKind::NotDurable => {
+            "the system could not write to the disk what it had taken: see the log of the system. What was stored before is \
+             safe; run it again once the disk is sound"
+        }
+        StorageErrorKind::Unavailable => {
+            "the storage does not answer; nothing is known to be lost. Run it again once it is there"
+        }
+        StorageErrorKind::Throttled => "the storage asks for fewer requests: run it again later",
+        StorageErrorKind::UnknownOutcome => {
+            "an answer of the storage was lost, so it may have been done. Nothing is half done: look at `snap snapshots`, \
+             and run it again"
+        }
+        StorageErrorKind::Exhausted => "this machine has run out of open files or memory: see `ulimit -a`",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

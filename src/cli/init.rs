@@ -161,7 +161,7 @@ impl Args {
 /// Refuses to make a repository among other files: its folders would lie between them, and a slip of the finger in -r is
 /// found out too late.
 pub(crate) fn refuse_strangers(place: &Path) -> Result<()> {
-    let Some(stranger) = Local::new(place).stranger()? else { return Ok(()) };
+    let Some(stranger) = Local::new(place).stranger().map_err(avro_snap::error::Error::from)? else { return Ok(()) };
     Err(Failure::Own {
         exit: Exit::Failed,
         code: "cannot_init",

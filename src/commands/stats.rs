@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::select::Listing;
 use super::usage::{StoredChunk, Usage};
-use crate::backend::Kind;
+use crate::backend::{Kind, ObjectMeta};
 use crate::chunk::ChunkKind;
 use crate::error::Result;
 use crate::id::SnapshotId;
@@ -199,18 +199,15 @@ fn ratio(many: u64, few: u64) -> Option<f64> {
 fn objects(repository: &Repository) -> Result<Objects> {
     let mut objects = Objects::default();
     for kind in Kind::ALL {
-        repository.backend().list(kind, &mut |_, length| {
-            match kind {
-                Kind::Pack => {
-                    objects.packs += 1;
-                    objects.pack_bytes += length;
-                }
-                Kind::Parity => objects.parity_bytes += length,
-                Kind::Index => objects.index_bytes += length,
-                Kind::Log => objects.log_bytes += length,
-                _ => objects.other_bytes += length,
+        repository.backend().for_each(kind, &mut |ObjectMeta { size, .. }| match kind {
+            Kind::Pack => {
+                objects.packs += 1;
+                objects.pack_bytes += size;
             }
-            Ok(())
+            Kind::Parity => objects.parity_bytes += size,
+            Kind::Index => objects.index_bytes += size,
+            Kind::Log => objects.log_bytes += size,
+            _ => objects.other_bytes += size,
         })?;
     }
     Ok(objects)

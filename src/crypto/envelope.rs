@@ -3,30 +3,8 @@
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::AeadInOut};
 
 use super::{CryptoError, Entropy, Keyring, OpenError, Suite, TAG_LEN, open_tag};
-use crate::id::RepositoryId;
+use crate::id::{Kind, RepositoryId};
 use crate::wire::{self, Malformed, Reader, Write};
-
-/// The kinds of objects that begin with the common prelude. The numbers are part of the format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ObjectKind {
-    /// The config (in clear).
-    Config = 1,
-    /// A key slot.
-    KeySlot = 2,
-    /// An entry of the commit log.
-    LogEntry = 3,
-    /// An index object.
-    Index = 4,
-    /// What a prune condemned.
-    Gc = 5,
-    /// A folded state of the log.
-    Checkpoint = 6,
-    /// A hint that somebody is writing.
-    Session = 7,
-    /// Redundancy for packs.
-    Parity = 8,
-}
 
 /// The version of the format that this code writes, and the only one that it reads.
 pub(crate) const FORMAT_VERSION: u8 = 1;
@@ -42,7 +20,7 @@ const NONCE_LEN: usize = 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prelude {
     /// What kind of object follows.
-    pub kind: ObjectKind,
+    pub kind: Kind,
     /// How it is sealed.
     pub suite: Suite,
     /// Under the key of which epoch.
@@ -56,7 +34,7 @@ impl Prelude {
     pub fn encode(&self) -> [u8; PRELUDE_LEN] {
         let mut bytes = [0; PRELUDE_LEN];
         bytes[..4].copy_from_slice(MAGIC);
-        bytes[4..8].copy_from_slice(&[self.kind as u8, FORMAT_VERSION, self.suite as u8, 0]);
+        bytes[4..8].copy_from_slice(&[self.kind.number(), FORMAT_VERSION, self.suite as u8, 0]);
         bytes[8..12].copy_from_slice(&self.epoch.to_le_bytes());
         bytes[12..].copy_from_slice(self.repository.as_bytes());
         bytes
@@ -64,13 +42,13 @@ impl Prelude {
 }
 
 /// Reads the prelude of an object that must be of this kind.
-pub fn open_prelude(reader: &mut Reader<'_>, kind: ObjectKind) -> wire::Result<Prelude> {
+pub fn open_prelude(reader: &mut Reader<'_>, kind: Kind) -> wire::Result<Prelude> {
     if reader.bytes(4)? != MAGIC {
         return Err(Malformed::new("it does not begin with SNAP"));
     }
     let [found, version, suite, flags] = reader.array()?;
-    if found != kind as u8 {
-        return Err(Malformed(format!("it is an object of kind {found}, not {}", kind as u8)));
+    if found != kind.number() {
+        return Err(Malformed(format!("it is an object of kind {found}, not {}", kind.number())));
     }
     if version != FORMAT_VERSION {
         return Err(Malformed(format!("it is of format version {version}, this is version {FORMAT_VERSION}")));
@@ -107,13 +85,7 @@ impl Envelope {
     }
 
     /// Seals `body`. `name` is what the object will be called, or empty where the name follows from the bytes.
-    pub fn seal(
-        &self,
-        entropy: &dyn Entropy,
-        kind: ObjectKind,
-        name: &str,
-        body: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
+    pub fn seal(&self, entropy: &dyn Entropy, kind: Kind, name: &str, body: &[u8]) -> Result<Vec<u8>, CryptoError> {
         self.seal_in(self.keyring.as_ref().map_or(0, Keyring::current_epoch), entropy, kind, name, body)
     }
 
@@ -122,7 +94,7 @@ impl Envelope {
         &self,
         epoch: u32,
         entropy: &dyn Entropy,
-        kind: ObjectKind,
+        kind: Kind,
         name: &str,
         body: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
@@ -149,7 +121,7 @@ impl Envelope {
     }
 
     /// The body of an object that [`seal`](Envelope::seal) made under the same kind and name.
-    pub fn open(&self, kind: ObjectKind, name: &str, bytes: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    pub fn open(&self, kind: Kind, name: &str, bytes: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
         let mut reader = Reader::new(bytes);
         let prelude = open_prelude(&mut reader, kind)?;
         if prelude.repository != self.repository {
@@ -209,7 +181,7 @@ impl Envelope {
 }
 
 /// The epoch that an object of this kind says it is sealed in; whether that is so shows when it is opened.
-pub fn epoch_of(kind: ObjectKind, bytes: &[u8]) -> wire::Result<u32> {
+pub fn epoch_of(kind: Kind, bytes: &[u8]) -> wire::Result<u32> {
     open_prelude(&mut Reader::new(bytes), kind).map(|prelude| prelude.epoch)
 }
 
@@ -232,15 +204,15 @@ mod tests {
     fn what_is_sealed_opens_only_as_what_it_is() {
         let entropy = SeededEntropy::new(2);
         for envelope in envelopes() {
-            let sealed = envelope.seal(&entropy, ObjectKind::LogEntry, "log/5", b"body").unwrap();
-            assert_eq!(envelope.open(ObjectKind::LogEntry, "log/5", &sealed).unwrap(), b"body");
-            assert!(envelope.open(ObjectKind::LogEntry, "log/6", &sealed).is_err());
-            assert!(envelope.open(ObjectKind::Index, "log/5", &sealed).is_err());
+            let sealed = envelope.seal(&entropy, Kind::Log, "log/5", b"body").unwrap();
+            assert_eq!(envelope.open(Kind::Log, "log/5", &sealed).unwrap(), b"body");
+            assert!(envelope.open(Kind::Log, "log/6", &sealed).is_err());
+            assert!(envelope.open(Kind::Index, "log/5", &sealed).is_err());
             for at in 0..sealed.len() {
                 let mut changed = sealed.clone();
                 changed[at] ^= 0x10;
-                assert!(envelope.open(ObjectKind::LogEntry, "log/5", &changed).is_err(), "byte {at}");
-                assert!(envelope.open(ObjectKind::LogEntry, "log/5", &sealed[..at]).is_err());
+                assert!(envelope.open(Kind::Log, "log/5", &changed).is_err(), "byte {at}");
+                assert!(envelope.open(Kind::Log, "log/5", &sealed[..at]).is_err());
             }
         }
     }
@@ -252,24 +224,24 @@ mod tests {
         let new = old.rotated(&entropy).unwrap();
         let commitment = new.epochs[1].commitment();
         let [old, new] = [old, new].map(|keyring| Envelope::new(repository, Some(keyring)));
-        let sealed = new.seal(&entropy, ObjectKind::Index, "", b"body").unwrap();
-        assert_eq!(epoch_of(ObjectKind::Index, &sealed).unwrap(), 1);
-        let refused = old.open(ObjectKind::Index, "", &sealed).unwrap_err();
+        let sealed = new.seal(&entropy, Kind::Index, "", b"body").unwrap();
+        assert_eq!(epoch_of(Kind::Index, &sealed).unwrap(), 1);
+        let refused = old.open(Kind::Index, "", &sealed).unwrap_err();
         assert!(matches!(refused, EnvelopeError::Open(OpenError::UnknownEpoch(1))));
-        let sealed = new.seal_in(0, &entropy, ObjectKind::Index, "", b"body").unwrap();
-        assert_eq!(old.open(ObjectKind::Index, "", &sealed).unwrap(), b"body");
-        assert!(new.seal_in(2, &entropy, ObjectKind::Index, "", b"body").is_err());
+        let sealed = new.seal_in(0, &entropy, Kind::Index, "", b"body").unwrap();
+        assert_eq!(old.open(Kind::Index, "", &sealed).unwrap(), b"body");
+        assert!(new.seal_in(2, &entropy, Kind::Index, "", b"body").is_err());
         // An object that says it is of a later epoch than it is opens for nobody.
         let mut forged = sealed;
         forged[8] = 1;
-        assert!(new.open(ObjectKind::Index, "", &forged).is_err());
+        assert!(new.open(Kind::Index, "", &forged).is_err());
         assert!(new.holds(1, &commitment) && !old.holds(1, &commitment));
     }
 
     #[test]
     fn an_encrypted_repository_takes_no_open_object() {
         let [encrypted, open] = envelopes();
-        let forged = open.seal(&SeededEntropy::new(3), ObjectKind::Index, "", b"forged").unwrap();
-        assert!(encrypted.open(ObjectKind::Index, "", &forged).is_err());
+        let forged = open.seal(&SeededEntropy::new(3), Kind::Index, "", b"forged").unwrap();
+        assert!(encrypted.open(Kind::Index, "", &forged).is_err());
     }
 }

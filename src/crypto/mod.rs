@@ -11,7 +11,7 @@ mod pack_cipher;
 pub mod slot;
 
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
-pub use envelope::{Envelope, ObjectKind, PRELUDE_LEN, Prelude, epoch_of, open_prelude};
+pub use envelope::{Envelope, PRELUDE_LEN, Prelude, epoch_of, open_prelude};
 pub use keyring::{Keyring, Secret};
 pub use pack_cipher::{FrameContext, PackCipher, Suite};
 

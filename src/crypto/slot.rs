@@ -3,8 +3,8 @@
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::AeadInOut};
 
-use super::{CryptoError, Entropy, Keyring, ObjectKind, Prelude, Secret, Suite, TAG_LEN, open_prelude};
-use crate::id::RepositoryId;
+use super::{CryptoError, Entropy, Keyring, Prelude, Secret, Suite, TAG_LEN, open_prelude};
+use crate::id::{Kind, RepositoryId};
 use crate::wire::{Malformed, Reader, Write};
 
 /// The largest key slot that is read, in bytes.
@@ -90,8 +90,7 @@ pub fn seal(
     let params = info.cost.check().map_err(|malformed| CryptoError(malformed.0))?;
     let (key, commitment) = derive(params, password, &salt).map_err(|e| CryptoError(e.to_string()))?;
     let mut bytes = Vec::new();
-    let prelude =
-        Prelude { kind: ObjectKind::KeySlot, suite: Suite::XChaCha20Poly1305, epoch: 0, repository: info.repository };
+    let prelude = Prelude { kind: Kind::Key, suite: Suite::XChaCha20Poly1305, epoch: 0, repository: info.repository };
     bytes.put(&prelude.encode());
     bytes.put(&[KDF_ARGON2ID, 0, 0, 0]);
     bytes.put_u32(info.cost.memory_kib);
@@ -152,7 +151,7 @@ struct Clear {
 impl Clear {
     fn read(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        let repository = open_prelude(&mut reader, ObjectKind::KeySlot)?.repository;
+        let repository = open_prelude(&mut reader, Kind::Key)?.repository;
         if reader.array()? != [KDF_ARGON2ID, 0, 0, 0] {
             return Err(Malformed::new("its key derivation is not known"));
         }

@@ -11,7 +11,7 @@ use reed_solomon_simd::rate::{HighRateDecoder, HighRateEncoder, RateDecoder, Rat
 
 use super::MAX_PACK;
 use crate::backend::{Kind, Name};
-use crate::crypto::{ObjectKind, PRELUDE_LEN, Prelude, Suite, open_prelude};
+use crate::crypto::{PRELUDE_LEN, Prelude, Suite, open_prelude};
 use crate::id::{PackId, RepositoryId, digest};
 use crate::wire::{Malformed, Reader, Result, Write};
 
@@ -113,7 +113,7 @@ pub fn make_parity(repository: RepositoryId, pack: &PackId, bytes: &[u8], share:
 fn make(layout: Layout, repository: RepositoryId, pack: &PackId, bytes: &[u8]) -> Result<Vec<u8>> {
     let recovery = recovery_shards(&layout, bytes)?;
     let mut fixed = Vec::with_capacity(layout.head());
-    fixed.put(&Prelude { kind: ObjectKind::Parity, suite: Suite::None, epoch: 0, repository }.encode());
+    fixed.put(&Prelude { kind: Kind::Parity, suite: Suite::None, epoch: 0, repository }.encode());
     fixed.put(pack.as_bytes());
     fixed.put_u32(layout.pack as u32);
     fixed.put_u32(layout.shard as u32);
@@ -303,7 +303,7 @@ fn last_head(object: &[u8]) -> Result<Head<'_>> {
 
 fn fixed_fields(fixed: &[u8]) -> Result<(RepositoryId, PackId, Layout)> {
     let mut reader = Reader::new(fixed);
-    let prelude = open_prelude(&mut reader, ObjectKind::Parity)?;
+    let prelude = open_prelude(&mut reader, Kind::Parity)?;
     if prelude.suite != Suite::None || prelude.epoch != 0 {
         return Err(Malformed::new("nothing in a parity object is sealed, but it says so"));
     }

@@ -160,7 +160,7 @@ fn any_one_damage_to_the_object_leaves_it_of_use() {
 /// An object that says what the forger likes, with checks that fit.
 fn forged(pack: &PackId, length: u32, shard: u32, originals: u16, recoveries: u16, behind: &[u8]) -> Vec<u8> {
     let mut fixed = Vec::new();
-    fixed.put(&Prelude { kind: ObjectKind::Parity, suite: Suite::None, epoch: 0, repository: REPOSITORY }.encode());
+    fixed.put(&Prelude { kind: Kind::Parity, suite: Suite::None, epoch: 0, repository: REPOSITORY }.encode());
     fixed.put(pack.as_bytes());
     fixed.put_u32(length);
     fixed.put_u32(shard);
@@ -195,7 +195,7 @@ fn a_forged_object_gives_nothing() {
     let mut log = parity_of(&pack, 100);
     let end = log.len();
     for fixed in [0, end - CHECK_LEN - FIXED_LEN] {
-        log[fixed + 4] = ObjectKind::Index as u8;
+        log[fixed + 4] = Kind::Index.number();
     }
     assert!(Parity::read(&log, REPOSITORY).is_err());
     // A sound head over shards that were made of something else: the name of the pack tells.

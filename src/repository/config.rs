@@ -1,8 +1,9 @@
 //! The config: what never changes about a repository (drawn in `docs/format.md`, "Config"). It lies in clear, since it
 //! is needed before any key is; the first entry of the log carries its hash, so that nobody can change it unnoticed.
 
+use crate::backend::Kind;
 use crate::chunk::CutParams;
-use crate::crypto::{ObjectKind, Prelude, Suite, open_prelude};
+use crate::crypto::{Prelude, Suite, open_prelude};
 use crate::error::{Error, Result};
 use crate::id::{RepositoryId, digest};
 use crate::wire::{self, Malformed, Reader, Write};
@@ -75,8 +76,7 @@ const CHUNKER_FASTCDC_2020: u8 = 1;
 impl Config {
     /// The bytes of the config.
     pub fn encode(&self) -> Vec<u8> {
-        let prelude =
-            Prelude { kind: ObjectKind::Config, suite: self.suite, epoch: 0, repository: self.repository }.encode();
+        let prelude = Prelude { kind: Kind::Config, suite: self.suite, epoch: 0, repository: self.repository }.encode();
         let mut bytes = prelude.to_vec();
         bytes.put_i64(self.created);
         bytes.put(&[CHUNKER_FASTCDC_2020, 0, 0, 0]);
@@ -92,7 +92,7 @@ impl Config {
     /// Reads what [`encode`](Config::encode) wrote.
     pub fn decode(bytes: &[u8]) -> wire::Result<Self> {
         let mut reader = Reader::new(bytes);
-        let prelude = open_prelude(&mut reader, ObjectKind::Config)?;
+        let prelude = open_prelude(&mut reader, Kind::Config)?;
         let created = reader.i64()?;
         if reader.array()? != [CHUNKER_FASTCDC_2020, 0, 0, 0] {
             return Err(Malformed::new("its way of cutting is not known"));

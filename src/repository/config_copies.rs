@@ -1,9 +1,12 @@
 //! Finding the config: it is there twice, `config` and `config2`, since without it nothing can be read. Where both have
 //! suffered, one changed byte is found by trying all. What is found counts only if the log began with it.
 
+use std::ops::ControlFlow;
+
+use super::Repository;
 use super::config::{Config, MAX_CONFIG};
-use super::{Repository, create_resolved};
-use crate::backend::{Backend, Kind, Name};
+use crate::backend::StorageErrorKind::{BadMedium, Damaged, NotFound};
+use crate::backend::{Backend, Kind, Name, ObjectMeta, create_resolved};
 use crate::error::{Error, Result};
 use crate::id::{IndexId, PackId, digest};
 
@@ -31,12 +34,12 @@ pub(super) fn find(backend: &dyn Backend) -> Result<FoundConfig> {
             Ok(config) => return Ok(FoundConfig::new(config, bytes, None)),
             Err(malformed) => Error::damaged(Name::config(), malformed),
         },
-        Err(Error::ObjectMissing { .. }) => Error::damaged(Name::config(), "it is missing"),
+        Err(error) if error.kind() == NotFound => Error::damaged(Name::config(), "it is missing"),
         Err(error) => Error::damaged(Name::config(), error),
     };
     let copy = backend.read(&Name::config_copy(), MAX_CONFIG);
     let trouble = |instead: &str| match &error {
-        Error::Damaged { name, reason } => Some(Error::damaged(name, format_args!("{reason}; {instead}"))),
+        Error::Damaged { name, reason } => Some(Error::damaged(name.clone(), format_args!("{reason}; {instead}"))),
         _ => None,
     };
     if let Ok(bytes) = &copy
@@ -51,13 +54,12 @@ pub(super) fn find(backend: &dyn Backend) -> Result<FoundConfig> {
         return Ok(FoundConfig::new(config, &bytes, trouble("one byte of it has changed, which could be told")));
     }
     match (first, copy) {
-        (Err(Error::ObjectMissing { .. }), Err(Error::ObjectMissing { .. })) if !is_anything_there(backend)? => {
+        (Err(one), Err(two)) if one.kind() == NotFound && two.kind() == NotFound && !is_anything_there(backend)? => {
             Err(Error::NoRepository { location: backend.location() })
         }
-        // What the system says is no damage: the disk may be there again in a moment.
-        (Err(error @ Error::Io { .. }), _) | (Err(Error::ObjectMissing { .. }), Err(error @ Error::Io { .. })) => {
-            Err(error)
-        }
+        // A failure of the storage is no damage: the disk may be there again in a moment.
+        (Err(failed), _) if !failed.is_damage() => Err(failed.into()),
+        (Err(missing), Err(failed)) if missing.kind() == NotFound && !failed.is_damage() => Err(failed.into()),
         _ => Err(error),
     }
 }
@@ -95,20 +97,17 @@ fn mend(bytes: &[u8]) -> Option<Vec<u8>> {
 pub(super) fn is_anything_there(backend: &dyn Backend) -> Result<bool> {
     let mut found = false;
     for kind in [Kind::Log, Kind::Index, Kind::Pack] {
-        backend.list(kind, &mut |name, _| {
+        backend.list(kind, None, &mut |ObjectMeta { name, .. }| {
             found |= match kind {
                 Kind::Log => name.sequence().is_some(),
                 Kind::Index => name.file().parse::<IndexId>().is_ok(),
                 _ => name.file().parse::<PackId>().is_ok(),
             };
-            Ok(())
+            if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
     }
     Ok(found)
 }
-
-/// What Linux and macOS say of a bad sector.
-const EIO: i32 = 5;
 
 /// Makes both copies be these bytes. One that is sound stays until the other is, so that a config is there at any time;
 /// where none is, the second copy is made first. Gives the names of those that were made.
@@ -117,13 +116,13 @@ pub(super) fn write_both(backend: &dyn Backend, bytes: &[u8]) -> Result<Vec<Name
     for name in [Name::config_copy(), Name::config()] {
         match backend.read(&name, MAX_CONFIG) {
             Ok(found) if found == bytes => continue,
-            Ok(_) | Err(Error::Damaged { .. }) => backend.delete(&name)?,
-            // A bad sector is damage. Any other error of the system says nothing about the bytes.
-            Err(Error::Io { source, .. }) if source.raw_os_error() == Some(EIO) => {
-                backend.delete(&name)?;
-            }
-            Err(Error::ObjectMissing { .. }) => {}
-            Err(error) => return Err(error),
+            Ok(_) => backend.delete(&name)?,
+            Err(error) => match error.kind() {
+                NotFound => {}
+                // A bad sector is damage. Any other failure of the storage says nothing about the bytes.
+                Damaged(_) | BadMedium => backend.delete(&name)?,
+                _ => return Err(error.into()),
+            },
         }
         create_resolved(backend, &name, bytes)?;
         made.push(name);
@@ -146,8 +145,8 @@ impl Repository {
             match self.backend.read(&name, MAX_CONFIG) {
                 Ok(bytes) if bytes == wanted => {}
                 Ok(_) => problems.push(Error::damaged(name, "its bytes are not those that the log began with")),
-                Err(Error::ObjectMissing { .. }) if name == Name::config_copy() => {}
-                Err(error) => problems.push(error),
+                Err(error) if error.kind() == NotFound && name == Name::config_copy() => {}
+                Err(error) => problems.push(error.into()),
             }
         }
         problems
@@ -240,7 +239,7 @@ mod tests {
     fn a_config_that_is_lost_is_damage_where_anything_is_left() {
         let memory = Memory::new();
         memory.create(&Name::log(5), b"x").unwrap();
-        assert!(matches!(find(&memory), Err(Error::Damaged { name, .. }) if name == "config"));
+        assert!(matches!(find(&memory), Err(Error::Damaged { name, .. }) if name == Name::config().into()));
         memory.delete(&Name::log(5)).unwrap();
         memory.create(&Name::new(Kind::Log, "lock"), b"x").unwrap();
         assert!(matches!(find(&memory), Err(Error::NoRepository { .. })));

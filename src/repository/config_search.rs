@@ -2,6 +2,8 @@
 //! the log has the hash of it, and everything else but one number is known; that number is a time shortly before that of
 //! the entry, so trying them all finds the very same bytes.
 
+use std::ops::ControlFlow;
+
 use super::config::{Config, Features};
 use super::config_copies::write_both;
 use super::log::{Body, MAX_ENTRY};
@@ -10,7 +12,7 @@ use super::unlock::Lock;
 use super::{Clock, keys, open_entry};
 use crate::backend::{Backend, Kind, Name};
 use crate::chunk::CutParams;
-use crate::crypto::{Envelope, Keyring, ObjectKind, PRELUDE_LEN, Prelude, Suite, open_prelude, slot};
+use crate::crypto::{Envelope, Keyring, PRELUDE_LEN, Prelude, Suite, open_prelude, slot};
 use crate::error::{Error, Result};
 use crate::id::{KeyId, RepositoryId, digest};
 use crate::pack::{HEADER_LEN, Header};
@@ -149,30 +151,26 @@ impl Trace {
 
 /// Looks at whatever is there, the beginning of the log first.
 fn trace(backend: &dyn Backend) -> Result<Option<Trace>> {
-    let mut found: Option<Prelude> = prelude(backend, &Name::log(0), ObjectKind::LogEntry);
-    for (kind, object) in
-        [(Kind::Log, ObjectKind::LogEntry), (Kind::Index, ObjectKind::Index), (Kind::Key, ObjectKind::KeySlot)]
-    {
-        backend.list(kind, &mut |name, _| {
-            found = found.or_else(|| prelude(backend, &name, object));
-            Ok(())
+    let mut found: Option<Prelude> = prelude(backend, &Name::log(0), Kind::Log);
+    for kind in [Kind::Log, Kind::Index, Kind::Key] {
+        backend.list(kind, None, &mut |meta| {
+            found = found.or_else(|| prelude(backend, &meta.name, kind));
+            if found.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
     }
     let mut header = None;
-    backend.list(Kind::Pack, &mut |name, length| {
-        if header.is_none() && length >= HEADER_LEN as u64 {
-            let bytes = backend.read_range(&name, 0, HEADER_LEN).ok();
-            let read = bytes.and_then(|bytes| Header::read(&bytes).ok());
-            header = read.filter(|header| found.is_none_or(|found| found.repository == header.repository));
-        }
-        Ok(())
+    backend.list(Kind::Pack, None, &mut |meta| {
+        let bytes = backend.read_range(&meta.name, 0, HEADER_LEN).ok();
+        let read = bytes.and_then(|bytes| Header::read(&bytes).ok());
+        header = read.filter(|header| found.is_none_or(|found| found.repository == header.repository));
+        if header.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     let suite = header.as_ref().map(|header| header.suite);
     let known = found.map(|found| (found.repository, found.suite)).or(header.map(|h| (h.repository, h.suite)));
     Ok(known.map(|(repository, own)| Trace { repository, is_encrypted: own != Suite::None, suite }))
 }
 
-fn prelude(backend: &dyn Backend, name: &Name, kind: ObjectKind) -> Option<Prelude> {
+fn prelude(backend: &dyn Backend, name: &Name, kind: Kind) -> Option<Prelude> {
     let bytes = backend.read_range(name, 0, PRELUDE_LEN).ok()?;
     open_prelude(&mut Reader::new(&bytes), kind).ok()
 }
@@ -183,7 +181,7 @@ fn beginning(backend: &dyn Backend, repository: RepositoryId, keyring: Option<Ke
     let bytes = match backend.read(&name, MAX_ENTRY) {
         Ok(bytes) => bytes,
         Err(error) if error.is_damage() => return Ok(None),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     let Ok((_, entry)) = open_entry(&Envelope::new(repository, keyring), &name, &bytes) else { return Ok(None) };
     let Body::Init { config, keys } = entry.body else { return Ok(None) };

@@ -1,16 +1,17 @@
 //! Making a repository.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::config::{Config, Features, MAX_CONFIG};
 use super::config_copies::{self, is_anything_there};
 use super::keys::new_slot;
 use super::log::{Body, LogEntry};
-use super::{Clock, Repository, Settings, State, create_resolved, writer_name};
-use crate::backend::{Backend, Created, Kind, Name};
+use super::{Clock, Repository, Settings, State, writer_name};
+use crate::backend::{Backend, Created, Kind, Name, create_resolved};
 use crate::chunk::CutParams;
 use crate::crypto::slot::KdfCost;
-use crate::crypto::{Entropy, Envelope, Keyring, ObjectKind, Secret, Suite};
+use crate::crypto::{Entropy, Envelope, Keyring, Secret, Suite};
 use crate::error::{Error, Result};
 use crate::id::{EntryHash, RepositoryId, digest};
 
@@ -50,7 +51,11 @@ impl Repository {
         let cannot = |reason: &str| Error::CannotInit { location: backend.location(), reason: reason.into() };
         if backend.size(&Name::config())?.is_some() {
             match is_unfinished(&**backend)? {
-                true => [Name::config(), Name::config_copy()].iter().try_for_each(|name| backend.delete(name))?,
+                true => {
+                    for name in [Name::config(), Name::config_copy()] {
+                        backend.delete(&name)?;
+                    }
+                }
                 false => return Err(cannot("there is a repository already")),
             }
         }
@@ -115,9 +120,9 @@ impl Repository {
 fn is_unfinished(backend: &dyn Backend) -> Result<bool> {
     let mut empty = backend.size(&Name::log(0))?.is_none();
     for kind in [Kind::Log, Kind::Pack, Kind::Index, Kind::Checkpoint] {
-        backend.list(kind, &mut |_, _| {
+        backend.list(kind, None, &mut |_| {
             empty = false;
-            Ok(())
+            ControlFlow::Break(())
         })?;
     }
     Ok(empty)
@@ -143,7 +148,7 @@ impl FirstEntries<'_> {
             body,
         };
         let name = Name::log(self.state.next);
-        let bytes = self.envelope.seal(self.entropy, ObjectKind::LogEntry, &name.to_string(), &entry.encode())?;
+        let bytes = self.envelope.seal(self.entropy, Kind::Log, &name.to_string(), &entry.encode())?;
         if create_resolved(self.backend, &name, &bytes)? == Created::Exists {
             return Err(Error::damaged(name, "it exists in a repository that is just being made"));
         }

@@ -30,16 +30,14 @@ impl Repository {
     pub fn unnamed_packs(&self) -> Result<ListedPacks> {
         let standing = self.standing();
         let mut unnamed = Vec::new();
-        self.backend.list(Kind::Pack, &mut |name, length| {
-            if let Ok(id) = name.file().parse::<PackId>()
+        self.backend.for_each(Kind::Pack, &mut |meta| {
+            if let Ok(id) = meta.name.file().parse::<PackId>()
                 && !self.index.names_pack(&id)
                 && !standing.is_condemned(&id)
             {
-                unnamed.push((id, length));
+                unnamed.push((id, meta.size));
             }
-            Ok(())
         })?;
-        unnamed.sort_unstable();
         Ok(unnamed)
     }
 
@@ -138,7 +136,10 @@ impl Repository {
     /// # Errors
     /// Those of the backend.
     pub fn settle_packs<'p>(&self, packs: impl IntoIterator<Item = &'p PackInfo>) -> Result<()> {
-        packs.into_iter().try_for_each(|info| self.backend.settle(&info.name()))
+        for info in packs {
+            self.backend.settle(&info.name())?;
+        }
+        Ok(())
     }
 
     /// Publishes index objects for these packs. Those that only the listing names are made sure of before.

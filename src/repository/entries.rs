@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::log::MAX_ENTRY;
 use super::{batch, checkpoint};
-use crate::backend::{Backend, Kind, Name};
+use crate::backend::{Backend, Kind, Name, StorageErrorKind};
 use crate::error::{Error, Result};
 use crate::id::digest;
 
@@ -110,8 +110,8 @@ impl<'a> Entries<'a> {
         }
         match self.kept.get(&name) {
             Some(Some(bytes)) => Ok(bytes.clone()),
-            Some(None) => Err(Error::ObjectMissing { name: name.to_string() }),
-            None => self.backend.read(&name, checkpoint::MAX_CHECKPOINT),
+            Some(None) => Err(Error::ObjectMissing { name }),
+            None => Ok(self.backend.read(&name, checkpoint::MAX_CHECKPOINT)?),
         }
     }
 
@@ -129,8 +129,8 @@ impl<'a> Entries<'a> {
             Some(kept) => Ok(kept.clone()),
             // It is long, or could not be read.
             None => match self.backend.read(&name, MAX_ENTRY) {
-                Err(Error::ObjectMissing { .. }) => Ok(None),
-                read => read.map(Some),
+                Err(error) if error.kind() == StorageErrorKind::NotFound => Ok(None),
+                read => Ok(Some(read?)),
             },
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{FrameReader, Opened, ReadDirectories, Repository};
 use crate::backend::{Kind, Name};
-use crate::crypto::{Keyring, ObjectKind, PRELUDE_LEN, PackCipher, epoch_of};
+use crate::crypto::{Keyring, PRELUDE_LEN, PackCipher, epoch_of};
 use crate::error::{Error, Result};
 use crate::id::{IndexId, PackId};
 use crate::pack::{self, MAX_PACK, PackInfo};
@@ -61,9 +61,9 @@ impl Repository {
             let prelude = match self.backend.read_range(&Name::new(Kind::Index, object), 0, PRELUDE_LEN) {
                 Ok(prelude) => prelude,
                 Err(error) if error.is_damage() => continue,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             };
-            if epoch_of(ObjectKind::Index, &prelude).is_ok_and(|epoch| epoch < self.epoch()) {
+            if epoch_of(Kind::Index, &prelude).is_ok_and(|epoch| epoch < self.epoch()) {
                 outdated.insert(*object);
             }
         }

@@ -37,7 +37,7 @@ impl Repository {
         let (end, mut state) = (self.lock_state().next, State::default());
         let mut entries = Entries::new(&*self.backend);
         while state.next < end {
-            let missing = || Error::ObjectMissing { name: Name::log(state.next).to_string() };
+            let missing = || Error::ObjectMissing { name: Name::log(state.next) };
             let bytes = entries.entry(state.next)?.ok_or_else(missing)?;
             let entry = next_entry(&self.envelope, &state, &bytes)?;
             each(&entry, &state)?;

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::log::Body;
-use super::{Config, Repository, State, batch, create_resolved};
-use crate::backend::{Backend, Kind, Name};
+use super::{Config, Repository, State, batch};
+use crate::backend::{Backend, Kind, Name, create_resolved};
 use crate::crypto::slot::{self, KdfCost, SlotError, SlotInfo};
 use crate::crypto::{Entropy, Keyring};
 use crate::error::{Error, Result};
@@ -132,7 +132,7 @@ impl Tried {
             if self.work.saturating_add(candidate.work) > MAX_WORK {
                 let reason = "there are more key slots than a password is tried on, or they ask for too much work: some \
                               may be forged";
-                self.unsound = Some(Error::damaged("keys", reason));
+                self.unsound = Some(Error::damaged(Kind::Key, reason));
                 self.left = Some(VecDeque::new());
                 break;
             }
@@ -181,7 +181,7 @@ impl Tried {
     fn candidates(&mut self, backend: &dyn Backend) -> Result<Vec<Candidate>> {
         let listed = batch::list_after(backend, Kind::Key, None)?;
         if listed.is_empty() {
-            return Err(Error::damaged("keys", "there is no key slot; `key import` makes one from an export"));
+            return Err(Error::damaged(Kind::Key, "there is no key slot; `key import` makes one from an export"));
         }
         let mut names: Vec<Name> = listed.into_iter().map(|(name, _)| name).take(MAX_SLOTS).collect();
         names.sort();
@@ -242,7 +242,7 @@ impl Repository {
             match self.backend.read(&name, slot::MAX_SLOT) {
                 Ok(bytes) if digest(&bytes) == hash => None,
                 Ok(_) => Some(Error::damaged(name, "its bytes are not those that the log recorded")),
-                Err(error) => Some(error),
+                Err(error) => Some(error.into()),
             }
         };
         keys.into_iter().filter_map(check).collect()
@@ -272,7 +272,7 @@ impl Repository {
             (true, 1) => Err(Error::Invalid(format!("{key} is the last key: without it nothing could be read"))),
             (true, _) => Ok(Body::KeyRemove { key }),
         })?;
-        self.backend.delete(&Name::new(Kind::Key, key))
+        Ok(self.backend.delete(&Name::new(Kind::Key, key))?)
     }
 
     /// The key slot that a password opens.

@@ -11,7 +11,7 @@ use super::{Repository, State, checkpoint, remembered};
 use crate::backend::{Kind, Name};
 use crate::chunk::ChunkSource;
 use crate::crypto::slot::MAX_SLOT;
-use crate::crypto::{Envelope, ObjectKind};
+use crate::crypto::Envelope;
 use crate::error::Result;
 use crate::id::{ChunkId, KeyId};
 use crate::wire::{Reader, Write};
@@ -134,7 +134,7 @@ impl Repository {
     fn kept_roots(&self) -> HashMap<ChunkId, Vec<u8>> {
         let read = || {
             let sealed = self.local.as_ref()?.read("roots")?;
-            let body = self.envelope.open(ObjectKind::Checkpoint, ROOTS, &sealed).ok()?;
+            let body = self.envelope.open(Kind::Checkpoint, ROOTS, &sealed).ok()?;
             let (mut reader, mut kept) = (Reader::new(&body), HashMap::new());
             for _ in 0..reader.count(ChunkId::LEN + 1).ok()? {
                 let id = ChunkId::new(reader.array().ok()?);
@@ -166,7 +166,7 @@ impl Repository {
         let mut all = Vec::with_capacity(body.len() + 10);
         all.put_varint(count);
         all.put(&body);
-        if let Ok(sealed) = self.envelope.seal(&*self.entropy, ObjectKind::Checkpoint, ROOTS, &all) {
+        if let Ok(sealed) = self.envelope.seal(&*self.entropy, Kind::Checkpoint, ROOTS, &all) {
             local.write("roots", &sealed);
         }
     }

@@ -67,9 +67,9 @@ pub use state::{RemovedSnapshot, SnapshotRecord, State};
 pub use verified::VerifiedPacks;
 pub use writer::{Committed, PackReport, Writer};
 
-use crate::backend::{Backend, Created, Kind, Name};
+use crate::backend::{Backend, Created, Kind, Name, StorageErrorKind, create_resolved};
 use crate::chunk::CutParams;
-use crate::crypto::{Entropy, Envelope, Keyring, ObjectKind, epoch_of};
+use crate::crypto::{Entropy, Envelope, Keyring, epoch_of};
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkHasher, EntryHash, RepositoryId, digest};
 use crate::index::Index;
@@ -112,6 +112,15 @@ pub struct Repository {
 
 /// How many hashes of entries are kept.
 const RECENT: usize = 256;
+
+/// An entry that was appended to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Its number.
+    pub sequence: u64,
+    /// How many bytes it takes in the repository.
+    pub bytes: u64,
+}
 
 /// How large things are made. No part of the format: readers take any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,7 +277,7 @@ impl Repository {
     }
 
     /// Appends to the log, after whatever others appended meanwhile. `body` is made from the state that it follows.
-    fn append(&self, mut body: impl FnMut(&State) -> Result<Body>) -> Result<u64> {
+    fn append(&self, mut body: impl FnMut(&State) -> Result<Body>) -> Result<Appended> {
         let appended = self.append_checked(|state| body(state).map(Some))?;
         appended.ok_or_else(|| Error::Invalid("nothing was appended to the log".into()))
     }
@@ -278,13 +287,13 @@ impl Repository {
     /// done, because of what the log says; an entry that is appended makes sure of those before it.
     pub fn settle_log(&self) -> Result<()> {
         let Some(last) = self.lock_state().next.checked_sub(1) else { return Ok(()) };
-        self.backend.settle(&Name::log(last))
+        Ok(self.backend.settle(&Name::log(last))?)
     }
 
-    /// Appends an entry to the log, and gives its number. `body` is made from the very state that the entry follows, so
+    /// Appends an entry to the log. `body` is made from the very state that the entry follows, so
     /// it is asked again each time that somebody else was faster; it may read and store meanwhile. Where it gives none,
     /// nothing is appended, and the log lasts as far as it was read.
-    pub fn append_checked(&self, mut body: impl FnMut(&State) -> Result<Option<Body>>) -> Result<Option<u64>> {
+    pub fn append_checked(&self, mut body: impl FnMut(&State) -> Result<Option<Body>>) -> Result<Option<Appended>> {
         let transaction = self.entropy.array()?;
         loop {
             // Not held while `body` works: it may read chunks, and store some.
@@ -306,16 +315,17 @@ impl Repository {
             let frees = entry.body.frees_room();
             let name = Name::log(state.next);
             let (text, body) = (name.to_string(), entry.encode());
-            let bytes = self.envelope.seal_in(state.epoch, &*self.entropy, ObjectKind::LogEntry, &text, &body)?;
+            let bytes = self.envelope.seal_in(state.epoch, &*self.entropy, Kind::Log, &text, &body)?;
             if bytes.len() as u64 > log::MAX_ENTRY {
                 // Nobody could read the log any more.
                 return Err(Error::Invalid(format!("an entry of the log would have {} bytes, too many", bytes.len())));
             }
+            let appended = Appended { sequence: entry.sequence, bytes: bytes.len() as u64 };
             match self.create_entry(&name, &bytes, frees)? {
                 Created::New => {
                     self.take_in(&entry, EntryHash::new(digest(&bytes)))?;
                     self.checkpoint_after(entry.sequence);
-                    return Ok(Some(entry.sequence));
+                    return Ok(Some(appended));
                 }
                 Created::Exists => {
                     // Who rotates the keys cannot read on behind the own entry yet.
@@ -325,12 +335,13 @@ impl Repository {
                     match self.backend.read(&name, log::MAX_ENTRY) {
                         Ok(found) if found == bytes => {
                             self.take_in(&entry, EntryHash::new(digest(&bytes)))?;
-                            return Ok(Some(entry.sequence));
+                            return Ok(Some(appended));
                         }
-                        Ok(_) | Err(Error::ObjectMissing { .. }) => refreshed?,
+                        Ok(_) => refreshed?,
+                        Err(error) if error.kind() == StorageErrorKind::NotFound => refreshed?,
                         // Whoever cannot look must not take it for another's and append the same once more: a log that
                         // adds a snapshot twice can be read by nobody.
-                        Err(error) => return Err(error),
+                        Err(error) => return Err(error.into()),
                     }
                     if self.lock_state().next == entry.sequence {
                         // The slot is taken, and yet there is nothing in it: a name without an object.
@@ -345,8 +356,8 @@ impl Repository {
     fn create_entry(&self, name: &Name, bytes: &[u8], frees: bool) -> Result<Created> {
         loop {
             match create_resolved(&*self.backend, name, bytes) {
-                Err(error) if frees && error.is_full() && self.backend.use_reserve()? => {}
-                created => return created,
+                Err(error) if frees && error.kind() == StorageErrorKind::NoSpace && self.backend.use_reserve()? => {}
+                created => return Ok(created?),
             }
         }
     }
@@ -370,15 +381,15 @@ impl Repository {
         }
     }
 
-    /// Creates an object; where the backend reports a failure, reads back what is there to learn the outcome.
+    /// Creates an object; where the storage says that the outcome is not known, reads back what is there to learn it.
     pub fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        create_resolved(&*self.backend, name, bytes)
+        Ok(create_resolved(&*self.backend, name, bytes)?)
     }
 
     /// Writes an index object for these packs and takes it into the local index. Gives its name and length.
     pub fn publish_index(&self, packs: &[crate::pack::PackInfo]) -> Result<(crate::id::IndexId, u64)> {
         let body = crate::index::encode_object(packs);
-        let bytes = self.envelope.seal(&*self.entropy, ObjectKind::Index, "", &body)?;
+        let bytes = self.envelope.seal(&*self.entropy, Kind::Index, "", &body)?;
         let id = crate::id::IndexId::new(digest(&bytes));
         create_resolved(&*self.backend, &Name::new(Kind::Index, id), &bytes)?;
         self.with_index(|index| index.insert_object(&id, packs))?;
@@ -389,18 +400,6 @@ impl Repository {
 impl std::fmt::Debug for Repository {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Repository({} at {})", self.id(), self.backend.location())
-    }
-}
-
-/// Creates an object; where the backend reports a failure, reads back what is there to learn the outcome.
-fn create_resolved(backend: &dyn Backend, name: &Name, bytes: &[u8]) -> Result<Created> {
-    match backend.create(name, bytes) {
-        Ok(created) => Ok(created),
-        Err(error) => match backend.read(name, bytes.len() as u64) {
-            // Reading it back does not make it durable, but creating it again under the same name would not, either.
-            Ok(found) if found == bytes && !matches!(error, Error::Io { .. }) => Ok(Created::New),
-            _ => Err(error),
-        },
     }
 }
 
@@ -416,7 +415,7 @@ fn read_log(entries: &mut Entries<'_>, envelope: &Envelope, state: &mut State) -
             }
             // Or somebody appended two entries just now: then it is there when it is read again.
             if gap == Some(state.next) {
-                return Err(Error::ObjectMissing { name: Name::log(state.next).to_string() });
+                return Err(Error::ObjectMissing { name: Name::log(state.next) });
             }
             gap = Some(state.next);
             entries.forget_missing();
@@ -451,7 +450,7 @@ fn next_entry(envelope: &Envelope, state: &State, bytes: &[u8]) -> Result<LogEnt
 
 /// Opens an entry of the log, in whatever epoch; gives that as well.
 fn open_entry(envelope: &Envelope, name: &Name, bytes: &[u8]) -> Result<(u32, LogEntry)> {
-    let kind = ObjectKind::LogEntry;
+    let kind = Kind::Log;
     let epoch = epoch_of(kind, bytes).in_object(name)?;
     let body = envelope.open(kind, &name.to_string(), bytes).map_err(|error| Error::damaged(name, error))?;
     Ok((epoch, LogEntry::decode(&body).in_object(name)?))

@@ -12,7 +12,7 @@ use super::local::LocalCopies;
 use super::unlock::{Lock, Unlocked};
 use super::{Clock, Repository, State, batch, frame_cache, remembered};
 use crate::backend::{Backend, Kind, Name};
-use crate::crypto::{Entropy, Envelope, ObjectKind, Suite};
+use crate::crypto::{Entropy, Envelope, Suite};
 use crate::error::{Context, Error, Result};
 use crate::id::{EntryHash, IndexId, PackId, digest};
 use crate::index::{self, Index};
@@ -195,9 +195,8 @@ impl Repository {
         // Index objects that no snapshot names yet: what an interrupted or still running writer has stored.
         let is_new = |id: &IndexId| !logged.contains(id) && !standing.superseded.contains_key(id);
         let mut unlogged = Vec::new();
-        self.backend.list(Kind::Index, &mut |name, _| {
-            unlogged.extend(name.file().parse::<IndexId>().ok().filter(is_new));
-            Ok(())
+        self.backend.for_each(Kind::Index, &mut |meta| {
+            unlogged.extend(meta.name.file().parse::<IndexId>().ok().filter(is_new));
         })?;
         let outdated = self.outdated_indexes(&unlogged)?;
         wanted.extend(unlogged.into_iter().filter(|id| !outdated.contains(id)));
@@ -267,7 +266,7 @@ impl Repository {
         if digest(bytes) != *id.as_bytes() {
             return Err(Error::damaged(name, "its bytes do not hash to its name"));
         }
-        let opened = self.envelope.open(ObjectKind::Index, "", bytes).map_err(|error| Error::damaged(&name, error));
+        let opened = self.envelope.open(Kind::Index, "", bytes).map_err(|error| Error::damaged(&name, error));
         let body = opened.map_err(|error| self.unless_rotated(error))?;
         index::decode_object(&body).in_object(name)
     }
@@ -394,7 +393,7 @@ fn is_beside(backend: &dyn Backend, envelope: &Envelope, seen: u64, skipped: u64
     let (mut entries, mut before) = (Entries::new(backend), None);
     for number in seen..skipped {
         let name = Name::log(number);
-        let bytes = entries.entry(number)?.ok_or_else(|| Error::ObjectMissing { name: name.to_string() })?;
+        let bytes = entries.entry(number)?.ok_or_else(|| Error::ObjectMissing { name: name.clone() })?;
         let (_, entry) = super::open_entry(envelope, &name, &bytes)?;
         if before.is_some_and(|before| before != entry.previous) {
             return Ok(Some(format!("entry {number} does not follow from entry {seen}, which this machine has seen")));
@@ -449,8 +448,8 @@ fn unlock_config(
         match unlocked.state.config {
             Some(config) if config == found.hash => Ok((unlocked, true)),
             None if broken => Ok((unlocked, false)),
-            None => Err(Error::damaged("log", "it is empty")),
-            Some(_) => Err(Error::damaged("config", "the config is not the one that the log began with")),
+            None => Err(Error::damaged(Kind::Log, "it is empty")),
+            Some(_) => Err(Error::damaged(Name::config(), "the config is not the one that the log began with")),
         }
     };
     let found = config_copies::find(backend)?;

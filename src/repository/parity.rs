@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Repository, create_resolved};
-use crate::backend::{Created, Name};
+use super::Repository;
+use crate::backend::{Created, Name, StorageErrorKind, create_resolved};
 use crate::crypto::PackCipher;
 use crate::error::{Context, Error, Result};
 use crate::id::{PackId, digest};
@@ -74,9 +74,9 @@ impl Repository {
         let name = parity_name(pack);
         let object = match self.backend.read(&name, MAX_PARITY) {
             Ok(object) => object,
-            Err(Error::ObjectMissing { .. }) => return Ok(ParityFound::Missing),
-            Err(error) if error.is_damage() => return Ok(ParityFound::Unsound(error)),
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == StorageErrorKind::NotFound => return Ok(ParityFound::Missing),
+            Err(error) if error.is_damage() => return Ok(ParityFound::Unsound(error.into())),
+            Err(error) => return Err(error.into()),
         };
         Ok(match Parity::read(&object, self.id()).in_object(&name) {
             Ok(parity) if parity.pack() == *pack && parity.is_made_of(bytes) => ParityFound::Sound,
@@ -112,7 +112,7 @@ impl Repository {
     pub fn unseal(&self, info: &PackInfo, cipher: &PackCipher, number: usize) -> Result<Vec<u8>> {
         let frame = info.frame(number)?;
         let sealed = self.backend.read_range(&info.name(), u64::from(frame.offset), frame.stored as usize);
-        let failure = match sealed.and_then(|sealed| info.unseal(cipher, number, sealed)) {
+        let failure = match sealed.map_err(Error::from).and_then(|sealed| info.unseal(cipher, number, sealed)) {
             Err(error) if may_be_mended(&error) => error,
             unsealed => return unsealed,
         };
@@ -161,31 +161,34 @@ impl Repository {
 
     /// The bytes of an object as far as they can be read, with zeros for the others. A disk that cannot read a sector says
     /// so, instead of giving wrong bytes.
-    /// None where not a byte can be had: then it is the way to the object that is not there, and not its bytes.
+    /// None where not a byte can be had, or where the storage fails in another way than by a bad medium: then it is the way
+    /// to the object that is not there, and not its bytes, and asking for each sector would only take long.
     fn what_is_left(&self, name: &Name) -> Option<Vec<u8>> {
         match self.backend.read(name, MAX_PACK) {
             Ok(bytes) => return Some(bytes),
-            Err(error) if !may_be_mended(&error) => return None,
+            Err(error) if !is_of_the_bytes(error.kind()) => return None,
             Err(_) => {}
         }
         let length = self.backend.size(name).ok()??.min(MAX_PACK);
         let (mut bytes, mut any) = (vec![0; length as usize], false);
+        // Whether the part could be read; none where it is of no use to ask for others.
         let mut fill = |start: u64, end: u64| {
-            let read = self.backend.read_range(name, start, (end - start) as usize);
-            match (read, bytes.get_mut(start as usize..end as usize)) {
-                (Ok(read), Some(part)) if read.len() == part.len() => {
-                    part.copy_from_slice(&read);
-                    any = true;
-                    true
-                }
-                _ => false,
+            let read = match self.backend.read_range(name, start, (end - start) as usize) {
+                Ok(read) => read,
+                Err(error) => return is_of_the_bytes(error.kind()).then_some(false),
+            };
+            match bytes.get_mut(start as usize..end as usize) {
+                Some(part) if read.len() == part.len() => part.copy_from_slice(&read),
+                _ => return Some(false),
             }
+            any = true;
+            Some(true)
         };
         for start in (0..length).step_by(PIECE as usize) {
             let end = (start + PIECE).min(length);
-            if !fill(start, end) {
+            if !fill(start, end)? {
                 for sector in (start..end).step_by(SECTOR as usize) {
-                    fill(sector, (sector + SECTOR).min(end));
+                    fill(sector, (sector + SECTOR).min(end))?;
                 }
             }
         }
@@ -200,7 +203,17 @@ impl Mending {
     }
 }
 
-/// Whether bytes that are there are wrong, or cannot be read. What is gone altogether was deleted.
+/// Whether bytes that are there are wrong, or cannot be read. What is gone altogether was deleted; and that a storage does
+/// not answer, or denies access, says nothing about bytes.
 fn may_be_mended(error: &Error) -> bool {
-    matches!(error, Error::Damaged { .. } | Error::Io { .. })
+    match error {
+        Error::Damaged { .. } => true,
+        Error::Storage(error) => is_of_the_bytes(error.kind()),
+        _ => false,
+    }
+}
+
+/// Whether it is the bytes of an object that a storage could not give, and not the object or the storage.
+fn is_of_the_bytes(kind: StorageErrorKind) -> bool {
+    matches!(kind, StorageErrorKind::Damaged(_) | StorageErrorKind::BadMedium)
 }

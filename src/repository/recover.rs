@@ -5,6 +5,7 @@
 //! snapshots lie in packs, and are found there.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::config::Features;
@@ -12,7 +13,7 @@ use super::entries::Entries;
 use super::log::{self, Body, LogEntry};
 use super::open::{Mode, OpenOptions, Unlock};
 use super::{Repository, Writer, checkpoint, open_entry, read_log};
-use crate::backend::{Backend, Kind, Name};
+use crate::backend::{Backend, Kind, Name, ObjectMeta};
 use crate::crypto::slot;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, KeyId, SnapshotId, digest};
@@ -62,9 +63,9 @@ impl Repository {
             Err(error) => return Err(error),
         };
         let cause = match cause {
-            None if repository.lock_state().next == 0 => Some(Error::damaged("log", "it is empty")),
+            None if repository.lock_state().next == 0 => Some(Error::damaged(Kind::Log, "it is empty")),
             None if repository.lock_state().epoch < repository.epoch() => Some(Error::damaged(
-                "log",
+                Kind::Log,
                 "it ends before the keys were rotated, and the key slot knows that they were",
             )),
             None => repository.log_gap()?,
@@ -82,19 +83,17 @@ impl Repository {
     fn behind_break(&self, cause: Error) -> Result<LogDamage> {
         let at = self.lock_state().next;
         let mut taken = Vec::new();
-        self.backend.list(Kind::Log, &mut |name, _| {
-            if name.sequence().is_some_and(|sequence| sequence >= at) {
-                taken.push(name);
-            }
-            Ok(())
+        let before = at.checked_sub(1).map(Name::log);
+        self.backend.list(Kind::Log, before.as_ref(), &mut |meta| {
+            taken.extend(Some(meta.name).filter(|name| name.sequence().is_some()));
+            ControlFlow::Continue(())
         })?;
-        taken.sort();
         let (mut survivors, mut epoch) = (Vec::new(), self.lock_state().epoch);
         for name in &taken {
             let bytes = match self.backend.read(name, log::MAX_ENTRY) {
                 Ok(bytes) => bytes,
                 Err(error) if error.is_damage() => continue,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             };
             let opened = open_entry(&self.envelope, name, &bytes).ok();
             let is_in_place = |entry: &LogEntry| Name::log(entry.sequence) == *name && entry.sequence > at;
@@ -190,14 +189,8 @@ impl Repository {
 
     /// The key slots that are there, whatever the log says.
     fn slots(&self) -> Result<Vec<(KeyId, [u8; 32])>> {
-        let mut names = Vec::new();
-        self.backend.list(Kind::Key, &mut |name, _| {
-            names.push(name);
-            Ok(())
-        })?;
-        names.sort();
         let mut slots = Vec::new();
-        for name in names {
+        for ObjectMeta { name, .. } in self.backend.list_all(Kind::Key)? {
             let Ok(key) = name.file().parse::<KeyId>() else { continue };
             let Ok(bytes) = self.backend.read(&name, slot::MAX_SLOT) else { continue };
             if slot::info(&bytes).is_ok_and(|info| info.repository == self.id()) {

@@ -21,7 +21,7 @@ pub struct Replaced {
     pub outrun: Vec<SnapshotId>,
     /// The number of the entry; none if nothing was replaced.
     pub entry: Option<u64>,
-    /// How many bytes of packs, their parity and index objects this run added to the repository.
+    /// How many bytes this run added to the repository: packs, their parity, index objects and the entry.
     pub bytes_added: u64,
 }
 
@@ -54,7 +54,7 @@ impl Writer<'_> {
             }
         }
         let mut roots = Vec::new();
-        let entry = self.repository.append_checked(|state| {
+        let appended = self.repository.append_checked(|state| {
             roots = wanted.iter().filter(|replacement| replacement.is_current(state)).copied().collect();
             if roots.is_empty() {
                 return Ok(None);
@@ -68,7 +68,12 @@ impl Writer<'_> {
             let indexes = self.unnamed_indexes(state)?;
             Ok(Some(Body::ReplaceRoots { reason, roots: roots.clone(), indexes }))
         })?;
-        let mut replaced = Replaced { entry, bytes_added: self.written(), ..Replaced::default() };
+        let entry_bytes = appended.map_or(0, |appended| appended.bytes);
+        let mut replaced = Replaced {
+            entry: appended.map(|appended| appended.sequence),
+            bytes_added: self.written() + entry_bytes,
+            ..Replaced::default()
+        };
         for replacement in wanted {
             match roots.contains(replacement) {
                 true => replaced.replaced.push(replacement.snapshot),

@@ -4,8 +4,8 @@
 use std::cell::Cell;
 
 use super::log::Body;
-use super::{Repository, State, create_resolved, keys};
-use crate::backend::{Kind, Name};
+use super::{Repository, State, keys};
+use crate::backend::{Kind, Name, create_resolved};
 use crate::crypto::Envelope;
 use crate::crypto::slot::KdfCost;
 use crate::error::{Error, Result};
@@ -72,14 +72,16 @@ impl Repository {
             return Ok(());
         }
         let mut there = Vec::new();
-        self.backend.list(Kind::Key, &mut |name, _| {
-            there.extend(name.file().parse::<KeyId>().ok().filter(|key| former.contains(key)));
-            Ok(())
+        self.backend.for_each(Kind::Key, &mut |meta| {
+            there.extend(meta.name.file().parse::<KeyId>().ok().filter(|key| former.contains(key)));
         })?;
         if there.is_empty() {
             return Ok(());
         }
         self.settle_log()?;
-        there.iter().try_for_each(|key| self.backend.delete(&Name::new(Kind::Key, key)))
+        for key in &there {
+            self.backend.delete(&Name::new(Kind::Key, key))?;
+        }
+        Ok(())
     }
 }

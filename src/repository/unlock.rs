@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use super::entries::Entries;
 use super::local::LocalLog;
 use super::{State, checkpoint, keys, read_log};
-use crate::backend::{Backend, Kind, Name};
-use crate::crypto::{Envelope, Keyring, ObjectKind, PRELUDE_LEN, epoch_of};
+use crate::backend::{Backend, Kind, Name, ObjectMeta};
+use crate::crypto::{Envelope, Keyring, PRELUDE_LEN, epoch_of};
 use crate::error::{Error, Result};
 use crate::id::{KeyId, RepositoryId};
 
@@ -177,17 +177,12 @@ impl<'a> Lock<'a> {
     /// The highest epoch that an entry of the log or an index object says it is of; none if there are none.
     fn epoch_needed(&self) -> Result<Option<u32>> {
         let mut needed = None;
-        for (kind, object) in [(Kind::Log, ObjectKind::LogEntry), (Kind::Index, ObjectKind::Index)] {
-            let mut names: Vec<Name> = Vec::new();
-            self.backend.list(kind, &mut |name, _| {
-                names.push(name);
-                Ok(())
-            })?;
-            for name in names {
+        for kind in [Kind::Log, Kind::Index] {
+            for ObjectMeta { name, .. } in self.backend.list_all(kind)? {
                 match self.backend.read_range(&name, 0, PRELUDE_LEN) {
-                    Ok(prelude) => needed = needed.max(epoch_of(object, &prelude).ok()),
+                    Ok(prelude) => needed = needed.max(epoch_of(kind, &prelude).ok()),
                     Err(error) if error.is_damage() => {}
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(error.into()),
                 }
             }
         }

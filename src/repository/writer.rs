@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::log::Body;
-use super::{Features, FrameKey, ReadDirectories, Repository, State};
-use crate::backend::{Kind, Name};
+use super::{Appended, Features, FrameKey, ReadDirectories, Repository, State};
+use crate::backend::Kind;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
 use crate::index::{Index, Standing};
@@ -249,21 +249,26 @@ impl<'a> Writer<'a> {
         self.flush()?;
         self.check_complete()?;
         // A log that adds a snapshot twice can be read by nobody.
-        let entry = self.add_snapshot(snapshot, root, |state| {
+        let appended = self.add_snapshot(snapshot, root, |state| {
             match state.snapshots.iter().any(|record| record.id == snapshot) {
                 true => Err(Error::SnapshotExists { snapshot }),
                 false => Ok(()),
             }
         })?;
+        // From here on the snapshot exists, and nothing may say that it does not.
+        self.advance_cache();
+        Ok(Committed { snapshot, entry: appended.sequence, bytes_added: self.lock().written + appended.bytes })
+    }
+
+    /// Says to the local index how far it is complete. An older head in it costs a look at the log, no more.
+    fn advance_cache(&self) {
         let state = self.repository.state();
-        let known: HashSet<IndexId> = self.repository.with_index(Index::objects)?.into_iter().collect();
+        let Ok(known) = self.repository.with_index(Index::objects) else { return };
+        let known: HashSet<IndexId> = known.into_iter().collect();
         // Others may have appended meanwhile: then the cache is complete only after it has read what they stored.
         if let Some(head) = state.head_entry().filter(|_| state.indexes.iter().all(|object| known.contains(object))) {
-            // An older head in the cache costs a look at the log, no more.
             let _ = self.repository.index.set_head(head);
         }
-        let entry_bytes = self.repository.backend.size(&Name::log(entry))?.unwrap_or(0);
-        Ok(Committed { snapshot, entry, bytes_added: self.lock().written + entry_bytes })
     }
 
     /// Appends the entry of a snapshot, in every attempt after `allowed` and after everything that it reaches was made
@@ -273,7 +278,7 @@ impl<'a> Writer<'a> {
         snapshot: SnapshotId,
         root: ChunkId,
         mut allowed: impl FnMut(&State) -> Result<()>,
-    ) -> Result<u64> {
+    ) -> Result<Appended> {
         self.repository.append(|state| {
             allowed(state)?;
             if self.sound_at() != state.last_loss() {
@@ -344,14 +349,13 @@ impl<'a> Writer<'a> {
 fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackInfo>> {
     let mut there = HashMap::new();
     let mut unknown = Vec::new();
-    repository.backend.list(Kind::Pack, &mut |name, length| {
-        if let Ok(id) = name.file().parse::<PackId>() {
-            there.insert(id, length);
+    repository.backend.for_each(Kind::Pack, &mut |meta| {
+        if let Ok(id) = meta.name.file().parse::<PackId>() {
+            there.insert(id, meta.size);
             if !repository.index.names_pack(&id) && !standing.is_condemned(&id) {
-                unknown.push((id, length));
+                unknown.push((id, meta.size));
             }
         }
-        Ok(())
     })?;
     for (id, length) in repository.index.packs_known() {
         // A listing proves nothing: ask for the pack itself. Condemned ones may be gone.
@@ -379,7 +383,7 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
             // One that is not sound, or was deleted meanwhile, is no use, and no harm; nor is one that cannot be read just
             // now. Where its directory could be, and this process reads by it, nothing new may rest on it all the same: no
             // index object names it.
-            Err(error) if error.is_damage() || matches!(error, Error::Io { .. }) => repository.index.mark_gone(&id),
+            Err(error) if error.is_damage() || matches!(error, Error::Storage(_)) => repository.index.mark_gone(&id),
             Err(error) => return Err(error),
         }
     }

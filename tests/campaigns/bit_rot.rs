@@ -11,13 +11,15 @@ use crate::sim_life;
 use crate::sim_store;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
+use avro_snap::backend::{
+    self, Abilities, Backend, ByteRange, Created, Kind, Memory, Name, ObjectMeta, PutTerms, StorageErrorKind,
+};
 use avro_snap::crypto::Suite;
-use avro_snap::error::{Error, Result};
 use avro_snap::pack::{PackInfo, read_pack};
 use avro_snap::repository::{FrameReader, Repository};
 use sim_life::{Deed, Life};
@@ -35,7 +37,7 @@ impl Rotten {
         *self.shown.lock().unwrap() = shown.iter().cloned().collect();
     }
 
-    fn bytes(&self, name: &Name) -> Result<Vec<u8>> {
+    fn bytes(&self, name: &Name) -> backend::Result<Vec<u8>> {
         match self.shown.lock().unwrap().get(name) {
             Some(bytes) => Ok(bytes.clone()),
             None => self.below.read(name, u64::MAX - 1),
@@ -48,38 +50,40 @@ impl Backend for Rotten {
         "rotten".into()
     }
 
-    fn prepare(&self) -> Result<()> {
+    fn abilities(&self) -> Abilities {
+        self.below.abilities()
+    }
+
+    fn prepare(&self) -> backend::Result<()> {
         Ok(())
     }
 
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        self.below.create(name, bytes)
+    fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> backend::Result<Created> {
+        self.below.put(name, bytes, terms)
     }
 
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        let bytes = self.bytes(name)?;
-        if bytes.len() as u64 > limit { Err(Error::damaged(name, "too large")) } else { Ok(bytes) }
+    fn read_one(&self, name: &Name, range: ByteRange) -> backend::Result<Vec<u8>> {
+        range.of(name, &self.bytes(name)?)
     }
 
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        let (bytes, start) = (self.bytes(name)?, offset as usize);
-        let range = bytes.get(start..start.saturating_add(length));
-        range.map(<[u8]>::to_vec).ok_or_else(|| Error::damaged(name, "too short"))
-    }
-
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
+    fn head(&self, name: &Name) -> backend::Result<Option<ObjectMeta>> {
         match self.bytes(name) {
-            Ok(bytes) => Ok(Some(bytes.len() as u64)),
-            Err(Error::ObjectMissing { .. }) => Ok(None),
+            Ok(bytes) => Ok(Some(ObjectMeta::new(name.clone(), bytes.len() as u64))),
+            Err(error) if error.kind() == StorageErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        self.below.list(kind, each)
+    fn list(
+        &self,
+        kind: Kind,
+        after: Option<&Name>,
+        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
+    ) -> backend::Result<()> {
+        self.below.list(kind, after, each)
     }
 
-    fn delete(&self, name: &Name) -> Result<()> {
+    fn delete(&self, name: &Name) -> backend::Result<()> {
         self.below.delete(name)
     }
 }
@@ -119,12 +123,10 @@ impl Sample {
         let repository = life.open().unwrap();
         let mut objects = Vec::new();
         for kind in Kind::ALL {
-            let mut each = |name: Name, _| {
-                let bytes = below.read(&name, u64::MAX - 1)?;
+            for ObjectMeta { name, size, .. } in below.list_all(kind).unwrap() {
+                let bytes = below.read(&name, size).unwrap();
                 objects.push((name, bytes));
-                Ok(())
-            };
-            below.list(kind, &mut each).unwrap();
+            }
         }
         let (mut reader, mut frames) = (FrameReader::new().unwrap(), BTreeMap::new());
         for number in repository.index().pack_numbers() {

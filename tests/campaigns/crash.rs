@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use avro_gen::Random;
+use avro_snap::backend::StorageErrorKind::{Other, UnknownOutcome};
 use avro_snap::backend::{Backend, Kind, Memory};
 use avro_snap::chunk::CutParams;
 use avro_snap::commands::create::create;
@@ -158,7 +159,7 @@ fn death_at_any_operation_loses_nothing_that_was_acknowledged() {
             let mut operations = 0;
             loop {
                 let memory: Arc<dyn Backend> = Arc::new(Memory::new());
-                let crashing = Arc::new(Crashing::new(memory.clone(), operations, moment));
+                let crashing = Arc::new(Crashing::dying(memory.clone(), operations, moment));
                 let backend: Arc<dyn Backend> = crashing.clone();
                 let (done, failure) = workload(&backend, suite, &days, false);
                 let what = format!("{}, death {moment:?} operation {operations}", suite.name());
@@ -180,22 +181,22 @@ fn death_at_any_operation_loses_nothing_that_was_acknowledged() {
 fn one_failed_operation_never_makes_a_false_success() {
     let days = days();
     for suite in SUITES {
-        for (moment, busy) in [(Moment::Before, false), (Moment::After, false), (Moment::After, true)] {
+        for (moment, kind) in [(Moment::Before, Other), (Moment::After, Other), (Moment::After, UnknownOutcome)] {
             let mut operations = 0;
             loop {
                 let memory: Arc<dyn Backend> = Arc::new(Memory::new());
-                let failing = Arc::new(FailingOnce::new(memory.clone(), operations, moment, busy));
+                let failing = Arc::new(FailingOnce::failing(memory.clone(), operations, moment, kind));
                 let backend: Arc<dyn Backend> = failing.clone();
                 // The others go on after the failure, as the next night would.
                 let (done, _) = workload(&backend, suite, &days, true);
-                let what = format!("{}, failure {moment:?} operation {operations}, busy {busy}", suite.name());
+                let what = format!("{}, failure {moment:?} operation {operations}, {kind:?}", suite.name());
                 recovers(&memory, suite, &done, &days, &what);
                 if !failing.failed() {
                     break;
                 }
                 operations += 1;
             }
-            println!("{}: each of {operations} operations failed once ({moment:?}, busy {busy})", suite.name());
+            println!("{}: each of {operations} operations failed once ({moment:?}, {kind:?})", suite.name());
         }
     }
 }
@@ -208,7 +209,7 @@ fn a_restore_or_a_check_during_which_one_operation_fails_tells_or_is_right() {
     assert!(failure.is_none());
     let mut operations = 0;
     loop {
-        let failing = Arc::new(FailingOnce::new(memory.clone(), operations, Moment::Before, false));
+        let failing = Arc::new(FailingOnce::failing(memory.clone(), operations, Moment::Before, Other));
         let backend: Arc<dyn Backend> = failing.clone();
         if let Ok(repository) = lab(&backend).try_open() {
             for (id, day) in &done.snapshots {
@@ -259,7 +260,7 @@ fn an_interrupted_create_that_is_run_again_does_not_store_packs_again() {
         let mut operations = 0;
         loop {
             let lab = Lab::new(Suite::Aes256Gcm);
-            let crashing = Arc::new(Crashing::new(lab.backend.clone(), operations, moment));
+            let crashing = Arc::new(Crashing::dying(lab.backend.clone(), operations, moment));
             let dying = Lab { backend: crashing.clone(), cache: CachePlace::Temporary };
             let failure = create(&dying.open(), saving(own.path()), &Silent).err();
             let what = format!("death {moment:?} operation {operations}");
@@ -274,7 +275,7 @@ fn an_interrupted_create_that_is_run_again_does_not_store_packs_again() {
             let again = all_bytes - ((megabytes as u64) << 20);
             assert!(again < 100_000, "{what}: {chunks} chunks, {bytes} bytes were stored before; {again} bytes again");
             if failure.is_none() {
-                assert!(crashing.packed.load(Ordering::SeqCst) >> 20 >= megabytes as u64);
+                assert!(crashing.hook.packed.load(Ordering::SeqCst) >> 20 >= megabytes as u64);
                 assert!(report.chunks_new < 5, "{report:?}");
                 break;
             }

@@ -69,7 +69,7 @@ fn live(seed: u64, mishaps: &[Mishap], sum: &Mutex<Tally>, goes_on: &dyn Fn() ->
                     return;
                 }
                 let storage = copy_of(&memory);
-                let trouble = Arc::new(Trouble::new(&storage, *mishap, operations));
+                let trouble = Arc::new(Trouble::with(&storage, *mishap, operations));
                 let mut other = life.on(trouble.clone());
                 let told = match deed {
                     None => other.init(),

@@ -8,6 +8,8 @@ mod avro_gen;
 mod cli;
 #[path = "../common/faults.rs"]
 mod faults;
+#[path = "../common/hooked.rs"]
+mod hooked;
 #[path = "../common/lab.rs"]
 mod lab;
 #[path = "../common/sim_client.rs"]

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use avro_snap::backend::{Kind, Memory};
+use avro_snap::backend::{Kind, Memory, ObjectMeta};
 use avro_snap::commands::select::read_root;
 use avro_snap::crypto::Suite;
 use avro_snap::id::ChunkId;
@@ -63,13 +63,7 @@ fn needed(repository: &Repository) -> BTreeSet<ChunkId> {
 fn dead(repository: &Repository, needed: &BTreeSet<ChunkId>) -> (u64, u64) {
     let (mut all, mut dead, mut met) = (0, 0, BTreeSet::new());
     let backend = repository.backend();
-    let mut names = Vec::new();
-    let mut each = |name, _| {
-        names.push(name);
-        Ok(())
-    };
-    backend.list(Kind::Pack, &mut each).unwrap();
-    for name in names {
+    for ObjectMeta { name, .. } in backend.list_all(Kind::Pack).unwrap() {
         let bytes = backend.read(&name, MAX_PACK).unwrap();
         let info = read_pack(&name.file().parse().unwrap(), &bytes, repository.id(), repository.keyring()).unwrap();
         for chunk in &info.directory.chunks {

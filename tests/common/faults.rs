@@ -3,12 +3,14 @@
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "this is part of tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::Path;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
+use avro_snap::backend::{
+    self, Abilities, Backend, ByteRange, Created, Kind, Memory, Name, ObjectMeta, PutTerms, StorageError,
+    StorageErrorKind,
+};
 use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check};
 use avro_snap::commands::restore::restore;
 use avro_snap::commands::select::Listing;
@@ -17,6 +19,7 @@ use avro_snap::id::SnapshotId;
 use avro_snap::progress::Silent;
 use avro_snap::repository::Repository;
 
+use crate::hooked::{Hook, Hooked, Op, injected};
 use crate::lab::{Lab, files_of, restoring};
 
 /// Files by their path, as [`files_of`] gives them.
@@ -49,16 +52,8 @@ pub fn quick_folder() -> tempfile::TempDir {
 
 /// All objects of a backend.
 pub fn objects_of(backend: &dyn Backend) -> BTreeMap<Name, Vec<u8>> {
-    let mut names = Vec::new();
-    for kind in Kind::ALL {
-        backend
-            .list(kind, &mut |name, _| {
-                names.push(name);
-                Ok(())
-            })
-            .unwrap();
-    }
-    names.into_iter().map(|name| (name.clone(), backend.read(&name, u64::MAX - 1).unwrap())).collect()
+    let metas = Kind::ALL.into_iter().flat_map(|kind| backend.list_all(kind).unwrap());
+    metas.map(|meta| (meta.name.clone(), backend.read(&meta.name, u64::MAX - 1).unwrap())).collect()
 }
 
 /// A backend with these objects.
@@ -98,62 +93,56 @@ impl Backend for Overlay {
         "overlay".into()
     }
 
-    fn prepare(&self) -> Result<()> {
+    fn abilities(&self) -> Abilities {
+        self.below.abilities()
+    }
+
+    fn prepare(&self) -> backend::Result<()> {
         Ok(())
     }
 
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        if self.size(name)?.is_some() {
+    fn put(&self, name: &Name, bytes: &[u8], _: &PutTerms) -> backend::Result<Created> {
+        if self.head(name)?.is_some() {
             return Ok(Created::Exists);
         }
         self.own.lock().unwrap().insert(name.clone(), Some(bytes.to_vec()));
         Ok(Created::New)
     }
 
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
+    fn read_one(&self, name: &Name, range: ByteRange) -> backend::Result<Vec<u8>> {
         match self.own(name) {
-            None => self.below.read(name, limit),
-            Some(None) => Err(Error::ObjectMissing { name: name.to_string() }),
-            Some(Some(bytes)) if bytes.len() as u64 > limit => Err(Error::damaged(name, "too large")),
-            Some(Some(bytes)) => Ok(bytes),
+            None => self.below.read_one(name, range),
+            Some(None) => Err(StorageError::not_found(name)),
+            Some(Some(bytes)) => range.of(name, &bytes),
         }
     }
 
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
+    fn head(&self, name: &Name) -> backend::Result<Option<ObjectMeta>> {
         match self.own(name) {
-            None => self.below.read_range(name, offset, length),
-            Some(None) => Err(Error::ObjectMissing { name: name.to_string() }),
-            Some(Some(bytes)) => {
-                let start = usize::try_from(offset).unwrap();
-                let range = bytes.get(start..start.saturating_add(length));
-                range.map(<[u8]>::to_vec).ok_or_else(|| Error::damaged(name, "too short"))
-            }
+            None => self.below.head(name),
+            Some(own) => Ok(own.map(|bytes| ObjectMeta::new(name.clone(), bytes.len() as u64))),
         }
     }
 
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        match self.own(name) {
-            None => self.below.size(name),
-            Some(own) => Ok(own.map(|bytes| bytes.len() as u64)),
-        }
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        let mut listed = BTreeMap::new();
-        self.below.list(kind, &mut |name, length| {
-            listed.insert(name, length);
-            Ok(())
-        })?;
+    fn list(
+        &self,
+        kind: Kind,
+        after: Option<&Name>,
+        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
+    ) -> backend::Result<()> {
+        let below = self.below.list_all(kind)?.into_iter().map(|meta| (meta.name.clone(), meta));
+        let mut listed: BTreeMap<Name, ObjectMeta> = below.collect();
         for (name, bytes) in self.own.lock().unwrap().iter().filter(|(name, _)| name.kind() == kind) {
             match bytes {
-                Some(bytes) => listed.insert(name.clone(), bytes.len() as u64),
+                Some(bytes) => listed.insert(name.clone(), ObjectMeta::new(name.clone(), bytes.len() as u64)),
                 None => listed.remove(name),
             };
         }
-        listed.into_iter().try_for_each(|(name, length)| each(name, length))
+        let _ = listed.into_values().filter(|meta| after.is_none_or(|after| meta.name > *after)).try_for_each(each);
+        Ok(())
     }
 
-    fn delete(&self, name: &Name) -> Result<()> {
+    fn delete(&self, name: &Name) -> backend::Result<()> {
         self.own.lock().unwrap().insert(name.clone(), None);
         Ok(())
     }
@@ -166,10 +155,9 @@ pub enum Moment {
     After,
 }
 
-/// A backend whose machine dies at the n-th operation that changes anything. From then on nothing works any more.
+/// A machine that dies at the n-th operation that changes anything. From then on nothing works any more.
 #[derive(Debug)]
-pub struct Crashing {
-    inner: Arc<dyn Backend>,
+pub struct Death {
     left: AtomicUsize,
     moment: Moment,
     dead: AtomicBool,
@@ -177,158 +165,93 @@ pub struct Crashing {
     pub packed: AtomicU64,
 }
 
+/// A backend whose machine dies.
+pub type Crashing = Hooked<Death>;
+
 impl Crashing {
-    pub fn new(inner: Arc<dyn Backend>, operations: usize, moment: Moment) -> Self {
-        Self { inner, left: AtomicUsize::new(operations), moment, dead: AtomicBool::new(false), packed: 0.into() }
+    pub fn dying(inner: Arc<dyn Backend>, operations: usize, moment: Moment) -> Self {
+        let left = AtomicUsize::new(operations);
+        Self::new(inner, Death { left, moment, dead: AtomicBool::new(false), packed: 0.into() })
     }
 
     pub fn died(&self) -> bool {
-        self.dead.load(Ordering::SeqCst)
+        self.hook.dead.load(Ordering::SeqCst)
+    }
+}
+
+impl Hook for Death {
+    fn before(&self, op: Op<'_>) -> backend::Result<()> {
+        if self.dead.load(Ordering::SeqCst) {
+            return Err(injected(StorageErrorKind::Other));
+        }
+        let dies = op.changes()
+            && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
+        if dies {
+            let again = self.dead.swap(true, Ordering::SeqCst);
+            if self.moment == Moment::Before || again {
+                return Err(injected(StorageErrorKind::Other));
+            }
+        }
+        if let Op::Put(name, bytes) = op
+            && name.kind() == Kind::Pack
+        {
+            self.packed.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
-    fn alive(&self) -> Result<()> {
-        match self.died() {
-            true => Err(failure("use")),
+    fn after(&self, op: Op<'_>) -> backend::Result<()> {
+        match op.changes() && self.dead.load(Ordering::SeqCst) {
+            true => Err(injected(StorageErrorKind::Other)),
             false => Ok(()),
         }
     }
-
-    fn change<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.alive()?;
-        let dies = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
-        if dies {
-            let again = self.dead.swap(true, Ordering::SeqCst);
-            if self.moment == Moment::After && !again {
-                work()?;
-            }
-            return Err(failure("write"));
-        }
-        work()
-    }
 }
 
-fn failure(action: &'static str) -> Error {
-    Error::io(action, Path::new("backend"), io::Error::other("injected failure"))
-}
-
-impl Backend for Crashing {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn prepare(&self) -> Result<()> {
-        self.change(|| self.inner.prepare())
-    }
-
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        self.change(|| {
-            if name.kind() == Kind::Pack {
-                self.packed.fetch_add(bytes.len() as u64, Ordering::SeqCst);
-            }
-            self.inner.create(name, bytes)
-        })
-    }
-
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        self.alive()?;
-        self.inner.read(name, limit)
-    }
-
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.alive()?;
-        self.inner.read_range(name, offset, length)
-    }
-
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        self.alive()?;
-        self.inner.size(name)
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        self.alive()?;
-        self.inner.list(kind, each)
-    }
-
-    fn settle(&self, name: &Name) -> Result<()> {
-        self.alive()?;
-        self.inner.settle(name)
-    }
-
-    fn delete(&self, name: &Name) -> Result<()> {
-        self.change(|| self.inner.delete(name))
-    }
-}
-
-/// A backend whose n-th operation, of whatever kind, fails once.
+/// The n-th operation, of whatever kind, fails once.
 #[derive(Debug)]
-pub struct FailingOnce {
-    inner: Arc<dyn Backend>,
+pub struct Failure {
     left: AtomicUsize,
     moment: Moment,
-    /// Not an error of the operating system, but one whose outcome may be learned by reading back.
-    busy: bool,
+    kind: StorageErrorKind,
     failed: AtomicBool,
 }
 
+/// A backend one of whose operations fails.
+pub type FailingOnce = Hooked<Failure>;
+
 impl FailingOnce {
-    pub fn new(inner: Arc<dyn Backend>, operations: usize, moment: Moment, busy: bool) -> Self {
-        Self { inner, left: AtomicUsize::new(operations), moment, busy, failed: AtomicBool::new(false) }
+    /// An operation that changes nothing fails in the same way, whatever the moment.
+    pub fn failing(inner: Arc<dyn Backend>, operations: usize, moment: Moment, kind: StorageErrorKind) -> Self {
+        let left = AtomicUsize::new(operations);
+        Self::new(inner, Failure { left, moment, kind, failed: AtomicBool::new(false) })
     }
 
     pub fn failed(&self) -> bool {
-        self.failed.load(Ordering::SeqCst)
-    }
-
-    fn operation<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let counted = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
-        if counted && !self.failed.swap(true, Ordering::SeqCst) {
-            if self.moment == Moment::After {
-                work()?;
-            }
-            return Err(match self.busy {
-                true => Error::Busy { what: "the storage".into() },
-                false => failure("use"),
-            });
-        }
-        work()
+        self.hook.failed.load(Ordering::SeqCst)
     }
 }
 
-impl Backend for FailingOnce {
-    fn location(&self) -> String {
-        self.inner.location()
+impl Failure {
+    fn at(&self, moment: Moment) -> backend::Result<()> {
+        if self.moment != moment {
+            return Ok(());
+        }
+        let due = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
+        match due && !self.failed.swap(true, Ordering::SeqCst) {
+            true => Err(injected(self.kind)),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Hook for Failure {
+    fn before(&self, _: Op<'_>) -> backend::Result<()> {
+        self.at(Moment::Before)
     }
 
-    fn prepare(&self) -> Result<()> {
-        self.operation(|| self.inner.prepare())
-    }
-
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        self.operation(|| self.inner.create(name, bytes))
-    }
-
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        self.operation(|| self.inner.read(name, limit))
-    }
-
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.operation(|| self.inner.read_range(name, offset, length))
-    }
-
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        self.operation(|| self.inner.size(name))
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        self.operation(|| self.inner.list(kind, each))
-    }
-
-    fn settle(&self, name: &Name) -> Result<()> {
-        self.operation(|| self.inner.settle(name))
-    }
-
-    fn delete(&self, name: &Name) -> Result<()> {
-        self.operation(|| self.inner.delete(name))
+    fn after(&self, _: Op<'_>) -> backend::Result<()> {
+        self.at(Moment::After)
     }
 }
 

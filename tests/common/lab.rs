@@ -70,12 +70,7 @@ impl Lab {
     pub fn size(&self) -> u64 {
         let mut bytes = 0;
         for kind in Kind::ALL {
-            self.backend
-                .list(kind, &mut |_, length| {
-                    bytes += length;
-                    Ok(())
-                })
-                .unwrap();
+            self.backend.for_each(kind, &mut |meta| bytes += meta.size).unwrap();
         }
         bytes
     }

@@ -5,13 +5,12 @@
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "this is part of tests")]
 
 use std::collections::BTreeMap;
-use std::io;
-use std::ops::Bound;
-use std::path::Path;
+use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use avro_snap::backend::{Backend, Created, Kind, Name};
-use avro_snap::error::{Error, Result};
+use avro_snap::backend::{
+    Abilities, Backend, ByteRange, Created, Kind, Name, ObjectMeta, PutTerms, Result, StorageError, StorageErrorKind,
+};
 
 /// How often what happens: once in so many operations; never where it is 0.
 #[derive(Debug, Clone, Copy, Default)]
@@ -294,7 +293,7 @@ impl SimStore {
         let mut world = self.step();
         let actor = self.actor;
         if world.dead[actor] {
-            return Err(failure("use", "the process is dead"));
+            return Err(failure(StorageErrorKind::Other, "the process is dead"));
         }
         world.tell(|| format!("{actor}: {}", what()));
         let faults = world.faults;
@@ -310,7 +309,7 @@ impl SimStore {
         let mut world = self.step();
         let actor = self.actor;
         if world.dead[actor] {
-            return Err(failure("use", "the process is dead"));
+            return Err(failure(StorageErrorKind::Other, "the process is dead"));
         }
         world.tell(|| format!("{actor}: {change:?}"));
         let faults = world.faults;
@@ -323,7 +322,7 @@ impl SimStore {
             }
             world.dead[actor] = true;
             world.happened.deaths += 1;
-            return Err(failure("use", "the process is dead"));
+            return Err(failure(StorageErrorKind::Other, "the process is dead"));
         }
         if world.dice.one_in(faults.before) {
             world.happened.errors += 1;
@@ -425,28 +424,36 @@ impl World {
         Created::New
     }
 
-    /// What networks and disks say: too busy (409, 503), or that something went wrong and who knows what became of it.
-    fn some_error(&mut self) -> Error {
+    /// What networks and disks say: that something went wrong and it can be found out what became of it, or who knows.
+    fn some_error(&mut self) -> StorageError {
         match self.dice.below(3) {
-            0 => Error::Busy { what: "the storage".into() },
-            1 => failure("write", "503"),
-            _ => failure("write", "timed out"),
+            0 => failure(StorageErrorKind::UnknownOutcome, "the answer was lost"),
+            1 => failure(StorageErrorKind::Unavailable, "503"),
+            _ => failure(StorageErrorKind::Other, "timed out"),
         }
     }
 
     fn object(&self, name: &Name) -> Result<&Arc<[u8]>> {
-        self.objects.get(name).ok_or_else(|| Error::ObjectMissing { name: name.to_string() })
+        self.objects.get(name).ok_or_else(|| StorageError::not_found(name))
+    }
+
+    fn meta(&self, name: &Name, object: &[u8]) -> ObjectMeta {
+        let modified = self.made.get(name).copied();
+        ObjectMeta { modified, ..ObjectMeta::new(name.clone(), object.len() as u64) }
     }
 }
 
-fn failure(action: &'static str, why: &'static str) -> Error {
-    Error::io(action, Path::new("sim"), io::Error::other(why))
+fn failure(kind: StorageErrorKind, why: &'static str) -> StorageError {
+    StorageError::new(kind, "use").because(why)
 }
 
-fn of_kind(objects: &Objects, kind: Kind) -> Vec<(Name, u64)> {
-    let first = Name::new(kind, "");
-    let range = objects.range((Bound::Included(first), Bound::Unbounded));
-    range.take_while(|(name, _)| name.kind() == kind).map(|(name, bytes)| (name.clone(), bytes.len() as u64)).collect()
+fn of_kind<'o>(
+    objects: &'o Objects,
+    kind: Kind,
+    after: Option<&Name>,
+) -> impl Iterator<Item = (&'o Name, &'o Arc<[u8]>)> {
+    let first = after.map_or(Bound::Included(Name::new(kind, "")), |after| Bound::Excluded(after.clone()));
+    objects.range((first, Bound::Unbounded)).take_while(move |(name, _)| name.kind() == kind)
 }
 
 impl Backend for SimStore {
@@ -454,52 +461,43 @@ impl Backend for SimStore {
         "simulated".into()
     }
 
+    fn abilities(&self) -> Abilities {
+        let mut abilities = Abilities::default();
+        (abilities.creates_once, abilities.has_clock) = (true, true);
+        abilities
+    }
+
     fn prepare(&self) -> Result<()> {
         Ok(())
     }
 
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
+    fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
         if name.file().is_empty() {
-            return Err(Error::Invalid(format!("{name} names no object")));
+            return Err(StorageError::new(StorageErrorKind::Invalid, "write").of(name));
         }
+        terms.only_if(self.abilities(), name)?;
         self.change(Change::Create(name.clone(), bytes.into()))
     }
 
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
+    fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        self.operation(|| format!("read {range:?} of {name}"), |world| range.of(name, world.object(name)?))
+    }
+
+    fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
         self.operation(
-            || format!("read {name}"),
-            |world| {
-                let object = world.object(name)?;
-                match object.len() as u64 > limit {
-                    true => Err(Error::damaged(name, format_args!("{} bytes where {limit} are allowed", object.len()))),
-                    false => Ok(object.to_vec()),
-                }
-            },
+            || format!("look at {name}"),
+            |world| Ok(world.objects.get(name).map(|object| world.meta(name, object))),
         )
     }
 
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.operation(
-            || format!("read {length} bytes of {name}"),
-            |world| {
-                let object = world.object(name)?;
-                let range = usize::try_from(offset).ok().and_then(|from| Some(from..from.checked_add(length)?));
-                let bytes = range.and_then(|range| object.get(range));
-                bytes.map(<[u8]>::to_vec).ok_or_else(|| Error::damaged(name, "it is too short"))
-            },
-        )
-    }
-
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        self.operation(
-            || format!("size of {name}"),
-            |world| Ok(world.objects.get(name).map(|object| object.len() as u64)),
-        )
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        let listed = self.operation(
-            || format!("list {kind:?}"),
+    fn list(
+        &self,
+        kind: Kind,
+        after: Option<&Name>,
+        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let listed: Vec<ObjectMeta> = self.operation(
+            || format!("list {kind:?} after {after:?}"),
             |world| {
                 let faults = world.faults;
                 if world.dice.one_in(faults.empty) {
@@ -511,34 +509,26 @@ impl Backend for SimStore {
                     world.happened.listings += 1;
                     let when = world.dice.below(world.before.len());
                     world.tell(|| format!("    stale by {}", REMEMBERED - when));
-                    return Ok(of_kind(&world.before[when], kind));
+                    let then = &world.before[when];
+                    return Ok(of_kind(then, kind, after).map(|(name, object)| world.meta(name, object)).collect());
                 }
-                let mut listed = of_kind(&world.objects, kind);
+                let metas = of_kind(&world.objects, kind, after).map(|(name, object)| world.meta(name, object));
+                let mut listed: Vec<ObjectMeta> = metas.collect();
                 if world.dice.one_in(faults.partial) {
                     world.happened.listings += 1;
                     let dice = &mut world.dice;
                     listed.retain(|_| !dice.one_in(3));
                     world.tell(|| "    in part".into());
                 }
-                // In no particular order, is the promise.
-                for n in (1..listed.len()).rev() {
-                    listed.swap(n, world.dice.below(n + 1));
-                }
                 Ok(listed)
             },
         )?;
-        listed.into_iter().try_for_each(|(name, length)| each(name, length))
+        let _ = listed.into_iter().try_for_each(each);
+        Ok(())
     }
 
     fn settle(&self, name: &Name) -> Result<()> {
         self.operation(|| format!("settle {name}"), |_| Ok(()))
-    }
-
-    fn modified(&self, name: &Name) -> Result<Option<i64>> {
-        self.operation(
-            || format!("age of {name}"),
-            |world| Ok(world.objects.get(name).and_then(|_| world.made.get(name).copied())),
-        )
     }
 
     fn delete(&self, name: &Name) -> Result<()> {

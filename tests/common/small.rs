@@ -117,11 +117,6 @@ pub fn all_is_well(lab: &Lab, expected: &BTreeMap<SnapshotId, Files>, what: &str
 /// How many objects of a kind there are, and their bytes.
 pub fn count(backend: &Arc<dyn Backend>, kind: Kind) -> (usize, u64) {
     let mut sum = (0, 0);
-    backend
-        .list(kind, &mut |_, length| {
-            sum = (sum.0 + 1, sum.1 + length);
-            Ok(())
-        })
-        .unwrap();
+    backend.for_each(kind, &mut |meta| sum = (sum.0 + 1, sum.1 + meta.size)).unwrap();
     sum
 }

@@ -2,12 +2,12 @@
 #![allow(dead_code, reason = "each test file uses what it needs")]
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "this is part of tests")]
 
-use std::io;
-use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
-use avro_snap::error::{Error, Result};
+use avro_snap::backend::{Backend, Kind, Memory, Result, StorageErrorKind};
+
+use crate::hooked::{Hook, Hooked, Op, injected};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,92 +22,63 @@ pub enum Mishap {
     NoSpace,
 }
 
+/// A storage to which a mishap happens.
+pub type Trouble = Hooked<Misfortune>;
+
 #[derive(Debug)]
-pub struct Trouble {
-    inner: Memory,
+pub struct Misfortune {
     mishap: Mishap,
     left: AtomicUsize,
     hit: AtomicBool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    Look,
-    Create,
-    Delete,
+    /// The operation that is being done is the one whose answer is lost.
+    answer_is_lost: AtomicBool,
 }
 
 impl Trouble {
-    pub fn new(inner: &Memory, mishap: Mishap, operations: usize) -> Self {
-        Self { inner: inner.clone(), mishap, left: AtomicUsize::new(operations), hit: AtomicBool::new(false) }
+    pub fn with(inner: &Memory, mishap: Mishap, operations: usize) -> Self {
+        let (left, hit) = (AtomicUsize::new(operations), AtomicBool::new(false));
+        Self::new(Arc::new(inner.clone()), Misfortune { mishap, left, hit, answer_is_lost: AtomicBool::new(false) })
     }
 
     /// Whether it came to that.
     pub fn hit(&self) -> bool {
-        self.hit.load(Ordering::SeqCst)
+        self.hook.hit.load(Ordering::SeqCst)
     }
+}
 
-    fn operation<T>(&self, what: What, work: impl FnOnce() -> Result<T>) -> Result<T> {
+impl Hook for Misfortune {
+    fn before(&self, op: Op<'_>) -> Result<()> {
         let counts = match self.mishap {
-            Mishap::Death { .. } => what != What::Look,
+            _ if op == Op::Prepare => false,
+            Mishap::Death { .. } => op.changes(),
             Mishap::Once { .. } | Mishap::ForEver => true,
-            Mishap::NoSpace => what == What::Create,
+            Mishap::NoSpace => matches!(op, Op::Put(..)),
         };
-        let wrong = |error: io::Error| Err(Error::io("use", Path::new("storage"), error));
-        if matches!(self.mishap, Mishap::Death { .. } | Mishap::ForEver) && self.hit() {
-            return wrong(io::Error::other("nothing works any more"));
+        if matches!(self.mishap, Mishap::Death { .. } | Mishap::ForEver) && self.hit.load(Ordering::SeqCst) {
+            return Err(injected(StorageErrorKind::Other));
         }
         let is_due =
             counts && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
         if !is_due {
-            return work();
+            return Ok(());
         }
         let before = self.hit.swap(true, Ordering::SeqCst);
         match self.mishap {
-            Mishap::Once { .. } if before => return work(),
-            Mishap::NoSpace => return wrong(io::ErrorKind::StorageFull.into()),
-            Mishap::Death { done: true } | Mishap::Once { done: true } => drop(work()),
-            _ => {}
+            Mishap::Once { .. } if before => Ok(()),
+            Mishap::NoSpace => Err(injected(StorageErrorKind::NoSpace)),
+            Mishap::Death { done: true } | Mishap::Once { done: true } => {
+                self.answer_is_lost.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+            _ => Err(injected(StorageErrorKind::Other)),
         }
-        wrong(io::Error::other("injected failure"))
-    }
-}
-
-impl Backend for Trouble {
-    fn location(&self) -> String {
-        "trouble".into()
     }
 
-    fn prepare(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        self.operation(What::Create, || self.inner.create(name, bytes))
-    }
-
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        self.operation(What::Look, || self.inner.read(name, limit))
-    }
-
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.operation(What::Look, || self.inner.read_range(name, offset, length))
-    }
-
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        self.operation(What::Look, || self.inner.size(name))
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        self.operation(What::Look, || self.inner.list(kind, each))
-    }
-
-    fn settle(&self, name: &Name) -> Result<()> {
-        self.operation(What::Look, || self.inner.settle(name))
-    }
-
-    fn delete(&self, name: &Name) -> Result<()> {
-        self.operation(What::Delete, || self.inner.delete(name))
+    fn after(&self, _: Op<'_>) -> Result<()> {
+        match self.answer_is_lost.swap(false, Ordering::SeqCst) {
+            true => Err(injected(StorageErrorKind::Other)),
+            false => Ok(()),
+        }
     }
 }
 
@@ -115,7 +86,9 @@ impl Backend for Trouble {
 pub fn copy_of(memory: &Memory) -> Memory {
     let copy = Memory::new();
     for kind in Kind::ALL {
-        memory.list(kind, &mut |name, length| copy.create(&name, &memory.read(&name, length)?).map(drop)).unwrap();
+        for meta in memory.list_all(kind).unwrap() {
+            copy.create(&meta.name, &memory.read(&meta.name, meta.size).unwrap()).unwrap();
+        }
     }
     copy
 }

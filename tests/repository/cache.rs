@@ -359,15 +359,8 @@ fn a_write_ahead_log_left_by_a_crash_is_used_or_ignored_whatever_is_in_it() {
 fn an_index_object_that_nobody_can_read_is_made_up_for_from_the_packs() {
     for suite in [Suite::Aes256Gcm, Suite::None] {
         let sample = sample(suite);
-        let mut names = Vec::new();
-        sample
-            .memory
-            .list(Kind::Index, &mut |name, _| {
-                names.push(name);
-                Ok(())
-            })
-            .unwrap();
-        let none = names.iter().fold(Overlay::new(&sample.memory), |overlay, name| overlay.with(name, None));
+        let names = sample.memory.list_all(Kind::Index).unwrap();
+        let none = names.iter().fold(Overlay::new(&sample.memory), |overlay, meta| overlay.with(&meta.name, None));
         let lab = Lab { backend: Arc::new(none), cache: CachePlace::Temporary };
         let report = lab.save(&sample.data);
         assert!(report.bytes_added < 150_000, "{report:?}");

@@ -14,7 +14,7 @@ use avro_snap::backend::{Backend, Kind, Memory, Name};
 use avro_snap::commands::check::{CheckOptions, DataSubset, check};
 use avro_snap::commands::prune::{MaxUnused, PruneOptions, prune};
 use avro_snap::commands::repair::repair_index;
-use avro_snap::crypto::{Envelope, ObjectKind, Suite, SystemEntropy};
+use avro_snap::crypto::{Envelope, Suite, SystemEntropy};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
 use avro_snap::progress::Silent;
@@ -44,15 +44,7 @@ fn grow(lab: &Lab, entries: u64) {
 }
 
 fn checkpoints(memory: &Memory) -> Vec<u64> {
-    let mut numbers = Vec::new();
-    memory
-        .list(Kind::Checkpoint, &mut |name, _| {
-            numbers.push(name.sequence().unwrap());
-            Ok(())
-        })
-        .unwrap();
-    numbers.sort_unstable();
-    numbers
+    memory.list_all(Kind::Checkpoint).unwrap().iter().map(|meta| meta.name.sequence().unwrap()).collect()
 }
 
 fn open(objects: &Objects) -> Result<Repository> {
@@ -158,11 +150,11 @@ fn a_checkpoint_of_another_history_of_the_same_repository_does_not_count() {
 fn forged(repository: &Repository, sealed: &[u8], number: u64, epoch: u32) -> Vec<u8> {
     let envelope = Envelope::new(repository.id(), repository.keyring().cloned());
     let name = Name::checkpoint(number).to_string();
-    let mut body = envelope.open(ObjectKind::Checkpoint, &name, sealed).unwrap();
+    let mut body = envelope.open(Kind::Checkpoint, &name, sealed).unwrap();
     let root = *repository.state().snapshots[0].root.as_bytes();
     let at = body.windows(32).position(|window| window == root).unwrap();
     body[at] ^= 1;
-    envelope.seal_in(epoch, &SystemEntropy, ObjectKind::Checkpoint, &name, &body).unwrap()
+    envelope.seal_in(epoch, &SystemEntropy, Kind::Checkpoint, &name, &body).unwrap()
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn a_copy_that_dies_at_any_moment_is_gone_on_with() {
                 let mut target = Lab::on(Arc::new(Memory::new()), suite);
                 let cache = folder.path().join(format!("cache-{suite:?}-{moment:?}-{operations}"));
                 target.cache = CachePlace::Folder(cache);
-                let crashing = Arc::new(Crashing::new(target.backend.clone(), operations, moment));
+                let crashing = Arc::new(Crashing::dying(target.backend.clone(), operations, moment));
                 let doomed = Lab { backend: crashing.clone(), cache: target.cache.clone() };
                 let done = doomed.try_open().and_then(|mut target| {
                     target.set_sizes(Sizes { pack: 30_000, frame: 10_000, ..Sizes::default() });

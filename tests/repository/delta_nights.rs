@@ -323,14 +323,8 @@ fn what_rests_on_a_lost_pack_is_stored_again() {
         let blocks: Vec<_> = rows.chunks(500).map(|rows| (rows.len() as u64, rows.concat())).collect();
         fs::write(folder.path().join("table.avro"), container(SCHEMA, day, &blocks)).unwrap();
         night(&lab, folder.path());
-        let mut there = Vec::new();
-        lab.backend
-            .list(Kind::Pack, &mut |name, _| {
-                there.push(name);
-                Ok(())
-            })
-            .unwrap();
-        packs.extend(there.into_iter().filter(|name| !packs.contains(name)).collect::<Vec<_>>());
+        let there = lab.backend.list_all(Kind::Pack).unwrap().into_iter().map(|meta| meta.name);
+        packs.extend(there.filter(|name| !packs.contains(name)).collect::<Vec<_>>());
     }
     assert_eq!((packs.len(), deepest(&lab)), (3, 2));
     // All that is stored whole is lost; what rests on it is there.

@@ -5,21 +5,19 @@
 
 use crate::avro_gen;
 use crate::faults;
+use crate::hooked::{Hooked, Op, injected};
 use crate::lab;
 use crate::small;
 use crate::trouble;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
+use avro_snap::backend::{Backend, Kind, Memory, StorageErrorKind};
 use avro_snap::commands::prune::{PruneOptions, PruneReport, prune_without_room};
 use avro_snap::crypto::Suite;
-use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
 use avro_snap::progress::Silent;
 use faults::Files;
@@ -27,61 +25,20 @@ use lab::Lab;
 use small::{all_is_well, forget, init, noise, run_prune, save, thorough, try_open};
 use trouble::{Mishap, Trouble, copy_of};
 
-/// A storage for so many bytes and no more.
-#[derive(Debug)]
-struct Small {
-    inner: Memory,
-    most: u64,
-}
-
 fn used(memory: &Memory) -> u64 {
-    let mut bytes = 0;
-    for kind in Kind::ALL {
-        memory
-            .list(kind, &mut |_, length| {
-                bytes += length;
-                Ok(())
-            })
-            .unwrap();
-    }
-    bytes
+    Kind::ALL.into_iter().flat_map(|kind| memory.list_all(kind).unwrap()).map(|meta| meta.size).sum()
 }
 
-impl Backend for Small {
-    fn location(&self) -> String {
-        "small".into()
-    }
-
-    fn prepare(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        if self.inner.size(name)?.is_none() && used(&self.inner) + bytes.len() as u64 > self.most {
-            return Err(Error::io("write", Path::new("storage"), io::ErrorKind::StorageFull.into()));
+/// A storage for so many bytes and no more.
+fn small_storage(inner: &Memory, most: u64) -> Arc<dyn Backend> {
+    let memory = inner.clone();
+    let hook = move |op: Op<'_>| match op {
+        Op::Put(name, bytes) if memory.size(name)?.is_none() && used(&memory) + bytes.len() as u64 > most => {
+            Err(injected(StorageErrorKind::NoSpace))
         }
-        self.inner.create(name, bytes)
-    }
-
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        self.inner.read(name, limit)
-    }
-
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.inner.read_range(name, offset, length)
-    }
-
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        self.inner.size(name)
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        self.inner.list(kind, each)
-    }
-
-    fn delete(&self, name: &Name) -> Result<()> {
-        self.inner.delete(name)
-    }
+        _ => Ok(()),
+    };
+    Arc::new(Hooked::new(Arc::new(inner.clone()), hook))
 }
 
 /// A repository with two snapshots that have nothing in common, of which the first was forgotten; and one of three files
@@ -104,11 +61,11 @@ fn sample(suite: Suite) -> (Memory, BTreeMap<SnapshotId, Files>) {
 fn full(memory: &Memory) -> (Memory, Lab) {
     let inner = copy_of(memory);
     let most = used(&inner);
-    let lab = small::lab(&(Arc::new(Small { inner: inner.clone(), most }) as Arc<dyn Backend>));
+    let lab = small::lab(&small_storage(&inner, most));
     (inner, lab)
 }
 
-fn recover(lab: &Lab) -> Result<PruneReport> {
+fn recover(lab: &Lab) -> avro_snap::error::Result<PruneReport> {
     prune_without_room(&try_open(lab)?, &thorough(), &Silent)
 }
 
@@ -160,7 +117,7 @@ fn whoever_dies_while_room_is_made_by_all_means_loses_no_snapshot() {
     for done in [false, true] {
         for operation in 0.. {
             let storage = copy_of(&memory);
-            let trouble = Arc::new(Trouble::new(&storage, Mishap::Death { done }, operation));
+            let trouble = Arc::new(Trouble::with(&storage, Mishap::Death { done }, operation));
             let told = recover(&small::lab(&(trouble.clone() as Arc<dyn Backend>)));
             if !trouble.hit() {
                 told.unwrap();

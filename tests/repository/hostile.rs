@@ -478,7 +478,7 @@ fn wrong_passwords_and_missing_repositories_are_told_apart_and_change_nothing() 
     for place in ["nowhere", "nowhere/below", "", "a file"] {
         let path = own.path().join(place);
         let missing = open_with(Arc::new(Local::new(&path)), PASSWORD);
-        assert!(matches!(missing, Err(Error::NoRepository { .. } | Error::Io { .. })), "{place}: {missing:?}");
+        assert!(matches!(missing, Err(Error::NoRepository { .. } | Error::Storage(_))), "{place}: {missing:?}");
         assert!(place.is_empty() || place == "a file" || !path.exists(), "{place}: something was made");
     }
     assert_eq!(fs::read_dir(own.path()).unwrap().count(), 1);
@@ -542,7 +542,7 @@ fn inside_a_full_disk() {
     }];
     for _ in 0..2 {
         let full = create(&lab.open(), saving(&data), &Silent);
-        assert!(matches!(full, Err(Error::Io { .. })), "{full:?}");
+        assert!(full.as_ref().is_err_and(Error::is_full), "{full:?}");
         let repository = lab.open();
         assert_eq!(repository.state().snapshots.len(), 1);
         assert!(check_all(&repository).unwrap().problems.is_empty());

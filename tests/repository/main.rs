@@ -10,6 +10,8 @@ mod cli;
 mod common;
 #[path = "../common/faults.rs"]
 mod faults;
+#[path = "../common/hooked.rs"]
+mod hooked;
 #[path = "../common/lab.rs"]
 mod lab;
 #[path = "../common/sim_client.rs"]
@@ -43,3 +45,4 @@ mod repair_judges;
 mod repair_payloads;
 mod replace;
 mod rotate;
+mod round_trips;

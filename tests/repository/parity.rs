@@ -8,6 +8,7 @@
 
 use crate::avro_gen;
 use crate::faults;
+use crate::hooked::{Hooked, Op, injected};
 use crate::lab;
 use crate::small;
 
@@ -17,13 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
+use avro_snap::backend::{Backend, ByteRange, Kind, Memory, Name, StorageErrorKind};
 use avro_snap::chunk::CutParams;
 use avro_snap::commands::check::CheckReport;
 use avro_snap::commands::prune::{Fate, PruneOptions};
 use avro_snap::commands::repair::{PackRepair, PackRepairOptions, repair_index, repair_packs};
 use avro_snap::crypto::{Suite, SystemEntropy};
-use avro_snap::error::{Error, Result};
+use avro_snap::error::Result;
 use avro_snap::id::{PackId, SnapshotId};
 use avro_snap::pack::{make_parity, pack_name, parity_name};
 use avro_snap::progress::Silent;
@@ -84,13 +85,7 @@ impl Sample {
     }
 
     fn packs(&self) -> Vec<PackId> {
-        let mut packs = Vec::new();
-        let mut each = |name: Name, _| {
-            packs.push(name.file().parse().unwrap());
-            Ok(())
-        };
-        self.memory.list(Kind::Pack, &mut each).unwrap();
-        packs
+        self.memory.list_all(Kind::Pack).unwrap().iter().map(|meta| meta.name.file().parse().unwrap()).collect()
     }
 
     fn repair(&self) -> PackRepair {
@@ -339,51 +334,16 @@ fn damage_to_a_pack_and_its_parity_at_once_gives_no_wrong_byte() {
 }
 
 /// A storage that cannot read a part of an object, and says so.
-#[derive(Debug)]
-struct BadSector {
-    below: Memory,
-    object: Name,
-    bad: Range<u64>,
-}
-
-impl Backend for BadSector {
-    fn location(&self) -> String {
-        "bad sector".into()
-    }
-
-    fn prepare(&self) -> Result<()> {
-        self.below.prepare()
-    }
-
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        self.below.create(name, bytes)
-    }
-
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        match *name == self.object {
-            true => Err(Error::io("read", name.to_string(), std::io::Error::other("bad sector"))),
-            false => self.below.read(name, limit),
-        }
-    }
-
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        match *name == self.object && offset < self.bad.end && offset + length as u64 > self.bad.start {
-            true => Err(Error::io("read", name.to_string(), std::io::Error::other("bad sector"))),
-            false => self.below.read_range(name, offset, length),
-        }
-    }
-
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        self.below.size(name)
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        self.below.list(kind, each)
-    }
-
-    fn delete(&self, name: &Name) -> Result<()> {
-        self.below.delete(name)
-    }
+fn bad_sector(below: &Memory, object: &Name, bad: Range<u64>) -> Arc<dyn Backend> {
+    let object = object.clone();
+    let hook = move |op: Op<'_>| match op {
+        Op::Read(name, range) if *name == object => match range {
+            ByteRange::Exactly { offset, length } if offset >= bad.end || offset + length as u64 <= bad.start => Ok(()),
+            _ => Err(injected(StorageErrorKind::BadMedium)),
+        },
+        _ => Ok(()),
+    };
+    Arc::new(Hooked::new(Arc::new(below.clone()), hook))
 }
 
 #[test]
@@ -399,7 +359,7 @@ fn a_sector_that_cannot_be_read_is_mended_too() {
     let largest = objects_of(&memory).into_iter().filter(|(name, _)| name.kind() == Kind::Pack);
     let (object, bytes) = largest.max_by_key(|(_, bytes)| bytes.len()).unwrap();
     assert!(bytes.len() > 1_000_000);
-    lab.backend = Arc::new(BadSector { below: memory, object: object.clone(), bad: 409_600..417_792 });
+    lab.backend = bad_sector(&memory, &object, 409_600..417_792);
     let repository = lab.open();
     assert_eq!(restored(&repository, id, &files), Some(true));
     assert_eq!(repository.mended_packs(), [object.file().parse().unwrap()]);
@@ -445,7 +405,7 @@ fn a_crash_at_any_operation_leaves_no_pack_that_a_snapshot_rests_on_without_pari
         loop {
             let memory: Arc<dyn Backend> = Arc::new(Memory::new());
             init(&memory, Suite::Aes256Gcm, 50).unwrap();
-            let crashing = Arc::new(Crashing::new(memory.clone(), operations, moment));
+            let crashing = Arc::new(Crashing::dying(memory.clone(), operations, moment));
             let dying: Arc<dyn Backend> = crashing.clone();
             let died = save(&small::lab(&dying), &files).is_err();
             let what = format!("death {moment:?} operation {operations}");
@@ -483,7 +443,7 @@ fn a_prune_that_dies_at_any_operation_leaves_nothing_that_the_next_one_does_not_
         let mut operations = 0;
         loop {
             let memory: Arc<dyn Backend> = Arc::new(faults::memory_of(&before));
-            let crashing = Arc::new(Crashing::new(memory.clone(), operations, moment));
+            let crashing = Arc::new(Crashing::dying(memory.clone(), operations, moment));
             let dying: Arc<dyn Backend> = crashing.clone();
             let died = run_prune(&small::lab(&dying), &thorough()).is_err();
             let what = format!("death {moment:?} operation {operations}");

@@ -7,17 +7,17 @@
 
 use crate::avro_gen;
 use crate::faults;
+use crate::hooked::{Hook, Hooked, Op};
 use crate::lab;
 use crate::small;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
+use avro_snap::backend::{self, Backend, Kind, Memory, Name, ObjectMeta, StorageErrorKind};
 use avro_snap::commands::prune::PruneOptions;
 use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Result};
@@ -27,70 +27,34 @@ use lab::Lab;
 use small::{all_is_well, count, forget, init, lab, noise, run_prune, save, thorough};
 
 /// A backend that does something else just before its n-th operation.
-struct Interrupted {
-    inner: Arc<dyn Backend>,
+type Interrupted = Hooked<Interruption>;
+
+struct Interruption {
     left: AtomicUsize,
     action: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
-impl fmt::Debug for Interrupted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Interrupted({:?})", self.inner)
+impl Interrupted {
+    fn at(inner: &Arc<dyn Backend>, operations: usize, action: impl FnOnce() + Send + 'static) -> Arc<Self> {
+        let action = Mutex::new(Some(Box::new(action) as Box<dyn FnOnce() + Send>));
+        Arc::new(Self::new(inner.clone(), Interruption { left: AtomicUsize::new(operations), action }))
+    }
+
+    fn happened(&self) -> bool {
+        self.hook.action.lock().unwrap().is_none()
     }
 }
 
-impl Interrupted {
-    fn new(inner: &Arc<dyn Backend>, operations: usize, action: impl FnOnce() + Send + 'static) -> Arc<Self> {
-        let action = Mutex::new(Some(Box::new(action) as Box<dyn FnOnce() + Send>));
-        Arc::new(Self { inner: inner.clone(), left: AtomicUsize::new(operations), action })
-    }
-
-    fn step(&self) -> &dyn Backend {
-        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+impl Hook for Interruption {
+    fn before(&self, op: Op<'_>) -> backend::Result<()> {
+        let counts = !matches!(op, Op::Settle(_));
+        if counts && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
             let action = self.action.lock().unwrap().take();
             if let Some(action) = action {
                 action();
             }
         }
-        &*self.inner
-    }
-
-    fn happened(&self) -> bool {
-        self.action.lock().unwrap().is_none()
-    }
-}
-
-impl Backend for Interrupted {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn prepare(&self) -> Result<()> {
-        self.step().prepare()
-    }
-
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        self.step().create(name, bytes)
-    }
-
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        self.step().read(name, limit)
-    }
-
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.step().read_range(name, offset, length)
-    }
-
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        self.step().size(name)
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        self.step().list(kind, each)
-    }
-
-    fn delete(&self, name: &Name) -> Result<()> {
-        self.step().delete(name)
+        Ok(())
     }
 }
 
@@ -147,7 +111,7 @@ fn at_every_step(
         let interrupted = {
             let (backend, added, inner) = (backend.clone(), added.clone(), inner.clone());
             let what = format!("{what}, interrupted at {moment}");
-            Interrupted::new(&backend.clone(), moment, move || {
+            Interrupted::at(&backend.clone(), moment, move || {
                 *added.lock().unwrap() = match inner(&lab(&backend)) {
                     Err(Error::Pruned { .. }) => None,
                     done => done.unwrap_or_else(|error| panic!("{what}: the one inside: {error}")),
@@ -243,7 +207,7 @@ fn a_snapshot_that_is_forgotten_and_pruned_at_every_step_of_its_child() {
             let backend: Arc<dyn Backend> = Arc::new(memory_of(&objects));
             let interrupted = {
                 let (backend, grace) = (backend.clone(), grace.clone());
-                Interrupted::new(&backend.clone(), moment, move || {
+                Interrupted::at(&backend.clone(), moment, move || {
                     forget(&lab(&backend), &[parent]).unwrap();
                     run_prune(&lab(&backend), &grace).unwrap();
                 })
@@ -281,7 +245,7 @@ fn a_prune_that_dies_at_any_operation_leaves_nothing_to_repair() {
             let mut operations = 0;
             loop {
                 let (backend, mut expected) = scene.begin();
-                let crashing = Arc::new(Crashing::new(backend.clone(), operations, moment));
+                let crashing = Arc::new(Crashing::dying(backend.clone(), operations, moment));
                 let shown: Arc<dyn Backend> = crashing.clone();
                 let pruned = run_prune(&lab(&shown), &options);
                 let what = format!("grace {:?}, death {moment:?} operation {operations}", options.grace);
@@ -307,11 +271,11 @@ fn a_prune_that_dies_at_any_operation_leaves_nothing_to_repair() {
 fn an_operation_that_fails_once_never_loses_anything() {
     let scene = scene(Suite::None);
     for moment in [Moment::Before, Moment::After] {
-        for busy in [false, true] {
+        for kind in [StorageErrorKind::Other, StorageErrorKind::UnknownOutcome] {
             let mut operations = 0;
             loop {
                 let (backend, expected) = scene.begin();
-                let failing = Arc::new(FailingOnce::new(backend.clone(), operations, moment, busy));
+                let failing = Arc::new(FailingOnce::failing(backend.clone(), operations, moment, kind));
                 let shown: Arc<dyn Backend> = failing.clone();
                 let _ = run_prune(&lab(&shown), &thorough());
                 let what = format!("{moment:?} operation {operations}");
@@ -327,52 +291,18 @@ fn an_operation_that_fails_once_never_loses_anything() {
     }
 }
 
-/// A backend whose listings of one kind show nothing, or only every other object.
+/// Listings of one kind show nothing, or only every other object.
 #[derive(Debug)]
 struct Forgetful {
-    inner: Arc<dyn Backend>,
     kind: Kind,
     every_other: bool,
+    number: AtomicUsize,
 }
 
-impl Backend for Forgetful {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn prepare(&self) -> Result<()> {
-        self.inner.prepare()
-    }
-
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        self.inner.create(name, bytes)
-    }
-
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        self.inner.read(name, limit)
-    }
-
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.inner.read_range(name, offset, length)
-    }
-
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        self.inner.size(name)
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        let mut number = 0;
-        self.inner.list(kind, &mut |name, length| {
-            number += 1;
-            match kind == self.kind && (!self.every_other || number % 2 == 0) {
-                true => Ok(()),
-                false => each(name, length),
-            }
-        })
-    }
-
-    fn delete(&self, name: &Name) -> Result<()> {
-        self.inner.delete(name)
+impl Hook for Forgetful {
+    fn shows(&self, meta: &ObjectMeta) -> bool {
+        let number = self.number.fetch_add(1, Ordering::SeqCst);
+        meta.name.kind() != self.kind || (self.every_other && number.is_multiple_of(2))
     }
 }
 
@@ -382,7 +312,8 @@ fn listings_that_show_nothing_or_too_little_lose_nothing() {
     for kind in Kind::ALL {
         for every_other in [false, true] {
             let (backend, mut expected) = scene.begin();
-            let shown: Arc<dyn Backend> = Arc::new(Forgetful { inner: backend.clone(), kind, every_other });
+            let shown: Arc<dyn Backend> =
+                Arc::new(Hooked::new(backend.clone(), Forgetful { kind, every_other, number: 0.into() }));
             let what = format!("{kind:?}, every other: {every_other}");
             let _ = run_prune(&lab(&shown), &thorough());
             all_is_well(&lab(&backend), &expected, &what);
@@ -399,15 +330,8 @@ fn listings_that_show_nothing_or_too_little_lose_nothing() {
 fn an_index_object_that_is_lost_costs_nothing() {
     let scene = scene(Suite::None);
     let (backend, expected) = scene.begin();
-    let mut objects = Vec::new();
-    backend
-        .list(Kind::Index, &mut |name, _| {
-            objects.push(name);
-            Ok(())
-        })
-        .unwrap();
-    for name in &objects {
-        backend.delete(name).unwrap();
+    for meta in backend.list_all(Kind::Index).unwrap() {
+        backend.delete(&meta.name).unwrap();
     }
     run_prune(&lab(&backend), &thorough()).unwrap();
     all_is_well(&lab(&backend), &expected, "the packs themselves said what is in them");

@@ -4,12 +4,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+use crate::hooked::{Hook, Hooked, Op, injected};
 use crate::lab;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
+use avro_snap::backend::{self, Backend, Kind, Memory, Name, StorageErrorKind};
 use avro_snap::commands::check::{CheckOptions, CheckReport, DataSubset, check};
 use avro_snap::commands::create::{Copied, Copier, CopyOptions, CreateOptions, create};
 use avro_snap::commands::prune::{MaxUnused, PruneOptions, prune};
@@ -19,90 +20,35 @@ use avro_snap::commands::repair::{
 use avro_snap::commands::restore::restore;
 use avro_snap::commands::select::Listing;
 use avro_snap::crypto::Suite;
-use avro_snap::error::{Error, Result};
+use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
 use avro_snap::progress::Silent;
 use avro_snap::repository::Repository;
 use lab::{Lab, assert_same, files_of, restoring, saving};
 
-type Hook = Box<dyn FnOnce() + Send>;
+type Act = Box<dyn FnOnce() + Send>;
 
-/// A storage on which something happens just before a pack is asked for, or which does not give packs at all.
-#[derive(Clone)]
+/// Something happens just before a pack is asked for, or packs are not given at all.
+#[derive(Clone, Default)]
 struct Between {
-    inner: Memory,
-    hook: Arc<Mutex<Option<Hook>>>,
+    act: Arc<Mutex<Option<Act>>>,
     refuses: Arc<Mutex<bool>>,
 }
 
-impl std::fmt::Debug for Between {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Between(..)")
-    }
-}
-
-impl Between {
-    fn new(inner: &Memory) -> Self {
-        Self { inner: inner.clone(), hook: Arc::default(), refuses: Arc::default() }
-    }
-
-    fn before(&self, kind: Kind) {
-        if kind != Kind::Pack {
-            return;
+impl Hook for Between {
+    fn before(&self, op: Op<'_>) -> backend::Result<()> {
+        if op.kind() != Some(Kind::Pack) || op.changes() {
+            return Ok(());
         }
         // Not held while it runs: it may wait for threads that come here, too.
-        let hook = self.hook.lock().unwrap().take();
-        if let Some(hook) = hook {
-            hook();
+        let act = self.act.lock().unwrap().take();
+        if let Some(act) = act {
+            act();
         }
-    }
-
-    fn reads(&self, name: &Name) -> Result<()> {
-        self.before(name.kind());
-        match name.kind() == Kind::Pack && *self.refuses.lock().unwrap() {
-            true => {
-                Err(Error::io("open", name.to_string(), std::io::Error::from(std::io::ErrorKind::PermissionDenied)))
-            }
+        match matches!(op, Op::Read(..)) && *self.refuses.lock().unwrap() {
+            true => Err(injected(StorageErrorKind::Denied)),
             false => Ok(()),
         }
-    }
-}
-
-impl Backend for Between {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn prepare(&self) -> Result<()> {
-        self.inner.prepare()
-    }
-
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        self.inner.create(name, bytes)
-    }
-
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        self.reads(name)?;
-        self.inner.read(name, limit)
-    }
-
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.reads(name)?;
-        self.inner.read_range(name, offset, length)
-    }
-
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        self.before(name.kind());
-        self.inner.size(name)
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        self.before(kind);
-        self.inner.list(kind, each)
-    }
-
-    fn delete(&self, name: &Name) -> Result<()> {
-        self.inner.delete(name)
     }
 }
 
@@ -146,19 +92,14 @@ impl World {
     }
 
     fn packs(&self) -> Vec<Name> {
-        let mut packs = Vec::new();
-        let mut each = |name, _| {
-            packs.push(name);
-            Ok(())
-        };
-        self.memory.list(Kind::Pack, &mut each).unwrap();
-        packs
+        self.memory.list_all(Kind::Pack).unwrap().into_iter().map(|meta| meta.name).collect()
     }
 
     /// A process on the storage `Between`, which opened the repository before anything happens.
     fn beside(&self) -> (Between, Repository) {
-        let between = Between::new(&self.memory);
-        let lab = Lab { backend: Arc::new(between.clone()), ..self.lab.clone() };
+        let between = Between::default();
+        let hooked = Hooked::new(Arc::new(self.memory.clone()), between.clone());
+        let lab = Lab { backend: Arc::new(hooked), ..self.lab.clone() };
         let repository = lab.open();
         (between, repository)
     }
@@ -175,7 +116,7 @@ impl World {
 }
 
 fn set(between: &Between, hook: impl FnOnce() + Send + 'static) {
-    *between.hook.lock().unwrap() = Some(Box::new(hook));
+    *between.act.lock().unwrap() = Some(Box::new(hook));
 }
 
 /// Moves all that is needed into new packs, and deletes the old ones at once.
@@ -214,15 +155,15 @@ fn what_cannot_be_read_is_no_damage() {
     *between.refuses.lock().unwrap() = true;
     let head = repository.state().next;
     let failed = repair_packs(&repository, &of_packs(), &Silent).unwrap_err();
-    assert!(matches!(failed, Error::Io { .. }), "{failed}");
+    assert!(matches!(failed, Error::Storage(_)), "{failed}");
     let failed = repair_snapshots(&repository, &of_snapshots(true), &Silent, &mut |_| Ok(())).unwrap_err();
-    assert!(matches!(failed, Error::Io { .. }), "{failed}");
+    assert!(matches!(failed, Error::Storage(_)), "{failed}");
     repository.refresh().unwrap();
     assert_eq!(repository.state().next, head, "something was recorded");
     // Also a check does not say that anything is damaged.
     match check(&repository, CheckOptions { data: DataSubset::All, threads: 1 }, &Silent) {
         Ok(report) => assert!(report.problems.iter().all(|problem| !problem.is_damage()), "{:?}", report.problems),
-        Err(error) => assert!(matches!(error, Error::Io { .. }), "{error}"),
+        Err(error) => assert!(matches!(error, Error::Storage(_)), "{error}"),
     }
     *between.refuses.lock().unwrap() = false;
     world.is_whole();

@@ -5,20 +5,22 @@
 
 use crate::avro_gen;
 use crate::faults;
+use crate::hooked::{Hooked, Op};
 use crate::lab;
 use crate::small;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use avro_gen::Random;
-use avro_snap::backend::{Backend, Created, Kind, Memory, Name};
+use avro_snap::backend::StorageErrorKind::{Other, UnknownOutcome};
+use avro_snap::backend::{Backend, Kind, Memory, Name};
 use avro_snap::chunk::ChunkKind;
 use avro_snap::commands::prune::{Fate, MaxUnused, PruneOptions};
 use avro_snap::commands::recover::{bring_back_and_mend, find_snapshots};
-use avro_snap::crypto::{Envelope, Keyring, ObjectKind, Suite, SystemEntropy};
+use avro_snap::crypto::{Envelope, Keyring, Suite, SystemEntropy};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{EntryHash, KeyId, SnapshotId, digest};
 use avro_snap::pack::{EncodedFrame, Encoding, FrameChunk, PackBuilder, SealedPack};
@@ -101,7 +103,7 @@ fn death_at_any_operation_of_a_rotation_leaves_a_way_in() {
     for moment in [Moment::Before, Moment::After] {
         for operation in 0.. {
             let copy: Arc<dyn Backend> = Arc::new(memory_of(&objects));
-            let crashing = Arc::new(Crashing::new(copy.clone(), operation, moment));
+            let crashing = Arc::new(Crashing::dying(copy.clone(), operation, moment));
             let rotated = rotate(&lab(&(crashing.clone() as Arc<dyn Backend>)));
             if !crashing.died() {
                 assert!(rotated.unwrap().left.is_none());
@@ -129,12 +131,12 @@ fn one_failed_operation_of_a_rotation_never_makes_a_false_success() {
     let memory = Memory::new();
     let (_, expected) = story(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut Random::new(2));
     let objects = objects_of(&memory);
-    for (moment, busy) in [(Moment::Before, false), (Moment::After, false), (Moment::After, true)] {
+    for (moment, kind) in [(Moment::Before, Other), (Moment::After, Other), (Moment::After, UnknownOutcome)] {
         for operation in 0.. {
             let copy: Arc<dyn Backend> = Arc::new(memory_of(&objects));
-            let failing = Arc::new(FailingOnce::new(copy.clone(), operation, moment, busy));
+            let failing = Arc::new(FailingOnce::failing(copy.clone(), operation, moment, kind));
             let rotated = rotate(&lab(&(failing.clone() as Arc<dyn Backend>)));
-            let (lab, what) = (lab(&copy), format!("{moment:?} operation {operation}, busy: {busy}"));
+            let (lab, what) = (lab(&copy), format!("{moment:?} operation {operation}, {kind:?}"));
             assert!(rotated.is_err() || lab.open().epoch() == 1, "{what}");
             all_is_well(&lab, &expected, &what);
             if !failing.failed() {
@@ -144,62 +146,17 @@ fn one_failed_operation_of_a_rotation_never_makes_a_false_success() {
     }
 }
 
-/// Does something right before an entry of the log is created, once.
-struct Meanwhile<F> {
-    inner: Arc<dyn Backend>,
-    /// Before how many entries nothing is done.
-    left: AtomicUsize,
-    act: F,
-}
-
-impl<F> std::fmt::Debug for Meanwhile<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Meanwhile({:?})", self.inner)
-    }
-}
-
-impl<F: Fn() + Send + Sync> Backend for Meanwhile<F> {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn prepare(&self) -> Result<()> {
-        self.inner.prepare()
-    }
-
-    fn create(&self, name: &Name, bytes: &[u8]) -> Result<Created> {
-        if name.kind() == Kind::Log && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-            (self.act)();
-        }
-        self.inner.create(name, bytes)
-    }
-
-    fn read(&self, name: &Name, limit: u64) -> Result<Vec<u8>> {
-        self.inner.read(name, limit)
-    }
-
-    fn read_range(&self, name: &Name, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.inner.read_range(name, offset, length)
-    }
-
-    fn size(&self, name: &Name) -> Result<Option<u64>> {
-        self.inner.size(name)
-    }
-
-    fn list(&self, kind: Kind, each: &mut dyn FnMut(Name, u64) -> Result<()>) -> Result<()> {
-        self.inner.list(kind, each)
-    }
-
-    fn delete(&self, name: &Name) -> Result<()> {
-        self.inner.delete(name)
-    }
-}
-
 /// The same repository, whose keys are rotated right before the next entry is appended through this one.
 fn rotated_meanwhile(lab: &Lab) -> Lab {
     let (own, inner) = (lab.clone(), lab.backend.clone());
-    let act = move || drop(rotate(&own).unwrap());
-    small::lab(&(Arc::new(Meanwhile { inner, left: AtomicUsize::new(1), act }) as Arc<dyn Backend>))
+    let done = AtomicBool::new(false);
+    let hook = move |op: Op<'_>| {
+        if matches!(op, Op::Put(name, _) if name.kind() == Kind::Log) && !done.swap(true, Ordering::SeqCst) {
+            rotate(&own).unwrap();
+        }
+        Ok(())
+    };
+    small::lab(&(Arc::new(Hooked::new(inner, hook)) as Arc<dyn Backend>))
 }
 
 #[test]
@@ -273,7 +230,7 @@ fn what_the_old_keys_seal_later_counts_for_nothing() {
         if indexed {
             let body = avro_snap::index::encode_object(std::slice::from_ref(&lie.info));
             let envelope = Envelope::new(old.id(), Some(keyring.clone()));
-            let object = envelope.seal(&SystemEntropy, ObjectKind::Index, "", &body).unwrap();
+            let object = envelope.seal(&SystemEntropy, Kind::Index, "", &body).unwrap();
             backend.create(&Name::new(Kind::Index, avro_snap::id::hex(&digest(&object))), &object).unwrap();
         }
         let what = format!("rotated: {rotates}, indexed: {indexed}");
@@ -330,7 +287,7 @@ fn an_entry_under_the_old_keys_is_refused_behind_a_rotation() {
         };
         let name = Name::log(state.next);
         let envelope = Envelope::new(old.id(), Some(keyring.clone()));
-        let bytes = envelope.seal(&SystemEntropy, ObjectKind::LogEntry, &name.to_string(), &entry.encode()).unwrap();
+        let bytes = envelope.seal(&SystemEntropy, Kind::Log, &name.to_string(), &entry.encode()).unwrap();
         let copy: Arc<dyn Backend> = Arc::new(memory_of(&objects_of(&*backend)));
         copy.create(&name, &bytes).unwrap();
         small::lab(&copy)
@@ -433,7 +390,7 @@ fn death_at_any_operation_of_moving_to_new_keys_loses_nothing() {
     let moved = PruneOptions { reencrypt: true, ..thorough() };
     for operation in 0.. {
         let copy: Arc<dyn Backend> = Arc::new(memory_of(&objects));
-        let crashing = Arc::new(Crashing::new(copy.clone(), operation, Moment::After));
+        let crashing = Arc::new(Crashing::dying(copy.clone(), operation, Moment::After));
         let died = run_prune(&lab(&(crashing.clone() as Arc<dyn Backend>)), &moved).is_err();
         assert_eq!(died, crashing.died());
         let (lab, what) = (lab(&copy), format!("operation {operation}"));

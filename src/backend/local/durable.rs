@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use crate::backend::Created;
-use crate::error::{IoContext, Result};
+use super::errors::{During, FSYNC};
+use crate::backend::{Created, Result};
 
 /// A step on the file system that power loss may undo as long as nothing made it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,9 +89,9 @@ impl Disk {
             _ => Path::new("."),
         };
         self.make_folders(parent)?;
-        let above = open_folder(parent).when("open", parent)?;
-        self.make_folder_in(&above, Path::new(path.file_name().unwrap_or_default()), path).when("create", path)?;
-        self.sync_opened(&above, parent).when("fsync", parent)
+        let above = open_folder(parent).during("open", parent)?;
+        self.make_folder_in(&above, Path::new(path.file_name().unwrap_or_default()), path).during("create", path)?;
+        self.sync_opened(&above, parent).during(FSYNC, parent)
     }
 
     /// Takes a name in a folder away; `path` is the whole of it.
@@ -127,18 +127,19 @@ pub(super) struct TempFile<'d> {
 }
 
 impl<'d> TempFile<'d> {
-    /// Writes a new file and fsyncs it. After an error nothing is left; above all a failed fsync is final, since the
-    /// system may hold the pages that it could not write for clean from then on.
-    pub(super) fn write(disk: &'d Disk, tmp: Folder<'d>, bytes: &[u8]) -> io::Result<Self> {
+    /// Writes a new file for the object at `target` and fsyncs it. After an error nothing is left; above all a failed fsync
+    /// is final, since the system may hold the pages that it could not write for clean from then on.
+    pub(super) fn write(disk: &'d Disk, tmp: Folder<'d>, bytes: &[u8], target: &Path) -> Result<Self> {
         let random = [RandomState::new().hash_one(1), RandomState::new().hash_one(2)];
         let name = format!("{:016x}{:016x}", random[0], random[1]);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(&tmp.file, &name, flags, Mode::RUSR | Mode::WUSR)?);
+        let file = rustix::fs::openat(&tmp.file, &name, flags, Mode::RUSR | Mode::WUSR).during("write", target)?;
+        let file = File::from(file);
         let mut written = Self { disk, tmp, name, file };
-        rustix::fs::fchmod(&written.file, Mode::RUSR | Mode::WUSR)?;
-        written.file.write_all(bytes)?;
+        rustix::fs::fchmod(&written.file, Mode::RUSR | Mode::WUSR).during("write", target)?;
+        written.file.write_all(bytes).during("write", target)?;
         disk.tell(|| DiskStep::Wrote(written.path(), bytes.to_vec()));
-        written.file.sync_all()?;
+        written.file.sync_all().during(FSYNC, target)?;
         disk.tell(|| DiskStep::SyncedFile(written.path()));
         Ok(written)
     }
@@ -201,8 +202,9 @@ mod tests {
         let by_link = AtomicBool::new(true);
         let (disk, path) = (Disk::default(), folder.path());
         let open = || Folder { file: open_folder(path).unwrap(), path };
-        let publish =
-            |bytes: &[u8]| TempFile::write(&disk, open(), bytes).unwrap().publish(&open(), "x", &by_link).unwrap();
+        let publish = |bytes: &[u8]| {
+            TempFile::write(&disk, open(), bytes, path).unwrap().publish(&open(), "x", &by_link).unwrap()
+        };
         assert_eq!(publish(b"first"), Created::New);
         assert_eq!(publish(b"second"), Created::Exists);
         assert_eq!(std::fs::read(folder.path().join("x")).unwrap(), b"first");
@@ -214,7 +216,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (disk, path) = (Disk::default(), folder.path());
         let tmp = Folder { file: open_folder(path).unwrap(), path };
-        drop(TempFile::write(&disk, tmp, b"bytes").unwrap());
+        drop(TempFile::write(&disk, tmp, b"bytes", path).unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -8,8 +8,9 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::errors::During;
 use super::folders;
-use crate::error::{IoContext, Result};
+use crate::backend::Result;
 
 /// What the file is called. No object is.
 pub(super) const RESERVE: &str = "reserve";
@@ -34,18 +35,18 @@ fn open(root: &Path, flags: OFlags) -> io::Result<File> {
 /// Makes the file, or fills it up. Where there is no room for all of it, it stays as it is.
 pub(super) fn keep(root: &Path) -> Result<()> {
     let path = root.join(RESERVE);
-    let mut file = open(root, OFlags::CREATE | OFlags::APPEND).when("open", &path)?;
-    rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR).map_err(io::Error::from).when("restrict access to", &path)?;
-    let there = file.metadata().when("stat", &path)?.len();
+    let mut file = open(root, OFlags::CREATE | OFlags::APPEND).during("open", &path)?;
+    rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR).map_err(io::Error::from).during("restrict access to", &path)?;
+    let there = file.metadata().during("stat", &path)?.len();
     if there >= ALL {
         return Ok(());
     }
     let written = file.write_all(&noise(there, ALL)).and_then(|()| file.sync_data());
     if written.is_err() {
         // The last bytes of a disk are not for this.
-        file.set_len(there).when("shorten", &path)?;
+        file.set_len(there).during("shorten", &path)?;
     }
-    written.when("write", path)
+    written.during("write", path)
 }
 
 /// Bytes that no file system compresses away, from this place in the file to that one.
@@ -66,14 +67,14 @@ pub(super) fn give_up(root: &Path) -> Result<bool> {
     let path = root.join(RESERVE);
     let file = match open(root, OFlags::empty()) {
         Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => return Ok(false),
-        file => file.when("open", &path)?,
+        file => file.during("open", &path)?,
     };
-    let there = file.metadata().when("stat", &path)?.len();
+    let there = file.metadata().during("stat", &path)?.len();
     if there == 0 {
         return Ok(false);
     }
     // Some file systems free the room only once that is on the disk.
-    file.set_len(there.saturating_sub(PIECE)).and_then(|()| file.sync_all()).when("shorten", path)?;
+    file.set_len(there.saturating_sub(PIECE)).and_then(|()| file.sync_all()).during("shorten", path)?;
     Ok(true)
 }
 

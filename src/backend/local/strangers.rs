@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::durable::is_temporary;
+use super::errors::During;
 use super::reserve::RESERVE;
 use super::{Local, TMP, folders};
-use crate::backend::Kind;
-use crate::error::{IoContext, Result};
+use crate::backend::{Kind, Result};
 
 impl Local {
     /// Names in the folder, relative to it, that no repository there would have made: the first of them in the order of
@@ -20,7 +20,7 @@ impl Local {
 
     fn stranger_in(&self, relative: &Path) -> Result<Option<PathBuf>> {
         let Some(folder) = self.existing(relative)? else { return Ok(None) };
-        let mut names = folders::names(&folder).when("list", self.path().join(relative))?;
+        let mut names = folders::names(&folder).during("list", self.path().join(relative))?;
         names.sort();
         for name in names {
             let path = relative.join(&name);

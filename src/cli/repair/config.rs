@@ -1,5 +1,6 @@
 //! `snap repair config`
 
+use avro_snap::backend::Kind;
 use avro_snap::backend::Name;
 use avro_snap::commands::repair::{ConfigSource, find_config};
 use avro_snap::error::Error;
@@ -93,10 +94,5 @@ impl Args {
 }
 
 fn is_about_config(error: &Error) -> bool {
-    match error {
-        Error::Damaged { name, .. } | Error::ObjectMissing { name } => name == "config" || name == "config2",
-        Error::Io { path, .. } => path.file_name().is_some_and(|name| name == "config"),
-        Error::NoRepository { .. } => true,
-        _ => false,
-    }
+    error.object_kind() == Some(Kind::Config) || matches!(error, Error::NoRepository { .. })
 }

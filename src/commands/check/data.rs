@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use rayon::prelude::*;
 
 use super::{CheckReport, DataSubset, is_mendable};
+use crate::backend::{self, StorageErrorKind};
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId, PackId, digest};
 use crate::index::Standing;
@@ -83,7 +84,7 @@ fn take_back(
     }
     match repository.take_back_damage(&whole) {
         Ok(sound) => report.taken_back += sound.len() as u64,
-        Err(Error::Io { .. } | Error::Unsupported { .. }) => {}
+        Err(Error::Storage(_) | Error::Unsupported { .. }) => {}
         Err(error) => return Err(error),
     }
     Ok(())
@@ -177,7 +178,8 @@ pub(in crate::commands) fn check_pack(
         return Ok(PackFindings { gone: true, ..findings });
     };
     let is_known = standing.damaged.contains_key(&info.id);
-    let is_whole = |read: &Result<Vec<u8>>| read.as_ref().is_ok_and(|bytes| digest(bytes) == *info.id.as_bytes());
+    let is_whole =
+        |read: &backend::Result<Vec<u8>>| read.as_ref().is_ok_and(|bytes| digest(bytes) == *info.id.as_bytes());
     let mut read = repository.backend().read(&info.name(), pack::MAX_PACK);
     if !is_whole(&read) {
         // An error on the way from the disk goes by.
@@ -185,7 +187,7 @@ pub(in crate::commands) fn check_pack(
     }
     let is_sound = is_whole(&read);
     findings.whole = is_sound;
-    findings.gone = matches!(read, Err(Error::ObjectMissing { .. }));
+    findings.gone = read.as_ref().is_err_and(|error| error.kind() == StorageErrorKind::NotFound);
     let mended = if is_sound || findings.gone { None } else { repository.mended_pack(&info.id) };
     let bytes = match (mended, read) {
         (Some(bytes), _) => {
@@ -194,13 +196,13 @@ pub(in crate::commands) fn check_pack(
             bytes
         }
         (None, Ok(bytes)) => bytes.into(),
-        (None, Err(error)) if !error.is_damage() => return Ok(PackFindings { unread: Some(error), ..findings }),
+        (None, Err(error)) if !error.is_damage() => return Ok(PackFindings { unread: Some(error.into()), ..findings }),
         (None, Err(error)) => {
             let frames = (0..info.directory.frames.len()).map(|frame| frame as u32);
             let frames = frames.filter(|frame| !standing.is_damaged(&info.id, *frame));
             findings.bad.extend(frames.map(|frame| (info.id, frame)));
             if !findings.bad.is_empty() {
-                findings.problems.push(error);
+                findings.problems.push(error.into());
             }
             return Ok(findings);
         }

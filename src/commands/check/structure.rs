@@ -54,9 +54,8 @@ fn check_packs(repository: &Repository, state: &State, structure: &mut Structure
     let Structure { report, packs, bad, mendable } = structure;
     let mut objects = state.indexes.clone();
     // What is called otherwise is none of the repository's.
-    repository.backend().list(Kind::Index, &mut |name, _| {
-        objects.extend(name.file().parse::<IndexId>());
-        Ok(())
+    repository.backend().for_each(Kind::Index, &mut |meta| {
+        objects.extend(meta.name.file().parse::<IndexId>());
     })?;
     objects.retain(|object| !state.standing.superseded.contains_key(object));
     for object in &objects {
@@ -69,16 +68,14 @@ fn check_packs(repository: &Repository, state: &State, structure: &mut Structure
         }
     }
     let mut there = HashMap::new();
-    repository.backend().list(Kind::Pack, &mut |name, length| {
-        there.insert(name, length);
-        Ok(())
+    repository.backend().for_each(Kind::Pack, &mut |meta| {
+        there.insert(meta.name, meta.size);
     })?;
     let mut unprotected = HashSet::new();
     if repository.settings().parity() > 0 {
         unprotected.extend(there.keys().map(|name| name.file().to_owned()));
-        repository.backend().list(Kind::Parity, &mut |name, _| {
-            unprotected.remove(name.file());
-            Ok(())
+        repository.backend().for_each(Kind::Parity, &mut |meta| {
+            unprotected.remove(meta.name.file());
         })?;
     }
     for id in repository.index().pack_ids() {
@@ -115,7 +112,7 @@ fn check_packs(repository: &Repository, state: &State, structure: &mut Structure
                 }
             }
             None if damage == Some(&Damage::Whole) => {}
-            None => report.problems.push(Error::ObjectMissing { name: info.name().to_string() }),
+            None => report.problems.push(Error::ObjectMissing { name: info.name() }),
         }
         match length {
             // Even in one that was cut off, frames may still be sound.

@@ -319,11 +319,7 @@ impl Run<'_> {
         feeder.begin_file(before.as_ref().map(|before| &before.recipe[..]));
         let mut stored = match store_file(context, feeder, path, entry, expected, &now) {
             Ok(stored) => stored,
-            // What the system says of one file concerns that file alone.
-            Err(error @ Error::Io { .. }) if !is_ours(&error, path) => {
-                self.pipeline.fail(error);
-                return Outcome::Lost(tree_path, before);
-            }
+            // What the system says of one file concerns that file alone; what the storage says, all of them.
             Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
                 self.warn(path, error, true);
                 return Outcome::Lost(tree_path, before);
@@ -358,11 +354,6 @@ impl Run<'_> {
         self.progress
             .warning(&Problem { tree_path: Vec::new(), path: path.to_path_buf(), error, incomplete }.warning());
     }
-}
-
-/// Whether an error is about this source file, rather than about the repository.
-fn is_ours(error: &Error, file: &std::path::Path) -> bool {
-    matches!(error, Error::Io { path, .. } if path == file)
 }
 
 /// The parent's row of this path.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::plan::{Limits, MaxUnused, decide};
 use super::survey::Survey;
-use super::sweep::{self, delete_pack};
+use super::sweep::{self, delete_packs};
 use super::{Fate, PruneOptions, PruneReport, attempt, steadily};
 use crate::error::Result;
 use crate::id::PackId;
@@ -83,11 +83,8 @@ fn delete_at_once(repository: &Repository, progress: &dyn Progress) -> Result<u6
     let condemned = survey.deletable(&state, open.map(|(id, _)| *id).collect());
     let ids: Vec<PackId> = unneeded.ids(&survey).into_iter().chain(condemned).collect();
     progress.begin(Phase::Sweep, Some(ids.len() as u64), None);
-    for id in &ids {
-        delete_pack(repository, id)?;
-        progress.files(1);
-    }
-    repository.backend().tidy(i64::MAX)
+    delete_packs(repository, &ids, progress)?;
+    Ok(repository.backend().tidy(i64::MAX)?)
 }
 
 /// What needs no writing but of entries.
@@ -152,7 +149,7 @@ impl Unneeded {
         let mut packs: BTreeSet<u32> = unused.map(|(number, _)| *number).collect();
         survey.shrink(state, &mut packs);
         // What cannot be read cannot be needed, unless something needed is lost: then it may yet be made readable.
-        let rubbish = if needs.lost == 0 { survey.old_rubbish()? } else { Vec::new() };
+        let rubbish = if needs.lost == 0 { survey.old_rubbish() } else { Vec::new() };
         let mut there = Vec::new();
         for (id, _) in rubbish {
             if repository.backend().size(&pack_name(&id))?.is_some() {

@@ -181,7 +181,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         report.unused_left += if fate.goes() { 0 } else { facts.length - facts.needed.min(facts.length) };
     }
     // What cannot be read cannot be needed, unless something needed is lost: then it may yet be made readable.
-    let rubbish = if needs.lost == 0 { survey.old_rubbish()? } else { Vec::new() };
+    let rubbish = if needs.lost == 0 { survey.old_rubbish() } else { Vec::new() };
     for (id, length) in &rubbish {
         report.packs.push(PlannedPack { id: *id, length: *length, needed: 0, fate: Fate::Unused });
         report.bytes_before += length;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rayon::prelude::*;
 
 use super::survey::{Needs, Survey};
+use crate::backend::StorageErrorKind;
 use crate::chunk::ChunkKind;
 use crate::commands::gather::{Common, Gathering};
 use crate::error::{Error, Result};
@@ -169,7 +170,9 @@ impl<'r> Repacker<'r> {
         for (offset, piece) in pieces {
             let read = match repository.backend().read_range(&name, offset, piece.len()) {
                 // A prune without grace took it for what somebody left behind. Then nothing was copied into it.
-                Err(Error::ObjectMissing { .. }) if self.was_condemned(&sealed.info.id)? => return Ok(()),
+                Err(error) if error.kind() == StorageErrorKind::NotFound && self.was_condemned(&sealed.info.id)? => {
+                    return Ok(());
+                }
                 read => read?,
             };
             if read != piece {
@@ -235,6 +238,6 @@ fn split(info: &PackInfo, frame: usize, plain: &[u8], hasher: &ChunkHasher) -> R
 
 /// What a pack says about itself, as far as the local index has it.
 pub(super) fn info_of(repository: &Repository, id: &PackId) -> Result<Arc<PackInfo>> {
-    let missing = || Error::ObjectMissing { name: crate::pack::pack_name(id).to_string() };
+    let missing = || Error::ObjectMissing { name: crate::pack::pack_name(id) };
     repository.index().find_pack(id)?.ok_or_else(missing)
 }

@@ -29,12 +29,20 @@ pub(super) struct Survey<'r> {
     /// Of these, those that may still be somebody's work.
     young_unindexed: BTreeSet<PackId>,
     /// Packs that no index object names and of which not even the directory can be read.
-    pub(super) rubbish: Vec<(PackId, u64)>,
+    rubbish: Vec<Rubbish>,
     /// Packs that were swept and are there again.
     pub(super) revenants: Vec<PackId>,
     /// What time it is by the storage's clock, where it says so.
     pub(super) storage_now: Option<i64>,
     grace: Duration,
+}
+
+/// A pack that cannot be read.
+struct Rubbish {
+    id: PackId,
+    length: u64,
+    /// When it was made, as the listing says.
+    made: Option<i64>,
 }
 
 /// An index object.
@@ -90,27 +98,26 @@ impl<'r> Survey<'r> {
         Ok((survey, state))
     }
 
-    /// Whether something that no log entry names may still be somebody's work.
-    pub(super) fn is_young(&self, name: &Name) -> Result<bool> {
+    /// Whether something that was made then, and that no log entry names, may still be somebody's work.
+    pub(super) fn is_young(&self, made: Option<i64>) -> bool {
         if self.grace.is_zero() {
-            return Ok(false);
+            return false;
         }
-        let Some(now) = self.storage_now else { return Ok(true) };
-        Ok(match self.repository.backend().modified(name)? {
-            Some(made) => u128::try_from(now.saturating_sub(made)).unwrap_or(0) < self.grace.as_nanos(),
-            None => true,
-        })
+        match (self.storage_now, made) {
+            (Some(now), Some(made)) => u128::try_from(now.saturating_sub(made)).unwrap_or(0) < self.grace.as_nanos(),
+            _ => true,
+        }
     }
 
     fn read_objects(&mut self, state: &State, progress: &dyn Progress) -> Result<()> {
-        let mut unlogged = BTreeSet::new();
-        self.repository.backend().list(Kind::Index, &mut |name, _| {
-            unlogged.extend(name.file().parse::<IndexId>());
-            Ok(())
+        // With the time at which each was made.
+        let mut unlogged: BTreeMap<IndexId, Option<i64>> = BTreeMap::new();
+        self.repository.backend().for_each(Kind::Index, &mut |meta| {
+            unlogged.extend(meta.name.file().parse::<IndexId>().map(|id| (id, meta.modified)));
         })?;
-        unlogged.retain(|id| !state.indexes.contains(id) && !state.standing.superseded.contains_key(id));
-        self.outdated = self.repository.outdated_indexes(&unlogged)?;
-        unlogged.retain(|id| !self.outdated.contains(id));
+        unlogged.retain(|id, _| !state.indexes.contains(id) && !state.standing.superseded.contains_key(id));
+        self.outdated = self.repository.outdated_indexes(unlogged.keys())?;
+        unlogged.retain(|id, _| !self.outdated.contains(id));
         for id in &state.indexes {
             if let Err(error) = self.read_object(id, false) {
                 // Another prune may have put others in its place and deleted it.
@@ -123,8 +130,8 @@ impl<'r> Survey<'r> {
                 self.unreadable.push(*id);
             }
         }
-        for id in unlogged {
-            let young = self.is_young(&Name::new(Kind::Index, id))?;
+        for (id, made) in unlogged {
+            let young = self.is_young(made);
             match self.read_object(&id, young) {
                 Err(error) if !error.is_damage() => return Err(error),
                 _ => {}
@@ -151,14 +158,13 @@ impl<'r> Survey<'r> {
     /// Compares what is there with what is indexed. What a listing does not show is asked for by its name.
     fn read_packs(&mut self, state: &State, may_write: bool) -> Result<()> {
         let mut there = HashMap::new();
-        self.repository.backend().list(Kind::Pack, &mut |name, length| {
-            there.extend(name.file().parse::<PackId>().map(|id| (id, length)));
-            Ok(())
+        self.repository.backend().for_each(Kind::Pack, &mut |meta| {
+            there.extend(meta.name.file().parse::<PackId>().map(|id| (id, (meta.size, meta.modified))));
         })?;
         for number in 0..self.catalogue.packs().len() as u32 {
             let pack = &self.catalogue.packs()[number as usize];
             let (id, length) = (pack.id, pack.length);
-            let found = there.remove(&id);
+            let found = there.remove(&id).map(|(length, _)| length);
             if found != Some(length)
                 && !state.standing.is_condemned(&id)
                 && self.repository.backend().size(&pack::pack_name(&id))? != Some(length)
@@ -166,15 +172,14 @@ impl<'r> Survey<'r> {
                 self.catalogue.set_gone(number);
             }
         }
-        let mut others: Vec<_> = there.into_iter().collect();
-        others.sort_unstable();
+        let others: BTreeMap<PackId, (u64, Option<i64>)> = there.into_iter().collect();
         let mut old = Vec::new();
-        for &(id, length) in &others {
+        for (&id, &(length, made)) in &others {
             match state.standing.condemned.get(&id) {
                 Some(retired) if retired.swept => self.revenants.push(id),
                 Some(_) => {}
                 None => match self.repository.read_directory(&id, length) {
-                    Ok(info) => match self.is_young(&pack::pack_name(&id))? {
+                    Ok(info) => match self.is_young(made) {
                         true => {
                             self.young_unindexed.insert(id);
                             self.take_unindexed(&info)?;
@@ -183,7 +188,7 @@ impl<'r> Survey<'r> {
                     },
                     // Deleted since it was listed.
                     Err(Error::ObjectMissing { .. }) => {}
-                    Err(error) if error.is_damage() => self.rubbish.push((id, length)),
+                    Err(error) if error.is_damage() => self.rubbish.push(Rubbish { id, length, made }),
                     Err(error) => return Err(error),
                 },
             }
@@ -194,8 +199,10 @@ impl<'r> Survey<'r> {
             self.repository.settle_packs(&sound)?;
         }
         sound.iter().try_for_each(|info| self.take_unindexed(info))?;
-        let lengths: HashMap<PackId, u64> = others.into_iter().collect();
-        self.rubbish.extend(unsound.iter().filter_map(|(id, _)| Some((*id, *lengths.get(id)?))));
+        self.rubbish.extend(unsound.iter().filter_map(|(id, _)| {
+            let (length, made) = *others.get(id)?;
+            Some(Rubbish { id: *id, length, made })
+        }));
         Ok(())
     }
 
@@ -273,15 +280,10 @@ impl<'r> Survey<'r> {
         self.unindexed.iter().copied().filter(|id| !self.young_unindexed.contains(id))
     }
 
-    /// Whether what cannot even be read is old enough to go.
-    pub(super) fn old_rubbish(&self) -> Result<Vec<(PackId, u64)>> {
-        let mut old = Vec::new();
-        for (id, length) in &self.rubbish {
-            if !self.is_young(&pack::pack_name(id))? {
-                old.push((*id, *length));
-            }
-        }
-        Ok(old)
+    /// What cannot even be read and is old enough to go, with the lengths.
+    pub(super) fn old_rubbish(&self) -> Vec<(PackId, u64)> {
+        let old = self.rubbish.iter().filter(|rubbish| !self.is_young(rubbish.made));
+        old.map(|rubbish| (rubbish.id, rubbish.length)).collect()
     }
 
     /// What is needed, and where it is best taken from: where most of a pack is in use, so that others become empty.
@@ -412,14 +414,17 @@ impl Needs {
 /// What time it is by the storage's clock.
 fn storage_time(repository: &Repository, may_write: bool) -> Result<Option<i64>> {
     let backend = repository.backend();
+    if !backend.abilities().has_clock {
+        return Ok(None);
+    }
     if !may_write {
         // The last entry of the log is not younger than now: what looks young by it is young.
         let last = repository.state().next.saturating_sub(1);
-        return backend.modified(&Name::log(last));
+        return Ok(backend.head(&Name::log(last))?.and_then(|meta| meta.modified));
     }
     let probe = Name::new(Kind::Session, hex(&repository.entropy().array::<8>()?));
     backend.create(&probe, b"what time is it?")?;
-    let now = backend.modified(&probe);
+    let now = backend.head(&probe);
     backend.delete(&probe)?;
-    now
+    Ok(now?.and_then(|meta| meta.modified))
 }

@@ -1,6 +1,6 @@
 //! Deleting what was condemned long enough ago.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::survey::Survey;
@@ -13,6 +13,12 @@ use crate::pack::{pack_name, parity_name};
 use crate::progress::{Phase, Progress};
 use crate::repository::log::Body;
 use crate::repository::{Repository, State};
+
+/// How many objects are deleted at once.
+const BATCH: usize = 64;
+
+/// Packs with parity, and when that was made, as the listing says.
+type ParityObjects = BTreeMap<PackId, Option<i64>>;
 
 /// What the log retired long enough ago, and was not deleted yet.
 struct Due {
@@ -56,42 +62,55 @@ fn tally(repository: &Repository, survey: &Survey<'_>, packs: &[PackId]) -> Resu
     Ok(tally)
 }
 
-/// The packs that there are parity objects for.
-fn parity_objects(repository: &Repository) -> Result<BTreeSet<PackId>> {
-    let mut packs = BTreeSet::new();
-    repository.backend().list(Kind::Parity, &mut |name, _| {
-        packs.extend(name.file().parse::<PackId>());
-        Ok(())
+/// The packs that there are parity objects for, and when those were made.
+fn parity_objects(repository: &Repository) -> Result<ParityObjects> {
+    let mut packs = ParityObjects::new();
+    repository.backend().for_each(Kind::Parity, &mut |meta| {
+        packs.extend(meta.name.file().parse::<PackId>().map(|id| (id, meta.modified)));
     })?;
     Ok(packs)
 }
 
 /// Deletes parity objects whose packs are deleted: whoever did that died in between, or is a version that knows nothing of
 /// them. None is ever made before its pack.
-fn sweep_orphans(repository: &Repository, survey: &Survey<'_>, mut parity: BTreeSet<PackId>) -> Result<()> {
+fn sweep_orphans(repository: &Repository, survey: &Survey<'_>, mut parity: ParityObjects) -> Result<()> {
     if parity.is_empty() {
         return Ok(());
     }
     let backend = repository.backend();
-    backend.list(Kind::Pack, &mut |name, _| {
-        if let Ok(id) = name.file().parse() {
+    backend.for_each(Kind::Pack, &mut |meta| {
+        if let Ok(id) = meta.name.file().parse() {
             parity.remove(&id);
         }
-        Ok(())
     })?;
-    for id in parity {
+    for (id, made) in parity {
         // A listing proves nothing.
-        if backend.size(&pack_name(&id))?.is_none() && !survey.is_young(&parity_name(&id))? {
+        if !survey.is_young(made) && backend.size(&pack_name(&id))?.is_none() {
             backend.delete(&parity_name(&id))?;
         }
     }
     Ok(())
 }
 
-/// Deletes a pack, and then its parity.
-pub(super) fn delete_pack(repository: &Repository, id: &PackId) -> Result<()> {
-    repository.backend().delete(&pack_name(id))?;
-    repository.backend().delete(&parity_name(id))
+/// Deletes packs, and then their parity: where this is cut short, parity that is left over is swept by the next one.
+pub(super) fn delete_packs(repository: &Repository, packs: &[PackId], progress: &dyn Progress) -> Result<()> {
+    for part in packs.chunks(BATCH) {
+        let names: Vec<Name> = part.iter().map(pack_name).collect();
+        delete_all(repository, &names)?;
+        let names: Vec<Name> = part.iter().map(parity_name).collect();
+        delete_all(repository, &names)?;
+        progress.files(part.len() as u64);
+    }
+    Ok(())
+}
+
+/// Deletes all that can be deleted of these.
+///
+/// # Errors
+/// The first of those of the storage.
+fn delete_all(repository: &Repository, names: &[Name]) -> Result<()> {
+    let deleted: std::result::Result<Vec<()>, _> = repository.backend().delete_many(names).into_iter().collect();
+    Ok(deleted.map(drop)?)
 }
 
 /// Says what a sweep would delete. Without any grace that includes what this prune would condemn.
@@ -134,17 +153,16 @@ pub(super) fn sweep(
     if !packs.is_empty() || !due.indexes.is_empty() || !survey.revenants.is_empty() {
         repository.settle_log()?;
     }
-    let backend = repository.backend();
     let mut parity = parity_objects(repository)?;
-    for id in packs.iter().chain(&survey.revenants) {
-        delete_pack(repository, id)?;
-        parity.remove(id);
-        progress.files(1);
-    }
+    let gone: Vec<PackId> = packs.iter().chain(&survey.revenants).copied().collect();
+    let is_gone: HashSet<&PackId> = gone.iter().collect();
+    delete_packs(repository, &gone, progress)?;
+    parity.retain(|id, _| !is_gone.contains(id));
     sweep_orphans(repository, survey, parity)?;
-    for id in &due.indexes {
-        backend.delete(&Name::new(Kind::Index, id))?;
-        progress.files(1);
+    for part in due.indexes.chunks(BATCH) {
+        let names: Vec<Name> = part.iter().map(|id| Name::new(Kind::Index, id)).collect();
+        delete_all(repository, &names)?;
+        progress.files(part.len() as u64);
     }
     if packs.is_empty() && due.indexes.is_empty() {
         return Ok(());

@@ -39,7 +39,7 @@ pub fn find_config(lost: &LostConfig, threads: usize, progress: &dyn Progress) -
             });
             let none = || {
                 Error::damaged(
-                    "config",
+                    crate::backend::Name::config(),
                     "no copy of it is left, and none could be found that the log can have begun with",
                 )
             };

@@ -134,9 +134,8 @@ fn attempt(repository: &Repository, all: bool, dry_run: bool, progress: &dyn Pro
 fn all_packs(repository: &Repository) -> Result<Vec<(PackId, u64)>> {
     let standing = repository.standing();
     let mut packs = Vec::new();
-    repository.backend().list(Kind::Pack, &mut |name, length| {
-        packs.extend(name.file().parse().ok().filter(|id| !standing.is_condemned(id)).map(|id| (id, length)));
-        Ok(())
+    repository.backend().for_each(Kind::Pack, &mut |meta| {
+        packs.extend(meta.name.file().parse().ok().filter(|id| !standing.is_condemned(id)).map(|id| (id, meta.size)));
     })?;
     // A listing proves nothing: what an index object names is named again.
     let listed: BTreeSet<PackId> = packs.iter().map(|(id, _)| *id).collect();

@@ -406,7 +406,7 @@ impl Run<'_> {
 
     fn failed(&self, entry: &FileEntry, error: Error) {
         // These concern every file that is still to come.
-        let is_full = matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        let is_full = error.is_full();
         if is_full || self.progress.is_cancelled() {
             self.fatal().get_or_insert(if is_full { error } else { Error::Interrupted });
             return;

@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 use super::entries::Entries;
 use super::local::LocalLog;
 use super::{Repository, State, batch};
-use crate::backend::{Backend, Kind, Name};
-use crate::crypto::{Entropy, Envelope, ObjectKind, epoch_of};
+use crate::backend::{self, Backend, Kind, Name, StorageErrorKind};
+use crate::crypto::{Entropy, Envelope, epoch_of};
 use crate::error::Result;
 use crate::id::digest;
 
@@ -69,15 +69,15 @@ fn name_of(number: u64) -> String {
 /// Seals a state under the key of its epoch; none before the first entry, and where it is too long.
 pub(super) fn seal(envelope: &Envelope, entropy: &dyn Entropy, name: &str, state: &State) -> Option<Vec<u8>> {
     let body = encoding::encode(state)?;
-    let sealed = envelope.seal_in(state.epoch, entropy, ObjectKind::Checkpoint, name, &body).ok()?;
+    let sealed = envelope.seal_in(state.epoch, entropy, Kind::Checkpoint, name, &body).ok()?;
     (sealed.len() as u64 <= MAX_CHECKPOINT).then_some(sealed)
 }
 
 /// The state that a checkpoint says there was at this entry; none if it is not one of this repository, name and number, or
 /// not sealed under the key of its own epoch.
 pub(super) fn open(envelope: &Envelope, number: u64, name: &str, sealed: &[u8]) -> Option<State> {
-    let epoch = epoch_of(ObjectKind::Checkpoint, sealed).ok()?;
-    let body = envelope.open(ObjectKind::Checkpoint, name, sealed).ok()?;
+    let epoch = epoch_of(Kind::Checkpoint, sealed).ok()?;
+    let body = envelope.open(Kind::Checkpoint, name, sealed).ok()?;
     let state = encoding::decode(&body).ok()?;
     (state.next.checked_sub(1) == Some(number) && state.epoch == epoch).then_some(state)
 }
@@ -103,7 +103,7 @@ impl Repository {
         // The next attempt comes later, whatever becomes of this one.
         self.checkpoint.store(state.next, Ordering::Relaxed);
         match seal(&self.envelope, &*self.entropy, &name_of(number), &state) {
-            Some(sealed) => self.backend.create(&Name::checkpoint(number), &sealed).map(drop),
+            Some(sealed) => Ok(self.backend.create(&Name::checkpoint(number), &sealed).map(drop)?),
             None => Ok(()),
         }
     }
@@ -148,7 +148,8 @@ impl Repository {
     /// # Errors
     /// Those of deleting objects.
     pub fn delete_checkpoints(&self, numbers: &[u64]) -> Result<u64> {
-        numbers.iter().try_for_each(|number| self.backend.delete(&Name::checkpoint(*number)))?;
+        let names: Vec<Name> = numbers.iter().map(|number| Name::checkpoint(*number)).collect();
+        self.backend.delete_many(&names).into_iter().collect::<backend::Result<()>>()?;
         Ok(numbers.len() as u64)
     }
 
@@ -175,7 +176,7 @@ impl Comparison {
             let sealed = repository.backend.read(&Name::checkpoint(number), MAX_CHECKPOINT);
             // One that is gone was deleted by a prune.
             *is_right = sealed.map_or_else(
-                |error| matches!(error, crate::error::Error::ObjectMissing { .. }),
+                |error| error.kind() == StorageErrorKind::NotFound,
                 |sealed| open(&repository.envelope, number, &name_of(number), &sealed).is_some_and(|found| found == *state),
             );
         }

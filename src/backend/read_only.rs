@@ -1,0 +1,98 @@
+//! A storage on which nothing can be changed.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::{Backend, ByteRange, Created, Kind, Name, ObjectMeta, PutTerms, Result, StorageError, StorageErrorKind};
+
+/// Reads another backend, and refuses whatever would change it.
+#[derive(Debug)]
+pub struct ReadOnly {
+    inner: Arc<dyn Backend>,
+}
+
+impl ReadOnly {
+    /// Only reads `inner`.
+    pub fn new(inner: Arc<dyn Backend>) -> Self {
+        Self { inner }
+    }
+}
+
+fn refused(operation: &'static str) -> StorageError {
+    StorageError::new(StorageErrorKind::ReadOnly, operation)
+}
+
+impl Backend for ReadOnly {
+    // Settling changes no object.
+    forward!(inner: location, abilities, settle);
+
+    fn prepare(&self) -> Result<()> {
+        Err(refused("prepare").at(self.location()))
+    }
+
+    fn put(&self, name: &Name, _: &[u8], _: &PutTerms) -> Result<Created> {
+        Err(refused("write").of(name))
+    }
+
+    fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        self.inner.read_one(name, range)
+    }
+
+    fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
+        self.inner.read_many(wants)
+    }
+
+    fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
+        self.inner.head(name)
+    }
+
+    fn list(
+        &self,
+        kind: Kind,
+        after: Option<&Name>,
+        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.inner.list(kind, after, each)
+    }
+
+    fn delete(&self, name: &Name) -> Result<()> {
+        Err(refused("delete").of(name))
+    }
+
+    fn tidy(&self, _: i64) -> Result<u64> {
+        Err(refused("tidy").at(self.location()))
+    }
+
+    fn keep_reserve(&self) -> Result<()> {
+        Err(refused("write").at(self.location()))
+    }
+
+    fn use_reserve(&self) -> Result<bool> {
+        Err(refused("write").at(self.location()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Memory;
+
+    #[test]
+    fn every_change_is_refused_as_such_and_changes_nothing() {
+        let memory = Memory::new();
+        memory.create(&Name::log(1), b"x").unwrap();
+        let reading = ReadOnly::new(Arc::new(memory.clone()));
+        let refused = [
+            reading.prepare().unwrap_err(),
+            reading.create(&Name::log(2), b"y").unwrap_err(),
+            reading.delete(&Name::log(1)).unwrap_err(),
+            reading.delete_many(&[Name::log(1)]).remove(0).unwrap_err(),
+            reading.tidy(i64::MAX).unwrap_err(),
+            reading.keep_reserve().unwrap_err(),
+            reading.use_reserve().unwrap_err(),
+        ];
+        assert!(refused.iter().all(|error| error.kind() == StorageErrorKind::ReadOnly), "{refused:?}");
+        assert_eq!(reading.read(&Name::log(1), 1).unwrap(), b"x");
+        assert_eq!(memory.list_all(Kind::Log).unwrap().len(), 1);
+    }
+}
