@@ -91,7 +91,9 @@ pub enum Error {
     },
 
     /// A snapshot was stored in another way while it was read, and a prune has deleted what it needed before.
-    #[error("snapshot {snapshot} was stored in another way meanwhile, and a prune has deleted what it consisted of before")]
+    #[error(
+        "snapshot {snapshot} was stored in another way meanwhile, and a prune has deleted what it consisted of before"
+    )]
     SnapshotReplaced {
         /// The snapshot.
         snapshot: SnapshotId,

@@ -88,7 +88,9 @@ impl Payloads {
         let include = patterns(&self.include)?;
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         if !selectors.iter().all(Selector::may_be_whole) {
-            return Err(Failure::Usage("snapshots are stored in another way as a whole: --include says which files".into()));
+            return Err(Failure::Usage(
+                "snapshots are stored in another way as a whole: --include says which files".into(),
+            ));
         }
         let filter = self.filters.filter()?;
         if selectors.is_empty() && filter == Default::default() {

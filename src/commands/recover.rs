@@ -152,11 +152,7 @@ fn best_root(closure: &Closure<'_>, roots: Vec<FoundRoot>, named: Option<&Snapsh
 
 /// A later root of a snapshot that the log names by an earlier one, of which something is lost: an entry that replaced the
 /// root is lost, or was never appended. One that is not whole is no help.
-fn later_root(
-    closure: &Closure<'_>,
-    record: &SnapshotRecord,
-    mut roots: Vec<FoundRoot>,
-) -> Result<Option<Candidate>> {
+fn later_root(closure: &Closure<'_>, record: &SnapshotRecord, mut roots: Vec<FoundRoot>) -> Result<Option<Candidate>> {
     let named = roots.iter().find(|found| found.chunk == record.root).map(|found| found.root.revision);
     roots.retain(|found| found.chunk != record.root && named.is_none_or(|named| found.root.revision > named));
     if roots.is_empty() || !closure.snapshot(record, &mut |_| Ok(()))?.is_damaged() {

@@ -218,11 +218,7 @@ impl Repository {
     }
 
     /// Takes in these index objects; with them the index is complete up to `head`.
-    fn load_objects<'a>(
-        &self,
-        objects: impl Iterator<Item = &'a IndexId>,
-        head: Option<index::Head>,
-    ) -> Result<()> {
+    fn load_objects<'a>(&self, objects: impl Iterator<Item = &'a IndexId>, head: Option<index::Head>) -> Result<()> {
         let objects: Vec<IndexId> = objects.copied().collect();
         for portion in objects.chunks(INDEXES_AT_ONCE) {
             for (object, packs) in portion.iter().zip(self.read_index_objects(portion)) {

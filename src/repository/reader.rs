@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Repository, batch};
 use super::frame_cache::{Patience, Purpose};
+use super::{Repository, batch};
 use crate::chunk::{ChunkSource, MAX_BASE_BYTES};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;

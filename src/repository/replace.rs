@@ -107,7 +107,8 @@ impl Repository {
     /// Makes sure that a new root is one of the same snapshot.
     pub(super) fn check_replacement(&self, reason: ReplaceReason, replacement: &RootReplacement) -> Result<()> {
         let RootReplacement { snapshot, old, new } = replacement;
-        let wrong = |what: &str| Error::Invalid(format!("the root of snapshot {snapshot} must not be replaced: {what}"));
+        let wrong =
+            |what: &str| Error::Invalid(format!("the root of snapshot {snapshot} must not be replaced: {what}"));
         let new = self.root_in(new)?;
         Features::check(new.required_read, Features::KNOWN.read, "to replace the root of a snapshot of")?;
         if new.id != *snapshot {

@@ -133,7 +133,10 @@ mod tests {
         };
         assert_eq!(differs(rows().collect()), None);
         assert_eq!(differs((0..3000).map(|n| row(n, 1, if n % 700 == 3 { 9 } else { 1 })).collect()), None);
-        assert_eq!(differs((0..3000).map(|n| row(n, if n == 2000 { 2 } else { 1 }, 1)).collect()).unwrap(), "file-02000");
+        assert_eq!(
+            differs((0..3000).map(|n| row(n, if n == 2000 { 2 } else { 1 }, 1)).collect()).unwrap(),
+            "file-02000"
+        );
         assert_eq!(differs(rows().filter(|row| row.path != b"file-01234").collect()).unwrap(), "file-01234");
         assert_eq!(differs(rows().chain([row(4000, 1, 1)]).collect()).unwrap(), "file-04000");
         assert_eq!(differs(Vec::new()).unwrap(), "file-00000");

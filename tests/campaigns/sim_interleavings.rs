@@ -29,7 +29,8 @@ use avro_snap::progress::Silent;
 use avro_snap::repository::Repository;
 use lab::{Lab, saving};
 use sim_client::{
-    Content, Habits, SimClock, change, contents, contents_now, expected, forget, init, open, random_content, save, settle,
+    Content, Habits, SimClock, change, contents, contents_now, expected, forget, init, open, random_content, save,
+    settle,
 };
 use sim_store::{Dice, Faults, Happened, SimStore};
 
@@ -451,13 +452,7 @@ fn whatever_the_order_and_whatever_fails_nothing_acknowledged_is_lost() {
     println!(
         "{seeds} seeds in {took:.1?}: {} snapshots, {} restores, {} roots replaced ({} outrun), {} forgotten, {} prunes, {} \
          failed; {happened:?}",
-        ledger.committed,
-        ledger.restored,
-        ledger.settled,
-        ledger.outrun,
-        ledger.forgot,
-        ledger.pruned,
-        ledger.refused
+        ledger.committed, ledger.restored, ledger.settled, ledger.outrun, ledger.forgot, ledger.pruned, ledger.refused
     );
     assert!(
         ledger.wrong.is_empty(),

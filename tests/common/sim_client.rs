@@ -279,9 +279,7 @@ fn store(
 pub fn settle(repository: &Repository, id: SnapshotId) -> Result<bool> {
     let writer = Writer::new(repository)?;
     match new_root(repository, &writer, id, &mut |_| {}) {
-        Ok(Some(replacement)) => {
-            Ok(writer.replace_roots(ReplaceReason::Settled, &[replacement])?.outrun.is_empty())
-        }
+        Ok(Some(replacement)) => Ok(writer.replace_roots(ReplaceReason::Settled, &[replacement])?.outrun.is_empty()),
         Ok(None) => Ok(false),
         Err(error) => {
             let _ = writer.flush();

@@ -28,13 +28,18 @@ use crate::sim_store::Dice;
 /// What somebody does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
-    Save { series: usize, many_packs: bool },
+    Save {
+        series: usize,
+        many_packs: bool,
+    },
     Forget,
     Undo,
     Tag,
     Key,
     Rotate,
-    Prune { grace: bool },
+    Prune {
+        grace: bool,
+    },
     Repair,
     /// A snapshot gets a new root.
     Settle,

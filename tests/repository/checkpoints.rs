@@ -108,7 +108,9 @@ fn whatever_lies_there_the_repository_is_what_its_log_says() {
             tried += 1;
         };
         for at in (0..bytes.len()).step_by(7) {
-            is_true(&format!("byte {at} is another"), &|objects| objects.get_mut(&newest).unwrap()[at] ^= 1 << (at % 8));
+            is_true(&format!("byte {at} is another"), &|objects| {
+                objects.get_mut(&newest).unwrap()[at] ^= 1 << (at % 8)
+            });
         }
         for length in [0, 1, 27, 28, 60, bytes.len() - 1] {
             is_true(&format!("cut off at {length}"), &|objects| objects.get_mut(&newest).unwrap().truncate(length));
@@ -116,7 +118,9 @@ fn whatever_lies_there_the_repository_is_what_its_log_says() {
         is_true("longer", &|objects| objects.get_mut(&newest).unwrap().push(0));
         is_true("only an older one", &|objects| drop(objects.remove(&newest)));
         is_true("under another number", &|objects| drop(objects.insert(Name::checkpoint(150), bytes.clone())));
-        is_true("an older one under its number", &|objects| drop(objects.insert(newest.clone(), objects[&older].clone())));
+        is_true("an older one under its number", &|objects| {
+            drop(objects.insert(newest.clone(), objects[&older].clone()))
+        });
         is_true("of entries that there are not", &|objects| {
             objects.insert(Name::checkpoint(100_000), bytes.clone());
             objects.insert(Name::checkpoint(u64::MAX), bytes.clone());

@@ -119,7 +119,9 @@ fn a_repository_with_5000_entries_and_1000_snapshots_is_opened_and_listed_in_few
         }
         let bare = quick_folder();
         let without = trips(&memory, bare.path(), 1000);
-        println!("{suite:?}: cold {cold:?}, warm {warm:?}, ten entries later {later:?}, without checkpoints {without:?}");
+        println!(
+            "{suite:?}: cold {cold:?}, warm {warm:?}, ten entries later {later:?}, without checkpoints {without:?}"
+        );
         assert!(cold.1 <= 12 && warm.1 <= 4 && later.1 <= 5, "{suite:?}: {cold:?} {warm:?} {later:?}");
         assert!(without.1 <= 16, "{without:?}");
     }

@@ -76,9 +76,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<State> {
     let condemned = read_map(&mut reader, RETIRED, |reader| Ok((PackId::new(reader.array()?), read_retired(reader)?)))?;
     let superseded =
         read_map(&mut reader, RETIRED, |reader| Ok((IndexId::new(reader.array()?), read_retired(reader)?)))?;
-    let damaged = read_map(&mut reader, PackId::LEN + 1, |reader| {
-        Ok((PackId::new(reader.array()?), read_damage(reader)?))
-    })?;
+    let damaged =
+        read_map(&mut reader, PackId::LEN + 1, |reader| Ok((PackId::new(reader.array()?), read_damage(reader)?)))?;
     let changed = reader.varint()?;
     reader.finish()?;
     let standing = Arc::new(Standing { condemned, superseded, damaged, changed });
@@ -164,11 +163,7 @@ fn put_all<I: IntoIterator<IntoIter: ExactSizeIterator>>(
     all.for_each(|one| put(bytes, one));
 }
 
-fn read_list<T>(
-    reader: &mut Reader<'_>,
-    each: usize,
-    read: impl Fn(&mut Reader<'_>) -> Result<T>,
-) -> Result<Vec<T>> {
+fn read_list<T>(reader: &mut Reader<'_>, each: usize, read: impl Fn(&mut Reader<'_>) -> Result<T>) -> Result<Vec<T>> {
     let count = reader.count(each)?;
     (0..count).map(|_| read(reader)).collect()
 }
@@ -207,12 +202,7 @@ mod tests {
 
     fn records() -> impl Strategy<Value = SnapshotRecord> {
         (any::<[u8; 16]>(), any::<[u8; 32]>(), any::<u64>(), any::<Option<Vec<String>>>()).prop_map(
-            |(id, root, added, tags)| SnapshotRecord {
-                id: SnapshotId::new(id),
-                root: ChunkId::new(root),
-                added,
-                tags,
-            },
+            |(id, root, added, tags)| SnapshotRecord { id: SnapshotId::new(id), root: ChunkId::new(root), added, tags },
         )
     }
 
@@ -222,10 +212,8 @@ mod tests {
 
     fn standings() -> impl Strategy<Value = Standing> {
         let packs = || any::<[u8; 32]>().prop_map(PackId::new);
-        let damage = prop_oneof![
-            Just(Damage::Whole),
-            prop::collection::btree_set(any::<u32>(), 0..4).prop_map(Damage::Frames)
-        ];
+        let damage =
+            prop_oneof![Just(Damage::Whole), prop::collection::btree_set(any::<u32>(), 0..4).prop_map(Damage::Frames)];
         (
             prop::collection::btree_map(packs(), retired(), 0..4),
             prop::collection::btree_map(any::<[u8; 32]>().prop_map(IndexId::new), retired(), 0..4),

@@ -177,7 +177,9 @@ impl Comparison {
             // One that is gone was deleted by a prune.
             *is_right = sealed.map_or_else(
                 |error| error.kind() == StorageErrorKind::NotFound,
-                |sealed| open(&repository.envelope, number, &name_of(number), &sealed).is_some_and(|found| found == *state),
+                |sealed| {
+                    open(&repository.envelope, number, &name_of(number), &sealed).is_some_and(|found| found == *state)
+                },
             );
         }
     }

@@ -197,7 +197,11 @@ fn trace(rules: &Rules, parents: &[(u32, State)]) -> Vec<String> {
 
 impl Found {
     fn note(&mut self, rules: &Rules, state: &State, fold: &Fold) {
-        let done = state.writers.iter().take(rules.wishes.len()).all(|writer| matches!(writer.phase, phase::DONE | phase::OUTRUN));
+        let done = state
+            .writers
+            .iter()
+            .take(rules.wishes.len())
+            .all(|writer| matches!(writer.phase, phase::DONE | phase::OUTRUN));
         self.all_committed += u64::from(done);
         self.condemned += u64::from(fold.condemned != 0);
         self.replaced += u64::from(fold.replaced != 0);
