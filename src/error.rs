@@ -90,6 +90,15 @@ pub enum Error {
         snapshot: SnapshotId,
     },
 
+    /// A snapshot was stored in another way while it was read, and a prune has deleted what it needed before.
+    #[error(
+        "snapshot {snapshot} was stored in another way meanwhile, and a prune has deleted what it consisted of before"
+    )]
+    SnapshotReplaced {
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
+
     /// There is no repository.
     #[error("there is no repository at {location}")]
     NoRepository {

@@ -281,6 +281,7 @@ fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> R
                     "damaged_packs": report.damaged_packs,
                     "mendable_packs": report.mendable_packs,
                     "unsound_parity": report.unsound_parity,
+                    "unsound_checkpoints": report.unsound_checkpoints,
                     "unprotected_packs": report.unprotected_packs,
                     "packs_taken_back": report.taken_back,
                     "missing_packs": report.missing_packs,
@@ -322,6 +323,12 @@ fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> R
     if report.taken_back > 0 {
         let packs = count(report.taken_back, "pack");
         output.note(format_args!("{packs} recorded as damaged and found whole: counted again from now on"))?;
+    }
+    if report.unsound_checkpoints > 0 {
+        let checkpoints = count(report.unsound_checkpoints, "checkpoint");
+        output.note(format_args!(
+            "{checkpoints} of the log not what the log says, and passed over, no harm: `snap repair index` deletes that"
+        ))?;
     }
     if report.unprotected_packs > 0 {
         let packs = count(report.unprotected_packs, "pack");

@@ -120,6 +120,7 @@ pub(crate) fn code(error: &Error) -> &'static str {
         Error::Pruned { .. } => "pruned",
         Error::SnapshotExists { .. } => "snapshot_exists",
         Error::SnapshotRemoved { .. } => "snapshot_removed",
+        Error::SnapshotReplaced { .. } => "snapshot_replaced",
         Error::NoRepository { .. } => "no_repository",
         Error::CannotInit { .. } => "cannot_init",
         Error::Unsupported { .. } => "unsupported",
@@ -207,6 +208,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         }
         .into(),
         Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists those that there are".into(),
+        Error::SnapshotReplaced { .. } => "run the command again: it reads the snapshot as it is stored now".into(),
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
         Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),
         Error::Unsupported { .. } => "use the version of snap that wrote it, or a later one".into(),

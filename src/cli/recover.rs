@@ -2,9 +2,8 @@
 
 use std::ffi::OsString;
 
-use avro_snap::id::SnapshotId;
 use avro_snap::ops::recover::{Candidate, Found, bring_back, bring_back_and_mend, find_snapshots};
-use avro_snap::store::{LogDamage, RebuiltLog, Repository};
+use avro_snap::store::{LogDamage, RebuiltLog, Repository, SnapshotRecord};
 use serde_json::json;
 
 use super::Context;
@@ -103,7 +102,10 @@ fn tell(
 ) -> Result<()> {
     let output = &context.output;
     let state = repository.state();
-    let is_back = |id: &SnapshotId| writes && state.snapshots.iter().any(|record| record.id == *id);
+    let is_back = |candidate: &Candidate| {
+        let has_root = |record: &SnapshotRecord| candidate.replaces.is_none() || record.root == candidate.chunk;
+        writes && state.snapshots.iter().any(|record| record.id == candidate.root.id && has_root(record))
+    };
     if let Some(damage) = damage {
         let at = format!("the log is broken at entry {}: {}", damage.at, chain(&damage.cause));
         let behind = format!("{} behind it can be read, {} cannot", damage.behind, damage.unreadable);
@@ -135,7 +137,8 @@ fn tell(
                     "lost": candidate.lost,
                     "nothing_left": candidate.hopeless,
                     "forgotten": candidate.forgotten,
-                    "brought_back": is_back(&root.id),
+                    "replaces_root": candidate.replaces.is_some(),
+                    "brought_back": is_back(candidate),
                 }),
             )?;
         }
@@ -147,7 +150,7 @@ fn tell(
                 "keys_added": rebuilt.map_or(0, |rebuilt| rebuilt.keys.len()),
                 "snapshots": state.snapshots.len(),
                 "candidates": found.candidates.len(),
-                "brought_back": found.candidates.iter().filter(|candidate| is_back(&candidate.root.id)).count(),
+                "brought_back": found.candidates.iter().filter(|candidate| is_back(candidate)).count(),
             }),
         )?);
     }
@@ -160,7 +163,7 @@ fn tell(
                 local_time(root.time),
                 root.host.clone(),
                 root.totals.files.to_string(),
-                state_of(candidate, is_back(&root.id)),
+                state_of(candidate, is_back(candidate)),
                 root.series.clone(),
             ]);
         }
@@ -182,7 +185,7 @@ fn tell(
             output.note(format_args!("{} found that the log does not name", count(candidates, "snapshot")))?;
         }
         (candidates, true) => {
-            let back = found.candidates.iter().filter(|candidate| is_back(&candidate.root.id)).count();
+            let back = found.candidates.iter().filter(|candidate| is_back(candidate)).count();
             output.note(format_args!("{back} of {} brought back", count(candidates, "snapshot")))?;
         }
     }
@@ -198,9 +201,10 @@ fn state_of(candidate: &Candidate, is_back: bool) -> String {
         (false, 0) => "whole".to_owned(),
         (false, lost) => format!("{} damaged", count(lost, "file")),
     };
-    match (is_back, candidate.forgotten) {
-        (true, _) => format!("{state}, brought back"),
-        (false, true) => format!("{state}, was removed"),
-        (false, false) => state,
+    match (is_back, candidate.forgotten, candidate.replaces) {
+        (true, ..) => format!("{state}, brought back"),
+        (false, true, _) => format!("{state}, was removed"),
+        (false, false, Some(_)) => format!("{state}, a later form of a damaged one"),
+        (false, false, None) => state,
     }
 }

@@ -34,19 +34,19 @@ enum What {
     Index(index::Args),
     Packs(packs::Args),
     Snapshots(snapshots::Args),
-    /// Store snapshots again with compressed blocks kept whole, so that restoring them needs no encoder
+    /// Store snapshots in another way, with compressed blocks kept whole, so that restoring them needs no encoder
     ///
     /// The way to have fast restores of snapshots whose Avro files were taken apart by `create`, and the way out if an
     /// encoder is ever found to be wrong. Each file concerned is rebuilt as by a restore and compared with its hash. The
-    /// new snapshot has the files, series, host, time and tags of the old one, which stays. Blocks kept as they are
-    /// dedup only with equal blocks: the repository grows. Give older snapshots before newer ones: the one made last
-    /// is what the next `create` of its series compares with.
+    /// snapshots keep their ids, times, series and tags, and hold the same files as before. Blocks kept as they are
+    /// dedup only with equal blocks: the repository grows. What the snapshots consisted of before is freed by `snap prune`
+    /// as far as no other snapshot needs it.
     Payloads(Payloads),
 }
 
 #[derive(Debug, clap::Args)]
 struct Payloads {
-    /// Snapshots to store again [default: all that match the filters]
+    /// Snapshots to store in another way [default: all that match the filters]
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<OsString>,
 
@@ -88,7 +88,9 @@ impl Payloads {
         let include = patterns(&self.include)?;
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         if !selectors.iter().all(Selector::may_be_whole) {
-            return Err(Failure::Usage("snapshots are made again as a whole: --include says which files".into()));
+            return Err(Failure::Usage(
+                "snapshots are stored in another way as a whole: --include says which files".into(),
+            ));
         }
         let filter = self.filters.filter()?;
         if selectors.is_empty() && filter == Default::default() {
@@ -113,7 +115,7 @@ impl Payloads {
         let mut exit = Exit::Done;
         for snapshot in &chosen {
             let meter = Meter::new(&context.output);
-            let kept = keep_payloads(&repository, snapshot, &options, &meter);
+            let kept = keep_payloads(&repository, snapshot.id, &options, &meter);
             meter.finish();
             let report = kept?;
             if !report.failed.is_empty() {
@@ -133,8 +135,8 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &PayloadOptions, re
             "summary",
             json!({
                 "dry_run": options.dry_run,
-                "old_snapshot_id": snapshot.id.to_string(),
-                "snapshot_id": report.snapshot.map(|id| id.to_string()),
+                "snapshot_id": snapshot.id.to_string(),
+                "replaced": report.replaced,
                 "files": report.files,
                 "blocks": report.blocks,
                 "failed": failed,
@@ -144,18 +146,17 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &PayloadOptions, re
         )?);
     }
     let what = format!("{} of {}", count(report.blocks, "block"), count(report.files, "file"));
-    let old = snapshot.id.short();
-    match report.snapshot {
-        Some(id) => output.note(format_args!(
-            "snapshot {old} made again as {}: {what} kept as they are, added {} in {}",
-            id.short(),
+    let id = snapshot.id.short();
+    if report.replaced {
+        output.note(format_args!(
+            "snapshot {id}: {what} kept as they are now, added {} in {}",
             size(report.bytes_added),
             seconds(report.duration_secs)
-        ))?,
-        None if options.dry_run && report.files > 0 => {
-            output.note(format_args!("snapshot {old}: {what} would be kept as they are"))?;
-        }
-        None => output.note(format_args!("snapshot {old}: there is nothing to change"))?,
+        ))?;
+    } else if options.dry_run && report.files > 0 {
+        output.note(format_args!("snapshot {id}: {what} would be kept as they are"))?;
+    } else {
+        output.note(format_args!("snapshot {id}: there is nothing to change"))?;
     }
     if !report.failed.is_empty() {
         let what = count(report.failed.len() as u64, "file");

@@ -159,6 +159,11 @@ impl Envelope {
         self.repository
     }
 
+    /// The epoch whose key seals what is new; 0 in an unencrypted repository.
+    pub fn epoch(&self) -> u32 {
+        self.keyring.as_ref().map_or(0, Keyring::current_epoch)
+    }
+
     /// Whether objects are encrypted.
     pub fn encrypts(&self) -> bool {
         self.keyring.is_some()

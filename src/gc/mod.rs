@@ -218,6 +218,8 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     if let Some(now) = survey.storage_now {
         report.tidied = repository.backend().tidy(now.saturating_sub(TIDY_AFTER))?;
     }
+    // Nothing rests on them, and the next prune tries again.
+    let _ = repository.sweep_checkpoints();
     // What is well to have, and nothing rests on. Where there is no room, the next prune tries again.
     let _ = repository.keep_config();
     let _ = repository.backend().keep_reserve();

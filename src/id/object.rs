@@ -102,10 +102,16 @@ impl Name {
         Self::new(Kind::Log, format_args!("{sequence:020}"))
     }
 
-    /// The number of a log entry that has this name; none for any other name, also one that a foreign file in the folder
-    /// of the log has.
+    /// The checkpoint at the entry number `sequence` of the commit log.
+    pub fn checkpoint(sequence: u64) -> Self {
+        Self::new(Kind::Checkpoint, format_args!("{sequence:020}"))
+    }
+
+    /// The number of the log entry that has this name, or that a checkpoint of this name stands for; none for any other name,
+    /// also one that a foreign file in the folder of the log has.
     pub fn sequence(&self) -> Option<u64> {
-        let digits = (self.kind == Kind::Log && self.file.len() == 20).then_some(&self.file)?;
+        let is_numbered = matches!(self.kind, Kind::Log | Kind::Checkpoint) && self.file.len() == 20;
+        let digits = is_numbered.then_some(&self.file)?;
         // 20 digits may be more than fits.
         digits.parse().ok()
     }
@@ -155,7 +161,8 @@ mod tests {
     }
 
     #[test]
-    fn only_an_entry_of_the_log_has_a_number_in_it() {
+    fn only_an_entry_of_the_log_and_its_checkpoint_have_a_number_in_them() {
+        assert_eq!(Name::checkpoint(63).sequence(), Some(63));
         assert_eq!(Name::log(7).sequence(), Some(7));
         assert_eq!(Name::log(u64::MAX).sequence(), Some(u64::MAX));
         for other in

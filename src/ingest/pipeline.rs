@@ -13,7 +13,8 @@ use crate::hints::PackedChunk;
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
 use crate::pack::{EncodedFrame, FrameCodec, PackBuilder, PlainChunk};
 use crate::runtime::Gate;
-use crate::store::{Committed, Repository, Writer};
+use crate::store::log::{ReplaceReason, RootReplacement};
+use crate::store::{Committed, Replaced, Repository, Writer};
 
 /// What all threads of one run share.
 pub(crate) struct Pipeline<'r> {
@@ -208,6 +209,12 @@ impl<'r> Pipeline<'r> {
     pub(crate) fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
         self.store_rest()?;
         self.writer.commit(snapshot, root)
+    }
+
+    /// When all frames were compressed: stores the last pack and gives snapshots new roots.
+    pub(crate) fn replace_roots(self, reason: ReplaceReason, roots: &[RootReplacement]) -> Result<Replaced> {
+        self.store_rest()?;
+        self.writer.replace_roots(reason, roots)
     }
 
     /// When all frames were compressed on a dry run: about how many bytes the snapshot would add. New chunks that are like

@@ -79,6 +79,8 @@ pub struct CheckReport {
     pub mendable_packs: u64,
     /// Parity objects that are not what was written.
     pub unsound_parity: u64,
+    /// Checkpoints that are not what the log comes to. They are passed over, and harmless.
+    pub unsound_checkpoints: u64,
     /// Packs that should have a parity object by the settings of the repository, and have none.
     pub unprotected_packs: u64,
     /// Packs of which the log had something as damaged, and that are whole: it says so now.
@@ -139,6 +141,7 @@ pub fn check_each(
         bad.extend(data::check_data(repository, options.data, &packs, &mut report, &mut mendable, progress)?);
     }
     let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
+    check_history(repository, &mut report)?;
     report.snapshots = state.snapshots.len() as u64;
     report.damaged_snapshots = damaged.len() as u64;
     for (id, followed) in damaged {
@@ -163,6 +166,24 @@ pub fn check_each(
         }
     }
     Ok(report)
+}
+
+/// What the log says from its first entry on: roots that were replaced by others of the same content, and what it comes to,
+/// which checkpoints say as well.
+fn check_history(repository: &Repository, report: &mut CheckReport) -> Result<()> {
+    let history = match repository.history() {
+        // As far as it was needed to open the repository it could be read.
+        Err(error) if error.is_damage() => {
+            report.problems.push(error);
+            return Ok(());
+        }
+        history => history?,
+    };
+    report.unsound_checkpoints = history.unsound_checkpoints.len() as u64;
+    for replaced in &history.replaced {
+        report.problems.extend(repository.check_settled(replaced)?);
+    }
+    Ok(())
 }
 
 fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {

@@ -1,6 +1,6 @@
 //! `recover`: finds snapshots in the packs, where the log that named them is lost.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::chunk::{ChunkKind, ChunkSource};
 use crate::error::{Context, Error, Result};
@@ -8,8 +8,8 @@ use crate::graph::Closure;
 use crate::id::{ChunkId, PackId, SnapshotId};
 use crate::progress::{Phase, Progress};
 use crate::snapshot::SnapshotRoot;
-use crate::store::ATTEMPTS;
-use crate::store::{Catalogue, LogDamage, RebuiltLog, Repository};
+use crate::store::log::RootReplacement;
+use crate::store::{ATTEMPTS, Catalogue, LogDamage, RebuiltLog, Repository, SnapshotRecord};
 
 /// A snapshot whose root lies in a pack and that the log does not name.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Candidate {
     pub chunk: ChunkId,
     /// The log says that it was removed.
     pub forgotten: bool,
+    /// The root by which the log names the snapshot, where something of that is lost and this one is a later one.
+    pub replaces: Option<ChunkId>,
     /// Files of which something is lost, and rows of its manifest that are.
     pub lost: u64,
     /// All of it but the root is lost.
@@ -30,6 +32,10 @@ impl Candidate {
     /// Whether nothing of it is lost.
     pub fn is_whole(&self) -> bool {
         !self.hopeless && self.lost == 0
+    }
+
+    fn replacement(&self) -> Option<RootReplacement> {
+        Some(RootReplacement { snapshot: self.root.id, old: self.replaces?, new: self.chunk })
     }
 }
 
@@ -83,29 +89,77 @@ fn look(repository: &Repository, progress: &dyn Progress) -> Result<Found> {
     progress.begin(Phase::CheckStructure, Some(roots.len() as u64), None);
     let bad = HashSet::new();
     let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, &bad);
+    let mut by_snapshot: BTreeMap<SnapshotId, Vec<FoundRoot>> = BTreeMap::new();
     for chunk in roots {
         progress.files(1);
         let read =
             repository.get(&chunk).and_then(|bytes| SnapshotRoot::decode(&bytes).in_object("the root of a snapshot"));
-        let root = match read {
-            Ok(root) => root,
+        match read {
+            Ok(root) => by_snapshot.entry(root.id).or_default().push(FoundRoot { root, chunk }),
             Err(error) if error.is_damage() || matches!(error, Error::Unsupported { .. }) => {
                 found.unreadable.push((chunk, error));
-                continue;
             }
             Err(error) => return Err(error),
-        };
-        if state.snapshots.iter().any(|record| record.id == root.id) {
-            found.known += 1;
-            continue;
         }
-        let followed = closure.manifest(&root, &mut |_| Ok(()))?;
-        let forgotten = state.removed.iter().any(|removed| removed.record.id == root.id);
-        let lost = followed.files.saturating_add(followed.rows);
-        found.candidates.push(Candidate { root, chunk, forgotten, lost, hopeless: followed.all });
+    }
+    for (id, roots) in by_snapshot {
+        let record = state.snapshots.iter().find(|record| record.id == id);
+        let removed = state.removed.iter().find(|removed| removed.record.id == id);
+        found.known += u64::from(record.is_some());
+        found.candidates.extend(match record {
+            Some(record) => later_root(&closure, record, roots)?,
+            None => Some(best_root(&closure, roots, removed.map(|removed| &removed.record))?),
+        });
     }
     found.candidates.sort_by_key(|candidate| candidate.root.time);
     Ok(found)
+}
+
+/// A root that lies in a pack.
+struct FoundRoot {
+    root: SnapshotRoot,
+    chunk: ChunkId,
+}
+
+impl FoundRoot {
+    fn judged(self, closure: &Closure<'_>) -> Result<Candidate> {
+        let followed = closure.manifest(&self.root, &mut |_| Ok(()))?;
+        let lost = followed.files.saturating_add(followed.rows);
+        let (root, chunk) = (self.root, self.chunk);
+        Ok(Candidate { root, chunk, forgotten: false, replaces: None, lost, hopeless: followed.all })
+    }
+}
+
+/// Which of several roots of one snapshot is meant, where the log does not say it: the one that it named last; else one with
+/// content that was changed on purpose rather than what was before that, one that is whole rather than one that is not, and
+/// the later one.
+fn best_root(closure: &Closure<'_>, roots: Vec<FoundRoot>, named: Option<&SnapshotRecord>) -> Result<Candidate> {
+    let mut best: Option<Candidate> = None;
+    for root in roots {
+        let candidate = root.judged(closure)?;
+        let rank = |candidate: &Candidate| {
+            let is_named = named.is_some_and(|record| record.root == candidate.chunk);
+            (is_named, candidate.root.altered, candidate.is_whole(), candidate.root.revision, candidate.chunk)
+        };
+        if best.as_ref().is_none_or(|best| rank(&candidate) > rank(best)) {
+            best = Some(candidate);
+        }
+    }
+    let mut best = best.ok_or(Error::WorkerStopped)?;
+    best.forgotten = named.is_some();
+    Ok(best)
+}
+
+/// A later root of a snapshot that the log names by an earlier one, of which something is lost: an entry that replaced the
+/// root is lost, or was never appended. One that is not whole is no help.
+fn later_root(closure: &Closure<'_>, record: &SnapshotRecord, mut roots: Vec<FoundRoot>) -> Result<Option<Candidate>> {
+    let named = roots.iter().find(|found| found.chunk == record.root).map(|found| found.root.revision);
+    roots.retain(|found| found.chunk != record.root && named.is_none_or(|named| found.root.revision > named));
+    if roots.is_empty() || !closure.snapshot(record, &mut |_| Ok(()))?.is_damaged() {
+        return Ok(None);
+    }
+    let best = best_root(closure, roots, None)?;
+    Ok(best.is_whole().then_some(Candidate { replaces: Some(record.root), ..best }))
 }
 
 /// Names snapshots that were found in the log again.
@@ -116,8 +170,7 @@ pub fn bring_back<'c>(
     repository: &Repository,
     candidates: impl IntoIterator<Item = &'c Candidate>,
 ) -> Result<Vec<SnapshotId>> {
-    let (removed, lost): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.forgotten);
-    let lost: Vec<_> = lost.iter().map(|candidate| (candidate.root.id, candidate.chunk)).collect();
+    let Sorted { removed, replaced, lost } = Sorted::new(candidates);
     // What is recorded as damaged and is whole again, they may rest on.
     if repository.log_gap().is_ok_and(|gap| gap.is_none()) {
         repository.take_back_damage(&repository.damaged_packs())?;
@@ -126,7 +179,9 @@ pub fn bring_back<'c>(
     let removed: Vec<SnapshotId> = removed.iter().map(|candidate| candidate.root.id).collect();
     // What a prune has condemned since has to be copied for these.
     repository.revive(&removed)?;
-    Ok(lost.into_iter().map(|(id, _)| id).chain(removed).collect())
+    let roots: Vec<RootReplacement> = replaced.iter().filter_map(|candidate| candidate.replacement()).collect();
+    let replaced = repository.replace_by_found(&roots)?;
+    Ok(lost.into_iter().map(|(id, _)| id).chain(removed).chain(replaced).collect())
 }
 
 /// Makes a broken log whole, with these snapshots in it.
@@ -138,9 +193,29 @@ pub fn bring_back_and_mend<'c>(
     damage: &LogDamage,
     candidates: impl IntoIterator<Item = &'c Candidate>,
 ) -> Result<RebuiltLog> {
-    let (removed, lost): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.forgotten);
-    let lost: Vec<_> = lost.iter().map(|candidate| (candidate.root.id, candidate.chunk)).collect();
+    let Sorted { removed, replaced, lost } = Sorted::new(candidates);
     let rebuilt = repository.rebuild_log(damage, &lost)?;
-    bring_back(repository, removed)?;
+    bring_back(repository, removed.into_iter().chain(replaced))?;
     Ok(rebuilt)
+}
+
+/// Candidates by what has to be done about them.
+struct Sorted<'c> {
+    removed: Vec<&'c Candidate>,
+    replaced: Vec<&'c Candidate>,
+    lost: Vec<(SnapshotId, ChunkId)>,
+}
+
+impl<'c> Sorted<'c> {
+    fn new(candidates: impl IntoIterator<Item = &'c Candidate>) -> Self {
+        let mut sorted = Self { removed: Vec::new(), replaced: Vec::new(), lost: Vec::new() };
+        for candidate in candidates {
+            match candidate {
+                Candidate { forgotten: true, .. } => sorted.removed.push(candidate),
+                Candidate { replaces: Some(_), .. } => sorted.replaced.push(candidate),
+                _ => sorted.lost.push((candidate.root.id, candidate.chunk)),
+            }
+        }
+        sorted
+    }
 }

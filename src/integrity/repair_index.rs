@@ -24,6 +24,8 @@ pub struct IndexRepair {
     pub added: Vec<IndexId>,
     /// Index objects that are not read any more.
     pub superseded: u64,
+    /// Checkpoints that are not what the log comes to: they were deleted (or would be).
+    pub unsound_checkpoints: u64,
     /// Packs of which the log had something as damaged, and that are whole: it says so now (or would be looked into).
     pub taken_back: Vec<PackId>,
 }
@@ -55,8 +57,17 @@ fn attempt(repository: &Repository, all: bool, dry_run: bool, progress: &dyn Pro
         true => Vec::new(),
         false => repository.take_back_damage(&repository.damaged_packs())?,
     };
+    let unsound = match repository.history() {
+        // Nobody can tell where the log does not say what it comes to.
+        Err(error) if error.is_damage() => Vec::new(),
+        history => history?.unsound_checkpoints,
+    };
+    if !dry_run {
+        repository.delete_checkpoints(&unsound)?;
+    }
     let before = repository.state();
     let mut repair = IndexRepair { lost: repository.lost_indexes()?, taken_back, ..IndexRepair::default() };
+    repair.unsound_checkpoints = unsound.len() as u64;
     if !repair.lost.is_empty() && repository.has_moved(&before)? {
         // Others took their place, maybe.
         repair.lost = repository.lost_indexes()?;

@@ -12,7 +12,7 @@ use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock, regular_file
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
-use crate::store::unless_removed;
+use crate::store::unless_moved;
 
 /// Which records, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,7 +120,7 @@ pub fn cat(
     give: &mut dyn FnMut(Given<'_>) -> Result<()>,
 ) -> std::result::Result<CatReport, CatError> {
     match printed(repository, snapshot, path, options, give) {
-        Err(CatError::Library(error)) => Ok(unless_removed(repository, snapshot.id, Err(error))?),
+        Err(CatError::Library(error)) => Ok(unless_moved(repository, snapshot, Err(error))?),
         done => done,
     }
 }

@@ -6,7 +6,7 @@ use crate::id::ContentHash;
 use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
 use crate::snapshot::{ManifestReader, SnapshotRoot};
 use crate::store::Repository;
-use crate::store::unless_any_removed;
+use crate::store::unless_any_moved;
 
 /// One side of the comparison: a snapshot, and what in it is looked at (as manifests write paths; empty for all).
 #[derive(Debug, Clone, Copy)]
@@ -113,8 +113,8 @@ pub fn diff(
     after: Side<'_>,
     each: &mut dyn FnMut(&Change<'_>) -> Result<()>,
 ) -> Result<DiffSummary> {
-    let snapshots = [before.snapshot.id, after.snapshot.id];
-    unless_any_removed(repository, snapshots, compared(repository, before, after, each))
+    let snapshots = [before.snapshot, after.snapshot];
+    unless_any_moved(repository, snapshots, compared(repository, before, after, each))
 }
 
 fn compared(

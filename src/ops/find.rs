@@ -7,7 +7,7 @@ use crate::id::ContentHash;
 use crate::snapshot::entry::{EntryKind, FileEntry, Time, path_order};
 use crate::snapshot::{ManifestReader, SnapshotRoot};
 use crate::store::Repository;
-use crate::store::unless_any_removed;
+use crate::store::unless_any_moved;
 
 /// What is looked for: a pattern without a `/` is compared with names, any other with paths.
 #[derive(Debug, Clone)]
@@ -74,8 +74,8 @@ pub fn find(
     search: &Search,
     each: &mut dyn FnMut(&Match) -> Result<()>,
 ) -> Result<u64> {
-    let snapshots = searched.iter().map(|(snapshot, _)| snapshot.id);
-    unless_any_removed(repository, snapshots, found(repository, searched, search, each))
+    let snapshots = searched.iter().map(|(snapshot, _)| snapshot);
+    unless_any_moved(repository, snapshots, found(repository, searched, search, each))
 }
 
 fn found(

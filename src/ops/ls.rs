@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::store::Repository;
-use crate::store::unless_removed;
+use crate::store::unless_moved;
 
 /// What was listed, summed up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub fn ls(
     recursive: bool,
     each: &mut dyn FnMut(&FileEntry) -> Result<()>,
 ) -> Result<Summary> {
-    unless_removed(repository, snapshot.id, listed(repository, snapshot, path, recursive, each))
+    unless_moved(repository, snapshot, listed(repository, snapshot, path, recursive, each))
 }
 
 fn listed(

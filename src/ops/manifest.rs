@@ -2,8 +2,7 @@
 
 use crate::error::Result;
 use crate::snapshot::{SnapshotRoot, export_manifest};
-use crate::store::Repository;
-use crate::store::unless_removed;
+use crate::store::{Repository, unless_moved};
 
 /// Hands the bytes of an ordinary Avro container file with all rows of the snapshot to `write`, piece by piece, and
 /// counts them.
@@ -20,5 +19,5 @@ pub fn manifest(
         length += bytes.len() as u64;
         write(bytes)
     });
-    unless_removed(repository, snapshot.id, exported).map(|_| length)
+    unless_moved(repository, snapshot, exported).map(|_| length)
 }

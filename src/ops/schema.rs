@@ -13,7 +13,7 @@ use crate::recipe::{Recipe, Stream};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
-use crate::store::unless_removed;
+use crate::store::unless_moved;
 
 /// The schema of a file.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub fn schema_of(
     path: &[u8],
 ) -> Result<std::result::Result<FileSchema, NotAvro>> {
     let read = regular_file(repository, snapshot, path).and_then(|entry| of_entry(repository, &entry));
-    unless_removed(repository, snapshot.id, read)
+    unless_moved(repository, snapshot, read)
 }
 
 fn of_entry(repository: &Repository, entry: &FileEntry) -> Result<std::result::Result<FileSchema, NotAvro>> {
@@ -76,7 +76,7 @@ pub struct Listed {
 /// # Errors
 /// [`Error::NoPath`] if there is nothing at the path; those of the repository.
 pub fn ls(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<Vec<Listed>> {
-    unless_removed(repository, snapshot.id, listed(repository, snapshot, path))
+    unless_moved(repository, snapshot, listed(repository, snapshot, path))
 }
 
 fn listed(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<Vec<Listed>> {
@@ -175,7 +175,7 @@ pub fn log<'a>(
         let entry = match regular_file(repository, snapshot, path) {
             Ok(entry) => Some(entry),
             Err(Error::NoPath { .. } | Error::Invalid(_)) => None,
-            Err(error) => return unless_removed(repository, snapshot.id, Err(error)),
+            Err(error) => return unless_moved(repository, snapshot, Err(error)),
         };
         let what = match (entry, known.schema.take()) {
             (None, None) => None,
@@ -185,7 +185,7 @@ pub fn log<'a>(
                 None
             }
             (Some(entry), before) => {
-                let after = unless_removed(repository, snapshot.id, of_entry(repository, &entry))?.map(Arc::new);
+                let after = unless_moved(repository, snapshot, of_entry(repository, &entry))?.map(Arc::new);
                 known.recipe = entry.recipe;
                 known.schema = Some(after.clone());
                 changed(before, after)

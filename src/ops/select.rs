@@ -7,7 +7,7 @@ pub use selector::{CLOCK_TOLERANCE, Doubt, Selector, Which, check_digits};
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
 use crate::snapshot::SnapshotRoot;
-use crate::store::{ATTEMPTS, Repository, read_root};
+use crate::store::{ATTEMPTS, Repository, read_roots};
 
 /// The snapshots of a repository.
 #[derive(Debug, Default)]
@@ -30,8 +30,8 @@ impl Listing {
         for _ in 0..ATTEMPTS {
             let state = repository.state();
             listing = Self { now: repository.clock().now(), ..Self::default() };
-            for record in &state.snapshots {
-                match read_root(repository, record) {
+            for (record, root) in state.snapshots.iter().zip(read_roots(repository, &state.snapshots)) {
+                match root {
                     Ok(root) => listing.snapshots.push(root),
                     Err(error) => listing.unreadable.push((record.id, error)),
                 }

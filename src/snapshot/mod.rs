@@ -11,6 +11,7 @@ mod path_list;
 pub mod retention;
 mod root;
 mod row;
+mod same;
 pub mod schema;
 
 pub use export::export_manifest;
@@ -18,3 +19,4 @@ pub use manifest::{ManifestReader, ManifestWriter};
 pub use path_list::put_paths;
 pub use root::{Rule, SnapshotRoot, Totals};
 pub use row::{decode_row, encode_row};
+pub use same::first_difference;

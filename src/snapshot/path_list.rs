@@ -82,6 +82,8 @@ mod tests {
             parent: None,
             program: String::new(),
             required_read: 0,
+            revision: 0,
+            altered: None,
             totals: Totals::default(),
             rules: Vec::new(),
             path_list,

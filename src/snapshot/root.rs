@@ -30,6 +30,11 @@ pub struct SnapshotRoot {
     pub program: String,
     /// Features that must be known to read it.
     pub required_read: u64,
+    /// How often the root was replaced before this one. The higher one is the later one, where a pack has both.
+    pub revision: u64,
+    /// When content of the snapshot was last changed on purpose, nanoseconds since 1970 (UTC). Earlier roots must not come
+    /// back then.
+    pub altered: Option<i64>,
     /// Its figures.
     pub totals: Totals,
     /// What was left out, and why.
@@ -82,6 +87,8 @@ impl SnapshotRoot {
         writer.option(self.parent, |writer, parent| writer.fixed(parent.as_bytes()));
         writer.bytes(self.program.as_bytes());
         writer.unsigned(self.required_read);
+        writer.unsigned(self.revision);
+        writer.option(self.altered, DatumWriter::long);
         let Totals { files, directories, others, bytes: content, unreadable } = self.totals;
         for number in [files, directories, others, content, unreadable] {
             writer.unsigned(number);
@@ -118,6 +125,8 @@ impl SnapshotRoot {
         let parent = reader.option(|reader| reader.fixed().map(SnapshotId::new))?;
         let program = reader.text()?;
         let required_read = reader.unsigned()?;
+        let revision = reader.unsigned()?;
+        let altered = reader.option(DatumReader::long)?;
         let totals = Totals {
             files: reader.unsigned()?,
             directories: reader.unsigned()?,
@@ -147,6 +156,8 @@ impl SnapshotRoot {
                 parent,
                 program,
                 required_read,
+                revision,
+                altered,
                 totals,
                 rules,
                 path_list: paths_in_full,
@@ -172,6 +183,7 @@ mod tests {
         fn a_root_is_read_back(
             ids: ([u8; 16], Option<[u8; 16]>, [u8; 32]), texts: (String, String, String, String), time: i64,
             paths: Vec<Vec<u8>>, tags: Vec<String>, numbers: (u32, u32, u32, u64, u32), height: u8, tree: bool,
+            revision: u64, altered: Option<i64>,
         ) {
             let reference = Reference { id: ChunkId::new(ids.2), length: numbers.3, records: 7, last: b"z".to_vec() };
             let root = SnapshotRoot {
@@ -185,6 +197,8 @@ mod tests {
                 parent: ids.1.map(SnapshotId::new),
                 program: texts.3,
                 required_read: 5,
+                revision,
+                altered,
                 totals: Totals {
                     files: numbers.0.into(),
                     directories: numbers.1.into(),

@@ -129,7 +129,8 @@ pub enum Body {
         /// What is set anew. Settings that are not among these stay as they are.
         settings: Settings,
     },
-    /// An entry of a kind that is reserved for later versions. Who meets one must not go on.
+    /// An entry of a kind that is reserved for later versions. Who meets one must not go on, unless it is a note, which has no
+    /// effect.
     Reserved {
         /// Which kind.
         kind: u8,
@@ -147,10 +148,30 @@ pub enum ReplaceReason {
     Repaired,
     /// Records were taken out on purpose.
     Erased,
+    /// One that a later version knows. The effect is the same.
+    Other(u8),
 }
 
 impl ReplaceReason {
-    const ALL: [Self; 3] = [Self::Settled, Self::Repaired, Self::Erased];
+    /// The reason of this number.
+    pub fn of_number(number: u8) -> Self {
+        match number {
+            1 => Self::Settled,
+            2 => Self::Repaired,
+            3 => Self::Erased,
+            other => Self::Other(other),
+        }
+    }
+
+    /// Its number in the log.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Settled => 1,
+            Self::Repaired => 2,
+            Self::Erased => 3,
+            Self::Other(number) => number,
+        }
+    }
 }
 
 /// One snapshot whose root is replaced.
@@ -187,6 +208,8 @@ pub mod kind {
     pub const SET_TAGS: u8 = 14;
     pub const REPLACE_ROOTS: u8 = 15;
     pub const SOUND: u8 = 16;
+    /// From here on kinds have no effect for who does not know them.
+    pub const FIRST_NOTE: u8 = 128;
 }
 
 impl Body {
@@ -244,7 +267,7 @@ impl Body {
             }
             Body::Damaged { packs } | Body::Sound { packs } => put_frames(bytes, packs),
             Body::ReplaceRoots { reason, roots, indexes } => {
-                bytes.put_u8(*reason as u8 + 1);
+                bytes.put_u8(reason.number());
                 bytes.put_varint(roots.len() as u64);
                 for RootReplacement { snapshot, old, new } in roots {
                     bytes.put(snapshot.as_bytes());
@@ -306,9 +329,7 @@ impl Body {
             kind::DAMAGED => Body::Damaged { packs: read_frames(reader)? },
             kind::SOUND => Body::Sound { packs: read_frames(reader)? },
             kind::REPLACE_ROOTS => {
-                let reason = usize::from(reader.u8()?).checked_sub(1).and_then(|at| ReplaceReason::ALL.get(at));
-                let reason =
-                    *reason.ok_or_else(|| Malformed::new("roots are replaced for a reason that is not known"))?;
+                let reason = ReplaceReason::of_number(reader.u8()?);
                 let count = reader.count(RootReplacement::LEN)?;
                 let roots = (0..count).map(|_| read_replacement(reader)).collect::<Result<_>>()?;
                 Body::ReplaceRoots { reason, roots, indexes: read_ids(reader, IndexId::new)? }
@@ -464,7 +485,7 @@ mod tests {
             (indexes(), indexes()).prop_map(|(added, superseded)| Body::IndexReplace { added, superseded }),
             prop::collection::vec(damaged(), 0..5).prop_map(|packs| Body::Damaged { packs }),
             prop::collection::vec(damaged(), 0..5).prop_map(|packs| Body::Sound { packs }),
-            (0..3usize, prop::collection::vec(any::<([u8; 16], [u8; 32], [u8; 32])>(), 0..4), indexes()).prop_map(
+            (0..6u8, prop::collection::vec(any::<([u8; 16], [u8; 32], [u8; 32])>(), 0..4), indexes()).prop_map(
                 |(reason, roots, indexes)| {
                     let root = |(snapshot, old, new)| RootReplacement {
                         snapshot: SnapshotId::new(snapshot),
@@ -472,7 +493,7 @@ mod tests {
                         new: ChunkId::new(new),
                     };
                     let roots = roots.into_iter().map(root).collect();
-                    Body::ReplaceRoots { reason: ReplaceReason::ALL[reason], roots, indexes }
+                    Body::ReplaceRoots { reason: ReplaceReason::of_number(reason), roots, indexes }
                 }
             ),
             any::<Vec<u8>>().prop_map(|bytes| Body::Reserved { kind: kind::PIN, bytes }),

@@ -3,8 +3,10 @@
 //! *A snapshot exists exactly when its log entry exists*; that entry is written last, after every pack and index object
 //! that it rests on is durable. So there is nothing to repair after a crash, only garbage to ignore.
 
+mod batch;
 mod bits;
 mod catalogue;
+mod checkpoint;
 mod clock;
 mod closure;
 mod config;
@@ -12,9 +14,12 @@ mod config_copies;
 mod config_search;
 mod create;
 mod directories;
+mod entries;
 mod epochs;
 mod frame_cache;
+mod history;
 mod keys;
+mod local;
 pub mod log;
 mod objects;
 mod open;
@@ -24,6 +29,7 @@ mod reader;
 mod recover;
 mod remembered;
 mod removal;
+mod replace;
 mod rescue;
 mod roots;
 mod rotate;
@@ -35,8 +41,9 @@ mod unlock;
 mod verified;
 mod writer;
 
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use bits::Bits;
@@ -47,6 +54,7 @@ pub use config::{Config, Features};
 pub use config_search::{ConfigSearch, LostConfig, write_config};
 pub use create::InitOptions;
 pub use directories::ReadDirectories;
+pub use history::{History, PastReplacement};
 pub use keys::KeyDescription;
 pub use objects::Objects;
 pub use open::{CachePlace, OpenOptions, Unlock};
@@ -54,8 +62,9 @@ pub use parity::ParityFound;
 pub use reach::Reach;
 pub use reader::{FrameKey, FrameReader, Opened};
 pub use recover::{LogDamage, RebuiltLog};
+pub use replace::Replaced;
 pub use rescue::Copies;
-pub use roots::{read_root, unless_any_removed, unless_removed, was_removed};
+pub use roots::{Since, moved, read_root, read_roots, since, unless_any_moved, unless_moved};
 pub use rotate::Rotated;
 pub use settings::Settings;
 pub use state::{RemovedSnapshot, SnapshotRecord, State};
@@ -70,6 +79,7 @@ use crate::id::{ChunkHasher, EntryHash, RepositoryId, digest};
 use crate::index::Index;
 use crate::runtime::Runtime;
 use crate::storage::{Backend, Created, Kind, Name, StorageErrorKind, create_resolved};
+use entries::Entries;
 use log::{Body, LogEntry};
 
 /// How often something is done again, because the log moved meanwhile, before what it finds is believed.
@@ -95,10 +105,21 @@ pub struct Repository {
     mending: parity::Mending,
     /// The local index was made anew since the repository was opened.
     rebuilt: Mutex<bool>,
+    /// How many entries the last checkpoint stands for that this process read or wrote; 0 if none.
+    checkpoint: AtomicU64,
     /// The last entry that condemned or damaged anything, as of which the condemned packs are in the local index.
     recalled: Mutex<u64>,
     sizes: Sizes,
+    /// Where this machine keeps what it has read.
+    local: Option<local::LocalCopies>,
+    /// Hashes of entries that were read lately.
+    recent: Mutex<BTreeMap<u64, [u8; 32]>>,
+    /// Nobody has looked yet whether entries lie beyond the end of the log.
+    may_have_gap: AtomicBool,
 }
+
+/// How many hashes of entries are kept.
+const RECENT: usize = 256;
 
 /// An entry that was appended to the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,11 +137,13 @@ pub struct Sizes {
     pub pack: usize,
     /// When a frame is closed, in plain bytes.
     pub frame: usize,
+    /// After how many entries of the log a checkpoint is written.
+    pub checkpoint: u64,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { pack: crate::pack::PACK_TARGET, frame: crate::pack::FRAME_TARGET }
+        Self { pack: crate::pack::PACK_TARGET, frame: crate::pack::FRAME_TARGET, checkpoint: checkpoint::EVERY }
     }
 }
 
@@ -212,7 +235,7 @@ impl Repository {
     /// Reads the entries that were added to the log since.
     pub fn refresh(&self) -> Result<()> {
         let mut state = self.lock_state();
-        let read = read_log(&*self.backend, &self.envelope, &mut state);
+        let read = read_log(&mut Entries::new(&*self.backend), &self.envelope, &mut state);
         // Also what was read before something went wrong.
         self.index.set_standing(state.standing.clone());
         read
@@ -257,12 +280,16 @@ impl Repository {
 
     /// What is wrong with the log as a whole: entries that are there behind one that is lost, and so are not read.
     pub fn log_gap(&self) -> Result<Option<Error>> {
-        let last = self.lock_state().next.checked_sub(1).map(Name::log);
-        let mut listed = Vec::new();
-        self.backend.list(Kind::Log, last.as_ref(), &mut |meta| {
-            listed.extend(meta.name.sequence());
-            ControlFlow::Continue(())
-        })?;
+        let beyond = |end: u64| -> Result<Vec<u64>> {
+            let after = end.checked_sub(1).map(Name::log);
+            let listed = batch::list_after(&*self.backend, Kind::Log, after.as_ref())?.into_iter();
+            Ok(listed.filter_map(|(name, _)| name.sequence().filter(|sequence| *sequence >= end)).collect())
+        };
+        let end = self.lock_state().next;
+        let listed = beyond(end)?;
+        if listed.is_empty() {
+            return Ok(None);
+        }
         // What others appended meanwhile is no gap.
         self.refresh()?;
         let end = self.lock_state().next;
@@ -312,10 +339,15 @@ impl Repository {
             let name = Name::log(state.next);
             let (text, body) = (name.to_string(), entry.encode());
             let bytes = self.envelope.seal_in(state.epoch, &*self.entropy, Kind::Log, &text, &body)?;
+            if bytes.len() as u64 > log::MAX_ENTRY {
+                // Nobody could read the log any more.
+                return Err(Error::Invalid(format!("an entry of the log would have {} bytes, too many", bytes.len())));
+            }
             let appended = Appended { sequence: entry.sequence, bytes: bytes.len() as u64 };
             match self.create_entry(&name, &bytes, frees)? {
                 Created::New => {
                     self.take_in(&entry, EntryHash::new(digest(&bytes)))?;
+                    self.checkpoint_after(entry.sequence);
                     return Ok(Some(appended));
                 }
                 Created::Exists => {
@@ -395,45 +427,48 @@ impl std::fmt::Debug for Repository {
 }
 
 /// Reads the log from the state's head on, as far as it goes.
-fn read_log(backend: &dyn Backend, envelope: &Envelope, state: &mut State) -> Result<()> {
+fn read_log(entries: &mut Entries<'_>, envelope: &Envelope, state: &mut State) -> Result<()> {
     let mut gap = None;
     loop {
-        let name = Name::log(state.next);
-        let bytes = match backend.read(&name, log::MAX_ENTRY) {
+        let Some(bytes) = entries.entry(state.next)? else {
             // Where an entry is lost, all after it would vanish unreported, and the next one would fork the log.
             // One look behind the end finds that out; `check` lists the log and finds any gap.
-            Err(error)
-                if error.kind() == StorageErrorKind::NotFound
-                    && backend.head(&Name::log(state.next + 1))?.is_none() =>
-            {
+            if entries.entry(state.next.saturating_add(1))?.is_none() {
                 return Ok(());
             }
             // Or somebody appended two entries just now: then it is there when it is read again.
-            Err(error) if error.kind() == StorageErrorKind::NotFound && gap != Some(state.next) => {
-                gap = Some(state.next);
-                continue;
+            if gap == Some(state.next) {
+                return Err(Error::ObjectMissing { name: Name::log(state.next) });
             }
-            bytes => bytes?,
+            gap = Some(state.next);
+            entries.forget_missing();
+            continue;
         };
-        let (epoch, entry) = open_entry(envelope, &name, &bytes)?;
-        if epoch != state.epoch {
-            // Whoever has the keys of an older epoch only must not append.
-            let reason =
-                format!("it is sealed under the key of epoch {epoch}, where the log is in epoch {}", state.epoch);
-            return Err(Error::damaged(name, reason));
-        }
-        if let Body::KeyRotate { epoch, commitment, .. } = &entry.body {
-            state.check_follows(&entry)?;
-            match (envelope.encrypts(), envelope.holds(*epoch, commitment)) {
-                (true, true) => {}
-                (true, false) => {
-                    return Err(Error::KeysRotated { repository: envelope.repository(), rotation: *epoch });
-                }
-                (false, _) => return Err(Error::damaged(name, "it rotates the keys of a repository that has none")),
-            }
-        }
+        let entry = next_entry(envelope, state, &bytes)?;
         state.apply(&entry, EntryHash::new(digest(&bytes)))?;
     }
+}
+
+/// Opens the entry that follows a state, and makes sure that it may stand there. It is not taken in.
+fn next_entry(envelope: &Envelope, state: &State, bytes: &[u8]) -> Result<LogEntry> {
+    let name = Name::log(state.next);
+    let (epoch, entry) = open_entry(envelope, &name, bytes)?;
+    if epoch != state.epoch {
+        // Whoever has the keys of an older epoch only must not append.
+        let reason = format!("it is sealed under the key of epoch {epoch}, where the log is in epoch {}", state.epoch);
+        return Err(Error::damaged(name, reason));
+    }
+    if let Body::KeyRotate { epoch, commitment, .. } = &entry.body {
+        state.check_follows(&entry)?;
+        match (envelope.encrypts(), envelope.holds(*epoch, commitment)) {
+            (true, true) => {}
+            (true, false) => {
+                return Err(Error::KeysRotated { repository: envelope.repository(), rotation: *epoch });
+            }
+            (false, _) => return Err(Error::damaged(name, "it rotates the keys of a repository that has none")),
+        }
+    }
+    Ok(entry)
 }
 
 /// Opens an entry of the log, in whatever epoch; gives that as well.

@@ -1,17 +1,20 @@
 //! Opening a repository: config, keys, log, index.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Features;
 use super::config_copies::{self, FoundConfig};
+use super::entries::Entries;
+use super::local::LocalCopies;
 use super::unlock::{Lock, Unlocked};
-use super::{Clock, Repository, State, frame_cache, remembered};
-use crate::crypto::{Entropy, Suite};
+use super::{Clock, Repository, State, batch, frame_cache, remembered};
+use crate::crypto::{Entropy, Envelope, Suite};
 use crate::error::{Context, Error, Result};
 use crate::hints::Hints;
-use crate::id::{IndexId, PackId, digest};
+use crate::id::{EntryHash, IndexId, PackId, digest};
 use crate::index::{self, Index};
 use crate::runtime::Runtime;
 use crate::storage::{Backend, Kind, Name};
@@ -58,7 +61,7 @@ impl Repository {
     pub fn open(backend: Arc<dyn Backend>, unlock: Unlock<'_>, options: &OpenOptions) -> Result<Self> {
         let repository = Self::assemble(backend, unlock, options, Mode::Sound)?;
         // Where an entry is lost, all after it would vanish unreported.
-        if let Some(gap) = repository.log_gap()? {
+        if let Some(gap) = repository.gap_on_opening()? {
             return Err(gap);
         }
         if let Some(reason) = &repository.rolled_back {
@@ -75,7 +78,7 @@ impl Repository {
     /// As of [`Repository::open`] otherwise.
     pub fn open_rolled_back(backend: Arc<dyn Backend>, unlock: Unlock<'_>, options: &OpenOptions) -> Result<Self> {
         let repository = Self::assemble(backend, unlock, options, Mode::RolledBack)?;
-        if let Some(gap) = repository.log_gap()? {
+        if let Some(gap) = repository.gap_on_opening()? {
             return Err(gap);
         }
         repository.remember(&repository.lock_state());
@@ -94,8 +97,8 @@ impl Repository {
         options: &OpenOptions,
         mode: Mode,
     ) -> Result<Self> {
-        let (FoundConfig { config, trouble, .. }, unlocked) = unlock_config(&*backend, unlock, mode)?;
-        let Unlocked { keyring, envelope, mut state } = unlocked;
+        let (FoundConfig { config, trouble, .. }, unlocked) = unlock_config(&*backend, unlock, options, mode)?;
+        let Unlocked { keyring, envelope, mut state, skipped, key, mut hashes, may_have_gap } = unlocked;
         let own = config.repository.to_string();
         let remembered = options.state_folder.as_ref().map(|folder| folder.join(&own).join("head"));
         let row_key = match &keyring {
@@ -104,14 +107,15 @@ impl Repository {
         };
         let rolled_back = match (mode, remembered.as_deref().and_then(remembered::read)) {
             (Mode::Broken, _) | (_, None) => None,
-            (_, Some(seen)) => match is_rolled_back(&*backend, &state, seen)? {
+            (_, Some(seen)) => match is_rolled_back(&*backend, &state, &hashes, seen)? {
                 // Another process may have appended since, and remembered that. What stops the reading is told to who reads
                 // on.
                 Some(_) => {
-                    let _ = super::read_log(&*backend, &envelope, &mut state);
-                    is_rolled_back(&*backend, &state, seen)?
+                    let _ = super::read_log(&mut Entries::new(&*backend), &envelope, &mut state);
+                    is_rolled_back(&*backend, &state, &hashes, seen)?
                 }
-                None => None,
+                // What was seen must lead to what is there, also where a checkpoint stands for what is between.
+                None => is_beside(&*backend, &envelope, seen.0, skipped)?,
             },
         };
         let cache = match &options.cache {
@@ -120,7 +124,14 @@ impl Repository {
             CachePlace::Folder(folder) => Some(folder.join(&own)),
             CachePlace::Temporary => None,
         };
+        hashes.extend(state.head_entry());
         let repository = Self {
+            local: match &options.cache {
+                CachePlace::Folder(folder) if mode != Mode::Broken => Some(LocalCopies::new(folder.join(&own))),
+                _ => None,
+            },
+            recent: Mutex::new(hashes),
+            may_have_gap: AtomicBool::new(may_have_gap),
             index: Index::open(cache.as_ref().map(|folder| folder.join("index.db")).as_deref(), row_key)?,
             hints: Hints::open(cache.as_ref().map(|folder| folder.join("hints.db")).as_deref(), row_key)?,
             backend,
@@ -137,6 +148,7 @@ impl Repository {
             frames: frame_cache::FrameCache::default(),
             mending: super::parity::Mending::default(),
             rebuilt: Mutex::default(),
+            checkpoint: AtomicU64::new(skipped),
             recalled: Mutex::default(),
             sizes: super::Sizes::default(),
         };
@@ -145,13 +157,32 @@ impl Repository {
         if repository.update_index().is_err() {
             repository.make_index_anew()?;
         }
+        repository.keep_log(key);
         Ok(repository)
+    }
+
+    /// What is wrong with the log as a whole, where the listing by which it was read did not show that nothing is.
+    fn gap_on_opening(&self) -> Result<Option<Error>> {
+        match self.may_have_gap.swap(false, Ordering::Relaxed) {
+            true => self.log_gap(),
+            false => Ok(None),
+        }
     }
 
     /// The hash of an entry of the log.
     fn hash_at(&self, sequence: u64) -> Result<Option<[u8; 32]>> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let state = self.lock_state();
-        hash_at(&*self.backend, &state, sequence)
+        hash_at(&*self.backend, &state, &recent, sequence)
+    }
+
+    /// The hash of an entry that the index is complete up to, so that it need not be read when that is asked.
+    fn keep_hash(&self, (sequence, hash): index::Head) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.insert(sequence, hash);
+        while recent.len() > super::RECENT {
+            recent.pop_first();
+        }
     }
 
     /// Brings the local index up to date with the index objects of the repository.
@@ -180,10 +211,10 @@ impl Repository {
         if superseded.iter().any(|object| !standing.superseded.contains_key(object)) {
             // One that was there is not any more.
             self.index.clear()?;
-            return self.load_objects(wanted.iter(), &logged, head);
+            return self.load_objects(wanted.iter(), head);
         }
         // First what took their place: most packs go on under another object's name.
-        self.load_objects(wanted.difference(&known), &logged, head)?;
+        self.load_objects(wanted.difference(&known), head)?;
         let swept = standing.condemned.iter().filter(|(pack, retired)| retired.swept && self.index.knows_pack(pack));
         let swept: Vec<PackId> = swept.map(|(pack, _)| *pack).collect();
         match superseded.is_empty() && swept.is_empty() {
@@ -193,36 +224,51 @@ impl Repository {
     }
 
     /// Takes in these index objects; with them the index is complete up to `head`.
-    fn load_objects<'a>(
-        &self,
-        objects: impl Iterator<Item = &'a IndexId>,
-        logged: &BTreeSet<IndexId>,
-        head: Option<index::Head>,
-    ) -> Result<()> {
-        for object in objects {
-            match self.read_index_object(object) {
-                Ok(packs) => self.index.insert_object(object, &packs)?,
-                // Nothing rests on an object that the log does not name: it may be half of somebody's work.
-                Err(error) if error.is_damage() && !logged.contains(object) => {}
-                // What is in its packs is found missing when it is asked for; the packs themselves may still have it.
-                Err(error) if error.is_damage() => {}
-                Err(error) => return Err(error),
+    fn load_objects<'a>(&self, objects: impl Iterator<Item = &'a IndexId>, head: Option<index::Head>) -> Result<()> {
+        let objects: Vec<IndexId> = objects.copied().collect();
+        for portion in objects.chunks(INDEXES_AT_ONCE) {
+            for (object, packs) in portion.iter().zip(self.read_index_objects(portion)) {
+                match packs {
+                    Ok(packs) => self.index.insert_object(object, &packs)?,
+                    // Nothing rests on an object that the log does not name: it may be half of somebody's work. Of another,
+                    // what is in its packs is found missing when it is asked for; the packs themselves may still have it.
+                    Err(error) if error.is_damage() => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         match head {
-            Some(head) => self.index.set_head(head),
+            Some(head) => {
+                self.keep_hash(head);
+                self.index.set_head(head)
+            }
             None => Ok(()),
         }
     }
 
     /// The packs that an index object names.
     pub fn read_index_object(&self, id: &IndexId) -> Result<Vec<crate::pack::PackInfo>> {
+        let bytes = self.backend.read(&Name::new(Kind::Index, id), index::MAX_OBJECT)?;
+        self.open_index_object(id, &bytes)
+    }
+
+    /// The same of several, read at once. Long ones are read by themselves.
+    fn read_index_objects(&self, ids: &[IndexId]) -> Vec<Result<Vec<crate::pack::PackInfo>>> {
+        let wanted: Vec<_> = ids.iter().map(|id| (Name::new(Kind::Index, id), SHORT_INDEX)).collect();
+        let read = batch::read_many(&*self.backend, &wanted).into_iter();
+        let opened = ids.iter().zip(read).map(|(id, bytes)| match bytes {
+            Ok(bytes) => self.open_index_object(id, &bytes),
+            Err(_) => self.read_index_object(id),
+        });
+        opened.collect()
+    }
+
+    fn open_index_object(&self, id: &IndexId, bytes: &[u8]) -> Result<Vec<crate::pack::PackInfo>> {
         let name = Name::new(Kind::Index, id);
-        let bytes = self.backend.read(&name, index::MAX_OBJECT)?;
-        if digest(&bytes) != *id.as_bytes() {
+        if digest(bytes) != *id.as_bytes() {
             return Err(Error::damaged(name, "its bytes do not hash to its name"));
         }
-        let opened = self.envelope.open(Kind::Index, "", &bytes).map_err(|error| Error::damaged(&name, error));
+        let opened = self.envelope.open(Kind::Index, "", bytes).map_err(|error| Error::damaged(&name, error));
         let body = opened.map_err(|error| self.unless_rotated(error))?;
         index::decode_object(&body).in_object(name)
     }
@@ -305,10 +351,21 @@ impl Repository {
     }
 }
 
-/// The hash of an entry of a log that was read.
-fn hash_at(backend: &dyn Backend, state: &State, sequence: u64) -> Result<Option<[u8; 32]>> {
+/// How many index objects are read at once, ...
+const INDEXES_AT_ONCE: usize = 64;
+/// ... and how long one may be for that.
+const SHORT_INDEX: u64 = 1 << 20;
+
+/// The hash of an entry of a log that was read. `recent` are those that are known.
+fn hash_at(
+    backend: &dyn Backend,
+    state: &State,
+    recent: &BTreeMap<u64, [u8; 32]>,
+    sequence: u64,
+) -> Result<Option<[u8; 32]>> {
     match state.head_entry() {
         Some((head, hash)) if head == sequence => Ok(Some(hash)),
+        Some((head, _)) if head > sequence && recent.contains_key(&sequence) => Ok(recent.get(&sequence).copied()),
         Some((head, _)) if head > sequence => {
             let bytes = backend.read(&Name::log(sequence), super::log::MAX_ENTRY)?;
             Ok(Some(digest(&bytes)))
@@ -318,9 +375,14 @@ fn hash_at(backend: &dyn Backend, state: &State, sequence: u64) -> Result<Option
 }
 
 /// How a log differs from what was seen of it: the number and the hash of an entry.
-fn is_rolled_back(backend: &dyn Backend, state: &State, seen: (u64, [u8; 32])) -> Result<Option<String>> {
+fn is_rolled_back(
+    backend: &dyn Backend,
+    state: &State,
+    recent: &BTreeMap<u64, [u8; 32]>,
+    seen: (u64, [u8; 32]),
+) -> Result<Option<String>> {
     let (sequence, hash) = seen;
-    Ok(match hash_at(backend, state, sequence)? {
+    Ok(match hash_at(backend, state, recent, sequence)? {
         Some(found) if found == hash => None,
         Some(_) => Some(format!("entry {sequence} is another than this machine has seen")),
         None => Some(format!(
@@ -329,6 +391,22 @@ fn is_rolled_back(backend: &dyn Backend, state: &State, seen: (u64, [u8; 32])) -
             state.next
         )),
     })
+}
+
+/// How a log differs from what was seen of it, where the entries between the last one seen and this many were not read: one of
+/// them does not follow from the one before it.
+fn is_beside(backend: &dyn Backend, envelope: &Envelope, seen: u64, skipped: u64) -> Result<Option<String>> {
+    let (mut entries, mut before) = (Entries::new(backend), None);
+    for number in seen..skipped {
+        let name = Name::log(number);
+        let bytes = entries.entry(number)?.ok_or_else(|| Error::ObjectMissing { name: name.clone() })?;
+        let (_, entry) = super::open_entry(envelope, &name, &bytes)?;
+        if before.is_some_and(|before| before != entry.previous) {
+            return Ok(Some(format!("entry {number} does not follow from entry {seen}, which this machine has seen")));
+        }
+        before = Some(EntryHash::new(digest(&bytes)));
+    }
+    Ok(None)
 }
 
 /// How a repository is opened.
@@ -344,12 +422,21 @@ pub(super) enum Mode {
 
 /// Finds the config, and opens the keys and the log with it. Where that does not come to what the log began with, the
 /// other copy of the config may.
-fn unlock_config(backend: &dyn Backend, mut unlock: Unlock<'_>, mode: Mode) -> Result<(FoundConfig, Unlocked)> {
+fn unlock_config(
+    backend: &dyn Backend,
+    mut unlock: Unlock<'_>,
+    options: &OpenOptions,
+    mode: Mode,
+) -> Result<(FoundConfig, Unlocked)> {
     let mut known = None;
     let mut open = |found: &FoundConfig| {
         let (config, broken) = (&found.config, mode == Mode::Broken);
         Features::check(config.features.read, Features::KNOWN.read, "to read")?;
-        let lock = Lock { backend, repository: config.repository, broken };
+        let local = match &options.cache {
+            CachePlace::Folder(folder) if !broken => LocalCopies::new(folder.join(config.repository.to_string())).log(),
+            _ => None,
+        };
+        let lock = Lock::new(backend, config.repository, broken, local);
         let unlocked = match (config.suite, &mut unlock) {
             (Suite::None, _) => lock.open(None)?,
             (_, Unlock::Password(ask)) => {

@@ -9,9 +9,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::config::Features;
+use super::entries::Entries;
 use super::log::{self, Body, LogEntry};
 use super::open::{Mode, OpenOptions, Unlock};
-use super::{Repository, Writer, open_entry, read_log};
+use super::{Repository, Writer, checkpoint, open_entry, read_log};
 use crate::crypto::slot;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, KeyId, SnapshotId, digest};
@@ -55,7 +56,8 @@ impl Repository {
         options: &OpenOptions,
     ) -> Result<(Self, Option<LogDamage>)> {
         let repository = Self::assemble(backend, unlock, options, Mode::Broken)?;
-        let cause = match read_log(&*repository.backend, &repository.envelope, &mut repository.lock_state()) {
+        let mut entries = Entries::new(&*repository.backend);
+        let cause = match read_log(&mut entries, &repository.envelope, &mut repository.lock_state()) {
             Ok(()) => None,
             Err(error) if error.is_damage() => Some(error),
             Err(error) => return Err(error),
@@ -119,7 +121,7 @@ impl Repository {
                 Body::KeyRotate { epoch, commitment, .. } if !self.envelope.holds(*epoch, commitment) => {
                     return Err(Error::KeysRotated { repository: self.id(), rotation: *epoch });
                 }
-                Body::Reserved { kind, .. } => {
+                Body::Reserved { kind, .. } if *kind < log::kind::FIRST_NOTE => {
                     let reason = format!("log entries of kind {kind} are not known to this version");
                     return Err(Error::Unsupported { name: Name::log(entry.sequence).to_string(), reason });
                 }
@@ -129,6 +131,9 @@ impl Repository {
         }
         let config = digest(&self.config.encode());
         let there = self.slots()?;
+        // They stand for entries that are made anew.
+        let checkpoints = checkpoint::listed(&*self.backend)?;
+        self.delete_checkpoints(&checkpoints)?;
         for name in damage.taken.iter().rev() {
             self.backend.delete(name)?;
         }

@@ -1,7 +1,7 @@
 //! A snapshot is added only if all that it reaches can be rebuilt from packs that nobody condemned. What a prune condemned
 //! while it was made is copied out of the condemned packs as long as they are there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::log::Body;
 use super::{Bits, Catalogue, Reach, Repository, State, Writer};
@@ -15,20 +15,28 @@ const LEVEL: i32 = 3;
 
 impl Writer<'_> {
     /// Makes sure of everything that a snapshot reaches: the tree of its manifest, the recipes, the data, and what those
-    /// are differences to. What lies in condemned packs only is copied.
+    /// are differences to. What lies in condemned packs only is copied. What the root that the snapshot had `before`
+    /// reached as well may be lost: it was so before.
     ///
     /// # Errors
     /// [`Error::Pruned`] if something cannot be had any more.
-    pub(super) fn secure(&self, state: &State, snapshot: SnapshotId, root: &ChunkId) -> Result<()> {
+    pub(super) fn secure(
+        &self,
+        state: &State,
+        snapshot: SnapshotId,
+        root: &ChunkId,
+        before: Option<&ChunkId>,
+    ) -> Result<()> {
         let repository = self.repository;
         // Others may have stored again, or moved, what the index knows in condemned packs only.
         repository.update_index()?;
         repository.recall_condemned()?;
         let mut catalogue = Catalogue::of_index(repository)?;
-        let (mut reach, mut lost, mut missing) = (Reach::default(), Bits::default(), 0);
+        let (mut reach, mut lost) = (Reach::default(), Bits::default());
+        let mut missing: BTreeSet<ChunkId> = BTreeSet::new();
         reach.follow(repository, &mut catalogue, root, &mut |catalogue, id, _| {
             // Without it nobody knows what hangs on it.
-            missing += 1;
+            missing.insert(*id);
             lost.extend(catalogue.find(id));
             Ok(())
         })?;
@@ -43,12 +51,17 @@ impl Writer<'_> {
             let (id, kind) = (catalogue.id(chunk), kinds.get(&chunk).copied().unwrap_or(ChunkKind::Bytes));
             match repository.get(&id) {
                 Ok(bytes) => copies.add(kind, PlainChunk { id, bytes: bytes.to_vec() })?,
-                Err(error) if error.is_damage() => missing += 1,
+                Err(error) if error.is_damage() => drop(missing.insert(id)),
                 Err(error) => return Err(error),
             }
         }
         copies.finish()?;
-        match missing {
+        if let (Some(before), false) = (before, missing.is_empty()) {
+            let mut reached = Reach::default();
+            reached.follow(repository, &mut catalogue, before, &mut |_, _, _| Ok(()))?;
+            missing.retain(|id| !catalogue.find(id).is_some_and(|chunk| reached.used.has(chunk)));
+        }
+        match missing.len() as u64 {
             0 => Ok(()),
             chunks => Err(Error::Pruned { snapshot, chunks }),
         }
@@ -147,13 +160,25 @@ impl Repository {
         let writer = Writer::new(self)?;
         let none = || Error::NoSnapshot { wanted: snapshot.to_string() };
         let is_meant = |removed: &&super::RemovedSnapshot| removed.record.id == snapshot;
-        let root = self.state().removed.iter().find(is_meant).ok_or_else(none)?.record.root;
-        writer.doubt();
-        writer.add_snapshot(snapshot, root, |state| {
-            // Somebody else may bring it back just now.
-            state.removed.iter().find(is_meant).map(drop).ok_or_else(none)
-        })?;
-        Ok(())
+        let root_of = |state: &State| state.removed.iter().find(is_meant).map(|removed| removed.record.root);
+        loop {
+            let (root, mut moved) = (root_of(&self.state()).ok_or_else(none)?, false);
+            writer.doubt();
+            let added = writer.add_snapshot(snapshot, root, |state| match root_of(state) {
+                Some(other) if other == root => Ok(()),
+                // Somebody brought it back, replaced its root and removed it again.
+                Some(_) => {
+                    moved = true;
+                    Err(none())
+                }
+                // Somebody else may bring it back just now.
+                None => Err(none()),
+            });
+            match added {
+                Err(_) if moved => {}
+                added => return added.map(drop),
+            }
+        }
     }
 
     /// Whether everything that a snapshot reaches is stored for good.

@@ -56,6 +56,8 @@ impl Repository {
         }
         self.envelope = Envelope::new(self.id(), Some(keyring.clone()));
         self.keyring = Some(keyring);
+        // Those of before do not count any more.
+        let _ = self.write_checkpoint();
         let left = self.delete_former_keys().err();
         Ok(Rotated { key: slot.logged().0, rotation, left })
     }

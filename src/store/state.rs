@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::log::{Body, LogEntry};
+use super::log::{Body, LogEntry, kind};
 use super::{Features, Settings};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, EntryHash, IndexId, KeyId, SnapshotId};
@@ -183,6 +183,7 @@ impl State {
                 self.features = self.features.union(*features);
                 self.settings.update(settings);
             }
+            Body::Reserved { kind, .. } if *kind >= kind::FIRST_NOTE => {}
             Body::Reserved { kind, .. } => {
                 return Err(Error::Unsupported {
                     name: name.to_string(),
@@ -251,11 +252,15 @@ mod tests {
             state.apply(&entry(&state, reserved), EntryHash::new([9; 32])),
             Err(Error::Unsupported { .. })
         ));
+        let before = state.clone();
+        let note = Body::Reserved { kind: kind::FIRST_NOTE, bytes: vec![1, 2] };
+        state.apply(&entry(&state, note), EntryHash::new([9; 32])).unwrap();
+        assert_eq!(State { next: before.next, head: before.head, ..state.clone() }, before, "a note changes nothing");
         state
             .apply(&entry(&state, Body::RemoveSnapshots { snapshots: vec![snapshot] }), EntryHash::new([12; 32]))
             .unwrap();
         assert!(state.snapshots.is_empty());
-        assert_eq!((state.removed[0].entry, state.removed[0].time), (4, 0));
+        assert_eq!((state.removed[0].entry, state.removed[0].time), (5, 0));
         let again = Body::AddSnapshot { snapshot, root: ChunkId::new([2; 32]), indexes: vec![] };
         state.apply(&entry(&state, again), EntryHash::new([13; 32])).unwrap();
         assert_eq!((state.snapshots.len(), state.removed.len()), (1, 0));

@@ -1,17 +1,29 @@
 //! Which keys open a repository: those of a key slot that the log names, or of an export. Whether the log names a slot is
 //! known only once the log was read with what is in the slot.
 
-use super::{State, keys, read_log};
+use super::entries::Entries;
+use super::local::LocalLog;
+use super::{State, checkpoint, keys, read_log};
 use crate::crypto::{Envelope, Keyring, PRELUDE_LEN, epoch_of};
 use crate::error::{Error, Result};
-use crate::id::RepositoryId;
-use crate::storage::{Backend, Kind, ObjectMeta};
+use crate::id::{KeyId, RepositoryId};
+use crate::storage::{Backend, Kind, Name, ObjectMeta};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// The keys of a repository, and its log as they open it.
 pub(super) struct Unlocked {
     pub(super) keyring: Option<Keyring>,
     pub(super) envelope: Envelope,
     pub(super) state: State,
+    /// How many entries were not read, since a checkpoint stands for them.
+    pub(super) skipped: u64,
+    /// The key slot that opened.
+    pub(super) key: Option<KeyId>,
+    /// The hashes of entries that were read.
+    pub(super) hashes: BTreeMap<u64, [u8; 32]>,
+    /// Entries were seen in a listing beyond the end of the log, or nobody has looked.
+    pub(super) may_have_gap: bool,
 }
 
 impl Unlocked {
@@ -23,25 +35,59 @@ impl Unlocked {
 
 /// A repository that is to be unlocked.
 pub(super) struct Lock<'a> {
-    pub(super) backend: &'a dyn Backend,
-    pub(super) repository: RepositoryId,
+    backend: &'a dyn Backend,
+    /// The log as it lies there: each key that is tried is tried on the same bytes.
+    entries: RefCell<Entries<'a>>,
+    /// What this machine has of the log.
+    local: Option<LocalLog>,
+    /// The key slot that opened last time.
+    slot: RefCell<Option<(Name, Vec<u8>)>>,
+    repository: RepositoryId,
     /// Its log is taken as far as it goes.
-    pub(super) broken: bool,
+    broken: bool,
 }
 
-impl Lock<'_> {
+impl<'a> Lock<'a> {
+    /// Reads at once what opened the repository last time.
+    pub(super) fn new(
+        backend: &'a dyn Backend,
+        repository: RepositoryId,
+        broken: bool,
+        local: Option<LocalLog>,
+    ) -> Self {
+        let mut entries = Entries::new(backend);
+        let wanted = local.as_ref().map(LocalLog::wanted).unwrap_or_default();
+        let slot = wanted.iter().find(|(name, _)| name.kind() == Kind::Key).map(|(name, _)| name.clone());
+        if !wanted.is_empty() {
+            entries.read(wanted);
+        }
+        let slot = slot.and_then(|name| entries.take(&name).map(|bytes| (name, bytes)));
+        Self { backend, entries: RefCell::new(entries), local, slot: RefCell::new(slot), repository, broken }
+    }
+
     /// Reads the log with these keys.
     ///
     /// # Errors
     /// [`Error::KeysRotated`] if they are older than the log, and those of reading it.
     pub(super) fn open(&self, keyring: Option<Keyring>) -> Result<Unlocked> {
         let envelope = Envelope::new(self.repository, keyring.clone());
-        let mut state = State::default();
-        match read_log(self.backend, &envelope, &mut state) {
+        let mut entries = self.entries.borrow_mut();
+        // A broken log is followed from its first entry on: that is where its breaks are found.
+        let mut state = match self.broken {
+            true => State::default(),
+            false => checkpoint::begin(&mut entries, &envelope, self.local.as_ref())?,
+        };
+        let skipped = state.next;
+        match read_log(&mut entries, &envelope, &mut state) {
             Err(error) if self.broken && error.is_damage() => {}
             read => read?,
         }
-        Ok(Unlocked { keyring, envelope, state })
+        let may_have_gap = !entries.has_looked() || entries.last_listed().is_some_and(|last| last >= state.next);
+        let mut hashes: BTreeMap<_, _> = entries.hashes().collect();
+        while hashes.len() > super::RECENT {
+            hashes.pop_first();
+        }
+        Ok(Unlocked { keyring, envelope, state, skipped, key: None, hashes, may_have_gap })
     }
 
     /// ... with those of an export.
@@ -71,6 +117,9 @@ impl Lock<'_> {
             return self.open_broken(password);
         }
         let (mut tried, mut ahead, mut failed) = (keys::Tried::default(), None, None);
+        if let Some((name, bytes)) = self.slot.take() {
+            tried.begin_with(name, bytes);
+        }
         loop {
             let keyring = match tried.unlock(self.backend, self.repository, password) {
                 Err(error @ Error::WrongPassword { .. }) => return Err(ahead.or(failed).unwrap_or(error)),
@@ -82,7 +131,9 @@ impl Lock<'_> {
                 Ok(unlocked) if unlocked.epoch() > unlocked.state.epoch => {
                     ahead = Some(self.rolled_back("a key slot that the password opens", &unlocked));
                 }
-                Ok(unlocked) if tried.is_logged(&unlocked.state) => return Ok(unlocked),
+                Ok(unlocked) if tried.is_logged(&unlocked.state) => {
+                    return Ok(Unlocked { key: tried.opened(), ..unlocked });
+                }
                 Ok(_) => {}
                 // The log may be damaged; or the slot is of an `init` that was cut short before the log began, or of the
                 // one of two at once that lost, and another slot opens the log.

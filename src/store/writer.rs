@@ -247,9 +247,7 @@ impl<'a> Writer<'a> {
     /// name.
     pub fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
         self.flush()?;
-        if let Some(id) = self.lock().in_flight.iter().next() {
-            return Err(Error::ChunkMissing { id: *id });
-        }
+        self.check_complete()?;
         // A log that adds a snapshot twice can be read by nobody.
         let appended = self.add_snapshot(snapshot, root, |state| {
             match state.snapshots.iter().any(|record| record.id == snapshot) {
@@ -279,26 +277,56 @@ impl<'a> Writer<'a> {
         &self,
         snapshot: SnapshotId,
         root: ChunkId,
-        allowed: impl Fn(&State) -> Result<()>,
+        mut allowed: impl FnMut(&State) -> Result<()>,
     ) -> Result<Appended> {
         self.repository.append(|state| {
             allowed(state)?;
-            if self.lock().sound_at != state.last_loss() {
-                self.secure(state, snapshot, &root)?;
-                self.lock().sound_at = state.last_loss();
+            if self.sound_at() != state.last_loss() {
+                self.secure(state, snapshot, &root, None)?;
+                self.is_sound_at(state.last_loss());
             }
-            // Also those of others that the index has learned of since: something may rest on what they name, and whoever
-            // wrote them may not live to name them.
-            let known = self.repository.with_index(Index::objects)?;
-            let inner = self.lock();
-            let is_new = |object: &&IndexId| {
-                !state.indexes.contains(*object) && !state.standing.superseded.contains_key(*object)
-            };
-            let mut indexes: Vec<IndexId> = inner.objects.iter().chain(&known).filter(is_new).copied().collect();
-            indexes.sort_unstable();
-            indexes.dedup();
-            Ok(Body::AddSnapshot { snapshot, root, indexes })
+            Ok(Body::AddSnapshot { snapshot, root, indexes: self.unnamed_indexes(state)? })
         })
+    }
+
+    /// The index objects that an entry after this state of the log has to name: those of this run, and those of others that
+    /// the index has learned of since. Something may rest on what the latter name, and whoever wrote them may not live to
+    /// name them.
+    pub(super) fn unnamed_indexes(&self, state: &State) -> Result<Vec<IndexId>> {
+        let known = self.repository.with_index(Index::objects)?;
+        let inner = self.lock();
+        let is_new =
+            |object: &&IndexId| !state.indexes.contains(*object) && !state.standing.superseded.contains_key(*object);
+        let mut indexes: Vec<IndexId> = inner.objects.iter().chain(&known).filter(is_new).copied().collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        Ok(indexes)
+    }
+
+    /// Whether every chunk that was announced is stored.
+    ///
+    /// # Errors
+    /// [`Error::ChunkMissing`] if one is not.
+    pub(super) fn check_complete(&self) -> Result<()> {
+        match self.lock().in_flight.iter().next() {
+            Some(id) => Err(Error::ChunkMissing { id: *id }),
+            None => Ok(()),
+        }
+    }
+
+    /// The last entry of the log that took places away and as of which everything that this run rests on was stored for good.
+    pub(super) fn sound_at(&self) -> u64 {
+        self.lock().sound_at
+    }
+
+    /// Everything that this run rests on is stored for good as of the entry of this number.
+    pub(super) fn is_sound_at(&self, last_loss: u64) {
+        self.lock().sound_at = last_loss;
+    }
+
+    /// How many bytes this run added to the repository so far.
+    pub(super) fn written(&self) -> u64 {
+        self.lock().written
     }
 
     /// The index objects that this run published or found.

@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use search::{Found, search};
 use state::{A, B, Entry, LOG, Pruner, Restorer, SNAPSHOTS, State, Writer};
-use steps::{Rules, Weakness, Wish};
+use steps::{Role, Rules, Weakness, Wish};
 
 /// A pack that is there in the beginning: chunks that it holds whole, chunks that it holds as deltas, and whether the log
 /// names its index object.
@@ -60,24 +60,29 @@ fn world(rules: &Rules, packs: &[Pack]) -> State {
         }
         objects |= u8::from(*logged) << n;
     }
-    state.append(Entry::Add { snapshot: 0, objects });
+    state.append(Entry::Add { snapshot: 0, root: 0, objects });
     assert_eq!(rules.first & !state.rebuildable(state.named_by(objects)), 0);
     state
 }
 
-const BOTH: Wish = Wish { chunks: A | B, source: A | B };
-const ONE: Wish = Wish { chunks: B, source: B };
+const BOTH: Wish = Wish { chunks: A | B, source: A | B, role: Role::Saves };
+const ONE: Wish = Wish { chunks: B, source: B, role: Role::Saves };
 /// A file that did not change since the parent: its chunks are known from the manifest and never read.
-const UNREAD: Wish = Wish { chunks: A | B, source: B };
+const UNREAD: Wish = Wish { chunks: A | B, source: B, role: Role::Saves };
 /// What was forgotten is to come back; there is no source any more.
-const UNDO: Wish = Wish { chunks: A, source: 0 };
+const UNDO: Wish = Wish { chunks: A, source: 0, role: Role::Undoes };
+/// What was stored as A is stored as B.
+const SETTLE: Wish = Wish { chunks: B, source: B, role: Role::Settles };
+/// B is added to how it is stored, and A stays.
+const SETTLE_MORE: Wish = Wish { chunks: A | B, source: B, role: Role::Settles };
+/// B is taken out of a snapshot of both.
+const ERASE: Wish = Wish { chunks: A, source: 0, role: Role::Erases };
 
 fn rules(wishes: &[Wish], log: u8, packs: u8) -> Rules {
     Rules {
         log,
         packs,
         wishes: wishes.to_vec(),
-        undo: false,
         pruners: 1,
         repack: false,
         merges: 0,
@@ -195,8 +200,7 @@ fn a_restore_finds_what_it_needs_or_looks_again() {
 
 #[test]
 fn what_was_forgotten_comes_back_whole_or_not_at_all() {
-    let mut rules = rules(&[ONE, UNDO], more(5), 5);
-    rules.undo = true;
+    let rules = rules(&[ONE, UNDO], more(5), 5);
     let mut first = duplicates(&rules);
     (first.forgets, first.crashes) = (1, level().min(1) as u8);
     let found = holds("forget and undo", &rules, first);
@@ -331,4 +335,93 @@ fn refuted_repacking_a_delta_without_its_base() {
     // Nobody uses A but as the base of B.
     (rules.first, rules.repack) = (B, true);
     refuted(Weakness::RepackForgetsBases, rules, |rules| world(rules, &[Pack(A, B, true)]));
+}
+
+#[test]
+fn a_root_is_replaced_beside_writers_and_a_pruner_and_nothing_is_lost() {
+    let mut rules = rules(&[SETTLE, ONE], more(4), 4 + level().min(1) as u8);
+    rules.repack = true;
+    let mut first = duplicates(&rules);
+    (first.forgets, first.crashes) = (1, level().min(1) as u8);
+    let found = holds("a root is replaced", &rules, first);
+    assert!(found.rerooted > 0 && found.outrun > 0, "{found:?}");
+}
+
+#[test]
+fn of_two_that_replace_one_root_one_learns_that_it_was_too_late() {
+    let mut rules = rules(&[SETTLE_MORE, ERASE], more(4), 4);
+    (rules.first, rules.pruners) = (A | B, 1 + level().min(1) as u8);
+    let found = holds("two replace a root", &rules, deltas(&rules));
+    assert!(found.rerooted > 0 && found.outrun > 0, "{found:?}");
+}
+
+#[test]
+fn what_was_erased_does_not_come_back_with_an_undo() {
+    let mut rules = rules(&[ERASE, UNDO], more(5), 4);
+    rules.first = A | B;
+    let mut first = deltas(&rules);
+    first.forgets = 1 + level().min(1) as u8;
+    let found = holds("erased, forgotten, undone", &rules, first);
+    assert!(found.rerooted > 0 && found.all_committed > 0, "{found:?}");
+}
+
+#[test]
+fn a_restore_goes_on_with_the_new_root() {
+    let mut rules = rules(&[SETTLE], more(4), 4);
+    rules.restore = true;
+    let found = holds("restore, root replaced", &rules, duplicates(&rules));
+    assert!(found.rerooted > 0 && found.restored > 0, "{found:?}");
+}
+
+#[test]
+fn a_damaged_snapshot_may_have_its_root_replaced() {
+    let mut rules = rules(&[SETTLE_MORE], 5, 4);
+    (rules.first, rules.repack) = (A, true);
+    let mut first = duplicates(&rules);
+    first.rots = 1;
+    let found = holds("damaged, root replaced", &rules, first);
+    assert!(found.rerooted > 0, "{found:?}");
+}
+
+#[test]
+fn refuted_replacing_a_root_without_a_second_look() {
+    refuted(Weakness::ReplaceNoRecheck, rules(&[SETTLE, ONE], 4, 5), duplicates);
+}
+
+#[test]
+fn refuted_replacing_a_root_whatever_it_is() {
+    let mut rules = rules(&[SETTLE_MORE, ERASE], 5, 4);
+    rules.first = A | B;
+    refuted(Weakness::OldRootNotCompared, rules, deltas);
+}
+
+#[test]
+fn refuted_saying_that_a_root_was_replaced_without_looking() {
+    let mut rules = rules(&[SETTLE_MORE, ERASE], 5, 4);
+    rules.first = A | B;
+    refuted(Weakness::ReplaceUnaware, rules, deltas);
+}
+
+#[test]
+fn refuted_bringing_back_the_first_root() {
+    let mut rules = rules(&[ERASE, UNDO], 5, 4);
+    rules.first = A | B;
+    refuted(Weakness::UndoOfFirstRoot, rules, |rules| State { forgets: 1, ..deltas(rules) });
+}
+
+#[test]
+fn refuted_a_pruner_that_follows_first_roots() {
+    refuted(Weakness::PruneFollowsFirstRoot, rules(&[SETTLE], 4, 4), duplicates);
+}
+
+#[test]
+fn refuted_condemning_what_a_new_root_came_to_need() {
+    refuted(Weakness::UnconditionalCondemn, rules(&[SETTLE], 4, 4), duplicates);
+}
+
+#[test]
+fn refuted_a_restore_that_keeps_the_old_root() {
+    let mut rules = rules(&[SETTLE], 4, 4);
+    rules.restore = true;
+    refuted(Weakness::RestoreKeepsRoot, rules, duplicates);
 }

@@ -18,10 +18,9 @@ use avro_snap::runtime::{CancelToken, Runtime};
 use avro_snap::snapshot::entry::FileEntry;
 use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals};
 use avro_snap::storage::Backend;
-use avro_snap::store::log::Body;
-use avro_snap::store::read_root;
+use avro_snap::store::log::{Body, ReplaceReason, RootReplacement};
 use avro_snap::store::{
-    CachePlace, Clock, InitOptions, OpenOptions, Repository, SnapshotRecord, State, Unlock, Writer,
+    CachePlace, Clock, InitOptions, OpenOptions, Repository, Sizes, SnapshotRecord, State, Unlock, Writer, read_root,
 };
 
 use crate::sim_store::Dice;
@@ -109,7 +108,12 @@ pub fn open_with(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64, ca
         entropy: Arc::new(SeededEntropy::new(seed)),
         runtime: Runtime::new(1, CancelToken::default()),
     };
-    Repository::open(backend, Unlock::Password(&mut || Ok(b"password".to_vec())), &options)
+    let mut repository = Repository::open(backend, Unlock::Password(&mut || Ok(b"password".to_vec())), &options)?;
+    if seed % 2 == 1 {
+        // So that they play a part in logs that are short.
+        repository.set_sizes(Sizes { checkpoint: 4, ..Sizes::default() });
+    }
+    Ok(repository)
 }
 
 /// Takes chunks as the feeder of `create` does.
@@ -263,6 +267,8 @@ fn store(
         parent: parent.map(|parent| parent.id),
         program: "sim".into(),
         required_read: 0,
+        revision: 0,
+        altered: None,
         totals,
         rules: Vec::new(),
         path_list: avro_snap::recipe::Stream::Empty,
@@ -271,6 +277,69 @@ fn store(
     let root = feed.put(ChunkKind::Root, root.encode())?;
     feed.flush()?;
     Ok(root)
+}
+
+/// Stores a snapshot in another way, as `repair payloads` does it: its pieces put together to one, or apart again. Gives
+/// whether that is what it has now: somebody else may have been faster.
+pub fn settle(repository: &Repository, id: SnapshotId) -> Result<bool> {
+    let writer = Writer::new(repository)?;
+    match new_root(repository, &writer, id, &mut |_| {}) {
+        Ok(Some(replacement)) => Ok(writer.replace_roots(ReplaceReason::Settled, &[replacement])?.outrun.is_empty()),
+        Ok(None) => Ok(false),
+        Err(error) => {
+            let _ = writer.flush();
+            Err(error)
+        }
+    }
+}
+
+/// Makes a new root for a snapshot, and nothing else. `change` may do anything to it.
+pub fn new_root(
+    repository: &Repository,
+    writer: &Writer<'_>,
+    id: SnapshotId,
+    change: &mut dyn FnMut(&mut SnapshotRoot),
+) -> Result<Option<RootReplacement>> {
+    let state = repository.state();
+    let Some(record) = state.snapshots.iter().find(|record| record.id == id) else { return Ok(None) };
+    let old = read_root(repository, record)?;
+    let codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
+    let (hasher, alike) = (repository.hasher(), Vec::new());
+    let mut feed = Feed { writer, hasher, codec, open: BTreeMap::new(), repository, deltas: false, alike };
+    let mut root = store_again(repository, &old, &mut feed)?;
+    change(&mut root);
+    let new = feed.put(ChunkKind::Root, root.encode())?;
+    feed.flush()?;
+    Ok(Some(RootReplacement { snapshot: id, old: record.root, new }))
+}
+
+fn store_again(repository: &Repository, old: &SnapshotRoot, feed: &mut Feed<'_, '_>) -> Result<SnapshotRoot> {
+    let mut manifest = ManifestWriter::new(repository.hasher());
+    for mut row in rows_of(repository, old)? {
+        // Every second file is left as it is, so that its chunks are taken over without a look at them.
+        if row.path.first().is_some_and(|name| (u64::from(*name) + old.revision) % 2 == 0) {
+            let bytes = bytes_in(repository, &row)?;
+            let (mut stream, parts) = (StreamBuilder::new(), 1 + old.revision as usize % 3);
+            for part in bytes.chunks(bytes.len().div_ceil(parts).max(1)) {
+                stream.push(ChunkKind::Bytes, part.to_vec(), 0, feed)?;
+            }
+            row.recipe = Recipe::Plain(stream.finish(feed)?).encode();
+        }
+        manifest.push(&row, feed)?;
+    }
+    Ok(SnapshotRoot { revision: old.revision + 1, manifest: manifest.finish(feed)?, ..old.clone() })
+}
+
+fn bytes_in(repository: &Repository, row: &FileEntry) -> Result<Vec<u8>> {
+    let recipe = Recipe::decode(&row.recipe).map_err(|malformed| Error::damaged("a recipe", malformed))?;
+    let mut bytes = Vec::new();
+    for stream in recipe.streams() {
+        let mut reader = StreamReader::new(stream, repository);
+        while let Some(some) = reader.some()? {
+            bytes.extend_from_slice(&some);
+        }
+    }
+    Ok(bytes)
 }
 
 fn rows_of(repository: &Repository, root: &SnapshotRoot) -> Result<Vec<FileEntry>> {
@@ -286,20 +355,30 @@ pub fn contents(repository: &Repository, record: &SnapshotRecord) -> Result<BTre
     let root = read_root(repository, record)?;
     let mut files = BTreeMap::new();
     for row in rows_of(repository, &root)? {
-        let recipe = Recipe::decode(&row.recipe).map_err(|malformed| Error::damaged("a recipe", malformed))?;
-        let mut bytes = Vec::new();
-        for stream in recipe.streams() {
-            let mut reader = StreamReader::new(stream, repository);
-            while let Some(some) = reader.some()? {
-                bytes.extend_from_slice(&some);
-            }
-        }
+        let bytes = bytes_in(repository, &row)?;
         if row.content != Some(ContentHash::new(digest(&bytes))) {
             return Err(Error::damaged("a file", "it is not what was saved"));
         }
         files.insert(row.path, bytes);
     }
     Ok(files)
+}
+
+/// The same of the snapshot as it is by now, where its root is replaced while it is read.
+pub fn contents_now(repository: &Repository, record: &SnapshotRecord) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut record = record.clone();
+    loop {
+        let error = match contents(repository, &record) {
+            Err(error) if error.is_damage() => error,
+            read => return read,
+        };
+        repository.refresh_index()?;
+        let now = repository.state().snapshots.into_iter().find(|now| now.id == record.id);
+        match now.filter(|now| now.root != record.root) {
+            Some(now) => record = now,
+            None => return Err(error),
+        }
+    }
 }
 
 /// The same, as it should be.

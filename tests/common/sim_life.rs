@@ -19,21 +19,28 @@ use avro_snap::storage::Backend;
 use avro_snap::store::{CachePlace, Repository};
 
 use crate::sim_client::{
-    Content, Habits, SimClock, change, contents, expected, forget, init, open_with, random_content, save,
+    Content, Habits, SimClock, change, contents, expected, forget, init, open_with, random_content, save, settle,
 };
 use crate::sim_store::Dice;
 
 /// What somebody does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
-    Save { series: usize, many_packs: bool },
+    Save {
+        series: usize,
+        many_packs: bool,
+    },
     Forget,
     Undo,
     Tag,
     Key,
     Rotate,
-    Prune { grace: bool },
+    Prune {
+        grace: bool,
+    },
     Repair,
+    /// A snapshot gets a new root.
+    Settle,
 }
 
 /// So many deeds; the first is a backup.
@@ -41,7 +48,7 @@ pub fn deeds(dice: &mut Dice, count: usize) -> Vec<Deed> {
     let mut deeds = Vec::new();
     for n in 0..count {
         let save = Deed::Save { series: dice.below(2), many_packs: dice.one_in(2) };
-        deeds.push(match dice.below(14) {
+        deeds.push(match dice.below(15) {
             _ if n == 0 => save,
             0..=4 => save,
             5..=6 => Deed::Forget,
@@ -50,6 +57,7 @@ pub fn deeds(dice: &mut Dice, count: usize) -> Vec<Deed> {
             9 => Deed::Key,
             10 => Deed::Rotate,
             11 => Deed::Repair,
+            12 => Deed::Settle,
             _ => Deed::Prune { grace: dice.one_in(3) },
         });
     }
@@ -199,6 +207,10 @@ impl Life {
                     repository.rotate_key(b"password", cheap(), "rotated", &keys)?;
                 }
             }
+            Deed::Settle => {
+                let Some(id) = chosen else { return Ok(()) };
+                settle(&repository, id)?;
+            }
             Deed::Prune { grace } => drop(self.prune(&repository, grace)?),
             Deed::Repair => match roll % 3 {
                 0 => drop(repair_index(&repository, true, false, &Silent)?),
@@ -244,7 +256,12 @@ impl Life {
         }
         self.compare(&repository, &mut wrong);
         match check(&repository, CheckOptions { data: DataSubset::All }, &Silent) {
-            Ok(report) => wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}"))),
+            Ok(report) => {
+                wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}")));
+                if report.unsound_checkpoints > 0 {
+                    wrong.push(format!("{} checkpoints are not what the log says", report.unsound_checkpoints));
+                }
+            }
             Err(error) => wrong.push(format!("check fails: {error}")),
         }
         if self.ledger.key_added

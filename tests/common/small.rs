@@ -44,7 +44,7 @@ pub fn lab(backend: &Arc<dyn Backend>) -> Lab {
 
 pub fn try_open(lab: &Lab) -> Result<Repository> {
     let mut repository = lab.try_open()?;
-    repository.set_sizes(Sizes { pack: 12_000, frame: 3_000 });
+    repository.set_sizes(Sizes { pack: 12_000, frame: 3_000, ..Sizes::default() });
     Ok(repository)
 }
 

@@ -72,7 +72,7 @@ fn a_copy_that_dies_at_any_moment_is_gone_on_with() {
                 let crashing = Arc::new(Crashing::dying(target.backend.clone(), operations, moment));
                 let doomed = Lab { backend: crashing.clone(), cache: target.cache.clone() };
                 let done = doomed.try_open().and_then(|mut target| {
-                    target.set_sizes(Sizes { pack: 30_000, frame: 10_000 });
+                    target.set_sizes(Sizes { pack: 30_000, frame: 10_000, ..Sizes::default() });
                     copy_all(&source, &target)
                 });
                 assert_eq!(done.is_err(), crashing.died(), "{done:?}");
@@ -147,6 +147,8 @@ fn forged(recipe: &Recipe) -> Lab {
         parent: None,
         program: "snap".into(),
         required_read: 0,
+        revision: 0,
+        altered: None,
         totals: Totals::default(),
         rules: Vec::new(),
         path_list: avro_snap::recipe::Stream::Empty,

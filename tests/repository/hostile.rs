@@ -70,6 +70,8 @@ fn forge(repository: &Repository, rows: &[FileEntry]) -> SnapshotRoot {
         parent: None,
         program: "forge".into(),
         required_read: 0,
+        revision: 0,
+        altered: None,
         totals: Totals::default(),
         // All of it was saved, as `create .` does it.
         rules: [("path-forms", &b"r"[..]), ("working-directory", b"/forged")]

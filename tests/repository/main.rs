@@ -18,6 +18,8 @@ mod interrupted;
 mod lab;
 #[path = "../common/noise.rs"]
 mod noise;
+#[path = "../common/sim_client.rs"]
+mod sim_client;
 #[path = "../common/sim_store.rs"]
 mod sim_store;
 #[path = "../common/small.rs"]
@@ -27,6 +29,7 @@ mod trouble;
 
 mod backend_conformance;
 mod cache;
+mod checkpoints;
 mod copy;
 mod corpus;
 mod delta_chains;
@@ -46,5 +49,7 @@ mod ranges;
 mod repair;
 mod repair_judges;
 mod repair_payloads;
+mod replace;
 mod rotate;
+mod round_trips;
 mod source_tree;

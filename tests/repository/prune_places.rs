@@ -105,7 +105,7 @@ fn delta_lab() -> (Arc<dyn Backend>, Lab) {
 
 fn delta_open(lab: &Lab) -> Repository {
     let mut repository = lab.open();
-    repository.set_sizes(Sizes { pack: 60_000, frame: 20_000 });
+    repository.set_sizes(Sizes { pack: 60_000, frame: 20_000, ..Sizes::default() });
     repository
 }
 

@@ -11,7 +11,8 @@ use crate::cli::progress::Meter;
 
 /// Rebuild lost or damaged index objects from the packs
 ///
-/// Nothing is lost with an index object: the packs say the same. Where none is lost, nothing is changed.
+/// Nothing is lost with an index object: the packs say the same. Where none is lost, no index object is changed. Checkpoints of
+/// the log that are not what the log says are deleted; they are harmless.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Rebuild all index objects, even if none is known to be lost
@@ -50,6 +51,7 @@ impl Args {
                     "chunks": repair.chunks,
                     "added": repair.added.iter().map(ToString::to_string).collect::<Vec<_>>(),
                     "superseded": repair.superseded,
+                    "unsound_checkpoints": repair.unsound_checkpoints,
                     "taken_back": repair.taken_back.iter().map(ToString::to_string).collect::<Vec<_>>(),
                     "unsound_packs": repair.unsound.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(),
                 }),
@@ -58,6 +60,11 @@ impl Args {
         if !repair.taken_back.is_empty() {
             let packs = count(repair.taken_back.len() as u64, "pack");
             output.note(format_args!("{packs} recorded as damaged and found whole: counted again from now on"))?;
+        }
+        if repair.unsound_checkpoints > 0 {
+            let checkpoints = count(repair.unsound_checkpoints, "checkpoint");
+            let done = if self.dry_run { "would be deleted" } else { "deleted" };
+            output.note(format_args!("{checkpoints} of the log not what the log says: {done}"))?;
         }
         for (_, error) in &repair.lost {
             output.note(format_args!("{}", chain(error)))?;

@@ -7,6 +7,7 @@
 mod run;
 mod transfer;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Instant;
 
@@ -21,8 +22,7 @@ use crate::ingest::Warmth;
 use crate::ops::select::Listing;
 use crate::progress::{Phase, Progress};
 use crate::snapshot::SnapshotRoot;
-use crate::store::was_removed;
-use crate::store::{Repository, State, Writer};
+use crate::store::{ATTEMPTS, Repository, Since, State, Writer, since};
 
 /// How to copy.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +68,7 @@ pub enum Copied {
     Done(CopyReport),
     /// It is there, and somebody else did it.
     Present,
-    /// It is lost or damaged in the source, and is not in the target.
+    /// It is lost or damaged in the source, whatever was appended to its log meanwhile, and is not in the target.
     Failed {
         /// The file concerned; none if it is the manifest.
         path: Option<Vec<u8>>,
@@ -144,6 +144,23 @@ impl<'r> Copier<'r> {
     /// Those of the target, and those of the source that are no damage. What was stored by then is used by the next
     /// attempt.
     pub fn copy(&mut self, snapshot: &SnapshotRoot, progress: &dyn Progress) -> Result<Copied> {
+        let mut snapshot = Cow::Borrowed(snapshot);
+        for _ in 0..ATTEMPTS {
+            let copied = self.attempt(&snapshot, progress)?;
+            if !matches!(copied, Copied::Failed { .. }) {
+                return Ok(copied);
+            }
+            match since(self.source, &snapshot)? {
+                Since::Removed => return Ok(Copied::Removed),
+                Since::Replaced(root) => snapshot = Cow::Owned(*root),
+                Since::Same => return Ok(copied),
+            }
+        }
+        self.attempt(&snapshot, progress)
+    }
+
+    /// Copies a snapshot as this root of it has it.
+    fn attempt(&mut self, snapshot: &SnapshotRoot, progress: &dyn Progress) -> Result<Copied> {
         let began = Instant::now();
         // First of all, as in `create`: what is condemned from here on is noticed at the end.
         let writer = Writer::new(self.target)?;
@@ -176,7 +193,6 @@ impl<'r> Copier<'r> {
             Err(stop) => {
                 pipeline.abandon();
                 return match stop {
-                    Stop::Source { .. } if was_removed(self.source, snapshot.id)? => Ok(Copied::Removed),
                     Stop::Source { path, error } => Ok(Copied::Failed { path, error }),
                     Stop::Target(error) => Err(error),
                 };
@@ -238,6 +254,8 @@ mod tests {
             parent: None,
             program: "snap".into(),
             required_read: 0,
+            revision: 0,
+            altered: None,
             totals: Totals::default(),
             rules: Vec::new(),
             path_list: crate::recipe::Stream::Empty,

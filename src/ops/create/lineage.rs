@@ -6,8 +6,10 @@ use crate::id::{SnapshotId, digest, hex};
 use crate::progress::{Progress, Warning};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
-use crate::store::Repository;
-use crate::store::read_root;
+use crate::store::{Repository, read_root, read_roots};
+
+/// How many roots are read at once to find the last one of a series.
+const ROOTS_AT_ONCE: usize = 64;
 
 /// Where a new snapshot comes from.
 pub(super) struct Lineage {
@@ -35,8 +37,14 @@ impl Lineage {
         let mut parent = options.parent.map(|id| named(repository, id)).transpose()?;
         let mut filled = parent.clone().filter(|root| root.totals.files > 0);
         let mut known = Vec::new();
-        for record in repository.state().snapshots.iter().rev().take_while(|_| options.parent.is_none()) {
-            match read_root(repository, record) {
+        let mut records = repository.state().snapshots;
+        records.reverse();
+        if options.parent.is_some() {
+            records.clear();
+        }
+        let portions = records.chunks(ROOTS_AT_ONCE);
+        for (record, root) in portions.flat_map(|some| some.iter().zip(read_roots(repository, some))) {
+            match root {
                 Ok(root) if is_ours(&root) => {
                     if root.totals.files > 0 {
                         filled = Some(root.clone());

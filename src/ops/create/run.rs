@@ -124,6 +124,8 @@ impl Run<'_> {
             parent: self.lineage.parent.as_ref().map(|parent| parent.id),
             program: concat!("snap ", env!("CARGO_PKG_VERSION")).into(),
             required_read: 0,
+            revision: 0,
+            altered: None,
             totals: Totals {
                 files: report.files(),
                 directories: report.directories,

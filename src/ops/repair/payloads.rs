@@ -1,5 +1,5 @@
-//! A snapshot made once more, with payloads kept as they are that so far had to be encoded: no restore of it rests on
-//! those encoders any more, or waits for them.
+//! A snapshot stored in another way, with payloads kept as they are that so far had to be encoded: no restore of it rests on
+//! those encoders any more, or waits for them. It keeps its id; its root is replaced.
 
 use std::time::Instant;
 
@@ -9,12 +9,12 @@ use crate::files::Pattern;
 use crate::id::{ChunkId, SnapshotId};
 use crate::ingest::{Feeder, Pipeline, Warmth, take_apart_again};
 use crate::progress::{Phase, Progress, Warning};
-use crate::read::Prefetching;
-use crate::read::{EncoderBench, Rebuilder};
+use crate::read::{EncoderBench, Prefetching, Rebuilder};
 use crate::recipe::Recipe;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::snapshot::{ManifestWriter, SnapshotRoot};
-use crate::store::{Repository, Writer};
+use crate::store::log::{ReplaceReason, RootReplacement};
+use crate::store::{Repository, SnapshotRecord, Writer, read_root};
 
 /// Which payloads are to be kept as they are, and how that is done.
 #[derive(Debug, Clone)]
@@ -30,16 +30,16 @@ pub struct PayloadOptions {
     pub dry_run: bool,
 }
 
-/// Result of the run.
+/// Result of keeping payloads.
 #[derive(Debug, Default)]
 pub struct PayloadReport {
-    /// The new snapshot; none on a dry run, and where there was nothing to change.
-    pub snapshot: Option<SnapshotId>,
+    /// Whether the snapshot has a new root; not on a dry run, nor where there was nothing to change.
+    pub replaced: bool,
     /// Files with payloads that are kept as they are now.
     pub files: u64,
     /// Payloads that are kept as they are now.
     pub blocks: u64,
-    /// What could not be rebuilt and is in the new snapshot as it is in the old one, and why.
+    /// What could not be rebuilt and is stored as it was, and why.
     pub failed: Vec<(Vec<u8>, Error)>,
     /// Bytes that this added to the repository, all kinds of objects.
     pub bytes_added: u64,
@@ -73,19 +73,55 @@ impl PayloadOptions {
     }
 }
 
-/// Makes a new snapshot with the files, series, host, time and tags of another, in which some payloads are kept as they
-/// are. The other one stays. Every file concerned is rebuilt as by a restore, and compared with its hash.
+/// How often it is done again, where somebody else replaces the root of the snapshot meanwhile.
+const ATTEMPTS: u32 = 4;
+
+/// Stores a snapshot in another way, in which some payloads are kept as they are, and gives it the new root. Every file
+/// concerned is rebuilt as by a restore, and compared with its hash.
 ///
 /// # Errors
-/// I/O errors of the repository. A file that is lost or damaged is reported to `progress`, is in the report, and does not stop
-/// the work.
+/// [`Error::SnapshotRemoved`] if somebody removed it meanwhile, [`Error::SnapshotReplaced`] if somebody keeps storing it in
+/// another way, and those of reading and writing chunks. A file that is lost or damaged is reported to `progress`, is in the
+/// report, and does not stop the work.
 pub fn keep_payloads(
     repository: &Repository,
-    snapshot: &SnapshotRoot,
+    snapshot: SnapshotId,
     options: &PayloadOptions,
     progress: &dyn Progress,
 ) -> Result<PayloadReport> {
     let began = Instant::now();
+    for _ in 0..ATTEMPTS {
+        let state = repository.state();
+        let record = state.snapshots.iter().find(|record| record.id == snapshot);
+        let record = record.ok_or(Error::SnapshotRemoved { snapshot })?;
+        match attempt(repository, record, options, progress) {
+            Ok(Some(mut report)) => {
+                report.duration_secs = began.elapsed().as_secs_f64();
+                return Ok(report);
+            }
+            // What the old root reached may be deleted once there is another.
+            Err(error) if error.is_damage() && has_other_root(repository, record)? => {}
+            Ok(None) => drop(has_other_root(repository, record)?),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::SnapshotReplaced { snapshot })
+}
+
+/// Whether a snapshot has another root by now than this record says, or is gone.
+fn has_other_root(repository: &Repository, record: &SnapshotRecord) -> Result<bool> {
+    repository.refresh_index()?;
+    Ok(!repository.state().snapshots.iter().any(|now| now.id == record.id && now.root == record.root))
+}
+
+/// Does it once, from the root that the record names; none if the snapshot has another one by the end.
+fn attempt(
+    repository: &Repository,
+    record: &SnapshotRecord,
+    options: &PayloadOptions,
+    progress: &dyn Progress,
+) -> Result<Option<PayloadReport>> {
+    let snapshot = &read_root(repository, record)?;
     let threads = repository.runtime().threads();
     let (mut files, mut bytes) = (0, 0);
     let mut rows = snapshot.rows(repository);
@@ -97,29 +133,32 @@ pub fn keep_payloads(
     }
     progress.begin(Phase::Repair, Some(files), Some(bytes));
     let mut report = PayloadReport::default();
-    if files > 0 {
-        let pool = repository.runtime().compute()?;
-        let (writer, warmth) = (Writer::new(repository)?, Warmth::new(repository, None));
-        let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
-        let id = SnapshotId::new(repository.entropy().array()?);
-        let run = Run { repository, snapshot, options, progress, pipeline: &pipeline, pool, id };
-        let done = pool.in_place_scope(|scope| run.store(scope, &mut report));
-        let root = match done.and_then(|root| pipeline.check().map(|()| root)) {
-            Ok(root) => root,
-            Err(error) => {
-                pipeline.abandon();
-                return Err(error);
-            }
-        };
-        if report.files > 0 && !options.dry_run {
-            report.bytes_added = pipeline.commit(id, root)?.bytes_added;
-            report.snapshot = Some(id);
-        } else {
-            pipeline.abandon();
-        }
+    if files == 0 {
+        return Ok(Some(report));
     }
-    report.duration_secs = began.elapsed().as_secs_f64();
-    Ok(report)
+    let pool = repository.runtime().compute()?;
+    let (writer, warmth) = (Writer::new(repository)?, Warmth::new(repository, None));
+    let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
+    let run = Run { repository, snapshot, options, progress, pipeline: &pipeline, pool };
+    let done = pool.in_place_scope(|scope| run.store(scope, &mut report));
+    let root = match done.and_then(|root| pipeline.check().map(|()| root)) {
+        Ok(root) => root,
+        Err(error) => {
+            pipeline.abandon();
+            return Err(error);
+        }
+    };
+    if report.files == 0 || options.dry_run {
+        pipeline.abandon();
+        return Ok(Some(report));
+    }
+    let replacement = RootReplacement { snapshot: record.id, old: record.root, new: root };
+    let replaced = pipeline.replace_roots(ReplaceReason::Settled, &[replacement])?;
+    if replaced.replaced.is_empty() {
+        return Ok(None);
+    }
+    (report.replaced, report.bytes_added) = (true, replaced.bytes_added);
+    Ok(Some(report))
 }
 
 struct Run<'r> {
@@ -129,7 +168,6 @@ struct Run<'r> {
     progress: &'r dyn Progress,
     pipeline: &'r Pipeline<'r>,
     pool: &'r rayon::ThreadPool,
-    id: SnapshotId,
 }
 
 impl Run<'_> {
@@ -164,8 +202,8 @@ impl Run<'_> {
             manifest.push(&entry, &mut feeder)?;
         }
         let root = SnapshotRoot {
-            id: self.id,
             program: concat!("snap ", env!("CARGO_PKG_VERSION")).into(),
+            revision: self.snapshot.revision.saturating_add(1),
             manifest: manifest.finish(&mut feeder)?,
             ..self.snapshot.clone()
         };

@@ -7,7 +7,7 @@ use crate::read::{EncoderBench, Rebuilder};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::store::Repository;
-use crate::store::unless_removed;
+use crate::store::unless_moved;
 
 /// Whether there is anything at a path that is not a single file: then [`archive`] writes it, and not
 /// [`dump`](super::dump()).
@@ -18,7 +18,7 @@ pub fn is_folder(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) 
     if path.is_empty() {
         return Ok(true);
     }
-    let entry = unless_removed(repository, snapshot.id, snapshot.rows(repository).find(path))?;
+    let entry = unless_moved(repository, snapshot, snapshot.rows(repository).find(path))?;
     let entry = entry.ok_or_else(|| no_path(snapshot, path))?;
     Ok(entry.kind == EntryKind::Directory)
 }
@@ -39,7 +39,7 @@ pub fn archive(
     path: &[u8],
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    unless_removed(repository, snapshot.id, archived(repository, snapshot, path, write))
+    unless_moved(repository, snapshot, archived(repository, snapshot, path, write))
 }
 
 fn archived(

@@ -23,8 +23,7 @@ use crate::progress::{Phase, Progress};
 use crate::read::{EncoderBench, Rebuilder};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::EntryKind;
-use crate::store::Repository;
-use crate::store::{unless_removed, was_removed};
+use crate::store::{Repository, moved, unless_moved};
 
 /// What to restore, and where.
 #[derive(Debug)]
@@ -127,9 +126,11 @@ pub fn restore(
     let pool = repository.runtime().compute()?;
     progress.begin(Phase::Restore, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
     let restored = run::run(repository, snapshot, options, progress, pool);
-    let mut report = unless_removed(repository, snapshot.id, restored)?;
-    if report.failed.iter().any(|(_, error)| error.is_damage()) && was_removed(repository, snapshot.id)? {
-        return Err(Error::SnapshotRemoved { snapshot: snapshot.id });
+    let mut report = unless_moved(repository, snapshot, restored)?;
+    if report.failed.iter().any(|(_, error)| error.is_damage())
+        && let Some(moved) = moved(repository, snapshot)
+    {
+        return Err(moved);
     }
     report.duration_secs = began.elapsed().as_secs_f64();
     Ok(report)
@@ -150,7 +151,7 @@ pub fn dump(
     path: &[u8],
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    unless_removed(repository, snapshot.id, dumped(repository, snapshot, path, write))
+    unless_moved(repository, snapshot, dumped(repository, snapshot, path, write))
 }
 
 fn dumped(

@@ -15,6 +15,8 @@ fn root(id: u8, time: i64, host: &str, tags: &[&str]) -> SnapshotRoot {
         parent: None,
         program: "snap".into(),
         required_read: 0,
+        revision: 0,
+        altered: None,
         totals: Totals::default(),
         rules: Vec::new(),
         path_list: crate::recipe::Stream::Empty,

@@ -1,7 +1,7 @@
 //! Breadth first through all states, so that the first violation found is one of the shortest.
 
 use super::state::{Entry, Fold, State, phase};
-use super::steps::{Rules, Step, Steps, Weakness};
+use super::steps::{Role, Rules, Step, Steps, Weakness};
 
 /// A set of fingerprints: open addressing in one array, doubled when it is two thirds full.
 struct Seen {
@@ -53,6 +53,10 @@ pub struct Found {
     pub condemned: u64,
     pub replaced: u64,
     pub restored: u64,
+    /// Snapshot 0 has another root than the first.
+    pub rerooted: u64,
+    /// Who was to replace a root learned that it was too late.
+    pub outrun: u64,
     /// A live snapshot had lost a chunk, and prune went on all the same.
     pub pruned_though_damaged: u64,
     /// A chunk that damage had taken came back.
@@ -75,10 +79,7 @@ fn violation(rules: &Rules, state: &State, fold: &Fold) -> Option<String> {
     let good = state.named_by(fold.objects & state.published) & state.present & !condemned & !fold.damaged;
     let whole = state.rebuildable(good);
     for snapshot in (0..4).filter(|snapshot| fold.is_live(*snapshot)) {
-        let chunks = match snapshot {
-            0 => rules.first,
-            n => rules.wishes[usize::from(n) - 1].chunks,
-        };
+        let chunks = rules.chunks(fold, snapshot);
         let lost = chunks & !whole & !state.lost[usize::from(snapshot)];
         if lost != 0 {
             return Some(format!("snapshot {snapshot} has lost the chunks (bits) {lost}"));
@@ -87,16 +88,32 @@ fn violation(rules: &Rules, state: &State, fold: &Fold) -> Option<String> {
     if fold.objects & !state.published != 0 {
         return Some(format!("the log names index objects (bits) that are gone: {}", fold.objects & !state.published));
     }
-    for (i, writer) in state.writers.iter().enumerate() {
-        let snapshot = if rules.undo && i + 1 == rules.wishes.len() { 0 } else { i as u8 + 1 };
-        if writer.phase == phase::DONE && fold.added >> snapshot & 1 == 0 {
-            return Some(format!("snapshot {snapshot} was acknowledged and is not in the log"));
+    for (i, (writer, wish)) in state.writers.iter().zip(&rules.wishes).enumerate() {
+        let own = i as u8 + 1;
+        let is_there = match wish.role {
+            Role::Saves => fold.added >> own & 1 == 1,
+            Role::Undoes => fold.added & 1 == 1,
+            Role::Settles | Role::Erases => fold.roots >> own & 1 == 1,
+        };
+        if writer.phase == phase::DONE && !is_there {
+            return Some(format!("what writer {i} did was acknowledged and is not in the log"));
+        }
+        if wish.role == Role::Erases && fold.roots >> own & 1 == 1 && fold.is_live(0) && !fold.erased(rules, own) {
+            return Some("what was erased is back".to_owned());
         }
     }
     if state.restorer.phase == phase::DROPPED {
         return Some("a repair dropped a snapshot of which nothing is lost".to_owned());
     }
     (state.restorer.phase == phase::FAILED).then(|| "a restore held a snapshot for lost that is not".to_owned())
+}
+
+impl Fold {
+    /// Whether snapshot 0 is without what the root of this number left out: it has that one, or one made from it.
+    fn erased(&self, rules: &Rules, own: u8) -> bool {
+        let left_out = rules.first & !rules.wishes[usize::from(own) - 1].chunks;
+        rules.chunks(self, 0) & left_out == 0
+    }
 }
 
 /// Goes through all states that can be reached, at most `limit` of them, until something is wrong.
@@ -180,10 +197,16 @@ fn trace(rules: &Rules, parents: &[(u32, State)]) -> Vec<String> {
 
 impl Found {
     fn note(&mut self, rules: &Rules, state: &State, fold: &Fold) {
-        let done = state.writers.iter().take(rules.wishes.len()).all(|writer| writer.phase == phase::DONE);
+        let done = state
+            .writers
+            .iter()
+            .take(rules.wishes.len())
+            .all(|writer| matches!(writer.phase, phase::DONE | phase::OUTRUN));
         self.all_committed += u64::from(done);
         self.condemned += u64::from(fold.condemned != 0);
         self.replaced += u64::from(fold.replaced != 0);
+        self.rerooted += u64::from(fold.is_live(0) && fold.root != 0);
+        self.outrun += u64::from(state.writers.iter().any(|writer| writer.phase == phase::OUTRUN));
         self.restored += u64::from(state.restorer.phase == phase::DONE);
         let damaged = (0..4).any(|snapshot| fold.is_live(snapshot) && state.lost[usize::from(snapshot)] != 0);
         self.pruned_though_damaged += u64::from(damaged && fold.pruned_after_damage);

@@ -13,17 +13,28 @@ pub const MERGED: u8 = 6;
 pub const LOG: usize = 8;
 /// Snapshots: 0 was there before, the others are those of the writers.
 pub const SNAPSHOTS: usize = 4;
+/// In place of an old root: whatever it is. Not in the format.
+pub const ANY: u8 = 15;
 
 /// An entry of the log (`docs/format.md`, "Log entry"). Sets of packs and of index objects are bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Entry {
     Nothing,
+    /// `root` is that of snapshot 0, as in `Roots`; others have one only.
     Add {
         snapshot: u8,
+        root: u8,
         objects: u8,
     },
     Remove {
         snapshot: u8,
+    },
+    /// Snapshot 0 has another root from here on, if its root is `old`: 0 is the first one, others are one more than the
+    /// number of the writer that made them.
+    Roots {
+        old: u8,
+        new: u8,
+        objects: u8,
     },
     Condemn {
         packs: u8,
@@ -50,7 +61,8 @@ impl Entry {
     fn bits(self) -> u64 {
         let (kind, a, b) = match self {
             Entry::Nothing => (0, 0, 0),
-            Entry::Add { snapshot, objects } => (1, snapshot, objects),
+            Entry::Add { snapshot, root, objects } => (1, snapshot | root << 4, objects),
+            Entry::Roots { old, new, objects } => (8, old | new << 4, objects),
             Entry::Remove { snapshot } => (2, snapshot, 0),
             Entry::Condemn { packs, object } => (3, object, packs),
             Entry::Damaged { pack } => (4, pack, 0),
@@ -58,7 +70,7 @@ impl Entry {
             Entry::Uncondemn { packs } => (6, 0, packs),
             Entry::Sound { pack } => (7, pack, 0),
         };
-        kind << 13 | u64::from(a) << 8 | u64::from(b)
+        kind << 16 | u64::from(a) << 8 | u64::from(b)
     }
 }
 
@@ -74,6 +86,8 @@ pub struct Writer {
     pub names: u8,
     /// The pack that it has stored and not yet named by an index object, plus one.
     pub pending: u8,
+    /// The root that it is about to replace, or to bring back.
+    pub old: u8,
 }
 
 /// A process that prunes.
@@ -114,6 +128,8 @@ pub mod phase {
     pub const CONDEMNED: u8 = 7;
     pub const MERGED: u8 = 8;
     pub const PUBLISHED: u8 = 9;
+    /// A writer that was to replace a root has learned that it was too late.
+    pub const OUTRUN: u8 = 11;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -155,11 +171,13 @@ impl State {
     /// chance that any two of them are taken for one is below 10^-21.
     pub fn fingerprint(&self) -> u128 {
         let bytes = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
-        let log = |from: usize| (0..4).fold(0, |word, n| word << 16 | self.log[from + n].bits());
+        let log = |from: usize| self.log[from].bits() << 32 | self.log[from + 1].bits();
         let ([w0, w1, w2], [p0, p1], r) = (self.writers, self.pruners, self.restorer);
         let words = [
             log(0),
+            log(2),
             log(4),
+            log(6),
             bytes([
                 self.len,
                 self.packs,
@@ -199,7 +217,7 @@ impl State {
                 p1.phase << 4 | p1.read,
                 p1.own << 4 | p1.object,
                 p1.plan,
-                0,
+                w0.old | w1.old << 2 | w2.old << 4,
             ]),
         ];
         u128::from(mix(&words, 0x9e37_79b9_7f4a_7c15)) << 64 | u128::from(mix(&words, 0xc2b2_ae3d_27d4_eb4f)) | 1
@@ -260,6 +278,10 @@ pub struct Fold {
     pub live: u8,
     /// Those that were ever added.
     pub added: u8,
+    /// The root of snapshot 0, while it exists and when it was removed.
+    pub root: u8,
+    /// The roots that snapshot 0 ever had, as bits.
+    pub roots: u8,
     pub condemned: u8,
     pub damaged: u8,
     /// Index objects that name packs in use.
@@ -274,10 +296,19 @@ impl Fold {
     pub fn apply(&mut self, entry: Entry) {
         match entry {
             Entry::Nothing => {}
-            Entry::Add { snapshot, objects } => {
+            Entry::Add { snapshot, root, objects } => {
                 self.live |= 1 << snapshot;
                 self.added |= 1 << snapshot;
                 self.objects |= objects;
+                if snapshot == 0 {
+                    self.take_root(root);
+                }
+            }
+            Entry::Roots { old, new, objects } => {
+                self.objects |= objects;
+                if self.is_live(0) && (old == self.root || old == ANY) {
+                    self.take_root(new);
+                }
             }
             Entry::Remove { snapshot } => self.live &= !(1 << snapshot),
             Entry::Condemn { packs, object } => {
@@ -295,6 +326,11 @@ impl Fold {
             Entry::Uncondemn { packs } => self.condemned &= !packs,
             Entry::Sound { pack } => self.damaged &= !(1 << pack),
         }
+    }
+
+    fn take_root(&mut self, root: u8) {
+        self.root = root;
+        self.roots |= 1 << root;
     }
 
     pub fn is_live(&self, snapshot: u8) -> bool {

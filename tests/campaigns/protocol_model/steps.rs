@@ -45,6 +45,18 @@ pub enum Weakness {
     RestoreGivesUp,
     /// A repair drops a snapshot by a log that is older than its look at the packs.
     RepairByOldLog,
+    /// Who replaces a root appends the entry without looking at what was condemned since it looked chunks up.
+    ReplaceNoRecheck,
+    /// A root is replaced whatever it is by then.
+    OldRootNotCompared,
+    /// Who replaces a root says that it is done without looking whether it was the root still.
+    ReplaceUnaware,
+    /// A snapshot that was removed comes back with the root that it had first.
+    UndoOfFirstRoot,
+    /// A pruner follows the first root of a snapshot, whatever root it has by then.
+    PruneFollowsFirstRoot,
+    /// A restore goes on with the root that it began with.
+    RestoreKeepsRoot,
     /// Repacking copies a delta and not its base, and looks only for a location of the copy.
     RepackForgetsBases,
 }
@@ -55,6 +67,26 @@ pub struct Wish {
     pub chunks: u8,
     /// The chunks that it can read again from their source. Others it has only seen in the manifest of its parent.
     pub source: u8,
+    pub role: Role,
+}
+
+/// What a writer is there for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// It makes a snapshot.
+    Saves,
+    /// It is `forget --undo`: it adds snapshot 0 again once that was removed.
+    Undoes,
+    /// It gives snapshot 0 a new root, with the same content, which is stored in another way.
+    Settles,
+    /// It gives snapshot 0 a new root, without something that must not come back.
+    Erases,
+}
+
+impl Role {
+    pub fn replaces(self) -> bool {
+        matches!(self, Self::Settles | Self::Erases)
+    }
 }
 
 /// The bounds of a search.
@@ -63,8 +95,6 @@ pub struct Rules {
     pub log: u8,
     pub packs: u8,
     pub wishes: Vec<Wish>,
-    /// The last writer is `forget --undo`: it adds snapshot 0 again once that was removed.
-    pub undo: bool,
     pub pruners: u8,
     pub repack: bool,
     pub merges: u8,
@@ -75,6 +105,16 @@ pub struct Rules {
     /// What snapshot 0 is made of.
     pub first: u8,
     pub weakness: Option<Weakness>,
+}
+
+impl Rules {
+    /// What a snapshot is made of in the light of this fold.
+    pub fn chunks(&self, fold: &Fold, snapshot: u8) -> u8 {
+        match if snapshot == 0 { fold.root } else { snapshot } {
+            0 => self.first,
+            n => self.wishes[usize::from(n) - 1].chunks,
+        }
+    }
 }
 
 /// A step, for people.
@@ -168,10 +208,10 @@ impl<'a> Steps<'a> {
         });
     }
 
-    /// The chunks of the snapshots that are live in this fold.
+    /// The chunks of the snapshots that are live in this fold, in the eyes of a pruner.
     fn used(&self, fold: &Fold) -> u8 {
-        let of_writers = self.rules.wishes.iter().enumerate().filter(|(i, _)| fold.is_live(*i as u8 + 1));
-        of_writers.fold(if fold.is_live(0) { self.rules.first } else { 0 }, |used, (_, wish)| used | wish.chunks)
+        let root = if self.weak(Weakness::PruneFollowsFirstRoot) { 0 } else { fold.root };
+        bits(fold.live).fold(0, |used, snapshot| used | self.rules.chunks(&Fold { root, ..*fold }, snapshot))
     }
 
     /// `commands::restore`, `Repository::get`: looks chunks up by what it has read of the log, and looks at the log again where a pack is
@@ -189,17 +229,17 @@ impl<'a> Steps<'a> {
                 }
             }
             phase::WORKING => {
-                let chunks = match me.snapshot {
-                    0 => self.rules.first,
-                    n => self.rules.wishes[usize::from(n) - 1].chunks,
-                };
-                let wanted = chunks & !me.got;
+                // A root that was replaced is followed anew; what was read of the other stays read.
+                let mut fold = self.folds[usize::from(me.read)];
+                if self.weak(Weakness::RestoreKeepsRoot) {
+                    fold.root = 0;
+                }
+                let wanted = self.rules.chunks(&fold, me.snapshot) & !me.got;
                 if wanted == 0 {
                     self.push(Step("restore", me.snapshot, "is done", 0), |next| next.restorer.phase = phase::DONE);
                     return;
                 }
                 let chunk = wanted.trailing_zeros() as u8;
-                let fold = self.folds[usize::from(me.read)];
                 let known = state.named_by(fold.objects) & !fold.condemned & !fold.damaged;
                 let there = state.rebuildable(known & state.present) >> chunk & 1 == 1;
                 let readable = state.rebuildable(known & state.present & !state.rotten) >> chunk & 1 == 1;
@@ -242,14 +282,10 @@ impl<'a> Steps<'a> {
             let fold = self.folds[usize::from(read)];
             let known = state.named_by(fold.objects) & !fold.condemned & !fold.damaged & state.present;
             for snapshot in bits(fold.live & now.live) {
-                let chunks = match snapshot {
-                    0 => self.rules.first,
-                    n => self.rules.wishes[usize::from(n) - 1].chunks,
-                };
-                if chunks & !state.rebuildable(known) == 0 {
+                if self.rules.chunks(&fold, snapshot) & !state.rebuildable(known) == 0 {
                     continue;
                 }
-                let is_sound = chunks & !state.rebuildable(sound) == 0;
+                let is_sound = self.rules.chunks(&now, snapshot) & !state.rebuildable(sound) == 0;
                 self.push(Step("repair", snapshot, "is dropped, by the log up to", read), |next| {
                     next.append(Entry::Remove { snapshot });
                     if is_sound {

@@ -1,7 +1,7 @@
 //! The steps of a writer: `commands::create` and `repository::Writer`.
 
-use super::super::state::{Entry, Writer, phase};
-use super::{Step, Steps, Weakness, bits};
+use super::super::state::{ANY, Entry, Fold, Writer, phase};
+use super::{Role, Step, Steps, Weakness, bits};
 
 impl Steps<'_> {
     /// The packs that a writer may rely on, by what it has read: `Index::locate` gives only packs that index objects
@@ -28,16 +28,30 @@ impl Steps<'_> {
             // `Repository::open`: reads the log as far as it happens to see it.
             phase::IDLE => {
                 for read in 1..=state.len {
-                    let fold = &self.folds[usize::from(read)];
-                    if !self.undoes(i) || !fold.is_live(0) {
-                        self.push(Step("writer", id, "reads the log up to", read), |next| {
-                            next.writers[i] = Writer { phase: phase::WORKING, read, ..Writer::default() };
-                        });
+                    let fold = self.folds[usize::from(read)];
+                    let wanted = match wish.role {
+                        Role::Saves => true,
+                        Role::Undoes => !fold.is_live(0),
+                        // What a later root would be made of, is another search.
+                        Role::Settles | Role::Erases => fold.is_live(0) && fold.root == 0,
+                    };
+                    if !wanted {
+                        continue;
                     }
+                    let old = match wish.role {
+                        Role::Saves => 0,
+                        Role::Undoes if self.weak(Weakness::UndoOfFirstRoot) => 0,
+                        _ => fold.root,
+                    };
+                    // What both roots reach is taken over as it is.
+                    let has = if wish.role.replaces() { self.kept(i, old) } else { 0 };
+                    self.push(Step("writer", id, "reads the log up to", read), |next| {
+                        next.writers[i] = Writer { phase: phase::WORKING, read, old, has, ..Writer::default() };
+                    });
                 }
             }
             phase::WORKING if me.pending != 0 => self.publishes(i),
-            phase::WORKING if me.has & wish.chunks == wish.chunks => self.commits(i),
+            phase::WORKING if me.has & self.wanted(i) == self.wanted(i) => self.commits(i),
             phase::WORKING => {
                 self.stores(i);
                 if state.crashes > 0 {
@@ -51,8 +65,19 @@ impl Steps<'_> {
         }
     }
 
-    fn undoes(&self, i: usize) -> bool {
-        self.rules.undo && i + 1 == self.rules.wishes.len()
+    /// What the snapshot or root of this writer is made of: an undo brings back what the root reaches that it found.
+    fn wanted(&self, i: usize) -> u8 {
+        match (self.rules.wishes[i].role, self.state.writers[i].old) {
+            (Role::Undoes, 0) => self.rules.first,
+            (Role::Undoes, root) => self.rules.wishes[usize::from(root) - 1].chunks,
+            _ => self.rules.wishes[i].chunks,
+        }
+    }
+
+    /// What a new root takes over from the old one.
+    fn kept(&self, i: usize, old: u8) -> u8 {
+        let fold = Fold { root: old, ..Fold::default() };
+        self.rules.wishes[i].chunks & self.rules.chunks(&fold, 0)
     }
 
     /// `Writer::flush`, `Repository::publish_index`: an index object names packs that are stored.
@@ -62,7 +87,7 @@ impl Steps<'_> {
         let early = self.weak(Weakness::IndexBeforePack);
         let what = if early { "stores pack" } else { "publishes the index object of pack" };
         let usable = self.usable(me.read, me.names | 1 << pack);
-        let has = me.has | self.rebuildable(usable) & self.rules.wishes[i].chunks;
+        let has = me.has | self.rebuildable(usable) & self.wanted(i);
         self.push(Step("writer", i as u8, what, pack), |next| {
             next.published |= 1 << pack;
             next.present |= 1 << pack;
@@ -75,7 +100,7 @@ impl Steps<'_> {
     fn stores(&mut self, i: usize) {
         let (state, me, wish) = (self.state, self.state.writers[i], self.rules.wishes[i]);
         let id = i as u8;
-        let chunk = (wish.chunks & !me.has).trailing_zeros() as u8;
+        let chunk = (self.wanted(i) & !me.has).trailing_zeros() as u8;
         let wanted = 1 << chunk;
         let usable = self.usable(me.read, me.names);
         if self.rebuildable(usable) & wanted != 0 {
@@ -135,12 +160,15 @@ impl Steps<'_> {
     /// anew (`Writer::secure` looks at all that the snapshot reaches, once the log has taken any place away).
     fn commits(&mut self, i: usize) {
         let (state, me, wish) = (self.state, self.state.writers[i], self.rules.wishes[i]);
-        let id = i as u8;
-        let snapshot = if self.undoes(i) { 0 } else { id + 1 };
+        let (id, wanted) = (i as u8, self.wanted(i));
+        if wish.role.replaces() {
+            return self.replaces(i);
+        }
+        let (snapshot, root) = if wish.role == Role::Undoes { (0, me.old) } else { (id + 1, 0) };
         if matches!(self.rules.weakness, Some(Weakness::NoRecheck | Weakness::GraceOnly)) {
             if self.room() {
                 self.push(Step("writer", id, "appends, unchecked, entry", state.len), |next| {
-                    next.append(Entry::Add { snapshot, objects: me.names });
+                    next.append(Entry::Add { snapshot, root, objects: me.names });
                     next.writers[i].phase = phase::DONE;
                 });
             }
@@ -150,32 +178,75 @@ impl Steps<'_> {
             });
         } else if me.read == state.len {
             let fold = self.now();
-            let has = self.rebuildable(self.usable(me.read, me.names)) & wish.chunks;
-            if (has == wish.chunks || self.weak(Weakness::RecheckWithoutDamage))
+            let has = self.rebuildable(self.usable(me.read, me.names)) & wanted;
+            // Somebody may have brought it back, replaced its root and removed it again.
+            let is_that = wish.role != Role::Undoes || me.old == fold.root || self.weak(Weakness::UndoOfFirstRoot);
+            if (has == wanted || self.weak(Weakness::RecheckWithoutDamage))
                 && self.room()
                 && !fold.is_live(snapshot)
+                && is_that
             {
                 let gone = if self.weak(Weakness::NamesReplacedObjects) { 0 } else { fold.replaced };
                 let objects = me.names & !gone & !fold.objects;
                 self.push(Step("writer", id, "appends AddSnapshot as entry", state.len), |next| {
-                    next.append(Entry::Add { snapshot, objects });
+                    next.append(Entry::Add { snapshot, root, objects });
                     next.writers[i].phase = phase::DONE;
                     next.lost[usize::from(snapshot)] = 0;
                 });
             }
         } else {
-            for read in me.read + 1..=state.len {
-                let mut usable = self.usable(read, me.names);
-                if self.weak(Weakness::RecheckWithoutDamage) {
-                    let fold = &self.folds[usize::from(read)];
-                    usable |= state.named_by((fold.objects | me.names) & !fold.replaced) & !fold.condemned;
-                }
-                let has = self.rebuildable(usable) & wish.chunks;
-                self.push(Step("writer", id, "finds its slot taken and reads up to", read), |next| {
-                    next.writers[i].read = read;
-                    next.writers[i].has = has;
-                });
+            self.reads_on(i);
+        }
+    }
+
+    fn reads_on(&mut self, i: usize) {
+        let (state, me, wanted) = (self.state, self.state.writers[i], self.wanted(i));
+        let kept = if self.rules.wishes[i].role.replaces() { self.kept(i, me.old) } else { 0 };
+        for read in me.read + 1..=state.len {
+            let mut usable = self.usable(read, me.names);
+            if self.weak(Weakness::RecheckWithoutDamage) {
+                let fold = &self.folds[usize::from(read)];
+                usable |= state.named_by((fold.objects | me.names) & !fold.replaced) & !fold.condemned;
             }
+            let mut has = self.rebuildable(usable) & wanted | kept;
+            if self.weak(Weakness::ReplaceNoRecheck) {
+                has |= me.has;
+            }
+            self.push(Step("writer", i as u8, "finds its slot taken and reads up to", read), |next| {
+                next.writers[i].read = read;
+                next.writers[i].has = has;
+            });
+        }
+    }
+
+    /// `Writer::replace_roots`: as `commits`, and the root that is to be replaced is still that of the snapshot. What both
+    /// roots reach needs no second look: as long as the old one is that of the snapshot, nobody condemns it.
+    fn replaces(&mut self, i: usize) {
+        let (state, me) = (self.state, self.state.writers[i]);
+        let (id, wanted, kept) = (i as u8, self.wanted(i), self.kept(i, me.old));
+        if me.read < state.len {
+            return self.reads_on(i);
+        }
+        let fold = self.now();
+        let is_current = fold.is_live(0) && fold.root == me.old;
+        let whatever = self.weak(Weakness::OldRootNotCompared) && fold.is_live(0);
+        if !is_current && !whatever && !self.weak(Weakness::ReplaceUnaware) {
+            self.push(Step("writer", id, "learns that another root was put in the place of", me.old), |next| {
+                next.writers[i].phase = phase::OUTRUN;
+            });
+            return;
+        }
+        let has = self.rebuildable(self.usable(me.read, me.names)) & wanted | kept;
+        if (has == wanted || self.weak(Weakness::ReplaceNoRecheck)) && self.room() {
+            let objects = me.names & !fold.replaced & !fold.objects;
+            let old = if whatever { ANY } else { me.old };
+            let before = self.rules.chunks(&fold, 0);
+            self.push(Step("writer", id, "appends ReplaceRoots as entry", state.len), |next| {
+                next.append(Entry::Roots { old, new: id + 1, objects });
+                next.writers[i].phase = phase::DONE;
+                // What was lost may stay lost; what the old root did not reach may not.
+                next.lost[0] &= before;
+            });
         }
     }
 }

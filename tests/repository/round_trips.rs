@@ -1,0 +1,192 @@
+//! How many requests in a row it takes to open a repository and to list its snapshots: what remote storage costs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+use crate::faults::quick_folder;
+use crate::lab::{CHEAP, Lab, PASSWORD};
+
+use std::path::Path;
+use std::sync::Arc;
+
+use avro_snap::chunk::ChunkKind;
+use avro_snap::crypto::{Suite, SystemEntropy};
+use avro_snap::id::{ChunkId, SnapshotId};
+use avro_snap::ops::select::Listing;
+use avro_snap::pack::{FrameCodec, PlainChunk};
+use avro_snap::recipe::Stream;
+use avro_snap::runtime::Runtime;
+use avro_snap::snapshot::{SnapshotRoot, Totals};
+use avro_snap::storage::{Backend, Kind, Memory, Meter, Name};
+use avro_snap::store::log::Body;
+use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock, Writer};
+
+/// Stores as many roots as wanted, each in a pack of its own.
+fn store_roots(repository: &Repository, count: u32) -> Vec<(SnapshotId, ChunkId)> {
+    let writer = Writer::new(repository).unwrap();
+    let (hasher, mut codec) = (repository.hasher(), FrameCodec::new(None).unwrap());
+    let mut roots = Vec::new();
+    for number in 0..count {
+        let mut id = [7; 16];
+        id[..4].copy_from_slice(&number.to_le_bytes());
+        let root = SnapshotRoot {
+            id: SnapshotId::new(id),
+            series: format!("series {}", number % 3),
+            host: "host".into(),
+            user: "user".into(),
+            time: i64::from(number),
+            paths: vec![b"/data".to_vec()],
+            tags: Vec::new(),
+            parent: None,
+            program: "test".into(),
+            required_read: 0,
+            revision: 0,
+            altered: None,
+            totals: Totals::default(),
+            rules: Vec::new(),
+            path_list: Stream::Empty,
+            manifest: None,
+        };
+        let bytes = root.encode();
+        let chunk = hasher.id(&bytes);
+        assert!(writer.reserve(chunk).unwrap());
+        assert!(writer.add(codec.encode(ChunkKind::Root, &[PlainChunk { id: chunk, bytes }])).is_none());
+        writer.store(writer.take_open().unwrap()).unwrap();
+        roots.push((root.id, chunk));
+    }
+    writer.flush().unwrap();
+    roots
+}
+
+/// A repository with so many snapshots and entries of the log.
+fn grown(suite: Suite, snapshots: u32, entries: u64) -> Memory {
+    let memory = Memory::new();
+    let lab = Lab::on(Arc::new(memory.clone()), suite);
+    let repository = lab.open();
+    let roots = store_roots(&repository, snapshots);
+    let mut indexes = Vec::new();
+    for meta in memory.list_all(Kind::Index).unwrap() {
+        indexes.push(meta.name.file().parse().unwrap());
+    }
+    for (snapshot, root) in roots {
+        let indexes = std::mem::take(&mut indexes);
+        let body = Body::AddSnapshot { snapshot, root, indexes };
+        repository.append_checked(|_| Ok(Some(body.clone()))).unwrap();
+    }
+    let id = repository.state().snapshots[0].id;
+    while repository.state().next < entries {
+        repository.set_tags(id, &[format!("tag {}", repository.state().next)]).unwrap();
+    }
+    memory
+}
+
+fn open(backend: Arc<dyn Backend>, here: &Path) -> Repository {
+    let options = OpenOptions {
+        cache: CachePlace::Folder(here.join("cache")),
+        state_folder: Some(here.join("state")),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        runtime: Runtime::default(),
+    };
+    Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).unwrap()
+}
+
+/// Opens a repository as this machine knows it, lists its snapshots, and counts the requests in a row: those of opening, and
+/// all.
+fn trips(memory: &Memory, here: &Path, snapshots: usize) -> (u64, u64) {
+    let meter = Arc::new(Meter::new(Arc::new(memory.clone())));
+    let repository = open(meter.clone(), here);
+    let opened = meter.counts().trips();
+    let listing = Listing::read(&repository);
+    assert!(listing.unreadable.is_empty() && listing.snapshots.len() == snapshots);
+    (opened, meter.counts().trips())
+}
+
+#[test]
+fn a_repository_with_5000_entries_and_1000_snapshots_is_opened_and_listed_in_few_requests() {
+    for suite in [Suite::Aes256Gcm, Suite::None] {
+        let memory = grown(suite, 1000, 5000);
+        let here = quick_folder();
+        let cold = trips(&memory, here.path(), 1000);
+        let warm = trips(&memory, here.path(), 1000);
+        // Somebody else appended meanwhile.
+        let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };
+        let id = lab.open().state().snapshots[3].id;
+        for round in 0..10 {
+            lab.open().set_tags(id, &[format!("round {round}")]).unwrap();
+        }
+        let later = trips(&memory, here.path(), 1000);
+        // Without any checkpoint, all entries are read.
+        for meta in memory.list_all(Kind::Checkpoint).unwrap() {
+            memory.delete(&meta.name).unwrap();
+        }
+        let bare = quick_folder();
+        let without = trips(&memory, bare.path(), 1000);
+        println!(
+            "{suite:?}: cold {cold:?}, warm {warm:?}, ten entries later {later:?}, without checkpoints {without:?}"
+        );
+        assert!(cold.1 <= 12 && warm.1 <= 4 && later.1 <= 5, "{suite:?}: {cold:?} {warm:?} {later:?}");
+        assert!(without.1 <= 16, "{without:?}");
+    }
+}
+
+#[test]
+fn what_this_machine_keeps_may_be_wrong_old_or_gone() {
+    for suite in [Suite::Aes256Gcm, Suite::None] {
+        let memory = grown(suite, 20, 100);
+        let (here, other) = (quick_folder(), quick_folder());
+        let repository = open(Arc::new(memory.clone()), other.path());
+        let (truth, name) = (repository.state(), repository.id().to_string());
+        drop(repository);
+        trips(&memory, here.path(), 20);
+        let folder = here.path().join("cache").join(name);
+        let is_true = |what: &str| {
+            let repository = open(Arc::new(memory.clone()), here.path());
+            assert!(repository.state() == truth, "{suite:?}: {what}");
+            let listing = Listing::read(&repository);
+            assert_eq!((listing.snapshots.len(), listing.unreadable.len()), (20, 0), "{what}");
+        };
+        for file in ["log", "roots"] {
+            let path = folder.join(file);
+            let good = std::fs::read(&path).unwrap();
+            for at in (0..good.len()).step_by(97).chain(0..20) {
+                let mut bytes = good.clone();
+                bytes[at] ^= 1 << (at % 8);
+                std::fs::write(&path, &bytes).unwrap();
+                is_true(&format!("{file}, byte {at}"));
+            }
+            for length in [0, 1, 10, good.len() - 1] {
+                std::fs::write(&path, &good[..length]).unwrap();
+                is_true(&format!("{file}, cut off at {length}"));
+            }
+            std::fs::remove_file(&path).unwrap();
+            is_true(&format!("{file} is gone"));
+        }
+        let old = std::fs::read(folder.join("log")).unwrap();
+        let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };
+        let id = lab.open().state().snapshots[0].id;
+        lab.open().drop_snapshots(&[id]).unwrap();
+        drop(open(Arc::new(memory.clone()), here.path()));
+        std::fs::write(folder.join("log"), old).unwrap();
+        assert_eq!(open(Arc::new(memory.clone()), here.path()).state().snapshots.len(), 19);
+    }
+}
+
+#[test]
+fn several_slots_of_one_password_cost_one_reading_of_the_log() {
+    let memory = grown(Suite::Aes256Gcm, 2, 40);
+    let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };
+    // Slots that the password opens and the log does not name (any more).
+    for _ in 0..3 {
+        let repository = lab.open();
+        let slot = repository.add_key(PASSWORD, CHEAP, "again").unwrap();
+        let name = Name::new(Kind::Key, slot);
+        let bytes = memory.read(&name, 1 << 20).unwrap();
+        repository.remove_key(slot).unwrap();
+        memory.create(&name, &bytes).unwrap();
+    }
+    let meter = Arc::new(Meter::new(Arc::new(memory.clone())));
+    let lab = Lab { backend: meter.clone(), cache: CachePlace::Temporary };
+    let entries = lab.open().state().next;
+    let read = meter.counts().read;
+    assert!(read.calls < entries + 20, "{} reads for {entries} entries", read.calls);
+}
