@@ -163,16 +163,16 @@ fn a_prune_at_every_step_of_a_prune() {
 /// Looks for damage in one of four ways. There is none, whatever was moved on the way.
 fn finds_nothing(lab: &Lab, way: usize) -> Result<Option<SnapshotId>> {
     let repository = &small::try_open(lab)?;
-    let (accept_missing_packs, dry_run, threads) = (false, false, 1);
+    let (accept_missing_packs, dry_run) = (false, false);
     let found = match way {
         0 => {
             let (read_data, forget, rewrite) = (true, true, true);
-            let options = SnapshotRepairOptions { read_data, forget, rewrite, accept_missing_packs, dry_run, threads };
+            let options = SnapshotRepairOptions { read_data, forget, rewrite, accept_missing_packs, dry_run };
             let repair = repair_snapshots(repository, &options, &Silent, &mut |_| Ok(()))?;
             repair.damaged.len() + repair.recorded.len()
         }
         1 => {
-            let options = PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs, dry_run, threads };
+            let options = PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs, dry_run };
             repair_packs(repository, &options, &Silent)?.damaged.len()
         }
         2 => match repair_index(repository, true, dry_run, &Silent) {
@@ -180,7 +180,7 @@ fn finds_nothing(lab: &Lab, way: usize) -> Result<Option<SnapshotId>> {
             Err(Error::Busy { .. }) => 0,
             repaired => repaired?.unsound.len(),
         },
-        _ => check(repository, CheckOptions { data: DataSubset::All, threads }, &Silent)?.problems.len(),
+        _ => check(repository, CheckOptions { data: DataSubset::All }, &Silent)?.problems.len(),
     };
     assert_eq!(found, 0, "way {way}");
     Ok(None)
