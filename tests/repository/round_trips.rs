@@ -186,5 +186,5 @@ fn several_slots_of_one_password_cost_one_reading_of_the_log() {
     let lab = Lab { backend: meter.clone(), cache: CachePlace::Temporary };
     let entries = lab.open().state().next;
     let read = meter.counts().read;
-    assert!(read.calls < entries + 20, "{} reads for {entries} entries", read.calls);
+    assert!(read.objects < entries + 20, "{} reads for {entries} entries", read.objects);
 }
