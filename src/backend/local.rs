@@ -15,10 +15,10 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -46,13 +46,15 @@ pub struct Local {
     by_link: AtomicBool,
     /// Folders, relative to the root, of which this process knows that they survive power loss.
     settled: Mutex<BTreeSet<PathBuf>>,
+    /// The device that the root lies on, once it was seen there.
+    device: OnceLock<u64>,
 }
 
 impl Local {
     /// The repository in the folder `root`, which need not be there yet: [`prepare`](Backend::prepare) makes it.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let (root, disk) = (root.into(), Disk::default());
-        Self { root, disk, by_link: AtomicBool::new(false), settled: Mutex::default() }
+        Self { root, disk, by_link: AtomicBool::new(false), settled: Mutex::default(), device: OnceLock::new() }
     }
 
     /// The same, and somebody sees each step that has to last.
@@ -108,9 +110,28 @@ impl Local {
     /// A folder below the root, where there is one.
     fn existing(&self, relative: &Path) -> Result<Option<File>> {
         match folders::open(&self.root, relative) {
-            Ok(folder) => Ok(Some(folder)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Ok(folder) => {
+                if self.device.get().is_none() {
+                    let _ = std::fs::metadata(&self.root).map(|metadata| self.device.set(metadata.dev()));
+                }
+                Ok(Some(folder))
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                self.still_there()?;
+                Ok(None)
+            }
             failed => failed.map(Some).during("open", self.root.join(relative)),
+        }
+    }
+
+    /// Fails where the root was there and is not any more, or is that of another disk: then nothing is known to be missing.
+    fn still_there(&self) -> Result<()> {
+        let Some(device) = self.device.get() else { return Ok(()) };
+        match std::fs::metadata(&self.root) {
+            Ok(metadata) if metadata.dev() == *device => Ok(()),
+            _ => Err(StorageError::new(StorageErrorKind::Unavailable, "open")
+                .at(self.root.display())
+                .because("the repository was here a moment ago and is not any more: is its disk mounted?")),
         }
     }
 

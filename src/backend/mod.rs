@@ -42,6 +42,8 @@ mod pace;
 mod read_only;
 mod resolve;
 mod retry;
+#[cfg(test)]
+mod scripted;
 mod terms;
 
 use std::fmt;

@@ -48,3 +48,67 @@ pub(super) fn unresolved(error: &StorageError, reading_back: &StorageError) -> S
         None => unresolved,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use StorageErrorKind::{Denied, NoSpace, NotDurable, Other, Unavailable, UnknownOutcome};
+
+    use super::*;
+    use crate::backend::Memory;
+    use crate::backend::scripted::Scripted;
+
+    const OWN: &[u8] = b"own";
+
+    fn name() -> Name {
+        Name::log(3)
+    }
+
+    #[test]
+    fn what_is_there_after_a_lost_answer_was_created() {
+        let storage = Scripted::new(vec![(true, Some(UnknownOutcome))]);
+        assert_eq!(create_resolved(&*storage, &name(), OWN).unwrap(), Created::New);
+        assert_eq!(storage.calls(), 2);
+    }
+
+    #[test]
+    fn what_is_not_there_may_come_yet_and_is_not_known() {
+        let storage = Scripted::new(vec![(false, Some(UnknownOutcome))]);
+        assert_eq!(create_resolved(&*storage, &name(), OWN).unwrap_err().kind(), UnknownOutcome);
+    }
+
+    #[test]
+    fn a_name_that_turns_out_to_be_anothers_exists() {
+        for other in [&b"his"[..], b"longer than our own", b""] {
+            let storage = Scripted::new(vec![(false, Some(UnknownOutcome))]);
+            storage.memory.create(&name(), other).unwrap();
+            assert_eq!(create_resolved(&*storage, &name(), OWN).unwrap(), Created::Exists);
+        }
+    }
+
+    #[test]
+    fn where_reading_back_fails_as_well_both_are_told_and_the_outcome_is_not_known() {
+        for kind in [Unavailable, Denied, Other] {
+            let storage = Scripted::new(vec![(true, Some(UnknownOutcome)), (false, Some(kind))]);
+            let error = create_resolved(&*storage, &name(), OWN).unwrap_err();
+            assert_eq!(error.kind(), UnknownOutcome);
+            let said = error.to_string();
+            assert!(said.contains("not known whether it was created") && said.contains(&kind.to_string()), "{said}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_back_after_any_other_failure() {
+        for kind in [NotDurable, NoSpace, Unavailable, Denied, Other] {
+            let storage = Scripted::new(vec![(true, Some(kind))]);
+            assert_eq!(create_resolved(&*storage, &name(), OWN).unwrap_err().kind(), kind);
+            assert_eq!(storage.calls(), 1, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_came_is_taken_as_it_is() {
+        let memory = Memory::new();
+        assert_eq!(create_resolved(&memory, &name(), OWN).unwrap(), Created::New);
+        assert_eq!(create_resolved(&memory, &name(), OWN).unwrap(), Created::Exists);
+    }
+}

@@ -215,96 +215,12 @@ impl Backend for Retry {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
+    use StorageErrorKind::{BadMedium, Denied, NoSpace, NotDurable, Throttled, Unavailable, UnknownOutcome};
     use proptest::prelude::*;
 
     use super::*;
     use crate::backend::pace::tests::FakePace;
-    use crate::backend::{Abilities, Memory};
-
-    /// What becomes of the next attempts: whether it is done, and what is said.
-    type Script = Vec<(bool, Option<StorageErrorKind>)>;
-
-    /// A storage that does and says what a script says, and then what it should.
-    #[derive(Debug)]
-    struct Scripted {
-        memory: Memory,
-        script: Mutex<Script>,
-        calls: Mutex<u32>,
-    }
-
-    impl Scripted {
-        fn new(script: Script) -> Arc<Self> {
-            Arc::new(Self { memory: Memory::new(), script: Mutex::new(script), calls: Mutex::default() })
-        }
-
-        fn step<T>(&self, work: impl Fn() -> Result<T>) -> Result<T> {
-            *self.calls.lock().unwrap() += 1;
-            let mut script = self.script.lock().unwrap();
-            let (done, said) = if script.is_empty() { (true, None) } else { script.remove(0) };
-            drop(script);
-            match (done, said) {
-                (_, None) => work(),
-                (true, Some(kind)) => work().and_then(|_| Err(StorageError::new(kind, "use"))),
-                (false, Some(kind)) => Err(StorageError::new(kind, "use")),
-            }
-        }
-
-        fn calls(&self) -> u32 {
-            *self.calls.lock().unwrap()
-        }
-    }
-
-    impl Backend for Scripted {
-        fn location(&self) -> String {
-            "scripted".into()
-        }
-
-        fn abilities(&self) -> Abilities {
-            self.memory.abilities()
-        }
-
-        fn prepare(&self) -> Result<()> {
-            Ok(())
-        }
-
-        fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
-            self.step(|| self.memory.put(name, bytes, terms))
-        }
-
-        fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
-            self.step(|| self.memory.read_one(name, range))
-        }
-
-        fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
-            self.step(|| self.memory.head(name))
-        }
-
-        fn list(
-            &self,
-            kind: Kind,
-            after: Option<&Name>,
-            each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-        ) -> Result<()> {
-            // A failure comes after two names.
-            let mut left = if self.script.lock().unwrap().is_empty() { usize::MAX } else { 2 };
-            self.memory.list(kind, after, &mut |meta| {
-                if left == 0 {
-                    return ControlFlow::Break(());
-                }
-                left -= 1;
-                each(meta)
-            })?;
-            self.step(|| Ok(()))
-        }
-
-        fn delete(&self, name: &Name) -> Result<()> {
-            self.step(|| self.memory.delete(name))
-        }
-    }
-
-    use StorageErrorKind::{BadMedium, Denied, NoSpace, NotDurable, Throttled, Unavailable, UnknownOutcome};
+    use crate::backend::scripted::Scripted;
 
     fn retry(inner: &Arc<Scripted>) -> (Retry, Arc<FakePace>) {
         let pace = Arc::new(FakePace::default());
@@ -389,8 +305,7 @@ mod tests {
     fn of_a_batch_only_what_failed_is_asked_for_again() {
         let storage = Scripted::new(Vec::new());
         (0..4).for_each(|n| drop(storage.memory.create(&Name::log(n), &[n as u8]).unwrap()));
-        *storage.script.lock().unwrap() =
-            vec![(true, None), (false, Some(Throttled)), (true, None), (false, Some(Denied))];
+        storage.then(vec![(true, None), (false, Some(Throttled)), (true, None), (false, Some(Denied))]);
         let wants: Vec<_> = (0..4).map(|n| (Name::log(n), ByteRange::UpTo(1))).collect();
         let read = retry(&storage).0.read_many(&wants);
         let kinds: Vec<_> = read.iter().map(|read| read.as_ref().map_err(StorageError::kind).cloned()).collect();

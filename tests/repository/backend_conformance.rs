@@ -317,6 +317,29 @@ fn folders_that_a_copy_lost_are_made_again_but_never_the_root() {
 }
 
 #[test]
+fn a_disk_that_goes_away_takes_nothing_for_missing() {
+    let (_keep, root, backend) = local_with_objects();
+    backend.read(&name(Kind::Pack, 1), 10).unwrap();
+    let elsewhere = root.with_extension("elsewhere");
+    fs::rename(&root, &elsewhere).unwrap();
+    let pack = name(Kind::Pack, 1);
+    let gone = [
+        backend.read(&pack, 10).unwrap_err(),
+        backend.read_range(&pack, 0, 1).unwrap_err(),
+        backend.head(&pack).unwrap_err(),
+        backend.list_all(Kind::Pack).unwrap_err(),
+        backend.list_all(Kind::Log).unwrap_err(),
+        backend.delete(&pack).unwrap_err(),
+        backend.create(&pack, b"x").unwrap_err(),
+    ];
+    assert!(gone.iter().all(|error| error.kind() == StorageErrorKind::Unavailable), "{gone:?}");
+    // Where nothing was ever seen, there is no repository, and that is all that can be said.
+    missing(Local::new(&root).read(&pack, 10));
+    fs::rename(&elsewhere, &root).unwrap();
+    assert_eq!(backend.read(&pack, 10).unwrap(), b"first");
+}
+
+#[test]
 fn what_is_no_file_counts_as_missing_and_is_never_waited_for_or_written_over() {
     let (_keep, root, backend) = local_with_objects();
     let path = |name: &Name| root.join(name.to_string());
