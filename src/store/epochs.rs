@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{FrameReader, Opened, ReadDirectories, Repository};
+use super::{FrameReader, Opened, ReadDirectories, Repository, batch};
 use crate::crypto::{Keyring, PRELUDE_LEN, PackCipher, epoch_of};
 use crate::error::{Error, Result};
 use crate::id::{IndexId, PackId};
@@ -57,11 +57,13 @@ impl Repository {
         if self.epoch() == 0 {
             return Ok(outdated);
         }
-        for object in objects {
-            let prelude = match self.backend.read_range(&Name::new(Kind::Index, object), 0, PRELUDE_LEN) {
+        let objects: Vec<&IndexId> = objects.into_iter().collect();
+        let ranges: Vec<_> = objects.iter().map(|object| (Name::new(Kind::Index, object), 0, PRELUDE_LEN)).collect();
+        for (object, prelude) in objects.into_iter().zip(batch::read_ranges(&*self.backend, &ranges)) {
+            let prelude = match prelude {
                 Ok(prelude) => prelude,
                 Err(error) if error.is_damage() => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             };
             if epoch_of(Kind::Index, &prelude).is_ok_and(|epoch| epoch < self.epoch()) {
                 outdated.insert(*object);

@@ -396,6 +396,9 @@ fn is_rolled_back(
 /// How a log differs from what was seen of it, where the entries between the last one seen and this many were not read: one of
 /// them does not follow from the one before it.
 fn is_beside(backend: &dyn Backend, envelope: &Envelope, seen: u64, skipped: u64) -> Result<Option<String>> {
+    if seen.saturating_add(1) >= skipped {
+        return Ok(None);
+    }
     let (mut entries, mut before) = (Entries::new(backend), None);
     for number in seen..skipped {
         let name = Name::log(number);

@@ -287,7 +287,7 @@ fn a_prune_that_dies_at_any_operation_leaves_nothing_to_repair() {
                 }
                 operations += 1;
             }
-            assert!(operations > 3, "{operations}");
+            assert!(operations > 2, "{operations}");
         }
     }
 }
