@@ -344,7 +344,7 @@ fn what_lies_in_the_place_of_a_pack_is_a_missing_pack() {
         put(&pack);
         let ran = snap.ends(22, &["check", "--read-data"]);
         assert!(ran.stderr.contains("is missing"), "{what}: {}", ran.stderr);
-        snap.ends(22, &["repair", "snapshots"]);
+        snap.ends(22, &["repair", "snapshots", "--accept-missing-packs"]);
         // What was lost is stored anew, and prune copes with what lies there.
         snap.write("data/other", "other");
         snap.ends(0, &["create", "-q", "data"]);
