@@ -186,6 +186,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         }
         Error::Cache { .. } => "--no-cache works without it; it may be deleted, nothing is lost with it".into(),
         Error::Io { path, .. } if error.is_full() => when_full(path, globals),
+        Error::Storage(_) if error.is_full() => FULL_REPOSITORY.into(),
         Error::Io { source, .. } if source.kind() == ErrorKind::ReadOnlyFilesystem => {
             "the file system is mounted read-only".into()
         }
@@ -218,6 +219,11 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
     })
 }
 
+/// What helps where the storage of the repository is full.
+const FULL_REPOSITORY: &str = "the disk is full. What was stored before is safe; make room and run it again, it goes on \
+                               from there. `snap forget` and `snap prune` work without a free byte; see also `snap prune \
+                               --unsafe-recover-no-free-space`";
+
 /// What helps where the disk that has this path is full: that of the repository, of the cache or the state, or of what is
 /// written elsewhere, such as the target of a restore.
 fn when_full(path: &Path, globals: &Globals) -> String {
@@ -225,9 +231,7 @@ fn when_full(path: &Path, globals: &Globals) -> String {
     let lies_in = |folder: &Path| path.starts_with(folder) || is_below(path, folder);
     let repository = globals.repo.as_deref().and_then(|location| super::open::folder(location).ok());
     if repository.is_some_and(|folder| lies_in(&folder)) {
-        return "the disk is full. What was stored before is safe; make room and run it again, it goes on from there. `snap \
-                forget` and `snap prune` work without a free byte; see also `snap prune --unsafe-recover-no-free-space`"
-            .into();
+        return FULL_REPOSITORY.into();
     }
     if globals.cache_folder().is_some_and(|folder| lies_in(&folder)) {
         return "the disk of the cache is full, not that of the repository: make room there, or move the cache with \

@@ -347,6 +347,8 @@ fn a_damaged_snapshot_is_not_copied_and_the_others_are() {
     assert!(ran.stderr.contains("is not copied: tables/a"), "{}", ran.stderr);
     assert_eq!(copies(), ids[1..]);
     fs::remove_file(&first[0]).unwrap();
+    // This machine keeps roots that it has read.
+    fs::remove_dir_all(place.snap.path("home/.cache")).unwrap();
     let ran = place.copied(22, "source", "target", &[]);
     assert_eq!((number(&ran.summary(), "copied"), number(&ran.summary(), "present")), (0, 2));
     assert_eq!((copies(), &ran.summary()["failed"][0]["id"]), (ids[1..].to_vec(), &ids[0]));

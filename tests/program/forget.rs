@@ -336,6 +336,8 @@ fn a_snapshot_whose_root_cannot_be_read_is_removed_by_name() {
     for pack in lost {
         fs::remove_file(pack).unwrap();
     }
+    // This machine keeps roots that it has read.
+    fs::remove_dir_all(snap.path("home/.cache")).unwrap();
     let ran = snap.ends(0, &["forget", "--keep-last", "1"]);
     assert!(ran.stderr.contains("cannot be read"), "{}", ran.stderr);
     snap.ends(0, &["forget", &ids[0][..8]]);

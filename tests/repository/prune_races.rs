@@ -257,7 +257,8 @@ fn a_snapshot_that_is_forgotten_and_pruned_at_every_step_of_its_child() {
             moment += steps();
         }
         println!("grace {:?}: {moment} moments, {failed} without, {unmodified} with files not read", grace.grace);
-        assert!(unmodified > 1, "{unmodified}");
+        // Without grace, the last time only: nobody comes in between then.
+        assert!(unmodified > usize::from(!grace.grace.is_zero()), "{unmodified}");
         assert!(!grace.grace.is_zero() && failed == 0 || grace.grace.is_zero() && failed > 0);
     }
 }
