@@ -120,6 +120,17 @@ impl Tried {
         self.opened.last().map(|(key, _)| *key)
     }
 
+    /// On how many slots the password was tried.
+    pub(super) fn count(&self) -> usize {
+        self.closed.len()
+    }
+
+    /// Lists the slots again before the next one is tried.
+    pub(super) fn look_again(&mut self) {
+        self.left = None;
+        self.unsound = None;
+    }
+
     /// Tries the password on every key slot on which it was not tried yet, the cheapest ones first.
     pub(super) fn unlock(
         &mut self,
@@ -196,7 +207,13 @@ impl Tried {
                         let bytes = (kept <= MAX_KEPT).then_some(bytes);
                         candidates.push(Candidate { work, name: name.clone(), key, bytes });
                     }
-                    Err(error) => self.unsound = Some(error),
+                    Err(error) => {
+                        if matches!(error, Error::ObjectMissing { .. }) {
+                            // It was taken away since it was listed.
+                            self.closed.push(key);
+                        }
+                        self.unsound = Some(error);
+                    }
                 }
             }
         }

@@ -120,8 +120,15 @@ impl<'a> Lock<'a> {
         if let Some((name, bytes)) = self.slot.take() {
             tried.begin_with(name, bytes);
         }
+        let mut looked_at = 0;
         loop {
             let keyring = match tried.unlock(self.backend, self.repository, password) {
+                // A rotation may have put another slot in the place of those that were listed.
+                Err(Error::WrongPassword { .. } | Error::ObjectMissing { .. }) if tried.count() > looked_at => {
+                    looked_at = tried.count();
+                    tried.look_again();
+                    continue;
+                }
                 Err(error @ Error::WrongPassword { .. }) => return Err(ahead.or(failed).unwrap_or(error)),
                 keyring => keyring?,
             };

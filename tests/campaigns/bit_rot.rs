@@ -164,7 +164,13 @@ impl Sample {
             // Config, keys, log: read when the repository is opened, or looked at by `check`.
             _ => match self.life.open() {
                 Err(_) => true,
-                Ok(repository) => !repository.check_keys().is_empty() || !repository.check_config().is_empty(),
+                Ok(repository) => {
+                    // Opening goes on from a checkpoint; `check` follows the log from its first entry on.
+                    let history = repository.history();
+                    history.map_or(true, |history| !history.unsound_checkpoints.is_empty())
+                        || !repository.check_keys().is_empty()
+                        || !repository.check_config().is_empty()
+                }
             },
         }
     }

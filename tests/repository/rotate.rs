@@ -6,6 +6,7 @@
 use crate::avro_gen;
 use crate::faults;
 use crate::hooked::{Hooked, Op};
+use crate::interrupted::Interrupted;
 use crate::lab;
 use crate::small;
 
@@ -462,5 +463,32 @@ fn whatever_is_lost_of_the_log_the_keys_are_those_of_the_last_rotation_once_it_i
         all_is_well(&hurt, &expected, &what);
         save(&hurt, &noise(&mut Random::new(30), 1, 3000)).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(!opens_with(&hurt, SECOND), "{what}");
+    }
+}
+
+#[test]
+fn a_password_is_not_called_wrong_because_keys_are_rotated_while_it_is_tried() {
+    let memory = Memory::new();
+    story(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut Random::new(4));
+    let objects = objects_of(&memory);
+    for moment in 0.. {
+        let backend: Arc<dyn Backend> = Arc::new(memory_of(&objects));
+        let interrupted = {
+            let backend = backend.clone();
+            // Twice: what was listed after the first rotation is not there any more, either.
+            Interrupted::at(&backend.clone(), moment, move || {
+                rotate(&lab(&backend)).unwrap();
+                rotate(&lab(&backend)).unwrap();
+            })
+        };
+        let opened = lab(&(interrupted.clone() as Arc<dyn Backend>)).try_open();
+        match opened {
+            Ok(_) | Err(Error::KeysRotated { .. }) => {}
+            Err(error) => panic!("rotated before operation {moment}: {error}"),
+        }
+        if !interrupted.happened() {
+            assert!(moment > 3, "{moment}");
+            break;
+        }
     }
 }
