@@ -334,6 +334,30 @@ fn the_page_on_the_architecture_shows_these_edges() {
     assert!(wrong.is_empty(), "the table of rooms lacks these rows:\n{}", wrong.join("\n"));
 }
 
+/// `docs/decisions.md`: entries are numbered, dated, have a status, and stand in the index at its top.
+#[test]
+fn decisions_have_numbers_dates_and_a_status() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/decisions.md")).unwrap();
+    let entries: Vec<&str> = page.split("\n## ").skip(1).collect();
+    assert!(entries.len() > 50, "the entries were not found");
+    let mut index = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let (heading, rest) = entry.split_once('\n').unwrap();
+        let title = heading.strip_prefix(&format!("{}. ", at + 1));
+        let title = title.unwrap_or_else(|| panic!("{heading} should be entry {}", at + 1));
+        let line = rest.trim_start().lines().next().unwrap().trim_matches('*');
+        let (date, status) = line.split_once(" · ").unwrap_or_else(|| panic!("{heading} has no date and status"));
+        assert!(date.len() == 7 && date.as_bytes()[4] == b'-', "{heading}: {date}");
+        let later = status.strip_prefix("replaced by ").map(|number| number.parse::<usize>().unwrap());
+        let stands = status == "stands" || later.is_some_and(|later| later > at + 1 && later <= entries.len());
+        assert!(stands, "{heading}: {status}");
+        index.push(format!("| {} | {title} | {status} |", at + 1));
+    }
+    for row in &index {
+        assert!(page.contains(row.as_str()), "the index lacks: {row}");
+    }
+}
+
 #[test]
 fn every_module_has_a_place() {
     let entries = fs::read_dir(src()).unwrap().map(|entry| entry.unwrap().path());
