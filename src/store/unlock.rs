@@ -154,9 +154,18 @@ impl<'a> Lock<'a> {
     fn open_broken(&self, password: &[u8]) -> Result<Unlocked> {
         let needed = self.epoch_needed()?;
         let (mut tried, mut best) = (keys::Tried::default(), None::<(bool, u32, Unlocked)>);
+        let mut looked_at = 0;
         loop {
             let keyring = match tried.unlock(self.backend, self.repository, password) {
                 Ok(keyring) => keyring,
+                // As above: those that were listed may have been taken away by a rotation.
+                Err(Error::WrongPassword { .. } | Error::ObjectMissing { .. })
+                    if best.is_none() && tried.count() > looked_at =>
+                {
+                    looked_at = tried.count();
+                    tried.look_again();
+                    continue;
+                }
                 Err(error) => return best.map(|(.., unlocked)| unlocked).ok_or(error),
             };
             let unlocked = match self.open(Some(keyring)) {

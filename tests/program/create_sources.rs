@@ -425,6 +425,26 @@ fn a_source_that_is_empty_is_reported_every_night() {
     assert_eq!(save(&snap, &["t"]).stderr, "");
 }
 
+#[test]
+fn that_a_source_is_empty_can_be_accepted() {
+    let snap = Snap::new();
+    snap.write("t/x/a.txt", "x");
+    assert_eq!(save(&snap, &["t"]).code, 0);
+    std::fs::remove_file(snap.work("t/x/a.txt")).unwrap();
+    assert_eq!(save(&snap, &["t"]).code, 3);
+    assert_eq!(save(&snap, &["t", "--accept-losses"]).code, 0);
+    for _ in 0..2 {
+        let ran = save(&snap, &["t"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    }
+    // What is left out is not gone.
+    let snap = Snap::new();
+    snap.write("t/b.avro", avro(10, 1));
+    assert_eq!(save(&snap, &["t"]).code, 0);
+    let ran = save(&snap, &["t", "-e", "b.avro"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+}
+
 // --- Streams, and snapshots that nobody needs --------------------------------------------------------------------------
 
 #[test]

@@ -241,6 +241,36 @@ fn the_last_sound_state_of_a_file_stays_while_later_ones_are_torn() {
 }
 
 #[test]
+fn the_last_sound_state_stays_also_where_the_torn_file_is_gone_by_now() {
+    let snap = Snap::new();
+    let sound = fixture("nights/2026-03-01/orders.avro");
+    snap.write("data/day", "0");
+    snap.write("data/orders.avro", &sound);
+    let first = save(&snap, "s", "2025-01-01", "");
+    snap.write("data/orders.avro", &sound[..sound.len() - 100]);
+    let torn = save(&snap, "s", "2025-01-02", "");
+    fs::remove_file(snap.work("data/orders.avro")).unwrap();
+    let mut gone = Vec::new();
+    for day in ["2025-01-03", "2025-01-04"] {
+        snap.write("data/day", day);
+        gone.push(save(&snap, "s", day, ""));
+    }
+    // Nobody said that the loss was meant.
+    let ran = snap.ends(0, &["forget", "--keep-last", "1", "--json"]);
+    assert!(ran.stderr.contains("stays") && ran.stderr.contains("(missing in"), "{}", ran.stderr);
+    assert_eq!(there(&snap), [first.clone(), gone[1].clone()]);
+    let ran = snap.ends(1, &["forget", &first]);
+    assert!(ran.stderr.contains("last with a sound data/orders.avro"), "{}", ran.stderr);
+    assert!(!there(&snap).contains(&torn));
+    // Once it is said, it may go.
+    snap.ok(&["create", "data", "--series", "s", "--time", "2025-01-05", "--accept-losses"]);
+    snap.write("data/day", "6");
+    let last = save(&snap, "s", "2025-01-06", "");
+    snap.ok(&["forget", "--keep-last", "1"]);
+    assert_eq!(there(&snap), [last]);
+}
+
+#[test]
 fn where_the_sound_state_stays_otherwise_its_snapshots_may_go() {
     let snap = Snap::new();
     let sound = fixture("nights/2026-03-01/orders.avro");

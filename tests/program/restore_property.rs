@@ -316,7 +316,13 @@ impl Model {
             for (path, thing) in &self.before {
                 let tree = join(&self.sub, path);
                 let in_use = self.in_use.as_ref().is_some_and(|place| is_at_or_below(path, place));
-                if thing.kind == 'd' && self.rows.get(&tree) == Some(&false) && self.selected(&tree) && !in_use {
+                let gives_way = match thing.kind {
+                    'd' => self.rows.get(&tree) == Some(&false),
+                    // Many mean the folder that a link in the place of a root leads to.
+                    'l' => self.is_folder_row(&tree) && !self.roots.contains(&tree),
+                    _ => false,
+                };
+                if gives_way && self.selected(&tree) && !in_use {
                     let mut here = BTreeSet::new();
                     if self.goes(path, &tree, &mut here) {
                         gone.extend(here);
@@ -354,7 +360,8 @@ impl Model {
             let tree = join(&self.sub, path);
             if gone.contains(path) {
                 let replaced = self.rows.get(&tree) == Some(&false) && now.is_some_and(|now| now.kind != 'd');
-                assert!(now.is_none() || replaced, "{path} is still there: {now:?}");
+                let made_way = thing.kind == 'l' && self.is_folder_row(&tree) && now.is_some_and(|now| now.kind == 'd');
+                assert!(now.is_none() || replaced || made_way, "{path} is still there: {now:?}");
                 continue;
             }
             let now = now.unwrap_or_else(|| panic!("{path} was removed: {thing:?}"));

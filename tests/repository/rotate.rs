@@ -468,6 +468,19 @@ fn whatever_is_lost_of_the_log_the_keys_are_those_of_the_last_rotation_once_it_i
 
 #[test]
 fn a_password_is_not_called_wrong_because_keys_are_rotated_while_it_is_tried() {
+    for recovers in [false, true] {
+        rotated_while_opening(recovers);
+    }
+}
+
+fn rotated_while_opening(recovers: bool) {
+    let options = OpenOptions {
+        cache: CachePlace::Temporary,
+        state_folder: None,
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        runtime: Runtime::default(),
+    };
     let memory = Memory::new();
     story(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut Random::new(4));
     let objects = objects_of(&memory);
@@ -481,10 +494,14 @@ fn a_password_is_not_called_wrong_because_keys_are_rotated_while_it_is_tried() {
                 rotate(&lab(&backend)).unwrap();
             })
         };
-        let opened = lab(&(interrupted.clone() as Arc<dyn Backend>)).try_open();
+        let shown: Arc<dyn Backend> = interrupted.clone();
+        let opened = match recovers {
+            true => Repository::open_broken(shown, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).map(drop),
+            false => lab(&shown).try_open().map(drop),
+        };
         match opened {
-            Ok(_) | Err(Error::KeysRotated { .. }) => {}
-            Err(error) => panic!("rotated before operation {moment}: {error}"),
+            Ok(()) | Err(Error::KeysRotated { .. }) => {}
+            Err(error) => panic!("rotated before operation {moment}, recovers: {recovers}: {error}"),
         }
         if !interrupted.happened() {
             assert!(moment > 3, "{moment}");

@@ -4,7 +4,7 @@
 //! the worse state already. So a snapshot remembers of each such file how many records it had when it was last sound:
 //! rules of the name [`LAST_SOUND`] in its root. Nothing is read again for that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::unsound::{stray_bytes, what_is_wrong};
 use crate::files::{Fate, Fates};
@@ -15,6 +15,13 @@ use crate::wire::{Reader, Write};
 
 /// A file that is not what it was: the records of its last sound state, and its path in the manifest.
 pub(super) const LAST_SOUND: &str = "last-sound";
+
+/// A file that is gone, and was torn or damaged before it went: its path in the manifest. Whoever removes snapshots must not
+/// take it for one that was deleted on purpose.
+pub(crate) const GONE_UNSOUND: &str = "gone-unsound";
+
+/// That no file is there any more was accepted.
+const ACCEPTED_EMPTY: &str = "accepted-empty";
 
 /// How many files are remembered, so that roots stay small.
 const REMEMBERED: usize = 1000;
@@ -34,6 +41,12 @@ pub(super) struct Alarms {
     before: BTreeMap<Vec<u8>, u64>,
     /// The same, as of now.
     now: BTreeMap<Vec<u8>, u64>,
+    /// By the parent: files that are gone or torn, and were torn or damaged last.
+    unsound: BTreeSet<Vec<u8>>,
+    /// Of what is gone now, that which was torn or damaged last.
+    gone_unsound: BTreeSet<Vec<u8>>,
+    /// That no file is there is meant to be so.
+    accepted_empty: bool,
     /// Containers of the parent that were not met.
     unmet: BTreeMap<Vec<u8>, u64>,
     /// Sound containers that are new, by each directory above them.
@@ -72,7 +85,9 @@ impl Alarms {
     pub(super) fn new(parent: Option<&SnapshotRoot>, accepts: bool) -> Self {
         let rules = parent.iter().flat_map(|parent| &parent.rules).filter(|rule| rule.name == LAST_SOUND && !accepts);
         let before = rules.filter_map(|rule| last_sound(&rule.value)).collect();
-        Self { accepts, compares: parent.is_some(), before, ..Self::default() }
+        let rules = parent.iter().flat_map(|parent| &parent.rules);
+        let unsound = rules.filter(|rule| rule.name == GONE_UNSOUND && !accepts).map(|rule| rule.value.clone());
+        Self { accepts, compares: parent.is_some(), before, unsound: unsound.collect(), ..Self::default() }
     }
 
     /// A file that is saved, and its row in the parent.
@@ -133,10 +148,24 @@ impl Alarms {
 
     /// A row of the parent in whose place nothing, or no regular file, is saved.
     pub(super) fn unmet(&mut self, before: &FileEntry) {
-        let records = before.avro.as_ref().filter(|_| before.kind == EntryKind::File).and_then(measure);
+        let facts = before.avro.as_ref().filter(|_| before.kind == EntryKind::File);
+        if facts.is_some_and(|facts| facts.state.is_alarm()) && !self.accepts && self.unsound.len() < GONE {
+            self.unsound.insert(before.path.clone());
+        }
+        let records = facts.and_then(measure);
         if let Some(records) = records.filter(|_| !self.accepts && self.unmet.len() < GONE) {
             self.unmet.insert(before.path.clone(), records);
         }
+    }
+
+    /// Whether it is no alarm that no file is there any more: it is meant to be so, was so the last time, or all containers
+    /// that are missing were left out.
+    pub(super) fn accepts_emptied(&mut self, parent: Option<&SnapshotRoot>, covered: &dyn Fates) -> bool {
+        let was_accepted = parent.is_some_and(|parent| parent.rules.iter().any(|rule| rule.name == ACCEPTED_EMPTY));
+        self.accepted_empty = self.accepts || was_accepted;
+        let mut missed = self.unmet.keys().chain(self.before.keys()).peekable();
+        let is_left_out = missed.peek().is_some() && missed.all(|path| covered.fate(path) == Fate::LeftOut);
+        self.accepted_empty || is_left_out
     }
 
     /// When all files are saved: says what is missing, and gives what the root is to remember. `quiet` where it is said
@@ -159,7 +188,12 @@ impl Alarms {
                 continue;
             }
             self.missing += lost.files;
-            files.iter().for_each(|(path, records)| self.owes(path, *records));
+            for (path, records) in &files {
+                self.owes(path, *records);
+                if self.unsound.contains(path) && self.gone_unsound.len() < REMEMBERED {
+                    self.gone_unsound.insert(path.clone());
+                }
+            }
             if !quiet {
                 progress.warning(&missing(&folder, &files));
             }
@@ -174,7 +208,9 @@ impl Alarms {
             value.extend_from_slice(path);
             Rule { name: LAST_SOUND.into(), value }
         };
-        self.now.iter().map(rule).collect()
+        let gone = |path: &Vec<u8>| Rule { name: GONE_UNSOUND.into(), value: path.clone() };
+        let empty = self.accepted_empty.then(|| Rule { name: ACCEPTED_EMPTY.into(), value: Vec::new() });
+        self.now.iter().map(rule).chain(self.gone_unsound.iter().map(gone)).chain(empty).collect()
     }
 }
 

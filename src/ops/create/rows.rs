@@ -216,6 +216,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     pub(super) fn end(&mut self, covered: &dyn Fates, lineage: &Lineage, unmet: Vec<FileEntry>) {
         unmet.iter().for_each(|row| self.alarms.unmet(row));
         let emptied = emptied(self.report, lineage);
+        let emptied = emptied.filter(|_| !self.alarms.accepts_emptied(lineage.parent.as_ref(), covered));
         self.alarms.finish(covered, emptied.is_some(), self.progress);
         if let Some(warning) = emptied {
             self.report.emptied = true;

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Result};
 use crate::id::{ChunkId, ContentHash, SnapshotId};
+use crate::ops::create::GONE_UNSOUND;
 use crate::recipe::Reference;
 use crate::snapshot::entry::{AvroState, FileEntry};
 use crate::snapshot::{SnapshotRoot, decode_row};
@@ -22,15 +23,22 @@ pub struct SoundLoss {
     pub path: Vec<u8>,
     /// A snapshot that stays and holds it torn, damaged, or not looked into.
     pub later: SnapshotId,
-    /// How it is there.
-    pub state: AvroState,
+    /// How it is there; none if it is gone there, and was torn or damaged before.
+    pub state: Option<AvroState>,
+}
+
+impl SoundLoss {
+    /// How the file is in the later snapshot, in a word.
+    pub fn state_name(&self) -> &'static str {
+        self.state.map_or("missing", AvroState::name)
+    }
 }
 
 impl std::fmt::Display for SoundLoss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (path, later) = (String::from_utf8_lossy(&self.path), self.later.short());
         let sound = if self.known { "a sound" } else { "an undamaged" };
-        write!(f, "last with {sound} {path} ({} in {later})", self.state.name())
+        write!(f, "last with {sound} {path} ({} in {later})", self.state_name())
     }
 }
 
@@ -60,6 +68,8 @@ pub(super) fn losses(
             _ => {}
         };
         rows.of_all(&staying, &mut note)?;
+        // Files that are gone, and were torn before they went. Nobody said that this was meant.
+        paths.extend(staying.iter().flat_map(|root| gone_unsound(root)).cloned());
         if !unknown.is_empty() {
             // A series that is never looked into has no sound states to be kept, and its files are not followed one by one.
             let mut note = |row: FileEntry| match row.avro.map(|facts| facts.state) {
@@ -128,18 +138,24 @@ fn losses_of(
     let mut states = Vec::new();
     for root in snapshots.iter().rev() {
         let row: Option<FileEntry> = or_nothing(root.rows(repository).find(path))?.flatten();
-        if let Some((content, facts)) = row.and_then(|row| Some((row.content, row.avro?))) {
-            states.push(Seen { snapshot: root.id, stays: !removed.contains(&root.id), content, state: facts.state });
+        let (snapshot, stays) = (root.id, !removed.contains(&root.id));
+        match row.and_then(|row| Some((row.content, row.avro?))) {
+            Some((content, facts)) => states.push(Seen { snapshot, stays, content, state: Some(facts.state) }),
+            None if gone_unsound(root).any(|gone| gone == path) => {
+                states.push(Seen { snapshot, stays, content: None, state: None });
+            }
+            None => {}
         }
     }
-    let known = |state| state == AvroState::Ok;
-    let known = lost(&states, &known, &|state| state.is_alarm() || state == AvroState::Undecoded);
-    let undamaged = |state| matches!(state, AvroState::Ok | AvroState::Undecoded);
-    let unknown = lost(&states, &undamaged, &AvroState::is_alarm);
-    let unknown = unknown.filter(|(_, last)| last.state == AvroState::Undecoded);
+    let is_bad = |state: State| state.is_none_or(AvroState::is_alarm);
+    let known = |state| state == Some(AvroState::Ok);
+    let known = lost(&states, &known, &|state| is_bad(state) || state == Some(AvroState::Undecoded));
+    let undamaged = |state| matches!(state, Some(AvroState::Ok | AvroState::Undecoded));
+    let unknown = lost(&states, &undamaged, &is_bad);
+    let unknown = unknown.filter(|(_, last)| last.state == Some(AvroState::Undecoded));
     let loss = |(broken, last): (&Seen, &Seen)| SoundLoss {
         snapshot: last.snapshot,
-        known: last.state == AvroState::Ok,
+        known: last.state == Some(AvroState::Ok),
         path: path.to_vec(),
         later: broken.snapshot,
         state: broken.state,
@@ -147,20 +163,28 @@ fn losses_of(
     Ok(known.into_iter().chain(unknown).map(loss).collect())
 }
 
+/// Files that are gone in a snapshot, and were torn or damaged before they went.
+fn gone_unsound(root: &SnapshotRoot) -> impl Iterator<Item = &Vec<u8>> {
+    root.rules.iter().filter(|rule| rule.name == GONE_UNSOUND).map(|rule| &rule.value)
+}
+
+/// How a file is in a snapshot; none if it is gone and was unsound before.
+type State = Option<AvroState>;
+
 /// A file in one snapshot.
 struct Seen {
     snapshot: SnapshotId,
     stays: bool,
     content: Option<ContentHash>,
-    state: AvroState,
+    state: State,
 }
 
 /// Where a file is `bad` and where it was `good` last, if that would go while the bad one stays and none that is good stays
 /// later. The newest comes first.
 fn lost<'s>(
     states: &'s [Seen],
-    good: &dyn Fn(AvroState) -> bool,
-    bad: &dyn Fn(AvroState) -> bool,
+    good: &dyn Fn(State) -> bool,
+    bad: &dyn Fn(State) -> bool,
 ) -> Option<(&'s Seen, &'s Seen)> {
     let last = states.iter().find(|seen| good(seen.state))?;
     let mut kept = states.iter().filter(|seen| seen.stays && good(seen.state));
@@ -181,14 +205,14 @@ mod tests {
             snapshot: SnapshotId::new([number as u8; 16]),
             stays: *stays,
             content: Some(ContentHash::new([*content; 32])),
-            state: *state,
+            state: Some(*state),
         };
         of.iter().enumerate().map(seen).collect()
     }
 
     fn last_lost(of: &[(AvroState, u8, bool)]) -> Option<SnapshotId> {
-        let is_bad = |state: AvroState| state.is_alarm() || state == AvroState::Undecoded;
-        lost(&states(of), &|state| state == AvroState::Ok, &is_bad).map(|(_, last)| last.snapshot)
+        let is_bad = |state: State| state.is_none_or(|state| state.is_alarm() || state == AvroState::Undecoded);
+        lost(&states(of), &|state| state == Some(AvroState::Ok), &is_bad).map(|(_, last)| last.snapshot)
     }
 
     #[test]
