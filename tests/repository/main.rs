@@ -41,3 +41,4 @@ mod repair;
 mod repair_judges;
 mod repair_payloads;
 mod rotate;
+mod storage_kinds;
