@@ -232,7 +232,8 @@ fn a_snapshot_that_is_forgotten_and_pruned_at_every_step_of_its_child() {
             moment += steps();
         }
         println!("grace {:?}: {moment} moments, {failed} without, {unmodified} with files not read", grace.grace);
-        assert!(unmodified > 1, "{unmodified}");
+        // At the latest the one during which nothing happened.
+        assert!(unmodified > 0, "{unmodified}");
         assert!(!grace.grace.is_zero() && failed == 0 || grace.grace.is_zero() && failed > 0);
     }
 }
@@ -262,7 +263,8 @@ fn a_prune_that_dies_at_any_operation_leaves_nothing_to_repair() {
                 }
                 operations += 1;
             }
-            assert!(operations > 3, "{operations}");
+            // Two entries, and what is deleted.
+            assert!(operations >= 3, "{operations}");
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{ByteRange, Kind, Name, Open, Outcome, StorageErrorKind, all_of, dama
 pub(super) fn a_batch_reads_what_its_parts_do(open: &Open<'_>) -> Outcome {
     let storage = open();
     for n in 0..40 {
-        storage.create(&name([Kind::Log, Kind::Pack][n as usize % 2], n), &vec![n as u8; 100])?;
+        storage.create(&name([Kind::Log, Kind::Pack][n as usize % 2], n), &[n as u8; 100])?;
     }
     let mut wants: Vec<(Name, ByteRange)> = Vec::new();
     for n in (0..44).rev() {

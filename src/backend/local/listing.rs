@@ -78,13 +78,10 @@ impl Local {
         names.sort_unstable();
         for name in names {
             // Of the entry itself, never of what a link points to. It may be gone by now.
-            match folders::look(&folder, name.file()).during("stat", path.join(name.file()))? {
-                Some(stat) if folders::is_file(&stat) => {
-                    if each(meta(name, &stat)).is_break() {
-                        return Ok(Flow::Break(()));
-                    }
-                }
-                _ => {}
+            let found = folders::look(&folder, name.file()).during("stat", path.join(name.file()))?;
+            let Some(stat) = found.filter(folders::is_file) else { continue };
+            if each(meta(name, &stat)).is_break() {
+                return Ok(Flow::Break(()));
             }
         }
         Ok(Flow::Continue(()))
