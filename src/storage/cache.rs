@@ -161,9 +161,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let make = || {
             let memory = Memory::new();
-            (0..10).for_each(|n| {
+            for n in 0..10 {
                 memory.create(&index(n), &[n as u8; 100]).unwrap();
-            });
+            }
             Arc::new(Meter::new(Arc::new(memory)))
         };
         let terms = CacheTerms { total, largest: 100, ..CacheTerms::default() };

@@ -196,9 +196,9 @@ mod tests {
         // A pause is not saved up.
         pace.wait(Duration::from_secs(60));
         let before = pace.now();
-        (0..3).for_each(|n| {
+        for n in 0..3 {
             limit.create(&Name::log(100 + n), &[0; 1000]).unwrap();
-        });
+        }
         assert_eq!(pace.now() - before, Duration::from_secs(2));
     }
 
@@ -260,9 +260,9 @@ mod tests {
             for n in 0..8 {
                 let limit = &limit;
                 scope.spawn(move || {
-                    (0..20).for_each(|i| {
+                    for i in 0..20 {
                         limit.create(&Name::log(n * 100 + i), b"x").unwrap();
-                    })
+                    }
                 });
             }
         });

@@ -203,9 +203,9 @@ mod tests {
     fn a_batch_is_one_round_trip_and_a_page_of_a_listing_is_one() {
         let meter = Meter::new(Arc::new(Memory::new()));
         let names: Vec<Name> = (0..5).map(Name::log).collect();
-        names.iter().for_each(|name| {
+        for name in &names {
             meter.create(name, b"entry").unwrap();
-        });
+        }
         let before = meter.counts();
         assert_eq!((before.put.trips, before.put.bytes), (5, 25));
         let wants: Vec<_> = (0..7).map(|n| (Name::log(n), ByteRange::UpTo(10))).collect();

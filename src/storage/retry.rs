@@ -295,9 +295,9 @@ mod tests {
     #[test]
     fn a_listing_that_breaks_off_goes_on_where_it_stopped() {
         let storage = Scripted::new(vec![(true, Some(Unavailable)); 12]);
-        (0..20).for_each(|n| {
+        for n in 0..20 {
             storage.memory.create(&Name::log(n), b"x").unwrap();
-        });
+        }
         let listed = retry(&storage).0.list_all(Kind::Log).unwrap();
         let numbers: Vec<u64> = listed.iter().filter_map(|meta| meta.name.sequence()).collect();
         assert_eq!(numbers, (0..20).collect::<Vec<_>>());
@@ -306,9 +306,9 @@ mod tests {
     #[test]
     fn of_a_batch_only_what_failed_is_asked_for_again() {
         let storage = Scripted::new(Vec::new());
-        (0..4).for_each(|n| {
+        for n in 0..4 {
             storage.memory.create(&Name::log(n), &[n as u8]).unwrap();
-        });
+        }
         storage.then(vec![(true, None), (false, Some(Throttled)), (true, None), (false, Some(Denied))]);
         let wants: Vec<_> = (0..4).map(|n| (Name::log(n), ByteRange::UpTo(1))).collect();
         let read = retry(&storage).0.read_many(&wants);

@@ -53,3 +53,4 @@ mod replace;
 mod rotate;
 mod round_trips;
 mod source_tree;
+mod storage_kinds;

@@ -78,10 +78,9 @@ impl Local {
         names.sort_unstable();
         for name in names {
             // Of the entry itself, never of what a link points to. It may be gone by now.
-            let stat = folders::look(&folder, name.file()).during("stat", path.join(name.file()))?;
-            if let Some(stat) = stat.filter(folders::is_file)
-                && each(meta(name, &stat)).is_break()
-            {
+            let found = folders::look(&folder, name.file()).during("stat", path.join(name.file()))?;
+            let Some(stat) = found.filter(folders::is_file) else { continue };
+            if each(meta(name, &stat)).is_break() {
                 return Ok(Flow::Break(()));
             }
         }
