@@ -232,7 +232,7 @@ fn a_snapshot_that_is_forgotten_and_pruned_at_every_step_of_its_child() {
             moment += steps();
         }
         println!("grace {:?}: {moment} moments, {failed} without, {unmodified} with files not read", grace.grace);
-        assert!(unmodified > 1, "{unmodified}");
+        assert!(unmodified > 0, "{unmodified}");
         assert!(!grace.grace.is_zero() && failed == 0 || grace.grace.is_zero() && failed > 0);
     }
 }
