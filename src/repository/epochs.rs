@@ -58,8 +58,7 @@ impl Repository {
             return Ok(outdated);
         }
         let objects: Vec<&IndexId> = objects.into_iter().collect();
-        let ranges: Vec<_> =
-            objects.iter().map(|object| (Name::new(Kind::Index, object), 0, PRELUDE_LEN)).collect();
+        let ranges: Vec<_> = objects.iter().map(|object| (Name::new(Kind::Index, object), 0, PRELUDE_LEN)).collect();
         for (object, prelude) in objects.into_iter().zip(batch::read_ranges(&*self.backend, &ranges)) {
             let prelude = match prelude {
                 Ok(prelude) => prelude,

@@ -161,10 +161,14 @@ impl Sample {
                 !read_pack(&info.id, &bytes, repository.id(), repository.keyring()).is_ok_and(|read| read == **info)
             }
             Kind::Index => self.repository.read_index_object(&name.file().parse().unwrap()).is_err(),
-            // Config, keys, log: read when the repository is opened, or looked at by `check`.
+            // Config, keys, log, checkpoints: read when the repository is opened, or looked at by `check`.
             _ => match self.life.open() {
                 Err(_) => true,
-                Ok(repository) => !repository.check_keys().is_empty() || !repository.check_config().is_empty(),
+                Ok(repository) => {
+                    let is_past_unsound =
+                        repository.history().map_or(true, |history| !history.unsound_checkpoints.is_empty());
+                    is_past_unsound || !repository.check_keys().is_empty() || !repository.check_config().is_empty()
+                }
             },
         }
     }

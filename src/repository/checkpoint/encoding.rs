@@ -28,7 +28,7 @@ pub(super) fn encode(state: &State) -> Option<Vec<u8>> {
         bytes.put(hash);
     });
     put_all(&mut bytes, &state.former_keys, |bytes, key| bytes.put(key.as_bytes()));
-    put_all(&mut bytes, &state.snapshots, |bytes, record| put_record(bytes, record));
+    put_all(&mut bytes, &state.snapshots, put_record);
     put_all(&mut bytes, &state.removed, |bytes, removed| {
         put_record(bytes, &removed.record);
         bytes.put_varint(removed.entry);
