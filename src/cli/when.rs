@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn read(text: &str, day: Day) -> String {
-        utc_time(at(text, day).unwrap_or_else(|error| panic!("{error}")))
+        utc(i128::from(at(text, day).unwrap_or_else(|error| panic!("{error}"))))
     }
 
     #[test]
