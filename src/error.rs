@@ -1,5 +1,6 @@
 //! What can go wrong, with the path or id concerned and the cause. Hints for people are the command line's.
 
+mod code;
 mod storage;
 mod subject;
 

@@ -24,6 +24,7 @@ pub mod pack;
 pub mod progress;
 pub mod read;
 pub mod recipe;
+pub mod report;
 pub mod runtime;
 pub mod snapshot;
 pub mod storage;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 /// Listens to a long operation. Called from several threads; must return quickly.
 pub trait Progress: Send + Sync {
     /// A part of the work begins; `total_bytes` and `total_files` where they are known.
@@ -41,7 +43,8 @@ pub trait Progress: Send + Sync {
 }
 
 /// What happens to something in the target of a restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// It is not there, and would be made.
     New,

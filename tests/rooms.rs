@@ -20,7 +20,7 @@ struct Room {
 }
 
 /// Rooms that every room above them may name: ids, errors, progress, and how numbers are written.
-const COMMON: &[&str] = &["progress", "error", "id", "wire"];
+const COMMON: &[&str] = &["report", "progress", "error", "id", "wire"];
 
 /// The rooms, highest first.
 const ROOMS: &[Room] = &[
@@ -168,6 +168,7 @@ const ROOMS: &[Room] = &[
     Room { name: "avro", uses: &[] },     // the parts of a container
     Room { name: "chunk", uses: &[] },    // pieces of a stream, cut by content
     Room { name: "crypto", uses: &[] },   // ciphers, keys, passwords
+    Room { name: "report", uses: &[] },   // how reports are written for programs
     Room { name: "progress", uses: &[] }, // what the library reports while it works
     Room { name: "error", uses: &[] },    // what can go wrong
     Room { name: "id", uses: &[] },       // names
@@ -175,7 +176,7 @@ const ROOMS: &[Room] = &[
 ];
 
 /// In these rooms code is a function of the bytes that it is given: no files, no threads, no clock.
-const PURE: &[&str] = &["snapshot", "recipe", "avro", "chunk", "crypto", "progress", "error", "id", "wire"];
+const PURE: &[&str] = &["snapshot", "recipe", "avro", "chunk", "crypto", "report", "progress", "error", "id", "wire"];
 
 /// What belongs to the binary: it stands above the library, and reaches it as `avro_snap`.
 const BINARY: &[&str] = &["cli", "main"];
@@ -201,9 +202,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rusqlite", &["cache", "index", "hints"]),
     // The system's calls. store asks for the name of the host only, which it writes into the log.
     ("rustix", &["storage", "files", "store", "cli"]),
-    // The JSON of schemas; what `--json` prints.
-    ("serde", &["avro", "cli"]),
-    ("serde_json", &["avro", "cli"]),
+    // The JSON of schemas; what `--json` prints; what is written beside a file that was restored in part.
+    ("serde_json", &["avro", "ops", "cli"]),
     // Ctrl-C, without unsafe code.
     ("signal_hook", &["cli"]),
     // The names of users and groups.
@@ -233,8 +233,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("zstd_sys", &[]),
 ];
 
-/// A package that every module may use: it only writes `Display` and `Error` for types of errors.
-const EVERYWHERE: &[&str] = &["thiserror"];
+/// Packages that every module may use. thiserror only writes `Display` and `Error` for types of errors. serde is how a
+/// report says what its parts are called: each is described where it is defined, and what it becomes is decided above.
+const EVERYWHERE: &[&str] = &["thiserror", "serde"];
 
 /// Where the parts of the standard library that touch the world are used.
 const WORLD: &[(&str, &[&str])] = &[

@@ -8,6 +8,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
 use super::schema::{Kind, NodeId, Schema};
 
 /// The most pairs of types that are looked at. Schemas that people write need as many as they have types.
@@ -466,6 +468,50 @@ impl Schema {
             (None, Some(logical)) => out.push_str(&format!(" ({logical})")),
             (None, None) => {}
         }
+    }
+}
+
+impl Comparison {
+    /// What stands against reading old data with the new schema, in words.
+    pub(crate) fn texts_backward(&self) -> Vec<String> {
+        self.backward.iter().map(ToString::to_string).collect()
+    }
+
+    /// What stands against reading new data with the old schema, in words.
+    pub(crate) fn texts_forward(&self) -> Vec<String> {
+        self.forward.iter().map(ToString::to_string).collect()
+    }
+}
+
+impl Serialize for Comparison {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut comparison = serializer.serialize_struct("Comparison", 3)?;
+        comparison.serialize_field("verdict", self.verdict().name())?;
+        comparison.serialize_field("against_backward", &self.texts_backward())?;
+        comparison.serialize_field("against_forward", &self.texts_forward())?;
+        comparison.end()
+    }
+}
+
+impl FieldChange {
+    /// What happened to it, in one letter: added, removed, or changed.
+    pub fn sign(&self) -> char {
+        match (&self.before, &self.after) {
+            (Some(_), Some(_)) => 'M',
+            (None, Some(_)) => '+',
+            (_, None) => '-',
+        }
+    }
+}
+
+impl Serialize for FieldChange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut change = serializer.serialize_struct("FieldChange", 4)?;
+        change.serialize_field("modifier", &self.sign())?;
+        change.serialize_field("field", &self.path)?;
+        change.serialize_field("before", &self.before)?;
+        change.serialize_field("after", &self.after)?;
+        change.end()
     }
 }
 

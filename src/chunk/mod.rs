@@ -14,6 +14,8 @@ pub use compress::{CompressError, Compressor, Decompressor};
 pub use cut::{CutParams, Piece, StreamCutter, is_zero};
 pub use delta::{MAX_BASE_BYTES, compress_delta, decompress_delta};
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId};
 
@@ -22,24 +24,30 @@ pub const MAX_CHUNK: usize = 16 << 20;
 
 /// What a chunk holds. The pack directory carries it, so that a repository can be understood from its packs alone. The
 /// numbers are part of the format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[repr(u8)]
+#[serde(rename_all = "snake_case")]
 pub enum ChunkKind {
     /// Whole Avro records, one after the other, as the container's schema encodes them.
     Records = 1,
     /// Any other bytes of a file; also records that could not be walked.
     Bytes = 2,
     /// Payloads of container blocks, kept as they are.
+    #[serde(rename = "payloads")]
     Payload = 3,
     /// The header of a container without its marker.
+    #[serde(rename = "headers")]
     Header = 4,
     /// How the blocks of a container lie.
+    #[serde(rename = "layouts")]
     Layout = 5,
     /// References to chunks: an inner node of the tree of a stream or manifest.
+    #[serde(rename = "nodes")]
     Node = 6,
     /// Rows of a manifest.
     Rows = 7,
     /// The root of a snapshot.
+    #[serde(rename = "roots")]
     Root = 8,
     /// What turns the output of an encoder into the payload that was there.
     Corrections = 9,

@@ -6,7 +6,6 @@ use avro_snap::avro::records::{Encoding, RecordError};
 use avro_snap::error::Error;
 use avro_snap::ops::cat::{CatError, CatFormat, CatOptions, Given, cat};
 use avro_snap::read::avro_file::NotAvro;
-use serde_json::json;
 
 use super::Context;
 use super::elsewhere;
@@ -127,7 +126,7 @@ impl Args {
             output.error("unsound", &format!("{shown}: {fault}"), None);
         }
         if output.json {
-            output.object("summary", json!({"records": report.records, "faults": report.faults.len()}))?;
+            output.object("summary", &report)?;
         }
         match report.faults.len() as u64 {
             0 => Ok(Exit::Done),

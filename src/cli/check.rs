@@ -12,10 +12,9 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result, chain, code, hint};
+use super::failure::{Result, chain, code, hint};
 use super::format::{count, local_time, parse_size, size};
 use super::lost::Teller;
-use super::output::put_path;
 use super::pick::whole;
 use super::progress::Meter;
 
@@ -162,16 +161,7 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
     let say = |finding: &Finding, kind: &str| -> Result<()> {
         let path = String::from_utf8_lossy(&finding.path);
         if output.json {
-            let mut object = json!({
-                "finding": kind,
-                "snapshot": finding.snapshot.to_string(),
-                "state": finding.state.name(),
-                "block": finding.fault.as_ref().map(|fault| fault.block),
-                "record": finding.fault.as_ref().and_then(|fault| fault.record),
-                "reason": finding.reason,
-            });
-            put_path(&mut object, &finding.path);
-            return output.object("avro_finding", object).map_err(Failure::from);
+            return Ok(output.object_with("avro_finding", json!({"finding": kind}), finding)?);
         }
         if kind == "undecided" {
             let short = finding.snapshot.short();
@@ -190,16 +180,7 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
         say(finding, "undecided")?;
     }
     if output.json {
-        let summary = json!({
-            "files": report.files,
-            "distinct_files": report.distinct,
-            "blocks": report.blocks,
-            "records": report.records,
-            "unsound": report.unsound.len(),
-            "undecided": report.undecided.len(),
-            "damaged": report.damaged.len() + report.problems.len(),
-        });
-        return output.object("avro_summary", summary).map_err(Failure::from);
+        return Ok(output.object("avro_summary", report)?);
     }
     output.note(format_args!(
         "decoded {} of {} ({} different)",
@@ -260,36 +241,7 @@ fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> R
         output.error("damage", &format!("{more} more problems are not told here: --json lists all"), None);
     }
     if output.json {
-        return output
-            .object(
-                "summary",
-                json!({
-                    "problems": report.problems.len(),
-                    "damaged_snapshots": report.damaged_snapshots,
-                    "lost_paths": report.lost_files,
-                    "lost_indexes": report.lost_indexes,
-                    "packs_verified_before": report.packs_verified_before,
-                    "snapshots": report.snapshots,
-                    "packs": report.packs,
-                    "packs_read": report.packs_read,
-                    "chunks": report.chunks,
-                    "bytes_read": report.bytes_read,
-                    "unindexed_packs": report.unindexed_packs,
-                    "unused_packs": report.unused_packs,
-                    "unused_bytes": report.unused_bytes,
-                    "condemned_packs": report.condemned_packs,
-                    "damaged_packs": report.damaged_packs,
-                    "mendable_packs": report.mendable_packs,
-                    "unsound_parity": report.unsound_parity,
-                    "unsound_checkpoints": report.unsound_checkpoints,
-                    "unprotected_packs": report.unprotected_packs,
-                    "packs_taken_back": report.taken_back,
-                    "missing_packs": report.missing_packs,
-                    "unread_packs": report.unread,
-                    "rolled_back": rolled_back,
-                }),
-            )
-            .map_err(Failure::from);
+        return Ok(output.object_with("summary", json!({"rolled_back": rolled_back}), report)?);
     }
     output.note(format_args!(
         "checked {}, {}, {}; read {} ({})",

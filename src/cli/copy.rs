@@ -7,9 +7,11 @@ use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
 use avro_snap::ops::copy::{Copied, Copier, CopyOptions, CopyPlan, CopyReport};
 use avro_snap::ops::select::{Filter, Listing, Selector};
+use avro_snap::report;
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::store::{Repository, State};
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::Context;
 use super::compression::Compression;
@@ -18,10 +20,9 @@ use super::failure::{Failure, Result, chain, code};
 use super::format::{count, local_time, seconds, size};
 use super::from::OtherRepository;
 use super::open::folder;
-use super::output::{printable, put_path};
+use super::output::printable;
 use super::pick::{Filters, selector};
 use super::progress::Meter;
-use super::rows;
 use super::table::cut;
 
 /// Copy snapshots from another repository into this one
@@ -160,25 +161,16 @@ impl Args {
             output.error(code(error), &format!("snapshot {} is not copied: {path}{}", id.short(), chain(error)), None);
         }
         if output.json {
-            let sum = &tally.sum;
-            return Ok(output.object(
-                "summary",
-                json!({
-                    "dry_run": self.dry_run,
-                    "source_repository_id": source.id().to_string(),
-                    "copied": tally.copied,
-                    "present": tally.present,
-                    "removed": tally.removed,
-                    "removed_meanwhile": tally.vanished,
-                    "failed": tally.failed.iter().map(Failed::json).collect::<Vec<_>>(),
-                    "files_known": sum.files_known,
-                    "chunks_read": sum.chunks_read,
-                    "bytes_read": sum.bytes_read,
-                    "chunks_new": sum.chunks_new,
-                    "bytes_added": sum.bytes_added,
-                    "duration_secs": sum.duration_secs,
-                }),
-            )?);
+            let done = json!({
+                "dry_run": self.dry_run,
+                "source_repository_id": source.id(),
+                "copied": tally.copied,
+                "present": tally.present,
+                "removed": tally.removed,
+                "removed_meanwhile": tally.vanished,
+                "failed": tally.failed,
+            });
+            return Ok(output.object_with("summary", done, &tally.sum)?);
         }
         let mut said = vec![match self.dry_run {
             true => format!("{} would be copied", count(tally.copied, "snapshot")),
@@ -204,17 +196,18 @@ impl Args {
     }
 }
 
-impl Failed {
-    fn json(&self) -> Value {
-        let mut object = json!({
-            "id": self.id.to_string(),
-            "code": code(&self.error),
-            "message": chain(&self.error),
-        });
-        if let Some(path) = &self.path {
-            put_path(&mut object, path);
+impl Serialize for Failed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Row<'a> {
+            id: SnapshotId,
+            #[serde(flatten)]
+            path: Option<report::Path<'a>>,
+            #[serde(flatten)]
+            error: &'a Error,
         }
-        object
+        let path = self.path.as_deref().map(report::Path);
+        Row { id: self.id, path, error: &self.error }.serialize(serializer)
     }
 }
 
@@ -261,23 +254,22 @@ fn choose(
 /// How many columns stand beside the name of a series at most.
 const FIGURES: usize = 48;
 
+/// A snapshot, and what copying it took.
+#[derive(serde::Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    snapshot: &'a SnapshotRoot,
+    copied: bool,
+    #[serde(flatten)]
+    report: Option<&'a CopyReport>,
+}
+
 /// Says what became of a snapshot; without a report, what would.
 fn tell(context: &Context, root: &SnapshotRoot, report: Option<&CopyReport>) -> Result<()> {
     let output = &context.output;
     if output.json {
-        let mut object = rows::snapshot(root);
-        if let Value::Object(fields) = &mut object {
-            fields.insert("copied".into(), report.is_some().into());
-            if let Some(report) = report {
-                fields.insert("files_known".into(), report.files_known.into());
-                fields.insert("chunks_read".into(), report.chunks_read.into());
-                fields.insert("bytes_read".into(), report.bytes_read.into());
-                fields.insert("chunks_new".into(), report.chunks_new.into());
-                fields.insert("bytes_added".into(), report.bytes_added.into());
-                fields.insert("duration_secs".into(), report.duration_secs.into());
-            }
-        }
-        return Ok(output.object("snapshot", object)?);
+        let row = Row { snapshot: root, copied: report.is_some(), report };
+        return Ok(output.object("snapshot", row)?);
     }
     // Two lines, since the name of a series may be long.
     let what =

@@ -427,37 +427,7 @@ fn tell(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> 
     let output = &context.output;
     let CreateReport { avro, .. } = report;
     if output.json {
-        return Ok(output.object(
-            "summary",
-            json!({
-                "dry_run": dry_run,
-                "snapshot_id": report.snapshot.map(|id| id.to_string()),
-                "parent": report.parent.map(|id| id.to_string()),
-                "series": report.series,
-                "similar_series": report.similar_series,
-                "files_new": report.files_new,
-                "files_changed": report.files_changed,
-                "files_unmodified": report.files_unmodified,
-                "directories": report.directories,
-                "others": report.others,
-                "unreadable": report.unreadable,
-                "bytes_total": report.bytes_total,
-                "bytes_read": report.bytes_read,
-                "bytes_added": report.bytes_added,
-                "chunks_new": report.chunks_new,
-                "avro_files": avro.files,
-                "avro_unsound": avro.unsound,
-                "avro_shrunk": avro.shrunk,
-                "avro_missing": avro.missing,
-                "emptied": report.emptied,
-                "unchanged": report.unchanged,
-                "avro_records": avro.records,
-                "avro_blocks_exact": avro.blocks_exact,
-                "avro_blocks_corrected": avro.blocks_corrected,
-                "avro_blocks_raw": avro.blocks_raw,
-                "duration_secs": report.duration_secs,
-            }),
-        )?);
+        return Ok(output.object_with("summary", json!({"dry_run": dry_run}), report)?);
     }
     match (report.snapshot, report.parent) {
         (Some(id), Some(parent)) => {

@@ -9,7 +9,6 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::Result;
 use super::format::{kind, size};
-use super::output::put_path;
 use super::pick::{Filters, selector};
 
 /// Show what changed between two snapshots
@@ -49,9 +48,9 @@ impl Args {
                 return Ok(());
             }
             match output.json {
-                true => output.object("change", object(change)),
+                true => output.object("change", change),
                 false => {
-                    let mut line = format!("{}  ", sign(change.difference)).into_bytes();
+                    let mut line = format!("{}  ", change.difference.sign()).into_bytes();
                     line.extend_from_slice(&output.path(change.path));
                     line.extend_from_slice(sizes(change).as_bytes());
                     output.line(line)
@@ -59,20 +58,13 @@ impl Args {
             }
         })?;
         match output.json {
-            true => output.object("summary", totals(&summary, &old.id.to_string(), &new.id.to_string()))?,
+            true => {
+                let sides = json!({"snapshot_before": old.id, "snapshot_after": new.id});
+                output.object_with("summary", sides, summary)?;
+            }
             false => say(context, &summary)?,
         }
         Ok(Exit::Done)
-    }
-}
-
-fn sign(difference: Difference) -> char {
-    match difference {
-        Difference::Added => '+',
-        Difference::Removed => '-',
-        Difference::Content => 'M',
-        Difference::Metadata => 'U',
-        Difference::Type => 'T',
     }
 }
 
@@ -86,37 +78,6 @@ fn sizes(change: &Change<'_>) -> String {
         (Difference::Metadata, ..) | (_, None, None) => String::new(),
         (_, before, after) => before.or(after).map(|size| format!("  ({size})")).unwrap_or_default(),
     }
-}
-
-fn object(change: &Change<'_>) -> serde_json::Value {
-    let mut object = json!({
-        "modifier": sign(change.difference).to_string(),
-        "type_before": change.before.map(kind),
-        "type_after": change.after.map(kind),
-        "size_before": change.before.map(|entry| entry.size),
-        "size_after": change.after.map(|entry| entry.size),
-    });
-    put_path(&mut object, change.path);
-    object
-}
-
-fn totals(summary: &DiffSummary, before: &str, after: &str) -> serde_json::Value {
-    json!({
-        "snapshot_before": before,
-        "snapshot_after": after,
-        "files_added": summary.files_added,
-        "files_removed": summary.files_removed,
-        "files_changed": summary.files_changed,
-        "others_added": summary.others_added,
-        "others_removed": summary.others_removed,
-        "others_changed": summary.others_changed,
-        "metadata_changed": summary.metadata_changed,
-        "type_changed": summary.type_changed,
-        "bytes_added": summary.bytes_added,
-        "bytes_removed": summary.bytes_removed,
-        "bytes_changed_before": summary.bytes_changed_before,
-        "bytes_changed_after": summary.bytes_changed_after,
-    })
 }
 
 fn say(context: &Context, summary: &DiffSummary) -> Result<()> {

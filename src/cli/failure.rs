@@ -1,6 +1,5 @@
 //! Why a command ended without its work done, what code it ends with, and what helps.
 
-use std::error::Error as _;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -95,55 +94,12 @@ impl Failure {
 
 /// An error and its causes, without those that it has in its own text.
 pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
+    error.message()
 }
 
 /// A stable name for programs.
 pub(crate) fn code(error: &Error) -> &'static str {
-    match error {
-        error if error.is_full() => "no_space",
-        Error::Io { .. } => "io",
-        Error::Storage(error) => error.kind().code(),
-        Error::ObjectMissing { .. } => "object_missing",
-        Error::Damaged { .. } => "damaged",
-        Error::ChunkMissing { .. } => "chunk_missing",
-        Error::ChunkDamaged { .. } => "chunk_damaged",
-        Error::Pruned { .. } => "pruned",
-        Error::SnapshotExists { .. } => "snapshot_exists",
-        Error::SnapshotRemoved { .. } => "snapshot_removed",
-        Error::SnapshotReplaced { .. } => "snapshot_replaced",
-        Error::NoRepository { .. } => "no_repository",
-        Error::CannotInit { .. } => "cannot_init",
-        Error::Unsupported { .. } => "unsupported",
-        Error::WrongPassword { .. } => "wrong_password",
-        Error::NoPassword { .. } => "no_password",
-        Error::KeysRotated { .. } => "keys_rotated",
-        Error::OldExport { .. } => "old_export",
-        Error::RolledBack { .. } => "rolled_back",
-        Error::StorageAway { .. } => "storage_away",
-        Error::Busy { .. } => "busy",
-        Error::NoSnapshot { .. } => "no_snapshot",
-        Error::AmbiguousSnapshot { .. } => "ambiguous_snapshot",
-        Error::NoPath { .. } => "no_path",
-        Error::UnsafePath { .. } => "unsafe_path",
-        Error::NotRestored { .. } => "not_restored",
-        Error::Cache { .. } => "cache",
-        Error::DeleteRefused(_) => "delete_refused",
-        Error::Invalid(_) => "invalid",
-        Error::Crypto(_) => "crypto",
-        Error::WorkerStopped => "worker_stopped",
-        Error::Interrupted => "interrupted",
-        _ => "failed",
-    }
+    error.code()
 }
 
 /// What helps against an error, where there is a way out.

@@ -4,16 +4,17 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use avro_snap::error::Error;
-use avro_snap::ops::find::{Match, Search, Wanted, find};
+use avro_snap::ops::find::{Search, Wanted, find};
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::snapshot::entry::Time;
+
+use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, long};
 use super::pick::{Filters, selector};
-use super::rows;
 use super::table::wrapped;
 use super::when::{Day, parse_time};
 
@@ -78,7 +79,10 @@ impl Args {
             let roots: Vec<&SnapshotRoot> =
                 found.snapshots.iter().filter_map(|number| Some(&searched.get(*number)?.0)).collect();
             if output.json {
-                return output.object("match", object(found, &roots));
+                let ids: Vec<String> = roots.iter().map(|root| root.id.to_string()).collect();
+                // The last one that has it comes first to hand.
+                let where_it_is = json!({"snapshot_id": ids.last(), "snapshots": ids});
+                return output.object_with("match", where_it_is, &found.entry);
             }
             if self.null {
                 return output.ended_by_nul(&found.entry.path);
@@ -109,17 +113,6 @@ impl Args {
             newest: time(&self.newest, Day::Ends)?,
         })
     }
-}
-
-/// A match. `snapshot_id` is the last snapshot that has it.
-fn object(found: &Match, roots: &[&SnapshotRoot]) -> serde_json::Value {
-    let mut object = rows::node(&found.entry);
-    if let serde_json::Value::Object(fields) = &mut object {
-        let ids: Vec<String> = roots.iter().map(|root| root.id.to_string()).collect();
-        fields.insert("snapshot_id".into(), ids.last().cloned().into());
-        fields.insert("snapshots".into(), ids.into());
-    }
-    object
 }
 
 /// The snapshots in which a match was found, in lines of at most this width.

@@ -74,52 +74,14 @@ pub(crate) fn local_file_time(time: Time) -> String {
     zoned.map_or_else(|_| format!("@{}", time.seconds), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-/// The time of a file, for programs: RFC 3339, UTC, to the nanosecond. As `@SECONDS` where the calendar ends before it.
-pub(crate) fn utc_file_time(time: Time) -> String {
-    Timestamp::from_nanosecond(time.nanoseconds())
-        .map_or_else(|_| format!("@{}", time.seconds), |time| time.to_string())
-}
-
-/// A time for programs: RFC 3339, UTC, to the nanosecond.
-pub(crate) fn utc_time(nanoseconds: i64) -> String {
-    Timestamp::from_nanosecond(i128::from(nanoseconds)).map_or_else(|_| "?".into(), |time| time.to_string())
-}
-
 /// Kind, permissions and special bits, as `ls -l` writes them.
 pub(crate) fn mode(entry: &FileEntry) -> String {
-    let kind = match entry.kind {
-        EntryKind::File => '-',
-        EntryKind::Directory => 'd',
-        EntryKind::Symlink(_) => 'l',
-        EntryKind::Fifo => 'p',
-        EntryKind::CharDevice(_) => 'c',
-        EntryKind::BlockDevice(_) => 'b',
-    };
-    let mut text = String::from(kind);
-    for (shift, special, with_x, without) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
-        let bits = entry.mode >> shift;
-        text.push(if bits & 4 != 0 { 'r' } else { '-' });
-        text.push(if bits & 2 != 0 { 'w' } else { '-' });
-        text.push(match (entry.mode & special != 0, bits & 1 != 0) {
-            (true, true) => with_x,
-            (true, false) => without,
-            (false, true) => 'x',
-            (false, false) => '-',
-        });
-    }
-    text
+    entry.permissions()
 }
 
 /// What a row stands for, for programs.
 pub(crate) fn kind(entry: &FileEntry) -> &'static str {
-    match entry.kind {
-        EntryKind::File => "file",
-        EntryKind::Directory => "dir",
-        EntryKind::Symlink(_) => "symlink",
-        EntryKind::Fifo => "fifo",
-        EntryKind::CharDevice(_) => "chardev",
-        EntryKind::BlockDevice(_) => "dev",
-    }
+    entry.kind.name()
 }
 
 /// A row in full, for people. The path is given as it is printed.

@@ -13,7 +13,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result, chain};
 use super::file::create_new;
-use super::format::{count, local_time, size, utc_time};
+use super::format::{count, local_time, size};
 use super::init::Kdf;
 use super::open::who;
 use super::password::Source;
@@ -164,15 +164,7 @@ fn list(context: &Context) -> Result<Exit> {
         let info = key.info.as_ref();
         let is_in_use = Some(key.id) == in_use;
         if output.json {
-            let object = json!({
-                "id": key.id.to_string(),
-                "label": info.map(|info| &info.label),
-                "created": info.map(|info| utc_time(info.created)),
-                "kdf_memory_kib": info.map(|info| info.cost.memory_kib),
-                "readable": info.is_some(),
-                "current": is_in_use,
-            });
-            output.object("key", object)?;
+            output.object_with("key", json!({"current": is_in_use}), &key)?;
             continue;
         }
         let mark = if is_in_use { "*" } else { "" };

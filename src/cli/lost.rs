@@ -2,14 +2,12 @@
 
 use std::ops::Range;
 
+use super::failure::chain;
+use super::format::{count, size};
+use super::output::Output;
 use avro_snap::error::Result;
 use avro_snap::ops::check::Lost;
 use avro_snap::recipe::{Loss, Ranges};
-use serde_json::{Value, json};
-
-use super::failure::{chain, code};
-use super::format::{count, size};
-use super::output::{Output, put_path};
 
 /// So many are told to people.
 const TOLD: u64 = 50;
@@ -33,7 +31,7 @@ impl<'a> Teller<'a> {
     pub(crate) fn tell(&mut self, lost: &Lost) -> Result<()> {
         self.told += 1;
         if self.output.json {
-            return self.output.object("lost", object(lost));
+            return self.output.object("lost", lost);
         }
         if self.told <= TOLD {
             self.output.error("lost", &text(lost), None);
@@ -48,43 +46,6 @@ impl<'a> Teller<'a> {
             self.output.error("lost", &format!("{more} not told here: --json lists all"), None);
         }
     }
-}
-
-fn object(lost: &Lost) -> Value {
-    let mut object = json!({
-        "snapshot_id": lost.snapshot().to_string(),
-        "code": code(lost.cause()),
-        "message": chain(lost.cause()),
-    });
-    let mut add = |name: &str, value: Value| {
-        if let Value::Object(fields) = &mut object {
-            fields.insert(name.into(), value);
-        }
-    };
-    match lost {
-        Lost::Snapshot { .. } => add("what", "snapshot".into()),
-        Lost::Rows { after, last, rows, .. } => {
-            add("what", "rows".into());
-            add("after", String::from_utf8_lossy(after).into());
-            add("last", String::from_utf8_lossy(last).into());
-            add("rows", (*rows).into());
-        }
-        Lost::File { path, size, loss, .. } => {
-            add("what", "file".into());
-            add("size", (*size).into());
-            add("header", loss.header.into());
-            add("layout", loss.layout.into());
-            add("stray_bytes", loss.strays.into());
-            for (name, ranges) in [("bytes", &loss.bytes), ("blocks", &loss.blocks), ("records", &loss.records)] {
-                add(name, ranges.total.into());
-                let pair = |range: &Range<u64>| json!([range.start, range.end - 1]);
-                add(&format!("{}_ranges", name.trim_end_matches('s')), ranges.ranges.iter().map(pair).collect());
-                add(&format!("{}_ranges_unlisted", name.trim_end_matches('s')), ranges.unlisted.into());
-            }
-            put_path(&mut object, path);
-        }
-    }
-    object
 }
 
 fn text(lost: &Lost) -> String {

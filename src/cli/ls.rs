@@ -10,7 +10,6 @@ use super::failure::{Failure, Result};
 use super::format::{count, local_time, long, size};
 use super::parity::warn_of_mended;
 use super::pick::{Filters, paths_in, selector, two_paths};
-use super::rows;
 
 /// List the files of a snapshot
 #[derive(Debug, clap::Args)]
@@ -63,7 +62,7 @@ impl Args {
             ls(&repository, &snapshot, path, !self.no_recursive, &mut |entry| {
                 summary.add(entry);
                 if output.json {
-                    return output.object("node", rows::node(entry));
+                    return output.object("node", entry);
                 }
                 if self.null {
                     return output.ended_by_nul(&entry.path);

@@ -39,7 +39,6 @@ mod prune;
 mod recover;
 mod repair;
 mod restore;
-mod rows;
 mod schema;
 mod snapshots;
 mod stats;

@@ -8,10 +8,10 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use avro_snap::error::{Error, IoContext, Result};
-use avro_snap::id::hex;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::failure::{Failure, chain, code};
+use super::failure::Failure;
 use super::globals::Globals;
 use super::table::cut;
 
@@ -90,12 +90,29 @@ impl Output {
             .map_or(WIDTH, |columns| columns.max(40))
     }
 
-    /// An object of the result.
-    pub(crate) fn object(&self, message_type: &str, mut object: Value) -> Result<()> {
-        if let Value::Object(fields) = &mut object {
-            fields.insert("message_type".into(), message_type.into());
+    /// An object of the result: a report as it is serialised.
+    pub(crate) fn object(&self, message_type: &str, report: impl Serialize) -> Result<()> {
+        #[derive(Serialize)]
+        struct Message<'a, R> {
+            message_type: &'a str,
+            #[serde(flatten)]
+            report: R,
         }
-        self.line(object.to_string())
+        let text = serde_json::to_string(&Message { message_type, report });
+        // Reports are objects with names that are texts, so that it cannot fail.
+        self.line(text.map_err(|error| Error::Invalid(format!("this is no JSON: {error}")))?)
+    }
+
+    /// The same, beside what the command line knows alone: what was asked for, such as `dry_run`.
+    pub(crate) fn object_with(&self, message_type: &str, asked: Value, report: impl Serialize) -> Result<()> {
+        #[derive(Serialize)]
+        struct Both<R> {
+            #[serde(flatten)]
+            asked: Value,
+            #[serde(flatten)]
+            report: R,
+        }
+        self.object(message_type, Both { asked, report })
     }
 
     /// An object that is of use at once.
@@ -219,26 +236,6 @@ fn harmless(lines: &[u8], json: bool) -> Cow<'_, [u8]> {
         };
     }
     Cow::Owned(harmless.into_bytes())
-}
-
-/// Puts a path into an object: `path`, and `path_hex` where that is not the whole truth.
-pub(crate) fn put_path(object: &mut Value, path: &[u8]) {
-    if let Value::Object(fields) = object {
-        fields.insert("path".into(), String::from_utf8_lossy(path).into());
-        if std::str::from_utf8(path).is_err() {
-            fields.insert("path_hex".into(), hex(path).into());
-        }
-    }
-}
-
-/// What failed, path by path, as JSON.
-pub(crate) fn failed_paths(failed: &[(Vec<u8>, Error)]) -> Vec<Value> {
-    let told = failed.iter().map(|(path, error)| {
-        let mut object = json!({"code": code(error), "message": chain(error)});
-        put_path(&mut object, path);
-        object
-    });
-    told.collect()
 }
 
 #[cfg(test)]

@@ -8,12 +8,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use avro_snap::progress::{Change, Phase, Progress, Warning};
+use avro_snap::report;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::format::count;
 use super::interrupt;
-use super::output::{Output, printable, put_path};
+use super::output::{Output, printable};
 
 /// How often something new is said.
 const EVERY: Duration = Duration::from_millis(300);
@@ -178,15 +179,8 @@ impl Progress for Meter<'_> {
 
     fn change(&self, change: Change, path: &Path) {
         if self.status {
-            let word = match change {
-                Change::New => "new",
-                Change::Differs => "differs",
-                Change::Same => "same",
-                Change::Deleted => "deleted",
-            };
-            let mut object = json!({"change": word});
-            put_path(&mut object, path.as_os_str().as_bytes());
-            let _ = self.output.object("change", object);
+            let path = report::Path(path.as_os_str().as_bytes());
+            let _ = self.output.object_with("change", json!({"change": change}), path);
         }
         if self.output.verbose {
             let sign: &[u8] = match change {

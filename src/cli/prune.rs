@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use avro_snap::ops::prune::{Fate, MaxUnused, PruneOptions, PruneReport, Tally, prune, prune_without_room};
 use avro_snap::store::Repository;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Context;
 use super::compression::Compression;
@@ -174,19 +174,9 @@ fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
     }
     if output.json {
         if dry_run {
-            for pack in &report.packs {
-                let pack = json!({
-                    "id": pack.id.to_string(),
-                    "bytes": pack.length,
-                    "needed_bytes": pack.needed,
-                    "goes": pack.fate.goes(),
-                    "is_copied": pack.fate.is_copied(),
-                    "reason": pack.fate.name(),
-                });
-                output.object("pack", pack)?;
-            }
+            report.packs.iter().try_for_each(|pack| output.object("pack", pack))?;
         }
-        return output.object("summary", summary(report, dry_run)).map_err(Failure::from);
+        return output.object_with("summary", json!({"dry_run": dry_run}), report).map_err(Failure::from);
     }
     if output.verbose {
         for pack in report.packs.iter().filter(|pack| pack.fate != Fate::Used) {
@@ -213,7 +203,7 @@ fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
         let old = format!("{}, {}", count(report.old_keys.packs, "pack"), size(report.old_keys.bytes));
         output.note(format_args!("kept under keys of before the last rotation: {old}; --reencrypt moves them"))?;
     }
-    output.note(format_args!("unused and kept: {}", size(report.unused_left)))?;
+    output.note(format_args!("unused and kept: {}", size(report.unused_bytes_left)))?;
     let swept = format!("{}, {}", count(report.swept.packs, "condemned pack"), size(report.swept.bytes));
     match dry_run {
         true => output.note(format_args!("would be deleted now: {swept}"))?,
@@ -239,29 +229,6 @@ fn reason(fate: Fate) -> &'static str {
         Fate::Small => "small",
         Fate::OldKey => "sealed under an older key",
     }
-}
-
-fn summary(report: &PruneReport, dry_run: bool) -> Value {
-    let tally = |tally: Tally| json!({"packs": tally.packs, "bytes": tally.bytes});
-    json!({
-        "dry_run": dry_run,
-        "snapshots": report.snapshots,
-        "lost_chunks": report.lost_chunks,
-        "bytes_before": report.bytes_before,
-        "kept": tally(report.tally(|fate| !fate.goes())),
-        "to_remove": tally(report.tally(|fate| fate.goes() && !fate.is_copied())),
-        "to_repack": tally(report.tally(Fate::is_copied)),
-        "condemned": tally(report.condemned),
-        "written": tally(report.written),
-        "swept": tally(report.swept),
-        "waiting": tally(report.waiting),
-        "unused_bytes_left": report.unused_left,
-        "old_key_packs_left": tally(report.old_keys),
-        "indexes_replaced": report.indexes_replaced,
-        "tidied_bytes": report.tidied,
-        "without_room": report.without_room,
-        "seconds": report.duration_secs,
-    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result, chain, code};
-use super::format::{count, local_time, utc_time};
+use super::format::{count, local_time};
 use super::pick::id_prefix;
 use super::progress::Meter;
 use super::table::Table;
@@ -123,24 +123,7 @@ fn tell(
     }
     if output.json {
         for candidate in &found.candidates {
-            let root = &candidate.root;
-            output.object(
-                "candidate",
-                json!({
-                    "id": root.id.to_string(),
-                    "time": utc_time(root.time),
-                    "host": root.host,
-                    "series": root.series,
-                    "tags": root.tags,
-                    "files": root.totals.files,
-                    "bytes": root.totals.bytes,
-                    "lost": candidate.lost,
-                    "nothing_left": candidate.hopeless,
-                    "forgotten": candidate.forgotten,
-                    "replaces_root": candidate.replaces.is_some(),
-                    "brought_back": is_back(candidate),
-                }),
-            )?;
+            output.object_with("candidate", json!({"brought_back": is_back(candidate)}), candidate)?;
         }
         return Ok(output.object(
             "summary",
@@ -196,7 +179,7 @@ fn tell(
 }
 
 fn state_of(candidate: &Candidate, is_back: bool) -> String {
-    let state = match (candidate.hopeless, candidate.lost) {
+    let state = match (candidate.nothing_left, candidate.lost) {
         (true, _) => "lost".to_owned(),
         (false, 0) => "whole".to_owned(),
         (false, lost) => format!("{} damaged", count(lost, "file")),

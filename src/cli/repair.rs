@@ -17,7 +17,6 @@ use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, seconds, size};
-use super::output::failed_paths;
 use super::pick::{Filters, patterns, selector};
 use super::progress::Meter;
 
@@ -130,20 +129,8 @@ impl Payloads {
 fn tell(context: &Context, snapshot: &SnapshotRoot, options: &PayloadOptions, report: &PayloadReport) -> Result<()> {
     let output = &context.output;
     if output.json {
-        let failed = failed_paths(&report.failed);
-        return Ok(output.object(
-            "summary",
-            json!({
-                "dry_run": options.dry_run,
-                "snapshot_id": snapshot.id.to_string(),
-                "replaced": report.replaced,
-                "files": report.files,
-                "blocks": report.blocks,
-                "failed": failed,
-                "bytes_added": report.bytes_added,
-                "duration_secs": report.duration_secs,
-            }),
-        )?);
+        let asked = json!({"dry_run": options.dry_run, "snapshot_id": snapshot.id});
+        return Ok(output.object_with("summary", asked, report)?);
     }
     let what = format!("{} of {}", count(report.blocks, "block"), count(report.files, "file"));
     let id = snapshot.id.short();

@@ -7,7 +7,7 @@ use avro_snap::error::IoContext;
 use avro_snap::files::{Overwrite, Spare};
 use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
 use avro_snap::snapshot::SnapshotRoot;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
@@ -15,7 +15,6 @@ use super::failure::{Failure, Result};
 use super::filter::PatternArgs;
 use super::format::{count, seconds, size};
 use super::globals::given;
-use super::output::{failed_paths, put_path};
 use super::parity::warn_of_mended;
 use super::pick::{Filters, selector};
 use super::progress::Meter;
@@ -180,50 +179,14 @@ impl Args {
 fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, report: &RestoreReport) -> Result<()> {
     let output = &context.output;
     if output.json {
-        let failed = failed_paths(&report.failed);
-        let kept: serde_json::Map<String, Value> =
-            report.kept.iter().map(|(why, number)| (kept_because(*why).0.into(), (*number).into())).collect();
-        let salvaged: Vec<Value> = report
-            .salvaged
-            .iter()
-            .map(|file| {
-                let mut object = json!({
-                    "report": String::from_utf8_lossy(&file.report),
-                    "missing_records": file.salvage.loss.records.total,
-                    "missing_blocks": file.salvage.loss.blocks.total,
-                    "zero_filled_bytes": file.salvage.loss.bytes.total,
-                    "written_records": file.salvage.records,
-                });
-                put_path(&mut object, &file.path);
-                object
-            })
-            .collect();
-        return Ok(output.object(
-            "summary",
-            json!({
-                "dry_run": options.dry_run,
-                "snapshot_id": snapshot.id.to_string(),
-                "target": options.target.to_string_lossy(),
-                "files_restored": report.files_restored,
-                "files_skipped": report.files_skipped,
-                "others_restored": report.others_restored,
-                "bytes_restored": report.bytes_restored,
-                "files_new": options.dry_run.then_some(report.files_new),
-                "files_differing": options.dry_run.then_some(report.files_differing),
-                "files_same": options.dry_run.then_some(report.files_same),
-                "deleted": report.deleted,
-                "kept": kept,
-                "not_deleted": failed_paths(&report.not_deleted),
-                "verified": report.verified,
-                "recoded": report.recoded,
-                "set_ids_dropped": report.set_ids_dropped,
-                "files_salvaged": report.salvaged.len(),
-                "salvaged": salvaged,
-                "files_failed": report.failed.len(),
-                "failed": failed,
-                "duration_secs": report.duration_secs,
-            }),
-        )?);
+        let asked = json!({
+            "dry_run": options.dry_run,
+            "snapshot_id": snapshot.id,
+            "target": options.target.to_string_lossy(),
+            "files_salvaged": report.salvaged.len(),
+            "files_failed": report.failed.len(),
+        });
+        return Ok(output.object_with("summary", asked, report)?);
     }
     output.note(format_args!(
         "{} {} ({}) of snapshot {} {} {} in {}",
@@ -253,7 +216,7 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
         }
     }
     for (why, number) in &report.kept {
-        output.note(format_args!("{number} not in the snapshot and kept: {}", kept_because(*why).1))?;
+        output.note(format_args!("{number} not in the snapshot and kept: {}", kept_because(*why)))?;
     }
     if !report.not_deleted.is_empty() {
         let message = format!("{} could not be removed, as told above", report.not_deleted.len());
@@ -279,14 +242,14 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
     Ok(())
 }
 
-/// Why something was not removed: for programs, and for people.
-fn kept_because(why: Spare) -> (&'static str, &'static str) {
+/// Why something was not removed, for people.
+fn kept_because(why: Spare) -> &'static str {
     match why {
-        Spare::InUse => ("in_use", "the repository in use, or what snap keeps for itself"),
-        Spare::PassedOver => ("passed_over", "the repository, or what snap kept for itself, when it was made"),
-        Spare::Unreadable => ("unreadable", "it could not be read when the snapshot was made"),
-        Spare::LeftOut => ("left_out", "left out when the snapshot was made"),
-        Spare::Border => ("other_file_system", "another file system"),
-        Spare::NotSaved => ("not_saved", "sockets, which are not saved"),
+        Spare::InUse => "the repository in use, or what snap keeps for itself",
+        Spare::PassedOver => "the repository, or what snap kept for itself, when it was made",
+        Spare::Unreadable => "it could not be read when the snapshot was made",
+        Spare::LeftOut => "left out when the snapshot was made",
+        Spare::Border => "another file system",
+        Spare::NotSaved => "sockets, which are not saved",
     }
 }

@@ -5,19 +5,19 @@ use std::os::unix::ffi::OsStrExt;
 
 use avro_snap::avro::compat::{Comparison, Obstacle, changes};
 use avro_snap::error::Error;
-use avro_snap::id::hex;
 use avro_snap::ops::schema::{FileSchema, What, log, ls, schema_of};
 use avro_snap::ops::select::manifest_path;
+use avro_snap::report;
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::store::Repository;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Context;
 use super::cat::not_avro;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
-use super::format::{count, local_time, utc_time};
-use super::output::{Output, put_path};
+use super::format::{count, local_time};
+use super::output::Output;
 use super::pick::{Filters, selector};
 use super::table::Table;
 
@@ -103,22 +103,12 @@ impl Args {
     }
 }
 
-/// CRC-64-AVRO, as it stands in single-object encoding and in `snap ls --json`.
-fn fingerprint(schema: &FileSchema) -> String {
-    hex(&schema.schema.fingerprint().to_le_bytes())
-}
-
 fn named(schema: &FileSchema) -> String {
-    format!("{} {}", fingerprint(schema), schema.name())
-}
-
-/// Why readers refuse it, though its records can be walked.
-fn flaw(schema: &FileSchema) -> Option<String> {
-    schema.schema.flaw().map(ToString::to_string)
+    format!("{} {}", schema.fingerprint(), schema.name())
 }
 
 fn warn_of_flaw(output: &Output, path: &[u8], schema: &FileSchema) {
-    if let Some(flaw) = flaw(schema) {
+    if let Some(flaw) = schema.flaw() {
         output
             .warn(&format!("{}: damaged schema, which readers of Avro refuse: {flaw}", String::from_utf8_lossy(path)));
     }
@@ -141,25 +131,13 @@ impl Ls {
         let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
         let listed = ls(&repository, &snapshot, &path)?;
         if output.json {
-            for listed in &listed {
-                let mut object = json!({
-                    "fingerprint": listed.schema.as_ref().ok().map(fingerprint),
-                    "name": listed.schema.as_ref().ok().map(FileSchema::name),
-                    "files": listed.files,
-                    "records": listed.records,
-                    "schema": listed.schema.as_ref().ok().map(|schema| &schema.text),
-                    "error": listed.schema.as_ref().err().map(ToString::to_string),
-                    "flaw": listed.schema.as_ref().ok().and_then(flaw),
-                });
-                put_path(&mut object, &listed.example);
-                output.object("schema", object)?;
-            }
+            listed.iter().try_for_each(|listed| output.object("schema", listed))?;
             return Ok(Exit::Done);
         }
         let mut table = Table::new(&["FINGERPRINT", "NAME", "FILES", "RECORDS", "EXAMPLE"], &[2, 3]).cutting(&[1, 4]);
         for listed in &listed {
             let (fingerprint, name) = match &listed.schema {
-                Ok(schema) => (fingerprint(schema), schema.name()),
+                Ok(schema) => (schema.fingerprint(), schema.name()),
                 Err(reason) => ("-".into(), format!("({reason})")),
             };
             let example = String::from_utf8_lossy(&listed.example).into_owned();
@@ -189,15 +167,11 @@ impl Show {
         let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
         let schema = file_schema(&repository, &snapshot, &path)?;
         if output.json {
-            let text = if self.canonical { schema.schema.canonical_form() } else { schema.text.clone() };
-            let mut object = json!({
-                "fingerprint": fingerprint(&schema),
-                "name": schema.name(),
-                "schema": text,
-                "flaw": flaw(&schema),
-            });
-            put_path(&mut object, &path);
-            output.object("schema", object)?;
+            let mut object = json!(schema);
+            if self.canonical {
+                object["schema"] = schema.schema.canonical_form().into();
+            }
+            output.object_with("schema", object, report::Path(&path))?;
             return Ok(Exit::Done);
         }
         warn_of_flaw(output, &path, &schema);
@@ -272,14 +246,7 @@ impl Log {
         let several = events.iter().any(|event| event.snapshot.series != events[0].snapshot.series);
         for event in &events {
             if output.json {
-                let mut object = happened(&event.what);
-                put_path(&mut object, &path);
-                if let Value::Object(fields) = &mut object {
-                    fields.insert("snapshot".into(), event.snapshot.id.to_string().into());
-                    fields.insert("time".into(), utc_time(event.snapshot.time).into());
-                    fields.insert("series".into(), event.snapshot.series.clone().into());
-                }
-                output.object("schema_event", object)?;
+                output.object_with("schema_event", json!(event), report::Path(&path))?;
                 continue;
             }
             let said = match &event.what {
@@ -308,36 +275,6 @@ fn why(comparison: &Comparison) -> String {
     format!("{backward}{}", first(&comparison.forward, "old does not read new"))
 }
 
-fn happened(what: &What) -> Value {
-    match what {
-        What::Appeared(schema) => {
-            json!({"event": "appeared", "fingerprint": fingerprint(schema), "name": schema.name(), "schema": schema.text})
-        }
-        What::Changed { before, after, comparison } => {
-            let mut object = verdict(comparison);
-            if let Value::Object(fields) = &mut object {
-                fields.insert("event".into(), "changed".into());
-                fields.insert("fingerprint_before".into(), fingerprint(before).into());
-                fields.insert("fingerprint".into(), fingerprint(after).into());
-                fields.insert("name".into(), after.name().into());
-                fields.insert("schema".into(), after.text.clone().into());
-            }
-            object
-        }
-        What::NotAvro(reason) => json!({"event": "not_avro", "error": reason.to_string()}),
-        What::Removed => json!({"event": "removed"}),
-    }
-}
-
-fn verdict(comparison: &Comparison) -> Value {
-    let list = |obstacles: &[Obstacle]| -> Vec<String> { obstacles.iter().map(ToString::to_string).collect() };
-    json!({
-        "verdict": comparison.verdict().name(),
-        "against_backward": list(&comparison.backward),
-        "against_forward": list(&comparison.forward),
-    })
-}
-
 impl Diff {
     fn run(self, context: &Context) -> Result<Exit> {
         let output = &context.output;
@@ -352,33 +289,25 @@ impl Diff {
         let comparison = Comparison::new(&old.schema, &new.schema);
         let changes = changes(&old.schema, &new.schema);
         for change in &changes {
-            let (sign, said) = match (&change.before, &change.after) {
-                (Some(before), Some(after)) => ('M', format!("{before} -> {after}")),
-                (None, Some(after)) => ('+', after.clone()),
-                (before, None) => ('-', before.clone().unwrap_or_default()),
+            let text = match (&change.before, &change.after) {
+                (Some(before), Some(after)) => format!("{before} -> {after}"),
+                (before, after) => after.clone().or_else(|| before.clone()).unwrap_or_default(),
             };
             if output.json {
-                let object = json!({
-                    "modifier": sign.to_string(),
-                    "field": change.path,
-                    "before": change.before,
-                    "after": change.after,
-                });
-                output.object("change", object)?;
+                output.object("change", change)?;
                 continue;
             }
             let path = if change.path.is_empty() { "(the whole)" } else { &change.path };
-            output.line(output.path(format!("{sign}  {path}: {said}").as_bytes()))?;
+            output.line(output.path(format!("{}  {path}: {text}", change.sign()).as_bytes()))?;
         }
         if output.json {
-            let mut object = verdict(&comparison);
-            if let Value::Object(fields) = &mut object {
-                fields.insert("changes".into(), changes.len().into());
-                fields.insert("same_text".into(), (old.text == new.text).into());
-                fields.insert("fingerprint_before".into(), fingerprint(&old).into());
-                fields.insert("fingerprint_after".into(), fingerprint(&new).into());
-            }
-            output.object("summary", object)?;
+            let summary = json!({
+                "changes": changes.len(),
+                "same_text": old.text == new.text,
+                "fingerprint_before": old.fingerprint(),
+                "fingerprint_after": new.fingerprint(),
+            });
+            output.object_with("summary", summary, &comparison)?;
             return Ok(Exit::Done);
         }
         for (obstacles, who) in [
@@ -408,7 +337,7 @@ mod tests {
         let text = r#" {"z" :[ ],"a":{ },"t":"{\",\\" , "l":[1,{"x":null}]} "#;
         let expected = "{\n  \"z\": [],\n  \"a\": {},\n  \"t\": \"{\\\",\\\\\",\n  \"l\": [\n    1,\n    {\n      \"x\": null\n    }\n  ]\n}";
         assert_eq!(pretty(text), expected);
-        let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(value(&pretty(text)), value(text));
     }
 }

@@ -7,7 +7,7 @@ use avro_snap::error::Result as LibraryResult;
 use avro_snap::ops::forget::{GroupBy, GroupKey};
 use avro_snap::ops::select::Listing;
 use avro_snap::snapshot::SnapshotRoot;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
@@ -15,7 +15,6 @@ use super::failure::{Failure, Result};
 use super::format::{count, local_time, size};
 use super::output::Output;
 use super::pick::{Filters, whole};
-use super::rows;
 use super::table::{Table, heading};
 
 /// List the snapshots
@@ -67,7 +66,8 @@ impl Args {
         for (number, (key, roots)) in groups.iter().enumerate() {
             let is_group = group_by.is_some_and(|group_by| group_by != GroupBy::NONE);
             if output.json {
-                roots.iter().try_for_each(|root| output.object("snapshot", object(root, key, is_group)))?;
+                let group = if is_group { json!({"group": key.to_string()}) } else { json!({}) };
+                roots.iter().try_for_each(|root| output.object_with("snapshot", group.clone(), root))?;
                 continue;
             }
             if is_group {
@@ -106,14 +106,6 @@ impl Args {
         }
         table.print(output)
     }
-}
-
-fn object(root: &SnapshotRoot, key: &GroupKey, is_group: bool) -> Value {
-    let mut object = rows::snapshot(root);
-    if let (true, Value::Object(fields)) = (is_group, &mut object) {
-        fields.insert("group".into(), json!(key.to_string()));
-    }
-    object
 }
 
 /// The last ones of each group, in the order in which they came.

@@ -6,9 +6,8 @@ use std::ffi::OsString;
 use avro_snap::chunk::ChunkKind;
 use avro_snap::id::SnapshotId;
 use avro_snap::ops::select::Selector;
-use avro_snap::ops::stats::{Amount, Held, SnapshotStats, Stats, stats};
+use avro_snap::ops::stats::{Amount, SnapshotStats, Stats, stats};
 use avro_snap::pack::Encoding;
-use serde_json::{Map, Value, json};
 
 use super::Context;
 use super::elsewhere;
@@ -16,7 +15,6 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, size};
 use super::pick::{Filters, selector};
-use super::rows;
 use super::table::Table;
 
 /// Show how much data snapshots hold, and what each added to the repository
@@ -81,43 +79,9 @@ impl Args {
 
     fn tell_json(&self, context: &Context, found: &Stats) -> Result<()> {
         if !self.total {
-            for one in &found.snapshots {
-                let mut object = rows::snapshot(&one.snapshot);
-                if let (Value::Object(fields), Value::Object(held)) = (&mut object, held(&one.held)) {
-                    fields.extend(held);
-                    fields.insert("added".into(), amount(&one.added));
-                    fields.insert("only".into(), amount(&one.only));
-                }
-                context.output.object("snapshot", object)?;
-            }
+            found.snapshots.iter().try_for_each(|one| context.output.object("snapshot", one))?;
         }
-        let by = |named: Vec<(&str, &Amount)>| -> Value {
-            named.into_iter().map(|(name, found)| (name.to_owned(), amount(found))).collect::<Map<_, _>>().into()
-        };
-        let mut summary = json!({
-            "snapshots": found.snapshots.len(),
-            "unique": amount(&found.unique),
-            "by_encoding": by(encodings(found)),
-            "by_kind": by(kinds(found)),
-            "only": amount(&found.only),
-            "unused": amount(&found.unused),
-            "deduplication": found.deduplication(),
-            "compression": found.compression(),
-            "saving": found.saving(),
-            "repository": {
-                "packs": found.objects.packs,
-                "pack_bytes": found.objects.pack_bytes,
-                "parity_bytes": found.objects.parity_bytes,
-                "index_bytes": found.objects.index_bytes,
-                "log_bytes": found.objects.log_bytes,
-                "other_bytes": found.objects.other_bytes,
-            },
-            "unreadable": found.unreadable,
-        });
-        if let (Value::Object(fields), Value::Object(held)) = (&mut summary, held(&found.held)) {
-            fields.extend(held);
-        }
-        Ok(context.output.object("summary", summary)?)
+        Ok(context.output.object("summary", found)?)
     }
 
     fn tell(&self, context: &Context, found: &Stats, all: bool) -> Result<()> {
@@ -187,20 +151,6 @@ fn each(snapshots: &[SnapshotStats]) -> Table {
         ]);
     }
     table
-}
-
-fn held(held: &Held) -> Value {
-    json!({
-        "files": held.files,
-        "bytes": held.bytes,
-        "bytes_decoded": held.decoded,
-        "avro_files": held.avro_files,
-        "avro_records": held.records,
-    })
-}
-
-fn amount(amount: &Amount) -> Value {
-    json!({"chunks": amount.chunks, "bytes": amount.plain, "bytes_stored": amount.stored})
 }
 
 fn encodings(found: &Stats) -> Vec<(&'static str, &Amount)> {

@@ -144,7 +144,7 @@ fn absolute(text: &str, day: Day, zone: &TimeZone) -> Result<Option<Timestamp>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::format::utc_time;
+    use avro_snap::report::utc;
 
     /// 2026-11-30 09:30 in Berlin.
     fn now() -> Zoned {
@@ -157,13 +157,13 @@ mod tests {
     }
 
     fn read(text: &str, day: Day) -> String {
-        utc_time(at(text, day).unwrap_or_else(|error| panic!("{error}")))
+        utc(i128::from(at(text, day).unwrap_or_else(|error| panic!("{error}"))))
     }
 
     #[test]
     fn times_are_read() {
         let noon = at("2026-07-14T12:00:00+02:00", Day::Ends).unwrap();
-        assert_eq!(utc_time(noon), "2026-07-14T10:00:00Z");
+        assert_eq!(utc(i128::from(noon)), "2026-07-14T10:00:00Z");
         for text in ["2026-07-14 12:00", "2026-07-14 12:00:00", "2026-07-14T12:00", "2026-07-14T10:00:00Z"] {
             assert_eq!(at(text, Day::Ends), Ok(noon), "{text}");
         }

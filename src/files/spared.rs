@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use super::coverage::Ground;
 use super::folder::{Folder, Found, FoundKind};
 use super::rules::Rules;
@@ -62,7 +64,8 @@ fn depth(path: &[u8]) -> usize {
 }
 
 /// Why something is left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Spare {
     /// It is the repository in use, or what this program keeps for itself.
     InUse,
@@ -73,6 +76,7 @@ pub enum Spare {
     /// A pattern, a size or a file beside it said that it is not to be saved.
     LeftOut,
     /// Another file system, or the same one once more.
+    #[serde(rename = "other_file_system")]
     Border,
     /// A socket, or something unknown: such things are not saved.
     NotSaved,

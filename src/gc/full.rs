@@ -25,14 +25,14 @@ pub(super) fn prune(repository: &Repository, options: &PruneOptions, progress: &
     let began = Instant::now();
     let mut report = steadily(repository, &mut || frugally(repository, options, progress))?;
     // How long packs were that were condemned earlier, is not always known.
-    if report.swept.packs > 0 || report.tidied > 0 {
+    if report.swept.packs > 0 || report.tidied_bytes > 0 {
         match steadily(repository, &mut || attempt(repository, options, progress)) {
             Ok(mut rest) => {
                 for (sum, before) in [(&mut rest.swept, report.swept), (&mut rest.condemned, report.condemned)] {
                     sum.packs += before.packs;
                     sum.bytes += before.bytes;
                 }
-                rest.tidied += report.tidied;
+                rest.tidied_bytes += report.tidied_bytes;
                 rest.bytes_before = report.bytes_before;
                 return Ok(PruneReport { duration_secs: began.elapsed().as_secs_f64(), ..rest });
             }
@@ -65,9 +65,9 @@ pub fn prune_without_room(
     if let Some(gap) = repository.log_gap()? {
         return Err(gap);
     }
-    let tidied = steadily(repository, &mut || delete_at_once(repository, progress))?;
+    let tidied_bytes = steadily(repository, &mut || delete_at_once(repository, progress))?;
     let mut report = super::prune(repository, &options, progress)?;
-    report.tidied += tidied;
+    report.tidied_bytes += tidied_bytes;
     Ok(report)
 }
 
@@ -94,7 +94,7 @@ fn frugally(repository: &Repository, options: &PruneOptions, progress: &dyn Prog
     // First what only has to be deleted. It leaves room for the entries that follow.
     sweep::sweep(repository, &mut survey, options.grace, &mut report, progress)?;
     if let Some(now) = survey.storage_now {
-        report.tidied = repository.backend().tidy(now.saturating_sub(super::TIDY_AFTER))?;
+        report.tidied_bytes = repository.backend().tidy(now.saturating_sub(super::TIDY_AFTER))?;
     }
     let swept = report.swept;
     let state = repository.state();

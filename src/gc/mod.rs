@@ -9,6 +9,7 @@ mod condemn;
 mod full;
 pub mod plan;
 mod repack;
+mod report;
 mod survey;
 mod sweep;
 
@@ -20,6 +21,8 @@ pub use plan::{Fate, MaxUnused};
 use plan::{Limits, decide};
 use repack::{Repacked, Repacker};
 use survey::Survey;
+
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::id::PackId;
@@ -66,13 +69,13 @@ pub struct PruneReport {
     /// Condemned packs that wait for the grace to pass, and their bytes.
     pub waiting: Tally,
     /// What is unused and stays, in bytes.
-    pub unused_left: u64,
+    pub unused_bytes_left: u64,
     /// Packs that stay, and are sealed under keys of before the last rotation.
     pub old_keys: Tally,
     /// Index objects that others took the place of.
     pub indexes_replaced: u64,
     /// Bytes of interrupted writes that were removed.
-    pub tidied: u64,
+    pub tidied_bytes: u64,
     /// The disk was full: only what needs no room was done. Nothing was copied out of packs that are partly needed.
     pub without_room: bool,
     /// How long it took, in seconds.
@@ -80,7 +83,7 @@ pub struct PruneReport {
 }
 
 /// A number of packs, and their bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// How many.
     pub packs: u64,
@@ -174,7 +177,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         if facts.old_key && !fate.goes() {
             report.old_keys.add(facts.length);
         }
-        report.unused_left += if fate.goes() { 0 } else { facts.length - facts.needed.min(facts.length) };
+        report.unused_bytes_left += if fate.goes() { 0 } else { facts.length - facts.needed.min(facts.length) };
     }
     // What cannot be read cannot be needed, unless something needed is lost: then it may yet be made readable.
     let rubbish = if needs.lost == 0 { survey.old_rubbish() } else { Vec::new() };
@@ -216,7 +219,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     sweep::sweep(repository, &mut survey, options.grace, &mut report, progress)?;
     repository.delete_former_keys()?;
     if let Some(now) = survey.storage_now {
-        report.tidied = repository.backend().tidy(now.saturating_sub(TIDY_AFTER))?;
+        report.tidied_bytes = repository.backend().tidy(now.saturating_sub(TIDY_AFTER))?;
     }
     // Nothing rests on them, and the next prune tries again.
     let _ = repository.sweep_checkpoints();

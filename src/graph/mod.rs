@@ -2,6 +2,7 @@
 
 mod followed;
 mod loss;
+mod report;
 mod usage;
 
 pub use loss::Lost;

@@ -1,5 +1,7 @@
 //! What a caller chooses about containers, and what is learned about them.
 
+use serde::Serialize;
+
 /// How far to look into containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Depth {
@@ -13,22 +15,30 @@ pub enum Depth {
 }
 
 /// What was learned about the containers that were read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct AvroReport {
     /// Containers.
+    #[serde(rename = "avro_files")]
     pub files: u64,
     /// Torn, damaged and foreign ones, among those that were not read again, too.
+    #[serde(rename = "avro_unsound")]
     pub unsound: u64,
     /// Files with fewer records than in their last sound state.
+    #[serde(rename = "avro_shrunk")]
     pub shrunk: u64,
     /// Files that are gone, with nothing new that makes up for them.
+    #[serde(rename = "avro_missing")]
     pub missing: u64,
     /// Records that their blocks declare.
+    #[serde(rename = "avro_records")]
     pub records: u64,
     /// Blocks that an encoder reproduces exactly.
+    #[serde(rename = "avro_blocks_exact")]
     pub blocks_exact: u64,
     /// Blocks that an encoder reproduces with corrections.
+    #[serde(rename = "avro_blocks_corrected")]
     pub blocks_corrected: u64,
     /// Blocks kept as their payload.
+    #[serde(rename = "avro_blocks_raw")]
     pub blocks_raw: u64,
 }

@@ -61,7 +61,7 @@ pub(crate) struct Inspector<'w> {
     expected: Option<EncoderId>,
     prober: Option<Prober>,
     /// Blocks in a row that nothing reproduced, from the start.
-    hopeless: usize,
+    nothing_left: usize,
 }
 
 /// If nothing reproduces so many blocks from the start, nothing will.
@@ -90,7 +90,7 @@ impl<'w> Inspector<'w> {
             hint: WriterHint::from_keys(header.entries().map(|(key, _)| key)),
             expected: expected.and_then(|id| id.parse().ok()),
             prober: None,
-            hopeless: 0,
+            nothing_left: 0,
         }
     }
 
@@ -101,7 +101,7 @@ impl<'w> Inspector<'w> {
 
     /// Whether an encoder may still be found. If not, payloads are decoded all the same: to see whether they are sound.
     fn hopes(&self) -> bool {
-        self.hopeless < GIVE_UP_AFTER
+        self.nothing_left < GIVE_UP_AFTER
     }
 
     /// What to do with these blocks, which follow each other. Uses all threads of the pool. `None` for those that decode to
@@ -181,8 +181,8 @@ impl<'w> Inspector<'w> {
         }
         self.memory.remember_proven(&all_proven);
         match treatments.iter().any(|treatment| matches!(treatment, Some(Treatment::Decode { .. }))) {
-            true => self.hopeless = 0,
-            false => self.hopeless += treatments.iter().flatten().count(),
+            true => self.nothing_left = 0,
+            false => self.nothing_left += treatments.iter().flatten().count(),
         }
         treatments
     }

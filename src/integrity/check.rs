@@ -1,7 +1,10 @@
 //! `check`: is everything there, and is it what it should be?
 
+use serde::Serialize;
+
 use super::data;
 use super::structure::{self, Structure};
+use crate::report;
 
 use crate::error::{Error, Result};
 use crate::id::PackId;
@@ -41,18 +44,20 @@ pub enum DataSubset {
 }
 
 /// What was found.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct CheckReport {
     /// What is wrong, in the order in which it was found.
+    #[serde(serialize_with = "report::count")]
     pub problems: Vec<Error>,
     /// What snapshots have lost (the first 1000).
+    #[serde(skip)]
     pub lost: Vec<Lost>,
     /// Snapshots looked at.
     pub snapshots: u64,
     /// Snapshots that have lost something.
     pub damaged_snapshots: u64,
     /// Files (each once for every snapshot that holds it) of which something is lost, and rows of manifests that are.
-    pub lost_files: u64,
+    pub lost_paths: u64,
     /// Index objects that the log names and that cannot be read. The packs have what they said.
     pub lost_indexes: u64,
     /// Packs passed over because they were read and found sound lately.
@@ -84,10 +89,12 @@ pub struct CheckReport {
     /// Packs that should have a parity object by the settings of the repository, and have none.
     pub unprotected_packs: u64,
     /// Packs of which the log had something as damaged, and that are whole: it says so now.
+    #[serde(rename = "packs_taken_back")]
     pub taken_back: u64,
     /// Packs that should be there and are not.
     pub missing_packs: u64,
     /// Packs that could not be read, so that nothing is known about them. Each is one of the problems.
+    #[serde(rename = "unread_packs")]
     pub unread: u64,
 }
 
@@ -145,7 +152,7 @@ pub fn check_each(
     report.snapshots = state.snapshots.len() as u64;
     report.damaged_snapshots = damaged.len() as u64;
     for (id, followed) in damaged {
-        report.lost_files = report.lost_files.saturating_add(followed.rows).saturating_add(followed.files);
+        report.lost_paths = report.lost_paths.saturating_add(followed.rows).saturating_add(followed.files);
         report.problems.push(damaged_snapshot(id, &followed));
     }
     // What was met on the way only.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use serde::ser::{Serialize, Serializer};
+
 use crate::chunk::{ChunkKind, ChunkSource};
 use crate::error::{Context, Error, Result};
 use crate::graph::Closure;
@@ -25,13 +27,13 @@ pub struct Candidate {
     /// Files of which something is lost, and rows of its manifest that are.
     pub lost: u64,
     /// All of it but the root is lost.
-    pub hopeless: bool,
+    pub nothing_left: bool,
 }
 
 impl Candidate {
     /// Whether nothing of it is lost.
     pub fn is_whole(&self) -> bool {
-        !self.hopeless && self.lost == 0
+        !self.nothing_left && self.lost == 0
     }
 
     fn replacement(&self) -> Option<RootReplacement> {
@@ -126,7 +128,7 @@ impl FoundRoot {
         let followed = closure.manifest(&self.root, &mut |_| Ok(()))?;
         let lost = followed.files.saturating_add(followed.rows);
         let (root, chunk) = (self.root, self.chunk);
-        Ok(Candidate { root, chunk, forgotten: false, replaces: None, lost, hopeless: followed.all })
+        Ok(Candidate { root, chunk, forgotten: false, replaces: None, lost, nothing_left: followed.all })
     }
 }
 
@@ -217,5 +219,22 @@ impl<'c> Sorted<'c> {
             }
         }
         sorted
+    }
+}
+
+impl Serialize for Candidate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Row<'a> {
+            #[serde(flatten)]
+            root: &'a SnapshotRoot,
+            lost: u64,
+            nothing_left: bool,
+            forgotten: bool,
+            replaces_root: bool,
+        }
+        let Self { root, lost, nothing_left, forgotten, replaces, .. } = self;
+        let (lost, nothing_left, forgotten) = (*lost, *nothing_left, *forgotten);
+        Row { root, lost, nothing_left, forgotten, replaces_root: replaces.is_some() }.serialize(serializer)
     }
 }

@@ -2,23 +2,28 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::id::{IndexId, PackId};
 use crate::progress::{Phase, Progress};
+use crate::report;
 use crate::storage::Kind;
 use crate::store::ATTEMPTS;
 use crate::store::{ReadDirectories, Repository};
 
 /// What was found, and what was done about it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct IndexRepair {
     /// Index objects that the log names and that cannot be read.
+    #[serde(serialize_with = "report::ids")]
     pub lost: Vec<(IndexId, Error)>,
     /// Packs that new index objects name (or would).
     pub packs: u64,
     /// Chunks in them.
     pub chunks: u64,
     /// Packs that no index object names and whose own directory is not sound either: nothing in them can be found.
+    #[serde(rename = "unsound_packs", serialize_with = "report::ids")]
     pub unsound: Vec<(PackId, Error)>,
     /// The new index objects.
     pub added: Vec<IndexId>,

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rayon::prelude::*;
 
+use serde::Serialize;
+
 use super::away::refuse_if_away;
 use super::data::{PackFindings, check_pack, drop_condemned};
 use super::repair_parity as parity;
@@ -30,7 +32,7 @@ pub struct PackRepairOptions {
 }
 
 /// A pack of which something is damaged.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct DamagedPack {
     /// Its name.
     pub id: PackId,
@@ -39,6 +41,7 @@ pub struct DamagedPack {
     /// How many of them are lost.
     pub lost_frames: u64,
     /// Chunks that were copied out of it (or would be).
+    #[serde(rename = "chunks_copied")]
     pub copied: u64,
     /// Chunks that lay in it and are nowhere else.
     pub lost_chunks: u64,
@@ -47,11 +50,12 @@ pub struct DamagedPack {
     /// What is wrong with it.
     pub problems: Vec<Error>,
     /// The numbers of the lost frames.
+    #[serde(skip)]
     bad: Vec<u32>,
 }
 
 /// What was found, and what was done about it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct PackRepair {
     /// Packs that were read.
     pub packs: u64,

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use serde::{Serialize, Serializer};
+
 use super::away::refuse_if_away;
 use super::repair_packs::look_at_all;
 use super::repair_rewrite::rewrite;
@@ -29,16 +31,18 @@ pub struct SnapshotRepairOptions {
 }
 
 /// A snapshot of which something is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DamagedSnapshot {
     /// Which one.
     pub id: SnapshotId,
     /// Files of which something is lost.
+    #[serde(rename = "files_damaged")]
     pub files: u64,
     /// Rows of its manifest that are lost.
+    #[serde(rename = "rows_lost")]
     pub rows: u64,
     /// Nothing of it is left.
-    pub hopeless: bool,
+    pub nothing_left: bool,
     /// It was dropped (or would be).
     pub forgotten: bool,
     /// The snapshot that was made in its place.
@@ -46,13 +50,14 @@ pub struct DamagedSnapshot {
 }
 
 /// What was found, and what was done about it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct SnapshotRepair {
     /// Snapshots that were looked at.
     pub snapshots: u64,
     /// Those of which something is lost.
     pub damaged: Vec<DamagedSnapshot>,
     /// What the log did not know to be lost before: packs with the numbers of frames; none for a whole pack.
+    #[serde(serialize_with = "recorded")]
     pub recorded: Vec<(PackId, Vec<u32>)>,
 }
 
@@ -91,13 +96,13 @@ pub fn repair_snapshots(
     let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
     let mut repair = SnapshotRepair { snapshots: state.snapshots.len() as u64, ..SnapshotRepair::default() };
     repair.damaged.extend(damaged.iter().map(|(id, followed)| {
-        let hopeless = followed.is_hopeless();
+        let nothing_left = followed.is_hopeless();
         DamagedSnapshot {
             id: *id,
             files: followed.files,
             rows: followed.rows,
-            hopeless,
-            forgotten: hopeless && options.forget,
+            nothing_left,
+            forgotten: nothing_left && options.forget,
             rewritten: None,
         }
     }));
@@ -108,16 +113,16 @@ pub fn repair_snapshots(
     repository.keep_config()?;
     repair.recorded = repository.record_damage(&found)?;
     if options.rewrite {
-        for damaged in repair.damaged.iter_mut().filter(|damaged| !damaged.hopeless) {
+        for damaged in repair.damaged.iter_mut().filter(|damaged| !damaged.nothing_left) {
             if let Some(record) = state.snapshots.iter().find(|record| record.id == damaged.id) {
                 damaged.rewritten = Some(rewrite(repository, record, &closure)?);
             }
         }
     }
-    let hopeless: Vec<SnapshotId> =
+    let nothing_left: Vec<SnapshotId> =
         repair.damaged.iter().filter(|damaged| damaged.forgotten).map(|damaged| damaged.id).collect();
     drop(closure);
-    let forgotten = forget_hopeless(repository, &hopeless, &bad)?;
+    let forgotten = forget_hopeless(repository, &nothing_left, &bad)?;
     for damaged in &mut repair.damaged {
         damaged.forgotten = forgotten.contains(&damaged.id);
     }
@@ -127,17 +132,17 @@ pub fn repair_snapshots(
 /// Drops those of these snapshots of which nothing is left as of the very log that the entry follows. Gives them.
 fn forget_hopeless(
     repository: &Repository,
-    hopeless: &[SnapshotId],
+    nothing_left: &[SnapshotId],
     bad: &HashSet<BadFrame>,
 ) -> Result<Vec<SnapshotId>> {
-    if hopeless.is_empty() {
+    if nothing_left.is_empty() {
         return Ok(Vec::new());
     }
     repository.drop_hopeless(|state| {
         repository.refresh_index()?;
         let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, bad);
         let mut still = Vec::new();
-        for record in state.snapshots.iter().filter(|record| hopeless.contains(&record.id)) {
+        for record in state.snapshots.iter().filter(|record| nothing_left.contains(&record.id)) {
             if closure.snapshot(record, &mut |_| Ok(()))?.is_hopeless() {
                 still.push(record.id);
             }
@@ -200,4 +205,14 @@ fn bad_frames(repository: &Repository, gone: &BTreeSet<PackId>, progress: &dyn P
 /// What is to be said of a snapshot that cannot be made once more.
 pub(super) fn not_rewritten(reason: &str) -> Error {
     Error::Invalid(format!("a damaged snapshot was not made once more: {reason}"))
+}
+
+/// Which frames of which packs; no frames for all of a pack.
+fn recorded<S: Serializer>(recorded: &[(PackId, Vec<u32>)], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Recorded<'a> {
+        pack: PackId,
+        frames: &'a [u32],
+    }
+    serializer.collect_seq(recorded.iter().map(|(pack, frames)| Recorded { pack: *pack, frames }))
 }

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
 use super::cat::Fault;
 use crate::avro::block::Trouble;
 use crate::avro::codec::{Codec, Decoder};
@@ -13,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::id::{SnapshotId, digest};
 use crate::progress::{Phase, Progress};
 use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock};
+use crate::report::{self, put_text};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{AvroFacts, AvroState, FileEntry};
 use crate::store::Repository;
@@ -33,24 +36,29 @@ pub struct Finding {
 }
 
 /// What was found.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize)]
 pub struct AvroCheckReport {
     /// Avro files in the snapshots.
     pub files: u64,
     /// Different ones among them: each is decoded once.
+    #[serde(rename = "distinct_files")]
     pub distinct: u64,
     /// Blocks that were decoded.
     pub blocks: u64,
     /// Sound records in them.
     pub records: u64,
     /// Files that were like that when they were saved: no damage of the repository.
+    #[serde(serialize_with = "report::count")]
     pub unsound: Vec<Finding>,
     /// Files that cannot be looked into: of an unknown codec, or beyond this program's limits. Nothing is known to be wrong
     /// with them.
+    #[serde(serialize_with = "report::count")]
     pub undecided: Vec<Finding>,
     /// Files whose records were all sound when they were saved, and are not now.
+    #[serde(serialize_with = "report::count")]
     pub damaged: Vec<Finding>,
     /// What could not be read.
+    #[serde(serialize_with = "report::count")]
     pub problems: Vec<Error>,
 }
 
@@ -310,4 +318,17 @@ fn decode(schema: &Schema, codec: Codec, blocks: &[StoredBlock]) -> Vec<(u64, Fo
         (walked.verified, wrong)
     };
     blocks.par_iter().map_init(|| (Decoder::new(), Vec::new()), one).collect()
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut row = serializer.serialize_map(None)?;
+        put_text(&mut row, "path", &self.path)?;
+        row.serialize_entry("snapshot_id", &self.snapshot)?;
+        row.serialize_entry("state", &self.state)?;
+        row.serialize_entry("block", &self.fault.as_ref().map(|fault| fault.block))?;
+        row.serialize_entry("record", &self.fault.as_ref().and_then(|fault| fault.record))?;
+        row.serialize_entry("reason", &self.reason)?;
+        row.end()
+    }
 }

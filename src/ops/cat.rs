@@ -1,5 +1,7 @@
 //! `cat`: the records of an Avro file in a snapshot.
 
+use serde::Serialize;
+
 use crate::avro::codec::{Codec, Decoder};
 use crate::avro::container::{Header, MAGIC, MARKER, put_block_header};
 use crate::avro::records::{Encoding, Fields, RecordError, RecordWriter};
@@ -9,6 +11,7 @@ use crate::avro::walk::{BlockFault, WalkError};
 use crate::error::{Error, Result};
 use crate::id::digest;
 use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock, regular_file};
+use crate::report;
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
@@ -76,11 +79,12 @@ impl std::fmt::Display for Fault {
 }
 
 /// Result of a `cat`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CatReport {
     /// Records that were given.
     pub records: u64,
     /// What is wrong with the file as far as it was looked at, the first 100 of it.
+    #[serde(serialize_with = "report::count")]
     pub faults: Vec<Fault>,
 }
 

@@ -1,8 +1,11 @@
 //! `diff`: what changed from one snapshot to another.
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
 use super::is_at_or_below;
 use crate::error::{Error, Result};
 use crate::id::ContentHash;
+use crate::report::put_text;
 use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
 use crate::snapshot::{ManifestReader, SnapshotRoot};
 use crate::store::Repository;
@@ -46,7 +49,7 @@ pub struct Change<'a> {
 }
 
 /// What changed, summed up. Bytes are those of regular files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct DiffSummary {
     /// Regular files that were added.
     pub files_added: u64,
@@ -210,5 +213,31 @@ fn content(repository: &Repository, snapshot: &SnapshotRoot, entry: &FileEntry) 
     match &entry.hard_link {
         None => Ok(entry.content),
         Some(first) => Ok(snapshot.rows(repository).find(first)?.and_then(|row| row.content)),
+    }
+}
+
+impl Difference {
+    /// One letter, as the command line shows it.
+    pub fn sign(self) -> char {
+        match self {
+            Self::Added => '+',
+            Self::Removed => '-',
+            Self::Content => 'M',
+            Self::Metadata => 'U',
+            Self::Type => 'T',
+        }
+    }
+}
+
+impl Serialize for Change<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut change = serializer.serialize_map(None)?;
+        put_text(&mut change, "path", self.path)?;
+        change.serialize_entry("modifier", &self.difference.sign())?;
+        change.serialize_entry("type_before", &self.before.map(|entry| entry.kind.name()))?;
+        change.serialize_entry("type_after", &self.after.map(|entry| entry.kind.name()))?;
+        change.serialize_entry("size_before", &self.before.map(|entry| entry.size))?;
+        change.serialize_entry("size_after", &self.after.map(|entry| entry.size))?;
+        change.end()
     }
 }

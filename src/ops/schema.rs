@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
+
 use super::is_at_or_below;
 use crate::avro::compat::Comparison;
 use crate::avro::container::Header;
 use crate::avro::schema::{Kind, Schema};
 use crate::error::{Context, Error, Result};
+use crate::id::hex;
 use crate::read::avro_file::{AvroFile, NotAvro, header_of, regular_file};
 use crate::recipe::{Recipe, Stream};
+use crate::report::{put_text, utc};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
@@ -211,5 +215,82 @@ fn changed(before: Option<Found>, after: Found) -> Option<What> {
         (_, Ok(after)) => Some(What::Appeared(after)),
         (Some(Err(before)), Err(after)) if before == after => None,
         (_, Err(reason)) => Some(What::NotAvro(reason)),
+    }
+}
+
+impl FileSchema {
+    /// The CRC-64-AVRO of its canonical form, as Avro writes it.
+    pub fn fingerprint(&self) -> String {
+        hex(&self.schema.fingerprint().to_le_bytes())
+    }
+
+    /// Why readers of Avro refuse it, though its records can be walked.
+    pub fn flaw(&self) -> Option<String> {
+        self.schema.flaw().map(ToString::to_string)
+    }
+}
+
+impl Serialize for FileSchema {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut schema = serializer.serialize_struct("FileSchema", 4)?;
+        schema.serialize_field("fingerprint", &self.fingerprint())?;
+        schema.serialize_field("name", &self.name())?;
+        schema.serialize_field("schema", &self.text)?;
+        schema.serialize_field("flaw", &self.flaw())?;
+        schema.end()
+    }
+}
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let schema = self.schema.as_ref().ok();
+        let mut listed = serializer.serialize_map(None)?;
+        put_text(&mut listed, "path", &self.example)?;
+        listed.serialize_entry("fingerprint", &schema.map(FileSchema::fingerprint))?;
+        listed.serialize_entry("name", &schema.map(FileSchema::name))?;
+        listed.serialize_entry("files", &self.files)?;
+        listed.serialize_entry("records", &self.records)?;
+        listed.serialize_entry("schema", &schema.map(|schema| &schema.text))?;
+        listed.serialize_entry("error", &self.schema.as_ref().err().map(ToString::to_string))?;
+        listed.serialize_entry("flaw", &schema.and_then(FileSchema::flaw))?;
+        listed.end()
+    }
+}
+
+impl Serialize for Event<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut event = serializer.serialize_map(None)?;
+        event.serialize_entry("snapshot_id", &self.snapshot.id)?;
+        event.serialize_entry("time", &utc(i128::from(self.snapshot.time)))?;
+        event.serialize_entry("series", &self.snapshot.series)?;
+        let appeared = match &self.what {
+            What::Appeared(schema) => {
+                event.serialize_entry("event", "appeared")?;
+                Some(schema)
+            }
+            What::Changed { before, after, comparison } => {
+                event.serialize_entry("event", "changed")?;
+                event.serialize_entry("fingerprint_before", &before.fingerprint())?;
+                event.serialize_entry("verdict", comparison.verdict().name())?;
+                event.serialize_entry("against_backward", &comparison.texts_backward())?;
+                event.serialize_entry("against_forward", &comparison.texts_forward())?;
+                Some(after)
+            }
+            What::NotAvro(reason) => {
+                event.serialize_entry("event", "not_avro")?;
+                event.serialize_entry("error", &reason.to_string())?;
+                None
+            }
+            What::Removed => {
+                event.serialize_entry("event", "removed")?;
+                None
+            }
+        };
+        if let Some(schema) = appeared {
+            event.serialize_entry("fingerprint", &schema.fingerprint())?;
+            event.serialize_entry("name", &schema.name())?;
+            event.serialize_entry("schema", &schema.text)?;
+        }
+        event.end()
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
+
 use super::select::Listing;
 use crate::chunk::ChunkKind;
 use crate::error::Result;
@@ -176,4 +178,57 @@ impl Stats {
 
 fn ratio(many: u64, few: u64) -> Option<f64> {
     (few > 0).then(|| many as f64 / few as f64)
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut amount = serializer.serialize_struct("Amount", 3)?;
+        amount.serialize_field("chunks", &self.chunks)?;
+        amount.serialize_field("bytes", &self.plain)?;
+        amount.serialize_field("bytes_stored", &self.stored)?;
+        amount.end()
+    }
+}
+
+/// The figures of its root are those of the snapshot; of what it holds, that is the rest.
+impl Serialize for SnapshotStats {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Row<'a> {
+            #[serde(flatten)]
+            snapshot: &'a SnapshotRoot,
+            bytes_decoded: u64,
+            avro_files: u64,
+            avro_records: u64,
+            added: &'a Amount,
+            only: &'a Amount,
+        }
+        let Self { snapshot, held, added, only } = self;
+        let Held { decoded: bytes_decoded, avro_files, records: avro_records, .. } = *held;
+        Row { snapshot, bytes_decoded, avro_files, avro_records, added, only }.serialize(serializer)
+    }
+}
+
+/// All but the snapshots, which are reported one by one.
+impl Serialize for Stats {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("snapshots", &self.snapshots.len())?;
+        map.serialize_entry("files", &self.held.files)?;
+        map.serialize_entry("bytes", &self.held.bytes)?;
+        map.serialize_entry("bytes_decoded", &self.held.decoded)?;
+        map.serialize_entry("avro_files", &self.held.avro_files)?;
+        map.serialize_entry("avro_records", &self.held.records)?;
+        map.serialize_entry("unique", &self.unique)?;
+        map.serialize_entry("by_encoding", &self.by_encoding)?;
+        map.serialize_entry("by_kind", &self.by_kind)?;
+        map.serialize_entry("only", &self.only)?;
+        map.serialize_entry("unused", &self.unused)?;
+        map.serialize_entry("deduplication", &self.deduplication())?;
+        map.serialize_entry("compression", &self.compression())?;
+        map.serialize_entry("saving", &self.saving())?;
+        map.serialize_entry("repository", &self.objects)?;
+        map.serialize_entry("unreadable", &self.unreadable)?;
+        map.end()
+    }
 }

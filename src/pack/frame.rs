@@ -1,5 +1,7 @@
 //! Frames: chunks of one kind, compressed together.
 
+use serde::Serialize;
+
 use super::chain::Chain;
 use super::columnar::{self, Columnar};
 use super::directory::FrameChunk;
@@ -7,8 +9,9 @@ use crate::chunk::{ChunkKind, CompressError, Compressor, Decompressor, RecordSha
 use crate::id::ChunkId;
 
 /// How the plain bytes of a frame become the bytes that are sealed. The numbers are part of the format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[repr(u8)]
+#[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// The chunks, end to end.
     Raw = 0,

@@ -64,6 +64,12 @@ impl AvroState {
     }
 }
 
+impl serde::Serialize for AvroState {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::AvroState;

@@ -191,6 +191,47 @@ pub fn path_order(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().map(key).cmp(b.iter().map(key))
 }
 
+impl EntryKind {
+    /// A short name, as restic's JSON has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "dir",
+            Self::Symlink(_) => "symlink",
+            Self::Fifo => "fifo",
+            Self::CharDevice(_) => "chardev",
+            Self::BlockDevice(_) => "dev",
+        }
+    }
+}
+
+impl FileEntry {
+    /// Kind, permissions and special bits, as `ls -l` writes them.
+    pub fn permissions(&self) -> String {
+        let kind = match self.kind {
+            EntryKind::File => '-',
+            EntryKind::Directory => 'd',
+            EntryKind::Symlink(_) => 'l',
+            EntryKind::Fifo => 'p',
+            EntryKind::CharDevice(_) => 'c',
+            EntryKind::BlockDevice(_) => 'b',
+        };
+        let mut text = String::from(kind);
+        for (shift, special, with_x, without) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
+            let bits = self.mode >> shift;
+            text.push(if bits & 4 != 0 { 'r' } else { '-' });
+            text.push(if bits & 2 != 0 { 'w' } else { '-' });
+            text.push(match (self.mode & special != 0, bits & 1 != 0) {
+                (true, true) => with_x,
+                (true, false) => without,
+                (false, true) => 'x',
+                (false, false) => '-',
+            });
+        }
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ pub mod entry;
 mod export;
 mod manifest;
 mod path_list;
+mod report;
 pub mod retention;
 mod root;
 mod row;

@@ -216,7 +216,7 @@ mod tests {
             };
             put(Name::config(), first);
             put(Name::config_copy(), second);
-            let hopeless = |bytes: &Option<Vec<u8>>| bytes.as_ref().is_none_or(|bytes| bytes == b"garbage");
+            let nothing_left = |bytes: &Option<Vec<u8>>| bytes.as_ref().is_none_or(|bytes| bytes == b"garbage");
             match find(&memory) {
                 Ok(found) => {
                     assert_eq!((&found.config, found.hash), (&config(), digest(&sound)));
@@ -227,7 +227,7 @@ mod tests {
                     assert!(find(&memory).unwrap().trouble.is_none());
                 }
                 Err(error) => {
-                    assert!(hopeless(first) && hopeless(second), "{error}");
+                    assert!(nothing_left(first) && nothing_left(second), "{error}");
                     let is_nothing = first.is_none() && second.is_none();
                     assert_eq!(matches!(error, Error::NoRepository { .. }), is_nothing, "{error}");
                 }

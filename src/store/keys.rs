@@ -356,3 +356,25 @@ pub(super) fn exported_config(text: &str) -> Result<Option<Config>> {
 pub(super) fn unencrypted() -> Error {
     Error::Invalid("the repository is not encrypted: it has no keys".into())
 }
+
+impl serde::Serialize for KeyDescription {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Key<'a> {
+            id: KeyId,
+            label: Option<&'a str>,
+            created: Option<String>,
+            kdf_memory_kib: Option<u32>,
+            readable: bool,
+        }
+        let info = self.info.as_ref();
+        let key = Key {
+            id: self.id,
+            label: info.map(|info| &*info.label),
+            created: info.map(|info| crate::report::utc(i128::from(info.created))),
+            kdf_memory_kib: info.map(|info| info.cost.memory_kib),
+            readable: info.is_some(),
+        };
+        key.serialize(serializer)
+    }
+}

@@ -1,11 +1,13 @@
 //! How many objects of which kind there are.
 
+use serde::Serialize;
+
 use super::Repository;
 use crate::error::Result;
 use crate::storage::{Kind, ObjectMeta};
 
 /// The objects of a repository.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Objects {
     /// Packs.
     pub packs: u64,

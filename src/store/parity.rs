@@ -30,7 +30,7 @@ struct Mended {
     /// All packs that were mended.
     packs: BTreeSet<PackId>,
     /// Packs of which more is lost than their parity can bring back.
-    hopeless: BTreeSet<PackId>,
+    nothing_left: BTreeSet<PackId>,
 }
 
 /// What there is beside a pack.
@@ -131,7 +131,7 @@ impl Repository {
         let mut mended = self.mending.lock();
         match &mended.last {
             Some((last, bytes)) if last == pack => return Some(bytes.clone()),
-            _ if mended.hopeless.contains(pack) => return None,
+            _ if mended.nothing_left.contains(pack) => return None,
             _ => {}
         }
         let object = self.backend.read(&parity_name(pack), MAX_PARITY).ok()?;
@@ -148,7 +148,7 @@ impl Repository {
                 Some(bytes)
             }
             None => {
-                mended.hopeless.insert(*pack);
+                mended.nothing_left.insert(*pack);
                 None
             }
         }

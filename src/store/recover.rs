@@ -245,12 +245,12 @@ impl Repository {
     /// Those of `hopeless` and of the backend.
     pub fn drop_hopeless(
         &self,
-        mut hopeless: impl FnMut(&super::State) -> Result<Vec<SnapshotId>>,
+        mut nothing_left: impl FnMut(&super::State) -> Result<Vec<SnapshotId>>,
     ) -> Result<Vec<SnapshotId>> {
         self.check_writable()?;
         let mut dropped = Vec::new();
         self.append_checked(|state| {
-            dropped = hopeless(state)?;
+            dropped = nothing_left(state)?;
             dropped.retain(|id| state.snapshots.iter().any(|record| record.id == *id));
             Ok((!dropped.is_empty()).then(|| Body::RemoveSnapshots { snapshots: dropped.clone() }))
         })?;

@@ -27,6 +27,7 @@ mod forget;
 mod full_disk;
 mod habits;
 mod interrupt;
+mod json;
 mod lines;
 mod manifest_readers;
 mod parity;

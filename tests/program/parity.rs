@@ -80,7 +80,7 @@ fn rot_is_read_over_with_a_warning_and_repair_puts_it_right() {
     let planned = summary(&snap, 0, &["repair", "packs", "--dry-run"]);
     let ran = snap.ok(&["repair", "packs"]);
     assert!(ran.stdout.contains("made whole by its parity") && ran.stdout.contains("0 lost"), "{}", ran.stdout);
-    assert!(planned["damaged"][0]["mended"] == true && planned["damaged"][0]["chunks_lost"] == 0, "{planned}");
+    assert!(planned["damaged"][0]["mended"] == true && planned["damaged"][0]["lost_chunks"] == 0, "{planned}");
     snap.ok(&["check", "--read-data"]);
     snap.ok(&["prune", "--max-unused", "0", "--grace", "0s"]);
     assert!(!large.exists());

@@ -308,7 +308,7 @@ fn what_is_sound_is_taken_out_of_damaged_packs() {
     assert_eq!(planned["damaged"], repaired["damaged"]);
     let damaged = &repaired["damaged"][0];
     assert_eq!(damaged["lost_frames"], 1, "{repaired}");
-    assert!(damaged["chunks_copied"].as_u64() > Some(20) && damaged["chunks_lost"].as_u64() > Some(1), "{repaired}");
+    assert!(damaged["chunks_copied"].as_u64() > Some(20) && damaged["lost_chunks"].as_u64() > Some(1), "{repaired}");
     assert_eq!(snap.ok(&["repair", "packs", "--json"]).summary()["damaged"].as_array().unwrap().len(), 0);
     // Nothing rests on the damaged pack any more, whatever becomes of it.
     fs::remove_file(&pack).unwrap();

@@ -218,7 +218,7 @@ fn within_reach_everything_comes_back_and_repair_makes_it_whole() {
         let report = sample.check();
         assert_eq!(report.mendable_packs, harmed.len() as u64, "{seed}: {:?}", report.problems);
         assert_eq!(report.problems.len(), harmed.len(), "{seed}: {:?}", report.problems);
-        assert_eq!((report.damaged_snapshots, report.lost_files), (0, 0), "{seed}");
+        assert_eq!((report.damaged_snapshots, report.lost_paths), (0, 0), "{seed}");
         let repair = sample.repair();
         assert_eq!(repair.damaged.len(), harmed.len(), "{seed}");
         for pack in &repair.damaged {

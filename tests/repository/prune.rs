@@ -132,7 +132,12 @@ fn what_may_stay_unused_is_left_alone() {
         run_prune(&lab, &PruneOptions { max_unused: MaxUnused::Percent(100.0), dry_run: true, ..thorough() }).unwrap();
     let none = run_prune(&lab, &PruneOptions { dry_run: true, ..thorough() }).unwrap();
     assert_eq!(all.tally(Fate::is_copied).packs, 0);
-    assert!(all.unused_left > none.unused_left && none.unused_left == 0, "{} {}", all.unused_left, none.unused_left);
+    assert!(
+        all.unused_bytes_left > none.unused_bytes_left && none.unused_bytes_left == 0,
+        "{} {}",
+        all.unused_bytes_left,
+        none.unused_bytes_left
+    );
     let little = PruneOptions { max_repack: Some(1), ..thorough() };
     let report = run_prune(&lab, &little).unwrap();
     assert!(report.written.packs == 0 && report.tally(|fate| fate == Fate::Deferred).packs > 0);
@@ -254,7 +259,7 @@ fn random_histories_keep_every_snapshot_that_lives() {
         run_prune(&lab, &thorough()).unwrap();
         all_is_well(&lab, &live, "in the end");
         let used = run_prune(&lab, &PruneOptions { dry_run: true, ..thorough() }).unwrap();
-        assert_eq!(used.unused_left, 0, "case {case}");
+        assert_eq!(used.unused_bytes_left, 0, "case {case}");
         assert_eq!(used.bytes_before, count(&backend, Kind::Pack).1);
     }
 }

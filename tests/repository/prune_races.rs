@@ -111,7 +111,7 @@ fn at_every_step(
         run_prune(&lab(&backend), &thorough()).unwrap_or_else(|error| panic!("{what}: {error}"));
         all_is_well(&lab(&backend), &expected, &what);
         let again = run_prune(&lab(&backend), &PruneOptions { dry_run: true, ..thorough() }).unwrap();
-        assert_eq!(again.unused_left, 0, "{what}");
+        assert_eq!(again.unused_bytes_left, 0, "{what}");
         if !happened {
             assert!(moment > 10, "{what}: the last moment");
             println!("{what}: {moment} moments");
@@ -282,7 +282,7 @@ fn a_prune_that_dies_at_any_operation_leaves_nothing_to_repair() {
                 run_prune(&lab(&backend), &thorough()).unwrap_or_else(|error| panic!("{what}: {error}"));
                 all_is_well(&lab(&backend), &expected, &what);
                 let left = run_prune(&lab(&backend), &PruneOptions { dry_run: true, ..thorough() }).unwrap();
-                assert_eq!((left.unused_left, left.bytes_before), (0, count(&backend, Kind::Pack).1), "{what}");
+                assert_eq!((left.unused_bytes_left, left.bytes_before), (0, count(&backend, Kind::Pack).1), "{what}");
                 if !crashing.died() {
                     break;
                 }

@@ -143,7 +143,7 @@ fn a_prune_of_very_many_chunks() {
         report.tally(|fate| fate == Fate::Unused),
         report.tally(Fate::is_copied),
         report.swept,
-        report.unused_left >> 20,
+        report.unused_bytes_left >> 20,
     );
     println!(
         "{:?}, {:.1} s of processor time (opening before: {:.1} s, {} MiB), peak {} MiB",

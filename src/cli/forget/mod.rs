@@ -4,13 +4,13 @@ mod undo;
 
 use std::ffi::OsString;
 
-use avro_snap::ops::forget::{Decision, Group, GroupBy, Kept, Plan, Savings, Wanted, forget, plan, savings};
+use avro_snap::ops::forget::{Group, GroupBy, Kept, Plan, Wanted, forget, plan, savings};
 use avro_snap::ops::select::{Filter, Listing, Selector};
 use avro_snap::snapshot::retention::{LocalTime, Period, Policy, Quota, Span};
 use avro_snap::store::Repository;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::exit::Exit;
@@ -18,7 +18,6 @@ use crate::cli::failure::{Failure, Result};
 use crate::cli::format::{count, local_time, size};
 use crate::cli::pick::{Filters, comma_list, selector};
 use crate::cli::prune;
-use crate::cli::rows;
 use crate::cli::table::{Table, heading};
 
 /// Remove snapshots, by name or by a policy
@@ -305,7 +304,8 @@ impl Args {
         let measured = !self.no_size && removed > 0 && (output.json || !output.quiet);
         let freed = measured.then(|| savings(repository, listing, plan)).transpose()?;
         if output.json {
-            return Ok(output.object("summary", self.summary(plan, removed, freed))?);
+            let done = json!({"dry_run": self.dry_run, "removed": removed, "kept": plan.kept()});
+            return Ok(output.object_with("summary", done, freed)?);
         }
         let would = if self.dry_run { "would remove" } else { "removed" };
         output.note(format_args!("{would} {}, kept {}", count(removed, "snapshot"), plan.kept()))?;
@@ -323,30 +323,10 @@ impl Args {
         }
         Ok(())
     }
-
-    fn summary(&self, plan: &Plan, removed: u64, freed: Option<Savings>) -> Value {
-        json!({
-            "dry_run": self.dry_run,
-            "removed": removed,
-            "kept": plan.kept(),
-            "chunks_freed": freed.map(|freed| freed.chunks),
-            "bytes_freed_plain": freed.map(|freed| freed.plain),
-            "bytes_freed": freed.map(|freed| freed.stored),
-            "unreadable": freed.map(|freed| freed.unreadable),
-        })
-    }
 }
 
 /// How many files are named among the reasons in a table; JSON names all.
 const NAMED: usize = 2;
-
-fn reasons(decision: &Decision) -> Vec<String> {
-    let said = decision.kept_for.iter().map(|kept| match kept {
-        Kept::Rule(reason) => reason.to_string(),
-        Kept::Sound(loss) => loss.to_string(),
-    });
-    said.collect()
-}
 
 fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
     let output = &context.output;
@@ -359,7 +339,7 @@ fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
     let mut table = Table::new(&["ID", "Time", "Host", "Tags", "Action", "Reasons"], &[]).cutting(&[2, 3]).wrapping();
     for decision in &group.decisions {
         let root = &decision.snapshot;
-        let mut reasons = reasons(decision);
+        let mut reasons = decision.reasons();
         if matches!(decision.kept_for.first(), Some(Kept::Sound(_))) && reasons.len() > NAMED {
             let more = reasons.len() - NAMED;
             reasons.truncate(NAMED);
@@ -370,7 +350,7 @@ fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
             local_time(root.time),
             root.host.clone(),
             root.tags.join(","),
-            if decision.kept_for.is_empty() { "remove" } else { "keep" }.into(),
+            decision.action().into(),
             reasons.join(", "),
         ]);
     }
@@ -379,15 +359,9 @@ fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
 }
 
 fn tell_json(context: &Context, group: &Group, title: &str) -> Result<()> {
+    let group_title = json!({"group": Some(title).filter(|title| !title.is_empty())});
     for decision in &group.decisions {
-        let mut object = rows::snapshot(&decision.snapshot);
-        if let Value::Object(fields) = &mut object {
-            let action = if decision.kept_for.is_empty() { "remove" } else { "keep" };
-            fields.insert("group".into(), json!(Some(title).filter(|title| !title.is_empty())));
-            fields.insert("action".into(), action.into());
-            fields.insert("reasons".into(), reasons(decision).into());
-        }
-        context.output.object("snapshot", object)?;
+        context.output.object_with("snapshot", group_title.clone(), decision)?;
     }
     Ok(())
 }

@@ -1,15 +1,14 @@
 //! `snap forget --undo`
 
 use avro_snap::ops::forget::{Removed, Undone, last_removed, removed, undo};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Args;
 use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Result;
-use crate::cli::format::{count, local_time, utc_time};
+use crate::cli::format::{count, local_time};
 use crate::cli::pick::id_prefix;
-use crate::cli::rows;
 use crate::cli::table::Table;
 
 impl Args {
@@ -41,7 +40,8 @@ impl Args {
         let output = &context.output;
         if output.json {
             for (snapshot, meant, outcome) in told {
-                output.object("removed_snapshot", removed_object(snapshot, *meant, *outcome))?;
+                let told = json!({"chosen": meant, "outcome": outcome});
+                output.object_with("removed_snapshot", told, snapshot)?;
             }
             let summary = json!({"dry_run": self.dry_run, "restored": back, "swept": swept});
             return Ok(output.object("summary", summary)?);
@@ -78,22 +78,3 @@ impl Args {
 
 /// A removed snapshot, whether it is meant, and what became of it.
 type Told<'a> = (&'a Removed, bool, Option<Undone>);
-
-fn removed_object(snapshot: &Removed, meant: bool, outcome: Option<Undone>) -> Value {
-    let mut object = match &snapshot.root {
-        Ok(root) => rows::snapshot(root),
-        Err(_) => json!({"id": snapshot.id().to_string(), "short_id": snapshot.id().short()}),
-    };
-    if let Value::Object(fields) = &mut object {
-        fields.insert("removed_at".into(), utc_time(snapshot.logged.time).into());
-        fields.insert("removed_by_entry".into(), snapshot.logged.entry.into());
-        fields.insert("chosen".into(), meant.into());
-        let outcome = outcome.map(|outcome| match outcome {
-            Undone::Back => "restored",
-            Undone::There => "there",
-            Undone::Swept(_) => "swept",
-        });
-        fields.insert("outcome".into(), json!(outcome));
-    }
-    object
-}

@@ -41,21 +41,7 @@ impl Args {
             output.error(code(error), &chain(error), None);
         }
         if output.json {
-            let lost: Vec<String> = repair.lost.iter().map(|(id, _)| id.to_string()).collect();
-            return Ok(output.object(
-                "summary",
-                json!({
-                    "dry_run": self.dry_run,
-                    "lost": lost,
-                    "packs": repair.packs,
-                    "chunks": repair.chunks,
-                    "added": repair.added.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                    "superseded": repair.superseded,
-                    "unsound_checkpoints": repair.unsound_checkpoints,
-                    "taken_back": repair.taken_back.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                    "unsound_packs": repair.unsound.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(),
-                }),
-            )?);
+            return Ok(output.object_with("summary", json!({"dry_run": self.dry_run}), repair)?);
         }
         if !repair.taken_back.is_empty() {
             let packs = count(repair.taken_back.len() as u64, "pack");

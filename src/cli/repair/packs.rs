@@ -2,11 +2,11 @@
 
 use avro_snap::id::PackId;
 use avro_snap::ops::repair::{PackRepair, PackRepairOptions, repair_packs};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::exit::Exit;
-use crate::cli::failure::{Result, chain};
+use crate::cli::failure::Result;
 use crate::cli::format::count;
 use crate::cli::parity::parse_share;
 use crate::cli::progress::Meter;
@@ -61,20 +61,7 @@ impl Args {
     fn tell(&self, context: &Context, repair: &PackRepair, is_lost: bool) -> Result<()> {
         let output = &context.output;
         if output.json {
-            let pack = |pack: &avro_snap::ops::repair::DamagedPack| {
-                json!({
-                    "id": pack.id.to_string(),
-                    "frames": pack.frames,
-                    "lost_frames": pack.lost_frames,
-                    "chunks_copied": pack.copied,
-                    "chunks_lost": pack.lost_chunks,
-                    "mended": pack.mended,
-                    "problems": pack.problems.iter().map(chain).collect::<Vec<_>>(),
-                })
-            };
-            let damaged: Vec<Value> = repair.damaged.iter().map(pack).collect();
-            let summary = json!({"dry_run": self.dry_run, "packs": repair.packs, "protected": repair.protected, "damaged": damaged});
-            return Ok(output.object("summary", summary)?);
+            return Ok(output.object_with("summary", json!({"dry_run": self.dry_run}), repair)?);
         }
         for pack in &repair.damaged {
             if pack.mended {

@@ -1,7 +1,7 @@
 //! `snap repair snapshots`
 
-use avro_snap::ops::repair::{DamagedSnapshot, SnapshotRepair, SnapshotRepairOptions, repair_snapshots};
-use serde_json::{Value, json};
+use avro_snap::ops::repair::{SnapshotRepair, SnapshotRepairOptions, repair_snapshots};
+use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::exit::Exit;
@@ -63,34 +63,11 @@ impl Args {
     fn tell(&self, context: &Context, repair: &SnapshotRepair) -> Result<()> {
         let output = &context.output;
         if output.json {
-            let snapshot = |damaged: &DamagedSnapshot| {
-                json!({
-                    "id": damaged.id.to_string(),
-                    "files_damaged": damaged.files,
-                    "rows_lost": damaged.rows,
-                    "nothing_left": damaged.hopeless,
-                    "forgotten": damaged.forgotten,
-                    "rewritten": damaged.rewritten.map(|id| id.to_string()),
-                })
-            };
-            let recorded: Vec<Value> = repair
-                .recorded
-                .iter()
-                .map(|(pack, frames)| json!({"pack": pack.to_string(), "frames": frames}))
-                .collect();
-            return Ok(output.object(
-                "summary",
-                json!({
-                    "dry_run": self.dry_run,
-                    "snapshots": repair.snapshots,
-                    "damaged": repair.damaged.iter().map(snapshot).collect::<Vec<_>>(),
-                    "recorded": recorded,
-                }),
-            )?);
+            return Ok(output.object_with("summary", json!({"dry_run": self.dry_run}), repair)?);
         }
         for damaged in &repair.damaged {
             let mut said = Vec::new();
-            if damaged.hopeless {
+            if damaged.nothing_left {
                 said.push("nothing of it is left".to_owned());
             } else {
                 if damaged.files > 0 {
@@ -104,7 +81,7 @@ impl Args {
                 (true, true, _) => said.push("it would be dropped".into()),
                 (true, false, _) => said.push("dropped".into()),
                 (false, _, Some(id)) => said.push(format!("what is left was made again as {}", id.short())),
-                (false, true, None) if self.rewrite && !damaged.hopeless => {
+                (false, true, None) if self.rewrite && !damaged.nothing_left => {
                     said.push("what is left would be made again".into());
                 }
                 _ => {}

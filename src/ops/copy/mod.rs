@@ -14,6 +14,8 @@ use std::time::Instant;
 use run::{Run, Stop};
 use transfer::{Names, Sent};
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
 use crate::ingest::Pipeline;
@@ -80,7 +82,7 @@ pub enum Copied {
 }
 
 /// What copying a snapshot came to.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct CopyReport {
     /// Files of which nothing had to be looked at, since a copy that was made before has them.
     pub files_known: u64,

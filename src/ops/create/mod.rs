@@ -17,6 +17,8 @@ use lineage::Lineage;
 use run::Run;
 pub(crate) use run::parent_row;
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::files::{Rules, SourceTree};
 use crate::id::SnapshotId;
@@ -84,9 +86,10 @@ impl std::fmt::Debug for StreamSource {
 }
 
 /// Result of a `create`.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct CreateReport {
     /// The snapshot; none on a dry run, or where nothing changed and none was wanted then.
+    #[serde(rename = "snapshot_id")]
     pub snapshot: Option<SnapshotId>,
     /// What it was compared with.
     pub parent: Option<SnapshotId>,
@@ -123,6 +126,7 @@ pub struct CreateReport {
     /// Chunks that were not in the repository before.
     pub chunks_new: u64,
     /// Containers among the files that were read, and their blocks by how they are kept.
+    #[serde(flatten)]
     pub avro: AvroReport,
     /// How long it took, in seconds.
     pub duration_secs: f64,

@@ -2,6 +2,7 @@
 //! The data stays until garbage is collected, so a removal can be [undone](undo()) until then.
 
 mod group;
+mod report;
 mod sound;
 mod undo;
 

@@ -2,13 +2,16 @@
 
 use rayon::prelude::*;
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::progress::{Phase, Progress};
 use crate::runtime::Runtime;
 use crate::store::{Config, ConfigSearch, LostConfig};
 
 /// Where a config comes from of which no copy was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ConfigSource {
     /// From a key export.
     Export,

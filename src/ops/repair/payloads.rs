@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
+
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Context, Error, Result};
 use crate::files::Pattern;
@@ -11,6 +13,7 @@ use crate::ingest::{Feeder, Pipeline, Warmth, take_apart_again};
 use crate::progress::{Phase, Progress, Warning};
 use crate::read::{EncoderBench, Prefetching, Rebuilder};
 use crate::recipe::Recipe;
+use crate::report;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::snapshot::{ManifestWriter, SnapshotRoot};
 use crate::store::log::{ReplaceReason, RootReplacement};
@@ -31,7 +34,7 @@ pub struct PayloadOptions {
 }
 
 /// Result of keeping payloads.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct PayloadReport {
     /// Whether the snapshot has a new root; not on a dry run, nor where there was nothing to change.
     pub replaced: bool,
@@ -40,6 +43,7 @@ pub struct PayloadReport {
     /// Payloads that are kept as they are now.
     pub blocks: u64,
     /// What could not be rebuilt and is stored as it was, and why.
+    #[serde(serialize_with = "report::failed")]
     pub failed: Vec<(Vec<u8>, Error)>,
     /// Bytes that this added to the repository, all kinds of objects.
     pub bytes_added: u64,

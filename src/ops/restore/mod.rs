@@ -17,10 +17,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, Pattern, Spare};
 use crate::progress::{Phase, Progress};
 use crate::read::{EncoderBench, Rebuilder};
+use crate::report::{self, put_text};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::EntryKind;
 use crate::store::{Repository, moved, unless_moved};
@@ -62,7 +65,7 @@ pub struct RestoreOptions {
 }
 
 /// Result of a restore.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize)]
 pub struct RestoreReport {
     /// Regular files that were written.
     pub files_restored: u64,
@@ -77,6 +80,7 @@ pub struct RestoreReport {
     /// What `delete` left alone though it is not in the snapshot, by the reason.
     pub kept: BTreeMap<Spare, u64>,
     /// What `delete` could not remove, by its path below the target, and why.
+    #[serde(serialize_with = "report::failed")]
     pub not_deleted: Vec<(Vec<u8>, Error)>,
     /// On a dry run: files of those to be restored that are not there.
     pub files_new: u64,
@@ -95,6 +99,7 @@ pub struct RestoreReport {
     /// Files of which only a part was left to be written.
     pub salvaged: Vec<SalvagedFile>,
     /// What could not be restored, and why.
+    #[serde(serialize_with = "report::failed")]
     pub failed: Vec<(Vec<u8>, Error)>,
     /// How long it took, in seconds.
     pub duration_secs: f64,
@@ -173,4 +178,18 @@ fn dumped(
     let rebuilder = Rebuilder { source: repository, pool: &pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.
     rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
+}
+
+impl Serialize for SalvagedFile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let loss = &self.salvage.loss;
+        let mut file = serializer.serialize_map(None)?;
+        put_text(&mut file, "path", &self.path)?;
+        put_text(&mut file, "report", &self.report)?;
+        file.serialize_entry("missing_records", &loss.records.total)?;
+        file.serialize_entry("missing_blocks", &loss.blocks.total)?;
+        file.serialize_entry("zero_filled_bytes", &loss.bytes.total)?;
+        file.serialize_entry("written_records", &self.salvage.records)?;
+        file.end()
+    }
 }

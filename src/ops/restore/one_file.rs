@@ -132,7 +132,7 @@ impl Run<'_> {
             names += 1;
             report_path = [path, format!(".salvage.{names}.json").as_bytes()].concat();
         }
-        let text = saved.report(entry, self.snapshot.id);
+        let text = saved.report(entry, self.snapshot.id)?;
         let mut report_writer = target.begin_file(&report_path, 0, false)?;
         report_writer.write(text.as_bytes())?;
         let size = text.len() as u64;

@@ -1,13 +1,14 @@
 //! What is left of a file of which chunks are lost. Of a container: its header and the blocks that are whole, which make a
 //! container that any program reads. Of any other file: its bytes, with zeros for what is lost.
 
-use std::fmt::Write as _;
+use serde::Serialize;
 
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
-use crate::id::{SnapshotId, hex};
+use crate::id::{ContentHash, SnapshotId};
 use crate::read::Rebuilder;
 use crate::recipe::{ContainerSurvey, Loss, Part, PieceWalk, Ranges, Recipe, Stretch};
+use crate::report::Path;
 use crate::snapshot::entry::FileEntry;
 
 /// What was saved of a file.
@@ -133,83 +134,101 @@ fn zeros(mut length: u64, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<
     Ok(())
 }
 
+/// What is written beside the file.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    path: Path<'a>,
+    snapshot_id: SnapshotId,
+    is_original: bool,
+    original_size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_blake3: Option<ContentHash>,
+    written_size: u64,
+    #[serde(flatten)]
+    loss: ReportedLoss<'a>,
+    note: &'static str,
+}
+
+/// What it lacks.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum ReportedLoss<'a> {
+    /// Blocks of a container.
+    Avro {
+        original_records: u64,
+        original_blocks: u64,
+        written_records: u64,
+        written_blocks: u64,
+        missing_records: u64,
+        missing_record_ranges: &'a Ranges,
+        missing_record_ranges_unlisted: u64,
+        missing_blocks: u64,
+        missing_block_ranges: &'a Ranges,
+        missing_block_ranges_unlisted: u64,
+        missing_decoded_bytes: u64,
+        layout_lost: bool,
+        stray_bytes_left_out: u64,
+    },
+    /// Bytes of any other file.
+    Bytes { zero_filled_bytes: u64, zero_filled_ranges: &'a Ranges, zero_filled_ranges_unlisted: u64 },
+}
+
 impl Salvage {
     /// What is written beside the file: JSON that says what it lacks.
-    pub(super) fn report(&self, entry: &FileEntry, snapshot: SnapshotId) -> String {
-        let mut text = String::from("{\n");
-        let mut field = |name: &str, value: String| {
-            let _ = writeln!(text, "  \"{name}\": {value},");
-        };
-        field("path", json_text(&String::from_utf8_lossy(&entry.path)));
-        if std::str::from_utf8(&entry.path).is_err() {
-            field("path_hex", json_text(&hex(&entry.path)));
-        }
-        field("snapshot", json_text(&snapshot.to_string()));
-        field("is_original", "false".into());
-        field("original_size", entry.size.to_string());
-        if let Some(content) = &entry.content {
-            field("original_blake3", json_text(&hex(content.as_bytes())));
-        }
-        field("written_size", self.bytes.to_string());
-        if self.container {
-            let facts = entry.avro.as_ref();
-            field("kind", json_text("avro"));
-            field("original_records", facts.map_or(0, |facts| facts.declared_records).to_string());
-            field("original_blocks", facts.map_or(0, |facts| facts.blocks).to_string());
-            field("written_records", self.records.to_string());
-            field("written_blocks", self.blocks.to_string());
-            field("missing_records", self.loss.records.total.to_string());
-            field("missing_record_ranges", json_ranges(&self.loss.records));
-            field("missing_record_ranges_unlisted", self.loss.records.unlisted.to_string());
-            field("missing_blocks", self.loss.blocks.total.to_string());
-            field("missing_block_ranges", json_ranges(&self.loss.blocks));
-            field("missing_block_ranges_unlisted", self.loss.blocks.unlisted.to_string());
-            field("missing_decoded_bytes", self.loss.block_bytes.to_string());
-            field("layout_lost", self.loss.layout.to_string());
-            field("stray_bytes_left_out", self.strays.saturating_add(self.loss.strays).to_string());
-        } else {
-            field("kind", json_text("bytes"));
-            field("zero_filled_bytes", self.loss.bytes.total.to_string());
-            field("zero_filled_ranges", json_ranges(&self.loss.bytes));
-            field("zero_filled_ranges_unlisted", self.loss.bytes.unlisted.to_string());
-        }
-        let note = match self.container {
-            true => {
-                "This is not the file that was saved: blocks of which anything is lost were left out. Ranges are the \
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it cannot be written as JSON, which never happens.
+    pub(super) fn report(&self, entry: &FileEntry, snapshot: SnapshotId) -> Result<String> {
+        let report = Report {
+            path: Path(&entry.path),
+            snapshot_id: snapshot,
+            is_original: false,
+            original_size: entry.size,
+            original_blake3: entry.content,
+            written_size: self.bytes,
+            loss: self.reported_loss(entry),
+            note: match self.container {
+                true => {
+                    "This is not the file that was saved: blocks of which anything is lost were left out. Ranges are the \
                      first and the last number, counted from 0 in the original."
-            }
-            false => {
-                "This is not the file that was saved: zeros stand where its bytes are lost. Ranges are the first and \
-                      the last byte, counted from 0."
-            }
+                }
+                false => {
+                    "This is not the file that was saved: zeros stand where its bytes are lost. Ranges are the first and \
+                     the last byte, counted from 0."
+                }
+            },
         };
-        let _ = write!(text, "  \"note\": {}\n}}\n", json_text(note));
-        text
+        let text = serde_json::to_string_pretty(&report);
+        Ok(text.map_err(|error| Error::Invalid(format!("the report is no JSON: {error}")))? + "\n")
     }
-}
 
-fn json_ranges(ranges: &Ranges) -> String {
-    let range = |range: &std::ops::Range<u64>| format!("[{}, {}]", range.start, range.end - 1);
-    format!("[{}]", ranges.ranges.iter().map(range).collect::<Vec<_>>().join(", "))
-}
-
-/// A text as JSON has it (RFC 8259, section 7).
-fn json_text(text: &str) -> String {
-    let mut json = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => {
-                json.push('\\');
-                json.push(c);
-            }
-            '\0'..='\x1f' => {
-                let _ = write!(json, "\\u{:04x}", u32::from(c));
-            }
-            c => json.push(c),
+    fn reported_loss(&self, entry: &FileEntry) -> ReportedLoss<'_> {
+        let Loss { bytes, blocks, records, .. } = &self.loss;
+        if !self.container {
+            return ReportedLoss::Bytes {
+                zero_filled_bytes: bytes.total,
+                zero_filled_ranges: bytes,
+                zero_filled_ranges_unlisted: bytes.unlisted,
+            };
+        }
+        let facts = entry.avro.as_ref();
+        ReportedLoss::Avro {
+            original_records: facts.map_or(0, |facts| facts.declared_records),
+            original_blocks: facts.map_or(0, |facts| facts.blocks),
+            written_records: self.records,
+            written_blocks: self.blocks,
+            missing_records: records.total,
+            missing_record_ranges: records,
+            missing_record_ranges_unlisted: records.unlisted,
+            missing_blocks: blocks.total,
+            missing_block_ranges: blocks,
+            missing_block_ranges_unlisted: blocks.unlisted,
+            missing_decoded_bytes: self.loss.block_bytes,
+            layout_lost: self.loss.layout,
+            stray_bytes_left_out: self.strays.saturating_add(self.loss.strays),
         }
     }
-    json.push('"');
-    json
 }
 
 #[cfg(test)]
@@ -225,7 +244,7 @@ mod tests {
         let entry = FileEntry { path: b"a \"quoted\"\\\n\x01\xff".to_vec(), ..FileEntry::nothing() };
         for container in [true, false] {
             let saved = Salvage { container, ..saved.clone() };
-            let report = saved.report(&entry, SnapshotId::new([7; 16]));
+            let report = saved.report(&entry, SnapshotId::new([7; 16])).unwrap();
             let json: serde_json::Value = serde_json::from_str(&report).unwrap();
             assert_eq!(json["path"], String::from_utf8_lossy(&entry.path).into_owned());
             assert_eq!(json["is_original"], false);

@@ -120,3 +120,10 @@ pub fn loss<S: ChunkSource + ?Sized>(
     }
     Ok(loss.is_any().then_some(loss))
 }
+
+/// Pairs of the first and the last number of each.
+impl serde::Serialize for Ranges {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.ranges.iter().map(|range| [range.start, range.end.saturating_sub(1)]))
+    }
+}
