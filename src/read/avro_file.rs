@@ -6,8 +6,8 @@ use crate::avro::schema::{Schema, SchemaError};
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::recipe::{
-    Class, ContainerRecipe, Entry, Finding, Framer, LayoutReader, MAX_ENTRY, Recipe, Segment, Stream, StreamReader, View,
-    known_length,
+    Class, ContainerRecipe, Entry, Finding, Framer, LayoutReader, MAX_ENTRY, Recipe, Segment, Stream, StreamReader,
+    View, known_length,
 };
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
