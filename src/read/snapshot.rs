@@ -66,7 +66,7 @@ impl Snapshot {
     pub fn list(repository: &Arc<Repository>) -> Result<Vec<Self>> {
         repository.refresh_index()?;
         let roots = repository.settled(|| read_roots(repository, &repository.state().snapshots).into_iter().collect());
-        Ok(roots.map(|roots: Vec<_>| roots.into_iter().map(|root| Self::of_root(repository, root)).collect())?)
+        roots.map(|roots: Vec<_>| roots.into_iter().map(|root| Self::of_root(repository, root)).collect())
     }
 
     /// Its id.
