@@ -207,6 +207,15 @@ pub enum Error {
         snapshot: String,
     },
 
+    /// A file of a snapshot is no sound Avro file, or a part of it is not. Nothing is wrong with the repository.
+    #[error("cannot read records of {path}: {reason}")]
+    NoRecords {
+        /// The file.
+        path: String,
+        /// What is not sound, and where.
+        reason: String,
+    },
+
     /// A manifest names a path that must not be created.
     #[error("refused to restore {path:?}: {reason}")]
     UnsafePath {

@@ -375,6 +375,16 @@ fn every_module_has_a_place() {
     }
 }
 
+/// What others may rest on is exported by name; the rooms are public for this package alone.
+#[test]
+fn rooms_are_hidden_in_the_documentation() {
+    let lib = fs::read_to_string(src().join("lib.rs")).unwrap();
+    let lines: Vec<&str> = lib.lines().collect();
+    let modules = lines.windows(2).filter(|pair| pair[1].starts_with("pub mod "));
+    let shown: Vec<&str> = modules.filter(|pair| pair[0] != "#[doc(hidden)]").map(|pair| pair[1]).collect();
+    assert_eq!(shown, ["pub mod storage;", "pub mod options {"]);
+}
+
 #[test]
 fn every_package_has_a_home() {
     let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();

@@ -7,6 +7,7 @@ use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::recipe::{
     Class, ContainerRecipe, Entry, Finding, Framer, LayoutReader, MAX_ENTRY, Recipe, Segment, Stream, StreamReader,
+    View, known_length,
 };
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
@@ -54,6 +55,28 @@ pub struct AvroFile<S> {
     header: Header,
     place: Place<S>,
     blocks: u64,
+    passed: Lengths,
+}
+
+/// How many bytes of each view something takes; of the exact one none where that is not known without encoding.
+#[derive(Debug, Clone, Copy)]
+struct Lengths {
+    exact: Option<u64>,
+    plain: u64,
+}
+
+impl Lengths {
+    const NONE: Self = Self { exact: Some(0), plain: 0 };
+
+    fn add(&mut self, other: Self) {
+        self.exact = self.exact.zip(other.exact).map(|(sum, length)| sum.saturating_add(length));
+        self.plain = self.plain.saturating_add(other.plain);
+    }
+
+    /// Of what is there as it stands in the file.
+    fn of(length: u64) -> Self {
+        Self { exact: Some(length), plain: length }
+    }
 }
 
 enum Place<S> {
@@ -63,6 +86,7 @@ enum Place<S> {
 }
 
 struct Streams<S> {
+    recipe: Box<ContainerRecipe>,
     layout: LayoutReader<S>,
     records: StreamReader<S>,
     payloads: StreamReader<S>,
@@ -117,6 +141,16 @@ impl StoredBlock {
         Ok(buffer)
     }
 
+    /// The same for one who keeps it.
+    pub(super) fn into_plain(self, codec: Codec, decoder: &mut Decoder) -> std::result::Result<Vec<u8>, DecodeError> {
+        if self.decoded || codec == Codec::Null {
+            return Ok(self.bytes);
+        }
+        let mut plain = Vec::new();
+        decoder.decode_unfinished(codec, &self.bytes, MAX_DECODED, &mut plain)?;
+        Ok(plain)
+    }
+
     /// How many bytes are stored of it.
     pub(crate) fn length(&self) -> usize {
         self.bytes.len()
@@ -142,8 +176,9 @@ impl<S: ChunkSource + Clone> AvroFile<S> {
                     payloads: StreamReader::new(&recipe.payloads, source.clone()),
                     strays: StreamReader::new(&recipe.strays, source),
                     entries: Vec::new().into_iter(),
+                    recipe,
                 };
-                Ok(Ok(Self { header, place: Place::Recipe(Box::new(streams)), blocks: 0 }))
+                Ok(Ok(Self { header, place: Place::Recipe(Box::new(streams)), blocks: 0, passed: Lengths::NONE }))
             }
             Recipe::Plain(stream) => Framed::open(source, &stream),
         }
@@ -172,6 +207,14 @@ impl<S: ChunkSource + Clone> AvroFile<S> {
         Codec::from_name(name).ok_or_else(|| NotAvro::Codec(name.to_owned()))
     }
 
+    /// How many bytes of a view the pieces took that came so far; none where that is not known without encoding.
+    pub(super) fn passed(&self, view: View) -> Option<u64> {
+        match view {
+            View::Exact => self.passed.exact,
+            View::Plain => Some(self.passed.plain),
+        }
+    }
+
     /// The next piece. Blocks whose number of records `wanted` refuses are passed over, their bytes not read where they
     /// need not be.
     ///
@@ -182,6 +225,10 @@ impl<S: ChunkSource + Clone> AvroFile<S> {
             Place::Recipe(streams) => streams.next_piece(self.blocks, wanted)?,
             Place::Bytes(framed) => framed.next_piece(self.blocks, wanted)?,
         };
+        let piece = piece.map(|(piece, lengths)| {
+            self.passed.add(lengths);
+            piece
+        });
         self.blocks += u64::from(matches!(piece, Some(Piece::Block(_) | Piece::Passed { .. })));
         Ok(piece)
     }
@@ -199,7 +246,7 @@ pub(crate) fn header_of<S: ChunkSource + ?Sized>(source: &S, recipe: &ContainerR
 }
 
 impl<S: ChunkSource> Streams<S> {
-    fn next_piece(&mut self, ordinal: u64, wanted: impl FnOnce(u64) -> bool) -> Result<Option<Piece>> {
+    fn next_piece(&mut self, ordinal: u64, wanted: impl FnOnce(u64) -> bool) -> Result<Option<(Piece, Lengths)>> {
         let entry = loop {
             if let Some(entry) = self.entries.next() {
                 break entry;
@@ -207,20 +254,22 @@ impl<S: ChunkSource> Streams<S> {
             let Some((entries, _)) = self.layout.next_segment()? else { return Ok(None) };
             self.entries = entries.into_iter();
         };
+        let length = |view| known_length(&self.recipe, view, &entry);
+        let lengths = Lengths { exact: length(View::Exact), plain: length(View::Plain).unwrap_or_default() };
         let (stream, decoded) = match entry.class {
             Class::Stray => {
                 self.strays.skip(entry.length)?;
-                return Ok(Some(Piece::Stray(entry.length)));
+                return Ok(Some((Piece::Stray(entry.length), lengths)));
             }
             Class::Payload => (&mut self.payloads, false),
             Class::Records | Class::Corrected => (&mut self.records, true),
         };
         if !wanted(entry.count) {
             stream.skip(entry.length)?;
-            return Ok(Some(Piece::Passed { count: entry.count }));
+            return Ok(Some((Piece::Passed { count: entry.count }, lengths)));
         }
         let bytes = take(stream, entry.length)?;
-        Ok(Some(Piece::Block(StoredBlock { ordinal, count: entry.count, bytes, decoded })))
+        Ok(Some((Piece::Block(StoredBlock { ordinal, count: entry.count, bytes, decoded }), lengths)))
     }
 }
 
@@ -230,7 +279,8 @@ impl<S: ChunkSource> Framed<S> {
         let mut framed = Self { stream, framer: Framer::new(true), end: false };
         match framed.next_segment()? {
             Some(Segment::Header(header)) => {
-                Ok(Ok(AvroFile { header: *header, place: Place::Bytes(Box::new(framed)), blocks: 0 }))
+                let place = Place::Bytes(Box::new(framed));
+                Ok(Ok(AvroFile { header: *header, place, blocks: 0, passed: Lengths::NONE }))
             }
             _ => Ok(Err(match framed.framer.finding() {
                 Finding::BadHeader(flaw) => NotAvro::Header(flaw.map(|flaw| flaw.to_string())),
@@ -255,15 +305,23 @@ impl<S: ChunkSource> Framed<S> {
         }
     }
 
-    fn next_piece(&mut self, ordinal: u64, wanted: impl FnOnce(u64) -> bool) -> Result<Option<Piece>> {
-        Ok(self.next_segment()?.map(|segment| match segment {
-            Segment::Block(block) if !wanted(block.count) => Piece::Passed { count: block.count },
+    fn next_piece(&mut self, ordinal: u64, wanted: impl FnOnce(u64) -> bool) -> Result<Option<(Piece, Lengths)>> {
+        let Some(segment) = self.next_segment()? else { return Ok(None) };
+        let (piece, length) = match segment {
             Segment::Block(block) => {
-                Piece::Block(StoredBlock { ordinal, count: block.count, bytes: block.payload, decoded: false })
+                let length = block.length();
+                let piece = match wanted(block.count) {
+                    false => Piece::Passed { count: block.count },
+                    true => {
+                        Piece::Block(StoredBlock { ordinal, count: block.count, bytes: block.payload, decoded: false })
+                    }
+                };
+                (piece, length)
             }
-            Segment::Stray(bytes) | Segment::Plain(bytes) => Piece::Stray(bytes.len() as u64),
-            Segment::Header(header) => Piece::Stray(header.length as u64),
-        }))
+            Segment::Stray(bytes) | Segment::Plain(bytes) => (Piece::Stray(bytes.len() as u64), bytes.len() as u64),
+            Segment::Header(header) => (Piece::Stray(header.length as u64), header.length as u64),
+        };
+        Ok(Some((piece, Lengths::of(length))))
     }
 }
 

@@ -1,161 +1,212 @@
-//! One file of a snapshot, read anywhere: by a mount, a gateway, an object of another language.
+//! A regular file of a snapshot.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io::{self, SeekFrom};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::content::{EncoderBench, encode};
-use crate::chunk::ChunkSource;
-use crate::error::{Context, Error, Result};
-use crate::recipe::{RangeReader, Recipe, Stream, ToEncode, View};
+use super::{Blocks, Ranges, Records, Snapshot};
+use crate::error::{Error, Result};
+use crate::recipe::View;
+use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::store::Repository;
 
-/// A regular file of a snapshot in one of its views. It owns its source (an `Arc<Repository>`, say), clones are cheap, and
-/// several threads can read at once.
+/// A regular file of a snapshot, which it owns a share of. Clones are cheap, and several threads can read at once.
 ///
-/// Memory: a handful of places where somebody read last, each with a segment of the layout and at most 4 MiB of the block that was
-/// encoded last; and what the reads that are going on need, two blocks each at most.
-pub struct File<S> {
-    shared: Arc<Shared<S>>,
+/// It is read in two views: bit for bit as it was saved ([`View::Exact`]), or as the same container without compression
+/// ([`View::Plain`]), which needs no encoding. Avro files are read by [blocks](File::blocks) and [records](File::records),
+/// too.
+///
+/// Memory: a handful of places where somebody read last, with at most 4 MiB each of the block that was encoded last; and what
+/// the reads that are going on need, two blocks each at most.
+#[derive(Clone)]
+pub struct File(Arc<Shared>);
+
+struct Shared {
+    snapshot: Snapshot,
+    entry: FileEntry,
+    /// What the plain view was when the file was opened, and stays.
+    plain: View,
+    opened: Mutex<Arc<Opened>>,
 }
 
-struct Shared<S> {
-    source: S,
-    recipe: Recipe,
-    /// As it is now is what new places begin with.
-    exact: RangeReader<S>,
-    plain: RangeReader<S>,
-    encoders: EncoderBench,
-    /// Places where somebody read last, the latest at the end.
-    places: Mutex<VecDeque<Place<S>>>,
+/// The file as one root of the snapshot has it.
+pub(super) struct Opened {
+    pub(super) root: Arc<SnapshotRoot>,
+    /// The row that has the content.
+    pub(super) row: FileEntry,
+    pub(super) ranges: Ranges<Arc<Repository>>,
 }
 
-struct Place<S> {
-    view: View,
-    /// The byte after those that were read.
-    next: u64,
-    reader: RangeReader<S>,
-}
+impl File {
+    pub(super) fn open(snapshot: &Snapshot, path: &[u8]) -> Result<Self> {
+        snapshot.steady(|root| {
+            let (row, hard_link) = content_row(snapshot, root, path)?;
+            let entry = FileEntry { path: path.to_vec(), hard_link, ..row.clone() };
+            let opened = Opened::new(snapshot, root, row)?;
+            let plain = opened.ranges.view(View::Plain);
+            let (snapshot, opened) = (snapshot.clone(), Mutex::new(Arc::new(opened)));
+            Ok(Self(Arc::new(Shared { snapshot, entry, plain, opened })))
+        })
+    }
 
-/// How many places are kept, ...
-const PLACES: usize = 4;
-/// ... and how many bytes of an encoded block with each of them.
-const KEPT_BLOCK: usize = 4 << 20;
-/// How many bytes are read in one go.
-const STEP: usize = 1 << 20;
+    /// The snapshot that it is in.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.0.snapshot
+    }
 
-impl<S: ChunkSource + Clone> File<S> {
-    /// The file of this row. Of a hard link it is the row of its first name that has the content.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if it is no regular file; if its recipe or header is lost or damaged.
-    pub fn open(source: S, entry: &FileEntry) -> Result<Self> {
-        let shown = String::from_utf8_lossy(&entry.path);
-        if entry.kind != EntryKind::File || entry.hard_link.is_some() {
-            return Err(Error::Invalid(format!("{shown} is not a regular file with a content of its own")));
-        }
-        let recipe = match entry.recipe.is_empty() {
-            true => Recipe::Plain(Stream::Empty),
-            false => Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))?,
-        };
-        let exact = RangeReader::new(recipe.clone(), View::Exact, source.clone())?;
-        let plain = RangeReader::new(recipe.clone(), View::Plain, source.clone())?;
-        let (encoders, places) = (EncoderBench::default(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { source, recipe, exact, plain, encoders, places }) })
+    /// Its entry. A hard link has what the first name of the file has, and says which that is.
+    pub fn entry(&self) -> &FileEntry {
+        &self.0.entry
     }
 
     /// The view that is served where this one is asked for: the exact one also where the plain one is the file itself.
     pub fn view(&self, asked: View) -> View {
-        self.shared.reader(asked).view()
+        if asked == View::Plain { self.0.plain } else { View::Exact }
     }
 
-    /// How many bytes the view has. Reads the layout once.
+    /// How many bytes the view has. Reads what is known about the file's blocks once.
     ///
     /// # Errors
-    /// If chunks of the layout are lost or damaged.
-    pub fn length(&self, view: View) -> Result<u64> {
-        self.shared.reader(view).clone().length()
+    /// Those of reading, and those of [`read_at`](File::read_at).
+    pub fn len(&self, view: View) -> Result<u64> {
+        self.steady(view, |opened| opened.ranges.length(self.view(view)))
     }
 
-    /// Reads from `offset` on into `buffer`; how many bytes were read: all that fit, fewer at the end of the file.
+    /// Reads from `offset` on into `buffer`. Returns how many bytes were read: all that fit, fewer at the end of the file.
     ///
     /// # Errors
-    /// If chunks that are needed are lost or damaged, or an encoder is not known.
+    /// If what is needed is lost or damaged; [`Error::SnapshotRemoved`], and [`Error::SnapshotReplaced`] if the file was changed
+    /// on purpose meanwhile, or has no plain view any more.
     pub fn read_at(&self, view: View, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        let mut place = self.shared.take(view, offset);
-        let (mut bytes, mut done) = (Vec::new(), 0);
-        let mut make = |wanted: ToEncode<'_>| {
-            self.shared.encoders.with(|encoders| encode(encoders, wanted.plain, wanted.encoder, wanted.corrections))
-        };
-        while done < buffer.len() {
-            bytes.clear();
-            let step = (buffer.len() - done).min(STEP);
-            place.reader.read(offset.saturating_add(done as u64), step, &mut make, &mut bytes)?;
-            buffer[done..done + bytes.len()].copy_from_slice(&bytes);
-            done += bytes.len();
-            if bytes.len() < step {
-                break;
+        self.steady(view, |opened| opened.ranges.read_at(self.view(view), offset, buffer))
+    }
+
+    /// A reader of a view with a place of its own, for whatever takes [`Read`](io::Read) and [`Seek`](io::Seek).
+    pub fn reader(&self, view: View) -> FileReader {
+        FileReader { file: self.clone(), view, at: 0 }
+    }
+
+    /// Its blocks in order, decoded.
+    ///
+    /// # Errors
+    /// [`Error::NoRecords`] if it is no Avro file, or its codec is not known; those of reading.
+    pub fn blocks(&self) -> Result<Blocks> {
+        Blocks::open(self.clone(), 0)
+    }
+
+    /// Its records in order.
+    ///
+    /// # Errors
+    /// [`Error::NoRecords`] if it is no Avro file, or its codec or schema is not known; those of reading.
+    pub fn records(&self) -> Result<Records> {
+        self.records_from(0)
+    }
+
+    /// Its records from this one on, counted from 0. The blocks before it are not read.
+    ///
+    /// # Errors
+    /// As of [`records`](File::records).
+    pub fn records_from(&self, first: u64) -> Result<Records> {
+        Records::open(Blocks::open(self.clone(), first)?, first)
+    }
+
+    /// Its path for people.
+    pub(super) fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.0.entry.path).into_owned()
+    }
+
+    /// Does something that reads, again where the snapshot got a new root meanwhile in which the file is the same.
+    pub(super) fn steady<T>(&self, view: View, mut work: impl FnMut(&Arc<Opened>) -> Result<T>) -> Result<T> {
+        self.0.snapshot.steady(|root| {
+            let opened = self.at(root)?;
+            if self.view(view) == View::Plain && opened.ranges.view(View::Plain) != View::Plain {
+                return Err(self.replaced());
             }
+            work(&opened)
+        })
+    }
+
+    /// The file as this root has it.
+    fn at(&self, root: &Arc<SnapshotRoot>) -> Result<Arc<Opened>> {
+        let lock = || self.0.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = lock().clone();
+        if Arc::ptr_eq(&opened.root, root) {
+            return Ok(opened);
         }
-        place.next = offset.saturating_add(done as u64);
-        self.shared.give_back(place);
-        Ok(done)
-    }
-}
-
-impl<S> File<S> {
-    /// Where its chunks come from.
-    pub fn source(&self) -> &S {
-        &self.shared.source
-    }
-
-    /// How it is rebuilt.
-    pub fn recipe(&self) -> &Recipe {
-        &self.shared.recipe
-    }
-}
-
-impl<S> Shared<S> {
-    fn reader(&self, view: View) -> &RangeReader<S> {
-        match view {
-            View::Exact => &self.exact,
-            View::Plain => &self.plain,
+        // An earlier root was asked for just before another thread found the later one.
+        if opened.root.revision > root.revision {
+            return Ok(opened);
         }
-    }
-
-    fn places(&self) -> MutexGuard<'_, VecDeque<Place<S>>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<S: ChunkSource + Clone> Shared<S> {
-    /// A place to read from: where somebody stopped just there, else the one that was left alone for longest, else a new one.
-    fn take(&self, view: View, offset: u64) -> Place<S> {
-        let mut places = self.places();
-        let of_view = |place: &Place<S>| place.view == view;
-        let here = places.iter().position(|place| of_view(place) && place.next == offset);
-        let any = || if places.len() < PLACES { None } else { places.iter().position(of_view) };
-        let found = here.or_else(any).and_then(|number| places.remove(number));
-        found.unwrap_or_else(|| Place { view, next: 0, reader: self.reader(view).clone() })
-    }
-
-    fn give_back(&self, mut place: Place<S>) {
-        place.reader.rest(KEPT_BLOCK);
-        let mut places = self.places();
-        if places.len() >= PLACES {
-            places.pop_front();
+        let snapshot = &self.0.snapshot;
+        let row = match content_row(snapshot, root, &self.0.entry.path) {
+            Err(Error::NoPath { .. } | Error::Invalid(_)) => return Err(self.replaced()),
+            row => row?.0,
+        };
+        let same = |row: &FileEntry| (row.content, row.size, row.altered);
+        if row.content.is_none() || same(&row) != same(&opened.row) {
+            return Err(self.replaced());
         }
-        places.push_back(place);
+        let opened = Arc::new(Opened::new(snapshot, root, row)?);
+        *lock() = opened.clone();
+        Ok(opened)
+    }
+
+    fn replaced(&self) -> Error {
+        Error::SnapshotReplaced { snapshot: self.0.snapshot.id() }
     }
 }
 
-impl<S> Clone for File<S> {
-    fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+impl Opened {
+    fn new(snapshot: &Snapshot, root: &Arc<SnapshotRoot>, row: FileEntry) -> Result<Self> {
+        let ranges = Ranges::open_with(snapshot.repository().clone(), &row, snapshot.encoders())?;
+        Ok(Self { root: root.clone(), row, ranges })
     }
 }
 
-impl<S> std::fmt::Debug for File<S> {
+/// The row that has the content of this path, and the first name of a hard link.
+fn content_row(snapshot: &Snapshot, root: &SnapshotRoot, path: &[u8]) -> Result<(FileEntry, Option<Vec<u8>>)> {
+    let find = |path: &[u8]| snapshot.find(root, path)?.ok_or_else(|| snapshot.no_path(path));
+    let row = find(path)?;
+    let (row, hard_link) = match &row.hard_link {
+        Some(first) => (find(first)?, Some(first.clone())),
+        None => (row, None),
+    };
+    match row.kind {
+        EntryKind::File => Ok((row, hard_link)),
+        _ => Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path)))),
+    }
+}
+
+impl std::fmt::Debug for File {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("File(..)")
+        write!(f, "File({:?} in {:?})", self.shown(), self.0.snapshot)
+    }
+}
+
+/// Reads a view of a file from a place of its own.
+#[derive(Debug, Clone)]
+pub struct FileReader {
+    file: File,
+    view: View,
+    at: u64,
+}
+
+impl io::Read for FileReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(self.view, self.at, buffer).map_err(io::Error::other)?;
+        self.at = self.at.saturating_add(read as u64);
+        Ok(read)
+    }
+}
+
+impl io::Seek for FileReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let place = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.file.len(self.view).map_err(io::Error::other)?.checked_add_signed(by),
+        };
+        self.at = place.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a place before the start"))?;
+        Ok(self.at)
     }
 }

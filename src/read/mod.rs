@@ -1,12 +1,23 @@
 //! Reading what snapshots hold: files rebuilt bit for bit, and their records.
+//!
+//! [`Snapshot`], [`Dir`] and [`File`] are for those who keep what they read from: a mount, a gateway, an object of another
+//! language. They own an `Arc` of the repository, are cheap to clone, and several threads can use one at once.
 
 pub mod avro_file;
 mod content;
+mod dir;
 mod file;
 mod prefetch;
+mod ranges;
+mod records;
+mod snapshot;
 mod trust;
 
-pub use file::File;
+pub use dir::{Children, Dir};
+pub use file::{File, FileReader};
+pub use ranges::Ranges;
+pub use records::{Block, Blocks, Record, Records};
+pub use snapshot::Snapshot;
 
 pub(crate) use content::{EncoderBench, Rebuilder, Rebuilt};
 pub(crate) use prefetch::Prefetching;

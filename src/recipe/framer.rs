@@ -1,6 +1,6 @@
 //! Taking a file apart into header, blocks and stray bytes, as its bytes arrive.
 
-use crate::avro::container::{self, Flaw, Header, MARKER, MAX_BLOCK, MAX_HEADER, Parsed};
+use crate::avro::container::{self, Flaw, Header, MARKER, MAX_BLOCK, MAX_HEADER, Parsed, put_block_header};
 
 /// A part of a file. Put together again, the parts are the file.
 #[derive(Debug)]
@@ -24,6 +24,21 @@ pub struct RawBlock {
     pub odd_head: Option<Vec<u8>>,
     /// Its payload.
     pub payload: Vec<u8>,
+}
+
+impl RawBlock {
+    /// How many bytes of the file it takes.
+    pub fn length(&self) -> u64 {
+        let head = match &self.odd_head {
+            Some(head) => head.len(),
+            None => {
+                let mut head = Vec::with_capacity(20);
+                put_block_header(&mut head, self.count, self.payload.len());
+                head.len()
+            }
+        };
+        (head + self.payload.len() + MARKER) as u64
+    }
 }
 
 /// What walking the file taught so far.

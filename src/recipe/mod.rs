@@ -29,6 +29,8 @@ pub use survey::{ContainerSurvey, Loss, PieceWalk, Placed, Ranges, Stretch, Walk
 pub use tree::{Reference, Tree, TreeBuilder, TreeReader, visit_tree};
 pub use views::View;
 
+pub(crate) use ranges::known_length;
+
 use crate::wire::{self, Malformed, Reader, Write};
 
 /// Below so many bytes a stream is kept in the recipe itself.

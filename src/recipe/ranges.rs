@@ -109,6 +109,11 @@ impl<S: ChunkSource + Clone> RangeReader<S> {
         self.file.view
     }
 
+    /// How many bytes the header of a container has in this view, its marker included; 0 if the recipe keeps none.
+    pub fn header_length(&self) -> u64 {
+        self.file.header.len() as u64
+    }
+
     /// How many bytes the view has. Reads the layout to its end, once for all clones.
     ///
     /// # Errors
@@ -315,7 +320,7 @@ fn encoder_of<'r>(recipe: &'r ContainerRecipe, entry: &Entry) -> Option<&'r str>
 }
 
 /// How many bytes of the view an entry has; none if it has to be encoded for that.
-fn known_length(recipe: &ContainerRecipe, view: View, entry: &Entry) -> Option<u64> {
+pub(crate) fn known_length(recipe: &ContainerRecipe, view: View, entry: &Entry) -> Option<u64> {
     match (view, entry.class) {
         (View::Plain, _) => Some(super::views::plain_length(entry)),
         (View::Exact, Class::Corrected) => None,

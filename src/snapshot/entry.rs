@@ -58,6 +58,11 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
+    /// The last component of its path.
+    pub fn name(&self) -> &[u8] {
+        self.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+    }
+
     /// A row of an empty regular file without a name.
     pub fn nothing() -> Self {
         Self {

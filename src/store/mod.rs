@@ -18,6 +18,7 @@ mod entries;
 mod epochs;
 mod frame_cache;
 mod history;
+mod kept;
 mod keys;
 mod local;
 pub mod log;
@@ -102,6 +103,7 @@ pub struct Repository {
     hints: Hints,
     remembered: Option<PathBuf>,
     frames: frame_cache::FrameCache,
+    kept: kept::KeptChunks,
     mending: parity::Mending,
     /// The local index was made anew since the repository was opened.
     rebuilt: Mutex<bool>,
@@ -226,6 +228,11 @@ impl Repository {
     /// What does not count any more, as the log has it.
     pub fn standing(&self) -> Arc<crate::index::Standing> {
         self.lock_state().standing.clone()
+    }
+
+    /// How many entries of the log were read.
+    pub fn log_length(&self) -> u64 {
+        self.lock_state().next
     }
 
     fn lock_state(&self) -> MutexGuard<'_, State> {

@@ -146,6 +146,7 @@ impl Repository {
             state: Mutex::new(state),
             remembered,
             frames: frame_cache::FrameCache::default(),
+            kept: super::kept::KeptChunks::default(),
             mending: super::parity::Mending::default(),
             rebuilt: Mutex::default(),
             checkpoint: AtomicU64::new(skipped),

@@ -46,6 +46,7 @@ mod prune_places;
 mod prune_races;
 mod prune_scale;
 mod ranges;
+mod readers;
 mod repair;
 mod repair_judges;
 mod repair_payloads;

@@ -17,7 +17,7 @@ use avro_snap::avro::varint;
 use avro_snap::crypto::Suite;
 use avro_snap::ops::create::{CreateOptions, Depth, create};
 use avro_snap::progress::Silent;
-use avro_snap::read::File;
+use avro_snap::read::Ranges as File;
 use avro_snap::recipe::View;
 use avro_snap::snapshot::entry::{EntryKind, FileEntry};
 use avro_snap::storage::Local;
