@@ -34,6 +34,7 @@ impl Error {
             Self::NoSnapshot { .. } => "no_snapshot",
             Self::AmbiguousSnapshot { .. } => "ambiguous_snapshot",
             Self::NoPath { .. } => "no_path",
+            Self::NoRecords { .. } => "no_records",
             Self::UnsafePath { .. } => "unsafe_path",
             Self::NotRestored { .. } => "not_restored",
             Self::Cache { .. } => "cache",

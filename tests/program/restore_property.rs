@@ -318,8 +318,8 @@ impl Model {
                 let in_use = self.in_use.as_ref().is_some_and(|place| is_at_or_below(path, place));
                 let gives_way = match thing.kind {
                     'd' => self.rows.get(&tree) == Some(&false),
-                    // Many mean the folder that a link in the place of a root leads to.
-                    'l' => self.is_folder_row(&tree) && !self.roots.contains(&tree),
+                    // Not above a root, nor in the place of one: many mean the folder that such a link leads to.
+                    'l' => self.is_folder_row(&tree) && self.roots.iter().any(|root| is_strictly_below(&tree, root)),
                     _ => false,
                 };
                 if gives_way && self.selected(&tree) && !in_use {
@@ -383,6 +383,10 @@ impl Model {
             assert!(wanted, "{path} came from nowhere");
         }
     }
+}
+
+fn is_strictly_below(path: &str, folder: &str) -> bool {
+    path != folder && is_at_or_below(path, folder)
 }
 
 /// What one run did, for the summary.
