@@ -260,6 +260,7 @@ pub mod progress;
 pub mod read;
 #[doc(hidden)]
 pub mod recipe;
+#[doc(hidden)]
 pub mod report;
 #[doc(hidden)]
 pub mod runtime;

@@ -319,7 +319,11 @@ impl Model {
                 let gives_way = match thing.kind {
                     'd' => self.rows.get(&tree) == Some(&false),
                     // Not above a root, nor in the place of one: many mean the folder that such a link leads to.
-                    'l' => self.is_folder_row(&tree) && self.roots.iter().any(|root| is_strictly_below(&tree, root)),
+                    'l' => {
+                        self.is_folder_row(&tree)
+                            && !self.roots.contains(&tree)
+                            && self.roots.iter().any(|root| is_strictly_below(&tree, root))
+                    }
                     _ => false,
                 };
                 if gives_way && self.selected(&tree) && !in_use {
