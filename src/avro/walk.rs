@@ -58,7 +58,7 @@ pub enum Reason {
     #[error("a symbol that the enum does not have")]
     Symbol,
     /// More than [`MAX_NESTING`] or [`MAX_DEPTH`] levels: too many for this program, which says nothing against the data.
-    #[error("data that nests too deep")]
+    #[error("data that nests deeper than this program follows")]
     TooDeep,
     /// The schema is a record that holds itself whole, so nothing is a datum of it.
     #[error("a record that holds itself without end")]

@@ -132,7 +132,7 @@ impl Args {
             0 => Ok(Exit::Done),
             faults => {
                 let message = format!(
-                    "{shown} is not sound: {} printed, {} found",
+                    "{shown} cannot be printed whole: {} printed, {} found",
                     count(report.records, "record"),
                     count(faults, "fault")
                 );

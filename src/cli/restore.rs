@@ -43,8 +43,9 @@ pub(crate) struct Args {
     /// save stays: what its patterns, sizes and marker files left out, the repository and snap's own folders, sockets, other
     /// file systems. A folder that stands where a file belongs is replaced. A symbolic link is removed as a link, and what it
     /// points to is never entered: a link where the snapshot has a folder is replaced by the folder with --overwrite always,
-    /// unless it stands in the place of a path that was saved itself; then the files go where it points. `--dry-run -v` names all that would go. Refused
-    /// where something could not be read when the snapshot was made, for the root of the file system (unless each --include
+    /// unless it stands in the place of a path that was saved itself; then nothing is restored there, and that is said
+    /// (restore SNAPSHOT:PATH into the folder that it leads to). `--dry-run -v` names all that would go. Refused where something
+    /// could not be read when the snapshot was made, for the root of the file system (unless each --include
     /// begins with a / and a plain name), and for a home or a folder of the system that is not what was saved.
     #[arg(long)]
     delete: bool,
@@ -209,6 +210,7 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
         (report.deleted, if options.dry_run { "would be removed" } else { "removed" }),
         (report.verified, "read again and found right"),
         (report.recoded, "written with another codec"),
+        (report.not_recoded, "not written with another codec: they are not sound throughout, and are as they were"),
         (report.set_ids_dropped, "without their set-id bits or capabilities (--restore-suid sets them)"),
     ] {
         if number > 0 {

@@ -219,7 +219,7 @@ fn of_a_damaged_file_what_is_sound() {
         ("count-too-high.avro", 160, "block 2, record 40: it is missing"),
         ("bad-deflate.avro", 120, "block 1: the deflate payload is damaged"),
         ("bad-snappy-crc.avro", 2, "checksum"),
-        ("recursive-list.avro", 4, "nests too deep"),
+        ("recursive-list.avro", 4, "nests deeper"),
     ];
     for (name, ..) in files {
         story.put(name, &fixture(&format!("odd/{name}")));

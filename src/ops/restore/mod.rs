@@ -92,6 +92,9 @@ pub struct RestoreReport {
     pub verified: u64,
     /// Containers that were written with another codec.
     pub recoded: u64,
+    /// Containers that were to be written with another codec and are as they were saved, since not all of their records are
+    /// known to be sound.
+    pub not_recoded: u64,
     /// Programs that did not get set-id bits or capabilities back.
     pub set_ids_dropped: u64,
     /// Which of the patterns to include fit nothing in the snapshot, by their number.

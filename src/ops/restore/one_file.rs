@@ -72,6 +72,8 @@ impl Run<'_> {
             report.files_restored += 1;
             report.bytes_restored += written.size;
             report.recoded += u64::from(recoded.is_some());
+            let was_meant = self.options.recode.is_some() && entry.avro.is_some();
+            report.not_recoded += u64::from(was_meant && recoded.is_none());
         }
         if self.options.verify && recoded.is_none() {
             self.verify(file, entry, &target.shown(path))?;
