@@ -316,8 +316,12 @@ impl Worker<'_> {
         let is_sure = !before.claimed && before.changes == after.changes;
         if ended.is_done() {
             self.restored += 1;
-            if content_below(&target) != before.content {
-                self.faults.push(format!("{key:?} was restored wrong"));
+            let restored = content_below(&target);
+            if restored != before.content {
+                let differs = |(name, digest): &(&_, &_)| restored.get(*name) != Some(digest);
+                let missed: Vec<_> = before.content.iter().filter(differs).map(|(name, _)| name).collect();
+                let said = (&ended.stdout, &ended.stderr, ended.trouble);
+                self.faults.push(format!("{key:?} was restored wrong: {missed:?} of {}; {said:?}", restored.len()));
             }
         } else if is_sure && !ended.was_cut() && !ended.stderr.contains("were rotated") {
             self.faults.push(format!("{key:?} is lost: {:?} {}", ended.code, ended.stderr));
