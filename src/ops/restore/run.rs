@@ -306,7 +306,11 @@ impl Run<'_> {
         entry: &FileEntry,
         path: &[u8],
     ) -> bool {
-        if self.fatal().is_some() || self.runtime.cancel_token().is_cancelled() {
+        if self.runtime.cancel_token().is_cancelled() {
+            // What is not restored must be said, also where all rows were read before the work was to end.
+            self.fatal().get_or_insert(Error::Interrupted);
+        }
+        if self.fatal().is_some() {
             return false;
         }
         if !self.options.dry_run {
