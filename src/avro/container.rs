@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::codec::Codec;
 use super::varint::{self, Fault, Long};
 
 /// The first bytes of every container.
@@ -181,6 +182,31 @@ pub fn parse_block(bytes: &[u8], marker: &[u8; MARKER]) -> Parsed<Block> {
         Ok(block) => Parsed::Done(block),
         Err(Stop::More(least)) => Parsed::More(least),
         Err(Stop::Bad(flaw)) => Parsed::Bad(flaw),
+    }
+}
+
+/// A header in one run of metadata, in this order, and this marker behind it.
+pub fn encode_header<'e>(
+    entries: impl ExactSizeIterator<Item = (&'e [u8], &'e [u8])>,
+    marker: &[u8; MARKER],
+) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    varint::encode(&mut out, entries.len() as i64);
+    for text in entries.flat_map(|(key, value)| [key, value]) {
+        varint::encode(&mut out, text.len() as i64);
+        out.extend_from_slice(text);
+    }
+    varint::encode(&mut out, 0);
+    out.extend_from_slice(marker);
+    out
+}
+
+impl Header {
+    /// A header with another codec and marker, which stands last among the metadata; all else is as it was.
+    pub fn with_codec(&self, codec: Codec, marker: &[u8; MARKER]) -> Vec<u8> {
+        let others = self.entries().filter(|(key, _)| *key != b"avro.codec");
+        let entries: Vec<(&[u8], &[u8])> = others.chain([(&b"avro.codec"[..], codec.name().as_bytes())]).collect();
+        encode_header(entries.into_iter(), marker)
     }
 }
 

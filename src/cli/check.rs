@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Result, chain, code, hint};
+use super::failure::{Result, hint};
 use super::format::{count, local_time, parse_size, size};
 use super::lost::Teller;
 use super::pick::whole;
@@ -156,7 +156,7 @@ impl Args {
 fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
     let output = &context.output;
     for error in &report.problems {
-        output.error(code(error), &chain(error), None);
+        output.error(error.code(), &error.message(), None);
     }
     let say = |finding: &Finding, kind: &str| -> Result<()> {
         let path = String::from_utf8_lossy(&finding.path);
@@ -222,9 +222,9 @@ fn explain(context: &Context, repository: &Repository, reason: &str) {
         "{}; {newest}. What is in this state was checked as ever. What was saved, removed or pruned since is not in it: \
          that is as it should be for an older copy of the repository at {location}, and is a loss if this is the repository \
          itself",
-        chain(&error)
+        error.message()
     );
-    context.output.error(code(&error), &what, hint(&error, &context.globals).as_deref());
+    context.output.error(error.code(), &what, hint(&error, &context.globals).as_deref());
 }
 
 /// So many problems are told to people.
@@ -234,7 +234,7 @@ fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> R
     let output = &context.output;
     let told = if output.json { report.problems.len() } else { TOLD };
     for error in report.problems.iter().take(told) {
-        output.error(code(error), &chain(error), None);
+        output.error(error.code(), &error.message(), None);
     }
     if report.problems.len() > told {
         let more = report.problems.len() - told;

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::Context;
 use super::compression::Compression;
 use super::exit::Exit;
-use super::failure::{Failure, Result, chain, code};
+use super::failure::{Failure, Result};
 use super::format::{count, local_time, seconds, size};
 use super::from::OtherRepository;
 use super::open::folder;
@@ -158,7 +158,11 @@ impl Args {
                 .as_ref()
                 .map(|path| format!("{}: ", printable(&String::from_utf8_lossy(path))))
                 .unwrap_or_default();
-            output.error(code(error), &format!("snapshot {} is not copied: {path}{}", id.short(), chain(error)), None);
+            output.error(
+                error.code(),
+                &format!("snapshot {} is not copied: {path}{}", id.short(), error.message()),
+                None,
+            );
         }
         if output.json {
             let done = json!({

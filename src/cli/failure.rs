@@ -68,7 +68,7 @@ impl Failure {
     /// What is said about it: the error and all its causes, each once.
     pub(crate) fn message(&self) -> String {
         match self {
-            Self::Library(error) => chain(error),
+            Self::Library(error) => error.message(),
             Self::Usage(message) | Self::Own { message, .. } => message.clone(),
         }
     }
@@ -76,7 +76,7 @@ impl Failure {
     /// A stable name for programs.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::Library(error) => code(error),
+            Self::Library(error) => error.code(),
             Self::Usage(_) => "usage",
             Self::Own { code, .. } => code,
         }
@@ -90,16 +90,6 @@ impl Failure {
             Self::Own { hint, .. } => hint.clone(),
         }
     }
-}
-
-/// An error and its causes, without those that it has in its own text.
-pub(crate) fn chain(error: &Error) -> String {
-    error.message()
-}
-
-/// A stable name for programs.
-pub(crate) fn code(error: &Error) -> &'static str {
-    error.code()
 }
 
 /// What helps against an error, where there is a way out.
@@ -290,6 +280,6 @@ mod tests {
     #[test]
     fn each_cause_is_told_once() {
         let error = Error::io("read", "x", std::io::Error::other("no such luck"));
-        assert_eq!(chain(&error), "read x: no such luck");
+        assert_eq!(error.message(), "read x: no such luck");
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result, chain};
+use super::failure::{Failure, Result};
 use super::file::create_new;
 use super::format::{count, local_time, size};
 use super::init::Kdf;
@@ -227,7 +227,7 @@ fn rotate(context: &Context, new: &NewKey, remove_other_keys: bool) -> Result<Ex
     let rotated = repository.rotate_key(&password, new.kdf.cost(), &label, &leaving)?;
     let output = &context.output;
     if let Some(error) = &rotated.left {
-        let why = chain(error);
+        let why = error.message();
         output.warn(&format!("old keys open nothing any more, but not all could be deleted; `snap prune` will: {why}"));
     }
     let said = match output.json {

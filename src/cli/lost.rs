@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::failure::chain;
 use super::format::{count, size};
 use super::output::Output;
 use avro_snap::error::Result;
@@ -51,7 +50,7 @@ impl<'a> Teller<'a> {
 fn text(lost: &Lost) -> String {
     let snapshot = lost.snapshot().short();
     match lost {
-        Lost::Snapshot { cause, .. } => format!("snapshot {snapshot} is lost: {}", chain(cause)),
+        Lost::Snapshot { cause, .. } => format!("snapshot {snapshot} is lost: {}", cause.message()),
         Lost::Rows { after, last, rows, .. } => {
             let (after, last) = (String::from_utf8_lossy(after), String::from_utf8_lossy(last));
             let from = if after.is_empty() { "from the first".into() } else { format!("behind {after}") };
@@ -61,7 +60,7 @@ fn text(lost: &Lost) -> String {
             let path = String::from_utf8_lossy(path);
             match what(loss, *length) {
                 Some(what) => format!("snapshot {snapshot} has lost of {path}: {what}"),
-                None => format!("snapshot {snapshot} cannot restore {path}: {}", chain(cause)),
+                None => format!("snapshot {snapshot} cannot restore {path}: {}", cause.message()),
             }
         }
     }

@@ -11,7 +11,7 @@ use avro_snap::storage::{Backend, Local};
 use avro_snap::store::{CachePlace, LogDamage, LostConfig, OpenOptions, Repository, SystemClock, Unlock};
 
 use super::Context;
-use super::failure::{Failure, Result, chain};
+use super::failure::{Failure, Result};
 use super::password::Source;
 
 /// Prefixes that mean a place that this version cannot reach.
@@ -115,7 +115,7 @@ impl Context {
     /// Says what is wrong with an open repository, and did not keep it from being opened.
     fn warn_of(&self, repository: &Repository) {
         if let Some(error) = repository.config_trouble() {
-            let said = chain(error);
+            let said = error.message();
             self.output.warn(&format!("{said}. `snap repair config` makes it anew: do so before the next is lost"));
         }
         if let Some(reason) = repository.rolled_back().filter(|_| self.globals.allow_rollback) {

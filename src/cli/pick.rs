@@ -12,7 +12,7 @@ use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::store::Repository;
 
 use super::Context;
-use super::failure::{Failure, Result, chain};
+use super::failure::{Failure, Result};
 use super::format::local_time;
 use super::output::Output;
 use super::when::{Day, parse_time};
@@ -158,7 +158,7 @@ impl Context {
     pub(crate) fn listing(&self, repository: &Repository) -> Listing {
         let listing = Listing::read(repository);
         for (id, error) in &listing.unreadable {
-            self.output.warn(&format!("snapshot {} cannot be read: {}", id.short(), chain(error)));
+            self.output.warn(&format!("snapshot {} cannot be read: {}", id.short(), error.message()));
         }
         listing
     }

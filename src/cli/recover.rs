@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result, chain, code};
+use super::failure::{Failure, Result};
 use super::format::{count, local_time};
 use super::pick::id_prefix;
 use super::progress::Meter;
@@ -107,17 +107,17 @@ fn tell(
         writes && state.snapshots.iter().any(|record| record.id == candidate.root.id && has_root(record))
     };
     if let Some(damage) = damage {
-        let at = format!("the log is broken at entry {}: {}", damage.at, chain(&damage.cause));
+        let at = format!("the log is broken at entry {}: {}", damage.at, damage.cause.message());
         let behind = format!("{} behind it can be read, {} cannot", damage.behind, damage.unreadable);
         output.error("log_broken", &format!("{at}; {behind}"), None);
     }
     for (_, error) in &found.unsound {
-        output.error(code(error), &chain(error), None);
+        output.error(error.code(), &error.message(), None);
     }
     for (chunk, error) in &found.unreadable {
         output.error(
-            code(error),
-            &format!("the root of a snapshot in chunk {} is lost: {}", chunk.short(), chain(error)),
+            error.code(),
+            &format!("the root of a snapshot in chunk {} is lost: {}", chunk.short(), error.message()),
             None,
         );
     }

@@ -8,12 +8,7 @@ use std::path::{Path, PathBuf};
 use super::roots::{self, Node};
 use crate::error::{Error, Result};
 use crate::snapshot::Rule;
-
-/// The rule that holds the directory relative roots count from.
-const WORKING_DIRECTORY: &str = "working-directory";
-/// The rule that says of each path of the snapshot, in order, whether it was given as an absolute path, a relative one,
-/// or both. One letter for all of them where they are of one form.
-const PATH_FORMS: &str = "path-forms";
+use crate::snapshot::rules::{PATH_FORMS, WORKING_DIRECTORY};
 
 const ABSOLUTE: u8 = b'a';
 const RELATIVE: u8 = b'r';

@@ -11,21 +11,11 @@ use super::list::list_text;
 use super::open::open_quietly;
 use super::pattern::Pattern;
 use crate::error::{Error, IoContext, Result};
-use crate::snapshot::Rule;
+use crate::snapshot::{Rule, rules};
 
 /// The file that marks a directory as a cache (<https://bford.info/cachedir/>), and how it begins.
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
-
-/// The names under which a snapshot keeps these rules.
-const EXCLUDE: &str = "exclude";
-const EXCLUDE_INSENSITIVE: &str = "iexclude";
-const IF_PRESENT: &str = "exclude-if-present";
-const CACHES: &str = "exclude-caches";
-const LARGER_THAN: &str = "exclude-larger-than";
-const ONE_FILE_SYSTEM: &str = "one-file-system";
-/// What else stands among the rules of a snapshot, and is understood elsewhere.
-const OTHERS: [&str; 5] = ["passed-over", "unreadable", "path-forms", "working-directory", "last-sound"];
 
 /// What of the roots is not to be saved. By default everything is.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +44,7 @@ impl Rules {
     /// Leaves out what matches the pattern. It is matched with absolute paths; see [`pattern`](super::pattern).
     pub fn exclude(&mut self, pattern: &[u8], insensitive: bool) -> Result<()> {
         self.patterns.push(Pattern::new(pattern, insensitive)?);
-        self.record(if insensitive { EXCLUDE_INSENSITIVE } else { EXCLUDE }, pattern);
+        self.record(if insensitive { rules::EXCLUDE_INSENSITIVE } else { rules::EXCLUDE }, pattern);
         Ok(())
     }
 
@@ -74,27 +64,27 @@ impl Rules {
             return Err(Error::Invalid(format!("{:?} names no file", String::from_utf8_lossy(marker))));
         }
         self.markers.push(Marker { name: name.to_vec(), header: header.to_vec() });
-        self.record(IF_PRESENT, marker);
+        self.record(rules::EXCLUDE_IF_PRESENT, marker);
         Ok(())
     }
 
     /// Leaves out all else in directories that hold a sound `CACHEDIR.TAG`.
     pub fn exclude_caches(&mut self) {
         self.markers.push(Marker { name: CACHE_TAG.to_vec(), header: CACHE_SIGNATURE.to_vec() });
-        self.record(CACHES, b"");
+        self.record(rules::EXCLUDE_CACHES, b"");
     }
 
     /// Leaves out regular files of more bytes than this.
     pub fn exclude_larger_than(&mut self, bytes: u64) {
         self.larger_than = Some(bytes);
-        self.record(LARGER_THAN, bytes.to_string().as_bytes());
+        self.record(rules::EXCLUDE_LARGER_THAN, bytes.to_string().as_bytes());
     }
 
     /// Stays on the file system of each root. Where another is mounted, its root directory is saved without what is
     /// in it.
     pub fn one_file_system(&mut self) {
         self.one_file_system = true;
-        self.record(ONE_FILE_SYSTEM, b"");
+        self.record(rules::ONE_FILE_SYSTEM, b"");
     }
 
     /// Leaves out one directory or file, wherever it is met: the repository itself.
@@ -122,16 +112,16 @@ impl Rules {
         let mut rules = Self::new();
         for Rule { name, value } in recorded {
             match name.as_str() {
-                EXCLUDE => rules.exclude(value, false)?,
-                EXCLUDE_INSENSITIVE => rules.exclude(value, true)?,
-                IF_PRESENT => rules.exclude_if_present(value)?,
-                CACHES => rules.exclude_caches(),
-                LARGER_THAN => {
+                rules::EXCLUDE => rules.exclude(value, false)?,
+                rules::EXCLUDE_INSENSITIVE => rules.exclude(value, true)?,
+                rules::EXCLUDE_IF_PRESENT => rules.exclude_if_present(value)?,
+                rules::EXCLUDE_CACHES => rules.exclude_caches(),
+                rules::EXCLUDE_LARGER_THAN => {
                     let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                     rules.exclude_larger_than(number.ok_or_else(|| unknown(name, "its value is no number"))?);
                 }
-                ONE_FILE_SYSTEM => rules.one_file_system(),
-                name if OTHERS.contains(&name) => {}
+                rules::ONE_FILE_SYSTEM => rules.one_file_system(),
+                name if rules::OF_PLACES.contains(&name) || rules::REMEMBERED.contains(&name) => {}
                 _ => return Err(unknown(name, "it is not known what that left out")),
             }
         }
@@ -263,9 +253,8 @@ mod tests {
         assert!(again.excludes_path(Path::new("/x/a.log")) && !again.excludes_path(Path::new("/x/keep.log")));
         assert!(again.excludes_size(6) && !again.excludes_size(5) && again.stays_on_one_file_system());
         assert_eq!(again.markers().count(), 2);
-        assert!(
-            OTHERS.iter().all(|name| Rules::from_recorded(&[Rule { name: (*name).into(), value: vec![1] }]).is_ok())
-        );
+        let mut others = rules::OF_PLACES.iter().chain(&rules::REMEMBERED);
+        assert!(others.all(|name| Rules::from_recorded(&[Rule { name: (*name).into(), value: vec![1] }]).is_ok()));
         for unknown in [("exclude-larger-than", "x"), ("of-tomorrow", "")] {
             let rule = Rule { name: unknown.0.into(), value: unknown.1.into() };
             assert!(matches!(Rules::from_recorded(&[rule]), Err(Error::Unsupported { .. })), "{unknown:?}");

@@ -13,12 +13,8 @@ use super::rules::Rules;
 use super::stat::Seen;
 use crate::error::Result;
 use crate::snapshot::Rule;
+use crate::snapshot::rules::{PASSED_OVER, UNREADABLE};
 
-/// The rule that names something that `create` passed over, as an absolute path: the repository, or what belongs to this
-/// program.
-const PASSED_OVER: &str = "passed-over";
-/// The rule that names what could not be read, as a path of the manifest. It goes for all that lies below as well.
-const UNREADABLE: &str = "unreadable";
 /// How many unreadable paths a snapshot keeps, and of how many bytes. Where there are more, directories stand for what is
 /// in them.
 const MOST_UNREADABLE: (usize, usize) = (1000, 64 << 10);

@@ -176,8 +176,7 @@ impl<'r> Repacker<'r> {
     /// Seals, stores, and reads back: what is about to be condemned must not be replaced by something worse.
     fn store(&self, pack: PackBuilder) -> Result<()> {
         let repository = self.repository;
-        let sealed =
-            pack.seal(repository.id(), repository.config().suite, repository.keyring(), repository.entropy())?;
+        let sealed = repository.seal(pack)?;
         let name = sealed.info.name();
         repository.store_pack(&sealed)?;
         let pieces = (0..).step_by(READ_BACK).zip(sealed.bytes.chunks(READ_BACK));

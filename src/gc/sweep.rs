@@ -95,6 +95,7 @@ fn sweep_orphans(repository: &Repository, survey: &Survey<'_>, mut parity: Parit
 /// Deletes packs, and then their parity: where this is cut short, parity that is left over is swept by the next one.
 pub(super) fn delete_packs(repository: &Repository, packs: &[PackId], progress: &dyn Progress) -> Result<()> {
     for part in packs.chunks(BATCH) {
+        repository.runtime().go_on()?;
         let names: Vec<Name> = part.iter().map(pack_name).collect();
         delete_all(repository, &names)?;
         let names: Vec<Name> = part.iter().map(parity_name).collect();

@@ -50,18 +50,7 @@ impl HintFile {
     }
 
     fn insert_copied(&self, naming: &ChunkId, chunks: &[CopiedChunk]) -> Result<()> {
-        let count: i64 = self
-            .connection()
-            .query_row("SELECT value FROM meta WHERE key = 'copied'", [], |row| row.get(0))
-            .optional()?
-            .unwrap_or(0);
-        let count = match count >= MAX_ROWS {
-            true => {
-                self.connection().execute("DELETE FROM copied", [])?;
-                0
-            }
-            false => count,
-        };
+        self.make_room("copied", MAX_ROWS, chunks.len())?;
         let mut insert = self
             .connection()
             .prepare_cached("INSERT OR REPLACE INTO copied (source, chunk, tag) VALUES (?1, ?2, ?3)")?;
@@ -69,8 +58,6 @@ impl HintFile {
             let tag = self.copied_tag(naming, source, chunk);
             insert.execute(params![source.as_bytes(), chunk.as_bytes(), tag])?;
         }
-        let count = count + chunks.len() as i64;
-        self.connection().execute("INSERT OR REPLACE INTO meta VALUES ('copied', ?1)", [count])?;
         Ok(())
     }
 }

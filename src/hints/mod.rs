@@ -11,6 +11,8 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rusqlite::{OptionalExtension, params};
+
 pub use anchors::{PackedChunk, resembles};
 pub use copied::CopiedChunk;
 pub use payloads::ProvenPayload;
@@ -60,7 +62,39 @@ impl Deref for HintFile {
 }
 
 impl HintFile {
+    /// Forgets all rows of a table once about `most` were put in, and counts those that come next. Replaced rows count, too.
+    fn make_room(&self, table: &str, most: i64, coming: usize) -> Result<()> {
+        let known = "SELECT value FROM meta WHERE key = ?1";
+        let count: Option<i64> = self.connection().query_row(known, [table], |row| row.get(0)).optional()?;
+        let mut count = count.unwrap_or(0);
+        if count >= most {
+            self.connection().execute(&format!("DELETE FROM {table}"), [])?;
+            count = 0;
+        }
+        let next = params![table, count.saturating_add(coming as i64)];
+        self.connection().execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", next)?;
+        Ok(())
+    }
+
     fn transaction<T>(&mut self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         self.0.transaction(|| work(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_is_full_is_emptied_before_more_comes() {
+        let hints = Hints::open(None, [7; 32]).unwrap();
+        let file = hints.file();
+        let rows =
+            || file.connection().query_row("SELECT COUNT(*) FROM anchored", [], |row| row.get::<_, i64>(0)).unwrap();
+        for number in 0..3 {
+            file.make_room("anchored", 2, 1).unwrap();
+            file.connection().execute("INSERT INTO anchored VALUES (?1)", [number]).unwrap();
+        }
+        assert_eq!(rows(), 1, "two fit, the third comes into an empty table");
     }
 }

@@ -46,26 +46,13 @@ impl HintFile {
     }
 
     fn insert_payloads(&self, payloads: &[([u8; 32], String)]) -> Result<()> {
-        let count: i64 = self
-            .connection()
-            .query_row("SELECT value FROM meta WHERE key = 'payloads'", [], |row| row.get(0))
-            .optional()?
-            .unwrap_or(0);
-        let count = match count >= MAX_ROWS {
-            true => {
-                self.connection().execute("DELETE FROM payloads", [])?;
-                0
-            }
-            false => count,
-        };
+        self.make_room("payloads", MAX_ROWS, payloads.len())?;
         let mut insert = self
             .connection()
             .prepare_cached("INSERT OR REPLACE INTO payloads (hash, encoder, tag) VALUES (?1, ?2, ?3)")?;
         for (hash, encoder) in payloads {
             insert.execute(params![hash, encoder, self.payload_tag(hash, encoder)])?;
         }
-        let count = count + payloads.len() as i64;
-        self.connection().execute("INSERT OR REPLACE INTO meta VALUES ('payloads', ?1)", [count])?;
         Ok(())
     }
 }

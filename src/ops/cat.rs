@@ -3,10 +3,9 @@
 use serde::Serialize;
 
 use crate::avro::codec::{Codec, Decoder};
-use crate::avro::container::{Header, MAGIC, MARKER, put_block_header};
+use crate::avro::container::{Header, MARKER, put_block_header};
 use crate::avro::records::{Encoding, Fields, RecordError, RecordWriter};
 use crate::avro::schema::Schema;
-use crate::avro::varint;
 use crate::avro::walk::{BlockFault, WalkError};
 use crate::error::{Error, Result};
 use crate::id::digest;
@@ -343,20 +342,7 @@ impl Run<'_> {
         // The marker follows from what is in the file: it need not be secret, only unlike the data.
         let seed = [&self.entry.recipe[..], &self.options.skip.to_le_bytes(), b"cat"].concat();
         marker.copy_from_slice(&digest(&seed)[..MARKER]);
-        let entries: Vec<(&[u8], &[u8])> = header
-            .entries()
-            .filter(|(key, _)| *key != b"avro.codec")
-            .chain([(&b"avro.codec"[..], Codec::Null.name().as_bytes())])
-            .collect();
-        let mut out = MAGIC.to_vec();
-        varint::encode(&mut out, entries.len() as i64);
-        for text in entries.into_iter().flat_map(|(key, value)| [key, value]) {
-            varint::encode(&mut out, text.len() as i64);
-            out.extend_from_slice(text);
-        }
-        varint::encode(&mut out, 0);
-        out.extend_from_slice(&marker);
-        (out, marker)
+        (header.with_codec(Codec::Null, &marker), marker)
     }
 }
 

@@ -6,8 +6,8 @@ use crate::avro::schema::{Schema, SchemaError};
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::recipe::{
-    Class, ContainerRecipe, Entry, Finding, Framer, LayoutReader, MAX_ENTRY, Recipe, Segment, Stream, StreamReader,
-    View, known_length,
+    Class, ContainerRecipe, Entry, Finding, Framer, LayoutReader, Recipe, Segment, Stream, StreamReader, View,
+    known_length,
 };
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
@@ -237,7 +237,7 @@ impl<S: ChunkSource + Clone> AvroFile<S> {
 /// The header of a container.
 pub(crate) fn header_of<S: ChunkSource + ?Sized>(source: &S, recipe: &ContainerRecipe) -> Result<Header> {
     let mut stream = StreamReader::new(&recipe.header, source);
-    let mut bytes = take(&mut stream, recipe.header.length())?;
+    let mut bytes = stream.read_entry(recipe.header.length())?;
     bytes.extend_from_slice(&recipe.marker);
     match parse_header(&bytes) {
         Parsed::Done(header) => Ok(header),
@@ -268,7 +268,7 @@ impl<S: ChunkSource> Streams<S> {
             stream.skip(entry.length)?;
             return Ok(Some((Piece::Passed { count: entry.count }, lengths)));
         }
-        let bytes = take(stream, entry.length)?;
+        let bytes = stream.read_entry(entry.length)?;
         Ok(Some((Piece::Block(StoredBlock { ordinal, count: entry.count, bytes, decoded }), lengths)))
     }
 }
@@ -323,16 +323,6 @@ impl<S: ChunkSource> Framed<S> {
         };
         Ok(Some((piece, Lengths::of(length))))
     }
-}
-
-/// So many bytes of a stream. What a damaged layout may ask for is bounded by what the stream has.
-fn take<S: ChunkSource>(stream: &mut StreamReader<S>, length: u64) -> Result<Vec<u8>> {
-    if length > stream.left() || length > MAX_ENTRY {
-        return Err(Error::damaged("the recipe", "a block is longer than what there is for it"));
-    }
-    let mut bytes = Vec::with_capacity(length as usize);
-    stream.read(length as usize, &mut bytes)?;
-    Ok(bytes)
 }
 
 impl<S> std::fmt::Debug for AvroFile<S> {

@@ -186,14 +186,14 @@ impl<S: ChunkSource> Container<S> {
         let Some(entry) = self.next_entry()? else { return Ok(None) };
         let frame = BlockFrame { count: entry.count, odd_head: entry.odd_head, marker: self.recipe.marker };
         Ok(Some(match entry.class {
-            Class::Stray => Part::Bytes(take(&mut self.strays, entry.length)?),
-            Class::Payload => Part::Payload { payload: take(&mut self.payloads, entry.length)?, frame },
+            Class::Stray => Part::Bytes(self.strays.read_entry(entry.length)?),
+            Class::Payload => Part::Payload { payload: self.payloads.read_entry(entry.length)?, frame },
             Class::Records | Class::Corrected => {
-                let plain = take(&mut self.records, entry.length)?;
+                let plain = self.records.read_entry(entry.length)?;
                 let encoder = usize::try_from(entry.encoder).ok().and_then(|n| self.recipe.encoders.get(n));
                 let encoder = encoder.ok_or_else(|| Error::damaged("the recipe", "a block names no encoder of it"))?;
                 let corrections = match entry.class {
-                    Class::Corrected => Some(take(&mut self.corrections, entry.corrections)?),
+                    Class::Corrected => Some(self.corrections.read_entry(entry.corrections)?),
                     _ => None,
                 };
                 match encoder.as_str() {
@@ -217,21 +217,26 @@ impl<S: ChunkSource> Container<S> {
     }
 }
 
-/// So many bytes of a stream. What a damaged layout may ask for is bounded by what the stream has.
-fn take<S: ChunkSource>(stream: &mut StreamReader<S>, length: u64) -> Result<Vec<u8>> {
-    if length > stream.left() || length > MAX_ENTRY {
-        return Err(Error::damaged("the recipe", "a block is longer than what there is for it"));
+impl<S: ChunkSource> StreamReader<S> {
+    /// The bytes of one entry of a layout. What a damaged layout may ask for is bounded by what the stream has.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the stream has fewer, or no entry can be that long; those of the source.
+    pub fn read_entry(&mut self, length: u64) -> Result<Vec<u8>> {
+        if length > self.left() || length > MAX_ENTRY {
+            return Err(Error::damaged("the recipe", "a block is longer than what there is for it"));
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        self.read(length as usize, &mut bytes)?;
+        Ok(bytes)
     }
-    let mut bytes = Vec::with_capacity(length as usize);
-    stream.read(length as usize, &mut bytes)?;
-    Ok(bytes)
 }
 
 /// The longest entry of a layout: the payload of a block, stored or decoded.
 pub const MAX_ENTRY: u64 = if MAX_DECODED > MAX_BLOCK { MAX_DECODED as u64 } else { MAX_BLOCK as u64 };
 
 fn read_all<S: ChunkSource>(stream: &mut StreamReader<S>) -> Result<Vec<u8>> {
-    take(stream, stream.left())
+    stream.read_entry(stream.left())
 }
 
 impl<S> std::fmt::Debug for Rebuild<S> {

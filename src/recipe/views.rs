@@ -2,7 +2,7 @@
 
 use super::layout::{Class, Entry};
 use super::{ContainerRecipe, Stream};
-use crate::avro::container::{Header, MAGIC, MARKER};
+use crate::avro::container::{Header, MARKER, encode_header};
 use crate::avro::varint;
 
 /// As which bytes a file is read.
@@ -21,19 +21,9 @@ pub(super) fn plain_header(recipe: &ContainerRecipe, header: &Header) -> Option<
     if !all_decoded || header.codec_name() == "null" {
         return None;
     }
-    let entries: Vec<_> = header.entries().collect();
-    let mut out = MAGIC.to_vec();
-    varint::encode(&mut out, entries.len() as i64);
-    for (key, value) in entries {
-        let value = if key == b"avro.codec" { b"null" } else { value };
-        for text in [key, value] {
-            varint::encode(&mut out, text.len() as i64);
-            out.extend_from_slice(text);
-        }
-    }
-    varint::encode(&mut out, 0);
-    out.extend_from_slice(&header.marker);
-    Some(out)
+    let as_null = |(key, value)| if key == b"avro.codec" { (key, &b"null"[..]) } else { (key, value) };
+    let entries: Vec<(&[u8], &[u8])> = header.entries().map(as_null).collect();
+    Some(encode_header(entries.into_iter(), &header.marker))
 }
 
 /// How many bytes of a plain view, which is not the file itself, an entry takes.

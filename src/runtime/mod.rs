@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 pub use cancel::CancelToken;
 
 pub(crate) use gate::Gate;
-pub(crate) use threads::{pool, spawn, spawn_many};
+use threads::pool;
+pub(crate) use threads::{spawn, spawn_many};
 
 use crate::error::Result;
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// If there cannot be even one.
-pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+pub(super) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
     let mut wanted = threads.max(1);
     loop {
         match rayon::ThreadPoolBuilder::new().num_threads(wanted).build() {

@@ -12,6 +12,7 @@ mod report;
 pub mod retention;
 mod root;
 mod row;
+pub mod rules;
 mod same;
 pub mod schema;
 

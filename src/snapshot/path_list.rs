@@ -64,31 +64,13 @@ impl SnapshotRoot {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Totals;
     use super::*;
     use crate::chunk::ChunkMap;
     use crate::id::SnapshotId;
 
     fn root(paths: &[Vec<u8>], map: &mut ChunkMap) -> SnapshotRoot {
         let (paths, path_list) = put_paths(paths, map).unwrap();
-        SnapshotRoot {
-            id: SnapshotId::new([1; 16]),
-            series: String::new(),
-            host: String::new(),
-            user: String::new(),
-            time: 0,
-            paths,
-            tags: Vec::new(),
-            parent: None,
-            program: String::new(),
-            required_read: 0,
-            revision: 0,
-            altered: None,
-            totals: Totals::default(),
-            rules: Vec::new(),
-            path_list,
-            manifest: None,
-        }
+        SnapshotRoot { paths, path_list, ..SnapshotRoot::nothing(SnapshotId::new([1; 16])) }
     }
 
     #[test]

@@ -72,6 +72,28 @@ pub struct Totals {
 const VERSION: i64 = 1;
 
 impl SnapshotRoot {
+    /// The root of a snapshot that holds nothing and says nothing about itself.
+    pub fn nothing(id: SnapshotId) -> Self {
+        Self {
+            id,
+            series: String::new(),
+            host: String::new(),
+            user: String::new(),
+            time: 0,
+            paths: Vec::new(),
+            tags: Vec::new(),
+            parent: None,
+            program: String::new(),
+            required_read: 0,
+            revision: 0,
+            altered: None,
+            totals: Totals::default(),
+            rules: Vec::new(),
+            path_list: Stream::Empty,
+            manifest: None,
+        }
+    }
+
     /// The bytes of the root, as the schema [`ROOT`](super::schema::ROOT) has it.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -80,11 +80,10 @@ impl<'s, S: ChunkSource + ?Sized> Side<'s, S> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ManifestWriter, Totals};
+    use super::super::ManifestWriter;
     use super::*;
     use crate::chunk::ChunkMap;
     use crate::id::{ChunkHasher, ContentHash, SnapshotId};
-    use crate::recipe::Stream;
 
     fn row(number: usize, content: u8, recipe: u8) -> FileEntry {
         FileEntry {
@@ -100,24 +99,7 @@ mod tests {
         for row in rows {
             manifest.push(&row, map).unwrap();
         }
-        SnapshotRoot {
-            id: SnapshotId::new([1; 16]),
-            series: String::new(),
-            host: String::new(),
-            user: String::new(),
-            time: 0,
-            paths: Vec::new(),
-            tags: Vec::new(),
-            parent: None,
-            program: String::new(),
-            required_read: 0,
-            revision: 0,
-            altered: None,
-            totals: Totals::default(),
-            rules: Vec::new(),
-            path_list: Stream::Empty,
-            manifest: manifest.finish(map).unwrap(),
-        }
+        SnapshotRoot { manifest: manifest.finish(map).unwrap(), ..SnapshotRoot::nothing(SnapshotId::new([1; 16])) }
     }
 
     #[test]

@@ -8,12 +8,11 @@
 mod shelf;
 
 use std::fmt;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use self::shelf::{FolderShelf, MemoryShelf, Shelf};
-use super::{Backend, ByteRange, Created, Kind, Name, ObjectMeta, PutTerms, Result};
+use super::{Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result};
 
 /// What is kept, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,12 +126,7 @@ impl Backend for Cache {
         self.inner.head(name)
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         self.inner.list(kind, after, each)
     }
 

@@ -1,11 +1,10 @@
 //! Not asking for more at once than is wanted: bytes a second in each direction, and requests on their way.
 
 use std::fmt;
-use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Abilities, Backend, ByteRange, Created, Kind, Name, ObjectMeta, Pace, PutTerms, RealPace, Result};
+use super::{Abilities, Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, Pace, PutTerms, RealPace, Result};
 
 /// What is not to be exceeded. Nothing here limits nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -151,12 +150,7 @@ impl Backend for Limit {
         self.inner.head(name)
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         self.inner.list(kind, after, each)
     }
 
@@ -238,12 +232,7 @@ mod tests {
             self.memory.head(name)
         }
 
-        fn list(
-            &self,
-            kind: Kind,
-            after: Option<&Name>,
-            each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-        ) -> Result<()> {
+        fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
             self.memory.list(kind, after, each)
         }
 

@@ -14,7 +14,6 @@ mod strangers;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -27,7 +26,7 @@ use self::durable::{Disk, Folder, TempFile};
 pub use self::durable::{DiskStep, Witness};
 use self::errors::{During, FSYNC};
 use super::{
-    Abilities, Backend, ByteRange, Created, Flaw, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
+    Abilities, Backend, ByteRange, Created, Each, Flaw, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
     StorageErrorKind, named,
 };
 
@@ -302,12 +301,7 @@ impl Backend for Local {
         Ok(found.map(|(_, stat)| listing::meta(name.clone(), &stat)))
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         self.list_objects(kind, after, each).map(drop)
     }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Abilities, Backend, ByteRange, Created, Kind, Name, ObjectMeta, PutTerms, Result, StorageError, named};
+use super::{
+    Abilities, Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result, StorageError, named,
+};
 
 type Objects = BTreeMap<Name, Arc<[u8]>>;
 
@@ -68,12 +70,7 @@ impl Backend for Memory {
         Ok(self.objects().get(name).map(|object| ObjectMeta::new(name.clone(), object.len() as u64)))
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         // Collected first: `each` may well call this backend, and the lock is not to be held then.
         let first = Name::new(kind, "");
         let start = after.map_or(Bound::Included(&first), Bound::Excluded);

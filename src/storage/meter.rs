@@ -1,10 +1,10 @@
 //! Counting what a storage is asked for. On a remote storage it is the round trips that cost time, so tests count them.
 
 use std::fmt;
-use std::ops::{ControlFlow, Sub};
+use std::ops::Sub;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Backend, ByteRange, Created, Kind, Name, ObjectMeta, PutTerms, Result};
+use super::{Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result};
 
 /// How many names a storage lists in one answer: what the object stores do.
 const PAGE: u64 = 1000;
@@ -155,12 +155,7 @@ impl Backend for Meter {
         done
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         let mut objects = 0;
         let done = self.inner.list(kind, after, &mut |meta| {
             objects += 1;

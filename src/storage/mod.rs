@@ -66,6 +66,9 @@ pub use crate::id::{Kind, Name};
 /// What the operations of a storage return.
 pub type Result<T> = std::result::Result<T, StorageError>;
 
+/// What is done with each object of a listing, and whether the listing goes on.
+pub type Each<'e> = dyn FnMut(ObjectMeta) -> ControlFlow<()> + 'e;
+
 /// Where a repository's objects lie.
 ///
 /// What has to be implemented comes first, then what has a plain default. The last few are shorthands, which nobody
@@ -109,8 +112,7 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Promise: objects that were there before the call and are there after it are all listed, none twice; those that come
     /// or go meanwhile may be. Files that no object could be called are passed over. `each` may use the same backend. Safety
     /// never rests on a listing.
-    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>)
-    -> Result<()>;
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()>;
 
     /// Removes the object; it is no error if there is none.
     fn delete(&self, name: &Name) -> Result<()>;

@@ -1,9 +1,10 @@
 //! A storage on which nothing can be changed.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Backend, ByteRange, Created, Kind, Name, ObjectMeta, PutTerms, Result, StorageError, StorageErrorKind};
+use super::{
+    Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result, StorageError, StorageErrorKind,
+};
 
 /// Reads another backend, and refuses whatever would change it.
 #[derive(Debug)]
@@ -46,12 +47,7 @@ impl Backend for ReadOnly {
         self.inner.head(name)
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         self.inner.list(kind, after, each)
     }
 

@@ -3,13 +3,12 @@
 //! The waits grow and are drawn at random below a bound ("full jitter": M. Brooker, "Exponential Backoff And Jitter", AWS
 //! Architecture Blog, 2015), so that many clients that were refused at once do not come back at once.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::resolve::{outcome, unresolved};
 use super::{
-    Backend, ByteRange, Created, Kind, Name, ObjectMeta, Pace, PutTerms, RealPace, Result, StorageError,
+    Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, Pace, PutTerms, RealPace, Result, StorageError,
     StorageErrorKind,
 };
 
@@ -171,12 +170,7 @@ impl Backend for Retry {
     }
 
     /// Goes on where it stopped: nothing is listed twice.
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         let mut last = after.cloned();
         let mut attempts = self.attempts();
         loop {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use super::{
-    Backend, ByteRange, Created, Kind, Memory, Name, ObjectMeta, PutTerms, Result, StorageError, StorageErrorKind,
+    Backend, ByteRange, Created, Each, Kind, Memory, Name, ObjectMeta, PutTerms, Result, StorageError, StorageErrorKind,
 };
 
 /// What becomes of the next operations: whether it is done, and what is said.
@@ -61,12 +61,7 @@ impl Backend for Scripted {
     }
 
     /// A failure comes after two names.
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         let mut left = if self.script.lock().unwrap().is_empty() { usize::MAX } else { 2 };
         self.memory.list(kind, after, &mut |meta| {
             if left == 0 {

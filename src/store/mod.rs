@@ -324,6 +324,8 @@ impl Repository {
     /// it is asked again each time that somebody else was faster; it may read and store meanwhile. Where it gives none,
     /// nothing is appended, and the log lasts as far as it was read.
     pub fn append_checked(&self, mut body: impl FnMut(&State) -> Result<Option<Body>>) -> Result<Option<Appended>> {
+        // What was read since the work was to end may lack something: nothing is decided by it.
+        self.runtime.go_on()?;
         let transaction = self.entropy.array()?;
         loop {
             // Not held while `body` works: it may read chunks, and store some.

@@ -11,7 +11,7 @@ use super::Repository;
 use crate::crypto::PackCipher;
 use crate::error::{Context, Error, Result};
 use crate::id::{PackId, digest};
-use crate::pack::{self, MAX_PACK, MAX_PARITY, PackInfo, Parity, SealedPack, parity_name};
+use crate::pack::{self, MAX_PACK, MAX_PARITY, PackBuilder, PackInfo, Parity, SealedPack, parity_name};
 use crate::storage::{Created, Name, StorageErrorKind, create_resolved};
 
 /// Where a pack cannot be read in one piece, it is read in pieces of so many bytes, ...
@@ -45,6 +45,14 @@ pub enum ParityFound {
 }
 
 impl Repository {
+    /// Seals a pack under the newest key.
+    ///
+    /// # Errors
+    /// If there are no random bytes, or the pack is not what was put into it.
+    pub(crate) fn seal(&self, builder: PackBuilder) -> Result<SealedPack> {
+        builder.seal(self.id(), self.config.suite, self.keyring.as_ref(), &*self.entropy)
+    }
+
     /// Writes a pack, and its parity object where the repository is set so. Gives how many bytes that took.
     ///
     /// # Errors

@@ -178,12 +178,7 @@ impl<'a> Writer<'a> {
             Encoding::Columnar => Features::COLUMNAR,
         });
         repository.require_features(needed.fold(Features::default(), Features::union))?;
-        let sealed = builder.seal(
-            repository.id(),
-            repository.config.suite,
-            repository.keyring.as_ref(),
-            &*repository.entropy,
-        )?;
+        let sealed = repository.seal(builder)?;
         let bytes = repository.store_pack(&sealed)?;
         let chunks = sealed.info.directory.chunks.len() as u64;
         let report = PackReport { pack: sealed.info.id, chunks, bytes };
@@ -206,12 +201,7 @@ impl<'a> Writer<'a> {
     /// How many bytes a pack would add to the repository: it is sealed, and not stored.
     pub fn weigh(&self, builder: PackBuilder) -> Result<u64> {
         let repository = self.repository;
-        let sealed = builder.seal(
-            repository.id(),
-            repository.config.suite,
-            repository.keyring.as_ref(),
-            &*repository.entropy,
-        )?;
+        let sealed = repository.seal(builder)?;
         let parity =
             crate::pack::make_parity(repository.id(), &sealed.info.id, &sealed.bytes, repository.settings().parity());
         let index = crate::index::encode_object(std::slice::from_ref(&sealed.info));

@@ -11,7 +11,6 @@ use crate::sim_life;
 use crate::sim_store;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -19,7 +18,7 @@ use std::time::Instant;
 use avro_snap::crypto::Suite;
 use avro_snap::pack::{PackInfo, read_pack};
 use avro_snap::storage::{
-    self, Abilities, Backend, ByteRange, Created, Kind, Memory, Name, ObjectMeta, PutTerms, StorageErrorKind,
+    self, Abilities, Backend, ByteRange, Created, Each, Kind, Memory, Name, ObjectMeta, PutTerms, StorageErrorKind,
 };
 use avro_snap::store::{FrameReader, Repository};
 use sim_life::{Deed, Life};
@@ -74,12 +73,7 @@ impl Backend for Rotten {
         }
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> storage::Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> storage::Result<()> {
         self.below.list(kind, after, each)
     }
 

@@ -3,7 +3,6 @@
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "this is part of tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +13,7 @@ use avro_snap::ops::restore::restore;
 use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
 use avro_snap::storage::{
-    self, Abilities, Backend, ByteRange, Created, Kind, Memory, Name, ObjectMeta, PutTerms, StorageError,
+    self, Abilities, Backend, ByteRange, Created, Each, Kind, Memory, Name, ObjectMeta, PutTerms, StorageError,
     StorageErrorKind,
 };
 use avro_snap::store::Repository;
@@ -124,12 +123,7 @@ impl Backend for Overlay {
         }
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> storage::Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> storage::Result<()> {
         let below = self.below.list_all(kind)?.into_iter().map(|meta| (meta.name.clone(), meta));
         let mut listed: BTreeMap<Name, ObjectMeta> = below.collect();
         for (name, bytes) in self.own.lock().unwrap().iter().filter(|(name, _)| name.kind() == kind) {

@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use avro_snap::storage::{
-    Abilities, Backend, ByteRange, Created, Kind, Name, ObjectMeta, PutTerms, Result, StorageError, StorageErrorKind,
+    Abilities, Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
+    StorageErrorKind,
 };
 
 /// An operation on one object, or on all of a kind. Batches are taken apart into these.
@@ -118,12 +119,7 @@ impl<H: Hook> Backend for Hooked<H> {
         self.around(Op::Head(name), || self.inner.head(name))
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         self.around(Op::List(kind), || {
             self.inner.list(kind, after, &mut |meta| match self.hook.shows(&meta) {
                 true => each(meta),

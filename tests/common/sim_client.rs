@@ -257,22 +257,14 @@ fn store(
     }
     let totals = Totals { files: content.len() as u64, ..Totals::default() };
     let root = SnapshotRoot {
-        id,
         series: series.into(),
         host: "sim".into(),
-        user: String::new(),
         time: repository.clock().now(),
-        paths: Vec::new(),
-        tags: Vec::new(),
         parent: parent.map(|parent| parent.id),
         program: "sim".into(),
-        required_read: 0,
-        revision: 0,
-        altered: None,
         totals,
-        rules: Vec::new(),
-        path_list: avro_snap::recipe::Stream::Empty,
         manifest: manifest.finish(&mut feed)?,
+        ..SnapshotRoot::nothing(id)
     };
     let root = feed.put(ChunkKind::Root, root.encode())?;
     feed.flush()?;

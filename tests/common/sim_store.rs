@@ -5,11 +5,12 @@
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "this is part of tests")]
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use avro_snap::storage::{
-    Abilities, Backend, ByteRange, Created, Kind, Name, ObjectMeta, PutTerms, Result, StorageError, StorageErrorKind,
+    Abilities, Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
+    StorageErrorKind,
 };
 
 /// How often what happens: once in so many operations; never where it is 0.
@@ -490,12 +491,7 @@ impl Backend for SimStore {
         )
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         let listed: Vec<ObjectMeta> = self.operation(
             || format!("list {kind:?} after {after:?}"),
             |world| {

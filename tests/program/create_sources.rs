@@ -437,6 +437,12 @@ fn that_a_source_is_empty_can_be_accepted() {
         let ran = save(&snap, &["t"]);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
     }
+    snap.ok(&["restore", "latest", "--target", "out", "--delete"]);
+    // A source that was filled again and is empty again is an alarm again.
+    snap.write("t/x/a.txt", "x");
+    assert_eq!(save(&snap, &["t"]).code, 0);
+    std::fs::remove_file(snap.work("t/x/a.txt")).unwrap();
+    assert_eq!(save(&snap, &["t"]).code, 3);
     // What is left out is not gone.
     let snap = Snap::new();
     snap.write("t/b.avro", avro(10, 1));

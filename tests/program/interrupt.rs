@@ -120,6 +120,32 @@ impl Progress for Until {
     }
 }
 
+/// Wants the work to end once a file is done, when all rows were read long since.
+struct AfterOneFile(CancelToken);
+
+impl Progress for AfterOneFile {
+    fn files(&self, _: u64) {
+        // There are fewer rows than places between reading them and writing files, so nothing waits for this.
+        std::thread::sleep(Duration::from_millis(300));
+        self.0.cancel();
+    }
+}
+
+#[test]
+fn a_restore_whose_workers_are_given_up_between_two_files_says_so() {
+    let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for n in 0..20 {
+        fs::write(source.path().join(n.to_string()), noise(n, 1000)).unwrap();
+    }
+    let lab = Lab::new(Suite::None);
+    lab.save(source.path());
+    let repository = lab.open();
+    let after = AfterOneFile(repository.runtime().cancel_token().clone());
+    let ended = restore(&repository, &lab.last(&repository), &restoring(target.path()), &after);
+    assert!(files_of(target.path()).len() < 20, "it was given up");
+    assert!(matches!(ended, Err(Error::Interrupted)), "{ended:?}");
+}
+
 /// Four files that have nothing in common, in a folder that nobody may write into.
 fn data(folder: &std::path::Path) {
     let inside = folder.join("inside");

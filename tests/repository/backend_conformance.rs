@@ -9,12 +9,12 @@ use crate::sim_store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::ops::ControlFlow;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use avro_snap::storage::conformance::{CHECKS, check};
+use avro_snap::storage::Each;
+use avro_snap::storage::conformance::{CHECKS, check, name};
 use avro_snap::storage::{
     Abilities, Backend, ByteRange, Cache, CacheTerms, Created, Kind, Limit, Limits, Local, Memory, Meter, Name,
     ObjectMeta, PutTerms, ReadOnly, Result, Retry, RetryPolicy, StorageError, StorageErrorKind,
@@ -107,12 +107,7 @@ impl Backend for HalfReadOnly {
         self.reads.head(name)
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        after: Option<&Name>,
-        each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         self.reads.list(kind, after, each)
     }
 
@@ -170,17 +165,6 @@ fn every_broken_promise_is_found() {
         };
         let check = CHECKS.iter().find(|check| check.name == name).unwrap();
         assert!(check.run(&open).is_err(), "{name} did not notice");
-    }
-}
-
-/// A name of the length and shape that real ones have.
-fn name(kind: Kind, n: u64) -> Name {
-    match kind {
-        Kind::Config if n == 1 => Name::config(),
-        Kind::Config => Name::config_copy(),
-        Kind::Log => Name::log(n),
-        Kind::Checkpoint => Name::new(kind, format_args!("{n:020}")),
-        kind => Name::new(kind, avro_snap::id::hex(&avro_snap::id::digest(&n.to_le_bytes()))),
     }
 }
 

@@ -27,7 +27,7 @@ use avro_snap::pack::PlainChunk;
 use avro_snap::progress::{Progress, Silent};
 use avro_snap::recipe::{ContainerRecipe, Recipe, Stream};
 use avro_snap::snapshot::entry::FileEntry;
-use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals};
+use avro_snap::snapshot::{ManifestWriter, SnapshotRoot};
 use avro_snap::storage::{Backend, Memory};
 use avro_snap::store::{CachePlace, Copies, Repository, Sizes, Writer};
 use faults::{Crashing, Moment, all_files};
@@ -137,22 +137,13 @@ fn forged(recipe: &Recipe) -> Lab {
     let row = FileEntry { path: b"x.avro".to_vec(), size: 10, recipe: recipe.encode(), ..FileEntry::nothing() };
     manifest.push(&row, &mut sink).unwrap();
     let root = SnapshotRoot {
-        id: SnapshotId::new([1; 16]),
         series: "s".into(),
         host: "h".into(),
         user: "u".into(),
         time: 1,
-        paths: Vec::new(),
-        tags: Vec::new(),
-        parent: None,
         program: "snap".into(),
-        required_read: 0,
-        revision: 0,
-        altered: None,
-        totals: Totals::default(),
-        rules: Vec::new(),
-        path_list: avro_snap::recipe::Stream::Empty,
         manifest: manifest.finish(&mut sink).unwrap(),
+        ..SnapshotRoot::nothing(SnapshotId::new([1; 16]))
     };
     let id = sink.put(ChunkKind::Root, root.encode()).unwrap();
     copies.finish().unwrap();

@@ -55,15 +55,18 @@ fn rotate(lab: &Lab) -> Result<Rotated> {
     repository.rotate_key(PASSWORD, CHEAP, "rotated", &keys)
 }
 
-fn open_by(lab: &Lab, unlock: Unlock<'_>) -> Result<Repository> {
-    let options = OpenOptions {
+fn options() -> OpenOptions {
+    OpenOptions {
         cache: CachePlace::Temporary,
         state_folder: None,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         runtime: Runtime::default(),
-    };
-    Repository::open(lab.backend.clone(), unlock, &options)
+    }
+}
+
+fn open_by(lab: &Lab, unlock: Unlock<'_>) -> Result<Repository> {
+    Repository::open(lab.backend.clone(), unlock, &options())
 }
 
 fn opens_with(lab: &Lab, password: &[u8]) -> bool {
@@ -409,15 +412,8 @@ fn death_at_any_operation_of_moving_to_new_keys_loses_nothing() {
 }
 
 fn broken(lab: &Lab) -> (Repository, Option<avro_snap::store::LogDamage>) {
-    let options = OpenOptions {
-        cache: CachePlace::Temporary,
-        state_folder: None,
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        runtime: Runtime::default(),
-    };
     let unlock = Unlock::Password(&mut || Ok(PASSWORD.to_vec()));
-    Repository::open_broken(lab.backend.clone(), unlock, &options).unwrap()
+    Repository::open_broken(lab.backend.clone(), unlock, &options()).unwrap()
 }
 
 fn mend(repository: &Repository, damage: &avro_snap::store::LogDamage) {
@@ -474,13 +470,6 @@ fn a_password_is_not_called_wrong_because_keys_are_rotated_while_it_is_tried() {
 }
 
 fn rotated_while_opening(recovers: bool) {
-    let options = OpenOptions {
-        cache: CachePlace::Temporary,
-        state_folder: None,
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        runtime: Runtime::default(),
-    };
     let memory = Memory::new();
     story(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut Random::new(4));
     let objects = objects_of(&memory);
@@ -496,7 +485,9 @@ fn rotated_while_opening(recovers: bool) {
         };
         let shown: Arc<dyn Backend> = interrupted.clone();
         let opened = match recovers {
-            true => Repository::open_broken(shown, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).map(drop),
+            true => {
+                Repository::open_broken(shown, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options()).map(drop)
+            }
             false => lab(&shown).try_open().map(drop),
         };
         match opened {

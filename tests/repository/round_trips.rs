@@ -13,9 +13,8 @@ use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::id::{ChunkId, SnapshotId};
 use avro_snap::ops::select::Listing;
 use avro_snap::pack::{FrameCodec, PlainChunk};
-use avro_snap::recipe::Stream;
 use avro_snap::runtime::Runtime;
-use avro_snap::snapshot::{SnapshotRoot, Totals};
+use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::storage::{Backend, Kind, Memory, Meter, Name};
 use avro_snap::store::log::Body;
 use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock, Writer};
@@ -29,22 +28,13 @@ fn store_roots(repository: &Repository, count: u32) -> Vec<(SnapshotId, ChunkId)
         let mut id = [7; 16];
         id[..4].copy_from_slice(&number.to_le_bytes());
         let root = SnapshotRoot {
-            id: SnapshotId::new(id),
             series: format!("series {}", number % 3),
             host: "host".into(),
             user: "user".into(),
             time: i64::from(number),
             paths: vec![b"/data".to_vec()],
-            tags: Vec::new(),
-            parent: None,
             program: "test".into(),
-            required_read: 0,
-            revision: 0,
-            altered: None,
-            totals: Totals::default(),
-            rules: Vec::new(),
-            path_list: Stream::Empty,
-            manifest: None,
+            ..SnapshotRoot::nothing(SnapshotId::new(id))
         };
         let bytes = root.encode();
         let chunk = hasher.id(&bytes);

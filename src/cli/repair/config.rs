@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, Result, chain};
+use crate::cli::failure::{Failure, Result};
 use crate::cli::open::backend;
 use crate::cli::progress::Meter;
 
@@ -43,7 +43,7 @@ impl Args {
     /// Makes one of which no copy is left.
     fn find(&self, context: &Context, error: Error) -> Result<Exit> {
         if !matches!(error, Error::NoRepository { .. }) {
-            context.output.warn(&chain(&error));
+            context.output.warn(&error.message());
         }
         let lost = context.lost_config()?;
         let meter = Meter::new(&context.output);

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::exit::Exit;
-use crate::cli::failure::{Result, chain, code};
+use crate::cli::failure::Result;
 use crate::cli::format::count;
 use crate::cli::progress::Meter;
 
@@ -38,7 +38,7 @@ impl Args {
     fn tell(&self, context: &Context, repair: &IndexRepair) -> Result<()> {
         let output = &context.output;
         for (_, error) in &repair.unsound {
-            output.error(code(error), &chain(error), None);
+            output.error(error.code(), &error.message(), None);
         }
         if output.json {
             return Ok(output.object_with("summary", json!({"dry_run": self.dry_run}), repair)?);
@@ -53,7 +53,7 @@ impl Args {
             output.note(format_args!("{checkpoints} of the log not what the log says: {done}"))?;
         }
         for (_, error) in &repair.lost {
-            output.note(format_args!("{}", chain(error)))?;
+            output.note(format_args!("{}", error.message()))?;
         }
         if repair.lost.is_empty() && !self.all {
             return Ok(output.note(format_args!("no index object is lost: nothing to do"))?);

@@ -241,27 +241,16 @@ impl<'r> Copier<'r> {
 mod tests {
     use super::*;
     use crate::id::ChunkId;
-    use crate::snapshot::Totals;
     use crate::store::{RemovedSnapshot, SnapshotRecord};
 
     fn root(id: u8, time: i64) -> SnapshotRoot {
         SnapshotRoot {
-            id: SnapshotId::new([id; 16]),
             series: "s".into(),
             host: "h".into(),
             user: "anna".into(),
             time,
-            paths: Vec::new(),
-            tags: Vec::new(),
-            parent: None,
             program: "snap".into(),
-            required_read: 0,
-            revision: 0,
-            altered: None,
-            totals: Totals::default(),
-            rules: Vec::new(),
-            path_list: crate::recipe::Stream::Empty,
-            manifest: None,
+            ..SnapshotRoot::nothing(SnapshotId::new([id; 16]))
         }
     }
 

@@ -10,18 +10,9 @@ use super::unsound::{stray_bytes, what_is_wrong};
 use crate::files::{Fate, Fates};
 use crate::progress::{Progress, Warning};
 use crate::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry};
+use crate::snapshot::rules::{ACCEPTED_EMPTY, GONE_UNSOUND, LAST_SOUND};
 use crate::snapshot::{Rule, SnapshotRoot};
 use crate::wire::{Reader, Write};
-
-/// A file that is not what it was: the records of its last sound state, and its path in the manifest.
-pub(super) const LAST_SOUND: &str = "last-sound";
-
-/// A file that is gone, and was torn or damaged before it went: its path in the manifest. Whoever removes snapshots must not
-/// take it for one that was deleted on purpose.
-pub(crate) const GONE_UNSOUND: &str = "gone-unsound";
-
-/// That no file is there any more was accepted.
-const ACCEPTED_EMPTY: &str = "accepted-empty";
 
 /// How many files are remembered, so that roots stay small.
 const REMEMBERED: usize = 1000;

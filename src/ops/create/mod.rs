@@ -12,7 +12,6 @@ use std::time::Instant;
 
 pub use crate::ingest::{AvroReport, Depth};
 
-pub(crate) use alarms::GONE_UNSOUND;
 use lineage::Lineage;
 use run::Run;
 pub(crate) use run::parent_row;

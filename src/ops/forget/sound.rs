@@ -6,9 +6,9 @@ use std::collections::{BTreeSet, HashSet};
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Result};
 use crate::id::{ChunkId, ContentHash, SnapshotId};
-use crate::ops::create::GONE_UNSOUND;
 use crate::recipe::Reference;
 use crate::snapshot::entry::{AvroState, FileEntry};
+use crate::snapshot::rules::GONE_UNSOUND;
 use crate::snapshot::{SnapshotRoot, decode_row};
 use crate::store::Repository;
 

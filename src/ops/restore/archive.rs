@@ -48,9 +48,9 @@ fn archived(
     path: &[u8],
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let pool = super::dump_pool()?;
+    let pool = repository.runtime().compute()?;
     let encoders = EncoderBench::default();
-    let rebuilder = Rebuilder { source: repository, pool: &pool, encoders: &encoders };
+    let rebuilder = Rebuilder { source: repository, pool, encoders: &encoders };
     let mut rows = snapshot.rows(repository);
     rows.seek(path)?;
     let mut found = path.is_empty();

@@ -144,11 +144,6 @@ pub fn restore(
     Ok(report)
 }
 
-/// The threads that encode what is dumped.
-fn dump_pool() -> Result<rayon::ThreadPool> {
-    crate::runtime::pool(std::thread::available_parallelism().map_or(1, usize::from))
-}
-
 /// Hands the content of one file to `write`, piece by piece, and compares its hash.
 ///
 /// # Errors
@@ -176,9 +171,9 @@ fn dumped(
     if entry.kind != EntryKind::File {
         return Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path))));
     }
-    let pool = dump_pool()?;
+    let pool = repository.runtime().compute()?;
     let encoders = EncoderBench::default();
-    let rebuilder = Rebuilder { source: repository, pool: &pool, encoders: &encoders };
+    let rebuilder = Rebuilder { source: repository, pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.
     rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
 }

@@ -2,10 +2,9 @@
 
 use crate::avro::block::Looked;
 use crate::avro::codec::{Codec, Decoder, MAX_DECODED};
-use crate::avro::container::{Header, MAGIC, Parsed, parse_header, put_block_header};
+use crate::avro::container::{Parsed, parse_header, put_block_header};
 use crate::avro::encoder::EncoderId;
 use crate::avro::schema::Schema;
-use crate::avro::varint;
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::digest;
@@ -50,7 +49,7 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
                 let Parsed::Done(header) = parse_header(&bytes) else { return Err(wrong("its header is not sound")) };
                 let text = header.schema_text().ok_or_else(|| wrong("its header holds no schema"))?;
                 schema = Some(Schema::parse(text).map_err(|error| wrong(&format!("its schema: {error}")))?);
-                out = header_with_codec(&header, codec, &marker);
+                out = header.with_codec(codec, &marker);
                 write(&out)?;
                 continue;
             }
@@ -92,19 +91,4 @@ fn encoder_for(codec: Codec) -> Option<EncoderId> {
         Codec::Bzip2 | Codec::Xz => return None,
     };
     id.parse().ok()
-}
-
-/// The header with another codec and marker, everything else as it was.
-fn header_with_codec(header: &Header, codec: Codec, marker: &[u8; 16]) -> Vec<u8> {
-    let others = header.entries().filter(|(key, _)| *key != b"avro.codec");
-    let entries: Vec<(&[u8], &[u8])> = others.chain([(&b"avro.codec"[..], codec.name().as_bytes())]).collect();
-    let mut out = MAGIC.to_vec();
-    varint::encode(&mut out, entries.len() as i64);
-    for text in entries.into_iter().flat_map(|(key, value)| [key, value]) {
-        varint::encode(&mut out, text.len() as i64);
-        out.extend_from_slice(text);
-    }
-    varint::encode(&mut out, 0);
-    out.extend_from_slice(marker);
-    out
 }

@@ -1,26 +1,17 @@
 //! How snapshots are named and filtered.
 
 use super::*;
-use crate::snapshot::Totals;
 
 fn root(id: u8, time: i64, host: &str, tags: &[&str]) -> SnapshotRoot {
     SnapshotRoot {
-        id: SnapshotId::new([id; 16]),
         series: format!("{host}:/data"),
         host: host.into(),
         user: "anna".into(),
         time,
         paths: vec![b"/data".to_vec(), b"/more".to_vec()],
         tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
-        parent: None,
         program: "snap".into(),
-        required_read: 0,
-        revision: 0,
-        altered: None,
-        totals: Totals::default(),
-        rules: Vec::new(),
-        path_list: crate::recipe::Stream::Empty,
-        manifest: None,
+        ..SnapshotRoot::nothing(SnapshotId::new([id; 16]))
     }
 }
 

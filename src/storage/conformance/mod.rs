@@ -119,8 +119,8 @@ fn damaged<T>(result: super::Result<T>, what: &str) -> Outcome {
     fails(result, |kind| matches!(kind, StorageErrorKind::Damaged(_)), what)
 }
 
-/// A name of the length and shape that real ones have. There are two of the config.
-fn name(kind: Kind, n: u64) -> Name {
+/// A name of the length and shape that real ones have, another one for each number. There are two of the config.
+pub fn name(kind: Kind, n: u64) -> Name {
     match kind {
         Kind::Config if n == 1 => Name::config(),
         Kind::Config => Name::config_copy(),
