@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub use storage::{Flaw, StorageError, StorageErrorKind};
 pub use subject::Subject;
 
-use crate::id::{ChunkId, Kind, Name, PackId, RepositoryId, SnapshotId};
+use crate::id::{ChunkId, KeyId, Kind, Name, PackId, RepositoryId, SnapshotId};
 use crate::wire::Malformed;
 
 /// What the library's operations give.
@@ -82,6 +82,24 @@ pub enum Error {
     SnapshotExists {
         /// The snapshot.
         snapshot: SnapshotId,
+    },
+
+    /// A root must not take the place of another.
+    #[error("the root of snapshot {snapshot} must not be replaced: {reason}")]
+    RootRefused {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// What is wrong with the new root.
+        reason: String,
+    },
+
+    /// A key slot is not taken away.
+    #[error("key {key} {refusal}")]
+    KeyRefused {
+        /// The slot.
+        key: KeyId,
+        /// Why.
+        refusal: KeyRefusal,
     },
 
     /// A snapshot was removed while it was read, and a prune has deleted what it needs.
@@ -264,6 +282,21 @@ pub enum Error {
     /// A worker of a parallel operation ended before its time.
     #[error("a worker stopped before its work was done")]
     WorkerStopped,
+}
+
+/// Why a key slot is not taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyRefusal {
+    /// There is none of this id.
+    #[error("is not in the repository")]
+    Unknown,
+    /// It is the last one.
+    #[error("is the last one: without it nothing could be read")]
+    Last,
+    /// A rotation of the keys would take it away, which was not asked for.
+    #[error("would be taken away, which was not asked for")]
+    NotLeaving,
 }
 
 /// Why a restore may not delete.

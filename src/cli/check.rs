@@ -92,7 +92,7 @@ impl Args {
         let data = match (self.read_data, self.read_data_subset, self.max_age) {
             (true, _, _) => DataSubset::All,
             (false, Some(subset), _) => subset,
-            (false, None, Some(age)) => DataSubset::NotSince(repository.clock().now().saturating_sub(age)),
+            (false, None, Some(age)) => DataSubset::NotSince(repository.log().clock().now().saturating_sub(age)),
             (false, None, None) => DataSubset::None,
         };
         let meter = Meter::new(&context.output);
@@ -103,7 +103,7 @@ impl Args {
         teller.finish();
         let report = checked?;
         // Where an older state is asked for, being one is no fault. It was said when it was opened.
-        let rolled_back = repository.rolled_back();
+        let rolled_back = repository.log().rolled_back();
         let is_surprise = rolled_back.is_some() && !context.globals.allow_rollback;
         let exit = match report.problems.len() as u64 {
             0 if is_surprise => Exit::Failed,

@@ -114,11 +114,11 @@ impl Context {
 
     /// Says what is wrong with an open repository, and did not keep it from being opened.
     fn warn_of(&self, repository: &Repository) {
-        if let Some(error) = repository.config_trouble() {
+        if let Some(error) = repository.config().trouble() {
             let said = error.message();
             self.output.warn(&format!("{said}. `snap repair config` makes it anew: do so before the next is lost"));
         }
-        if let Some(reason) = repository.rolled_back().filter(|_| self.globals.allow_rollback) {
+        if let Some(reason) = repository.log().rolled_back().filter(|_| self.globals.allow_rollback) {
             self.output.warn(&format!(
                 "THIS IS AN OLDER OR ANOTHER STATE OF THE REPOSITORY: {reason}. It is read all the same (--allow-rollback); \
                  snapshots made since are not in it, and nothing is written to it"

@@ -10,7 +10,6 @@
 
 mod database;
 mod object;
-mod standing;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::Path;
@@ -18,10 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use database::Database;
 pub use object::{MAX_OBJECT, decode_object, encode_object};
-pub use standing::{Damage, Retired, Standing, Worth};
 
 use crate::error::Result;
 use crate::id::{ChunkId, IndexId, PackId};
+use crate::log::{SharedStanding, Worth};
 use crate::pack::PackInfo;
 
 /// Where a chunk lies. A chunk may have several locations.
@@ -43,6 +42,8 @@ pub type Head = (u64, [u8; 32]);
 pub struct Index {
     database: Mutex<Database>,
     packs: Mutex<Packs>,
+    /// What the log says about packs.
+    standing: SharedStanding,
 }
 
 /// What is known about packs, in memory: some hundred bytes a pack, and the directories used last.
@@ -59,8 +60,6 @@ struct Packs {
     gone: HashSet<PackId>,
     /// Those of them that were cut off: something may be read from them yet.
     cut_off: HashSet<PackId>,
-    /// What the log says about packs. Outlives the tables, too.
-    standing: Arc<Standing>,
     /// The highest number that was given in this process. None is given to another pack, whatever becomes of the tables:
     /// others hold on to locations and to frames by it.
     last_number: u32,
@@ -95,7 +94,6 @@ impl Packs {
         *self = Self {
             gone: std::mem::take(&mut self.gone),
             cut_off: std::mem::take(&mut self.cut_off),
-            standing: std::mem::take(&mut self.standing),
             last_number: self.last_number,
             ..Self::default()
         };
@@ -115,8 +113,8 @@ impl Index {
     ///
     /// # Errors
     /// If not even a temporary database can be made.
-    pub fn open(path: Option<&Path>, row_key: [u8; 32]) -> Result<Self> {
-        let index = Self { database: Mutex::new(Database::open(path, row_key)?), packs: Mutex::default() };
+    pub fn open(path: Option<&Path>, row_key: [u8; 32], standing: SharedStanding) -> Result<Self> {
+        let index = Self { database: Mutex::new(Database::open(path, row_key)?), packs: Mutex::default(), standing };
         // What an interrupted process left unpublished is found again in the packs themselves.
         let dropped = index.database().drop_unpublished();
         if dropped.and_then(|()| index.sync()).is_err() {
@@ -264,18 +262,13 @@ impl Index {
 
     /// Whether any pack was found to be gone that should be there.
     pub fn has_gone(&self) -> bool {
-        let packs = self.packs();
-        packs.gone.iter().any(|pack| !packs.standing.is_condemned(pack))
+        let standing = self.standing.get();
+        self.packs().gone.iter().any(|pack| !standing.is_condemned(pack))
     }
 
     /// Whether the pack was found to be gone, or cut off.
     pub fn is_gone(&self, id: &PackId) -> bool {
         self.packs().gone.contains(id)
-    }
-
-    /// What does not count any more, as the log has it now.
-    pub fn set_standing(&self, standing: Arc<Standing>) {
-        self.packs().standing = standing;
     }
 
     /// Where the chunk can be read from, best first; empty if it is nowhere. Condemned packs come last: they may be gone
@@ -295,11 +288,11 @@ impl Index {
     fn locate_all(&self, id: &ChunkId) -> Result<Vec<(Location, Worth)>> {
         // Always in this order: who puts packs in holds both as well.
         let database = self.database();
-        let packs = self.packs();
+        let (packs, standing) = (self.packs(), self.standing.get());
         let worth = |location: &Location, tag| match packs.known.get(&location.pack) {
             Some(pack) if packs.gone.contains(&pack.id) && !packs.cut_off.contains(&pack.id) => Worth::Nothing,
             Some(pack) if database.tag(id, &pack.id, location.frame, location.chunk) == tag => {
-                match packs.standing.worth(&pack.id, location.frame) {
+                match standing.worth(&pack.id, location.frame) {
                     Worth::Live if packs.cut_off.contains(&pack.id) => Worth::Condemned,
                     worth => worth,
                 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::check::looks_away;
 use crate::error::{Error, Result};
 use crate::id::PackId;
-use crate::index::{Damage, Standing};
+use crate::log::{Damage, Standing};
 use crate::pack::pack_name;
 use crate::storage::Kind;
 use crate::store::ATTEMPTS;
@@ -21,14 +21,14 @@ pub(super) fn refuse_if_away(repository: &Repository) -> Result<()> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        repository.refresh_index()?;
+        repository.catalog().refresh()?;
         let state = repository.state();
         let (missing, packs) = count_missing(repository, &state.standing)?;
         if !looks_away(missing, packs) {
             return Ok(());
         }
         // A prune may have put all into new packs, and deleted the old ones.
-        if attempts >= ATTEMPTS || !repository.has_moved(&state)? {
+        if attempts >= ATTEMPTS || !repository.catalog().has_moved(&state)? {
             return Err(Error::StorageAway { location: repository.backend().location(), missing, packs });
         }
     }
@@ -42,7 +42,7 @@ fn count_missing(repository: &Repository, standing: &Standing) -> Result<(u64, u
         listed.extend(meta.name.file().parse::<PackId>());
     })?;
     let (mut missing, mut packs) = (0, 0);
-    for (id, _) in repository.index().packs_known() {
+    for (id, _) in repository.catalog().index().packs_known() {
         if standing.is_condemned(&id) || standing.damaged.get(&id) == Some(&Damage::Whole) {
             continue;
         }

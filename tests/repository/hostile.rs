@@ -60,7 +60,7 @@ fn forge(repository: &Repository, rows: &[FileEntry]) -> SnapshotRoot {
         Err(_) => past_the_writer(rows, &mut sink),
     };
     let root = SnapshotRoot {
-        id: SnapshotId::new(repository.entropy().array().unwrap()),
+        id: SnapshotId::new(repository.log().entropy().array().unwrap()),
         series: "forged".into(),
         host: "enemy".into(),
         user: "enemy".into(),

@@ -8,20 +8,20 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::bits::Bits;
 use super::closure::{Derivation, Place, derive};
-use super::{Repository, State};
+use super::Repository;
 use crate::chunk::ChunkKind;
 use crate::error::Result;
 use crate::id::{ChunkId, PackId};
-use crate::index::{Standing, Worth};
+use crate::log::{Standing, Worth};
 use crate::pack::{Encoding, PackInfo};
 
 /// What lies where.
 #[derive(Debug, Default)]
-pub struct Catalogue {
+pub struct Inventory {
     ids: Numbers,
-    packs: Vec<CataloguedPack>,
+    packs: Vec<InventoryPack>,
     by_id: HashMap<PackId, u32>,
-    frames: Vec<CataloguedFrame>,
+    frames: Vec<InventoryFrame>,
     /// The chunk that lies in each place, and how many plain bytes it has.
     places: Vec<(u32, u32)>,
     bases: Vec<u32>,
@@ -29,7 +29,7 @@ pub struct Catalogue {
 
 /// A pack.
 #[derive(Debug, Clone)]
-pub struct CataloguedPack {
+pub struct InventoryPack {
     /// Its name.
     pub id: PackId,
     /// Its length in bytes.
@@ -44,7 +44,7 @@ pub struct CataloguedPack {
 
 /// A frame of a pack.
 #[derive(Debug, Clone)]
-pub struct CataloguedFrame {
+pub struct InventoryFrame {
     /// The number of its pack.
     pub pack: u32,
     /// How many bytes it takes in the pack.
@@ -63,16 +63,16 @@ pub struct CataloguedFrame {
     place_count: u32,
 }
 
-impl Catalogue {
-    /// The catalogue of all packs that the local index knows. Condemned ones are among them.
+impl Inventory {
+    /// The inventory of all packs that the local index knows. Condemned ones are among them.
     pub fn of_index(repository: &Repository) -> Result<Self> {
-        let mut catalogue = Self::default();
-        for id in repository.index().pack_ids() {
-            if let Some(info) = repository.index().find_pack(&id)? {
-                catalogue.add(&info, repository.index().is_gone(&id));
+        let mut inventory = Self::default();
+        for id in repository.catalog.index().pack_ids() {
+            if let Some(info) = repository.catalog.index().find_pack(&id)? {
+                inventory.add(&info, repository.catalog.index().is_gone(&id));
             }
         }
-        Ok(catalogue)
+        Ok(inventory)
     }
 
     /// Takes in a pack, unless it is there already.
@@ -90,7 +90,7 @@ impl Catalogue {
                 self.places.push((self.ids.number(&chunk.id), chunk.length));
             }
             self.bases.extend(frame.bases.iter().filter_map(|base| bases.get(*base as usize)));
-            self.frames.push(CataloguedFrame {
+            self.frames.push(InventoryFrame {
                 pack,
                 stored: frame.stored,
                 plain: frame.plain,
@@ -105,7 +105,7 @@ impl Catalogue {
         }
         let frame_count = self.frames.len() as u32 - first_frame;
         let (id, length, epoch) = (info.id, info.length, info.epoch);
-        self.packs.push(CataloguedPack { id, length, epoch, gone, first_frame, frame_count });
+        self.packs.push(InventoryPack { id, length, epoch, gone, first_frame, frame_count });
     }
 
     /// Says that a pack is gone.
@@ -136,7 +136,7 @@ impl Catalogue {
     }
 
     /// All packs, by their numbers.
-    pub fn packs(&self) -> &[CataloguedPack] {
+    pub fn packs(&self) -> &[InventoryPack] {
         &self.packs
     }
 
@@ -145,28 +145,28 @@ impl Catalogue {
         self.by_id.get(id).copied()
     }
 
-    /// The frames of a pack, with their numbers in the catalogue, in order.
-    pub fn frames_of(&self, pack: u32) -> impl Iterator<Item = (u32, &CataloguedFrame)> {
+    /// The frames of a pack, with their numbers in the inventory, in order.
+    pub fn frames_of(&self, pack: u32) -> impl Iterator<Item = (u32, &InventoryFrame)> {
         let range =
             self.packs.get(pack as usize).map_or(0..0, |pack| pack.first_frame..pack.first_frame + pack.frame_count);
         range.filter_map(|frame| Some((frame, self.frames.get(frame as usize)?)))
     }
 
     /// The places of a frame, in order: number, chunk and plain length of each.
-    pub fn places_of(&self, frame: &CataloguedFrame) -> impl Iterator<Item = (u32, u32, u32)> {
+    pub fn places_of(&self, frame: &InventoryFrame) -> impl Iterator<Item = (u32, u32, u32)> {
         let range = frame.first_place..frame.first_place + frame.place_count;
         let places = self.places.get(range.start as usize..range.end as usize).unwrap_or(&[]);
         range.zip(places).map(|(number, (chunk, length))| (number, *chunk, *length))
     }
 
     /// The chunks that a frame is a difference to.
-    pub fn bases_of(&self, frame: &CataloguedFrame) -> &[u32] {
+    pub fn bases_of(&self, frame: &InventoryFrame) -> &[u32] {
         let first = frame.first_base as usize;
         self.bases.get(first..first + usize::from(frame.base_count)).unwrap_or(&[])
     }
 
     /// The frame in which a place lies.
-    pub fn frame_of(&self, place: u32) -> Option<(u32, &CataloguedFrame)> {
+    pub fn frame_of(&self, place: u32) -> Option<(u32, &InventoryFrame)> {
         let after = self.frames.partition_point(|frame| frame.first_place <= place);
         let number = after.checked_sub(1)?;
         Some((number as u32, self.frames.get(number)?))
@@ -180,12 +180,12 @@ impl Catalogue {
         })
     }
 
-    /// As [`derive`](Catalogue::derive), from all packs in the order of their numbers.
+    /// As [`derive`](Inventory::derive), from all packs in the order of their numbers.
     pub fn derive_all(&self, standing: &Standing) -> Derivation {
         self.derive(standing, &self.in_order(), |_| true)
     }
 
-    /// As [`derive_all`](Catalogue::derive_all), from those frames only that `sound` lets through.
+    /// As [`derive_all`](Inventory::derive_all), from those frames only that `sound` lets through.
     pub fn derive_sound(&self, standing: &Standing, sound: impl Fn(&PackId, u32) -> bool) -> Derivation {
         self.derive_from(&self.in_order(), |_, known, frame| {
             !known.gone && standing.worth(&known.id, frame) == Worth::Live && sound(&known.id, frame)
@@ -199,7 +199,7 @@ impl Catalogue {
         })
     }
 
-    fn derive_from(&self, order: &[u32], counts: impl Fn(u32, &CataloguedPack, u32) -> bool) -> Derivation {
+    fn derive_from(&self, order: &[u32], counts: impl Fn(u32, &InventoryPack, u32) -> bool) -> Derivation {
         let counts = &counts;
         let frames = order.iter().flat_map(|pack| {
             let known = self.packs.get(*pack as usize);
@@ -342,13 +342,6 @@ impl Numbers {
     }
 }
 
-impl State {
-    /// The number of the last entry that took away places where chunks could lie; 0 if none did.
-    pub fn last_loss(&self) -> u64 {
-        self.standing.changed
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,7 +396,7 @@ mod tests {
             used in prop::collection::vec(0usize..4, 1..4),
         ) {
             const NAMES: [&str; 4] = ["A", "B", "C", "D"];
-            let mut catalogue = Catalogue::default();
+            let mut inventory = Inventory::default();
             for number in 0..6 {
                 let own: Vec<_> = frames.iter().filter(|frame| frame.0 == number).collect();
                 let bases: Vec<Vec<&str>> = own.iter().map(|frame| frame.3.iter().map(|base| NAMES[*base]).collect()).collect();
@@ -413,18 +406,18 @@ mod tests {
                     .zip(chunks.iter().zip(&bases))
                     .map(|(frame, (chunk, bases))| (&chunk[..], frame.2, if frame.2 == 0 { &[][..] } else { &bases[..] }))
                     .collect();
-                catalogue.add(&pack(&format!("{number}"), &own), false);
+                inventory.add(&pack(&format!("{number}"), &own), false);
             }
             let mut all = Bits::default();
-            for chunk in used.iter().filter_map(|name| catalogue.find(&id(NAMES[*name]))) {
+            for chunk in used.iter().filter_map(|name| inventory.find(&id(NAMES[*name]))) {
                 all.set(chunk);
             }
             let (standing, mut left) = (Standing::default(), plan.clone());
-            let order = catalogue.in_order();
-            let had = catalogue.derive(&standing, &order, |pack| !young.contains(&pack));
-            catalogue.spare(&standing, &all, &young, &mut left);
+            let order = inventory.in_order();
+            let had = inventory.derive(&standing, &order, |pack| !young.contains(&pack));
+            inventory.spare(&standing, &all, &young, &mut left);
             prop_assert!(left.is_subset(&plan));
-            let have = catalogue.derive(&standing, &order, |pack| !left.contains(&pack) && !young.contains(&pack));
+            let have = inventory.derive(&standing, &order, |pack| !left.contains(&pack) && !young.contains(&pack));
             for chunk in all.iter() {
                 prop_assert!(have.has(chunk) || !had.has(chunk), "chunk {chunk}, {left:?} of {plan:?} condemned");
             }
@@ -433,48 +426,48 @@ mod tests {
 
     #[test]
     fn a_base_that_is_left_deeper_than_what_rests_on_it_is_not_enough() {
-        let mut catalogue = Catalogue::default();
+        let mut inventory = Inventory::default();
         // B stands alone in p, and is a difference to A in q. C is a difference to B, and no deeper than that one.
-        catalogue.add(&pack("p", &[(&["B"], 0, &[])]), false);
-        catalogue.add(&pack("q", &[(&["A"], 0, &[]), (&["B"], 1, &["A"])]), false);
-        catalogue.add(&pack("r", &[(&["C"], 1, &["B"])]), false);
-        let [b, c] = ["B", "C"].map(|name| catalogue.find(&id(name)).unwrap());
-        let without_p = catalogue.derive(&Standing::default(), &[0, 1, 2], |pack| pack != 0);
+        inventory.add(&pack("p", &[(&["B"], 0, &[])]), false);
+        inventory.add(&pack("q", &[(&["A"], 0, &[]), (&["B"], 1, &["A"])]), false);
+        inventory.add(&pack("r", &[(&["C"], 1, &["B"])]), false);
+        let [b, c] = ["B", "C"].map(|name| inventory.find(&id(name)).unwrap());
+        let without_p = inventory.derive(&Standing::default(), &[0, 1, 2], |pack| pack != 0);
         assert_eq!((without_p.has(b), without_p.has(c)), (true, false));
-        let held = |wanted: u32| catalogue.holders(&without_p, [wanted], |_| true);
+        let held = |wanted: u32| inventory.holders(&without_p, [wanted], |_| true);
         assert_eq!(held(c), [0, 1, 2].into());
         // Where C is deeper, what is left of B will do.
-        catalogue.add(&pack("s", &[(&["D"], 2, &["B"])]), false);
-        let d = catalogue.find(&id("D")).unwrap();
-        assert_eq!(catalogue.holders(&without_p, [d], |_| true), [3].into());
+        inventory.add(&pack("s", &[(&["D"], 2, &["B"])]), false);
+        let d = inventory.find(&id("D")).unwrap();
+        assert_eq!(inventory.holders(&without_p, [d], |_| true), [3].into());
     }
 
     #[test]
     fn what_is_condemned_damaged_or_gone_does_not_count() {
-        let mut catalogue = Catalogue::default();
+        let mut inventory = Inventory::default();
         // B lies in full in p; as a difference to A in q; C as a difference to B in q.
-        catalogue.add(&pack("p", &[(&["A"], 0, &[]), (&["B"], 0, &[])]), false);
-        catalogue.add(&pack("q", &[(&["B"], 1, &["A"]), (&["C"], 2, &["B"])]), false);
-        let [a, b, c] = ["A", "B", "C"].map(|name| catalogue.find(&id(name)).unwrap());
+        inventory.add(&pack("p", &[(&["A"], 0, &[]), (&["B"], 0, &[])]), false);
+        inventory.add(&pack("q", &[(&["B"], 1, &["A"]), (&["C"], 2, &["B"])]), false);
+        let [a, b, c] = ["A", "B", "C"].map(|name| inventory.find(&id(name)).unwrap());
         let [p, q] = ["p", "q"].map(|name| PackId::new(digest(name.as_bytes())));
-        let has = |catalogue: &Catalogue, standing: &Standing| {
-            let derivation = catalogue.derive_all(standing);
+        let has = |inventory: &Inventory, standing: &Standing| {
+            let derivation = inventory.derive_all(standing);
             [a, b, c].map(|chunk| derivation.has(chunk))
         };
         let mut standing = Standing::default();
-        assert_eq!(has(&catalogue, &standing), [true, true, true]);
+        assert_eq!(has(&inventory, &standing), [true, true, true]);
         standing.damage(&[(p, vec![1])], 3);
-        assert_eq!(has(&catalogue, &standing), [true, true, true], "B is made of A");
-        let derivation = catalogue.derive_all(&standing);
-        let (frame, found) = catalogue.frame_of(derivation.place(b).unwrap()).unwrap();
-        assert_eq!((frame, catalogue.bases_of(found), found.depth), (2, &[a][..], 1));
+        assert_eq!(has(&inventory, &standing), [true, true, true], "B is made of A");
+        let derivation = inventory.derive_all(&standing);
+        let (frame, found) = inventory.frame_of(derivation.place(b).unwrap()).unwrap();
+        assert_eq!((frame, inventory.bases_of(found), found.depth), (2, &[a][..], 1));
         standing.damage(&[(p, vec![0])], 4);
-        assert_eq!(has(&catalogue, &standing), [false, false, false]);
+        assert_eq!(has(&inventory, &standing), [false, false, false]);
         let mut standing = Standing::default();
         standing.condemn(&[q], (5, 0));
-        assert_eq!(has(&catalogue, &standing), [true, true, false]);
-        catalogue.set_gone(catalogue.pack_number(&p).unwrap());
-        assert_eq!(has(&catalogue, &Standing::default()), [false, false, false]);
-        assert_eq!(catalogue.chunks_in([1].into_iter()).iter().collect::<Vec<_>>(), [b, c]);
+        assert_eq!(has(&inventory, &standing), [true, true, false]);
+        inventory.set_gone(inventory.pack_number(&p).unwrap());
+        assert_eq!(has(&inventory, &Standing::default()), [false, false, false]);
+        assert_eq!(inventory.chunks_in([1].into_iter()).iter().collect::<Vec<_>>(), [b, c]);
     }
 }
