@@ -7,10 +7,10 @@ use super::repack::info_of;
 use super::survey::Survey;
 use crate::error::Result;
 use crate::id::{IndexId, PackId};
+use crate::log::{Collection, Condemnation};
 use crate::pack::PackInfo;
 use crate::progress::Progress;
-use crate::log::{Collection, Condemnation};
-use crate::store::{Repository, State};
+use crate::store::{PackNumber, Repository, State};
 
 /// How many packs one entry condemns at most: what is left, the next prune does.
 const MOST: usize = 200_000;
@@ -38,7 +38,7 @@ pub(super) struct Also<'p> {
 pub(super) fn condemn(
     repository: &Repository,
     survey: &mut Survey<'_>,
-    mut condemned: BTreeSet<u32>,
+    mut condemned: BTreeSet<PackNumber>,
     also: Also<'_>,
     report: &mut PruneReport,
     progress: &dyn Progress,
@@ -53,7 +53,7 @@ pub(super) fn condemn(
     if appended.is_some() {
         report.indexes_replaced = replaced;
         for pack in &condemned {
-            report.condemned.add(survey.inventory.packs()[*pack as usize].length);
+            report.condemned.add(survey.inventory.pack(*pack).length);
         }
         also.rubbish.iter().for_each(|(_, length)| report.condemned.add(*length));
     }
@@ -63,7 +63,7 @@ pub(super) fn condemn(
 /// A collection, as it is asked for by the rule of the entry.
 struct Condemning<'c, 'r> {
     survey: &'c mut Survey<'r>,
-    condemned: &'c mut BTreeSet<u32>,
+    condemned: &'c mut BTreeSet<PackNumber>,
     also: Also<'c>,
     published: Published<'c>,
     /// How many index objects others took the place of in the last attempt.
@@ -75,8 +75,8 @@ impl Collection for Condemning<'_, '_> {
     fn unneeded(&mut self, state: &State) -> Result<Vec<PackId>> {
         self.survey.absorb(state, self.progress)?;
         self.survey.shrink(state, self.condemned);
-        let known = self.survey.inventory.packs();
-        let mut packs: Vec<PackId> = self.condemned.iter().map(|pack| known[*pack as usize].id).collect();
+        let inventory = &self.survey.inventory;
+        let mut packs: Vec<PackId> = self.condemned.iter().map(|pack| inventory.pack(*pack).id).collect();
         packs.extend(self.also.rubbish.iter().map(|(id, _)| *id).filter(|id| !state.standing.is_condemned(id)));
         Ok(packs)
     }

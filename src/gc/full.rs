@@ -11,10 +11,10 @@ use super::sweep::{self, delete_packs};
 use super::{Fate, PruneOptions, PruneReport, attempt, steadily};
 use crate::error::Result;
 use crate::id::PackId;
+use crate::log::{Collection, Condemnation};
 use crate::pack::pack_name;
 use crate::progress::{Phase, Progress};
-use crate::log::{Collection, Condemnation};
-use crate::store::{Repository, State};
+use crate::store::{PackNumber, Repository, State};
 
 /// How many packs one entry condemns at most: it has to fit into little room.
 const MOST: usize = 4000;
@@ -107,7 +107,7 @@ fn frugally(repository: &Repository, options: &PruneOptions, progress: &dyn Prog
     let appended = repository.log().condemn(repository.catalog(), &mut collection)?;
     if appended.is_some() {
         for pack in unneeded.packs.iter().take(MOST) {
-            report.condemned.add(survey.inventory.packs()[*pack as usize].length);
+            report.condemned.add(survey.inventory.pack(*pack).length);
         }
         sweep::sweep(repository, &mut survey, options.grace, &mut report, progress)?;
         report.swept.packs += swept.packs;
@@ -142,7 +142,7 @@ impl Collection for WithoutWriting<'_, '_> {
 /// Packs of which nothing is needed.
 struct Unneeded {
     /// By their numbers in the inventory.
-    packs: BTreeSet<u32>,
+    packs: BTreeSet<PackNumber>,
     /// Those that cannot even be read.
     rubbish: Vec<PackId>,
     lost_chunks: u64,
@@ -155,13 +155,13 @@ impl Unneeded {
         let lost_chunks = survey.needs(state, &young, false).lost;
         // Nothing that is needed is to rest on packs that no index object names: none is written here.
         let unnamed = survey.settled_unindexed().filter_map(|id| survey.inventory.pack_number(&id));
-        let passed_over: BTreeSet<u32> = young.iter().copied().chain(unnamed).collect();
+        let passed_over: BTreeSet<PackNumber> = young.iter().copied().chain(unnamed).collect();
         let needs = survey.needs(state, &passed_over, false);
-        let (numbers, facts): (Vec<u32>, Vec<_>) = survey.facts(state, &needs, &young).into_iter().unzip();
+        let (numbers, facts): (Vec<PackNumber>, Vec<_>) = survey.facts(state, &needs, &young).into_iter().unzip();
         let limits = Limits { max_unused: MaxUnused::Percent(100.0), max_repack: Some(0), small: 0, reencrypt: false };
         let fates = decide(&facts, limits);
         let unused = numbers.iter().zip(&fates).filter(|(_, fate)| matches!(fate, Fate::Unused | Fate::Gone));
-        let mut packs: BTreeSet<u32> = unused.map(|(number, _)| *number).collect();
+        let mut packs: BTreeSet<PackNumber> = unused.map(|(number, _)| *number).collect();
         survey.shrink(state, &mut packs);
         // What cannot be read cannot be needed, unless something needed is lost: then it may yet be made readable.
         let rubbish = if needs.lost == 0 { survey.old_rubbish() } else { Vec::new() };
@@ -176,7 +176,7 @@ impl Unneeded {
     }
 
     fn ids(&self, survey: &Survey<'_>) -> Vec<PackId> {
-        let packs = self.packs.iter().map(|number| survey.inventory.packs()[*number as usize].id);
+        let packs = self.packs.iter().map(|number| survey.inventory.pack(*number).id);
         packs.chain(self.rubbish.iter().copied()).collect()
     }
 }

@@ -27,7 +27,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::progress::{Phase, Progress};
-use crate::store::Repository;
+use crate::store::{PackNumber, Repository};
 
 /// How to prune.
 #[derive(Debug, Clone)]
@@ -162,7 +162,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         small: if options.repack_small { repository.sizes().pack as u64 / 2 } else { 0 },
         reencrypt: options.reencrypt,
     };
-    let numbers: Vec<u32> = facts.iter().map(|(number, _)| *number).collect();
+    let numbers: Vec<PackNumber> = facts.iter().map(|(number, _)| *number).collect();
     let facts: Vec<_> = facts.into_iter().map(|(_, facts)| facts).collect();
     let fates = decide(&facts, limits);
     let mut report = PruneReport {
@@ -172,7 +172,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         ..PruneReport::default()
     };
     for ((number, facts), fate) in numbers.iter().zip(&facts).zip(&fates) {
-        let id = survey.inventory.packs()[*number as usize].id;
+        let id = survey.inventory.pack(*number).id;
         report.packs.push(PlannedPack { id, length: facts.length, needed: facts.needed, fate: *fate });
         if facts.old_key && !fate.goes() {
             report.old_keys.add(facts.length);
@@ -190,11 +190,11 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         report.duration_secs = began.elapsed().as_secs_f64();
         return Ok(report);
     }
-    let with_fate = |wanted: &dyn Fn(Fate) -> bool| -> Vec<u32> {
+    let with_fate = |wanted: &dyn Fn(Fate) -> bool| -> Vec<PackNumber> {
         numbers.iter().zip(&fates).filter(|(_, fate)| wanted(**fate)).map(|(number, _)| *number).collect()
     };
     let to_copy = with_fate(&Fate::is_copied);
-    let bytes = to_copy.iter().map(|pack| survey.inventory.packs()[*pack as usize].length).sum();
+    let bytes = to_copy.iter().map(|pack| survey.inventory.pack(*pack).length).sum();
     progress.begin(Phase::Repack, Some(to_copy.len() as u64), Some(bytes));
     let used = facts.iter().map(|facts| facts.needed).sum();
     let settings = (options.max_unused.share(used), options.compression);
@@ -212,7 +212,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         report.written.add(info.length);
         survey.inventory.add(info, false);
     }
-    let mut condemned: BTreeSet<u32> = with_fate(&|fate| fate.goes() && !fate.is_copied()).into_iter().collect();
+    let mut condemned: BTreeSet<PackNumber> = with_fate(&|fate| fate.goes() && !fate.is_copied()).into_iter().collect();
     condemned.extend(copied);
     let also = condemn::Also { rubbish: &rubbish, written: &written, reencrypt: options.reencrypt };
     condemn::condemn(repository, &mut survey, condemned, also, &mut report, progress)?;

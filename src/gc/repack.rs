@@ -13,7 +13,7 @@ use crate::ingest::{Common, Gathering};
 use crate::pack::{EncodedFrame, Encoding, FrameCodec, PackBuilder, PackInfo, PlainChunk};
 use crate::progress::{Progress, Warning};
 use crate::storage::StorageErrorKind;
-use crate::store::{FrameReader, Repository};
+use crate::store::{FrameReader, PackNumber, Repository};
 
 /// Copies out of packs.
 pub(super) struct Repacker<'r> {
@@ -41,7 +41,7 @@ struct Open {
 #[derive(Default)]
 pub(super) struct Repacked {
     /// Packs of which all that is needed was copied.
-    pub(super) copied: Vec<u32>,
+    pub(super) copied: Vec<PackNumber>,
     /// The new packs.
     pub(super) written: Vec<PackInfo>,
 }
@@ -62,8 +62,8 @@ impl<'r> Repacker<'r> {
     /// Copies what is needed of these packs, on all threads of the pool that this runs in.
     ///
     /// A pack of which something cannot be read stays: that is told, and not in what this gives.
-    pub(super) fn run(self, packs: &[u32]) -> Result<Repacked> {
-        let copied: Vec<Option<u32>> = packs
+    pub(super) fn run(self, packs: &[PackNumber]) -> Result<Repacked> {
+        let copied: Vec<Option<PackNumber>> = packs
             .par_iter()
             .map_init(
                 || Tools::new(self.level),
@@ -75,7 +75,7 @@ impl<'r> Repacker<'r> {
                         // Another prune condemned it meanwhile, and may have deleted it.
                         Err(error) if error.is_damage() && self.is_condemned(*pack)? => Ok(None),
                         Err(error) if error.is_damage() => {
-                            let path = format!("packs/{}", self.survey.inventory.packs()[*pack as usize].id);
+                            let path = format!("packs/{}", self.survey.inventory.pack(*pack).id);
                             let message = format!("it is left as it is, since it cannot be copied: {error}");
                             self.progress.warning(&Warning { path, message, incomplete: false });
                             Ok(None)
@@ -99,11 +99,13 @@ impl<'r> Repacker<'r> {
     }
 
     /// Copies a pack, once more where something was missing that another prune may have moved: the bases of deltas.
-    fn copy_settled(&self, pack: u32, tools: &mut Tools) -> Result<()> {
+    fn copy_settled(&self, pack: PackNumber, tools: &mut Tools) -> Result<()> {
         let before = self.repository.catalog().standing().changed;
         match self.copy(pack, tools) {
             Err(error)
-                if error.is_damage() && !self.is_condemned(pack)? && self.repository.catalog().standing().changed != before =>
+                if error.is_damage()
+                    && !self.is_condemned(pack)?
+                    && self.repository.catalog().standing().changed != before =>
             {
                 self.copy(pack, tools)
             }
@@ -111,9 +113,9 @@ impl<'r> Repacker<'r> {
         }
     }
 
-    fn copy(&self, pack: u32, tools: &mut Tools) -> Result<()> {
+    fn copy(&self, pack: PackNumber, tools: &mut Tools) -> Result<()> {
         let inventory = &self.survey.inventory;
-        let id = inventory.packs()[pack as usize].id;
+        let id = inventory.pack(pack).id;
         let info = info_of(self.repository, &id)?;
         let cipher = self.repository.packs().cipher_of(&info)?;
         let hasher = self.repository.hasher();
@@ -197,8 +199,8 @@ impl<'r> Repacker<'r> {
         Ok(())
     }
 
-    fn is_condemned(&self, pack: u32) -> Result<bool> {
-        self.survey.inventory.packs().get(pack as usize).map_or(Ok(false), |pack| self.was_condemned(&pack.id))
+    fn is_condemned(&self, pack: PackNumber) -> Result<bool> {
+        self.was_condemned(&self.survey.inventory.pack(pack).id)
     }
 
     /// Whether the pack is condemned by now.

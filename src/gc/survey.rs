@@ -10,7 +10,9 @@ use crate::id::{ChunkId, IndexId, PackId, SnapshotId, hex};
 use crate::pack::{self, PackInfo};
 use crate::progress::{Phase, Progress, Warning};
 use crate::storage::{Kind, Name};
-use crate::store::{Bits, Inventory, Derivation, Reach, ReadDirectories, Repository, State};
+use crate::store::{
+    ChunkNumber, ChunkSet, Derivation, Inventory, PackNumber, PlaceNumber, Reach, ReadDirectories, Repository, State,
+};
 
 /// Everything that a prune goes by. Grows as others append to the log.
 pub(super) struct Survey<'r> {
@@ -58,11 +60,11 @@ pub(super) struct Object {
 /// What is needed, and where it is to be had.
 pub(super) struct Needs {
     /// Chunks that a snapshot reaches, or that those are made of.
-    pub(super) needed: Bits,
+    pub(super) needed: ChunkSet,
     /// Where each chunk is taken from.
     pub(super) from: Derivation,
     /// Packs in which something lies that is needed and lost.
-    pub(super) damaged: BTreeSet<u32>,
+    pub(super) damaged: BTreeSet<PackNumber>,
     /// Chunks that snapshots reach and that are lost.
     pub(super) lost: u64,
 }
@@ -93,7 +95,7 @@ impl<'r> Survey<'r> {
     /// A chunk that snapshots need, and that cannot be made from packs that the log names.
     fn first_missing(&self, state: &State) -> Option<ChunkId> {
         let (inventory, young) = (&self.inventory, self.young_packs());
-        let order: Vec<u32> = (0..inventory.packs().len() as u32).collect();
+        let order: Vec<PackNumber> = inventory.pack_numbers().collect();
         let sound = inventory.derive(&state.standing, &order, |pack| !young.contains(&pack));
         self.reach.used.iter().find(|chunk| !sound.has(*chunk)).map(|chunk| inventory.id(chunk))
     }
@@ -192,8 +194,8 @@ impl<'r> Survey<'r> {
         self.repository.backend().for_each(Kind::Pack, &mut |meta| {
             there.extend(meta.name.file().parse::<PackId>().map(|id| (id, (meta.size, meta.modified))));
         })?;
-        for number in 0..self.inventory.packs().len() as u32 {
-            let pack = &self.inventory.packs()[number as usize];
+        for number in self.inventory.pack_numbers() {
+            let pack = self.inventory.pack(number);
             let (id, length) = (pack.id, pack.length);
             let found = there.remove(&id).map(|(length, _)| length);
             if found != Some(length)
@@ -293,7 +295,7 @@ impl<'r> Survey<'r> {
     }
 
     /// Packs that no entry of the log names yet, and that may still be somebody's work.
-    pub(super) fn young_packs(&self) -> BTreeSet<u32> {
+    pub(super) fn young_packs(&self) -> BTreeSet<PackNumber> {
         let is_logged = |object: &&Object| !object.young;
         let logged: BTreeSet<&PackId> =
             self.objects.values().filter(is_logged).flat_map(|object| &object.packs).collect();
@@ -320,13 +322,11 @@ impl<'r> Survey<'r> {
 
     /// What is needed, and where it is best taken from: where most of a pack is in use, so that others become empty.
     /// Where packs are moved to new keys, those that are under them come first.
-    pub(super) fn needs(&self, state: &State, young: &BTreeSet<u32>, reencrypt: bool) -> Needs {
+    pub(super) fn needs(&self, state: &State, young: &BTreeSet<PackNumber>, reencrypt: bool) -> Needs {
         let (inventory, used) = (&self.inventory, &self.reach.used);
-        let is_left = |pack: &u32| {
-            let epoch = inventory.packs().get(*pack as usize).map(|pack| pack.epoch);
-            reencrypt && epoch.is_some_and(|epoch| epoch < self.repository.packs().epoch())
-        };
-        let mut order: Vec<(u64, u32)> = (0..inventory.packs().len() as u32)
+        let is_left = |pack: &PackNumber| reencrypt && inventory.pack(*pack).epoch < self.repository.packs().epoch();
+        let mut order: Vec<(u64, PackNumber)> = inventory
+            .pack_numbers()
             .map(|pack| {
                 let places = inventory.frames_of(pack).flat_map(|(_, frame)| inventory.places_of(frame));
                 let share: u64 =
@@ -335,11 +335,11 @@ impl<'r> Survey<'r> {
             })
             .collect();
         order.sort_unstable_by_key(|(share, pack)| (is_left(pack), std::cmp::Reverse(*share), *pack));
-        let order: Vec<u32> = order.into_iter().map(|(_, pack)| pack).collect();
+        let order: Vec<PackNumber> = order.into_iter().map(|(_, pack)| pack).collect();
         // What no entry of the log names yet may never be named: nothing that is needed rests on it.
         let from = inventory.derive(&state.standing, &order, |pack| !young.contains(&pack));
-        let mut needs = Needs { needed: Bits::default(), from, damaged: BTreeSet::new(), lost: 0 };
-        let mut open: Vec<u32> = used.iter().collect();
+        let mut needs = Needs { needed: ChunkSet::default(), from, damaged: BTreeSet::new(), lost: 0 };
+        let mut open: Vec<ChunkNumber> = used.iter().collect();
         // A writer that is at work may rest on what its own packs rest on.
         for (_, frame) in young.iter().flat_map(|pack| inventory.frames_of(*pack)) {
             open.extend(inventory.bases_of(frame));
@@ -352,8 +352,8 @@ impl<'r> Survey<'r> {
             }
             // What is left of a lost chunk stays, and so does what that is made of: it may come back.
             open = Vec::new();
-            for pack in 0..inventory.packs().len() as u32 {
-                if state.standing.is_condemned(&inventory.packs()[pack as usize].id) {
+            for (pack, known) in inventory.packs() {
+                if state.standing.is_condemned(&known.id) {
                     continue;
                 }
                 for (_, frame) in inventory.frames_of(pack) {
@@ -367,9 +367,9 @@ impl<'r> Survey<'r> {
     }
 
     /// What is known about each pack that is not condemned yet.
-    pub(super) fn facts(&self, state: &State, needs: &Needs, young: &BTreeSet<u32>) -> Vec<(u32, Facts)> {
+    pub(super) fn facts(&self, state: &State, needs: &Needs, young: &BTreeSet<PackNumber>) -> Vec<(PackNumber, Facts)> {
         let inventory = &self.inventory;
-        let packs = (0..).zip(inventory.packs()).filter(|(_, pack)| !state.standing.is_condemned(&pack.id));
+        let packs = inventory.packs().filter(|(_, pack)| !state.standing.is_condemned(&pack.id));
         packs
             .map(|(number, pack)| {
                 let (mut needed, mut stored, mut any_dead) = (0u64, 0u64, false);
@@ -403,7 +403,7 @@ impl<'r> Survey<'r> {
 
     /// Takes packs out of a plan until all that snapshots reach stays as rebuildable as it is without those that are
     /// left in it. True if the plan was as good as it stood.
-    pub(super) fn shrink(&self, state: &State, condemned: &mut BTreeSet<u32>) -> bool {
+    pub(super) fn shrink(&self, state: &State, condemned: &mut BTreeSet<PackNumber>) -> bool {
         let before = condemned.len();
         self.inventory.spare(&state.standing, &self.reach.used, &self.young_packs(), condemned);
         condemned.len() == before
@@ -423,13 +423,13 @@ impl<'r> Survey<'r> {
 
 impl Needs {
     /// Whether this place is the one that the chunk is taken from, if it is needed.
-    pub(super) fn takes(&self, place: u32, chunk: u32) -> bool {
+    pub(super) fn takes(&self, place: PlaceNumber, chunk: ChunkNumber) -> bool {
         self.needed.has(chunk) && self.from.place(chunk) == Some(place)
     }
 
     /// Adds chunks, and what they are made of where they are taken from. Gives those that are lost.
-    fn close(&mut self, inventory: &Inventory, mut open: Vec<u32>) -> Bits {
-        let mut lost = Bits::default();
+    fn close(&mut self, inventory: &Inventory, mut open: Vec<ChunkNumber>) -> ChunkSet {
+        let mut lost = ChunkSet::default();
         while let Some(chunk) = open.pop() {
             if !self.needed.set(chunk) {
                 continue;

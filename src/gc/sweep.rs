@@ -48,7 +48,7 @@ fn tally(repository: &Repository, survey: &Survey<'_>, packs: &[PackId]) -> Resu
     let backend = repository.backend();
     let known = |id: &PackId| {
         let number = survey.inventory.pack_number(id)?;
-        Some(survey.inventory.packs().get(number as usize)?.length)
+        Some(survey.inventory.pack(number).length)
     };
     let mut tally = Tally::default();
     for id in packs {

@@ -12,7 +12,7 @@ use crate::recipe::{Loss, PieceWalk, Recipe, Reference, Stream, Tree, TreeReader
 use crate::snapshot::entry::{FileEntry, path_order};
 use crate::snapshot::{ManifestReader, SnapshotRoot};
 use crate::store::read_root;
-use crate::store::{Bits, Inventory, Derivation, Repository, SnapshotRecord};
+use crate::store::{ChunkSet, Derivation, Inventory, Repository, SnapshotRecord};
 
 /// A pack, and the number of a frame in it that is not what it should be.
 pub(crate) type BadFrame = (PackId, u32);
@@ -113,7 +113,7 @@ pub(crate) struct Closure<'a> {
 struct Noting<'a> {
     repository: &'a Repository,
     inventory: Inventory,
-    used: RefCell<Bits>,
+    used: RefCell<ChunkSet>,
 }
 
 impl ChunkSource for Noting<'_> {
@@ -141,7 +141,7 @@ impl<'a> Closure<'a> {
     }
 
     /// What there is, and which chunks of it were met.
-    pub(crate) fn used(self) -> (Inventory, Bits) {
+    pub(crate) fn used(self) -> (Inventory, ChunkSet) {
         (self.source.inventory, self.source.used.into_inner())
     }
 

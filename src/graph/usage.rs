@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use crate::chunk::{ChunkKind, ChunkSource};
 use crate::error::{Context, Error, Result};
 use crate::id::ChunkId;
+use crate::index::CachedPack;
 use crate::pack::{Directory, Encoding, Frame};
 use crate::recipe::{Recipe, Reference, Stream};
 use crate::snapshot::entry::FileEntry;
@@ -71,9 +72,9 @@ pub(crate) struct Usage<'a> {
 /// Where the chunks of each pack begin in the dense numbering.
 #[derive(Default)]
 struct Places {
-    packs: HashMap<u32, PackPlace>,
+    packs: HashMap<CachedPack, PackPlace>,
     /// Packs with deltas, latest first: bases mostly lie in earlier packs than what rests on them.
-    with_bases: Vec<u32>,
+    with_bases: Vec<CachedPack>,
     total: usize,
 }
 

@@ -133,7 +133,7 @@ fn gather(
 }
 
 fn chunk_id(repository: &Repository, chunk: PackedChunk) -> Option<ChunkId> {
-    let info = repository.catalog().index().pack(chunk.pack).ok()?;
+    let info = repository.catalog().index().pack_in_row(chunk.pack).ok()?;
     info.directory.chunks.get(chunk.chunk as usize).map(|listed| listed.id)
 }
 

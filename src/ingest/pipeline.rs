@@ -13,8 +13,8 @@ use crate::hints::PackedChunk;
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
 use crate::pack::{EncodedFrame, FrameCodec, PackBuilder, PlainChunk};
 use crate::runtime::Gate;
-use crate::store::{ReplaceReason, RootReplacement};
 use crate::store::{Committed, Replaced, Repository, Writer};
+use crate::store::{ReplaceReason, RootReplacement};
 
 /// What all threads of one run share.
 pub(crate) struct Pipeline<'r> {
@@ -186,7 +186,7 @@ impl<'r> Pipeline<'r> {
         let mut pending = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
         let anchored: Vec<_> = (0..)
             .zip(ids)
-            .filter_map(|(chunk, id)| Some((PackedChunk { pack: number, chunk }, pending.remove(&id)?)))
+            .filter_map(|(chunk, id)| Some((PackedChunk { pack: number.row(), chunk }, pending.remove(&id)?)))
             .collect();
         drop(pending);
         self.repository.hints().remember_anchors(&anchored);

@@ -177,7 +177,7 @@ fn unknown(repository: &Repository, id: &ChunkId) -> Result<Option<PackedChunk>>
     let Some(location) = index.locate(id)?.first().copied() else { return Ok(None) };
     let info = index.pack(location.pack)?;
     let frame = info.frame(location.frame as usize)?;
-    let chunk = PackedChunk { pack: location.pack, chunk: frame.first + location.chunk };
+    let chunk = PackedChunk { pack: location.pack.row(), chunk: frame.first + location.chunk };
     Ok((has_bases(frame.kind) && !repository.hints().is_anchored(chunk)).then_some(chunk))
 }
 

@@ -164,7 +164,7 @@ pub fn check_each(
     }
     report.mendable_packs = mendable.len() as u64;
     let (inventory, used) = closure.used();
-    for (number, pack) in (0..).zip(inventory.packs()) {
+    for (number, pack) in inventory.packs() {
         let frames = inventory.frames_of(number);
         let is_used = frames.flat_map(|(_, frame)| inventory.places_of(frame)).any(|(_, chunk, _)| used.has(chunk));
         if !is_used && !pack.gone && !state.standing.is_condemned(&pack.id) {

@@ -114,7 +114,8 @@ fn attempt(repository: &Repository, all: bool, dry_run: bool, progress: &dyn Pro
     repair.packs = infos.len() as u64;
     repair.chunks = infos.iter().map(|info| info.directory.chunks.len() as u64).sum();
     // An object goes only if all that it says of packs that count is said again.
-    let (named, standing): (BTreeSet<PackId>, _) = (infos.iter().map(|info| info.id).collect(), repository.catalog().standing());
+    let (named, standing): (BTreeSet<PackId>, _) =
+        (infos.iter().map(|info| info.id).collect(), repository.catalog().standing());
     let is_said = |object: &IndexId| match repository.catalog().read_index_object(object) {
         Ok(packs) => Ok(packs.iter().all(|info| named.contains(&info.id) || standing.is_condemned(&info.id))),
         Err(error) if error.is_damage() => Ok(true),

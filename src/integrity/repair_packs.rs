@@ -16,7 +16,7 @@ use crate::id::{ChunkId, PackId};
 use crate::log::Worth;
 use crate::pack::PlainChunk;
 use crate::progress::{Phase, Progress};
-use crate::store::{Inventory, Copies, Repository, Writer};
+use crate::store::{Copies, Inventory, Repository, Writer};
 
 /// Which packs are looked at, and how.
 #[derive(Debug, Clone)]

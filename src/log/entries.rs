@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::entry::MAX_ENTRY;
 use super::checkpoint;
+use super::entry::MAX_ENTRY;
 use crate::error::{Error, Result};
 use crate::id::digest;
 use crate::storage::{Backend, Kind, Name, StorageErrorKind, batch};

@@ -32,8 +32,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use append::Appended;
 pub use broken::LogDamage;
-pub use clock::{Clock, SystemClock};
 pub(crate) use checkpoint::EVERY as CHECKPOINT_EVERY;
+pub use clock::{Clock, SystemClock};
 pub use entry::{Body, LogEntry, MAX_ENTRY, ReplaceReason, RootReplacement, kind};
 pub use features::Features;
 pub use history::{History, PastReplacement};

@@ -65,7 +65,9 @@ impl Snapshot {
     /// Those of reading the log and the roots.
     pub fn list(repository: &Arc<Repository>) -> Result<Vec<Self>> {
         repository.catalog().refresh()?;
-        let roots = repository.catalog().settled(|| read_roots(repository, &repository.state().snapshots).into_iter().collect());
+        let roots = repository
+            .catalog()
+            .settled(|| read_roots(repository, &repository.state().snapshots).into_iter().collect());
         roots.map(|roots: Vec<_>| roots.into_iter().map(|root| Self::of_root(repository, root)).collect())
     }
 

@@ -42,7 +42,8 @@ impl Packs {
         let header = self.backend().read_range(&name, 0, HEADER_LEN)?;
         let trailer = self.backend().read_range(&name, trailer_at, TRAILER_LEN)?;
         let trailer = Trailer::read(&trailer, length).in_object(&name)?;
-        let directory = self.backend().read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
+        let directory =
+            self.backend().read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
         let envelope = self.log.envelope();
         pack::read_parts(id, length, &header, &directory, &trailer, envelope.repository(), envelope.keyring())
     }

@@ -96,7 +96,15 @@ impl Keys {
     pub fn add(&self, password: &[u8], cost: KdfCost, label: &str) -> Result<KeyId> {
         let envelope = self.log.envelope();
         let keyring = envelope.keyring().ok_or_else(unencrypted)?;
-        let slot = new_slot(self.log.entropy(), keyring, password, self.log.repository(), cost, self.log.clock().now(), label)?;
+        let slot = new_slot(
+            self.log.entropy(),
+            keyring,
+            password,
+            self.log.repository(),
+            cost,
+            self.log.clock().now(),
+            label,
+        )?;
         create_resolved(&**self.log.backend(), &slot.name, &slot.bytes)?;
         let (key, hash) = slot.logged();
         match self.log.key_add(key, hash) {

@@ -7,7 +7,6 @@
 //! packs as objects ([`Packs`]), which of them holds what ([`Catalog`]), reading chunks ([`ChunkReader`]). Beside them stand
 //! the key slots ([`Keys`]) and the config ([`KeptConfig`]).
 
-mod bits;
 mod catalog;
 mod closure;
 mod config;
@@ -42,7 +41,6 @@ mod writer;
 
 use std::sync::Arc;
 
-pub use bits::Bits;
 pub use catalog::Catalog;
 pub use closure::{Derivation, Place, derive};
 pub use config::Config;
@@ -52,6 +50,7 @@ pub use create::InitOptions;
 pub use directories::ReadDirectories;
 pub use inventory::{Inventory, InventoryFrame, InventoryPack};
 pub use keys::{KeyDescription, Keys};
+pub use numbers::{ChunkNumber, ChunkSet, FrameNumber, PackNumber, PlaceNumber};
 pub use objects::Objects;
 pub use open::{CachePlace, OpenOptions, Unlock};
 pub use packs::Packs;

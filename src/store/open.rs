@@ -97,12 +97,7 @@ impl Repository {
     }
 
     /// Opens a repository in this way.
-    fn assemble(
-        backend: Arc<dyn Backend>,
-        unlock: Unlock<'_>,
-        options: &OpenOptions,
-        mode: Mode,
-    ) -> Result<Self> {
+    fn assemble(backend: Arc<dyn Backend>, unlock: Unlock<'_>, options: &OpenOptions, mode: Mode) -> Result<Self> {
         let (FoundConfig { config, trouble, .. }, unlocked) = unlock_config(&*backend, unlock, options, mode)?;
         let Unlocked { envelope, mut read, key } = unlocked;
         let own = config.repository.to_string();
@@ -128,7 +123,8 @@ impl Repository {
         let hasher = super::hasher_of(envelope.keyring());
         let (entropy, clock) = (options.entropy.clone(), options.clock.clone());
         let (runtime, features) = (options.runtime.clone(), config.features);
-        let around = Surroundings { backend, envelope, entropy, clock, runtime, features, rolled_back, remembered, local };
+        let around =
+            Surroundings { backend, envelope, entropy, clock, runtime, features, rolled_back, remembered, local };
         let log = Arc::new(Log::new(read, around));
         let file = |name: &str| cache.as_ref().map(|folder| folder.join(name));
         let index = Index::open(file("index.db").as_deref(), row_key, log.shared_standing().clone())?;

@@ -59,7 +59,10 @@ impl Packs {
 
     /// Makes the parity object of a pack with these bytes, if there is to be one and there is none. Gives its length.
     pub(super) fn protect(&self, pack: &PackId, bytes: &[u8]) -> Result<u64> {
-        let Some(object) = pack::make_parity(self.log.repository(), pack, bytes, self.log.state().settings.parity()) else { return Ok(0) };
+        let Some(object) = pack::make_parity(self.log.repository(), pack, bytes, self.log.state().settings.parity())
+        else {
+            return Ok(0);
+        };
         match create_resolved(self.backend(), &parity_name(pack), &object)? {
             Created::New => Ok(object.len() as u64),
             Created::Exists => Ok(0),

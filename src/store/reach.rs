@@ -1,7 +1,6 @@
 //! What a snapshot reaches: its root, the tree of its manifest, the rows, and the trees of all files.
 
-use super::bits::Bits;
-use super::{Inventory, Repository};
+use super::{ChunkNumber, ChunkSet, Inventory, Repository};
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::ChunkId;
@@ -12,10 +11,10 @@ use crate::snapshot::{ManifestReader, SnapshotRoot};
 #[derive(Debug, Default)]
 pub struct Reach {
     /// The numbers of all chunks that are reached.
-    pub used: Bits,
+    pub used: ChunkSet,
     /// What was followed already, by level and by what the tree holds. Equal bytes have one id, whatever they are: that
     /// a chunk was met as a piece of a file must not hide what hangs on it as a node.
-    followed: [Vec<Bits>; 2],
+    followed: [Vec<ChunkSet>; 2],
 }
 
 /// What hangs on a tree: pieces of a file, or rows of a manifest.
@@ -118,10 +117,10 @@ impl Reach {
         Ok(())
     }
 
-    fn is_new(&mut self, number: u32, level: u8, holds: Holds) -> bool {
+    fn is_new(&mut self, number: ChunkNumber, level: u8, holds: Holds) -> bool {
         let levels = &mut self.followed[holds as usize];
         if levels.len() <= usize::from(level) {
-            levels.resize_with(usize::from(level) + 1, Bits::default);
+            levels.resize_with(usize::from(level) + 1, ChunkSet::default);
         }
         levels[usize::from(level)].set(number)
     }

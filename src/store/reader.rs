@@ -12,13 +12,13 @@ use super::{Catalog, Packs};
 use crate::chunk::{ChunkSource, MAX_BASE_BYTES};
 use crate::error::{Error, Result};
 use crate::id::{ChunkHasher, ChunkId};
-use crate::index::Location;
+use crate::index::{CachedPack, Location};
 use crate::log::Log;
 use crate::pack::{Encoding, Frame, PackInfo};
 use crate::storage::batch;
 
-/// Names a frame: the index's number of its pack, and which one it is there.
-pub type FrameKey = (u32, u32);
+/// Names a frame: its pack, as this process knows it, and which one it is there.
+pub type FrameKey = (CachedPack, u32);
 
 /// How many frames may be decoded to get one chunk. No writer makes chains that need a tenth of it; a forged directory
 /// could name four other bases sixteen times over.
@@ -98,12 +98,7 @@ impl FrameReader {
         self.read_frame_within(reader, info, number, &mut Effort::patient())
     }
 
-    fn read_within(
-        &mut self,
-        reader: &ChunkReader,
-        (pack, number): FrameKey,
-        effort: &mut Effort,
-    ) -> Result<Vec<u8>> {
+    fn read_within(&mut self, reader: &ChunkReader, (pack, number): FrameKey, effort: &mut Effort) -> Result<Vec<u8>> {
         let info = reader.catalog.index().pack(pack)?;
         self.read_frame_within(reader, &info, number as usize, effort)
     }
@@ -209,7 +204,8 @@ impl ChunkReader {
     /// Reads the frames of these chunks at once and decodes them, so that the chunks are at hand soon after. Deltas are left
     /// to whoever asks for them, and so is all that is wrong.
     pub fn prefetch_chunks(&self, chunks: &[ChunkId]) {
-        let keys: BTreeSet<FrameKey> = chunks.iter().filter_map(|id| self.catalog.frame_of(id).ok().flatten()).collect();
+        let keys: BTreeSet<FrameKey> =
+            chunks.iter().filter_map(|id| self.catalog.frame_of(id).ok().flatten()).collect();
         let mut wanted = Vec::new();
         for (pack, number) in keys {
             let Ok(info) = self.catalog.index().pack(pack) else { continue };
@@ -273,7 +269,9 @@ impl ChunkReader {
     /// a frame by its number holds on to that number.
     fn get_below(&self, id: &ChunkId, depth: u8, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
         let mut failure = Error::ChunkMissing { id: *id };
-        for (_, location) in self.catalog.by_depth(self.catalog.index().locate(id)?)?.into_iter().filter(|place| place.0 < depth) {
+        for (_, location) in
+            self.catalog.by_depth(self.catalog.index().locate(id)?)?.into_iter().filter(|place| place.0 < depth)
+        {
             match self.chunk_at(id, location, purpose, effort) {
                 Ok(bytes) => return Ok(bytes),
                 // Somebody else decodes what it rests on: nothing is wrong with the place.

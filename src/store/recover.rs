@@ -25,11 +25,7 @@ pub struct RebuiltLog {
 /// # Errors
 /// [`Error::Unsupported`](crate::error::Error::Unsupported) if an entry is of a kind that this version does not know; then
 /// nothing was changed. Those of the backend.
-pub fn rebuild_log(
-    repository: &Repository,
-    damage: &LogDamage,
-    found: &[(SnapshotId, ChunkId)],
-) -> Result<RebuiltLog> {
+pub fn rebuild_log(repository: &Repository, damage: &LogDamage, found: &[(SnapshotId, ChunkId)]) -> Result<RebuiltLog> {
     let (log, there) = (repository.log(), slots(repository)?);
     log.cut_at(damage)?;
     let keys = log.name_slots(damage, digest(&repository.config.encode()), &there)?;

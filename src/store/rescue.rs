@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::replace::check_replacement;
-use super::{Bits, Inventory, Reach, ReplaceReason, Repository, RootReplacement, State, Writer};
+use super::{ChunkNumber, ChunkSet, Inventory, Reach, ReplaceReason, Repository, RootReplacement, State, Writer};
 use crate::chunk::{ChunkKind, ChunkSource};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, SnapshotId};
@@ -43,7 +43,7 @@ impl Foundation for Writer<'_> {
         repository.catalog.update()?;
         repository.catalog.recall_condemned()?;
         let mut inventory = Inventory::of_index(repository)?;
-        let (mut reach, mut lost) = (Reach::default(), Bits::default());
+        let (mut reach, mut lost) = (Reach::default(), ChunkSet::default());
         let mut missing: BTreeSet<ChunkId> = BTreeSet::new();
         reach.follow(repository, &mut inventory, root, &mut |inventory, id, _| {
             // Without it nobody knows what hangs on it.
@@ -53,7 +53,7 @@ impl Foundation for Writer<'_> {
         })?;
         let sound = inventory.derive_all(&state.standing);
         let mut copies = Copies::new(self)?;
-        let mut wanted = Bits::default();
+        let mut wanted = ChunkSet::default();
         for chunk in reach.used.iter().filter(|chunk| !sound.has(*chunk) && !lost.has(*chunk)) {
             wanted.set(chunk);
         }
@@ -90,9 +90,9 @@ fn codec() -> Result<FrameCodec> {
 }
 
 /// What chunks were put in as, as far as any place of them says.
-fn kinds_of(inventory: &Inventory, chunks: &Bits) -> HashMap<u32, ChunkKind> {
+fn kinds_of(inventory: &Inventory, chunks: &ChunkSet) -> HashMap<ChunkNumber, ChunkKind> {
     let mut kinds = HashMap::new();
-    for (_, frame) in (0..inventory.packs().len() as u32).flat_map(|pack| inventory.frames_of(pack)) {
+    for (_, frame) in inventory.pack_numbers().flat_map(|pack| inventory.frames_of(pack)) {
         for (_, chunk, _) in inventory.places_of(frame).filter(|(_, chunk, _)| chunks.has(*chunk)) {
             kinds.entry(chunk).or_insert(frame.kind);
         }

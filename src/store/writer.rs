@@ -335,7 +335,9 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
             // One that is not sound, or was deleted meanwhile, is no use, and no harm; nor is one that cannot be read just
             // now. Where its directory could be, and this process reads by it, nothing new may rest on it all the same: no
             // index object names it.
-            Err(error) if error.is_damage() || matches!(error, Error::Storage(_)) => repository.catalog.index().mark_gone(&id),
+            Err(error) if error.is_damage() || matches!(error, Error::Storage(_)) => {
+                repository.catalog.index().mark_gone(&id)
+            }
             Err(error) => return Err(error),
         }
     }

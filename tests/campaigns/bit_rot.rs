@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use avro_snap::crypto::Suite;
+use avro_snap::index::CachedPack;
 use avro_snap::pack::{PackInfo, read_pack};
 use avro_snap::storage::{
     self, Abilities, Backend, ByteRange, Created, Each, Kind, Memory, Name, ObjectMeta, PutTerms, StorageErrorKind,
@@ -83,7 +84,7 @@ impl Backend for Rotten {
 }
 
 /// A pack, its number in the index, and what each of its frames holds.
-type Frames = (Arc<PackInfo>, u32, Vec<Vec<u8>>);
+type Frames = (Arc<PackInfo>, CachedPack, Vec<Vec<u8>>);
 
 /// A repository, and what its frames hold.
 struct Sample {
@@ -152,7 +153,8 @@ impl Sample {
                 }
                 let bytes = self.rotten.bytes(name).unwrap();
                 let repository = &self.repository;
-                !read_pack(&info.id, &bytes, repository.id(), repository.keys().keyring().as_ref()).is_ok_and(|read| read == **info)
+                !read_pack(&info.id, &bytes, repository.id(), repository.keys().keyring().as_ref())
+                    .is_ok_and(|read| read == **info)
             }
             Kind::Index => self.repository.catalog().read_index_object(&name.file().parse().unwrap()).is_err(),
             // Config, keys, log: read when the repository is opened, or looked at by `check`.

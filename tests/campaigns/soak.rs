@@ -65,7 +65,9 @@ fn dead(repository: &Repository, needed: &BTreeSet<ChunkId>) -> (u64, u64) {
     let backend = repository.backend();
     for ObjectMeta { name, .. } in backend.list_all(Kind::Pack).unwrap() {
         let bytes = backend.read(&name, MAX_PACK).unwrap();
-        let info = read_pack(&name.file().parse().unwrap(), &bytes, repository.id(), repository.keys().keyring().as_ref()).unwrap();
+        let info =
+            read_pack(&name.file().parse().unwrap(), &bytes, repository.id(), repository.keys().keyring().as_ref())
+                .unwrap();
         for chunk in &info.directory.chunks {
             all += u64::from(chunk.length);
             if !needed.contains(&chunk.id) || !met.insert(chunk.id) {

@@ -12,13 +12,13 @@ use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{SeededEntropy, Suite};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
+use avro_snap::log::{ReplaceReason, RootReplacement};
 use avro_snap::pack::{Chain, EncodedFrame, FrameCodec, Place, PlainChunk};
 use avro_snap::recipe::{Recipe, StreamBuilder, StreamReader};
 use avro_snap::runtime::{CancelToken, Runtime};
 use avro_snap::snapshot::entry::FileEntry;
 use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals};
 use avro_snap::storage::Backend;
-use avro_snap::log::{ReplaceReason, RootReplacement};
 use avro_snap::store::{
     CachePlace, Clock, InitOptions, OpenOptions, Repository, Sizes, SnapshotRecord, Unlock, Writer, read_root,
 };
@@ -132,7 +132,9 @@ impl Feed<'_, '_> {
     /// The chunk as a delta of one that is like it, where there is one on which something new may rest.
     fn delta(&mut self, kind: ChunkKind, chunk: &PlainChunk) -> Result<Option<EncodedFrame>> {
         for base in self.alike.iter().filter(|base| **base != chunk.id) {
-            let (Ok((place, _)), Ok(bytes)) = (self.repository.catalog().links(base), self.repository.reader().base(base)) else {
+            let (Ok((place, _)), Ok(bytes)) =
+                (self.repository.catalog().links(base), self.repository.reader().base(base))
+            else {
                 continue;
             };
             let Some(place) = Place::step_above([place]) else { continue };

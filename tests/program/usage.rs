@@ -79,7 +79,12 @@ fn needed(repository: &Repository) -> Vec<(SnapshotId, HashSet<ChunkId>)> {
 
 /// The plain length of every chunk of the index.
 fn lengths(repository: &Repository) -> HashMap<ChunkId, u64> {
-    let packs = repository.catalog().index().pack_numbers().into_iter().map(|number| repository.catalog().index().pack(number).unwrap());
+    let packs = repository
+        .catalog()
+        .index()
+        .pack_numbers()
+        .into_iter()
+        .map(|number| repository.catalog().index().pack(number).unwrap());
     packs
         .flat_map(|info| info.directory.chunks.iter().map(|c| (c.id, u64::from(c.length))).collect::<Vec<_>>())
         .collect()

@@ -396,7 +396,10 @@ fn a_cache_is_shared_and_each_takes_in_what_another_wrote() {
 fn numbers_of_packs_are_not_given_twice_whoever_forgets_packs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("index.db");
-    let (one, other) = (Index::open(Some(&path), [7; 32], SharedStanding::default()).unwrap(), Index::open(Some(&path), [7; 32], SharedStanding::default()).unwrap());
+    let (one, other) = (
+        Index::open(Some(&path), [7; 32], SharedStanding::default()).unwrap(),
+        Index::open(Some(&path), [7; 32], SharedStanding::default()).unwrap(),
+    );
     let pack = |n: u8| PackInfo {
         id: PackId::new([n; 32]),
         length: 0,

@@ -19,7 +19,7 @@ use avro_snap::ops::repair::repair_index;
 use avro_snap::progress::Silent;
 use avro_snap::runtime::Runtime;
 use avro_snap::storage::{Backend, Kind, Memory, Name};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, State, SystemClock, Unlock};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
 
 type Objects = BTreeMap<Name, Vec<u8>>;
 

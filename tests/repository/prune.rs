@@ -166,8 +166,13 @@ fn damage_that_is_recorded_stops_nothing_and_heals_when_the_data_comes_again() {
     forget(&lab, &[nights[0].0]).unwrap();
     // Some packs are gone. What the snapshots themselves are made of is not among them.
     let repository = open(&lab);
-    let infos: Vec<_> =
-        repository.catalog().index().pack_numbers().into_iter().map(|number| repository.catalog().index().pack(number).unwrap()).collect();
+    let infos: Vec<_> = repository
+        .catalog()
+        .index()
+        .pack_numbers()
+        .into_iter()
+        .map(|number| repository.catalog().index().pack(number).unwrap())
+        .collect();
     let is_data = |info: &&std::sync::Arc<avro_snap::pack::PackInfo>| {
         info.directory.frames.iter().all(|frame| frame.kind == avro_snap::chunk::ChunkKind::Bytes)
     };

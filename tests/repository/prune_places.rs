@@ -121,7 +121,12 @@ fn delta_save(lab: &Lab, files: &Files) -> SnapshotId {
 
 fn deltas(lab: &Lab) -> usize {
     let repository = lab.open();
-    let packs = repository.catalog().index().pack_numbers().into_iter().map(|number| repository.catalog().index().pack(number).unwrap());
+    let packs = repository
+        .catalog()
+        .index()
+        .pack_numbers()
+        .into_iter()
+        .map(|number| repository.catalog().index().pack(number).unwrap());
     packs.map(|info| info.directory.frames.iter().filter(|frame| frame.encoding == Encoding::Delta).count()).sum()
 }
 

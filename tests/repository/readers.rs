@@ -13,6 +13,7 @@ use avro_snap::avro::records::Encoding;
 use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
+use avro_snap::log::ReplaceReason;
 use avro_snap::ops::cat::{CatOptions, Given, cat};
 use avro_snap::ops::create::{CreateOptions, Depth, create};
 use avro_snap::ops::prune::prune;
@@ -22,7 +23,6 @@ use avro_snap::recipe::View;
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::snapshot::entry::EntryKind;
 use avro_snap::storage::{Backend, Memory};
-use avro_snap::log::ReplaceReason;
 use avro_snap::store::{Repository, Writer};
 
 use crate::avro_gen::Random;

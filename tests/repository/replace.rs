@@ -14,6 +14,8 @@ use avro_snap::chunk::ChunkSource;
 use avro_snap::crypto::{SeededEntropy, Suite};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{ChunkId, IndexId, SnapshotId};
+use avro_snap::log::ReplaceReason::{Erased, Repaired, Settled};
+use avro_snap::log::{Follower, Foundation, NewRoots, ReplaceReason, RootReplacement};
 use avro_snap::ops::check::{CheckOptions, DataSubset, check};
 use avro_snap::ops::copy::{Copied, Copier, CopyOptions};
 use avro_snap::ops::prune::{MaxUnused, PruneOptions, prune};
@@ -22,8 +24,6 @@ use avro_snap::ops::restore::{dump, restore};
 use avro_snap::progress::Silent;
 use avro_snap::runtime::Runtime;
 use avro_snap::storage::{Backend, Kind, Memory, Name};
-use avro_snap::log::ReplaceReason::{Erased, Repaired, Settled};
-use avro_snap::log::{Follower, Foundation, NewRoots, ReplaceReason, RootReplacement};
 use avro_snap::store::read_root;
 use avro_snap::store::{CachePlace, OpenOptions, Repository, SnapshotRecord, State, Unlock, Writer};
 use sim_client::{Content, Habits, SimClock, contents, expected, forget, init, new_root, open, save, settle};
@@ -112,7 +112,8 @@ fn a_snapshot_with_a_new_root_is_what_it_was_and_what_only_the_old_one_reached_i
     let past = world.open().log().history().unwrap().replaced;
     assert_eq!((past.len(), past[0].roots.old, past[0].roots.new), (1, before.root, after.root));
 
-    let size = |world: &World| world.open().catalog().index().packs_known().iter().map(|(_, length)| *length).sum::<u64>();
+    let size =
+        |world: &World| world.open().catalog().index().packs_known().iter().map(|(_, length)| *length).sum::<u64>();
     let both = size(&world);
     world.prune_all();
     world.assert_whole(id);
@@ -278,7 +279,12 @@ fn a_damaged_snapshot_may_get_a_root_that_has_lost_no_more() {
     let repository = world.open();
     // The first file is lost; the others, the manifest and the root are elsewhere.
     let lost = repository.hasher().id(&sim_client::piece(0, 0, 1));
-    let packs = repository.catalog().index().pack_numbers().into_iter().map(|number| repository.catalog().index().pack(number).unwrap());
+    let packs = repository
+        .catalog()
+        .index()
+        .pack_numbers()
+        .into_iter()
+        .map(|number| repository.catalog().index().pack(number).unwrap());
     let holds = |info: &avro_snap::pack::PackInfo| info.directory.chunks.iter().any(|chunk| chunk.id == lost);
     let pack = packs.into_iter().find(|info| holds(info)).unwrap().id;
     drop(repository);

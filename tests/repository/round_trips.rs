@@ -12,12 +12,12 @@ use avro_snap::chunk::ChunkKind;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Result;
 use avro_snap::id::{ChunkId, IndexId, SnapshotId};
+use avro_snap::log::{Follower, Foundation};
 use avro_snap::ops::select::Listing;
 use avro_snap::pack::{FrameCodec, PlainChunk};
 use avro_snap::runtime::Runtime;
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::storage::{Backend, Kind, Memory, Meter, Name};
-use avro_snap::log::{Follower, Foundation};
 use avro_snap::store::{CachePlace, OpenOptions, Repository, State, SystemClock, Unlock, Writer};
 
 /// Stores as many roots as wanted, each in a pack of its own.

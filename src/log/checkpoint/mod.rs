@@ -177,9 +177,7 @@ impl Comparison {
             // One that is gone was deleted by a prune.
             *is_right = sealed.map_or_else(
                 |error| error.kind() == StorageErrorKind::NotFound,
-                |sealed| {
-                    open(&log.envelope(), number, &name_of(number), &sealed).is_some_and(|found| found == *state)
-                },
+                |sealed| open(&log.envelope(), number, &name_of(number), &sealed).is_some_and(|found| found == *state),
             );
         }
     }
