@@ -1,19 +1,31 @@
 //! What can go wrong, with the path or id concerned and the cause. Hints for people are the command line's.
+//!
+//! [`Error`] has a variant for each situation, with what belongs to it. What holds for all of them is asked by methods: what
+//! kind of failure it is ([`Error::kind`]), what it is about ([`Error::subject`]), a stable name ([`Error::code`]), and the
+//! cause ([`source`](std::error::Error::source)), which is the error of the layer below with its own type. Nobody looks at texts.
 
 mod code;
+mod context;
+mod kind;
+mod refusal;
 mod storage;
 mod subject;
 
 use std::path::{Path, PathBuf};
 
+pub use context::{Context, IoContext};
+pub use kind::ErrorKind;
+pub use refusal::Refusal;
 pub use storage::{Flaw, StorageError, StorageErrorKind};
 pub use subject::Subject;
 
 use crate::id::{ChunkId, Kind, Name, PackId, RepositoryId, SnapshotId};
-use crate::wire::Malformed;
 
-/// What the library's operations give.
+/// Result of the library's operations.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of a lower layer, with its own type.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything that can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -208,13 +220,26 @@ pub enum Error {
     },
 
     /// A file of a snapshot is no sound Avro file, or a part of it is not. Nothing is wrong with the repository.
-    #[error("cannot read records of {path}: {reason}")]
+    #[error("cannot read records of {path}: {source}")]
     NoRecords {
         /// The file.
         path: String,
         /// What is not sound, and where.
-        reason: String,
+        source: Cause,
     },
+
+    /// A path of a snapshot is something else than what was asked for.
+    #[error("{path} is not {expected}")]
+    WrongKind {
+        /// The path.
+        path: String,
+        /// What was asked for, with its article: "a regular file".
+        expected: &'static str,
+    },
+
+    /// None of the sources of a new snapshot could be read.
+    #[error("none of the sources could be read; no snapshot was created")]
+    NothingSaved,
 
     /// A manifest names a path that must not be created.
     #[error("refused to restore {path:?}: {reason}")]
@@ -226,21 +251,21 @@ pub enum Error {
     },
 
     /// What was restored is not what was saved.
-    #[error("{path} was not restored: {reason}")]
+    #[error("{path} was not restored: {source}")]
     NotRestored {
         /// The file.
         path: String,
         /// Why.
-        reason: String,
+        source: Cause,
     },
 
     /// The local cache database failed; the repository itself is not concerned.
-    #[error("the local index {} failed: {reason}", path.display())]
+    #[error("the local index {} failed: {source}", path.display())]
     Cache {
         /// The database file.
         path: PathBuf,
-        /// What it said.
-        reason: String,
+        /// What is wrong with it.
+        source: Cause,
     },
 
     /// A restore that is to delete was refused, before anything was written.
@@ -248,14 +273,48 @@ pub enum Error {
     DeleteRefused(Refusal),
 
     /// An argument makes no sense.
+    #[error("{reason}")]
+    InvalidArgument {
+        /// Which argument or option, as the library names it: "pattern", "target".
+        argument: &'static str,
+        /// The whole message: what was given, and what is wrong with it.
+        reason: String,
+    },
+
+    /// A request that makes no sense. New code says which one: [`InvalidArgument`](Self::InvalidArgument),
+    /// [`WrongKind`](Self::WrongKind), [`LimitExceeded`](Self::LimitExceeded) or [`Internal`](Self::Internal).
     #[error("{0}")]
     Invalid(String),
+
+    /// Something is larger than the format, or what is written, allows.
+    #[error("{what} is {value}, more than the limit of {limit}")]
+    LimitExceeded {
+        /// What was measured, with its unit.
+        what: String,
+        /// How much it is.
+        value: u64,
+        /// The limit.
+        limit: u64,
+    },
+
+    /// This machine has run out of something.
+    #[error("the system allows no more {what}: {source}")]
+    Exhausted {
+        /// Of what: "threads", "memory".
+        what: &'static str,
+        /// What the system said.
+        source: Cause,
+    },
+
+    /// What cannot happen has happened: a fault of this program.
+    #[error("internal error: {0}")]
+    Internal(String),
 
     /// Random bytes, key derivation or a cipher failed.
     #[error("cryptography failed: {0}")]
     Crypto(String),
 
-    /// The work was given up because whoever asked for it wants it no more ([`CancelToken`]).
+    /// The work was cancelled ([`CancelToken`]).
     ///
     /// [`CancelToken`]: crate::runtime::CancelToken
     #[error("interrupted")]
@@ -264,41 +323,6 @@ pub enum Error {
     /// A worker of a parallel operation ended before its time.
     #[error("a worker stopped before its work was done")]
     WorkerStopped,
-}
-
-/// Why a restore may not delete.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// What is missing in the snapshot may be what could not be read.
-    #[error(
-        "{count} paths could not be read when snapshot {snapshot} was made, so that what it lacks may be the only copy"
-    )]
-    Unreadable {
-        /// Which snapshot.
-        snapshot: String,
-        /// How many.
-        count: u64,
-    },
-
-    /// The target is the root of the system.
-    #[error("the target {} is the root of the file system", target.display())]
-    WholeSystem {
-        /// The target as it was given.
-        target: PathBuf,
-    },
-
-    /// All else would be removed from a home, or from a directory of the system.
-    #[error(
-        "all of {} would be replaced by what was saved of {}, and it is a home folder, holds one or belongs to the system",
-        place.display(), saved.display()
-    )]
-    Precious {
-        /// What would be swept.
-        place: PathBuf,
-        /// What was saved.
-        saved: PathBuf,
-    },
 }
 
 impl Error {
@@ -312,14 +336,24 @@ impl Error {
         Self::Damaged { name: name.into(), reason: reason.to_string() }
     }
 
+    /// An argument that makes no sense.
+    pub fn argument(argument: &'static str, reason: impl Into<String>) -> Self {
+        Self::InvalidArgument { argument, reason: reason.into() }
+    }
+
+    /// A path of a snapshot that is not `expected`.
+    pub fn wrong_kind(path: &[u8], expected: &'static str) -> Self {
+        Self::WrongKind { path: String::from_utf8_lossy(path).into_owned(), expected }
+    }
+
+    /// A file that was not restored.
+    pub fn not_restored(path: impl std::fmt::Display, cause: impl Into<Cause>) -> Self {
+        Self::NotRestored { path: path.to_string(), source: cause.into() }
+    }
+
     /// What kind of object of the repository it is about, if it is about one.
     pub fn object_kind(&self) -> Option<Kind> {
-        match self {
-            Self::Storage(error) => error.object().map(Name::kind),
-            Self::ObjectMissing { name } => Some(name.kind()),
-            Self::Damaged { name, .. } => name.kind(),
-            _ => None,
-        }
+        self.subject()?.kind()
     }
 
     /// Whether there was no room for what was to be written.
@@ -334,10 +368,7 @@ impl Error {
 
     /// Whether data that should be in the repository is lost or damaged.
     pub fn is_damage(&self) -> bool {
-        matches!(
-            self,
-            Self::ObjectMissing { .. } | Self::Damaged { .. } | Self::ChunkMissing { .. } | Self::ChunkDamaged { .. }
-        )
+        self.kind() == ErrorKind::Damage
     }
 }
 
@@ -349,29 +380,5 @@ impl From<StorageError> for Error {
             (StorageErrorKind::Damaged(_), Some(name)) => Self::damaged(name, error.reason()),
             _ => Self::Storage(error),
         }
-    }
-}
-
-/// Adds to a result what it was about.
-pub trait Context<T> {
-    /// Says which object was being read.
-    fn in_object(self, name: impl Into<Subject>) -> Result<T>;
-}
-
-impl<T> Context<T> for std::result::Result<T, Malformed> {
-    fn in_object(self, name: impl Into<Subject>) -> Result<T> {
-        self.map_err(|malformed| Error::damaged(name, malformed))
-    }
-}
-
-/// Adds the path to an error of the operating system.
-pub trait IoContext<T> {
-    /// Says what was being done with which file.
-    fn when(self, action: &'static str, path: impl AsRef<Path>) -> Result<T>;
-}
-
-impl<T> IoContext<T> for std::io::Result<T> {
-    fn when(self, action: &'static str, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|source| Error::io(action, path, source))
     }
 }

@@ -274,7 +274,7 @@ pub mod wire;
 
 #[doc(inline)]
 pub use self::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::SnapshotId,
     ops::check::{CheckOptions, CheckReport, check},
     ops::copy::{Copier, CopyOptions, CopyReport},
@@ -306,7 +306,7 @@ pub mod options {
         ops::prune::MaxUnused,
         ops::select::Filter,
         progress::{Change, Phase, Warning},
-        read::{Block, Blocks, Children, FileReader, Record, Records},
+        read::{Block, Blocks, Children, FileReader, Record, Records, Unsound},
         snapshot::SnapshotRoot,
         snapshot::entry::{EntryKind, FileEntry},
         snapshot::retention::Policy,

@@ -123,7 +123,7 @@ impl CacheFile {
     /// The error that something about the file is not what it should be.
     pub(crate) fn failed(&self, reason: &str) -> Error {
         let path = self.place.as_ref().map(|place| place.path.clone());
-        Error::Cache { path: path.unwrap_or_else(|| "index.db".into()), reason: reason.into() }
+        Error::Cache { path: path.unwrap_or_else(|| "index.db".into()), source: reason.into() }
     }
 
     /// Does several things at once, or none of them.
@@ -183,7 +183,7 @@ impl Place {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Cache { path: "index.db".into(), reason: error.to_string() }
+        Self::Cache { path: "index.db".into(), source: error.into() }
     }
 }
 
@@ -220,7 +220,7 @@ fn set_up(connection: &Connection, layout: Layout) -> Result<()> {
     connection.execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [layout.version])?;
     match layout_of(connection)? {
         Some(version) if version == layout.version => Ok(()),
-        _ => Err(Error::Cache { path: "index.db".into(), reason: "it is of another version".into() }),
+        _ => Err(Error::Cache { path: "index.db".into(), source: "it is of another version".into() }),
     }
 }
 

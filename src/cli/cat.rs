@@ -147,7 +147,7 @@ impl Args {
 pub(super) fn failure(error: CatError) -> Failure {
     let message = error.to_string();
     match error {
-        CatError::Library(Error::Invalid(_)) => {
+        CatError::Library(Error::WrongKind { .. }) => {
             Failure::plain(message, "`snap ls --long` shows which files are Avro files")
         }
         CatError::Library(error) => Failure::Library(error),

@@ -348,10 +348,7 @@ impl SourceArgs {
 impl ExcludeArgs {
     fn rules(&self) -> Result<Rules> {
         let mut rules = Rules::new();
-        let usage = |error: Error| match error {
-            Error::Invalid(message) => Failure::Usage(message),
-            error => error.into(),
-        };
+        let usage = Failure::of_arguments;
         for pattern in &self.exclude {
             rules.exclude(pattern.as_bytes(), false).map_err(usage)?;
         }

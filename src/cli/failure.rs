@@ -45,6 +45,14 @@ impl Failure {
         Self::Own { exit: Exit::Failed, code: "failed", message: message.into(), hint: Some(hint.into()) }
     }
 
+    /// An error of what the arguments were made into: a usage error if the library says that one makes no sense.
+    pub(crate) fn of_arguments(error: Error) -> Self {
+        match error {
+            Error::InvalidArgument { reason, .. } => Self::Usage(reason),
+            error => Self::Library(error),
+        }
+    }
+
     /// There is no password to be had.
     pub(crate) fn no_password(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Own { exit: Exit::Password, code: "no_password", message: message.into(), hint: Some(hint.into()) }
@@ -154,6 +162,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
             _ => "restore without --delete",
         }
         .into(),
+        Error::Exhausted { .. } => OUT_OF_RESOURCES.into(),
         Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists those that there are".into(),
         Error::SnapshotReplaced { .. } => "run the command again: it reads the snapshot as it is stored now".into(),
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
@@ -164,6 +173,9 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         _ => return None,
     })
 }
+
+/// What helps where this machine has run out of something.
+const OUT_OF_RESOURCES: &str = "this machine has run out of threads, open files or memory: see `ulimit -a`";
 
 /// What helps where the storage of the repository is full.
 const FULL_REPOSITORY: &str = "the disk is full. What was stored before is safe; make room and run it again, it goes on \
@@ -235,7 +247,7 @@ fn storage_hint(kind: StorageErrorKind) -> Option<&'static str> {
             "an answer of the storage was lost, so it may have been done. Nothing is half done: look at `snap snapshots`, \
              and run it again"
         }
-        StorageErrorKind::Exhausted => "this machine has run out of open files or memory: see `ulimit -a`",
+        StorageErrorKind::Exhausted => OUT_OF_RESOURCES,
         _ => return None,
     })
 }

@@ -102,7 +102,7 @@ impl Context {
             source.password(&format!("password of {}", folder.display()), false, &self.output).map_err(|failure| {
                 let message = failure.message();
                 failed.replace(Some(failure));
-                Error::Invalid(message)
+                Error::argument("password", message)
             })
         };
         let done = work(Unlock::Password(&mut ask));
@@ -192,7 +192,7 @@ impl Context {
                 Err(failure) => {
                     let message = failure.message();
                     failed.replace(Some(failure));
-                    Err(Error::Invalid(message))
+                    Err(Error::argument("password", message))
                 }
             };
             let opened = self.open_with(folder, Unlock::Password(&mut ask), rollback);

@@ -100,7 +100,7 @@ impl Output {
         }
         let text = serde_json::to_string(&Message { message_type, report });
         // Reports are objects with names that are texts, so that it cannot fail.
-        self.line(text.map_err(|error| Error::Invalid(format!("this is no JSON: {error}")))?)
+        self.line(text.map_err(|error| Error::Internal(format!("this is no JSON: {error}")))?)
     }
 
     /// The same, beside what the command line knows alone: what was asked for, such as `dry_run`.

@@ -184,10 +184,7 @@ impl Context {
         if !selector.path.is_empty() {
             return Err(Failure::Usage(format!("`{selector}` is a whole snapshot: no path goes here")));
         }
-        selector.pick_to_delete(listing, filter).map_err(|error| match error {
-            Error::Invalid(message) => Failure::Usage(message),
-            error => error.into(),
-        })
+        selector.pick_to_delete(listing, filter).map_err(Failure::of_arguments)
     }
 
     /// The whole snapshot of a listing that is meant.

@@ -40,7 +40,7 @@ pub use pattern::{Matchable, Pattern};
 pub use policy::{Existing, Overwrite};
 pub use reading::{Held, Reading};
 pub use rules::Rules;
-pub use source::{Problem, Source, SourceFile};
+pub use source::{Problem, Source, SourceFile, Trouble};
 pub use spared::{Spare, Spared, left_out, with_unreadable};
 pub use stat::{FileStat, now};
 pub use target::{Target, TargetOptions};

@@ -62,19 +62,37 @@ pub struct Problem {
     /// Where it lies.
     pub path: PathBuf,
     /// What is wrong.
-    pub error: Error,
-    /// Whether something is missing in the snapshot for it. Not so for a file that was removed just now.
-    pub incomplete: bool,
+    pub trouble: Trouble,
+}
+
+/// What the walk has to say of a path.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It could not be read: it is missing in the snapshot.
+    Unread(Error),
+    /// It was removed just now. Nothing is missing in the snapshot for it.
+    Gone(Error),
+    /// It is saved, and not as one might expect.
+    Note(String),
 }
 
 impl Problem {
-    /// As it is told.
+    /// Whether something is missing in the snapshot for it.
+    pub fn is_incomplete(&self) -> bool {
+        matches!(self.trouble, Trouble::Unread(_))
+    }
+
+    /// How it is reported.
     pub fn warning(&self) -> Warning {
-        let message = match &self.error {
-            Error::Io { action, source, .. } => format!("{action}: {source}"),
-            error => error.to_string(),
+        let message = match &self.trouble {
+            // The path is reported beside the message.
+            Trouble::Unread(Error::Io { action, source, .. }) | Trouble::Gone(Error::Io { action, source, .. }) => {
+                format!("{action}: {source}")
+            }
+            Trouble::Unread(error) | Trouble::Gone(error) => error.to_string(),
+            Trouble::Note(note) => note.clone(),
         };
-        Warning { path: self.path.display().to_string(), message, incomplete: self.incomplete }
+        Warning { path: self.path.display().to_string(), message, incomplete: self.is_incomplete() }
     }
 }
 
@@ -180,7 +198,8 @@ impl Source {
         incomplete: bool,
     ) {
         let error = Error::io(action, &path, error.into());
-        self.ready.push_back(Err(Problem { tree_path, path, error, incomplete }));
+        let trouble = if incomplete { Trouble::Unread(error) } else { Trouble::Gone(error) };
+        self.ready.push_back(Err(Problem { tree_path, path, trouble }));
     }
 
     /// Goes on with the entries of a directory that only leads to roots.
@@ -207,7 +226,7 @@ impl Source {
             if node.fs_path != here && names.binary_search(name).is_ok() {
                 let error = roots::clash(&here, &node.fs_path);
                 let tree_path = roots::joined(&tree_path, name);
-                self.ready.push_back(Err(Problem { tree_path, path: here, error, incomplete: true }));
+                self.ready.push_back(Err(Problem { tree_path, path: here, trouble: Trouble::Unread(error) }));
             }
         }
         if let Some(marker) = self.rules.marker(&fs_path, &names) {
@@ -362,8 +381,8 @@ impl Source {
             SourceFile { tree_path: tree_path.clone(), fs_path: fs_path.clone(), entry, nlink, dev, leads_to_root };
         self.ready.push_back(Ok(file));
         for unread in unread {
-            let (tree_path, path, error) = (tree_path.clone(), fs_path.clone(), told(&fs_path, unread));
-            self.ready.push_back(Err(Problem { tree_path, path, error, incomplete: true }));
+            let trouble = Trouble::Unread(told(&fs_path, unread));
+            self.ready.push_back(Err(Problem { tree_path: tree_path.clone(), path: fs_path.clone(), trouble }));
         }
     }
 
@@ -376,8 +395,7 @@ impl Source {
             "it is a symbolic link and saved as such, without what it points to{others}; a slash after the path of a \
              directory follows it"
         );
-        let error = Error::Invalid(message);
-        self.ready.push_back(Err(Problem { tree_path: Vec::new(), path: first, error, incomplete: false }));
+        self.ready.push_back(Err(Problem { tree_path: Vec::new(), path: first, trouble: Trouble::Note(message) }));
     }
 }
 

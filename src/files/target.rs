@@ -247,7 +247,7 @@ impl Target {
         let is_link = matches!(entry.kind, EntryKind::Symlink(_));
         let shown = self.shown(path);
         if matches!(entry.kind, EntryKind::File | EntryKind::Directory) {
-            return Err(Error::Invalid(format!("{} is no link, pipe or device", shown.display())));
+            return Err(Error::wrong_kind(path, "a link, pipe or device"));
         }
         match again(|| self.put_node(&folder, name, entry, &shown, progress)) {
             Ok(()) => Ok(true),

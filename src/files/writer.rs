@@ -182,7 +182,7 @@ impl FileWriter {
     pub fn finish_open(mut self, entry: &FileEntry, progress: &dyn Progress) -> Result<File> {
         if self.written != entry.size {
             let reason = format!("{} bytes were written, the snapshot has {}", self.written, entry.size);
-            return Err(Error::NotRestored { path: self.shown.display().to_string(), reason });
+            return Err(Error::not_restored(self.shown.display(), reason));
         }
         if self.ends_in_hole {
             self.file.set_len(self.written).when("write", &self.shown)?;

@@ -112,10 +112,8 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
         let pipeline = self.pipeline;
         pipeline.check()?;
         if bytes.len() > MAX_CHUNK {
-            return Err(Error::Invalid(format!(
-                "a row or chunk of {} bytes is longer than a chunk may be",
-                bytes.len()
-            )));
+            let (value, limit) = (bytes.len() as u64, MAX_CHUNK as u64);
+            return Err(Error::LimitExceeded { what: "the length of a row or chunk in bytes".into(), value, limit });
         }
         let id = self.name(&bytes);
         let new = pipeline.writer.reserve(id)?;

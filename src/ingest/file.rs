@@ -262,7 +262,7 @@ impl ContainerFile<'_, '_> {
             return Ok(());
         }
         let Some(inspector) = &mut self.inspector else {
-            return Err(Error::Invalid("a block without a header".into()));
+            return Err(Error::Internal("a block without a header".into()));
         };
         let FileContext { pool, bench, .. } = self.context;
         let mut treatments = inspector.treat(pool, &blocks, Room::Batch);

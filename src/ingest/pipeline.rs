@@ -198,7 +198,8 @@ impl<'r> Pipeline<'r> {
         let idle = lock().pop();
         let mut codec = match idle {
             Some(codec) => codec,
-            None => FrameCodec::new(self.level).map_err(|e| Error::Invalid(e.to_string()))?,
+            None => FrameCodec::new(self.level)
+                .map_err(|error| Error::Exhausted { what: "memory to compress with", source: error.into() })?,
         };
         let done = work(&mut codec);
         lock().push(codec);

@@ -8,7 +8,7 @@ use super::away::refuse_if_away;
 use super::repair_packs::look_at_all;
 use super::repair_rewrite::rewrite;
 use super::structure::cut_off;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{BadFrame, Closure, FollowedAll, Lost, follow_all};
 use crate::id::{PackId, SnapshotId};
 use crate::pack::pack_name;
@@ -200,11 +200,6 @@ fn bad_frames(repository: &Repository, gone: &BTreeSet<PackId>, progress: &dyn P
     let pool = repository.runtime().compute()?;
     let found = pool.install(|| look_at_all(repository, &packs, progress))?;
     Ok(found.into_iter().flat_map(|findings| findings.bad).collect())
-}
-
-/// What is to be said of a snapshot that cannot be made once more.
-pub(super) fn not_rewritten(reason: &str) -> Error {
-    Error::Invalid(format!("a damaged snapshot was not made once more: {reason}"))
 }
 
 /// Which frames of which packs; no frames for all of a pack.

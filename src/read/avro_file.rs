@@ -9,25 +9,7 @@ use crate::recipe::{
     Class, ContainerRecipe, Entry, Finding, Framer, LayoutReader, Recipe, Segment, Stream, StreamReader, View,
     known_length,
 };
-use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::{EntryKind, FileEntry};
-use crate::store::Repository;
-
-/// The row of a regular file, or of the first name of it where the path is a hard link.
-///
-/// # Errors
-/// [`Error::NoPath`]; [`Error::Invalid`] if it is no regular file.
-pub(crate) fn regular_file(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<FileEntry> {
-    let no_path = || Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() };
-    let mut entry = snapshot.rows(repository).find(path)?.ok_or_else(no_path)?;
-    if let Some(first) = entry.hard_link.take() {
-        entry = snapshot.rows(repository).find(&first)?.ok_or_else(no_path)?;
-    }
-    match entry.kind {
-        EntryKind::File => Ok(entry),
-        _ => Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path)))),
-    }
-}
+use crate::snapshot::entry::FileEntry;
 
 /// Why a file cannot be looked into. Nothing is wrong with the repository then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

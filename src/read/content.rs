@@ -75,12 +75,11 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
     /// # Errors
     /// If a chunk is lost or damaged, or if what was rebuilt is not bit for bit what was saved.
     pub(crate) fn rebuild(&self, entry: &FileEntry, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        match self.pass(entry, Checks::Passed, &mut |rebuilt| write(rebuilt.bytes())) {
-            Err(differs @ Error::NotRestored { .. }) => {
-                self.pass(entry, Checks::Compared, &mut |_| Ok(())).and(Err(differs))
-            }
-            done => done,
+        if self.pass(entry, Checks::Passed, &mut |rebuilt| write(rebuilt.bytes()))? {
+            return Ok(());
         }
+        self.pass(entry, Checks::Compared, &mut |_| Ok(()))?;
+        Err(differs(entry))
     }
 
     /// Hands the parts of the content to `each`, in order, and compares the hash of their bytes with the row's. Each MiB of
@@ -89,10 +88,10 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
     /// # Errors
     /// As of `rebuild`.
     pub(crate) fn parts(&self, entry: &FileEntry, each: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>) -> Result<()> {
-        self.pass(entry, Checks::Compared, each)
+        if self.pass(entry, Checks::Compared, each)? { Ok(()) } else { Err(differs(entry)) }
     }
 
-    fn pass(&self, entry: &FileEntry, checks: Checks, each: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>) -> Result<()> {
+    fn pass(&self, entry: &FileEntry, checks: Checks, each: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>) -> Result<bool> {
         let shown = String::from_utf8_lossy(&entry.path);
         let recipe = Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))?;
         let mut digester = Digester::new();
@@ -133,13 +132,8 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
                 break;
             }
         }
-        match entry.content {
-            Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
-            _ => Err(Error::NotRestored {
-                path: shown.into_owned(),
-                reason: "what was rebuilt is not what was saved".into(),
-            }),
-        }
+        let rebuilt = digester.finish();
+        Ok(entry.content.is_some_and(|hash| *hash.as_bytes() == rebuilt))
     }
 
     /// Encodes the parts that have to be, on all threads of the pool.
@@ -158,6 +152,10 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
             _ => self.pool.install(|| parts.into_par_iter().map(encode).collect()),
         }
     }
+}
+
+fn differs(entry: &FileEntry) -> Error {
+    Error::not_restored(String::from_utf8_lossy(&entry.path), "what was rebuilt is not what was saved")
 }
 
 /// The payload that an encoder makes, with its corrections.

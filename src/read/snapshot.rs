@@ -96,7 +96,7 @@ impl Snapshot {
     /// The folder at this path. The empty path is the one that holds all.
     ///
     /// # Errors
-    /// [`Error::NoPath`]; [`Error::Invalid`] if it is something else; those of reading the manifest.
+    /// [`Error::NoPath`]; [`Error::WrongKind`] if it is something else; those of reading the manifest.
     pub fn dir(&self, path: impl AsRef<[u8]>) -> Result<Dir> {
         let path = trimmed(path.as_ref());
         let entry = self.steady(|root| self.find_dir(root, path))?;
@@ -106,7 +106,7 @@ impl Snapshot {
     /// The regular file at this path. A hard link is followed.
     ///
     /// # Errors
-    /// [`Error::NoPath`]; [`Error::Invalid`] if it is something else; those of reading the manifest and the file's header.
+    /// [`Error::NoPath`]; [`Error::WrongKind`] if it is something else; those of reading the manifest and the file's header.
     pub fn file(&self, path: impl AsRef<[u8]>) -> Result<File> {
         File::open(self, trimmed(path.as_ref()))
     }
@@ -134,9 +134,7 @@ impl Snapshot {
         let is_below = |row: &FileEntry| row.path.get(path.len()) == Some(&b'/') && row.path.starts_with(path);
         match rows.peek()? {
             Some(row) if row.path == path && row.kind == EntryKind::Directory => Ok(Some(row.clone())),
-            Some(row) if row.path == path => {
-                Err(Error::Invalid(format!("{} is not a folder", String::from_utf8_lossy(path))))
-            }
+            Some(row) if row.path == path => Err(Error::wrong_kind(path, "a folder")),
             Some(row) if is_below(row) => Ok(None),
             _ => Err(self.no_path(path)),
         }

@@ -35,7 +35,7 @@ impl ManifestWriter {
     pub fn push(&mut self, entry: &FileEntry, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
         if !self.last.is_empty() && path_order(&self.last, &entry.path).is_ge() {
             let path = String::from_utf8_lossy(&entry.path);
-            return Err(Error::Invalid(format!("{path} does not come after the path before it")));
+            return Err(Error::Internal(format!("{path} does not come after the path before it")));
         }
         encode_row(entry, &mut self.rows);
         self.count += 1;

@@ -131,10 +131,13 @@ impl<'r> Copier<'r> {
     /// Ready to copy.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if both are one repository.
+    /// [`Error::InvalidArgument`] if both are one repository.
     pub fn new(source: &'r Repository, target: &'r Repository, options: CopyOptions) -> Result<Self> {
         if source.id() == target.id() {
-            return Err(Error::Invalid(format!("both are repository {}: it has its snapshots already", source.id())));
+            return Err(Error::argument(
+                "target",
+                format!("both are repository {}: it has its snapshots already", source.id()),
+            ));
         }
         let (names, known) = (Names::new(source, target), Listing::read(target).snapshots);
         Ok(Self { source, target, options, names, schemas: SchemaCache::default(), known })

@@ -205,7 +205,7 @@ fn create_snapshot(
     };
     if root_is_empty(&report) {
         pipeline.abandon();
-        return Err(Error::Invalid("none of the sources could be read; no snapshot was created".into()));
+        return Err(Error::NothingSaved);
     }
     report.chunks_new = pipeline.chunks_new();
     report.series = lineage.series;

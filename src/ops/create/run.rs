@@ -13,7 +13,7 @@ use super::stream::store_stream;
 use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Error, Result};
-use crate::files::{Coverage, Held, Problem, Source, SourceFile, SourceOpener, SourceTree, left_out, now};
+use crate::files::{Coverage, Held, Problem, Source, SourceFile, SourceOpener, SourceTree, Trouble, left_out, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::ingest::Pipeline;
 use crate::ingest::{Effort, Workbench};
@@ -242,7 +242,7 @@ impl Run<'_> {
                 Ok(file) => file,
                 Err(problem) => {
                     self.progress.warning(&problem.warning());
-                    if !problem.incomplete {
+                    if !problem.is_incomplete() {
                         window.leave();
                         continue;
                     }
@@ -333,7 +333,7 @@ impl Run<'_> {
             Ok(stored) => stored,
             // What the system says of one file concerns that file alone; what the storage says, all of them.
             Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
-                self.warn(path, error, true);
+                self.warn(path, Trouble::Unread(error));
                 return Outcome::Lost(tree_path, before);
             }
             Err(error) => {
@@ -348,23 +348,22 @@ impl Run<'_> {
             Held::Grew => {
                 let message =
                     format!("it grew every time it was read; the {size} bytes that it had at first are stored");
-                self.warn(path, Error::Invalid(message), false);
+                self.warn(path, Trouble::Note(message));
             }
             Held::Changed => {
                 let message = "it changed every time it was read; the last state read is stored".into();
-                self.warn(path, Error::Invalid(message), false);
+                self.warn(path, Trouble::Note(message));
             }
         }
         for error in std::mem::take(&mut stored.unread) {
             stored.incomplete += 1;
-            self.warn(path, error, true);
+            self.warn(path, Trouble::Unread(error));
         }
         Outcome::Stored(Box::new(stored), before)
     }
 
-    fn warn(&self, path: &Path, error: Error, incomplete: bool) {
-        self.progress
-            .warning(&Problem { tree_path: Vec::new(), path: path.to_path_buf(), error, incomplete }.warning());
+    fn warn(&self, path: &Path, trouble: Trouble) {
+        self.progress.warning(&Problem { tree_path: Vec::new(), path: path.to_path_buf(), trouble }.warning());
     }
 }
 

@@ -22,10 +22,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, Pattern, Spare};
 use crate::progress::{Phase, Progress};
-use crate::read::{EncoderBench, Rebuilder};
+use crate::read::{EncoderBench, Rebuilder, regular_file};
 use crate::report::{self, put_text};
 use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::EntryKind;
 use crate::store::{Repository, moved, unless_moved};
 
 /// What to restore, and where.
@@ -163,14 +162,7 @@ fn dumped(
     path: &[u8],
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let no_path = || Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() };
-    let mut entry = snapshot.rows(repository).find(path)?.ok_or_else(no_path)?;
-    if let Some(first) = entry.hard_link.take() {
-        entry = snapshot.rows(repository).find(&first)?.ok_or_else(no_path)?;
-    }
-    if entry.kind != EntryKind::File {
-        return Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path))));
-    }
+    let entry = regular_file(repository, snapshot, path)?;
     let pool = repository.runtime().compute()?;
     let encoders = EncoderBench::default();
     let rebuilder = Rebuilder { source: repository, pool, encoders: &encoders };

@@ -105,10 +105,7 @@ impl Run<'_> {
         }
         match entry.content {
             Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
-            _ => Err(Error::NotRestored {
-                path: shown.display().to_string(),
-                reason: "what was read back is not what was written".into(),
-            }),
+            _ => Err(Error::not_restored(shown.display(), "what was read back is not what was written")),
         }
     }
 

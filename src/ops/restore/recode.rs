@@ -9,6 +9,7 @@ use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::digest;
 use crate::read::EncoderBench;
+use crate::read::avro_file::NotAvro;
 use crate::recipe::{Part, Rebuild, Recipe, is_filler};
 use crate::snapshot::entry::{AvroState, FileEntry};
 
@@ -31,7 +32,7 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let shown = String::from_utf8_lossy(&entry.path).into_owned();
-    let wrong = |reason: &str| Error::NotRestored { path: shown.clone(), reason: reason.into() };
+    let wrong = |reason: &str| Error::not_restored(&shown, reason);
     let recipe = Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))?;
     let encoder = encoder_for(codec).ok_or_else(|| wrong("there is no such codec to write"))?;
     let from = entry.avro.as_ref().and_then(|facts| Codec::from_name(&facts.codec)).unwrap_or(Codec::Null);
@@ -48,7 +49,8 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
             Part::Header(bytes) => {
                 let Parsed::Done(header) = parse_header(&bytes) else { return Err(wrong("its header is not sound")) };
                 let text = header.schema_text().ok_or_else(|| wrong("its header holds no schema"))?;
-                schema = Some(Schema::parse(text).map_err(|error| wrong(&format!("its schema: {error}")))?);
+                schema =
+                    Some(Schema::parse(text).map_err(|error| Error::not_restored(&shown, NotAvro::Schema(error)))?);
                 out = header.with_codec(codec, &marker);
                 write(&out)?;
                 continue;
@@ -72,7 +74,9 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
         }
         blocks += 1;
         let mut payload = Vec::new();
-        encoders.with(|encoders| encoders.encode(&encoder, &plain, &mut payload)).map_err(|e| wrong(&e.to_string()))?;
+        encoders
+            .with(|encoders| encoders.encode(&encoder, &plain, &mut payload))
+            .map_err(|error| Error::not_restored(&shown, error))?;
         put_block_header(&mut out, count, payload.len());
         out.extend_from_slice(&payload);
         out.extend_from_slice(&marker);

@@ -172,9 +172,8 @@ impl Run<'_> {
             }
             if let Some(place) = self.in_use.iter().find(|place| is_at_or_below(&path, place)) {
                 if left_alone.insert(place) {
-                    let path = String::from_utf8_lossy(&path).into_owned();
-                    let reason = "the repository in use, or what snap keeps for itself, lies there".into();
-                    self.failed(&entry, Error::NotRestored { path, reason });
+                    let reason = "the repository in use, or what snap keeps for itself, lies there";
+                    self.failed(&entry, Error::not_restored(String::from_utf8_lossy(&path), reason));
                 }
                 continue;
             }
@@ -415,7 +414,7 @@ impl Run<'_> {
     fn failed(&self, entry: &FileEntry, error: Error) {
         // These concern every file that is still to come.
         // The disk of the target: nothing more can be written there.
-        let is_full = matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        let is_full = error.is_full();
         if is_full || self.runtime.cancel_token().is_cancelled() {
             self.fatal().get_or_insert(if is_full { error } else { Error::Interrupted });
             return;

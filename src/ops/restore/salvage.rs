@@ -77,7 +77,7 @@ pub(super) fn salvage<S: ChunkSource + ?Sized>(
         match &mut stretch {
             Stretch::Header { lost: true } => {
                 let reason = "its header is lost: without the schema that stood there no program reads the records";
-                return Err(Error::NotRestored { path: shown, reason: reason.into() });
+                return Err(Error::not_restored(shown, reason));
             }
             Stretch::Header { lost: false } => emit(&mut saved, &survey.read_header()?)?,
             Stretch::Stray { length, lost } => saved.strays += if *lost { 0 } else { *length },
@@ -178,7 +178,7 @@ impl Salvage {
     /// What is written beside the file: JSON that says what it lacks.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it cannot be written as JSON, which never happens.
+    /// [`Error::Internal`] if it cannot be written as JSON, which never happens.
     pub(super) fn report(&self, entry: &FileEntry, snapshot: SnapshotId) -> Result<String> {
         let report = Report {
             path: Path(&entry.path),
@@ -200,7 +200,7 @@ impl Salvage {
             },
         };
         let text = serde_json::to_string_pretty(&report);
-        Ok(text.map_err(|error| Error::Invalid(format!("the report is no JSON: {error}")))? + "\n")
+        Ok(text.map_err(|error| Error::Internal(format!("the report is no JSON: {error}")))? + "\n")
     }
 
     fn reported_loss(&self, entry: &FileEntry) -> ReportedLoss<'_> {

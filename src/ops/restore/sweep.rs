@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::vec::IntoIter;
@@ -175,9 +176,9 @@ impl<'s> Sweep<'s> {
     /// # Errors
     /// If something must stay, or cannot be removed.
     pub(super) fn clear(&'s self, tree_path: &[u8], path: &[u8], mode: Mode) -> Result<u64> {
-        let stays = |why: &str| Error::NotRestored {
-            path: self.target.shown(path).display().to_string(),
-            reason: format!("a folder stands in its place, and something in that must stay: {why}"),
+        let stays = |why: &str| {
+            let reason = format!("a folder stands in its place, and something in that must stay: {why}");
+            Error::not_restored(self.target.shown(path).display(), reason)
         };
         for mode in [Mode::Plan, mode] {
             let (mut swept, is_gone) = self.clear_once(tree_path, path, mode)?;
@@ -308,10 +309,13 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         &mut self,
         action: &'static str,
         path: &[u8],
-        work: impl FnOnce(&Folder) -> std::io::Result<T>,
+        work: impl FnOnce(&Folder) -> io::Result<T>,
     ) -> Result<T> {
         let target = self.sweep.target;
-        let gone = || Error::Invalid("its folder was removed meanwhile".into());
+        let gone = || {
+            let source = io::Error::new(io::ErrorKind::NotFound, "its folder was removed meanwhile");
+            Error::io(action, target.shown(path), source)
+        };
         let level = self.levels.last_mut().ok_or_else(gone)?;
         if level.folder.is_none() {
             level.folder = target.folder(&level.path)?;

@@ -86,7 +86,7 @@ fn one_snapshot_is_meant() {
         "latest:../x",
         "111111111111111111111111111111111",
     ] {
-        assert!(matches!(pick(wrong, &all), Err(Error::Invalid(_))), "{wrong}");
+        assert!(matches!(pick(wrong, &all), Err(Error::InvalidArgument { .. })), "{wrong}");
     }
 }
 
@@ -174,12 +174,12 @@ fn what_is_deleted_is_named_beyond_doubt() {
     assert_eq!(delete_of(&listing, "latest", &one).unwrap(), 0x21);
     assert_eq!(delete_of(&listing, "b:/data:latest~1", &all).unwrap(), 0x12);
     for refused in ["1", "12", "121", "latest", "latest~1", ""] {
-        assert!(matches!(delete_of(&listing, refused, &all), Err(Error::Invalid(_))), "{refused}");
+        assert!(matches!(delete_of(&listing, refused, &all), Err(Error::InvalidArgument { .. })), "{refused}");
     }
     assert!(matches!(delete_of(&listing, "latest~2", &one), Err(Error::NoSnapshot { .. })));
     assert!(matches!(delete_of(&listing, "ffff", &all), Err(Error::NoSnapshot { .. })));
     // The latest one may be the one that cannot be read.
     let listing = self::listing();
-    assert!(matches!(delete_of(&listing, "latest", &one), Err(Error::Invalid(_))));
+    assert!(matches!(delete_of(&listing, "latest", &one), Err(Error::InvalidArgument { .. })));
     assert_eq!(delete_of(&listing, "3232", &all).unwrap(), 0x32);
 }
