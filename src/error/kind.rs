@@ -112,3 +112,38 @@ impl Error {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::error::{StorageError, StorageErrorKind};
+    use crate::id::{Kind, Name};
+
+    #[test]
+    fn an_error_says_its_kind_its_subject_and_its_cause() {
+        let read = Error::io("read", "/data/a", std::io::Error::from(std::io::ErrorKind::PermissionDenied));
+        assert_eq!((read.kind(), read.subject()), (ErrorKind::System, Some(Subject::Path("/data/a".into()))));
+        assert!(read.source().is_some_and(|cause| cause.is::<std::io::Error>()));
+        let full = Error::io("write", "/data/a", std::io::Error::from(std::io::ErrorKind::StorageFull));
+        assert_eq!((full.kind(), full.code()), (ErrorKind::Full, "no_space"));
+        let name = Name::log(3);
+        let denied = Error::from(StorageError::new(StorageErrorKind::Denied, "read").of(&name));
+        assert_eq!((denied.kind(), denied.subject()), (ErrorKind::Storage, Some(Subject::Object(name))));
+        let damaged = Error::damaged(Kind::Log, "it has a gap");
+        assert_eq!((damaged.kind(), damaged.object_kind()), (ErrorKind::Damage, Some(Kind::Log)));
+        let usage = Error::argument("pattern", "the pattern \"[\" is not closed");
+        assert_eq!((usage.kind(), usage.code()), (ErrorKind::Usage, "invalid"));
+        assert_eq!(usage.to_string(), "the pattern \"[\" is not closed");
+    }
+
+    #[test]
+    fn a_cause_keeps_its_type_and_is_said_once() {
+        let malformed = crate::wire::Malformed("it ends too early".into());
+        let error = Error::not_restored("a/b", malformed.clone());
+        assert_eq!(error.message(), "a/b was not restored: it ends too early");
+        assert_eq!(error.source().and_then(|cause| cause.downcast_ref()), Some(&malformed));
+        assert_eq!(error.subject(), Some(Subject::Path("a/b".into())));
+    }
+}
