@@ -31,7 +31,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused something about a file that is none of the repository's.
+    /// The operating system refused something about a file outside of the repository.
     #[error("{action} {}: {source}", path.display())]
     Io {
         /// What was being done, as a verb: "read", "create", ...
@@ -49,7 +49,7 @@ pub enum Error {
     /// An object that should be in the repository is not.
     #[error("{name} is missing from the repository")]
     ObjectMissing {
-        /// Its name.
+        /// Name of the object in the storage.
         name: Name,
     },
 
@@ -58,48 +58,48 @@ pub enum Error {
     Damaged {
         /// The object, or what is made of several.
         name: Subject,
-        /// What is wrong.
+        /// What is wrong with its bytes.
         reason: String,
     },
 
     /// A chunk is in no pack that can be read.
     #[error("chunk {id} is in no pack of the repository")]
     ChunkMissing {
-        /// The chunk.
+        /// Id of the chunk that was wanted.
         id: ChunkId,
     },
 
     /// A chunk's pack is there but its bytes are not what they should be.
     #[error("chunk {id} in pack {pack} is damaged: {reason}")]
     ChunkDamaged {
-        /// The chunk.
+        /// Id of the chunk that was wanted.
         id: ChunkId,
-        /// The pack it should be in.
+        /// The pack that it was read from.
         pack: PackId,
-        /// What is wrong.
+        /// What is wrong with its bytes.
         reason: String,
     },
 
     /// A snapshot cannot be added (again): a prune deleted what it rests on.
     #[error("snapshot {snapshot} was not added: a prune has deleted {chunks} chunks that it needs")]
     Pruned {
-        /// The snapshot.
+        /// Id of the snapshot that was to be added.
         snapshot: SnapshotId,
-        /// How many chunks cannot be had any more.
+        /// Number of chunks that it needs and that were deleted.
         chunks: u64,
     },
 
-    /// A snapshot cannot be added: there is one of this name.
+    /// A snapshot cannot be added: there is one with this id.
     #[error("snapshot {snapshot} is in the repository already")]
     SnapshotExists {
-        /// The snapshot.
+        /// Id of the snapshot.
         snapshot: SnapshotId,
     },
 
     /// A snapshot was removed while it was read, and a prune has deleted what it needs.
     #[error("snapshot {snapshot} was removed meanwhile, and a prune has deleted what it needs")]
     SnapshotRemoved {
-        /// The snapshot.
+        /// Id of the snapshot that was read.
         snapshot: SnapshotId,
     },
 
@@ -108,7 +108,7 @@ pub enum Error {
         "snapshot {snapshot} was stored in another way meanwhile, and a prune has deleted what it consisted of before"
     )]
     SnapshotReplaced {
-        /// The snapshot.
+        /// Id of the snapshot that was read.
         snapshot: SnapshotId,
     },
 
@@ -131,9 +131,9 @@ pub enum Error {
     /// Another version of the format, or features that this version does not know.
     #[error("{name} needs a newer version of snap: {reason}")]
     Unsupported {
-        /// What was read.
+        /// The object that was read.
         name: String,
-        /// What is not known.
+        /// The version or feature that is not known.
         reason: String,
     },
 
@@ -156,7 +156,7 @@ pub enum Error {
     KeysRotated {
         /// Which repository.
         repository: RepositoryId,
-        /// How often they were rotated by then: the number of the epoch that began.
+        /// Number of the rotation, counted from 1: that of the epoch that began with it.
         rotation: u32,
     },
 
@@ -167,7 +167,7 @@ pub enum Error {
         rotation: u32,
     },
 
-    /// The log is behind or beside what was seen before: somebody put an older state back.
+    /// The log is not a continuation of what was seen before: an older state was put back.
     #[error("the log of repository {repository} was rolled back: {reason}")]
     RolledBack {
         /// Which repository.
@@ -187,26 +187,26 @@ pub enum Error {
         packs: u64,
     },
 
-    /// Something else uses what is needed.
+    /// Another process uses what is needed.
     #[error("{what} is in use by another process")]
     Busy {
-        /// What.
+        /// What is in use, with its article.
         what: String,
     },
 
-    /// No snapshot fits.
+    /// No snapshot matches.
     #[error("no snapshot {wanted}")]
     NoSnapshot {
         /// What was asked for.
         wanted: String,
     },
 
-    /// Several snapshots fit.
+    /// Several snapshots match.
     #[error("snapshot id {wanted} is ambiguous ({count} matches)")]
     AmbiguousSnapshot {
-        /// What was asked for.
+        /// The beginning of an id.
         wanted: String,
-        /// How many fit.
+        /// Number of snapshots whose ids begin so.
         count: usize,
     },
 
@@ -222,7 +222,7 @@ pub enum Error {
     /// A file of a snapshot is no sound Avro file, or a part of it is not. Nothing is wrong with the repository.
     #[error("cannot read records of {path}: {source}")]
     NoRecords {
-        /// The file.
+        /// Path of the file in the snapshot.
         path: String,
         /// What is not sound, and where.
         source: Cause,
@@ -231,7 +231,7 @@ pub enum Error {
     /// A path of a snapshot is something else than what was asked for.
     #[error("{path} is not {expected}")]
     WrongKind {
-        /// The path.
+        /// The path in the snapshot.
         path: String,
         /// What was asked for, with its article: "a regular file".
         expected: &'static str,
@@ -253,9 +253,9 @@ pub enum Error {
     /// What was restored is not what was saved.
     #[error("{path} was not restored: {source}")]
     NotRestored {
-        /// The file.
+        /// Where it was to be written.
         path: String,
-        /// Why.
+        /// Why it was not, or what differs.
         source: Cause,
     },
 
@@ -291,9 +291,9 @@ pub enum Error {
     LimitExceeded {
         /// What was measured, with its unit.
         what: String,
-        /// How much it is.
+        /// The value that was measured.
         value: u64,
-        /// The limit.
+        /// The largest value allowed.
         limit: u64,
     },
 

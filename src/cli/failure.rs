@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::globals::Globals;
 use super::output::STANDARD_OUTPUT;
 
-/// What verbs give.
+/// Result of a verb.
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 /// Why a command ended without its work done.
@@ -67,7 +67,7 @@ impl Failure {
         }
     }
 
-    /// Whether whoever read the output had enough of it. Nothing is wrong then.
+    /// Whether the reader of the output closed it, such as `head`. Nothing is wrong then.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Library(Error::Io { path, source, .. })
             if source.kind() == ErrorKind::BrokenPipe && path.as_os_str() == STANDARD_OUTPUT)
@@ -134,7 +134,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         }
         Error::Busy { .. } => "wait until the other process is done, then run it again".into(),
         Error::Pruned { .. } => {
-            "for a new snapshot run `snap create` again, which reads what is missing anew; one that was removed cannot come \
+            "for a new snapshot run `snap create` again, which reads what is missing again; one that was removed cannot come \
              back any more"
                 .into()
         }
@@ -214,16 +214,16 @@ fn is_below(path: &Path, folder: &Path) -> bool {
 fn damage_hint(kind: Option<Kind>) -> &'static str {
     match kind {
         Some(Kind::Config) => {
-            "without its config no repository can be opened: `snap repair config` makes it anew, from its second copy, from \
+            "without its config no repository can be opened: `snap repair config` rebuilds it from its second copy, from \
              a key export (--key-export), or with the help of the log and the packs. A copy of its 96 bytes from any backup \
-             of the repository does as well"
+             of the repository also works"
         }
         Some(Kind::Log) => {
             "the log of the repository is broken; the packs have the data: `snap recover` lists the snapshots that lie in \
              them and puts the log right"
         }
-        Some(Kind::Index) => "`snap repair index` makes lost index objects anew from the packs",
-        _ => "`snap check --read-data` tells all that is damaged; other files and snapshots can still be restored",
+        Some(Kind::Index) => "`snap repair index` rebuilds lost index objects from the packs",
+        _ => "`snap check --read-data` lists all that is damaged; other files and snapshots can still be restored",
     }
 }
 
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_told_once() {
+    fn each_cause_is_said_once() {
         let error = Error::io("read", "x", std::io::Error::other("no such luck"));
         assert_eq!(error.message(), "read x: no such luck");
     }

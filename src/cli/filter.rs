@@ -9,7 +9,7 @@ use avro_snap::files::rules::patterns_in;
 
 use super::failure::{Failure, Result};
 
-/// The ways to give patterns.
+/// The flags that take patterns.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Which files")]
 pub(crate) struct PatternArgs {

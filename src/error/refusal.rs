@@ -11,9 +11,9 @@ pub enum Refusal {
         "{count} paths could not be read when snapshot {snapshot} was made, so that what it lacks may be the only copy"
     )]
     Unreadable {
-        /// Which snapshot.
+        /// Short id of the snapshot.
         snapshot: String,
-        /// How many.
+        /// Number of paths that could not be read.
         count: u64,
     },
 
@@ -30,9 +30,9 @@ pub enum Refusal {
         place.display(), saved.display()
     )]
     Precious {
-        /// What would be swept.
+        /// The directory from which all else would be removed.
         place: PathBuf,
-        /// What was saved.
+        /// The path that was saved, in whose place it would stand.
         saved: PathBuf,
     },
 }

@@ -55,7 +55,7 @@ pub(super) fn check_data(
             report.problems.push(error);
         }
         if findings.mendable && !mendable.insert(*pack) {
-            // That was told when its length was looked at.
+            // That was reported when its length was looked at.
             report.problems.extend(findings.problems.into_iter().skip(1));
         } else {
             report.problems.extend(findings.problems);
@@ -122,7 +122,7 @@ fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[PackId],
     Ok(())
 }
 
-/// What was found in a pack. What the log has as lost already is not told again.
+/// What was found in a pack. What the log has as lost already is not reported again.
 #[derive(Debug)]
 pub(crate) struct PackFindings {
     /// That it is mendable comes first, where it is.

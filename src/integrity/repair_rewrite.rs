@@ -1,4 +1,4 @@
-//! Making a damaged snapshot once more, without the files of which something is lost.
+//! Rewriting a damaged snapshot without the files that have lost data.
 
 use std::collections::HashSet;
 
@@ -45,7 +45,7 @@ pub(super) fn rewrite(repository: &Repository, record: &SnapshotRecord, closure:
     let mut manifest = ManifestWriter::new(repository.hasher());
     let mut totals = Totals { unreadable: old.totals.unreadable, ..Totals::default() };
     let (mut left_out, mut rows_lost) = (HashSet::new(), false);
-    // Where rows are lost, nobody knows what they named: the directory that holds all that it can be.
+    // Where rows are lost, it is not known what they named: the directory that holds all that it can be.
     let (mut unknown, mut before) = (Vec::new(), Vec::new());
     let tree = old.manifest.as_ref().ok_or_else(|| Error::Internal("a damaged snapshot without a manifest".into()))?;
     let mut leaves = TreeReader::new(tree, repository);

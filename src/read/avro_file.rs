@@ -18,7 +18,7 @@ pub enum NotAvro {
     /// It does not begin like a container.
     #[error("not an Avro file")]
     NoContainer,
-    /// Its header is none that can be read.
+    /// Its header cannot be read.
     #[error("its header is not sound{}", .0.as_ref().map(|flaw| format!(": {flaw}")).unwrap_or_default())]
     Header(Option<String>),
     /// The header names no schema that is a text.
@@ -92,7 +92,7 @@ pub enum Piece {
         /// How many records it says it holds.
         count: u64,
     },
-    /// So many bytes that belong to no sound block.
+    /// This many bytes belong to no sound block.
     Stray(u64),
 }
 
@@ -123,7 +123,7 @@ impl StoredBlock {
         Ok(buffer)
     }
 
-    /// The same for one who keeps it.
+    /// As [`plain`](Self::plain), as a buffer of its own.
     pub(super) fn into_plain(self, codec: Codec, decoder: &mut Decoder) -> std::result::Result<Vec<u8>, DecodeError> {
         if self.decoded || codec == Codec::Null {
             return Ok(self.bytes);
@@ -223,7 +223,7 @@ pub(crate) fn header_of<S: ChunkSource + ?Sized>(source: &S, recipe: &ContainerR
     bytes.extend_from_slice(&recipe.marker);
     match parse_header(&bytes) {
         Parsed::Done(header) => Ok(header),
-        _ => Err(Error::damaged("the recipe", "the header that it keeps is none")),
+        _ => Err(Error::damaged("the recipe", "it holds no valid header")),
     }
 }
 

@@ -63,7 +63,7 @@ enum Checks {
     Passed,
 }
 
-/// Blocks that have to be encoded are gathered up to so many bytes, to be dealt with in parallel; and so many blocks, since
+/// Blocks that have to be encoded are gathered up to this many bytes, to be dealt with in parallel; and this many blocks, since
 /// they may be of no bytes.
 const BATCH_BYTES: usize = 4 << 20;
 const BATCH_BLOCKS: usize = 4096;

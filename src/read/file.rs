@@ -67,7 +67,7 @@ impl File {
     /// How many bytes the view has. Reads what is known about the file's blocks once.
     ///
     /// # Errors
-    /// Those of reading, and those of [`read_at`](File::read_at).
+    /// Errors of reading the layout, and those of [`read_at`](File::read_at).
     pub fn len(&self, view: View) -> Result<u64> {
         self.steady(view, |opened| opened.ranges.length(self.view(view)))
     }

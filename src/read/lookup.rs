@@ -33,7 +33,7 @@ impl Lookup {
     /// Looks a path up in a snapshot.
     ///
     /// # Errors
-    /// Those of reading the manifest.
+    /// Errors of reading the manifest.
     pub(crate) fn in_snapshot(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<Self> {
         Self::with(path, |path| snapshot.rows(repository).find(path))
     }
@@ -41,7 +41,7 @@ impl Lookup {
     /// Looks a path up by means of `find`, which returns the row of a path.
     ///
     /// # Errors
-    /// Those of `find`.
+    /// Errors of `find`.
     pub(super) fn with(path: &[u8], find: impl Fn(&[u8]) -> Result<Option<FileEntry>>) -> Result<Self> {
         let Some(mut row) = find(path)? else { return Ok(Self::Absent) };
         let hard_link = row.hard_link.take();

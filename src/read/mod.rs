@@ -1,6 +1,6 @@
 //! Reading what snapshots hold: files rebuilt bit for bit, and their records.
 //!
-//! [`Snapshot`], [`Dir`] and [`File`] are for those who keep what they read from: a mount, a gateway, an object of another
+//! [`Snapshot`], [`Dir`] and [`File`] are for programs that keep what they read from: a mount, a gateway, an object of another
 //! language. They own an `Arc` of the repository, are cheap to clone, and several threads can use one at once.
 
 pub mod avro_file;

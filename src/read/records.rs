@@ -21,7 +21,7 @@ pub struct Block {
     pub first_record: u64,
     /// How many records it says it holds.
     pub records: u64,
-    /// Where it begins in the [plain view](View::Plain); none where nobody knows without encoding what stands before it.
+    /// Where it begins in the [plain view](View::Plain); none where that is not known without encoding what stands before it.
     pub offset: Option<u64>,
     /// Its records, decoded, end to end.
     pub bytes: Vec<u8>,
@@ -144,7 +144,7 @@ impl Blocks {
     }
 }
 
-/// Passes over so many blocks.
+/// Skips `count` blocks.
 fn pass_blocks(avro: &mut AvroFile<Arc<Repository>>, count: u64) -> Result<()> {
     let mut passed = 0;
     while passed < count {
@@ -228,7 +228,7 @@ impl Record {
     /// The same in parts, for records whose text is long.
     ///
     /// # Errors
-    /// Those of `write`, and as of [`to_json`](Record::to_json).
+    /// Errors of `write`, and as of [`to_json`](Record::to_json).
     pub fn write_json(&self, encoding: Encoding, write: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
         let written = RecordWriter::new(&self.schema, &Fields::ALL, encoding).write(&self.bytes, write)?;
         let path = || format!("record {}", self.ordinal);

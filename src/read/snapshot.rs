@@ -62,14 +62,14 @@ impl Snapshot {
     /// All snapshots that there are now, in the order in which they were added.
     ///
     /// # Errors
-    /// Those of reading the log and the roots.
+    /// Errors of reading the log and the roots.
     pub fn list(repository: &Arc<Repository>) -> Result<Vec<Self>> {
         repository.refresh_index()?;
         let roots = repository.settled(|| read_roots(repository, &repository.state().snapshots).into_iter().collect());
         roots.map(|roots: Vec<_>| roots.into_iter().map(|root| Self::of_root(repository, root)).collect())
     }
 
-    /// Its id.
+    /// Id of the snapshot, which stays the same under a new root.
     pub fn id(&self) -> SnapshotId {
         self.0.id
     }
@@ -84,10 +84,10 @@ impl Snapshot {
         &self.0.repository
     }
 
-    /// The entry at this path; none if there is none. The empty path has none.
+    /// The entry at this path, if there is one. The empty path has none.
     ///
     /// # Errors
-    /// Those of reading the manifest.
+    /// Errors of reading the manifest.
     pub fn entry(&self, path: impl AsRef<[u8]>) -> Result<Option<FileEntry>> {
         let path = trimmed(path.as_ref());
         self.steady(|root| self.find(root, path))

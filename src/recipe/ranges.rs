@@ -334,7 +334,7 @@ pub(crate) fn known_length(recipe: &ContainerRecipe, view: View, entry: &Entry) 
 fn header_of<S: ChunkSource>(recipe: &ContainerRecipe, source: S) -> Result<Vec<u8>> {
     let length = recipe.header.length();
     if length > MAX_HEADER as u64 {
-        return Err(Error::damaged("the recipe", "the header that it keeps is none"));
+        return Err(Error::damaged("the recipe", "it holds no valid header"));
     }
     let mut bytes = Vec::new();
     StreamReader::new(&recipe.header, source).read(length as usize, &mut bytes)?;

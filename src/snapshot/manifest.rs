@@ -10,9 +10,9 @@ use crate::id::ChunkHasher;
 use crate::recipe::{Reference, Tree, TreeBuilder, TreeReader};
 use crate::wire::Malformed;
 
-/// A chunk of rows ends behind a row whose path's hash has so many low bits zero, which is one in 128, ...
+/// A chunk of rows ends after a row whose path's hash has this many low bits zero, which is one in 128, ...
 const ROW_BITS: u32 = 7;
-/// ... and when it has so many bytes in any case.
+/// ... and in any case when it has this many bytes.
 const MAX_ROWS: usize = 512 << 10;
 
 /// Writes a manifest.
