@@ -2,7 +2,7 @@
 //! "Binary encoding" in the Avro specification 1.12).
 //!
 //! The specification does not ask for the shortest form, so a number padded with `80 .. 00` is read too, and of the tenth
-//! byte only the lowest bit counts, as readers have it; whoever must write the same bytes again looks at
+//! byte only the lowest bit counts, as readers have it; to write the same bytes again, look at
 //! [`Long::canonical`].
 
 /// The most bytes a number can take.

@@ -1,4 +1,4 @@
-//! Walks the roots and tells what lies there, in the order of a manifest.
+//! Walks the roots and returns what lies there, in the order of a manifest.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -36,11 +36,11 @@ pub struct SourceFile {
     /// Where it lies, absolute. May be longer than the system takes at once: open it with
     /// [`open_for_reading`](super::open_for_reading).
     pub fs_path: PathBuf,
-    /// Its row; `content`, `recipe`, `hard_link` and `avro` are left to whoever reads it.
+    /// Its row; `content`, `recipe`, `hard_link` and `avro` are filled in when it is read.
     pub entry: FileEntry,
     /// How many names the file has on its file system.
     pub nlink: u64,
-    /// Its file system. With `entry.inode` this tells which names are of one file.
+    /// Its file system. With `entry.inode` this says which names are of one file.
     pub dev: u64,
     /// It is a directory that was not asked for, and only leads to a root.
     pub leads_to_root: bool,
@@ -96,13 +96,13 @@ impl Problem {
     }
 }
 
-/// A directory whose entries are being told.
+/// A directory whose entries are being returned.
 #[derive(Debug)]
 struct Level {
     tree_path: Vec<u8>,
     fs_path: PathBuf,
     names: IntoIter<Vec<u8>>,
-    /// Those of the names that are, or lead to, roots.
+    /// The names that are roots, or lead to them.
     planned: BTreeMap<Vec<u8>, Node>,
     /// The file system of the root above; none if this only leads to roots.
     within: Option<u64>,
@@ -120,7 +120,7 @@ pub struct Source {
     /// Roots that are symbolic links and are saved as such: the first, and how many.
     links: Option<(PathBuf, u64)>,
     roots: BTreeMap<Vec<u8>, PathBuf>,
-    /// What is told before the walk goes on.
+    /// What is returned before the walk goes on.
     ready: VecDeque<std::result::Result<SourceFile, Problem>>,
     /// Where something was met that is passed over.
     passed_over: Vec<PathBuf>,
@@ -133,7 +133,7 @@ impl fmt::Debug for Source {
 }
 
 impl Source {
-    /// Walks these roots. Relative ones are taken from `working_directory`, which is absolute. `clock` tells the time
+    /// Walks these roots. Relative ones are taken from `working_directory`, which is absolute. `clock` returns the time
     /// in nanoseconds since 1970 ([`now`](super::now)).
     ///
     /// Fails if there are no roots, or if two of them would have the same path in the manifest. A root that is not
@@ -165,7 +165,7 @@ impl Source {
         &self.passed_over
     }
 
-    /// What is to be met, to tell what is gone from what was not to be saved.
+    /// What is to be met, to tell apart what is gone and what was not to be saved.
     pub fn covered(&self) -> Covered {
         Covered::new(self.roots.clone(), self.rules.clone())
     }
@@ -240,7 +240,7 @@ impl Source {
         self.levels.push(Level { tree_path, fs_path, names: names.into_iter(), planned, within: Some(within) });
     }
 
-    /// Looks at one entry of the directory that is being told; false if there is none left.
+    /// Looks at one entry of the innermost directory; false if there is none left.
     fn step(&mut self) -> bool {
         let Some(level) = self.levels.last_mut() else { return false };
         let Some(name) = level.names.next() else {

@@ -1,7 +1,7 @@
 //! Restoring beneath one directory.
 //!
 //! Every path of a manifest is resolved from the open directory without following any link, so nothing outside of it
-//! is read, made, changed or removed, whatever the manifest says and whoever puts links there meanwhile. Everything
+//! is read, made, changed or removed, whatever the manifest says and whatever links are put there meanwhile. Everything
 //! but directories is made without a name or under a temporary one ([`temporary`](super::temporary)) and takes its place
 //! all at once.
 
@@ -31,7 +31,7 @@ use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
 pub struct TargetOptions {
     /// What happens to what is there already.
     pub overwrite: Overwrite,
-    /// Whether set-uid and set-gid bits are restored, where the owner can be as well.
+    /// Whether set-uid and set-gid bits are restored, where the owner can be, too.
     pub restore_suid: bool,
 }
 
@@ -150,7 +150,7 @@ impl Target {
         Ok(())
     }
 
-    /// Prepares a directory that was there before: what interrupted restores left in it goes away, and whoever owns it may
+    /// Prepares a directory that was there before: what interrupted restores left in it goes away, and its owner may
     /// write into it. Gives what it was.
     fn open_up(&self, folder: &OwnedFd, path: &[u8]) -> Result<Seen> {
         let there = rustix::fs::fstat(folder).map(Seen::from);
@@ -317,7 +317,7 @@ impl Target {
                             self.dropped_set_ids.fetch_add(1, Ordering::Relaxed);
                         }
                     }
-                    // Whoever could change it can change it back.
+                    // A user who could change it can change it back.
                     Finish::Mode(mode) => {
                         let _ = rustix::fs::fchmod(&folder, Mode::from_bits_truncate(mode as _));
                     }
@@ -354,7 +354,7 @@ fn clean(folder: &OwnedFd) {
     }
 }
 
-/// Does it once more if another restore, cleaning up, took a temporary name away that was in use: only files can be locked
+/// Does it again if another restore, cleaning up, took a temporary name away that was in use: only files can be locked
 /// against that.
 fn again(mut work: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
     match work() {

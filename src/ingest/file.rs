@@ -67,7 +67,7 @@ impl SchemaCache {
 /// How many bytes are read at once.
 const READ: usize = 1 << 20;
 
-/// Blocks that have to be decoded are gathered up to so many payload bytes, to be dealt with in parallel.
+/// Blocks that have to be decoded are gathered up to this many payload bytes, to be dealt with in parallel.
 const BATCH_BYTES: usize = 1 << 20;
 const BATCH_BLOCKS: usize = 256;
 
@@ -76,13 +76,13 @@ const TRIES: u32 = 3;
 
 /// What storing a file came to.
 pub(crate) struct Stored {
-    /// Its row.
+    /// Its row, complete.
     pub(crate) entry: FileEntry,
     /// The file that was read, where it has other names, too, and held still.
     pub(crate) shared: Option<FileStat>,
     /// How many bytes were read, counting repeated ones.
     pub(crate) bytes_read: u64,
-    /// What became of it while it was read, every time.
+    /// Whether it changed each time while it was read.
     pub(crate) held: Held,
     /// Attributes that could not be read, where this is not known already: the file is another one than was met.
     pub(crate) unread: Vec<Error>,
@@ -110,7 +110,7 @@ pub(crate) fn store_file(
         let unread = reading.describe(&mut entry);
         bytes_read += store_content(context, feeder, &mut |buffer| reading.read(buffer), &mut entry, expected)?;
         let held = match reading.end()? {
-            // Those of the system have bytes that their size does not tell.
+            // Files of the system have bytes that their size does not show.
             Held::Still if entry.size != stat.size => Held::Changed,
             held => held,
         };
@@ -125,7 +125,7 @@ pub(crate) fn store_file(
     }
 }
 
-/// Stores what `read` gives, and fills in what follows from it: size, hash, recipe, and what a container is like.
+/// Stores what `read` returns, and fills in what follows from it: size, hash, recipe, and what a container is like.
 pub(crate) fn store_content(
     context: &FileContext<'_>,
     feeder: &mut Feeder<'_, '_, '_>,
@@ -238,7 +238,7 @@ impl ContainerFile<'_, '_> {
         }
     }
 
-    /// Before so many bytes are gathered for the next block: where that is a large one, only one file does so at a time.
+    /// Before `wanted` bytes are gathered for the next block: where that is a large one, only one file does so at a time.
     fn large_ahead(&mut self, wanted: usize, feeder: &mut Feeder<'_, '_, '_>) -> Result<()> {
         match (wanted > MIDDLE, self.large.is_some()) {
             (true, false) => {

@@ -12,7 +12,7 @@ use crate::read::{Prefetching, Rebuilder, Rebuilt};
 use crate::recipe::{CompiledSchema, Part, Segment, Splitter, Treatment};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
 
-/// A file that was taken apart once more.
+/// A file that was taken apart again.
 pub(crate) struct TakenApart {
     pub(crate) recipe: Vec<u8>,
     pub(crate) facts: AvroFacts,
@@ -39,7 +39,7 @@ pub(crate) fn take_apart_again(
         let Rebuilt { part, payload: made, .. } = rebuilt;
         match (part, made) {
             (Part::Header(bytes), _) => {
-                let Parsed::Done(header) = parse_header(&bytes) else { return Err(damaged("its header is none")) };
+                let Parsed::Done(header) = parse_header(&bytes) else { return Err(damaged("it holds no valid header")) };
                 is_null = has_codec_null(&header);
                 let schema = Arc::new(CompiledSchema::of(&header));
                 splitter.header(&header, schema, feeder)

@@ -1,4 +1,4 @@
-//! The way of a chunk from the one who cut it into a pack: named, looked up, gathered into a frame, compressed, packed.
+//! The way of a chunk from the cutter into a pack: named, looked up, gathered into a frame, compressed, packed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -89,7 +89,7 @@ impl<'r> Pipeline<'r> {
         self.writer.lost_packs()
     }
 
-    /// Stops everybody: the first failure is the one that is told.
+    /// Stops all threads: the first failure is the one that is reported.
     pub(crate) fn fail(&self, error: Error) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert(error);
@@ -212,7 +212,7 @@ impl<'r> Pipeline<'r> {
         self.writer.commit(snapshot, root)
     }
 
-    /// When all frames were compressed: stores the last pack and gives snapshots new roots.
+    /// When all frames were compressed: stores the last pack and replaces the roots of snapshots.
     pub(crate) fn replace_roots(self, reason: ReplaceReason, roots: &[RootReplacement]) -> Result<Replaced> {
         self.store_rest()?;
         self.writer.replace_roots(reason, roots)

@@ -22,7 +22,7 @@ use crate::recipe::{CompiledSchema, RawBlock, Treatment};
 #[derive(Default)]
 pub(crate) struct Workbench {
     idle: Mutex<Vec<(Decoder, Encoders)>>,
-    /// Whoever deals with a large block holds this: there may be one at a time, however many files are read at once.
+    /// A thread that deals with a large block holds this: there may be one at a time, however many files are read at once.
     pub(crate) large: Mutex<()>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Inspector<'w> {
     nothing_left: usize,
 }
 
-/// If nothing reproduces so many blocks from the start, nothing will.
+/// If nothing reproduces this many blocks from the start, nothing will.
 const GIVE_UP_AFTER: usize = 16;
 
 /// How many blocks are tried with every candidate, to find the file's encoder.
@@ -191,7 +191,7 @@ impl<'w> Inspector<'w> {
     fn probe(&self, codec: Codec, blocks: &[RawBlock], room: Room) -> Option<Prober> {
         self.bench.with(|decoder, encoders| {
             let mut decoded = Vec::new();
-            // A block of no bytes tells nothing about its encoder.
+            // A block of no bytes says nothing about its encoder.
             for block in blocks.iter().filter(|block| !block.payload.is_empty()).take(PROBED) {
                 let mut plain = Vec::new();
                 if let Some(Ok(consumed)) = room.decode(decoder, codec, &block.payload, &mut plain) {
@@ -225,7 +225,7 @@ impl Effort {
     }
 }
 
-/// What to do with a block whose payload was proven before: it is decoded, but not encoded once more.
+/// What to do with a block whose payload was proven before: it is decoded, but not encoded again.
 fn again(decoder: &mut Decoder, codec: Codec, encoder: String, room: Room, block: &RawBlock) -> Option<Treatment> {
     let mut plain = Vec::new();
     room.decode(decoder, codec, &block.payload, &mut plain)?.ok()?;
@@ -250,7 +250,7 @@ fn as_they_are() -> Treatment {
     Treatment::Decode { plain: None, encoder: "null".into(), corrections: None }
 }
 
-/// What to do with one block: decoded if an encoder gives exactly its payload again, which is tried out here. Else it is
+/// What to do with one block: decoded if an encoder makes exactly its payload again, which is tried out here. Else it is
 /// kept, with what its records are like. `None` if it decodes to more than there is room for.
 #[allow(clippy::too_many_arguments, reason = "all of it is what one attempt needs")]
 fn one(

@@ -2,7 +2,7 @@
 //! snapshot was made on another machine. Then the chunks that a file's new ones are probably like are read once, and
 //! their anchors put in.
 //!
-//! Which these are is a guess: the same stretch of the file of this name in the last snapshot, else that of the files of
+//! Which these are is a guess: the same stretch of the file at this path in the last snapshot, else that of the files of
 //! the same schema. A wrong guess costs the time to read them.
 
 use std::collections::{HashMap, VecDeque};
@@ -23,7 +23,7 @@ const AHEAD: u64 = 8 << 20;
 /// More files of a snapshot than this are not looked through for those of a schema.
 const MOST_ROWS: usize = 100_000;
 
-/// So many chunks are put in at once.
+/// How many chunks are put in at once.
 const BATCH: usize = 64;
 
 /// Knows where to look.
@@ -42,7 +42,7 @@ struct Trail {
     at: u64,
     /// How many bytes of streams were passed.
     passed: u64,
-    /// How many bytes of new chunks there were, in so many files.
+    /// How many bytes of new chunks there were, and in how many files.
     wanted: u64,
     files: usize,
     /// How many of its files were passed.
@@ -74,13 +74,13 @@ impl<'r> Warmth<'r> {
         Likeness { own, ..Likeness::default() }
     }
 
-    /// So many bytes of a file went by; `new` if they are to be stored. Then what they are probably like is at hand.
+    /// This many bytes of a file went by; `new` if they are to be stored. Then what they are probably like is at hand.
     pub(crate) fn pass(&self, likeness: &mut Likeness, bytes: u64, new: bool) {
         likeness.passed += bytes;
         if !new {
             return;
         }
-        // What goes wrong here costs space, no more.
+        // What goes wrong here costs space, nothing else.
         let _ = match (&mut likeness.own, likeness.schema) {
             (Some(trail), _) => trail.warm_up_to(self.repository, likeness.passed, 0),
             (None, Some(schema)) => self.pass_schema(schema, bytes, !likeness.begun),
@@ -128,7 +128,7 @@ impl Likeness {
 }
 
 impl Trail {
-    /// Sees to it that all chunks up to here, and a good way on, have anchors, and all of so many files.
+    /// Sees to it that all chunks up to here, and a good way on, have anchors, and all chunks of a number of files.
     fn warm_up_to(&mut self, repository: &Repository, end: u64, files: usize) -> Result<()> {
         if self.passed >= end && self.passed_files >= files {
             return Ok(());

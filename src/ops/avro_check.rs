@@ -72,10 +72,10 @@ pub fn latest_of_each_series<'l>(
     latest
 }
 
-/// So many files are looked at in one go.
+/// How many files are looked at in one go.
 const BATCH: usize = 1024;
 
-/// So many bytes of blocks are decoded in one go, and so many blocks: they may be of no bytes.
+/// How many bytes of blocks are decoded in one go, and how many blocks: they may be of no bytes.
 const BATCH_BYTES: usize = 4 << 20;
 const BATCH_BLOCKS: usize = 4096;
 

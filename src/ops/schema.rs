@@ -36,7 +36,7 @@ impl FileSchema {
         Ok(Self { text: text.to_owned(), schema })
     }
 
-    /// The full name of the record (or the like) that the records are, or what they are.
+    /// The full name of the record, enum or fixed type that the records are; else what they are.
     pub fn name(&self) -> String {
         match &self.schema.node(self.schema.root()).kind {
             Kind::Record { name, .. } | Kind::Enum { name, .. } | Kind::Fixed { name, .. } => name.clone(),
@@ -76,7 +76,7 @@ pub struct Listed {
 }
 
 /// The different schemas of the Avro files at and below a path (empty for all), in the order in which they first occur.
-/// Schemas are told apart by their full text.
+/// Schemas are compared by their full text.
 ///
 /// # Errors
 /// [`Error::NoPath`] if there is nothing at the path; those of the repository.
@@ -145,7 +145,7 @@ pub enum What {
     Appeared(Arc<FileSchema>),
     /// It has another schema.
     Changed {
-        /// The one before.
+        /// The schema before.
         before: Arc<FileSchema>,
         /// This one.
         after: Arc<FileSchema>,
@@ -169,7 +169,7 @@ struct Known {
 /// events if none of the snapshots has a regular file at this path.
 ///
 /// # Errors
-/// Those of reading manifests and headers.
+/// Errors of reading manifests and headers.
 pub fn log<'a>(
     repository: &Repository,
     snapshots: impl Iterator<Item = &'a SnapshotRoot>,

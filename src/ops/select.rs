@@ -36,7 +36,7 @@ impl Listing {
                     Err(error) => listing.unreadable.push((record.id, error)),
                 }
             }
-            // What is wrong with the log itself is told to who opens the repository.
+            // What is wrong with the log itself is reported when the repository is opened.
             if listing.unreadable.is_empty() || !repository.has_moved(&state).unwrap_or(false) {
                 break;
             }

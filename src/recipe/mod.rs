@@ -33,7 +33,7 @@ pub(crate) use ranges::known_length;
 
 use crate::wire::{self, Malformed, Reader, Write};
 
-/// Below so many bytes a stream is kept in the recipe itself.
+/// Below this many bytes a stream is kept in the recipe itself.
 pub const INLINE_BELOW: usize = 512;
 
 /// The frozen id of the encoder whose output always needs corrections.

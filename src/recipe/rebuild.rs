@@ -18,7 +18,7 @@ pub enum Part {
     Bytes(Vec<u8>),
     /// A block whose payload is these bytes.
     Payload {
-        /// The payload.
+        /// The payload as it stands in the file.
         payload: Vec<u8>,
         /// What its frame needs.
         frame: BlockFrame,

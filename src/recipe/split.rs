@@ -65,7 +65,7 @@ pub struct Split {
 pub struct CompiledSchema {
     /// The schema, or why there is none to walk records with.
     schema: std::result::Result<Schema, Trouble>,
-    /// Its CRC-64-AVRO fingerprint; 0 where there is none.
+    /// CRC-64-AVRO fingerprint of the schema; 0 where there is none.
     fingerprint: u64,
     /// How to take its records apart into columns; none where they cannot be.
     shape: Option<Arc<RecordShape>>,
@@ -123,7 +123,7 @@ struct Container {
     encoders: Vec<(String, u64)>,
     layout: LayoutWriter,
     records: Track,
-    /// Records behind a place where the walk failed have no borders.
+    /// Records after a place where the walk failed have no borders.
     walking: bool,
     payloads: Payloads,
     strays: Track,
@@ -177,7 +177,7 @@ impl Splitter {
     pub fn block(&mut self, block: RawBlock, treatment: Treatment, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
         match &mut self.container {
             Some(container) => container.block(block, treatment, sink),
-            // The framer gives no block before a header.
+            // The framer returns no block before a header.
             None => self.plain.push(&block.payload, sink),
         }
     }
@@ -422,11 +422,11 @@ struct Payloads {
     small: Vec<u8>,
 }
 
-/// Payloads of at least so many bytes are not joined with others, ...
+/// Payloads of at least this many bytes are not joined with others, ...
 const OWN_CHUNK: usize = 4 << 10;
-/// ... those above so many are cut, ...
+/// ... those above this many are cut, ...
 const CUT_ABOVE: usize = 1 << 20;
-/// ... and joined ones make a chunk when they come to so many.
+/// ... and joined ones make a chunk when they come to this many.
 const JOINED: usize = 64 << 10;
 
 impl Payloads {

@@ -1,11 +1,11 @@
 //! Starting threads. The system may allow fewer than are wanted (`ulimit -u`, limits of a container): then the work is done
-//! with those that there are, and where there is none, it is an error like any other.
+//! with those that there are, and where not even one can be started, that is an error like any other.
 
 use std::thread::{Builder, Scope};
 
 use crate::error::{Cause, Error, Result};
 
-/// A pool of so many threads, or of as many as the system allows.
+/// A pool of this many threads, or of as many as the system allows.
 ///
 /// # Errors
 /// If there cannot be even one.

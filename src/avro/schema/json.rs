@@ -386,7 +386,7 @@ impl<'t> Parser<'t> {
                     }
                 }
             }
-            _ => return self.wrong("an escape that is none"),
+            _ => return self.wrong("an invalid escape"),
         })
     }
 
@@ -400,7 +400,7 @@ impl<'t> Parser<'t> {
                 self.at += 4;
                 Ok(unit)
             }
-            None => self.wrong("an escape that is none"),
+            None => self.wrong("an invalid escape"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be told of the nodes of a schema only when all of them are there: which types the names mean that were
+//! What is known of the nodes of a schema only when all of them are there: which types the names mean that were
 //! referred to before they were defined, how few bytes a datum takes, how deep the types stand within each other.
 
 use std::collections::HashMap;

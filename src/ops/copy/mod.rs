@@ -1,6 +1,6 @@
 //! Snapshots of one repository, added to another one. They keep their ids, so a copy is known by its name.
 //!
-//! What a file needs is sent piece by piece (`transfer.rs`), through the pipeline that new files take as well. A file that
+//! What a file needs is sent piece by piece (`transfer.rs`), through the pipeline that new files take, too. A file that
 //! the last copy of its series has with the same content takes over what that says: the snapshot is live, so all that it
 //! rests on is there.
 
@@ -63,7 +63,7 @@ impl CopyPlan {
     }
 }
 
-/// What became of one snapshot.
+/// Result for one snapshot.
 #[derive(Debug)]
 pub enum Copied {
     /// It is in the target.
@@ -146,7 +146,7 @@ impl<'r> Copier<'r> {
     /// Copies a snapshot. Its root says which tags the copy has.
     ///
     /// # Errors
-    /// Those of the target, and those of the source that are no damage. What was stored by then is used by the next
+    /// Errors of the target, and those of the source that are no damage. What was stored until then is used by the next
     /// attempt.
     pub fn copy(&mut self, snapshot: &SnapshotRoot, progress: &dyn Progress) -> Result<Copied> {
         let mut snapshot = Cow::Borrowed(snapshot);

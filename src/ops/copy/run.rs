@@ -1,4 +1,4 @@
-//! One snapshot on its way to another repository: row by row, the manifest written anew.
+//! One snapshot on its way to another repository: row by row, into a manifest that is written again.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::snapshot::entry::{AvroFacts, EntryKind, FileEntry};
 use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, put_paths};
 use crate::store::Repository;
 
-/// What sending something gives.
+/// Result of sending something.
 pub(super) type Sending<T> = std::result::Result<T, Stop>;
 
 /// Why a snapshot is not copied.
@@ -69,7 +69,7 @@ pub(super) struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Sends everything; gives the root and its chunk. When this returns, all frames have been handed on.
+    /// Sends everything; returns the root and its chunk. When this returns, all frames have been handed on.
     pub(super) fn store<'p>(
         &'p self,
         scope: &rayon::Scope<'p>,
@@ -121,7 +121,7 @@ impl Run<'_> {
         Ok((id, root))
     }
 
-    /// Sends what a file needs, and gives its row the recipe that it has in the target.
+    /// Sends what a file needs, and puts the recipe that it has in the target into its row.
     fn file(
         &self,
         entry: &mut FileEntry,
@@ -134,7 +134,7 @@ impl Run<'_> {
             transfer.feeder.schema(facts.fingerprint);
         }
         if has_corrections(&recipe) && !self.source.is_encrypted() {
-            // Whoever can write there could have forged them, and here they would count as authentic.
+            // Anyone who can write there could have forged them, and here they would count as authentic.
             let reason = "it names corrections, which no unencrypted repository has";
             return Err(Stop::source(Error::damaged(name, reason)));
         }

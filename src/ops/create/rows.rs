@@ -31,7 +31,7 @@ impl Found {
     }
 }
 
-/// What became of one thing that the walker found, numbered in the order of the manifest.
+/// Outcome of one thing that the walker found, numbered in the order of the manifest.
 pub(super) enum Outcome {
     /// A file that is as in the parent.
     Unmodified(Found),
@@ -231,7 +231,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     }
 }
 
-/// Whether restoring one row or the other gives the same.
+/// Whether restoring one row or the other makes the same.
 fn is_same(now: &FileEntry, before: &FileEntry) -> bool {
     let what = |row: &FileEntry| (row.mode, row.uid, row.gid, row.mtime, row.size, row.content);
     what(now) == what(before)

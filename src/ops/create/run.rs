@@ -44,7 +44,7 @@ struct Job {
     found: Found,
 }
 
-/// What a walk leaves behind, besides what it found.
+/// Result of a walk, besides what it found.
 #[derive(Default)]
 struct Walked {
     /// Where something was met that is passed over.
@@ -60,7 +60,7 @@ const JOBS: usize = 256;
 const WINDOW: usize = 4096;
 
 impl Run<'_> {
-    /// Stores everything; gives the root's chunk. When this returns, all frames have been handed on.
+    /// Stores everything; returns the root's chunk. When this returns, all frames have been handed on.
     pub(super) fn store<'p>(
         &'p self,
         scope: &rayon::Scope<'p>,
@@ -191,7 +191,7 @@ impl Run<'_> {
                     unfilled.lock().unwrap_or_else(PoisonError::into_inner).push(feeder.into_unfilled());
                 }
             };
-            // The workers first: without one of them nobody must walk.
+            // The workers first: without one of them there must be no walk.
             let started = spawn_many(threads, self.threads, worker).and_then(|()| spawn(threads, walker));
             if let Err(error) = started {
                 self.pipeline.fail(error);
@@ -205,7 +205,7 @@ impl Run<'_> {
             });
             if let Err(error) = done {
                 self.pipeline.fail(error);
-                // The walker may be waiting for a place: nobody needs to wait any more.
+                // The walker may be waiting for a place: there is nothing to wait for any more.
                 for _ in outcomes {
                     window.leave();
                 }
@@ -305,7 +305,7 @@ impl Run<'_> {
         ahead.is_some()
     }
 
-    /// Whether nothing that the parent needs is lost. What is, only reading the files again brings back.
+    /// Whether nothing that the parent needs is lost. What is lost comes back only by reading the files again.
     fn parent_is_whole(&self) -> Result<bool> {
         match &self.lineage.parent {
             Some(parent) if self.repository.state().standing.has_damage() => self.repository.is_whole(parent.id),

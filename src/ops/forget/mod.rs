@@ -65,7 +65,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Whether nothing of it is to stay.
+    /// Whether no snapshot of it is to stay.
     pub fn loses_all(&self) -> bool {
         !self.decisions.is_empty() && self.decisions.iter().all(|decision| decision.kept_for.is_empty())
     }
@@ -193,7 +193,7 @@ fn rests_on(listing: &Listing, plan: &Plan) -> Vec<SnapshotId> {
     rests.into_iter().filter(|id| !removed.contains(id)).collect()
 }
 
-/// Does what is planned; gives the snapshots that were removed.
+/// Carries out a plan; returns the snapshots that were removed.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] if the plan is refused, [`Error::Busy`] if others removed snapshots meanwhile that the plan keeps.

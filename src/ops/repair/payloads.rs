@@ -80,7 +80,7 @@ impl PayloadOptions {
 /// How often it is done again, where somebody else replaces the root of the snapshot meanwhile.
 const ATTEMPTS: u32 = 4;
 
-/// Stores a snapshot in another way, in which some payloads are kept as they are, and gives it the new root. Every file
+/// Stores a snapshot in another way, in which some payloads are kept as they are, under a new root. Every file
 /// concerned is rebuilt as by a restore, and compared with its hash.
 ///
 /// # Errors
@@ -175,7 +175,7 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Writes the manifest anew; gives the root's chunk.
+    /// Writes the new manifest; returns the root's chunk.
     fn store<'p>(&'p self, scope: &rayon::Scope<'p>, report: &mut PayloadReport) -> Result<ChunkId> {
         let (encoders, source) = (EncoderBench::default(), Prefetching::new(self.repository, scope));
         let rebuilder = Rebuilder { source: &source, pool: self.pool, encoders: &encoders };

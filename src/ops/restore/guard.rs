@@ -83,7 +83,7 @@ fn names_places(options: &RestoreOptions, selection: Selection<'_>) -> bool {
         && !selection.selects(&options.subfolder)
 }
 
-/// Directories of the system, which nobody means to replace by something else.
+/// Directories of the system, which are never meant to be replaced by something else.
 const OF_THE_SYSTEM: [&str; 14] = [
     "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr",
     "/var",

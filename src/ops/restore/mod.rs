@@ -121,7 +121,7 @@ pub struct SalvagedFile {
 /// Restores a snapshot.
 ///
 /// # Errors
-/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file is told to
+/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file is reported to
 /// `progress`, is in the report, and does not stop the work.
 pub fn restore(
     repository: &Repository,

@@ -55,7 +55,7 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
                 write(&out)?;
                 continue;
             }
-            // What editors and file systems left behind the last block is no part of the records.
+            // What editors and file systems left after the last block is no part of the records.
             Part::Bytes(bytes) if is_filler(&bytes) => continue,
             Part::Bytes(_) => return Err(wrong("it holds bytes that belong to no block")),
             Part::Encode { plain: decoded, frame, .. } => {

@@ -28,7 +28,7 @@ pub struct Salvage {
     pub bytes: u64,
 }
 
-/// Zeros are written in parts of so many bytes.
+/// Zeros are written in parts of this many bytes.
 const ZEROS: usize = 1 << 20;
 
 /// Hands what is left of a file to `write`.

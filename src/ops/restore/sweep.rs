@@ -31,7 +31,7 @@ use crate::snapshot::entry::{EntryKind, path_order};
 /// How many of the directories on the way down are held open. Those above are opened again when their turn comes.
 const HELD_OPEN: usize = 64;
 
-/// What came of a sweep.
+/// Result of a sweep.
 #[derive(Debug, Default)]
 pub(super) struct Swept {
     /// How many things were removed, or would be.
@@ -96,9 +96,9 @@ impl Rows for Nothing {
 pub(super) enum Mode {
     /// It is.
     Act,
-    /// What would go is told.
+    /// Reports what would be removed.
     DryRun,
-    /// Nobody is told.
+    /// Reports nothing.
     Plan,
 }
 
@@ -251,7 +251,7 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         let is_live = level.fate == Fate::Stays && is_temporary(&name);
         match row {
             Row::Folder => self.known_folder(&name, tree_path, path, ground),
-            // What another restore is writing here just now: what nobody writes any more was removed before.
+            // What another restore is writing here just now: leftovers were removed before.
             Row::None if is_live => self.hold(),
             Row::None if is_candidate && !self.keep.contains(&path) => self.only_here(&name, tree_path, path, ground),
             Row::Other | Row::None => self.hold(),
@@ -391,7 +391,7 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         }
     }
 
-    /// Something in the directory stays, so it stays as well.
+    /// Something in the directory stays, so it stays, too.
     fn hold(&mut self) {
         if let Some(level) = self.levels.last_mut() {
             level.holds = true;

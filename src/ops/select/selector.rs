@@ -83,7 +83,7 @@ impl Selector {
         }
     }
 
-    /// Decides between `ID:PATH` and `SERIES:latest`, where the text can be read as either: a series of that name wins.
+    /// Decides between `ID:PATH` and `SERIES:latest`, where the text can be read as either: an existing series wins.
     pub fn settled(self, listing: &Listing) -> Self {
         let is_known = |other: &Self| listing.snapshots.iter().any(|root| Some(&root.series) == other.series.as_ref());
         match &self.other {
@@ -92,7 +92,7 @@ impl Selector {
         }
     }
 
-    /// Whether a whole snapshot is named, as far as that can be told before it is [settled](Self::settled).
+    /// Whether a whole snapshot is named, as far as that is known before it is [settled](Self::settled).
     pub fn may_be_whole(&self) -> bool {
         self.path.is_empty() || self.other.as_ref().is_some_and(|other| other.path.is_empty())
     }
@@ -135,7 +135,7 @@ impl Selector {
     /// The snapshot that is meant, also where its root cannot be read, for deleting it.
     ///
     /// # Errors
-    /// Those of [`pick`](Self::pick). [`Error::InvalidArgument`] where it is not certain which one is meant: a few digits,
+    /// As of [`pick`](Self::pick). [`Error::InvalidArgument`] where it is not certain which one is meant: a few digits,
     /// `latest` of several series, or of a repository in which the root of a snapshot cannot be read.
     pub fn pick_to_delete(&self, listing: &Listing, filter: &Filter) -> Result<SnapshotId> {
         let wanted = || Error::NoSnapshot { wanted: self.to_string() };
@@ -177,7 +177,7 @@ impl Selector {
     }
 
     fn latest<'l>(&self, listing: &'l Listing, filter: &Filter) -> Latest<'l> {
-        // Who names a time that lies ahead means what is dated before that time.
+        // A time that lies ahead is named to mean what is dated before it.
         let now = listing.now.saturating_add(CLOCK_TOLERANCE).max(filter.at.unwrap_or(i64::MIN));
         let in_series = |root: &&SnapshotRoot| self.series.as_ref().is_none_or(|series| *series == root.series);
         let fitting = listing.fitting(filter).rev().filter(in_series);
@@ -197,7 +197,7 @@ impl Selector {
     }
 }
 
-/// Refuses an id that is too short to delete what it names: nobody means a single digit.
+/// Refuses an id that is too short to delete what it names: a single digit is a slip.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`].

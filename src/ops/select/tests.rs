@@ -70,7 +70,7 @@ fn one_snapshot_is_meant() {
     assert!(matches!(pick("ff", &all), Err(Error::NoSnapshot { .. })));
     assert!(matches!(pick("1", &all), Err(Error::AmbiguousSnapshot { count: 2, .. })));
     assert!(matches!(pick("3", &all), Err(Error::AmbiguousSnapshot { count: 2, .. })), "one cannot be read");
-    assert!(matches!(pick("32", &all), Err(Error::WorkerStopped)), "what is wrong with it is told");
+    assert!(matches!(pick("32", &all), Err(Error::WorkerStopped)), "what is wrong with it is reported");
     assert!(matches!(pick("x:latest", &all), Err(Error::NoSnapshot { wanted }) if wanted == "x:latest"));
     for wrong in [
         "",
@@ -142,7 +142,7 @@ fn a_snapshot_dated_in_the_future_is_not_latest() {
     assert_eq!(pick_of(&mut listing, "4141", &all).unwrap(), 0x41, "it can be named");
     let newest = SnapshotId::new([0x41; 16]);
     assert!(doubts_of(&listing, "latest", &all).contains(&Doubt::InTheFuture { count: 1, newest }));
-    // Who names a time that lies ahead means that.
+    // A time that lies ahead is named on purpose.
     let until = Filter { at: Some(ahead), ..Filter::default() };
     assert_eq!(pick_of(&mut listing, "latest", &until).unwrap(), 0x41);
     // Clocks differ a little.

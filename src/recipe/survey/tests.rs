@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 const SMALL: CutParams = CutParams { min: 64, average: 256, max: 1024, align: 512 };
 
-/// A container of so many blocks of so many longs each, taken apart; some blocks are kept as their payloads.
+/// A container of this many blocks of this many longs each, taken apart; some blocks are kept as their payloads.
 fn container(blocks: &[u64], map: &mut ChunkMap) -> (Recipe, Vec<Vec<u8>>) {
     let mut file = b"Obj\x01\x02\x16avro.schema\x0c\"long\"\x00".to_vec();
     file.extend([7; 16]);
