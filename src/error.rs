@@ -2,7 +2,7 @@
 //!
 //! [`Error`] has a variant for each situation, with what belongs to it. What holds for all of them is asked by methods: what
 //! kind of failure it is ([`Error::kind`]), what it is about ([`Error::subject`]), a stable name ([`Error::code`]), and the
-//! cause ([`source`](std::error::Error::source)), which is the error of the layer below with its own type. Nobody looks at texts.
+//! cause ([`source`](std::error::Error::source)), which is the error of the layer below with its own type. Texts are not looked at.
 
 mod code;
 mod context;

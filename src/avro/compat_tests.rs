@@ -148,7 +148,7 @@ fn decimals_keep_their_digits() {
     assert!(reads(&of(2), &of(2)).is_empty());
     assert_eq!(reads(&of(2), &of(3)), ["a decimal of 9.2 digits, not of 9.3"]);
     assert!(reads(&of(2), "\"bytes\"").is_empty());
-    // Two of them in one schema are told apart.
+    // Two of them in one schema are different.
     let pair = |a, b| {
         let (a, b) = (of(a), of(b));
         format!(r#"{{"type":"record","name":"R","fields":[{{"name":"a","type":{a}}},{{"name":"b","type":{b}}}]}}"#)

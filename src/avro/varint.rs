@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_padded_number_is_read_and_told_apart() {
+    fn a_padded_number_is_read_and_recognized() {
         assert_eq!(decode(&[0x82, 0]), Ok(Long { value: 1, used: 2, canonical: false }));
         assert_eq!(decode(&[0x82, 0x80, 0, 9]), Ok(Long { value: 1, used: 3, canonical: false }));
         let longest = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0];

@@ -14,8 +14,8 @@ mod deep;
 use super::schema::Schema;
 use super::varint::{self, Fault};
 
-/// How deep data may nest for [`Schema::skip`]: arrays, maps, unions and records that lead back to themselves. Whoever
-/// builds what was skipped needs stack for each level.
+/// How deep data may nest for [`Schema::skip`]: arrays, maps, unions and records that lead back to themselves. Building
+/// what was skipped needs stack for each level.
 pub const MAX_NESTING: usize = 512;
 
 /// How deep data may nest for [`Schema::walk_block`], which needs no stack for it. A level that has nothing left to read

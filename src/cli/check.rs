@@ -317,7 +317,7 @@ fn print_report(context: &Context, report: &CheckReport, rolled_back: Option<&st
                 (0, 0) => "no snapshot needs what is damaged, or it is stored elsewhere too: `snap repair packs` puts that right",
                 (0, _) => {
                     "what is not named above can still be restored, and what is left of damaged files with `snap restore \
-                     --salvage`. `snap repair snapshots` makes the repository take the lost data anew where it comes up \
+                     --salvage`. `snap repair snapshots` makes the repository store the lost data again where it comes up \
                      again; do not delete anything by hand"
                 }
             }),

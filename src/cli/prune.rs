@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
     /// Make room on a disk that is full: delete what no snapshot needs before the log says so
     ///
-    /// Try without it first: `snap prune --grace 0` works without a free byte in most cases. NOBODY ELSE MAY USE THE
+    /// Try without it first: `snap prune --grace 0` works without a free byte in most cases. NO OTHER PROCESS MAY USE THE
     /// REPOSITORY MEANWHILE: what somebody is just saving is lost with it. It implies --grace 0. The id of the repository
     /// may be given, and must be the right one then.
     #[arg(long, value_name = "REPOSITORY_ID", num_args = 0..=1, default_missing_value = "", require_equals = false)]

@@ -20,7 +20,7 @@ use super::table::Table;
 /// is lost, because it was removed on purpose (shown as far as the log still says so), or because its `create` was
 /// interrupted at the very end. If the log itself is broken, recovering also repairs it: the entries after the break are
 /// appended again. What only a lost entry said is gone: later changes of tags, removals of snapshots and of passwords.
-/// Nobody else may use the repository at the same time.
+/// No other process may use the repository at the same time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Bring back these snapshots, even if they were removed or are damaged

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_gone_is_told_from_what_was_not_to_be_met() {
+    fn what_is_gone_is_kept_apart_from_what_was_not_to_be_met() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir_all(at("data/deep")).unwrap();

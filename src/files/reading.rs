@@ -100,7 +100,7 @@ impl Reading {
         (entry.size, entry.sparse) = (seen.stat.size, seen.allocated < seen.stat.size);
         let (found, unread) = xattrs::read_open(&self.file);
         entry.xattrs = found;
-        unread.into_iter().map(|unread| told(&self.path, unread)).collect()
+        unread.into_iter().map(|unread| as_error(&self.path, unread)).collect()
     }
 
     /// Reads on. Gives 0 at the end: that of the file, or where it ended when it was opened.
@@ -129,8 +129,10 @@ impl Reading {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return self
-                        .refuse("read", "it has bytes only while another process writes them: it is not an ordinary file");
+                    return self.refuse(
+                        "read",
+                        "it has bytes only while another process writes them: it is not an ordinary file",
+                    );
                 }
                 Err(error) => return Err(error).when("read", &self.path),
             }
@@ -192,7 +194,7 @@ impl Reading {
 /// Whether a file held still while it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
-    /// Nobody changed it.
+    /// It was not changed.
     Still,
     /// It has more bytes than it had at first, which were not read.
     Grew,
@@ -205,7 +207,7 @@ fn seen_of(file: &File) -> io::Result<Seen> {
 }
 
 /// An attribute that could not be read, as it is reported.
-pub(super) fn told(path: &Path, (name, error): Unread) -> Error {
+pub(super) fn as_error(path: &Path, (name, error): Unread) -> Error {
     let name = String::from_utf8_lossy(&name).into_owned();
     let error = io::Error::new(io::Error::from(error).kind(), format!("{name}: {error}"));
     Error::io("read attributes", path, error)

@@ -18,7 +18,7 @@ use super::gone::Covered;
 use super::names::Names;
 use super::open::open_quietly;
 use super::place::Place;
-use super::reading::told;
+use super::reading::as_error;
 use super::roots::{self, Node};
 use super::rules::Rules;
 use super::stat::{FileStat, Seen};
@@ -43,7 +43,7 @@ pub struct SourceFile {
     /// Its file system. With `entry.inode` this says which names are of one file.
     pub dev: u64,
     /// It is a directory that was not asked for, and only leads to a root.
-    pub leads_to_root: bool,
+    pub is_ancestor_of_root: bool,
 }
 
 impl SourceFile {
@@ -305,7 +305,7 @@ impl Source {
             self.passed_over.push(here.fs_path);
             return;
         }
-        // Half of a file that a restore was writing, or is writing now. Nobody asked for it by its name.
+        // Half of a file that a restore was writing, or is writing now. It was not asked for by its name.
         if seen.kind != FileType::Directory
             && within.is_some()
             && fs_path.file_name().is_some_and(|name| is_temporary(name.as_bytes()))
@@ -354,7 +354,7 @@ impl Source {
     }
 
     /// Makes the row.
-    fn tell(&mut self, here: Here, seen: Seen, kind: EntryKind, leads_to_root: bool) {
+    fn tell(&mut self, here: Here, seen: Seen, kind: EntryKind, is_ancestor_of_root: bool) {
         let (seen, xattrs, unread) = here.described(seen);
         let now = self.clocks.on(seen.stat.dev, (self.clock)());
         let regular = kind == EntryKind::File;
@@ -377,11 +377,17 @@ impl Source {
         };
         let (nlink, dev) = (seen.nlink, seen.stat.dev);
         let Here { tree_path, fs_path, .. } = here;
-        let file =
-            SourceFile { tree_path: tree_path.clone(), fs_path: fs_path.clone(), entry, nlink, dev, leads_to_root };
+        let file = SourceFile {
+            tree_path: tree_path.clone(),
+            fs_path: fs_path.clone(),
+            entry,
+            nlink,
+            dev,
+            is_ancestor_of_root,
+        };
         self.ready.push_back(Ok(file));
         for unread in unread {
-            let trouble = Trouble::Unread(told(&fs_path, unread));
+            let trouble = Trouble::Unread(as_error(&fs_path, unread));
             self.ready.push_back(Err(Problem { tree_path: tree_path.clone(), path: fs_path.clone(), trouble }));
         }
     }

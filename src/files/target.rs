@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::{Attributes, Means, Thing};
-use super::beneath::{Beneath, check_path, parted};
+use super::beneath::{Beneath, check_path, split_parent};
 use super::folder::Folder;
 use super::policy::{Existing, Overwrite};
 use super::stat::Seen;
@@ -82,7 +82,7 @@ impl Target {
     /// What is there at this path already. A link in the way is [`Error::UnsafePath`].
     pub fn existing(&self, path: &[u8]) -> Result<Option<Existing>> {
         check_path(path)?;
-        let (above, name) = parted(path);
+        let (above, name) = split_parent(path);
         let stat = self.beneath.folder(above).and_then(|at| rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat.map(Seen::from) {
             Ok(Seen { stat, kind, .. }) => Ok(Some(Existing {
@@ -215,7 +215,7 @@ impl Target {
     /// The directory in which something is to be made, and its name there.
     fn place<'p>(&self, path: &'p [u8]) -> Result<(OwnedFd, &'p [u8])> {
         check_path(path)?;
-        let (above, name) = parted(path);
+        let (above, name) = split_parent(path);
         let folder = match above.is_empty() {
             true => self.beneath.folder(b"").map_err(|error| self.beneath.refused("open", b"", error))?,
             false => self.made(above)?.0,
@@ -288,7 +288,7 @@ impl Target {
     /// Makes `path` another name of the file at `original`, which was restored before.
     pub fn hard_link(&self, path: &[u8], original: &[u8]) -> Result<()> {
         check_path(original)?;
-        let (above, original_name) = parted(original);
+        let (above, original_name) = split_parent(original);
         let from = self.beneath.folder(above).map_err(|error| self.beneath.refused("link", original, error))?;
         let (folder, name) = self.place(path)?;
         let folder = Arc::new(folder);
@@ -307,7 +307,7 @@ impl Target {
         directories.sort_by(|(a, _), (b, _)| path_order(b, a));
         for (path, finish) in directories {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let (above, name) = parted(&path);
+            let (above, name) = split_parent(&path);
             let opened = self.beneath.folder(above).and_then(|at| rustix::fs::openat(at, name, flags, Mode::empty()));
             let shown = self.shown(&path);
             match opened {

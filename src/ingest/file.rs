@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::encoder_finder::{Effort, EncoderFinder, Workbench};
 use super::feeder::Feeder;
 use super::room::{FEW, MIDDLE, Room};
-use super::treat::{Effort, Inspector, Workbench};
 use super::{AvroReport, Depth};
 use crate::avro::container::Header;
 use crate::chunk::CutParams;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::files::{FileStat, Held, SourceOpener};
 use crate::id::{ContentHash, Digester, digest};
 use crate::progress::Progress;
-use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, RawBlock, Segment, Splitter, Treatment};
+use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, PayloadDecision, RawBlock, Segment, Splitter};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
 use crate::store::Repository;
 
@@ -137,7 +137,7 @@ pub(crate) fn store_content(
     let mut file = ContainerFile {
         context,
         splitter: Splitter::new(context.cut),
-        inspector: None,
+        finder: None,
         expected,
         codec: String::new(),
         batch: Vec::new(),
@@ -199,7 +199,7 @@ pub(crate) fn store_content(
 struct ContainerFile<'a, 'c> {
     context: &'a FileContext<'c>,
     splitter: Splitter,
-    inspector: Option<Inspector<'c>>,
+    finder: Option<EncoderFinder<'c>>,
     expected: Option<&'a str>,
     codec: String,
     /// Blocks that are to be dealt with together.
@@ -219,7 +219,7 @@ impl ContainerFile<'_, '_> {
             Segment::Block(block) => {
                 self.batch_bytes += block.payload.len();
                 self.batch.push(block);
-                let waits = self.inspector.as_ref().is_some_and(Inspector::decodes)
+                let waits = self.finder.as_ref().is_some_and(EncoderFinder::decodes)
                     && self.batch_bytes < BATCH_BYTES
                     && self.batch.len() < BATCH_BLOCKS;
                 if waits { Ok(()) } else { self.flush(feeder) }
@@ -231,7 +231,7 @@ impl ContainerFile<'_, '_> {
                 let FileContext { bench, effort, schemas, repository, .. } = self.context;
                 let hints = repository.hints();
                 let schema = schemas.of(header);
-                self.inspector = Some(Inspector::new(bench, hints, *effort, header, schema.clone(), self.expected));
+                self.finder = Some(EncoderFinder::new(bench, hints, *effort, header, schema.clone(), self.expected));
                 feeder.schema(schema.fingerprint());
                 self.splitter.header(header, schema, feeder)
             }
@@ -261,34 +261,34 @@ impl ContainerFile<'_, '_> {
         if blocks.is_empty() {
             return Ok(());
         }
-        let Some(inspector) = &mut self.inspector else {
+        let Some(finder) = &mut self.finder else {
             return Err(Error::Internal("a block without a header".into()));
         };
         let FileContext { pool, bench, .. } = self.context;
-        let mut treatments = inspector.treat(pool, &blocks, Room::Batch);
+        let mut decisions = finder.decide(pool, &blocks, Room::Batch);
         let mut blocks = blocks;
         for at in 0..blocks.len() {
             let mut alone = None;
-            if treatments.get(at).is_some_and(Option::is_none) {
-                let waiting = treatments.iter().skip(at).take(FEW);
-                let end = at + waiting.take_while(|treatment| treatment.is_none()).count();
-                let few = inspector.treat(pool, blocks.get(at..end).unwrap_or_default(), Room::Few);
-                treatments.splice(at..end, few);
+            if decisions.get(at).is_some_and(Option::is_none) {
+                let waiting = decisions.iter().skip(at).take(FEW);
+                let end = at + waiting.take_while(|decision| decision.is_none()).count();
+                let few = finder.decide(pool, blocks.get(at..end).unwrap_or_default(), Room::Few);
+                decisions.splice(at..end, few);
             }
-            if treatments.get(at).is_some_and(Option::is_none) {
+            if decisions.get(at).is_some_and(Option::is_none) {
                 // Held until the block is in its streams.
                 alone = self.large.is_none().then(|| lock(&bench.large));
-                let one = inspector.treat(pool, blocks.get(at..=at).unwrap_or_default(), Room::One);
-                treatments.splice(at..=at, one);
+                let one = finder.decide(pool, blocks.get(at..=at).unwrap_or_default(), Room::One);
+                decisions.splice(at..=at, one);
             }
-            if let (Some(block), Some(treatment)) = (blocks.get_mut(at), treatments.get_mut(at)) {
+            if let (Some(block), Some(decision)) = (blocks.get_mut(at), decisions.get_mut(at)) {
                 let block = RawBlock {
                     count: block.count,
                     odd_head: block.odd_head.take(),
                     payload: std::mem::take(&mut block.payload),
                 };
-                let treatment = treatment.take().unwrap_or(Treatment::Keep(None));
-                self.splitter.block(block, treatment, feeder)?;
+                let decision = decision.take().unwrap_or(PayloadDecision::Keep(None));
+                self.splitter.block(block, decision, feeder)?;
             }
             drop(alone);
         }

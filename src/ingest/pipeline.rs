@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::bases::{Bases, find_bases, has_bases};
 use super::gather::{Common, Gathering};
-use super::warm::Warmth;
+use super::primer::AnchorPrimer;
 use crate::chunk::{ChunkKind, anchors};
 use crate::error::{Error, Result};
 use crate::hints::PackedChunk;
@@ -20,7 +20,7 @@ use crate::store::{Committed, Replaced, Repository, Writer};
 pub(crate) struct Pipeline<'r> {
     repository: &'r Repository,
     /// Sees to it that the anchors of what new chunks are probably like are known.
-    pub(crate) warmth: Warmth<'r>,
+    pub(crate) primer: AnchorPrimer<'r>,
     pub(crate) writer: Writer<'r>,
     pub(crate) hasher: ChunkHasher,
     pub(crate) level: Option<i32>,
@@ -55,14 +55,14 @@ impl<'r> Pipeline<'r> {
     pub(crate) fn new(
         repository: &'r Repository,
         writer: Writer<'r>,
-        warmth: Warmth<'r>,
+        primer: AnchorPrimer<'r>,
         level: Option<i32>,
         dry_run: bool,
         threads: usize,
     ) -> Self {
         Self {
             repository,
-            warmth,
+            primer,
             writer,
             hasher: repository.hasher(),
             level,

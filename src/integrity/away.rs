@@ -16,7 +16,7 @@ use crate::store::Repository;
 /// that is missing beside others that are there is judged as ever.
 ///
 /// # Errors
-/// [`Error::StorageAway`] if it looks like that, also by a log that did not move meanwhile; those of the backend.
+/// [`Error::StorageAway`] if it looks like that, also by a log that did not move meanwhile; errors of the backend.
 pub(super) fn refuse_if_away(repository: &Repository) -> Result<()> {
     let mut attempts = 0;
     loop {

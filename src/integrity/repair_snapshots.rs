@@ -41,7 +41,7 @@ pub struct DamagedSnapshot {
     /// Rows of its manifest that are lost.
     #[serde(rename = "rows_lost")]
     pub rows: u64,
-    /// Nothing of it is left.
+    /// Whether none of its files can be recovered.
     pub nothing_left: bool,
     /// It was dropped (or would be).
     pub forgotten: bool,

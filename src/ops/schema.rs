@@ -48,7 +48,7 @@ impl FileSchema {
 /// The schema of a file in a snapshot, or why it has none.
 ///
 /// # Errors
-/// [`Error::NoPath`], [`Error::WrongKind`] if it is no regular file; those of the repository.
+/// [`Error::NoPath`], [`Error::WrongKind`] if it is no regular file; errors of reading manifests and headers.
 pub fn schema_of(
     repository: &Repository,
     snapshot: &SnapshotRoot,
@@ -79,7 +79,7 @@ pub struct Listed {
 /// Schemas are compared by their full text.
 ///
 /// # Errors
-/// [`Error::NoPath`] if there is nothing at the path; those of the repository.
+/// [`Error::NoPath`] if there is nothing at the path; errors of reading manifests and headers.
 pub fn ls(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<Vec<Listed>> {
     unless_moved(repository, snapshot, listed(repository, snapshot, path))
 }

@@ -9,7 +9,7 @@ use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::Digester;
 use crate::read::is_trusted;
-use crate::recipe::{PREFLATE, Part, Rebuild, Recipe};
+use crate::recipe::{PREFLATE, Part, Recipe, RecipeReader};
 use crate::snapshot::entry::FileEntry;
 
 /// Contexts for encoding, used again and again by whichever thread needs one.
@@ -30,7 +30,7 @@ impl EncoderBench {
 }
 
 /// Rebuilds files.
-pub(crate) struct Rebuilder<'a, S: ?Sized> {
+pub(crate) struct FileAssembler<'a, S: ?Sized> {
     pub(crate) source: &'a S,
     pub(crate) pool: &'a rayon::ThreadPool,
     pub(crate) encoders: &'a EncoderBench,
@@ -68,7 +68,7 @@ enum Checks {
 const BATCH_BYTES: usize = 4 << 20;
 const BATCH_BLOCKS: usize = 4096;
 
-impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
+impl<S: ChunkSource + ?Sized> FileAssembler<'_, S> {
     /// Hands the content to `write`, for a file that counts only if all of it is right: its hash is compared with the
     /// row's. The checks of the layout, which say where a file differs, are looked at only where it does, in a second pass.
     ///
@@ -95,7 +95,7 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
         let shown = String::from_utf8_lossy(&entry.path);
         let recipe = Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))?;
         let mut digester = Digester::new();
-        let mut rebuild = Rebuild::new(&recipe, self.source);
+        let mut rebuild = RecipeReader::new(&recipe, self.source);
         let (mut batch, mut bytes, mut block) = (Vec::new(), 0, Vec::new());
         loop {
             let part = rebuild.next_part()?;

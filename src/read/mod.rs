@@ -20,7 +20,7 @@ pub use ranges::Ranges;
 pub use records::{Block, Blocks, Record, Records, Unsound};
 pub use snapshot::Snapshot;
 
-pub(crate) use content::{EncoderBench, Rebuilder, Rebuilt};
+pub(crate) use content::{EncoderBench, FileAssembler, Rebuilt};
 pub(crate) use lookup::{Lookup, regular_file};
 pub(crate) use prefetch::Prefetching;
 pub(crate) use trust::is_trusted;

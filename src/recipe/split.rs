@@ -16,7 +16,7 @@ use crate::error::Result;
 
 /// What is done with the payload of a block.
 #[derive(Debug)]
-pub enum Treatment {
+pub enum PayloadDecision {
     /// It is kept as it is; what looking into it gave, where that was done.
     Keep(Option<Looked>),
     /// It decodes to these bytes, from which this encoder makes exactly the payload again. `None` for the decoded bytes
@@ -154,7 +154,7 @@ impl Splitter {
                 self.header(&header, schema, sink)
             }
             Segment::Plain(bytes) => self.plain.push(&bytes, sink),
-            Segment::Block(block) => self.block(block, Treatment::Keep(None), sink),
+            Segment::Block(block) => self.block(block, PayloadDecision::Keep(None), sink),
             Segment::Stray(bytes) => match &mut self.container {
                 Some(container) => container.stray(&bytes, sink),
                 None => self.plain.push(&bytes, sink),
@@ -174,9 +174,14 @@ impl Splitter {
     }
 
     /// The next block.
-    pub fn block(&mut self, block: RawBlock, treatment: Treatment, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+    pub fn block(
+        &mut self,
+        block: RawBlock,
+        decision: PayloadDecision,
+        sink: &mut (impl ChunkSink + ?Sized),
+    ) -> Result<()> {
         match &mut self.container {
-            Some(container) => container.block(block, treatment, sink),
+            Some(container) => container.block(block, decision, sink),
             // The framer returns no block before a header.
             None => self.plain.push(&block.payload, sink),
         }
@@ -258,7 +263,12 @@ impl Container {
         };
     }
 
-    fn block(&mut self, block: RawBlock, treatment: Treatment, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+    fn block(
+        &mut self,
+        block: RawBlock,
+        decision: PayloadDecision,
+        sink: &mut (impl ChunkSink + ?Sized),
+    ) -> Result<()> {
         self.blocks += 1;
         self.declared_records = self.declared_records.saturating_add(block.count);
         let mut entry = Entry {
@@ -269,8 +279,8 @@ impl Container {
             corrections: 0,
             odd_head: block.odd_head,
         };
-        match treatment {
-            Treatment::Keep(looked) => {
+        match decision {
+            PayloadDecision::Keep(looked) => {
                 self.raw += 1;
                 match looked {
                     Some(looked) => {
@@ -285,7 +295,7 @@ impl Container {
                 }
                 self.payloads.push(&block.payload, sink)?;
             }
-            Treatment::Decode { plain, encoder, corrections } => {
+            PayloadDecision::Decode { plain, encoder, corrections } => {
                 let plain = plain.as_deref().unwrap_or(&block.payload);
                 entry.class = if corrections.is_some() { Class::Corrected } else { Class::Records };
                 entry.length = plain.len() as u64;

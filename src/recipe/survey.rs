@@ -139,19 +139,19 @@ impl<'r, 's, S: ChunkSource + ?Sized> ContainerSurvey<'r, 's, S> {
         source: &'s S,
         is_lost: IsLost<'_>,
     ) -> Result<Self> {
-        let (mut gap, mut behind) = (None, Offsets::default());
+        let (mut gap, mut after) = (None, Offsets::default());
         let mut layout = PieceWalk::new(&recipe.layout, source);
         let mut segment = 0;
         while let Some(entries) = next_entries(&mut layout, is_lost)? {
             match entries {
                 Some(entries) => {
                     for entry in &entries {
-                        behind.pass(entry);
+                        after.pass(entry);
                     }
                 }
                 None => {
                     let first = gap.map_or(segment, |(first, _)| first);
-                    (gap, behind) = (Some((first, segment)), Offsets::default());
+                    (gap, after) = (Some((first, segment)), Offsets::default());
                 }
             }
             segment += 1;
@@ -174,7 +174,7 @@ impl<'r, 's, S: ChunkSource + ?Sized> ContainerSurvey<'r, 's, S> {
             corrections: Window::new(&recipe.corrections, source),
             entries: VecDeque::new(),
             at: Offsets::default(),
-            gap: gap.map(|(first, last)| (first, last, behind.placed_before(end))),
+            gap: gap.map(|(first, last)| (first, last, after.placed_before(end))),
             segment: 0,
             recipe,
         })
@@ -198,20 +198,20 @@ impl<'r, 's, S: ChunkSource + ?Sized> ContainerSurvey<'r, 's, S> {
             let segment = self.segment;
             self.segment += 1;
             match self.gap {
-                Some((first, last, behind)) if (first..=last).contains(&segment) => {
+                Some((first, last, after)) if (first..=last).contains(&segment) => {
                     if segment < last {
                         continue;
                     }
                     let before = self.at;
                     // Where even that does not come out, nothing after the gap can be placed.
-                    let Some(behind) = behind else {
+                    let Some(after) = after else {
                         self.layout = PieceWalk::new(&Stream::Empty, self.layout.source);
                         return Ok(Some(Stretch::Unknown { blocks: 0..0, records: 0..0 }));
                     };
-                    self.at = behind;
+                    self.at = after;
                     return Ok(Some(Stretch::Unknown {
-                        blocks: before.blocks..behind.blocks.max(before.blocks),
-                        records: before.record_count..behind.record_count.max(before.record_count),
+                        blocks: before.blocks..after.blocks.max(before.blocks),
+                        records: before.record_count..after.record_count.max(before.record_count),
                     }));
                 }
                 _ => self.entries = entries.unwrap_or_default().into(),

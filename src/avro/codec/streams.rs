@@ -71,8 +71,8 @@ impl Decoder {
     }
 
     /// [`decode`](Self::decode), but a deflate stream and the last zstandard frame need not come to their end: some
-    /// writers flush a stream and never finish it, and readers take what there is. Whether that is all, only walking the records shows: whoever does not count
-    /// them must not use this.
+    /// writers flush a stream and never finish it, and readers take what there is. Whether that is all, only walking the records
+    /// shows: it must not be used where they are not counted.
     ///
     /// # Errors
     /// As of [`decode`](Self::decode).

@@ -91,9 +91,9 @@ pub(super) fn decimal(bytes: &[u8], scale: u64) -> Option<String> {
     let digits = digits(&magnitude);
     let scale = scale as usize;
     let digits = format!("{digits:0>least$}", least = scale + 1);
-    let (whole, behind) = digits.split_at(digits.len() - scale);
+    let (whole, after) = digits.split_at(digits.len() - scale);
     let (sign, point) = (if negative { "-" } else { "" }, if scale > 0 { "." } else { "" });
-    Some(format!("{sign}{whole}{point}{behind}"))
+    Some(format!("{sign}{whole}{point}{after}"))
 }
 
 /// The digits of a number, highest byte first, without zeros in front.

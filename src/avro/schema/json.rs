@@ -369,7 +369,7 @@ impl<'t> Parser<'t> {
             b't' => '\t',
             b'u' => {
                 let first = self.unit()?;
-                let behind = self.at;
+                let after = self.at;
                 let second = match first {
                     0xd800..=0xdbff if self.takes("\\u") => Some(self.unit()?),
                     _ => None,
@@ -381,7 +381,7 @@ impl<'t> Parser<'t> {
                     }
                     _ => {
                         // Half of a pair stands for nothing; what follows is a character of its own.
-                        self.at = behind;
+                        self.at = after;
                         char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER)
                     }
                 }
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_is_refused() {
+    fn what_no_reader_reads_is_refused() {
         for text in [
             "",
             "{",

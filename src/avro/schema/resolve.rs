@@ -68,7 +68,7 @@ pub(super) fn resolve(
     Ok((root, least(nodes)))
 }
 
-/// Refuses types that stand too deep within each other where each is looked into where it is first mentioned: whoever
+/// Refuses types that stand too deep within each other where each is looked into where it is first mentioned: code that
 /// goes that way may recurse.
 fn check_depth(nodes: &[Node], root: NodeId) -> Result<(), SchemaError> {
     let (mut seen, mut waiting) = (vec![false; nodes.len()], vec![(root, 0)]);

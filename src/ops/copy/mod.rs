@@ -18,9 +18,9 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
+use crate::ingest::AnchorPrimer;
 use crate::ingest::Pipeline;
 use crate::ingest::SchemaCache;
-use crate::ingest::Warmth;
 use crate::ops::select::Listing;
 use crate::progress::{Phase, Progress};
 use crate::snapshot::SnapshotRoot;
@@ -174,10 +174,10 @@ impl<'r> Copier<'r> {
             return Ok(Copied::Present);
         }
         let reference = if writer.lost_packs() { None } else { self.reference(&state, snapshot)? };
-        let warmth = Warmth::new(self.target, reference.clone());
+        let primer = AnchorPrimer::new(self.target, reference.clone());
         let CopyOptions { compression } = self.options;
         let threads = self.target.runtime().threads();
-        let pipeline = Pipeline::new(self.target, writer, warmth, compression, false, threads);
+        let pipeline = Pipeline::new(self.target, writer, primer, compression, false, threads);
         progress.begin(Phase::Copy, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
         let (mut report, mut sent) = (CopyReport::default(), Sent::default());
         let run = Run {

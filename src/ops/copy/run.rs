@@ -15,7 +15,7 @@ use crate::ingest::take_apart_again;
 use crate::ops::create::parent_row;
 use crate::progress::{Progress, Warning};
 use crate::read::Prefetching;
-use crate::read::{EncoderBench, Rebuilder};
+use crate::read::{EncoderBench, FileAssembler};
 use crate::recipe::{PREFLATE, Recipe, Stream};
 use crate::snapshot::entry::{AvroFacts, EntryKind, FileEntry};
 use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, put_paths};
@@ -78,7 +78,7 @@ impl Run<'_> {
         sent: &mut Sent,
     ) -> Sending<(ChunkId, SnapshotRoot)> {
         let (encoders, source) = (EncoderBench::default(), Prefetching::new(self.source, scope));
-        let rebuilder = Rebuilder { source: &source, pool: self.pool, encoders: &encoders };
+        let assembler = FileAssembler { source: &source, pool: self.pool, encoders: &encoders };
         let mut feeder = Feeder::new(self.pipeline, scope);
         let mut manifest = ManifestWriter::new(self.target.hasher());
         let mut reference = self.reference.map(|root| root.rows(self.target));
@@ -103,9 +103,9 @@ impl Run<'_> {
                         schemas: self.schemas,
                         progress: self.progress,
                         sent,
-                        untold: entry.size,
+                        unreported: entry.size,
                     };
-                    let done = self.file(&mut entry, &rebuilder, &mut transfer);
+                    let done = self.file(&mut entry, &assembler, &mut transfer);
                     done.map_err(|stop| stop.about(&entry.path))?;
                 }
                 self.progress.files(1);
@@ -125,7 +125,7 @@ impl Run<'_> {
     fn file(
         &self,
         entry: &mut FileEntry,
-        rebuilder: &Rebuilder<'_, Prefetching<'_, '_>>,
+        assembler: &FileAssembler<'_, Prefetching<'_, '_>>,
         transfer: &mut Transfer<'_, '_, '_, '_>,
     ) -> Sending<()> {
         let name = format!("the recipe of {}", String::from_utf8_lossy(&entry.path));
@@ -140,7 +140,7 @@ impl Run<'_> {
         }
         if has_corrections(&recipe) && !self.target.is_encrypted() {
             let (cut, is_meant) = (self.target.cut_params(), |encoder: &str| encoder == PREFLATE);
-            let again = take_apart_again(rebuilder, entry, cut, &is_meant, self.progress, transfer.feeder);
+            let again = take_apart_again(assembler, entry, cut, &is_meant, self.progress, transfer.feeder);
             let again = again.map_err(|error| match self.pipeline.check() {
                 Ok(()) => Stop::source(error),
                 Err(_) => Stop::Target(error),
@@ -150,7 +150,7 @@ impl Run<'_> {
             return Ok(());
         }
         entry.recipe = transfer.recipe(&recipe)?.encode();
-        self.progress.bytes(transfer.untold);
+        self.progress.bytes(transfer.unreported);
         Ok(())
     }
 

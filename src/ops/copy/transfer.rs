@@ -101,7 +101,7 @@ pub(super) struct Transfer<'a, 'p, 'r, 's> {
     pub(super) progress: &'a dyn Progress,
     pub(super) sent: &'a mut Sent,
     /// How many bytes of the file at hand were not reported to `progress` yet.
-    pub(super) untold: u64,
+    pub(super) unreported: u64,
 }
 
 /// What the pieces of a stream are.
@@ -163,9 +163,9 @@ impl Transfer<'_, '_, '_, '_> {
                     self.send(&piece, role, &mut shape)?
                 }
             };
-            let told = piece.length.min(self.untold);
-            self.untold -= told;
-            self.progress.bytes(told);
+            let reported = piece.length.min(self.unreported);
+            self.unreported -= reported;
+            self.progress.bytes(reported);
             builder.push(Reference { id, ..piece }, self.feeder)?;
         }
         Ok(builder.finish(self.feeder)?.map_or(Stream::Empty, Stream::Tree))

@@ -238,7 +238,7 @@ impl Run<'_> {
             self.pipeline.check()?;
             self.repository.runtime().go_on()?;
             window.enter();
-            let SourceFile { fs_path, entry, nlink, dev, leads_to_root, .. } = match item {
+            let SourceFile { fs_path, entry, nlink, dev, is_ancestor_of_root, .. } = match item {
                 Ok(file) => file,
                 Err(problem) => {
                     self.progress.warning(&problem.warning());
@@ -271,7 +271,7 @@ impl Run<'_> {
             let is_file = found.entry.kind == EntryKind::File;
             let is_known = is_file && nlink > 1 && !seen.insert((dev, found.entry.inode));
             let outcome = match &found.before {
-                _ if leads_to_root => Outcome::Way(found),
+                _ if is_ancestor_of_root => Outcome::ParentDirectory(found),
                 _ if !is_file => Outcome::Other(found),
                 _ if is_known => Outcome::Name(found, fs_path),
                 Some(before) if detection.unmodified(&found.entry, before) => Outcome::Unmodified(found),

@@ -114,7 +114,7 @@ fn one_of(fitting: impl Iterator<Item = SnapshotId>, wanted: &str) -> Result<Sna
 /// happens if `lose_sound`.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] for a policy without rules that would remove more than nothing; those of the repository.
+/// [`Error::InvalidArgument`] for a policy without rules that would remove more than nothing; errors of reading roots.
 pub fn plan(repository: &Repository, listing: &Listing, wanted: &Wanted<'_>, lose_sound: bool) -> Result<Plan> {
     let mut plan = match wanted {
         Wanted::These(ids) => by_name(listing, ids),

@@ -68,7 +68,7 @@ pub(super) fn losses(
             _ => {}
         };
         rows.of_all(&staying, &mut note)?;
-        // Files that are gone, and were torn before they went. Nobody said that this was meant.
+        // Files that are gone, and were torn before they went. It was not said that this was meant.
         paths.extend(staying.iter().flat_map(|root| gone_unsound(root)).cloned());
         if !unknown.is_empty() {
             // A series that is never looked into has no sound states to be kept, and its files are not followed one by one.

@@ -22,7 +22,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, Pattern, Spare};
 use crate::progress::{Phase, Progress};
-use crate::read::{EncoderBench, Rebuilder, regular_file};
+use crate::read::{EncoderBench, FileAssembler, regular_file};
 use crate::report::{self, put_text};
 use crate::snapshot::SnapshotRoot;
 use crate::store::{Repository, moved, unless_moved};
@@ -165,9 +165,9 @@ fn dumped(
     let entry = regular_file(repository, snapshot, path)?;
     let pool = repository.runtime().compute()?;
     let encoders = EncoderBench::default();
-    let rebuilder = Rebuilder { source: repository, pool, encoders: &encoders };
+    let assembler = FileAssembler { source: repository, pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.
-    rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
+    assembler.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
 }
 
 impl Serialize for SalvagedFile {

@@ -10,7 +10,7 @@ use crate::error::{Context, Error, Result};
 use crate::id::digest;
 use crate::read::EncoderBench;
 use crate::read::avro_file::NotAvro;
-use crate::recipe::{Part, Rebuild, Recipe, is_filler};
+use crate::recipe::{Part, Recipe, RecipeReader, is_filler};
 use crate::snapshot::entry::{AvroState, FileEntry};
 
 /// Whether a file can be written with another codec: nothing may be known to be wrong with it, or its damage would be
@@ -40,7 +40,7 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
     // The marker follows from the content: it need not be secret, only unlike the data.
     let mut marker = [0; 16];
     marker.copy_from_slice(&digest(&[&entry.recipe[..], codec.name().as_bytes()].concat())[..16]);
-    let mut rebuild = Rebuild::new(&recipe, source);
+    let mut rebuild = RecipeReader::new(&recipe, source);
     let (mut plain, mut out) = (Vec::new(), Vec::new());
     let (mut schema, mut blocks) = (None, 0u64);
     while let Some(part) = rebuild.next_part()? {

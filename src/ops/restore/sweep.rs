@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::vec::IntoIter;
 
-use super::run::{joined, parted};
+use super::run::{joined, split_parent};
 use super::selection::Selection;
 use crate::chunk::ChunkSource;
 use crate::error::{Error, IoContext, Result};
@@ -195,16 +195,16 @@ impl<'s> Sweep<'s> {
 
     fn clear_once(&'s self, tree_path: &[u8], path: &[u8], mode: Mode) -> Result<(Swept, bool)> {
         let (marked, keep) = (HashSet::new(), HashSet::new());
-        let (above, name) = parted(path);
+        let (above, name) = split_parent(path);
         let Some(folder) = self.target.folder(above)? else { return Ok((Swept::default(), true)) };
         let swept = Swept::default();
         let mut walk =
             Walk { sweep: self, rows: &mut Nothing, marked: &marked, keep: &keep, mode, levels: Vec::new(), swept };
         let ground = self.coverage.at(tree_path);
         walk.levels.push(Level {
-            tree_path: parted(tree_path).0.to_vec(),
+            tree_path: split_parent(tree_path).0.to_vec(),
             path: above.to_vec(),
-            ground: self.coverage.at(parted(tree_path).0),
+            ground: self.coverage.at(split_parent(tree_path).0),
             dev: folder.dev(),
             folder: Some(folder),
             names: Vec::new().into_iter(),
@@ -247,7 +247,7 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         let (tree_path, path) = (joined(&level.tree_path, &name), joined(&level.path, &name));
         let ground = level.ground.below(&name);
         let row = if level.fate == Fate::Stays { self.rows.at(&tree_path)? } else { Row::None };
-        let is_candidate = level.ground.is_covered() && !level.ground.leads_to_root(&name);
+        let is_candidate = level.ground.is_covered() && !level.ground.is_ancestor_of_root(&name);
         let is_live = level.fate == Fate::Stays && is_temporary(&name);
         match row {
             Row::Folder => self.known_folder(&name, tree_path, path, ground),
@@ -343,14 +343,14 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         }
         let mut holds = false;
         if !ground.is_covered() {
-            names.retain(|name| ground.leads_to_root(name));
+            names.retain(|name| ground.is_ancestor_of_root(name));
             holds = true;
         } else if self.sweep.spared.is_marked(&folder, self.marked.contains(&tree_path)) {
             let spared = &self.sweep.spared;
-            if names.iter().any(|name| !spared.may_mark(name) && !ground.leads_to_root(name)) {
+            if names.iter().any(|name| !spared.may_mark(name) && !ground.is_ancestor_of_root(name)) {
                 self.count(Spare::LeftOut);
             }
-            names.retain(|name| ground.leads_to_root(name));
+            names.retain(|name| ground.is_ancestor_of_root(name));
             holds = true;
         }
         if let Some(far) = self.levels.len().checked_sub(HELD_OPEN)
@@ -368,7 +368,7 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         match level.fate == Fate::Goes && !level.holds {
             true => {
                 drop(level.folder);
-                self.remove(parted(&level.path).1, &level.path, FoundKind::Folder);
+                self.remove(split_parent(&level.path).1, &level.path, FoundKind::Folder);
             }
             false => self.hold(),
         }

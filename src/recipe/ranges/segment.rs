@@ -84,8 +84,8 @@ impl Marks {
 
     /// The last mark that is known not to be after this place.
     pub(super) fn before(&self, view: View, place: u64) -> Mark {
-        let behind = self.known.partition_point(|mark| mark.at(view) <= place);
-        self.known.get(behind.saturating_sub(1)).copied().unwrap_or_default()
+        let after = self.known.partition_point(|mark| mark.at(view) <= place);
+        self.known.get(after.saturating_sub(1)).copied().unwrap_or_default()
     }
 
     /// Takes in the mark that was found after the segment of another.
@@ -179,9 +179,9 @@ impl Loaded {
     /// block that is looked for comes to less than 2 MiB: an entry at the far end is asked for only if it is not longer than
     /// what lies on the other side.
     pub(super) fn find(&self, place: u64) -> Found {
-        let behind = self.stretches.partition_point(|stretch| stretch.1 <= place);
+        let after = self.stretches.partition_point(|stretch| stretch.1 <= place);
         let stretch =
-            behind.checked_sub(1).and_then(|before| Some((self.stretches.get(before)?, self.stretches.get(behind)?)));
+            after.checked_sub(1).and_then(|before| Some((self.stretches.get(before)?, self.stretches.get(after)?)));
         let Some((&(mut low, mut from), &(mut high, mut to))) = stretch else { return Found::Contradiction };
         let known = |number: usize| self.lengths.get(number).copied().flatten();
         while low < high {
