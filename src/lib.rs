@@ -268,7 +268,7 @@ pub mod wire;
 
 #[doc(inline)]
 pub use self::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::SnapshotId,
     ops::check::{CheckOptions, CheckReport, check},
     ops::copy::{Copier, CopyOptions, CopyReport},
@@ -300,7 +300,7 @@ pub mod options {
         ops::prune::MaxUnused,
         ops::select::Filter,
         progress::{Change, Phase, Warning},
-        read::{Block, Blocks, Children, FileReader, Record, Records},
+        read::{Block, Blocks, Children, FileReader, Record, Records, Unsound},
         snapshot::SnapshotRoot,
         snapshot::entry::{EntryKind, FileEntry},
         snapshot::retention::Policy,

@@ -61,7 +61,7 @@ fn saving(folder: &std::path::Path) -> avro_snap::CreateOptions {
 #[allow(dead_code)]
 fn save(repository: &avro_snap::Repository, folder: &std::path::Path) -> avro_snap::Result<avro_snap::SnapshotId> {
     let report = avro_snap::create(repository, saving(folder), &avro_snap::Silent)?;
-    report.snapshot.ok_or_else(|| avro_snap::Error::Invalid("nothing was saved".into()))
+    report.snapshot.ok_or_else(|| avro_snap::Error::NothingSaved)
 }
 
 /// Restores all into a folder.

@@ -229,7 +229,7 @@ impl Resolver<'_> {
             && theirs != ours
         {
             let said = |decimal: super::schema::Decimal| format!("{}.{}", decimal.precision, decimal.scale);
-            self.fail(at, "", format!("a decimal of {} digits is none of {}", said(theirs), said(ours)));
+            self.fail(at, "", format!("a decimal of {} digits, not of {}", said(theirs), said(ours)));
         }
     }
 

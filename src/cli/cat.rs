@@ -34,11 +34,11 @@ pub(crate) struct Args {
     #[arg(hide = true)]
     more: Option<OsString>,
 
-    /// Print at most so many records
+    /// Print at most N records
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<u64>,
 
-    /// Pass over so many records first; whole blocks of them are not even read
+    /// Skip the first N records; blocks that are skipped whole are not read
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
 
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "json", value_enum)]
     format: Format,
 
-    /// How JSON is written: for people and tools that know nothing of Avro, or in Avro's own JSON encoding
+    /// How JSON is written: for people and tools that do not know Avro, or in Avro's own JSON encoding
     #[arg(long, value_name = "ENCODING", default_value = "plain", value_enum)]
     json_encoding: JsonEncoding,
 
@@ -147,7 +147,7 @@ impl Args {
 pub(super) fn failure(error: CatError) -> Failure {
     let message = error.to_string();
     match error {
-        CatError::Library(Error::Invalid(_)) => {
+        CatError::Library(Error::WrongKind { .. }) => {
             Failure::plain(message, "`snap ls --long` shows which files are Avro files")
         }
         CatError::Library(error) => Failure::Library(error),

@@ -24,7 +24,7 @@ impl Compression {
         asked.or_else(set).unwrap_or_default()
     }
 
-    /// The settings of a repository in which this is what goes where nobody says otherwise.
+    /// The settings of a repository with this as its default.
     pub(crate) fn settings(self) -> Settings {
         let mut settings = Settings::default();
         if let Some(value) = self.to_possible_value().filter(|_| self != Self::default()) {

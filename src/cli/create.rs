@@ -70,7 +70,7 @@ pub(crate) struct Args {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Make the repository if there is none yet, encrypted with the password that is given
+    /// Create the repository if there is none yet, encrypted with the password that is given
     #[arg(long)]
     init: bool,
 
@@ -266,7 +266,7 @@ impl Args {
             0 if self.fail_on_damaged && report.has_alarms() => Exit::Incomplete,
             0 => Exit::Done,
         };
-        context.told(exit, tell(context, &report, self.dry_run, self.skip_if_unchanged))
+        context.finish_with(exit, print_report(context, &report, self.dry_run, self.skip_if_unchanged))
     }
 
     /// What is saved instead of files.
@@ -348,10 +348,7 @@ impl SourceArgs {
 impl ExcludeArgs {
     fn rules(&self) -> Result<Rules> {
         let mut rules = Rules::new();
-        let usage = |error: Error| match error {
-            Error::Invalid(message) => Failure::Usage(message),
-            error => error.into(),
-        };
+        let usage = Failure::of_arguments;
         for pattern in &self.exclude {
             rules.exclude(pattern.as_bytes(), false).map_err(usage)?;
         }
@@ -377,7 +374,7 @@ impl ExcludeArgs {
     }
 }
 
-/// A path that was given. Whoever names a directory wants what is in it, also where it has become a link.
+/// A path that was given. What is meant by a directory is what is in it, also where it has become a link.
 fn followed(context: &Context, path: &Path) -> PathBuf {
     let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
     let bytes = path.as_os_str().as_bytes();
@@ -423,7 +420,7 @@ fn distinct<T: Clone + std::hash::Hash + Eq>(items: impl IntoIterator<Item = T>)
     items.into_iter().filter(|item| seen.insert(item.clone())).collect()
 }
 
-fn tell(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> Result<()> {
+fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> Result<()> {
     let output = &context.output;
     let CreateReport { avro, .. } = report;
     if output.json {

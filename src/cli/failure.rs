@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::globals::Globals;
 use super::output::STANDARD_OUTPUT;
 
-/// What verbs give.
+/// Result of a verb.
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 /// Why a command ended without its work done.
@@ -45,6 +45,14 @@ impl Failure {
         Self::Own { exit: Exit::Failed, code: "failed", message: message.into(), hint: Some(hint.into()) }
     }
 
+    /// An error of what the arguments were made into: a usage error if the library says that one makes no sense.
+    pub(crate) fn of_arguments(error: Error) -> Self {
+        match error {
+            Error::InvalidArgument { reason, .. } => Self::Usage(reason),
+            error => Self::Library(error),
+        }
+    }
+
     /// There is no password to be had.
     pub(crate) fn no_password(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Own { exit: Exit::Password, code: "no_password", message: message.into(), hint: Some(hint.into()) }
@@ -59,7 +67,7 @@ impl Failure {
         }
     }
 
-    /// Whether whoever read the output had enough of it. Nothing is wrong then.
+    /// Whether the reader of the output closed it, such as `head`. Nothing is wrong then.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Library(Error::Io { path, source, .. })
             if source.kind() == ErrorKind::BrokenPipe && path.as_os_str() == STANDARD_OUTPUT)
@@ -126,7 +134,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         }
         Error::Busy { .. } => "wait until the other process is done, then run it again".into(),
         Error::Pruned { .. } => {
-            "for a new snapshot run `snap create` again, which reads what is missing anew; one that was removed cannot come \
+            "for a new snapshot run `snap create` again, which reads what is missing again; one that was removed cannot come \
              back any more"
                 .into()
         }
@@ -154,6 +162,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
             _ => "restore without --delete",
         }
         .into(),
+        Error::Exhausted { .. } => OUT_OF_RESOURCES.into(),
         Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists those that there are".into(),
         Error::SnapshotReplaced { .. } => "run the command again: it reads the snapshot as it is stored now".into(),
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
@@ -164,6 +173,9 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         _ => return None,
     })
 }
+
+/// What helps where this machine has run out of something.
+const OUT_OF_RESOURCES: &str = "this machine has run out of threads, open files or memory: see `ulimit -a`";
 
 /// What helps where the storage of the repository is full.
 const FULL_REPOSITORY: &str = "the disk is full. What was stored before is safe; make room and run it again, it goes on \
@@ -202,16 +214,16 @@ fn is_below(path: &Path, folder: &Path) -> bool {
 fn damage_hint(kind: Option<Kind>) -> &'static str {
     match kind {
         Some(Kind::Config) => {
-            "without its config no repository can be opened: `snap repair config` makes it anew, from its second copy, from \
+            "without its config no repository can be opened: `snap repair config` rebuilds it from its second copy, from \
              a key export (--key-export), or with the help of the log and the packs. A copy of its 96 bytes from any backup \
-             of the repository does as well"
+             of the repository also works"
         }
         Some(Kind::Log) => {
             "the log of the repository is broken; the packs have the data: `snap recover` lists the snapshots that lie in \
              them and puts the log right"
         }
-        Some(Kind::Index) => "`snap repair index` makes lost index objects anew from the packs",
-        _ => "`snap check --read-data` tells all that is damaged; other files and snapshots can still be restored",
+        Some(Kind::Index) => "`snap repair index` rebuilds lost index objects from the packs",
+        _ => "`snap check --read-data` lists all that is damaged; other files and snapshots can still be restored",
     }
 }
 
@@ -235,7 +247,7 @@ fn storage_hint(kind: StorageErrorKind) -> Option<&'static str> {
             "an answer of the storage was lost, so it may have been done. Nothing is half done: look at `snap snapshots`, \
              and run it again"
         }
-        StorageErrorKind::Exhausted => "this machine has run out of open files or memory: see `ulimit -a`",
+        StorageErrorKind::Exhausted => OUT_OF_RESOURCES,
         _ => return None,
     })
 }
@@ -278,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_told_once() {
+    fn each_cause_is_said_once() {
         let error = Error::io("read", "x", std::io::Error::other("no such luck"));
         assert_eq!(error.message(), "read x: no such luck");
     }

@@ -4,13 +4,12 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use avro_snap::error::Error;
 use avro_snap::files::Pattern;
 use avro_snap::files::rules::patterns_in;
 
 use super::failure::{Failure, Result};
 
-/// The ways to give patterns.
+/// The flags that take patterns.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Which files")]
 pub(crate) struct PatternArgs {
@@ -90,10 +89,7 @@ impl Patterns {
 
 /// The patterns in a file. A file that is no list is a mistake of the arguments, as for `create`.
 fn listed(file: &Path) -> Result<Vec<Vec<u8>>> {
-    patterns_in(file).map_err(|error| match error {
-        Error::Invalid(message) => Failure::Usage(message),
-        error => error.into(),
-    })
+    patterns_in(file).map_err(Failure::of_arguments)
 }
 
 impl PatternArgs {

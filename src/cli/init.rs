@@ -86,7 +86,7 @@ pub(crate) enum Encryption {
     /// XChaCha20-Poly1305
     #[value(name = "xchacha20-poly1305")]
     ChaCha,
-    /// None: everybody who can read the storage can read the data
+    /// No encryption: anyone who can read the storage can read the data
     None,
 }
 
@@ -137,10 +137,10 @@ impl Args {
                 "Without its password nothing in it can be read. `snap key export` makes a second way in."
             )),
         });
-        context.told(Exit::Done, said.map_err(Failure::from))
+        context.finish_with(Exit::Done, said.map_err(Failure::from))
     }
 
-    /// What the other repository gives to this one.
+    /// What this repository takes over from the other one.
     fn taken_over(&self, context: &Context, other: &Path) -> Result<(CutParams, Option<Secret>)> {
         let other = self.from.open(context, other)?;
         let key = other.keyring().map(|keyring| keyring.chunk_id_key.clone());
@@ -172,7 +172,7 @@ pub(crate) fn refuse_strangers(place: &Path) -> Result<()> {
     })
 }
 
-/// Makes the repository, and gives the password that was given for it.
+/// Makes the repository, and returns the password that was given for it.
 pub(crate) fn make(
     context: &Context,
     place: &Path,

@@ -1,4 +1,4 @@
-//! The command line: what it takes, and what comes of it. One file a verb; all printing goes through [`output`].
+//! The command line: arguments, output and exit codes. One file a verb; all printing goes through [`output`].
 
 mod cat;
 mod check;
@@ -205,8 +205,8 @@ impl Context {
         }
     }
 
-    /// The exit code of work that is done, even where nobody reads what is said about it any more.
-    fn told(&self, exit: Exit, said: Result<()>) -> Result<Exit> {
+    /// The exit code of work that is done, even where its output is not read any more.
+    fn finish_with(&self, exit: Exit, said: Result<()>) -> Result<Exit> {
         match said.and_then(|()| self.output.flush().map_err(Failure::from)) {
             Err(failure) if !failure.is_closed_pipe() => Err(failure),
             _ => Ok(exit),

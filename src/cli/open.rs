@@ -75,7 +75,7 @@ impl Context {
         self.open_with_password().map(|(repository, _)| repository)
     }
 
-    /// Opens the repository as far as its log goes; gives what is wrong with that.
+    /// Opens the repository as far as its log goes; returns what is wrong with that.
     pub(crate) fn open_broken(&self) -> Result<(Repository, Option<LogDamage>)> {
         let folder = self.repository_folder()?;
         let open = |unlock: Unlock<'_>| Repository::open_broken(backend(&folder), unlock, &self.options());
@@ -102,7 +102,7 @@ impl Context {
             source.password(&format!("password of {}", folder.display()), false, &self.output).map_err(|failure| {
                 let message = failure.message();
                 failed.replace(Some(failure));
-                Error::Invalid(message)
+                Error::argument("password", message)
             })
         };
         let done = work(Unlock::Password(&mut ask));
@@ -116,7 +116,7 @@ impl Context {
     fn warn_of(&self, repository: &Repository) {
         if let Some(error) = repository.config_trouble() {
             let said = error.message();
-            self.output.warn(&format!("{said}. `snap repair config` makes it anew: do so before the next is lost"));
+            self.output.warn(&format!("{said}. `snap repair config` rebuilds it: do so before the other one is lost"));
         }
         if let Some(reason) = repository.rolled_back().filter(|_| self.globals.allow_rollback) {
             self.output.warn(&format!(
@@ -141,7 +141,7 @@ impl Context {
         Ok(repository)
     }
 
-    /// Opens the repository, and gives the password where one was needed.
+    /// Opens the repository, and returns the password where one was needed.
     pub(crate) fn open_with_password(&self) -> Result<(Repository, Option<Vec<u8>>)> {
         self.open_repository(false)
     }
@@ -183,7 +183,7 @@ impl Context {
         loop {
             let given = RefCell::new(None);
             let failed = RefCell::new(None);
-            // What goes wrong here is told as it is, not as what the library makes of it.
+            // What goes wrong here is reported as it is, not as what the library makes of it.
             let mut ask = || match source.password(what, false, &self.output) {
                 Ok(password) => {
                     given.replace(Some(password.clone()));
@@ -192,7 +192,7 @@ impl Context {
                 Err(failure) => {
                     let message = failure.message();
                     failed.replace(Some(failure));
-                    Err(Error::Invalid(message))
+                    Err(Error::argument("password", message))
                 }
             };
             let opened = self.open_with(folder, Unlock::Password(&mut ask), rollback);
@@ -230,12 +230,12 @@ pub(crate) fn backend(folder: &Path) -> Arc<dyn Backend> {
     Arc::new(Local::new(folder))
 }
 
-/// Who works on which machine: `anna@host`.
+/// The user and the machine: `anna@host`.
 pub(crate) fn who() -> String {
     format!("{}@{}", user(), host())
 }
 
-/// Who works, by name or number.
+/// The user, by name or number.
 pub(crate) fn user() -> String {
     let name = uzers::get_current_username().map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())

@@ -173,11 +173,16 @@ impl Args {
             failed if failed.iter().any(|(_, error)| error.is_damage()) => Exit::RestoredWithDamage,
             _ => Exit::Failed,
         };
-        context.told(exit, tell(context, &snapshot, &options, &report))
+        context.finish_with(exit, print_report(context, &snapshot, &options, &report))
     }
 }
 
-fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, report: &RestoreReport) -> Result<()> {
+fn print_report(
+    context: &Context,
+    snapshot: &SnapshotRoot,
+    options: &RestoreOptions,
+    report: &RestoreReport,
+) -> Result<()> {
     let output = &context.output;
     if output.json {
         let asked = json!({
@@ -221,7 +226,7 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
         output.note(format_args!("{number} not in the snapshot and kept: {}", kept_because(*why)))?;
     }
     if !report.not_deleted.is_empty() {
-        let message = format!("{} could not be removed, as told above", report.not_deleted.len());
+        let message = format!("{} could not be removed, as reported above", report.not_deleted.len());
         output.error("not_deleted", &message, None);
     }
     if !report.salvaged.is_empty() {
@@ -239,7 +244,7 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
             }
             (true, true) => Some("`snap check` says what is lost and what helps"),
         };
-        output.error("not_restored", &format!("{what} could not be restored, as told above"), hint);
+        output.error("not_restored", &format!("{what} could not be restored, as reported above"), hint);
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! A storage of which a part looks as if it were away: a disk that is not mounted, a share that is not there. What is
-//! missing then is not lost, so nothing of it gets into the log.
+//! missing then is not lost, so nothing about it is written into the log.
 
 use std::collections::HashSet;
 
@@ -12,11 +12,11 @@ use crate::storage::Kind;
 use crate::store::ATTEMPTS;
 use crate::store::Repository;
 
-/// Refuses to judge where so many packs are missing that the storage is more likely away than the packs are lost. A pack
+/// Refuses to judge where that many packs are missing that the storage is more likely away than the packs are lost. A pack
 /// that is missing beside others that are there is judged as ever.
 ///
 /// # Errors
-/// [`Error::StorageAway`] if it looks like that, also by a log that did not move meanwhile; those of the backend.
+/// [`Error::StorageAway`] if it looks like that, also by a log that did not move meanwhile; errors of the backend.
 pub(super) fn refuse_if_away(repository: &Repository) -> Result<()> {
     let mut attempts = 0;
     loop {

@@ -28,7 +28,7 @@ pub enum DataSubset {
     None,
     /// All.
     All,
-    /// Those of this part (from 1 on) of so many.
+    /// The packs of this part, counted from 1, of all parts.
     Part {
         /// Which part.
         part: u32,
@@ -99,13 +99,13 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Whether so many packs are missing that the storage is more likely away, in part, than the packs are lost.
+    /// Whether that many packs are missing that the storage is more likely away, in part, than the packs are lost.
     pub fn looks_away(&self) -> bool {
         looks_away(self.missing_packs, self.packs)
     }
 }
 
-/// Whether so many of the packs are missing that their disk, mount or share is more likely away than they are lost: all of
+/// Whether that many of the packs are missing that their disk, mount or share is more likely away than they are lost: all of
 /// them, or more than one and more than half.
 pub(crate) fn looks_away(missing: u64, packs: u64) -> bool {
     missing > 0 && (missing >= packs || (missing > 1 && missing > packs / 2))
@@ -130,15 +130,15 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
 /// How much of what snapshots have lost stands in a report.
 const LISTED: usize = 1000;
 
-/// As [`check`], and hands all that snapshots have lost to `tell` instead of the report, as soon as it is found.
+/// As [`check`], and hands all that snapshots have lost to `each_loss` instead of the result, as soon as it is found.
 ///
 /// # Errors
-/// Those of `tell`, and if the work itself cannot be done.
+/// Errors of `each_loss`, and if the work itself cannot be done.
 pub fn check_each(
     repository: &Repository,
     options: CheckOptions,
     progress: &dyn Progress,
-    tell: &mut dyn FnMut(Lost) -> Result<()>,
+    each_loss: &mut dyn FnMut(Lost) -> Result<()>,
 ) -> Result<CheckReport> {
     // A cache that is stale or damaged must neither hide damage nor make any up.
     repository.rebuild_index()?;
@@ -147,7 +147,7 @@ pub fn check_each(
     if options.data != DataSubset::None {
         bad.extend(data::check_data(repository, options.data, &packs, &mut report, &mut mendable, progress)?);
     }
-    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
+    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, each_loss)?;
     check_history(repository, &mut report)?;
     report.snapshots = state.snapshots.len() as u64;
     report.damaged_snapshots = damaged.len() as u64;
@@ -176,7 +176,7 @@ pub fn check_each(
 }
 
 /// What the log says from its first entry on: roots that were replaced by others of the same content, and what it comes to,
-/// which checkpoints say as well.
+/// which checkpoints say, too.
 fn check_history(repository: &Repository, report: &mut CheckReport) -> Result<()> {
     let history = match repository.history() {
         // As far as it was needed to open the repository it could be read.
@@ -206,7 +206,7 @@ fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {
     Error::damaged(format_args!("snapshot {}", id.short()), lost.join(", "))
 }
 
-/// A pack is damaged, and nothing of it is lost.
+/// A pack is damaged, and no data of it is lost.
 pub(super) fn is_mendable(pack: &PackId) -> Error {
     Error::damaged(pack::pack_name(pack), "its bytes are not what was written, but its parity brings all of them back")
 }

@@ -9,7 +9,8 @@ use crate::avro::schema::Schema;
 use crate::avro::walk::{BlockFault, WalkError};
 use crate::error::{Error, Result};
 use crate::id::digest;
-use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock, regular_file};
+use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock};
+use crate::read::regular_file;
 use crate::report;
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
@@ -19,9 +20,9 @@ use crate::store::unless_moved;
 /// Which records, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CatOptions {
-    /// Pass over so many records.
+    /// Pass over this many records.
     pub skip: u64,
-    /// Give at most so many.
+    /// Give at most this many.
     pub limit: Option<u64>,
     /// Only these fields, like `a` or `b.c`; all if there are none. Not for [`CatFormat::Avro`].
     pub fields: Vec<String>,
@@ -44,7 +45,7 @@ impl Default for CatFormat {
     }
 }
 
-/// What is given.
+/// What is handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given<'a> {
     /// A record begins: its place in the file, from 0 on.
@@ -90,7 +91,7 @@ pub struct CatReport {
 /// How many faults are listed.
 const LISTED: usize = 100;
 
-/// Why there is nothing to give.
+/// Why no records can be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatError {
@@ -160,7 +161,7 @@ trait Sink {
     /// A sound record. Gives what is wrong with it after all.
     fn record(&mut self, ordinal: u64, datum: &[u8]) -> Result<Option<String>>;
 
-    /// So many records of no bytes come; says how many of them need not be handed over.
+    /// Records of no bytes come, as many as this; returns how many of them need not be handed over.
     fn empty(&mut self, _: u64) -> u64 {
         0
     }

@@ -108,7 +108,7 @@ impl DiffSummary {
 /// Hands every difference to `each`, in the order of the paths. Reads both manifests side by side.
 ///
 /// # Errors
-/// [`Error::NoPath`] if one of the paths is not there; those of the repository; those of `each`, at the first of which
+/// [`Error::NoPath`] if one of the paths is not there; errors of reading the manifests; those of `each`, at the first of which
 /// it stops.
 pub fn diff(
     repository: &Repository,

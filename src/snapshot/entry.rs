@@ -15,7 +15,7 @@ pub struct FileEntry {
     /// Where it stood: components parted by `/`, no leading `/`, no empty, `.` or `..` component. Raw bytes, since names
     /// need not be UTF-8.
     pub path: Vec<u8>,
-    /// What it is.
+    /// File, directory, link, device or pipe.
     pub kind: EntryKind,
     /// Permission, set-id and sticky bits (`07777`).
     pub mode: u32,
@@ -203,7 +203,7 @@ pub struct AvroFacts {
 
 /// The order of rows in a manifest: component by component, so that a directory stands right before what is in it.
 pub fn path_order(a: &[u8], b: &[u8]) -> Ordering {
-    // No component holds a NUL, so '/' as the smallest byte gives the order of components.
+    // No component holds a NUL, so '/' as the smallest byte makes the order of components.
     let key = |c: &u8| if *c == b'/' { 0 } else { *c };
     a.iter().map(key).cmp(b.iter().map(key))
 }

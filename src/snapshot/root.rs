@@ -51,7 +51,7 @@ pub struct SnapshotRoot {
 /// One reason for leaving something out of a snapshot (`docs/format.md`, "Snapshot root", lists the names).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// What kind of rule.
+    /// Name of the kind of rule (`snapshot::rules`).
     pub name: String,
     /// What it is about: a pattern, a path, a number.
     pub value: Vec<u8>,

@@ -218,16 +218,16 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn a_row_is_read_back(entry in entries(), behind: Vec<u8>) {
+        fn a_row_is_read_back(entry in entries(), after: Vec<u8>) {
             let mut bytes = Vec::new();
             encode_row(&entry, &mut bytes);
             // The published schema says where the row ends, too.
             let schema = crate::avro::schema::Schema::parse(super::super::schema::ROW).unwrap();
             prop_assert_eq!(schema.skip(&bytes, 0), Ok(bytes.len()));
-            bytes.extend(&behind);
+            bytes.extend(&after);
             let mut rest = &bytes[..];
             prop_assert_eq!(decode_row(&mut rest)?, entry);
-            prop_assert_eq!(rest, &behind[..]);
+            prop_assert_eq!(rest, &after[..]);
         }
 
         #[test]

@@ -21,7 +21,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::files::{Rules, SourceTree};
 use crate::id::SnapshotId;
-use crate::ingest::{Pipeline, Warmth};
+use crate::ingest::{AnchorPrimer, Pipeline};
 use crate::progress::{Phase, Progress};
 use crate::store::{Repository, Writer};
 
@@ -189,8 +189,8 @@ fn create_snapshot(
     // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
     let writer = Writer::new(repository)?;
     let lineage = Lineage::find(repository, &options, progress)?;
-    let warmth = Warmth::new(repository, lineage.nearest.clone());
-    let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
+    let primer = AnchorPrimer::new(repository, lineage.nearest.clone());
+    let pipeline = Pipeline::new(repository, writer, primer, options.compression, options.dry_run, threads);
     let (dry_run, skip) = (options.dry_run, options.skip_if_unchanged);
     let id = SnapshotId::new(repository.entropy().array()?);
     progress.begin(Phase::Create, None, None);
@@ -205,7 +205,7 @@ fn create_snapshot(
     };
     if root_is_empty(&report) {
         pipeline.abandon();
-        return Err(Error::Invalid("none of the sources could be read; no snapshot was created".into()));
+        return Err(Error::NothingSaved);
     }
     report.chunks_new = pipeline.chunks_new();
     report.series = lineage.series;

@@ -9,9 +9,9 @@ use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Context, Error, Result};
 use crate::files::Pattern;
 use crate::id::{ChunkId, SnapshotId};
-use crate::ingest::{Feeder, Pipeline, Warmth, take_apart_again};
+use crate::ingest::{AnchorPrimer, Feeder, Pipeline, take_apart_again};
 use crate::progress::{Phase, Progress, Warning};
-use crate::read::{EncoderBench, Prefetching, Rebuilder};
+use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::recipe::Recipe;
 use crate::report;
 use crate::snapshot::entry::{EntryKind, FileEntry};
@@ -22,10 +22,10 @@ use crate::store::{Repository, SnapshotRecord, Writer, read_root};
 /// Which payloads are to be kept as they are, and how that is done.
 #[derive(Debug, Clone)]
 pub struct PayloadOptions {
-    /// Those of these encoders: ids, or the beginnings of ids up to a colon or plus (`zlib`, `zlib:L6`). All if there
+    /// Payloads of these encoders: ids, or the beginnings of ids up to a colon or plus (`zlib`, `zlib:L6`). All if there
     /// are none.
     pub encoders: Vec<String>,
-    /// Those of the files that one of these fits; all if there are none.
+    /// Payloads of files that match one of these; of all if there are none.
     pub include: Vec<Pattern>,
     /// The Zstandard level of new frames; none leaves them uncompressed.
     pub compression: Option<i32>,
@@ -80,7 +80,7 @@ impl PayloadOptions {
 /// How often it is done again, where somebody else replaces the root of the snapshot meanwhile.
 const ATTEMPTS: u32 = 4;
 
-/// Stores a snapshot in another way, in which some payloads are kept as they are, and gives it the new root. Every file
+/// Stores a snapshot in another way, in which some payloads are kept as they are, under a new root. Every file
 /// concerned is rebuilt as by a restore, and compared with its hash.
 ///
 /// # Errors
@@ -141,8 +141,8 @@ fn attempt(
         return Ok(Some(report));
     }
     let pool = repository.runtime().compute()?;
-    let (writer, warmth) = (Writer::new(repository)?, Warmth::new(repository, None));
-    let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
+    let (writer, primer) = (Writer::new(repository)?, AnchorPrimer::new(repository, None));
+    let pipeline = Pipeline::new(repository, writer, primer, options.compression, options.dry_run, threads);
     let run = Run { repository, snapshot, options, progress, pipeline: &pipeline, pool };
     let done = pool.in_place_scope(|scope| run.store(scope, &mut report));
     let root = match done.and_then(|root| pipeline.check().map(|()| root)) {
@@ -175,10 +175,10 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Writes the manifest anew; gives the root's chunk.
+    /// Writes the new manifest; returns the root's chunk.
     fn store<'p>(&'p self, scope: &rayon::Scope<'p>, report: &mut PayloadReport) -> Result<ChunkId> {
         let (encoders, source) = (EncoderBench::default(), Prefetching::new(self.repository, scope));
-        let rebuilder = Rebuilder { source: &source, pool: self.pool, encoders: &encoders };
+        let assembler = FileAssembler { source: &source, pool: self.pool, encoders: &encoders };
         let mut feeder = Feeder::new(self.pipeline, scope);
         let mut manifest = ManifestWriter::new(self.repository.hasher());
         let mut rows = self.snapshot.rows(self.repository);
@@ -187,7 +187,7 @@ impl Run<'_> {
             if self.options.concerns(&entry)? {
                 let is_meant = |encoder: &str| self.options.is_meant(encoder);
                 let cut = self.repository.cut_params();
-                match take_apart_again(&rebuilder, &entry, cut, &is_meant, self.progress, &mut feeder) {
+                match take_apart_again(&assembler, &entry, cut, &is_meant, self.progress, &mut feeder) {
                     Ok(again) => {
                         (entry.recipe, entry.avro) = (again.recipe, Some(again.facts));
                         report.files += 1;

@@ -12,14 +12,14 @@ use crate::error::{Context, Error, IoContext, Result};
 use crate::files::{FileWriter, Target};
 use crate::id::Digester;
 use crate::progress::Warning;
-use crate::read::Rebuilder;
+use crate::read::FileAssembler;
 use crate::recipe::Recipe;
 use crate::snapshot::entry::FileEntry;
 
 impl Run<'_> {
     pub(super) fn write<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
-        rebuilder: &Rebuilder<'_, S>,
+        assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
         path: &[u8],
     ) -> Result<()> {
@@ -51,13 +51,13 @@ impl Run<'_> {
         };
         let mut written = entry.clone();
         let done = match recoded {
-            Some(codec) => recode(rebuilder.source, rebuilder.encoders, entry, codec, &mut write),
-            None => rebuilder.rebuild(entry, &mut write),
+            Some(codec) => recode(assembler.source, assembler.encoders, entry, codec, &mut write),
+            None => assembler.rebuild(entry, &mut write),
         };
         match done {
             Err(error) if self.options.salvage && error.is_damage() => {
                 drop(writer);
-                return self.salvage(rebuilder, entry, path, target, error);
+                return self.salvage(assembler, entry, path, target, error);
             }
             done => done?,
         }
@@ -105,24 +105,21 @@ impl Run<'_> {
         }
         match entry.content {
             Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
-            _ => Err(Error::NotRestored {
-                path: shown.display().to_string(),
-                reason: "what was read back is not what was written".into(),
-            }),
+            _ => Err(Error::not_restored(shown.display(), "what was read back is not what was written")),
         }
     }
 
     /// Writes what is left of a file, and a report of what it lacks beside it. `error` is why it is not whole.
     fn salvage<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
-        rebuilder: &Rebuilder<'_, S>,
+        assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
         path: &[u8],
         target: &Target,
         error: Error,
     ) -> Result<()> {
         let mut writer = target.begin_file(path, 0, self.sparse(entry))?;
-        let saved = salvage(rebuilder, entry, &mut |bytes| self.write_bytes(&mut writer, entry, bytes))?;
+        let saved = salvage(assembler, entry, &mut |bytes| self.write_bytes(&mut writer, entry, bytes))?;
         if !saved.loss.is_any() {
             // All of its chunks are there, and yet it is not what it was.
             return Err(error);
@@ -130,7 +127,7 @@ impl Run<'_> {
         let mut report_path = [path, b".salvage.json"].concat();
         let mut names = 0;
         // A file of the snapshot may be called so.
-        while self.snapshot.rows(rebuilder.source).find(&beside(entry, path, &report_path))?.is_some() {
+        while self.snapshot.rows(assembler.source).find(&beside(entry, path, &report_path))?.is_some() {
             names += 1;
             report_path = [path, format!(".salvage.{names}.json").as_bytes()].concat();
         }

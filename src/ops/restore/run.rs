@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::files::{Coverage, Existing, Matchable, Overwrite, Pattern, Spared, Target, TargetOptions};
 use crate::ops::is_at_or_below;
 use crate::progress::{Change, Progress, Warning};
-use crate::read::{EncoderBench, Prefetching, Rebuilder};
+use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::runtime::Runtime;
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
@@ -96,9 +96,9 @@ pub(super) fn run(
             let worker = || {
                 let (jobs, run, source) = (jobs.clone(), &run, &source);
                 move || {
-                    let rebuilder = Rebuilder { source, pool, encoders: &run.encoders };
+                    let assembler = FileAssembler { source, pool, encoders: &run.encoders };
                     for Job { entry, path } in jobs {
-                        run.file(&rebuilder, &entry, &path);
+                        run.file(&assembler, &entry, &path);
                     }
                 }
             };
@@ -158,7 +158,7 @@ impl Run<'_> {
                 // What is in the subfolder goes right into the target.
                 continue;
             }
-            let (parent, name) = parted(&entry.path);
+            let (parent, name) = split_parent(&entry.path);
             if self.sweep.is_some_and(|sweep| sweep.spared.may_mark(name)) {
                 marked.insert(parent.to_vec());
             }
@@ -172,9 +172,8 @@ impl Run<'_> {
             }
             if let Some(place) = self.in_use.iter().find(|place| is_at_or_below(&path, place)) {
                 if left_alone.insert(place) {
-                    let path = String::from_utf8_lossy(&path).into_owned();
-                    let reason = "the repository in use, or what snap keeps for itself, lies there".into();
-                    self.failed(&entry, Error::NotRestored { path, reason });
+                    let reason = "the repository in use, or what snap keeps for itself, lies there";
+                    self.failed(&entry, Error::not_restored(String::from_utf8_lossy(&path), reason));
                 }
                 continue;
             }
@@ -302,7 +301,7 @@ impl Run<'_> {
     /// Restores a regular file. Gives whether that was done, or was not to be done.
     fn file<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
-        rebuilder: &Rebuilder<'_, S>,
+        assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
         path: &[u8],
     ) -> bool {
@@ -316,7 +315,7 @@ impl Run<'_> {
         if !self.options.dry_run {
             self.progress.at(Path::new(OsStr::from_bytes(path)));
         }
-        let done = self.write(rebuilder, entry, path);
+        let done = self.write(assembler, entry, path);
         let fine = done.is_ok();
         match done {
             Ok(()) => self.progress.files(1),
@@ -368,9 +367,9 @@ impl Run<'_> {
                 }),
                 None => match snapshot.rows(repository).find(&original)? {
                     Some(row) => {
-                        let rebuilder = Rebuilder { source: repository, pool, encoders: &self.encoders };
+                        let assembler = FileAssembler { source: repository, pool, encoders: &self.encoders };
                         // Under its own path: that is what is restored, or is not.
-                        if self.file(&rebuilder, &FileEntry { path: entry.path.clone(), ..row }, &path) {
+                        if self.file(&assembler, &FileEntry { path: entry.path.clone(), ..row }, &path) {
                             stand_ins.insert(original, path);
                         }
                     }
@@ -415,7 +414,7 @@ impl Run<'_> {
     fn failed(&self, entry: &FileEntry, error: Error) {
         // These concern every file that is still to come.
         // The disk of the target: nothing more can be written there.
-        let is_full = matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        let is_full = error.is_full();
         if is_full || self.runtime.cancel_token().is_cancelled() {
             self.fatal().get_or_insert(if is_full { error } else { Error::Interrupted });
             return;
@@ -449,7 +448,7 @@ fn below(path: &[u8], sub: &[u8]) -> Option<Vec<u8>> {
         return Some(path.to_vec());
     }
     match path.strip_prefix(sub)? {
-        [] => Some(parted(path).1.to_vec()),
+        [] => Some(split_parent(path).1.to_vec()),
         [b'/', rest @ ..] => Some(rest.to_vec()),
         _ => None,
     }
@@ -464,7 +463,7 @@ pub(super) fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// The directory and the name of a path.
-pub(super) fn parted(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_parent(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (b"", path),

@@ -3,7 +3,7 @@
 //! Rules are independent of each other: a snapshot is kept if any of them wants it. They look at the snapshots from the
 //! newest to the oldest. A rule with a number keeps the newest snapshot of each period until the number is used up, and
 //! the oldest snapshot of all if it is not; periods without snapshots do not count. A rule with a duration keeps what is
-//! newer than so long before the newest snapshot (not before now). Snapshots dated in the future are left alone: none is
+//! newer than some span before the newest snapshot (not before now). Snapshots dated in the future are left alone: none is
 //! removed, and no rule counts them.
 
 mod calendar;
@@ -16,7 +16,7 @@ pub enum Quota {
     /// There is no such rule.
     #[default]
     Nothing,
-    /// So many; 0 is no rule, either.
+    /// At most this many; 0 is no rule, either.
     Of(u32),
     /// Without limit.
     All,
@@ -133,7 +133,7 @@ impl std::fmt::Display for Reason {
 
 /// What each of the snapshots of one group is kept for, in the order in which they are given; nothing for those that are
 /// to be removed. Of snapshots with the same time the later one in the list counts as the newer one. With an empty
-/// policy all but those in the future are to be removed: whoever calls this refuses that first.
+/// policy all but those in the future are to be removed: the caller refuses that first.
 pub fn apply(policy: &Policy, snapshots: &[Dated<'_>], now: i64, zone: &dyn LocalTime) -> Vec<Vec<Reason>> {
     let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); snapshots.len()];
     let mut order = Vec::new();
