@@ -121,7 +121,9 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         }
         Error::StorageAway { .. } => {
             "nothing was recorded and nothing is lost by this. Bring back the disk, mount or share that the packs lie on, then \
-             run `snap check`. Only if the packs are gone for good: --accept-missing-packs"
+             run `snap check`. Only if the packs are gone for good: `snap repair snapshots --accept-missing-packs` records \
+             that, and `snap create` stores again what is still there to be saved. Where a prune of a full disk was \
+             interrupted: `snap prune`"
                 .into()
         }
         Error::Busy { .. } => "wait until the other process is done, then run it again".into(),

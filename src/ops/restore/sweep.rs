@@ -169,15 +169,26 @@ impl<'s> Sweep<'s> {
         self.spared.unreadable().any(|above| crate::ops::is_at_or_below(path, above))
     }
 
-    /// Makes way for something that belongs at the place of a directory: removes that, with all that is in it, or
+    /// Makes way for something that belongs at the place of a directory or a link: removes that, with all that is in it, or
     /// nothing if a part of it must stay. Tells how many things went, or would go.
     ///
     /// # Errors
     /// If something must stay, or cannot be removed.
     pub(super) fn clear(&'s self, tree_path: &[u8], path: &[u8], mode: Mode) -> Result<u64> {
-        let stays = |why: &str| Error::NotRestored {
+        let is_link = self.target.existing(path)?.is_some_and(|existing| existing.is_link);
+        let stays = |why: &str| {
+            Error::NotRestored {
             path: self.target.shown(path).display().to_string(),
-            reason: format!("a folder stands in its place, and something in that must stay: {why}"),
+            reason: match is_link {
+                true if !self.coverage.at(tree_path).is_covered() => {
+                    "a symbolic link stands in its place, above the paths that were saved, and only at or below these is \
+                     anything removed"
+                        .into()
+                }
+                true => format!("a symbolic link stands in its place, and must stay: {why}"),
+                false => format!("a folder stands in its place, and something in that must stay: {why}"),
+            },
+        }
         };
         for mode in [Mode::Plan, mode] {
             let (mut swept, is_gone) = self.clear_once(tree_path, path, mode)?;
