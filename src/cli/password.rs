@@ -117,13 +117,16 @@ fn read_file(file: &Path, output: &Output) -> Result<Vec<u8>> {
 }
 
 fn run(command: &str, output: &Output) -> Result<Vec<u8>> {
+    let words = words::split(command);
+    // Its arguments may hold the password, so they are not shown.
+    let called = words.iter().flatten().next().map_or_else(String::new, |program| format!(" {program:?}"));
     let failed = |reason: String| {
         Failure::no_password(
-            format!("the password command {command:?} {reason}"),
+            format!("the password command{called} {reason}"),
             "no shell runs it: give a program and its arguments, or `sh -c '...'`",
         )
     };
-    let words = words::split(command).ok_or_else(|| failed("has a quote that is not closed".into()))?;
+    let words = words.as_ref().ok_or_else(|| failed("has a quote that is not closed".into()))?;
     let (program, arguments) = words.split_first().ok_or_else(|| failed("is empty".into()))?;
     let passes_on = std::io::stderr().is_terminal() && !output.json;
     let mut command = Command::new(program);
