@@ -26,8 +26,13 @@ pub trait Progress: Send + Sync {
         let _ = count;
     }
 
-    /// The work is now at this path.
+    /// The work is now at this path. Whether it succeeds is not known yet.
     fn at(&self, path: &Path) {
+        let _ = path;
+    }
+
+    /// What was asked for is done with the file at this path: it is stored, copied or restored.
+    fn done(&self, path: &Path) {
         let _ = path;
     }
 

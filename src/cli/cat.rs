@@ -23,7 +23,9 @@ use super::pick::{Filters, comma_list, selector};
 /// texts, too. With `--json-encoding avro` as Avro's own JSON encoding: unions with the name of their branch, logical types
 /// as the numbers and bytes that they are.
 ///
-/// Of a file that is damaged the sound records are printed, what is wrong is said, and the exit code is 3.
+/// Of a file that is damaged the sound records are printed, what is wrong is said, and the exit code is 3. A record with a
+/// string that is not UTF-8 is printed with U+FFFD in the place of what is none; that is said once, and the exit code is 3,
+/// too (`--format avro` prints such strings as they are).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Which file of which snapshot
@@ -125,10 +127,18 @@ impl Args {
         for fault in &report.faults {
             output.error("unsound", &format!("{shown}: {fault}"), None);
         }
+        if report.lossy_records > 0 {
+            let records = count(report.lossy_records, "record");
+            let message = format!(
+                "{shown}: {records} printed with strings that are not UTF-8: U+FFFD stands for what cannot be written in JSON"
+            );
+            output.error("not_utf8", &message, Some("`--format avro` prints them as they are"));
+        }
         if output.json {
             output.object("summary", &report)?;
         }
         match report.faults.len() as u64 {
+            0 if report.lossy_records > 0 => Ok(Exit::Incomplete),
             0 => Ok(Exit::Done),
             faults => {
                 let message = format!(

@@ -93,7 +93,7 @@ pub(crate) struct Args {
     /// Keep compressed blocks whole if encoding them again is slower than this, in MB of records per second and core
     ///
     /// Restoring them would take as long. 0 decodes every block that can be encoded again to the same bytes.
-    #[arg(long, value_name = "MB/S", default_value_t = 5.0)]
+    #[arg(long, value_name = "MB/S", default_value_t = 5.0, value_parser = parse_speed)]
     min_encode_speed: f64,
 
     /// Compression of new data [default: that of the repository]
@@ -387,6 +387,12 @@ fn followed(context: &Context, path: &Path) -> PathBuf {
         "{path} is a symbolic link: what is in {target} is saved as {path}, and not the link; write {path}/ if that is meant"
     ));
     to_path(&[bytes, b"/"].concat())
+}
+
+/// Reads a speed: a number that is not negative.
+fn parse_speed(text: &str) -> std::result::Result<f64, String> {
+    let speed = text.trim().parse().ok().filter(|speed: &f64| speed.is_finite() && *speed >= 0.0);
+    speed.ok_or_else(|| format!("{text:?} is no speed: write it like 5 or 0.5, in MB per second"))
 }
 
 /// Why no repository is made here.

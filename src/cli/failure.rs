@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use avro_snap::error::{Error, Refusal, StorageErrorKind};
+use avro_snap::error::{Error, Refusal, StorageErrorKind, Subject};
 use avro_snap::storage::Kind;
 
 use super::exit::Exit;
@@ -129,7 +129,9 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         }
         Error::StorageAway { .. } => {
             "nothing was recorded and nothing is lost by this. Bring back the disk, mount or share that the packs lie on, then \
-             run `snap check`. Only if the packs are gone for good: --accept-missing-packs"
+             run `snap check`. Only if the packs are gone for good: `snap repair snapshots --accept-missing-packs` records \
+             that, and `snap create` stores again what is still there to be saved. Where a prune of a full disk was \
+             interrupted: `snap prune`"
                 .into()
         }
         Error::Busy { .. } => "wait until the other process is done, then run it again".into(),
@@ -168,7 +170,10 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
         Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),
         Error::Unsupported { .. } => "use the version of snap that wrote it, or a later one".into(),
-        error if error.is_damage() => return Some(damage_hint(error.object_kind()).into()),
+        error if error.is_damage() => {
+            let help = damage_hint(error.object_kind());
+            in_its_place(error, globals).map_or_else(|| help.into(), |there| format!("{there}. Then: {help}"))
+        }
         Error::Storage(error) => return storage_hint(error.kind()).map(Into::into),
         _ => return None,
     })
@@ -208,6 +213,25 @@ fn is_below(path: &Path, folder: &Path) -> bool {
     // What could not be written may not be there.
     let there = path.ancestors().find_map(|path| path.canonicalize().ok());
     there.is_some_and(|path| path.starts_with(folder))
+}
+
+/// What to do first where something that is no file lies in the place of the object that the error is about: no repair removes
+/// that.
+pub(super) fn in_its_place(error: &Error, globals: &Globals) -> Option<String> {
+    let (Error::ObjectMissing { name } | Error::Damaged { name: Subject::Object(name), .. }) = error else {
+        return None;
+    };
+    let path = super::open::folder(globals.repo.as_deref()?).ok()?.join(name.to_string());
+    let there = path.symlink_metadata().ok().filter(|there| !there.is_file())?;
+    let what = match there.file_type() {
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_symlink() => "a symbolic link",
+        _ => "no file",
+    };
+    Some(format!(
+        "{} is {what}, where a file of the repository belongs: look at what it is, and move it away",
+        path.display()
+    ))
 }
 
 /// What helps where an object of this kind is missing or damaged.

@@ -11,7 +11,7 @@ use avro_snap::storage::{Backend, Local};
 use avro_snap::store::{CachePlace, LogDamage, LostConfig, OpenOptions, Repository, SystemClock, Unlock};
 
 use super::Context;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, in_its_place};
 use super::password::Source;
 
 /// Prefixes that mean a place that this version cannot reach.
@@ -116,7 +116,9 @@ impl Context {
     fn warn_of(&self, repository: &Repository) {
         if let Some(error) = repository.config_trouble() {
             let said = error.message();
-            self.output.warn(&format!("{said}. `snap repair config` rebuilds it: do so before the other one is lost"));
+            let first = in_its_place(error, &self.globals).map_or_else(String::new, |first| format!("{first}. Then "));
+            self.output
+                .warn(&format!("{said}. {first}`snap repair config` rebuilds it: do so before the other one is lost"));
         }
         if let Some(reason) = repository.rolled_back().filter(|_| self.globals.allow_rollback) {
             self.output.warn(&format!(

@@ -100,11 +100,11 @@ enum When {
     /// They are replaced
     #[default]
     Always,
-    /// They are replaced if size or modification time differ
+    /// They are replaced if size or modification time differ; else only mode, owner and attributes are set
     IfChanged,
-    /// They are replaced if the snapshot's are newer
+    /// They are replaced if the snapshot's are newer, and stay as they are if not
     IfNewer,
-    /// They stay
+    /// They stay as they are
     Never,
 }
 
@@ -212,6 +212,14 @@ fn print_report(
     }
     for (number, said) in [
         (report.files_skipped, "left as they were there"),
+        (
+            report.metadata_restored,
+            if options.dry_run {
+                "of them would get their mode, owner or attributes of the snapshot"
+            } else {
+                "of them got their mode, owner or attributes of the snapshot"
+            },
+        ),
         (report.deleted, if options.dry_run { "would be removed" } else { "removed" }),
         (report.verified, "read again and found right"),
         (report.recoded, "written with another codec"),

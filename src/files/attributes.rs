@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::stat::timespec;
+use super::stat::{Seen, timespec};
 use super::xattrs;
 use crate::progress::{Progress, Warning};
 use crate::snapshot::entry::{EntryKind, FileEntry, Time, Xattr};
@@ -108,6 +108,15 @@ impl Thing<'_> {
         xattrs::split(&names.unwrap_or_default()).map(<[u8]>::to_vec).collect()
     }
 
+    /// Its attributes, sorted by name, as far as they can be read.
+    fn attributes(&self) -> Vec<Xattr> {
+        match self {
+            Self::Link(_) => Vec::new(),
+            // What is in `/proc` leads to the thing itself.
+            _ => xattrs::read(&self.path(), true).unwrap_or_default().0,
+        }
+    }
+
     fn remove_xattr(&self, name: &[u8]) -> rustix::io::Result<()> {
         match self {
             Self::Open(fd) => rustix::fs::fremovexattr(fd, name),
@@ -124,6 +133,33 @@ impl Thing<'_> {
 }
 
 impl Attributes {
+    /// Whether a file that is there has other metadata than this, as far as this process can set it. A mode or a capability
+    /// that is there as in the snapshot does not differ, though restoring would not give it.
+    pub(super) fn differ(&self, thing: &Thing<'_>, seen: &Seen, means: Means) -> bool {
+        let same_owner = (seen.uid, seen.gid) == (self.uid, self.gid);
+        let mine = means.root || seen.uid == rustix::process::geteuid().as_raw();
+        let may_have = |gid| means.root || (mine && is_own_group(gid));
+        let owner_differs = (means.root && !same_owner) || (seen.gid != self.gid && may_have(self.gid));
+        let privileged = means.set_ids && (means.root || same_owner);
+        let mode = if privileged { self.mode } else { self.mode & !SET_IDS };
+        let mode_differs = seen.mode != mode && seen.mode != self.mode;
+        let there = thing.attributes();
+        let matters = |xattr: &&Xattr| {
+            is_restorable(&xattr.name)
+                && (xattr.name != CAPABILITY || privileged)
+                && (means.root || xattr.name.starts_with(b"user.") || xattr.name.starts_with(b"system."))
+        };
+        let xattrs_differ = there.iter().filter(matters).ne(self.xattrs.iter().filter(matters));
+        owner_differs || mode_differs || xattrs_differ || self.has_other_capability(thing)
+    }
+
+    /// Whether a file that is there has a capability that the snapshot does not have like this.
+    pub(super) fn has_other_capability(&self, thing: &Thing<'_>) -> bool {
+        let of = |xattrs: &[Xattr]| xattrs.iter().find(|xattr| xattr.name == CAPABILITY).cloned();
+        let there = of(&thing.attributes());
+        there.is_some() && there != of(&self.xattrs)
+    }
+
     /// Sets everything that this process may set; whatever cannot be set is a warning about `shown`. Tells whether
     /// set-id bits or capabilities were left out.
     ///
@@ -225,6 +261,12 @@ enum Owned {
     Both,
     Group,
     Neither,
+}
+
+/// Whether a file that belongs to this process may be given to the group.
+fn is_own_group(gid: u32) -> bool {
+    let is_it = |group: Gid| group.as_raw() == gid;
+    is_it(rustix::process::getegid()) || rustix::process::getgroups().unwrap_or_default().into_iter().any(is_it)
 }
 
 /// Whether an attribute belongs to the state of a file that snapshots keep. Labels that the system puts on files

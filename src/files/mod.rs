@@ -26,6 +26,7 @@ pub mod writer;
 mod list;
 mod names;
 mod place;
+mod renew;
 mod roots;
 mod tree;
 mod xattrs;

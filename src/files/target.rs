@@ -85,24 +85,34 @@ impl Target {
         let (above, name) = split_parent(path);
         let stat = self.beneath.folder(above).and_then(|at| rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat.map(Seen::from) {
-            Ok(Seen { stat, kind, .. }) => Ok(Some(Existing {
-                is_file: kind == FileType::RegularFile,
-                is_folder: kind == FileType::Directory,
-                is_link: kind == FileType::Symlink,
-                size: stat.size,
-                mtime: stat.mtime,
-            })),
+            Ok(seen) => Ok(Some(Existing::from(&seen))),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.beneath.refused("stat", path, error)),
         }
     }
 
-    /// Whether the entry is to be written at this path by the chosen [`Overwrite`]. To be asked before anything but a
-    /// directory is made.
-    pub fn wants(&self, path: &[u8], entry: &FileEntry) -> Result<bool> {
-        match self.options.overwrite {
-            Overwrite::Always => check_path(path).map(|()| true),
-            policy => Ok(policy.writes(self.existing(path)?.as_ref(), entry)),
+    pub(super) fn overwrite(&self) -> Overwrite {
+        self.options.overwrite
+    }
+
+    pub(super) fn means(&self) -> Means {
+        self.means
+    }
+
+    pub(super) fn beneath(&self) -> &Beneath {
+        &self.beneath
+    }
+
+    /// Sets what can be set on a thing at this path, and counts where set-id bits or capabilities were left out.
+    pub(super) fn set_attributes(
+        &self,
+        attributes: &Attributes,
+        thing: &Thing<'_>,
+        path: &[u8],
+        progress: &dyn Progress,
+    ) {
+        if attributes.set(thing, self.means, &self.shown(path), progress) {
+            self.dropped_set_ids.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -365,9 +375,9 @@ fn again(mut work: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result
 
 /// What something is opened with only to set its metadata, without any effect on it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const HOLD: OFlags = OFlags::PATH;
+pub(super) const HOLD: OFlags = OFlags::PATH;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-const HOLD: OFlags = OFlags::NONBLOCK;
+pub(super) const HOLD: OFlags = OFlags::NONBLOCK;
 
 #[cfg(not(any(target_os = "macos", target_os = "ios")))]
 fn make_special(folder: &OwnedFd, name: &str, kind: &EntryKind) -> rustix::io::Result<()> {

@@ -101,14 +101,8 @@ pub struct CheckReport {
 impl CheckReport {
     /// Whether that many packs are missing that the storage is more likely away, in part, than the packs are lost.
     pub fn looks_away(&self) -> bool {
-        looks_away(self.missing_packs, self.packs)
+        crate::store::looks_away(self.missing_packs, self.packs)
     }
-}
-
-/// Whether that many of the packs are missing that their disk, mount or share is more likely away than they are lost: all of
-/// them, or more than one and more than half.
-pub(crate) fn looks_away(missing: u64, packs: u64) -> bool {
-    missing > 0 && (missing >= packs || (missing > 1 && missing > packs / 2))
 }
 
 /// Looks at the repository. What is wrong is in the report, not an error.

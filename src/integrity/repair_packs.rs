@@ -6,7 +6,6 @@ use rayon::prelude::*;
 
 use serde::Serialize;
 
-use super::away::refuse_if_away;
 use super::data::{PackFindings, check_pack, drop_condemned};
 use super::repair_parity as parity;
 use crate::chunk::ChunkSource;
@@ -79,7 +78,7 @@ pub fn repair_packs(
     let share = options.parity.unwrap_or_else(|| repository.settings().parity());
     repository.rebuild_index()?;
     if !options.accept_missing_packs {
-        refuse_if_away(repository)?;
+        repository.refuse_if_away()?;
     }
     if !options.dry_run {
         repository.keep_config()?;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Serialize, Serializer};
 
-use super::away::refuse_if_away;
 use super::repair_packs::look_at_all;
 use super::repair_rewrite::rewrite;
 use super::structure::cut_off;
@@ -75,7 +74,7 @@ pub fn repair_snapshots(
     repository.rebuild_index()?;
     repository.adopt_all_locally()?;
     if !options.accept_missing_packs {
-        refuse_if_away(repository)?;
+        repository.refuse_if_away()?;
     }
     if options.read_data && !options.dry_run {
         repository.take_back_damage(&repository.damaged_packs())?;

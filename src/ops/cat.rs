@@ -83,6 +83,9 @@ impl std::fmt::Display for Fault {
 pub struct CatReport {
     /// Records that were given.
     pub records: u64,
+    /// Of these, how many hold strings that are not UTF-8, so that U+FFFD stands for what is none. 0 for
+    /// [`CatFormat::Avro`], which gives them as they are.
+    pub lossy_records: u64,
     /// What is wrong with the file as far as it was looked at, the first 100 of it.
     #[serde(serialize_with = "report::count")]
     pub faults: Vec<Fault>,
@@ -144,8 +147,9 @@ fn printed(
     match options.format {
         CatFormat::Json(encoding) => {
             let fields = Fields::new(options.fields.iter().map(String::as_str), &schema)?;
-            let mut sink = JsonSink { writer: RecordWriter::new(&schema, &fields, encoding), give };
-            Ok(run.go(file, &schema, &mut sink)?)
+            let mut sink = JsonSink { writer: RecordWriter::new(&schema, &fields, encoding), lossy: 0, give };
+            let report = run.go(file, &schema, &mut sink)?;
+            Ok(CatReport { lossy_records: sink.lossy, ..report })
         }
         CatFormat::Avro => {
             let (header, marker) = run.header(file.header());
@@ -172,6 +176,7 @@ trait Sink {
 
 struct JsonSink<'a, 'g> {
     writer: RecordWriter<'a>,
+    lossy: u64,
     give: &'g mut dyn FnMut(Given<'_>) -> Result<()>,
 }
 
@@ -185,7 +190,10 @@ impl Sink for JsonSink<'_, '_> {
             give(Given::Json(json))
         })?;
         match written {
-            Ok(()) => give(Given::End).map(|()| None),
+            Ok(()) => {
+                self.lossy += u64::from(self.writer.was_lossy());
+                give(Given::End).map(|()| None)
+            }
             Err(error) => Ok(Some(error.to_string())),
         }
     }

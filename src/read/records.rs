@@ -212,10 +212,10 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record as JSON, in one line without the line's end.
+    /// The record as JSON, in one line without the line's end. Of a string that is not UTF-8, U+FFFD stands for what is none.
     ///
     /// # Errors
-    /// [`Error::NoRecords`] if it holds a string that is no text, or makes too much of it.
+    /// [`Error::NoRecords`] if values that take no bytes make too much text of it.
     pub fn to_json(&self, encoding: Encoding) -> Result<String> {
         let mut text = String::new();
         self.write_json(encoding, &mut |part| {

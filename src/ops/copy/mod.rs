@@ -169,6 +169,7 @@ impl<'r> Copier<'r> {
         let began = Instant::now();
         // First of all, as in `create`: what is condemned from here on is noticed at the end.
         let writer = Writer::new(self.target)?;
+        writer.refuse_if_away()?;
         let state = self.target.state();
         if state.snapshots.iter().any(|record| record.id == snapshot.id) {
             return Ok(Copied::Present);

@@ -88,7 +88,8 @@ impl Run<'_> {
             self.target.runtime().go_on()?;
             if !entry.recipe.is_empty() {
                 let before = self.before(&mut reference, &entry.path);
-                self.progress.at(Path::new(std::ffi::OsStr::from_bytes(&entry.path)));
+                let path = Path::new(std::ffi::OsStr::from_bytes(&entry.path)).to_path_buf();
+                self.progress.at(&path);
                 if let Some(before) = before.as_ref().filter(|before| self.is_same(&entry, before)) {
                     (entry.recipe, entry.avro) = (before.recipe.clone(), before.avro.clone());
                     report.files_known += 1;
@@ -109,6 +110,7 @@ impl Run<'_> {
                     done.map_err(|stop| stop.about(&entry.path))?;
                 }
                 self.progress.files(1);
+                self.progress.done(&path);
             }
             manifest.push(&entry, &mut feeder)?;
         }

@@ -157,7 +157,8 @@ fn root_is_empty(report: &CreateReport) -> bool {
 /// Makes a snapshot.
 ///
 /// # Errors
-/// I/O errors and damaged objects of the repository. What is wrong with a single file is reported to `progress`,
+/// [`Error::StorageAway`] if most packs are missing, as if their disk were not mounted; I/O errors and damaged objects of the
+/// repository. What is wrong with a single file is reported to `progress`,
 /// counted, and does not stop the
 /// work.
 pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
@@ -188,6 +189,7 @@ fn create_snapshot(
     let (threads, pool) = (repository.runtime().threads(), repository.runtime().compute()?);
     // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
     let writer = Writer::new(repository)?;
+    writer.refuse_if_away()?;
     let lineage = Lineage::find(repository, &options, progress)?;
     let primer = AnchorPrimer::new(repository, lineage.nearest.clone());
     let pipeline = Pipeline::new(repository, writer, primer, options.compression, options.dry_run, threads);

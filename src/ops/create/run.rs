@@ -343,6 +343,7 @@ impl Run<'_> {
             }
         };
         self.progress.files(1);
+        self.progress.done(path);
         let size = stored.entry.size;
         match stored.held {
             Held::Still => {}

@@ -70,6 +70,8 @@ pub struct RestoreReport {
     pub files_restored: u64,
     /// Regular files that were there and were left as they are.
     pub files_skipped: u64,
+    /// Of these, how many had another mode, owner or attributes than in the snapshot, and got (or would get) theirs.
+    pub metadata_restored: u64,
     /// Directories, links, pipes and devices.
     pub others_restored: u64,
     /// Bytes that were written.

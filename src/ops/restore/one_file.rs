@@ -17,18 +17,20 @@ use crate::recipe::Recipe;
 use crate::snapshot::entry::FileEntry;
 
 impl Run<'_> {
+    /// Restores a regular file. Gives whether all of it was written now: not where it was left as it is, or could be
+    /// salvaged in part only.
     pub(super) fn write<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
         assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
         path: &[u8],
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let wanted = self.target.map_or(Ok(true), |target| target.wants(path, entry))?;
         let recoded = self.options.recode.filter(|_| can_recode(entry));
         let target = match self.target {
-            _ if !wanted => {
+            Some(target) if !wanted => {
                 self.progress.bytes(entry.size);
-                self.report().files_skipped += 1;
+                self.leave(target, entry, path)?;
                 None
             }
             Some(target) if !self.options.dry_run => Some(target),
@@ -41,7 +43,7 @@ impl Run<'_> {
                 None
             }
         };
-        let Some(target) = target else { return Ok(()) };
+        let Some(target) = target else { return Ok(false) };
         refuse_impossible_size(entry)?;
         let size = if recoded.is_some() { 0 } else { entry.size };
         let mut writer = target.begin_file(path, size, self.sparse(entry))?;
@@ -57,7 +59,7 @@ impl Run<'_> {
         match done {
             Err(error) if self.options.salvage && error.is_damage() => {
                 drop(writer);
-                return self.salvage(assembler, entry, path, target, error);
+                return self.salvage(assembler, entry, path, target, error).map(|()| false);
             }
             done => done?,
         }
@@ -79,6 +81,15 @@ impl Run<'_> {
             self.verify(file, entry, &target.shown(path))?;
             self.report().verified += 1;
         }
+        Ok(true)
+    }
+
+    /// Leaves the content of a file that is there already.
+    pub(super) fn leave(&self, target: &Target, entry: &FileEntry, path: &[u8]) -> Result<()> {
+        let renewed = target.renew(path, entry, self.options.dry_run, self.progress)?;
+        let mut report = self.report();
+        report.files_skipped += 1;
+        report.metadata_restored += u64::from(renewed);
         Ok(())
     }
 

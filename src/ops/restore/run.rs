@@ -312,13 +312,19 @@ impl Run<'_> {
         if self.fatal().is_some() {
             return false;
         }
+        let shown = Path::new(OsStr::from_bytes(path));
         if !self.options.dry_run {
-            self.progress.at(Path::new(OsStr::from_bytes(path)));
+            self.progress.at(shown);
         }
-        let done = self.write(assembler, entry, path);
-        let fine = done.is_ok();
-        match done {
-            Ok(()) => self.progress.files(1),
+        let written = self.write(assembler, entry, path);
+        let fine = written.is_ok();
+        match written {
+            Ok(whole) => {
+                self.progress.files(1);
+                if whole {
+                    self.progress.done(shown);
+                }
+            }
             Err(error) => self.failed(entry, error),
         }
         fine
@@ -338,15 +344,20 @@ impl Run<'_> {
         for (path, entry) in links {
             self.runtime.go_on()?;
             let Some(original) = entry.hard_link.clone() else { continue };
-            match self.target.map_or(Ok(true), |target| target.wants(&path, &entry)) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.report().files_skipped += 1;
-                    continue;
-                }
-                Err(error) => {
-                    self.failed(&entry, error);
-                    continue;
+            if let Some(target) = self.target {
+                let left = target.wants(&path, &entry).and_then(|wanted| {
+                    if !wanted {
+                        self.leave(target, &entry, &path)?;
+                    }
+                    Ok(!wanted)
+                });
+                match left {
+                    Ok(false) => {}
+                    Ok(true) => continue,
+                    Err(error) => {
+                        self.failed(&entry, error);
+                        continue;
+                    }
                 }
             }
             let known = below(&original, &self.options.subfolder)
@@ -363,7 +374,9 @@ impl Run<'_> {
             match known {
                 Some(first) => self.attempt(&entry, |target| {
                     self.make_way(&entry.path, &path)?;
-                    target.hard_link(&path, &first).map(|()| true)
+                    target.hard_link(&path, &first)?;
+                    self.progress.done(Path::new(OsStr::from_bytes(&path)));
+                    Ok(true)
                 }),
                 None => match snapshot.rows(repository).find(&original)? {
                     Some(row) => {

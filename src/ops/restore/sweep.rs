@@ -170,14 +170,23 @@ impl<'s> Sweep<'s> {
         self.spared.unreadable().any(|above| crate::ops::is_at_or_below(path, above))
     }
 
-    /// Makes way for something that belongs at the place of a directory: removes that, with all that is in it, or
+    /// Makes way for something that belongs at the place of a directory or a link: removes that, with all that is in it, or
     /// nothing if a part of it must stay. Tells how many things went, or would go.
     ///
     /// # Errors
     /// If something must stay, or cannot be removed.
     pub(super) fn clear(&'s self, tree_path: &[u8], path: &[u8], mode: Mode) -> Result<u64> {
+        let is_link = self.target.existing(path)?.is_some_and(|existing| existing.is_link);
         let stays = |why: &str| {
-            let reason = format!("a folder stands in its place, and something in that must stay: {why}");
+            let reason = if !is_link {
+                format!("a folder stands in its place, and something in that must stay: {why}")
+            } else if self.coverage.at(tree_path).is_covered() {
+                format!("a symbolic link stands in its place, and must stay: {why}")
+            } else {
+                "a symbolic link stands in its place, above the paths that were saved, and only at or below these is anything \
+                 removed"
+                    .into()
+            };
             Error::not_restored(self.target.shown(path).display(), reason)
         };
         for mode in [Mode::Plan, mode] {
