@@ -160,10 +160,9 @@
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tour/setup.rs"));
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use std::ops::ControlFlow;
 //! use std::sync::atomic::{AtomicU64, Ordering};
 //!
-//! use avro_snap::storage::{Abilities, Backend, ByteRange, Created, Kind, Memory, Name, ObjectMeta, PutTerms, Result};
+//! use avro_snap::storage::{Abilities, Backend, ByteRange, Created, Each, Kind, Memory, Name, ObjectMeta, PutTerms, Result};
 //!
 //! /// Counts the bytes that are put into another storage.
 //! #[derive(Debug, Default)]
@@ -198,12 +197,7 @@
 //!         self.inner.head(name)
 //!     }
 //!
-//!     fn list(
-//!         &self,
-//!         kind: Kind,
-//!         after: Option<&Name>,
-//!         each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-//!     ) -> Result<()> {
+//!     fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
 //!         self.inner.list(kind, after, each)
 //!     }
 //!

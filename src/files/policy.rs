@@ -77,6 +77,7 @@ mod tests {
             avro: None,
             origin: None,
             altered: None,
+            properties: Vec::new(),
         };
         let table = |entry: &FileEntry, existing: Option<Existing>| {
             [Always, IfChanged, IfNewer, Never].map(|policy| policy.writes(existing.as_ref(), entry))

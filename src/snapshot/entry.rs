@@ -55,6 +55,8 @@ pub struct FileEntry {
     /// When the content was changed on purpose after it was saved, nanoseconds since 1970 (UTC). Such a file does not come
     /// back as it was saved.
     pub altered: Option<i64>,
+    /// What later versions say about it. Names that are not known are kept and have no effect.
+    pub properties: Vec<Property>,
 }
 
 impl FileEntry {
@@ -86,8 +88,18 @@ impl FileEntry {
             avro: None,
             origin: None,
             altered: None,
+            properties: Vec::new(),
         }
     }
+}
+
+/// Something further about a row or a root (`docs/format.md`, "Properties"): the place for what later versions add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Property {
+    /// What it says.
+    pub name: String,
+    /// Its value, in a form that the name decides.
+    pub value: Vec<u8>,
 }
 
 /// A moment with the full range of a file system's times: ext4 reaches the year 2446, tmpfs and XFS go further than 64 bits

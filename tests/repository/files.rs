@@ -119,6 +119,7 @@ fn entry(kind: EntryKind, mode: u32, size: u64) -> FileEntry {
         avro: None,
         origin: None,
         altered: None,
+        properties: Vec::new(),
     }
 }
 

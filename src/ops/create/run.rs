@@ -136,6 +136,7 @@ impl Run<'_> {
             rules,
             path_list,
             manifest,
+            properties: Vec::new(),
         };
         let root = feeder.put(ChunkKind::Root, root.encode())?;
         feeder.finish();
