@@ -26,7 +26,7 @@ pub const MAX_REASONS: usize = 16;
 pub struct Obstacle {
     /// Where in the schema, like `address.lines[]`; empty for the whole.
     pub path: String,
-    /// What is wrong there.
+    /// Why data cannot be read there.
     pub reason: String,
 }
 

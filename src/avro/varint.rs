@@ -11,7 +11,7 @@ pub const MAX_LENGTH: usize = 10;
 /// A number as it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Long {
-    /// The number.
+    /// The number, after undoing the zig-zag.
     pub value: i64,
     /// How many bytes it took, 1 to 10.
     pub used: usize,

@@ -31,7 +31,7 @@ pub enum WalkError {
     /// No bytes that follow could make this a datum of the schema.
     #[error("{reason} at byte {at}")]
     Invalid {
-        /// What is wrong.
+        /// Why the bytes are no record.
         reason: Reason,
         /// Where, as an index into the bytes that were walked.
         at: usize,

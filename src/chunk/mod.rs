@@ -130,7 +130,7 @@ impl<S: ChunkSource + ?Sized> ChunkSource for Arc<S> {
 #[derive(Debug, Clone)]
 pub struct ChunkMap {
     hasher: ChunkHasher,
-    /// The chunks.
+    /// Kind and bytes of each chunk.
     pub chunks: HashMap<ChunkId, (ChunkKind, Arc<[u8]>)>,
 }
 

@@ -17,18 +17,18 @@ use super::pick::{Filters, comma_list, selector};
 
 /// Print the records of an Avro file
 ///
-/// As JSON, a record a line: numbers, texts, lists and objects as one would expect; the value of a union without the name
-/// of its branch; bytes and fixed as texts of the characters 0 to 255; decimals, dates, times, timestamps, durations and
-/// UUIDs as texts ("12.30", "2026-03-01T12:30:00.000Z"; years outside of 0 to 9999 with a sign); NaN and infinities as
-/// texts, too. With `--json-encoding avro` as Avro's own JSON encoding: unions with the name of their branch, logical types
-/// as the numbers and bytes that they are.
+/// JSON, one record per line: numbers, texts, lists and objects as one would expect; the value of a union without the
+/// name of its branch; bytes and fixed as texts of the characters 0 to 255; decimals, dates, times, timestamps,
+/// durations and UUIDs as texts ("12.30", "2026-03-01T12:30:00.000Z"; years outside of 0 to 9999 with a sign); NaN and
+/// infinities as texts, too. With `--json-encoding avro` as Avro's own JSON encoding: unions with the name of their
+/// branch, logical types as the numbers and bytes that they are.
 ///
-/// Of a file that is damaged the sound records are printed, what is wrong is said, and the exit code is 3. A record with a
-/// string that is not UTF-8 is printed with U+FFFD in the place of what is none; that is said once, and the exit code is 3,
-/// too (`--format avro` prints such strings as they are).
+/// The sound records of a damaged file are printed, its faults are reported, and the exit code is 3. A record with a string
+/// that is not UTF-8 is printed with U+FFFD in place of the invalid bytes; that is reported once, and the exit code is 3, too
+/// (`--format avro` prints such strings as they are).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which file of which snapshot
+    /// Snapshot, and the file in it
     #[arg(value_name = "SNAPSHOT:PATH")]
     what: OsString,
 
@@ -84,7 +84,7 @@ impl Args {
         if let Some(more) = &self.more {
             let more = more.to_string_lossy();
             return Err(Failure::Usage(format!(
-                "`snap cat` takes one file, as SNAPSHOT:PATH; {more:?} is one too many"
+                "`snap cat` takes one file, as SNAPSHOT:PATH; {more:?} is not expected"
             )));
         }
         let selector = selector(Some(&self.what))?;

@@ -50,7 +50,7 @@ pub(crate) struct Args {
 }
 
 fn parse_subset(text: &str) -> std::result::Result<DataSubset, String> {
-    let wrong = || format!("{text:?} is no part: write it like 10%, 500M or 2/7");
+    let wrong = || format!("{text:?} is not a subset: write it like 10%, 500M or 2/7");
     if let Some(share) = text.strip_suffix('%') {
         let percent: f64 = share.trim().parse().map_err(|_| wrong())?;
         return match percent > 0.0 && percent <= 100.0 {
@@ -72,7 +72,7 @@ fn parse_subset(text: &str) -> std::result::Result<DataSubset, String> {
 
 /// A length of time, in nanoseconds.
 fn parse_age(text: &str) -> std::result::Result<i64, String> {
-    let wrong = || format!("{text:?} is no age: write it like 30d, 12h or 2w");
+    let wrong = || format!("{text:?} is not an age: write it like 30d, 12h or 2w");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let seconds: i64 = match unit {
         'h' => 3600,
@@ -195,7 +195,7 @@ fn print_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
     if !report.undecided.is_empty() {
         let places = count(report.undecided.len() as u64, "place");
         output.note(format_args!(
-            "{places} not looked into (an unknown codec, or too large): nothing is known to be wrong there"
+            "{places} not decoded (an unknown codec, or too large): nothing is known to be wrong there"
         ))?;
     }
     if !report.damaged.is_empty() || !report.problems.is_empty() {
@@ -219,7 +219,7 @@ fn explain(context: &Context, repository: &Repository, reason: &str) {
     let (id, location) = (repository.id(), repository.backend().location());
     let error = Error::RolledBack { repository: id, reason: reason.into() };
     let what = format!(
-        "{}; {newest}. What is in this state was checked as ever. What was saved, removed or pruned since is not in it: \
+        "{}; {newest}. What is in this state was checked as usual. What was saved, removed or pruned since is not in it: \
          that is as it should be for an older copy of the repository at {location}, and is a loss if this is the repository \
          itself",
         error.message()
@@ -257,7 +257,7 @@ fn print_report(context: &Context, report: &CheckReport, rolled_back: Option<&st
     }
     if report.unindexed_packs > 0 {
         let packs = count(report.unindexed_packs, "pack");
-        output.note(format_args!("{packs} that nothing names: left by an interrupted run, no harm"))?;
+        output.note(format_args!("{packs} that nothing names: left by an interrupted run, harmless"))?;
     }
     if report.unused_packs > 0 {
         let packs = count(report.unused_packs, "pack");
@@ -279,7 +279,7 @@ fn print_report(context: &Context, report: &CheckReport, rolled_back: Option<&st
     if report.unsound_checkpoints > 0 {
         let checkpoints = count(report.unsound_checkpoints, "checkpoint");
         output.note(format_args!(
-            "{checkpoints} of the log not what the log says, and passed over, no harm: `snap repair index` deletes that"
+            "{checkpoints} of the log not what the log says, and ignored, harmless: `snap repair index` deletes that"
         ))?;
     }
     if report.unprotected_packs > 0 {

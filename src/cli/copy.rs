@@ -65,7 +65,7 @@ struct Failed {
     error: Error,
 }
 
-/// What was done.
+/// What was copied so far.
 #[derive(Default)]
 struct Tally {
     copied: u64,

@@ -106,7 +106,7 @@ pub(crate) struct Args {
     #[arg(long)]
     fail_on_damaged: bool,
 
-    /// Take Avro files that are gone, or have fewer records than they had, for what they are to be from now on
+    /// Accept that Avro files are gone or have fewer records than before, and stop reporting it
     #[arg(long)]
     accept_losses: bool,
 
@@ -134,7 +134,7 @@ struct SourceArgs {
     #[arg(long, group = "stream", requires = "paths", conflicts_with_all = ["files_from", "files_from_raw"])]
     stdin_from_command: bool,
 
-    /// The path of that file in the snapshot
+    /// Set the path of that file in the snapshot
     #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stream")]
     stdin_filename: OsString,
 
@@ -150,7 +150,7 @@ struct SourceArgs {
     files_from_raw: Vec<PathBuf>,
 }
 
-/// What of it is not saved.
+/// Flags that exclude files.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Excluding")]
 struct ExcludeArgs {
@@ -304,7 +304,7 @@ impl Args {
                 init::refuse_strangers(place)?;
                 let (kdf, cut, settings) = (KdfCost::default(), CutParams::default(), Settings::default());
                 let made = init::make(context, place, suite, kdf, cut, None, settings)?;
-                context.output.note(format_args!("made repository {} at {}", made.0, place.display()))?;
+                context.output.note(format_args!("created repository {} at {}", made.0, place.display()))?;
                 context.open_knowing(place, &made.1.unwrap_or_default())
             }
             opened => opened,

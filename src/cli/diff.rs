@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     after: OsString,
 
-    /// Show also paths of which only metadata changed
+    /// Also show paths of which only metadata changed
     #[arg(long)]
     metadata: bool,
 

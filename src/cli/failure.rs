@@ -103,7 +103,7 @@ impl Failure {
 /// What helps against an error, where there is a way out.
 pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
     Some(match error {
-        Error::NoRepository { location } => format!("make one with `snap init -r {location}`, or check -r"),
+        Error::NoRepository { location } => format!("create one with `snap init -r {location}`, or check -r"),
         Error::CannotInit { .. } => "choose another place, or use what is there with -r".into(),
         Error::WrongPassword { .. } => {
             "check --password-file, --password-command, SNAP_PASSWORD, SNAP_PASSWORD_FILE; if all passwords are lost, \
@@ -112,17 +112,17 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         }
         Error::NoPassword { .. } => "give it with --password-file, --password-command or SNAP_PASSWORD".into(),
         Error::KeysRotated { .. } => {
-            "somebody ran `snap key rotate` meanwhile: run the command again, which opens the repository with the new keys. \
+            "the keys were rotated meanwhile: run the command again, which opens the repository with the new keys. \
              What was stored so far is there and is used then"
                 .into()
         }
-        Error::OldExport { .. } => "make a new one with `snap key export`, with a password of today".into(),
+        Error::OldExport { .. } => "make a new one with `snap key export`, with a current password".into(),
         Error::RolledBack { repository, .. } => {
             let head = globals.state_folder().map(|folder| folder.join(repository.to_string()).join("head"));
             let file = head.map_or_else(|| "the file `head` in the state folder".into(), |p| p.display().to_string());
             format!(
                 "the storage shows an older or another state than before: this is an older copy, a copy was put back, a disk \
-                 lost writes, or somebody tampers with it. --allow-rollback reads it as it is, and `snap check` says more. \
+                 lost writes, or it was tampered with. --allow-rollback reads it as it is, and `snap check` says more. \
                  Snapshots made since may be gone from the log: `snap recover` finds those whose data is there. Once you \
                  are sure that this is the state to go on with, remove {file}"
             )
@@ -165,7 +165,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         }
         .into(),
         Error::Exhausted { .. } => OUT_OF_RESOURCES.into(),
-        Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists those that there are".into(),
+        Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists all snapshots".into(),
         Error::SnapshotReplaced { .. } => "run the command again: it reads the snapshot as it is stored now".into(),
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
         Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),

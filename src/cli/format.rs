@@ -27,7 +27,7 @@ pub(crate) fn size(bytes: u64) -> String {
 
 /// Reads a size: a number, and perhaps `k`, `M`, `G` or `T`, which are powers of 1024.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no size: that is a number of bytes, or one followed by k, M, G or T");
+    let wrong = || format!("{text:?} is not a size: write a number of bytes, or one followed by k, M, G or T");
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(['b', 'i', 'k', 'm', 'g', 't']);
     let shift = match &lower[digits.len()..] {

@@ -55,7 +55,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
 
-    /// Use no local index: read that of the repository each time
+    /// Do not use a local index; read that of the repository each time
     #[arg(long, global = true)]
     pub(crate) no_cache: bool,
 

@@ -38,12 +38,12 @@ pub(crate) struct Args {
     /// Redundancy of stored data, as a share of it, like 5%: damage up to that share of each pack can be repaired
     ///
     /// It is for storage that neither checks nor repairs what it holds, like a single disk; bytes that have changed are
-    /// then read right, with a warning, and `snap repair packs` puts them right. A pack that is gone altogether does not
-    /// come back by it. `snap repair packs --parity` changes it later.
+    /// then corrected when they are read, with a warning, and `snap repair packs` repairs them. It cannot restore a
+    /// pack that is gone altogether. `snap repair packs --parity` changes it later.
     #[arg(long, value_name = "SHARE", default_value = "off", value_parser = parse_share)]
     parity: u32,
 
-    /// Make it in a directory that holds other files
+    /// Create it even in a directory that holds other files
     #[arg(long)]
     force: bool,
 
@@ -129,7 +129,7 @@ impl Args {
                     "encryption": suite.name(),
                 }),
             ),
-            false => output.note(format_args!("made repository {id} at {} ({})", place.display(), suite.name())),
+            false => output.note(format_args!("created repository {id} at {} ({})", place.display(), suite.name())),
         };
         let said = said.and_then(|()| match suite {
             Suite::None => Ok(()),

@@ -256,8 +256,7 @@ fn print_rotated(context: &Context, rotated: &Rotated, others: &str) -> avro_sna
     if !others.is_empty() {
         output.note(format_args!("removed: {others}. `snap key add` makes a new one for each owner."))?;
     }
-    output
-        .note(format_args!("Key exports of before do not open it any more: make a new one with `snap key export`."))?;
+    output.note(format_args!("Older key exports do not open it any more: make a new one with `snap key export`."))?;
     output.note(format_args!("What is stored stays under the old keys until `snap prune --reencrypt` moves it."))
 }
 

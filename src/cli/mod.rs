@@ -170,11 +170,11 @@ impl Verb {
     /// What is said if it is interrupted.
     fn when_interrupted(&self) -> When {
         match self {
-            Self::Create(_) => When::Changing("run it again, it uses what is stored by now"),
-            Self::Copy(_) => When::Changing("run it again, the snapshots that are copied by now stay"),
+            Self::Create(_) => When::Changing("run it again, it uses what is stored so far"),
+            Self::Copy(_) => When::Changing("run it again, the snapshots copied so far stay"),
             Self::Restore(_) => When::Changing(
-                "no file in the target is half written; run it again, with --overwrite if-changed if it shall keep the \
-                 files that are restored by now",
+                "no file in the target is half written; run it again, with --overwrite if-changed to keep the \
+                 files restored so far",
             ),
             Self::Init(_) => When::Changing("run it again if there is no repository yet"),
             Self::Key(_) => When::Changing("`snap key list` says what is done; run it again if it is not"),
@@ -182,7 +182,7 @@ impl Verb {
                 When::Changing("`snap snapshots` says what is done; run it again if it is not")
             }
             Self::Prune(_) | Self::Repair(_) | Self::Recover(_) => {
-                When::Changing("run it again, it goes on from what is done by now")
+                When::Changing("run it again, it continues from what is done so far")
             }
             _ => When::Reading,
         }

@@ -8,7 +8,7 @@ use super::output::Output;
 
 /// Reads a share of a pack, like `5%`, `2.5%`, `5` or `off`, as thousandths.
 pub(crate) fn parse_share(text: &str) -> Result<u32, String> {
-    let wrong = || format!("{text:?} is no share: write it like 5% or 2.5%, at most 100%, or off");
+    let wrong = || format!("{text:?} is not a share: write it like 5% or 2.5%, at most 100%, or off");
     if text == "off" {
         return Ok(0);
     }

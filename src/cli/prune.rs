@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     limits: Limits,
 
-    /// Make room on a disk that is full: delete what no snapshot needs before the log says so
+    /// Free space on a full disk: delete what no snapshot needs before the log says so
     ///
     /// Try without it first: `snap prune --grace 0` works without a free byte in most cases. NO OTHER PROCESS MAY USE THE
     /// REPOSITORY MEANWHILE: what somebody is just saving is lost with it. It implies --grace 0. The id of the repository
@@ -77,14 +77,14 @@ fn parse_limit(text: &str) -> std::result::Result<MaxUnused, String> {
         None => parse_size(text).map(MaxUnused::Bytes),
         Some(number) => match number.trim().parse() {
             Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(MaxUnused::Percent(percent)),
-            _ => Err(format!("{text:?} is no share: write it like 5%")),
+            _ => Err(format!("{text:?} is not a share: write it like 5%")),
         },
     }
 }
 
 /// Reads a length of time.
 fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
-    let wrong = || format!("{text:?} is no length of time: write it like 90m, 12h or 7d");
+    let wrong = || format!("{text:?} is not a duration: write it like 90m, 12h or 7d");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "s" => 1,
@@ -201,7 +201,7 @@ fn print_report(context: &Context, report: &PruneReport, dry_run: bool) -> Resul
     }
     if report.old_keys.packs > 0 {
         let old = format!("{}, {}", count(report.old_keys.packs, "pack"), size(report.old_keys.bytes));
-        output.note(format_args!("kept under keys of before the last rotation: {old}; --reencrypt moves them"))?;
+        output.note(format_args!("kept under keys from before the last rotation: {old}; --reencrypt moves them"))?;
     }
     output.note(format_args!("unused and kept: {}", size(report.unused_bytes_left)))?;
     let swept = format!("{}, {}", count(report.swept.packs, "condemned pack"), size(report.swept.bytes));

@@ -25,15 +25,15 @@ use super::progress::Meter;
 /// hash of the one that was saved.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which snapshot, and what of it: the components of PATH do not appear in the target
+    /// Snapshot, and perhaps a path in it: the components of PATH do not appear in the target
     #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present = "at")]
     snapshot: Option<OsString>,
 
-    /// Where to; it is made if it is not there
+    /// Directory to restore into; created if missing
     #[arg(short, long, value_name = "DIR")]
     target: OsString,
 
-    /// What happens to files that are there already
+    /// When to overwrite files that exist in the target
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     overwrite: When,
 
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "delete")]
     delete_despite_unreadable: bool,
 
-    /// Look at everything, write nothing, and say what would be restored and removed
+    /// Write nothing; show what would be restored and removed
     ///
     /// With -v, each path is printed with a sign: + it is not there, M it is there with another size or time, = it is there
     /// with the same, - it would be removed.
@@ -67,11 +67,11 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
 
-    /// Give programs back their set-user-id and set-group-id bits and their capabilities
+    /// Restore the set-user-id and set-group-id bits and the capabilities of programs
     #[arg(long)]
     restore_suid: bool,
 
-    /// Make holes of blocks of zeros, also in files that had none
+    /// Write blocks of zeros as holes (sparse files), also in files that had none
     #[arg(long)]
     sparse: bool,
 
@@ -79,10 +79,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "CODEC", conflicts_with = "verify")]
     recode: Option<Recode>,
 
-    /// Of files of which data is lost, write what is left
+    /// Write what is left of files that have lost data
     ///
-    /// Of an Avro file that is a valid one of the blocks that are whole; of any other file, its bytes with zeros for what
-    /// is lost. What is missing stands in FILE.salvage.json beside it. Such files are not what was saved: the exit code is
+    /// An Avro file is written as a valid one with the blocks that are whole; any other file with zeros for what is
+    /// lost. What is missing stands in FILE.salvage.json beside it. Such files are not what was saved: the exit code is
     /// 21. Without this, they are not written.
     #[arg(long, conflicts_with_all = ["recode", "dry_run"])]
     salvage: bool,
@@ -94,17 +94,17 @@ pub(crate) struct Args {
     filters: Filters,
 }
 
-/// What happens to files that are there already.
+/// When to overwrite files that exist in the target.
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
 enum When {
-    /// They are replaced
+    /// Overwrite them in any case
     #[default]
     Always,
-    /// They are replaced if size or modification time differ; else only mode, owner and attributes are set
+    /// If size or modification time differ; else only mode, owner and attributes are set
     IfChanged,
-    /// They are replaced if the snapshot's are newer, and stay as they are if not
+    /// If the snapshot's are newer; others stay as they are
     IfNewer,
-    /// They stay as they are
+    /// Keep existing files as they are
     Never,
 }
 

@@ -23,7 +23,7 @@ pub enum Fate {
     LeftOut,
 }
 
-/// What a walk was to meet.
+/// The part of the tree that a walk was to meet.
 #[derive(Debug)]
 pub struct Covered {
     /// Where each root lies, by its path in the manifest.

@@ -49,7 +49,7 @@ pub struct Target {
 /// What a directory gets when all is in it.
 #[derive(Debug)]
 enum Finish {
-    /// What its entry says.
+    /// Mode, owner and times of its entry.
     Entry(Attributes),
     /// The mode that it had before.
     Mode(u32),

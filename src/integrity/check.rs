@@ -43,7 +43,7 @@ pub enum DataSubset {
     NotSince(i64),
 }
 
-/// What was found.
+/// Result of the check.
 #[derive(Debug, Default, Serialize)]
 pub struct CheckReport {
     /// What is wrong, in the order in which it was found.
@@ -54,7 +54,7 @@ pub struct CheckReport {
     pub lost: Vec<Lost>,
     /// Snapshots looked at.
     pub snapshots: u64,
-    /// Snapshots that have lost something.
+    /// Snapshots that have lost data.
     pub damaged_snapshots: u64,
     /// Files (each once for every snapshot that holds it) of which something is lost, and rows of manifests that are.
     pub lost_paths: u64,

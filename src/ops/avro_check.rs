@@ -25,7 +25,7 @@ use crate::store::Repository;
 pub struct Finding {
     /// A snapshot that holds it.
     pub snapshot: SnapshotId,
-    /// Where.
+    /// Its path in the snapshot.
     pub path: Vec<u8>,
     /// What was known about it when it was saved.
     pub state: AvroState,
@@ -35,7 +35,7 @@ pub struct Finding {
     pub reason: String,
 }
 
-/// What was found.
+/// Result of the check.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct AvroCheckReport {
     /// Avro files in the snapshots.
@@ -57,7 +57,7 @@ pub struct AvroCheckReport {
     /// Files whose records were all sound when they were saved, and are not now.
     #[serde(serialize_with = "report::count")]
     pub damaged: Vec<Finding>,
-    /// What could not be read.
+    /// Errors of files that could not be read.
     #[serde(serialize_with = "report::count")]
     pub problems: Vec<Error>,
 }

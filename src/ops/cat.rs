@@ -102,7 +102,7 @@ pub enum CatError {
     #[error(transparent)]
     Library(#[from] Error),
     /// The file cannot be looked into.
-    #[error("{path} cannot be looked into: {reason}")]
+    #[error("cannot read records of {path}: {reason}")]
     NotAvro {
         /// Which file.
         path: String,

@@ -14,7 +14,7 @@ use crate::store::unless_any_moved;
 /// One side of the comparison: a snapshot, and what in it is looked at (as manifests write paths; empty for all).
 #[derive(Debug, Clone, Copy)]
 pub struct Side<'a> {
-    /// The snapshot.
+    /// Root of the snapshot.
     pub snapshot: &'a SnapshotRoot,
     /// A path in it.
     pub path: &'a [u8],

@@ -134,7 +134,7 @@ fn listed(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Resu
 pub struct Event<'a> {
     /// The first snapshot that shows it.
     pub snapshot: &'a SnapshotRoot,
-    /// What happened.
+    /// The change.
     pub what: What,
 }
 

@@ -51,7 +51,7 @@ pub struct Held {
 /// One snapshot.
 #[derive(Debug, Clone)]
 pub struct SnapshotStats {
-    /// Which one.
+    /// Root of the snapshot.
     pub snapshot: SnapshotRoot,
     /// Its files.
     pub held: Held,
@@ -61,7 +61,7 @@ pub struct SnapshotStats {
     pub only: Amount,
 }
 
-/// What was found.
+/// Result of the walk.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
     /// The snapshots that were asked for, the oldest first.

@@ -166,12 +166,12 @@ impl<S: ChunkSource + Clone> AvroFile<S> {
         }
     }
 
-    /// The header.
+    /// The header of the container: schema, codec, marker.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The schema.
+    /// The schema that the records were written with.
     ///
     /// # Errors
     /// Why there is none.
@@ -180,7 +180,7 @@ impl<S: ChunkSource + Clone> AvroFile<S> {
         Schema::parse(text).map_err(NotAvro::Schema)
     }
 
-    /// The codec.
+    /// The codec of the blocks.
     ///
     /// # Errors
     /// If it is not known.

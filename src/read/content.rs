@@ -38,7 +38,7 @@ pub(crate) struct FileAssembler<'a, S: ?Sized> {
 
 /// A part of a file that was rebuilt.
 pub(crate) struct Rebuilt<'b> {
-    /// What it was made of.
+    /// The part of the recipe that it was made of.
     pub(crate) part: Part,
     /// What an encoder made of it, where one had to.
     pub(crate) payload: Option<Vec<u8>>,

@@ -20,7 +20,7 @@ pub enum Part {
     Payload {
         /// The payload as it stands in the file.
         payload: Vec<u8>,
-        /// What its frame needs.
+        /// Count, marker and form of the block around it.
         frame: BlockFrame,
     },
     /// A block whose payload an encoder makes from these bytes.
@@ -31,7 +31,7 @@ pub enum Part {
         encoder: String,
         /// What its output has to be corrected by.
         corrections: Option<Vec<u8>>,
-        /// What its frame needs.
+        /// Count, marker and form of the block around it.
         frame: BlockFrame,
     },
 }

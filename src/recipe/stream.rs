@@ -151,7 +151,7 @@ impl StreamBuilder {
         self.tree.push(Reference { id, length, records, last: Vec::new() }, sink)
     }
 
-    /// The stream.
+    /// Ends the stream and returns its recipe.
     pub fn finish(self, sink: &mut (impl ChunkSink + ?Sized)) -> Result<Stream> {
         match (self.first, self.tree.finish(sink)?) {
             (Some((_, bytes, _)), _) => Ok(Stream::Inline(bytes)),

@@ -28,7 +28,7 @@ pub(super) type IsLost<'f> = &'f mut dyn FnMut(&ChunkId) -> Result<bool>;
 /// A part of a container, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stretch {
-    /// The header.
+    /// The header of the container.
     Header {
         /// Whether it is lost.
         lost: bool,
@@ -37,7 +37,7 @@ pub enum Stretch {
     Block(Placed),
     /// Bytes that belong to no block.
     Stray {
-        /// How many.
+        /// Length in bytes.
         length: u64,
         /// Whether they are lost.
         lost: bool,

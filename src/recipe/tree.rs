@@ -12,7 +12,7 @@ use crate::wire::{self, Malformed, Reader, Write};
 /// A reference to a chunk and, if that is a node, to all that hangs on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// The chunk.
+    /// Id of the chunk: a piece of the stream, or a node.
     pub id: ChunkId,
     /// Bytes of the stream below it.
     pub length: u64,
@@ -41,7 +41,7 @@ impl Reference {
 /// A finished tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
-    /// Its root.
+    /// Reference to the topmost node.
     pub root: Reference,
     /// How many levels of nodes there are; 0 if the root is itself a piece of the stream.
     pub height: u8,

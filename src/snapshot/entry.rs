@@ -157,7 +157,7 @@ pub enum EntryKind {
 /// The number of a device node (not of the file system it lies on).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Device {
-    /// Which driver.
+    /// Number of the driver.
     pub major: u32,
     /// Which device of that driver.
     pub minor: u32,
@@ -168,7 +168,7 @@ pub struct Device {
 pub struct Xattr {
     /// Its name, `user.something`.
     pub name: Vec<u8>,
-    /// Its value.
+    /// Its value, as raw bytes.
     pub value: Vec<u8>,
 }
 

@@ -11,7 +11,7 @@ use crate::wire::{Malformed, Reader, Result};
 /// What belongs to a snapshot as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotRoot {
-    /// Its name.
+    /// Id of the snapshot; a replaced root keeps it.
     pub id: SnapshotId,
     /// What it is one of: the snapshots of a series follow each other.
     pub series: String,
@@ -36,7 +36,7 @@ pub struct SnapshotRoot {
     /// When content of the snapshot was last changed on purpose, nanoseconds since 1970 (UTC). Earlier roots must not come
     /// back then.
     pub altered: Option<i64>,
-    /// Its figures.
+    /// How many files and bytes it has.
     pub totals: Totals,
     /// What was left out, and why.
     pub rules: Vec<Rule>,

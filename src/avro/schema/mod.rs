@@ -159,9 +159,9 @@ pub enum Kind {
 /// A field of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
-    /// Its name.
+    /// Name as it stands in the schema, without aliases.
     pub name: String,
-    /// What it is.
+    /// The schema of its values.
     pub node: NodeId,
 }
 

@@ -78,7 +78,7 @@ pub(crate) struct Args {
     filters: Filters,
 }
 
-/// What is kept.
+/// Flags of the policy.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Which snapshots to keep")]
 #[group(id = "rules", multiple = true)]

@@ -64,11 +64,7 @@ impl Args {
         if !repair.unsound.is_empty() {
             let packs = count(repair.unsound.len() as u64, "pack");
             let hint = "`snap check` lists what is lost with that; `snap repair snapshots` records it";
-            output.error(
-                "damage",
-                &format!("{packs} cannot be looked into: the directory is damaged, too"),
-                Some(hint),
-            );
+            output.error("damage", &format!("{packs} cannot be read: the directory is damaged, too"), Some(hint));
         }
         Ok(())
     }

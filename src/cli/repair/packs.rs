@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     parity: Option<u32>,
 
-    /// Judge even if most packs are missing, and record them as lost
+    /// Continue even if most packs are missing, and record them as lost
     ///
     /// Without it that is refused: a disk or mount that is away looks the same, and nothing is lost by it.
     #[arg(long)]

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long)]
     rewrite: bool,
 
-    /// Judge even if most packs are missing, and record them as lost
+    /// Continue even if most packs are missing, and record them as lost
     ///
     /// Without it that is refused: a disk or mount that is away looks the same, and nothing is lost by it.
     #[arg(long)]
@@ -95,13 +95,13 @@ impl Args {
         }
         let snapshots = count(repair.snapshots, "snapshot");
         match repair.damaged.len() as u64 {
-            0 => output.note(format_args!("looked at {snapshots}: none has lost anything"))?,
+            0 => output.note(format_args!("looked at {snapshots}: none has lost data"))?,
             damaged => {
                 let hint = match self.dry_run {
                     true => "without --dry-run, what is lost is recorded",
                     false => "run `snap create` on the same files: what is stored again heals damaged snapshots, too",
                 };
-                output.error("damage", &format!("{damaged} of {snapshots} have lost something"), Some(hint));
+                output.error("damage", &format!("{damaged} of {snapshots} have lost data"), Some(hint));
             }
         }
         Ok(())

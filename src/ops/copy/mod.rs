@@ -33,7 +33,7 @@ pub struct CopyOptions {
     pub compression: Option<i32>,
 }
 
-/// What there is to copy.
+/// Which snapshots are copied, and which are there already.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct CopyPlan {
     /// These, the oldest first.
@@ -74,7 +74,7 @@ pub enum Copied {
     Failed {
         /// The file concerned; none if it is the manifest.
         path: Option<Vec<u8>>,
-        /// What is wrong.
+        /// Why it was not copied.
         error: Error,
     },
     /// It was removed from the source meanwhile.

@@ -224,7 +224,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         }
     }
 
-    /// What is left.
+    /// The manifest, and what the root is made of beside it, after the last row.
     pub(super) fn into_parts(self) -> Finished {
         (self.report.avro.shrunk, self.report.avro.missing) = (self.alarms.shrunk, self.alarms.missing);
         Finished { manifest: self.manifest, unreadable: self.unreadable, alarms: self.alarms.rules() }

@@ -49,7 +49,7 @@ pub enum Kept {
 /// What is to become of a snapshot.
 #[derive(Debug, Clone)]
 pub struct Decision {
-    /// The snapshot.
+    /// Root of the snapshot.
     pub snapshot: SnapshotRoot,
     /// Why it stays; empty if it goes.
     pub kept_for: Vec<Kept>,
@@ -71,7 +71,7 @@ impl Group {
     }
 }
 
-/// What is to be done.
+/// Which snapshots are removed, which stay, and why.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// What is to become of the snapshots that were looked at.
@@ -85,7 +85,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What goes.
+    /// The snapshots that are removed.
     pub fn removed(&self) -> Vec<SnapshotId> {
         let decisions = self.groups.iter().flat_map(|group| &group.decisions);
         let gone = decisions.filter(|decision| decision.kept_for.is_empty()).map(|decision| decision.snapshot.id);

@@ -38,7 +38,7 @@ pub(super) struct Run<'r> {
     /// Where below the target that lies what must not be touched.
     in_use: Vec<Vec<u8>>,
     report: Mutex<RestoreReport>,
-    /// What stops everything.
+    /// The error that ends the whole restore.
     fatal: Mutex<Option<Error>>,
     pub(super) encoders: EncoderBench,
 }

@@ -16,7 +16,7 @@ use crate::snapshot::entry::FileEntry;
 pub struct Salvage {
     /// Whether it is a container, so that whole blocks were left out; else zeros stand for what is lost.
     pub container: bool,
-    /// What is lost.
+    /// Bytes, blocks and records that are lost.
     pub loss: Loss,
     /// Blocks that were written.
     pub blocks: u64,
@@ -150,7 +150,7 @@ struct Report<'a> {
     note: &'static str,
 }
 
-/// What it lacks.
+/// What a salvaged file lacks, as it is reported.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum ReportedLoss<'a> {

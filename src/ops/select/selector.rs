@@ -14,7 +14,7 @@ const DIGITS_TO_DELETE: usize = 4;
 /// What names one snapshot, and perhaps something in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
-    /// Which snapshot.
+    /// How the snapshot is named.
     pub which: Which,
     /// The series that `latest` is looked for in, where it is part of the name.
     pub series: Option<String>,
@@ -38,14 +38,14 @@ pub enum Which {
 pub enum Doubt {
     /// There are several series, and none was chosen.
     SeveralSeries {
-        /// How many.
+        /// Number of series.
         count: usize,
         /// The series of the newest snapshot, which was taken.
         taken: String,
     },
     /// Snapshots dated in the future were passed over; the newest of them.
     InTheFuture {
-        /// How many.
+        /// Number of snapshots that were passed over.
         count: usize,
         /// The one that would be `latest` otherwise.
         newest: SnapshotId,

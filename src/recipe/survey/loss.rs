@@ -46,7 +46,7 @@ impl Ranges {
     }
 }
 
-/// What of a file is lost.
+/// The lost parts of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loss {
     /// Of a file that is no container: which bytes.

@@ -50,7 +50,7 @@ impl Quota {
     }
 }
 
-/// What is kept.
+/// The rules by which snapshots are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     /// The newest ones.
@@ -76,7 +76,7 @@ impl Policy {
     }
 }
 
-/// What the rules look at.
+/// Time and tags of a snapshot, by which the rules decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dated<'a> {
     /// When the snapshot was made, nanoseconds since 1970 (UTC).
@@ -92,7 +92,7 @@ pub enum Reason {
     Last,
     /// It is the newest of its period, or the oldest of all where the rule has some left.
     Periodic {
-        /// Which period.
+        /// Length of the period: hour, day, ...
         period: Period,
         /// It is kept as the oldest of all, not as the newest of its period.
         oldest: bool,
@@ -101,7 +101,7 @@ pub enum Reason {
     Within(Span),
     /// It is new enough, and the newest of its period or the oldest of all.
     PeriodicWithin {
-        /// Which period.
+        /// Length of the period: hour, day, ...
         period: Period,
         /// How new is new enough.
         span: Span,
