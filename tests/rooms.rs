@@ -22,8 +22,8 @@ struct Room {
     uses: &'static [(&'static str, &'static str)],
 }
 
-/// Rooms that every room above them may name: ids, errors, progress, and how numbers are written.
-const COMMON: &[&str] = &["report", "progress", "error", "id", "wire"];
+/// Rooms that every room above them may name: values of options, reports, errors, progress, ids, and how numbers are written.
+const COMMON: &[&str] = &["values", "report", "progress", "error", "id", "wire"];
 
 /// The rooms, highest first.
 const ROOMS: &[Room] = &[
@@ -171,6 +171,7 @@ const ROOMS: &[Room] = &[
     Room { name: "avro", uses: &[] },     // the parts of a container
     Room { name: "chunk", uses: &[] },    // pieces of a stream, cut by content
     Room { name: "crypto", uses: &[] },   // ciphers, keys, passwords
+    Room { name: "values", uses: &[] },   // how values of options are read
     Room { name: "report", uses: &[] },   // how reports are written for programs
     Room { name: "progress", uses: &[] }, // what the library reports while it works
     Room { name: "error", uses: &[] },    // what can go wrong
@@ -179,7 +180,8 @@ const ROOMS: &[Room] = &[
 ];
 
 /// In these rooms code is a function of the bytes that it is given: no files, no threads, no clock.
-const PURE: &[&str] = &["snapshot", "recipe", "avro", "chunk", "crypto", "report", "progress", "error", "id", "wire"];
+const PURE: &[&str] =
+    &["snapshot", "recipe", "avro", "chunk", "crypto", "values", "report", "progress", "error", "id", "wire"];
 
 /// What belongs to the binary: it stands above the library, and reaches it as `avro_snap`.
 const BINARY: &[&str] = &["cli", "main"];

@@ -6,6 +6,7 @@ use avro_snap::avro::records::{Encoding, RecordError};
 use avro_snap::error::Error;
 use avro_snap::ops::cat::{CatError, CatFormat, CatOptions, Given, cat};
 use avro_snap::read::avro_file::NotAvro;
+use avro_snap::values::comma_list;
 
 use super::Context;
 use super::elsewhere;
@@ -13,7 +14,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::count;
 use super::parity::warn_of_mended;
-use super::pick::{Filters, comma_list, selector};
+use super::pick::{Filters, selector};
 
 /// Print the records of an Avro file
 ///
@@ -73,6 +74,22 @@ enum Format {
 }
 
 impl Args {
+    /// What the flags say.
+    pub(super) fn options(&self) -> CatOptions {
+        CatOptions::default()
+            .skip(self.skip)
+            .limit(self.limit)
+            .fields(self.fields.iter().flat_map(|list| comma_list(list)))
+            .format(match self.format {
+                Format::Json => CatFormat::Json,
+                Format::Avro => CatFormat::Avro,
+            })
+            .json_encoding(match self.json_encoding {
+                JsonEncoding::Plain => Encoding::Plain,
+                JsonEncoding::Avro => Encoding::Avro,
+            })
+    }
+
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let output = &context.output;
         let what = self.what.to_string_lossy();
@@ -91,10 +108,10 @@ impl Args {
         if selector.path.is_empty() {
             return Err(Failure::Usage("say which file, like `snap cat latest:path/to/file.avro`".into()));
         }
-        let fields: Vec<String> = self.fields.iter().flat_map(|list| comma_list(list)).collect();
+        let options = self.options();
         let others = [
             (output.json, "--json"),
-            (!fields.is_empty(), "--fields"),
+            (!options.fields.is_empty(), "--fields"),
             (self.json_encoding == JsonEncoding::Avro, "--json-encoding avro"),
         ];
         if self.format == Format::Avro
@@ -104,12 +121,6 @@ impl Args {
         }
         let repository = context.open()?;
         let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
-        let format = match (self.format, self.json_encoding) {
-            (Format::Avro, _) => CatFormat::Avro,
-            (Format::Json, JsonEncoding::Plain) => CatFormat::Json(Encoding::Plain),
-            (Format::Json, JsonEncoding::Avro) => CatFormat::Json(Encoding::Avro),
-        };
-        let options = CatOptions { skip: self.skip, limit: self.limit, fields, format };
         let report = cat(&repository, &snapshot, &path, &options, &mut |given| match given {
             Given::Bytes(bytes) => output.bytes(bytes),
             // The record is JSON already; it is not read again only to be wrapped.

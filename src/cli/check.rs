@@ -1,6 +1,7 @@
 //! `snap check`
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use avro_snap::error::Error;
 use avro_snap::ops::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
@@ -8,12 +9,13 @@ use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check_each};
 use avro_snap::ops::select::{Filter, Selector};
 use avro_snap::storage::Kind;
 use avro_snap::store::Repository;
+use avro_snap::values::parse_duration;
 use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
 use super::failure::{Result, hint};
-use super::format::{count, local_time, parse_size, size};
+use super::format::{count, local_time, size};
 use super::lost::LossPrinter;
 use super::pick::whole;
 use super::progress::Meter;
@@ -31,12 +33,12 @@ pub(crate) struct Args {
     ///
     /// A share or size takes the packs that were not read on this machine for the longest time, so that a run every night
     /// reads everything in turn.
-    #[arg(long, value_name = "SUBSET", conflicts_with = "read_data", value_parser = parse_subset)]
+    #[arg(long, value_name = "SUBSET", conflicts_with = "read_data", value_parser = DataSubset::parse)]
     read_data_subset: Option<DataSubset>,
 
     /// Read and decode the packs that were not verified on this machine within this time, like 30d, 12h or 2w
-    #[arg(long, value_name = "AGE", conflicts_with_all = ["read_data", "read_data_subset"], value_parser = parse_age)]
-    max_age: Option<i64>,
+    #[arg(long, value_name = "AGE", conflicts_with_all = ["read_data", "read_data_subset"], value_parser = parse_duration)]
+    max_age: Option<Duration>,
 
     /// Decode the records of the Avro files in the latest snapshot of each series, against their schemas
     ///
@@ -49,55 +51,22 @@ pub(crate) struct Args {
     snapshot: Vec<OsString>,
 }
 
-fn parse_subset(text: &str) -> std::result::Result<DataSubset, String> {
-    let wrong = || format!("{text:?} is not a subset: write it like 10%, 500M or 2/7");
-    if let Some(share) = text.strip_suffix('%') {
-        let percent: f64 = share.trim().parse().map_err(|_| wrong())?;
-        return match percent > 0.0 && percent <= 100.0 {
-            true => Ok(DataSubset::Share((percent * 10_000.0).ceil() as u32)),
-            false => Err(wrong()),
-        };
-    }
-    let Some((part, of)) = text.split_once('/') else {
-        let bytes = parse_size(text).ok().filter(|bytes| *bytes > 0);
-        // A bare number would be bytes, and is hardly ever meant so.
-        let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
-        return bytes.filter(|_| has_unit).map(DataSubset::Bytes).ok_or_else(wrong);
-    };
-    match (part.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?) {
-        (part, of) if (1..=of).contains(&part) => Ok(DataSubset::Part { part, of }),
-        _ => Err(wrong()),
-    }
-}
-
-/// A length of time, in nanoseconds.
-fn parse_age(text: &str) -> std::result::Result<i64, String> {
-    let wrong = || format!("{text:?} is not an age: write it like 30d, 12h or 2w");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds: i64 = match unit {
-        'h' => 3600,
-        'd' => 86_400,
-        'w' => 7 * 86_400,
-        'y' => 365 * 86_400,
-        _ => return Err(wrong()),
-    };
-    let number: u32 = text.strip_suffix(unit).unwrap_or_default().parse().map_err(|_| wrong())?;
-    i64::from(number).checked_mul(seconds * 1_000_000_000).ok_or_else(wrong)
-}
-
 impl Args {
+    /// What the flags say.
+    pub(super) fn options(&self) -> CheckOptions {
+        let mut options = CheckOptions::default();
+        options.read_data = self.read_data;
+        options.read_data_subset = self.read_data_subset;
+        options.max_age = self.max_age;
+        options
+    }
+
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let selectors = self.snapshot.iter().map(|text| whole(text, "what is checked")).collect::<Result<Vec<_>>>()?;
         let repository = context.open_to_check()?;
-        let data = match (self.read_data, self.read_data_subset, self.max_age) {
-            (true, _, _) => DataSubset::All,
-            (false, Some(subset), _) => subset,
-            (false, None, Some(age)) => DataSubset::NotSince(repository.clock().now().saturating_sub(age)),
-            (false, None, None) => DataSubset::None,
-        };
         let meter = Meter::new(&context.output);
         let mut printer = LossPrinter::new(&context.output);
-        let options = CheckOptions { data };
+        let options = self.options();
         let checked = check_each(&repository, options, &meter, &mut |lost| printer.print(&lost));
         meter.finish();
         printer.finish();
@@ -329,30 +298,4 @@ fn print_report(context: &Context, report: &CheckReport, rolled_back: Option<&st
 /// Whether a problem is that of a copy of the config.
 fn is_of_config(problem: &Error) -> bool {
     problem.is_damage() && problem.object_kind() == Some(Kind::Config)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_read() {
-        assert_eq!((parse_age("30d"), parse_age("1h")), (Ok(30 * 86_400_000_000_000), Ok(3_600_000_000_000)));
-        for wrong in ["", "d", "30", "3m", "-1d", "1dd", "4294967295y"] {
-            assert!(parse_age(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn parts_are_read() {
-        assert_eq!(parse_subset("1/1"), Ok(DataSubset::Part { part: 1, of: 1 }));
-        assert_eq!(parse_subset("3/7"), Ok(DataSubset::Part { part: 3, of: 7 }));
-        assert_eq!(parse_subset("10%"), Ok(DataSubset::Share(100_000)));
-        assert_eq!(parse_subset("0.5 %"), Ok(DataSubset::Share(5000)));
-        assert_eq!(parse_subset("100%"), Ok(DataSubset::Share(1_000_000)));
-        assert_eq!(parse_subset("500M"), Ok(DataSubset::Bytes(500 << 20)));
-        for wrong in ["0/3", "4/3", "1/0", "1", "a/b", "1/2/3", "0%", "101%", "-1%", "NaN%", "%", "", "0M", "M", "7"] {
-            assert!(parse_subset(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -123,6 +123,11 @@ impl Args {
         context.finish_with(exit, self.print_all(context, &source, &tally))
     }
 
+    /// What the flags say.
+    pub(super) fn options(&self) -> CopyOptions {
+        CopyOptions::default().compression(self.compression.map(Into::into))
+    }
+
     fn copy(
         &self,
         context: &Context,
@@ -131,8 +136,7 @@ impl Args {
         snapshots: &[SnapshotRoot],
         tally: &mut Tally,
     ) -> Result<()> {
-        let options = CopyOptions { compression: Compression::of(self.compression, &target.settings()).level() };
-        let mut copier = Copier::new(source, target, options)?;
+        let mut copier = Copier::new(source, target, self.options())?;
         for root in snapshots {
             let meter = Meter::new(&context.output);
             let copied = copier.copy(root, &meter);

@@ -6,27 +6,24 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use avro_snap::chunk::CutParams;
-use avro_snap::crypto::Suite;
-use avro_snap::crypto::slot::KdfCost;
 use avro_snap::error::{Error, IoContext};
-use avro_snap::files::{Rules, list_text};
+use avro_snap::files::{Marker, list_text};
 use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, StreamSource, create};
 use avro_snap::ops::select::{Filter, manifest_path};
-use avro_snap::store::{Repository, Settings};
+use avro_snap::store::{InitOptions, Repository};
+use avro_snap::values::{comma_list, parse_size};
 use serde_json::json;
 
 use super::Context;
 use super::compression::Compression;
 use super::exit::Exit;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, usage};
 use super::feed;
-use super::format::{count, parse_size, seconds, size};
+use super::format::{count, seconds, size};
 use super::init;
-use super::open::{host, user};
 use super::parity::warn_of_mended;
 use super::password::is_standard_input;
-use super::pick::{comma_list, whole};
+use super::pick::{patterns, whole};
 use super::places;
 use super::progress::Meter;
 use super::when::{Day, parse_time};
@@ -93,7 +90,7 @@ pub(crate) struct Args {
     /// Keep compressed blocks whole if encoding them again is slower than this, in MB of records per second and core
     ///
     /// Restoring them would take as long. 0 decodes every block that can be encoded again to the same bytes.
-    #[arg(long, value_name = "MB/S", default_value_t = 5.0, value_parser = parse_speed)]
+    #[arg(long, value_name = "MB/S", default_value_t = CreateOptions::default().min_encode_speed, value_parser = parse_speed)]
     min_encode_speed: f64,
 
     /// Compression of new data [default: that of the repository]
@@ -211,51 +208,18 @@ impl Args {
             return Err(Failure::Usage("--series is empty: was a variable not set?".into()));
         }
         let parent = self.parent.as_deref().map(|text| whole(text, "the parent")).transpose()?;
-        let roots = self.roots(context)?;
-        let mut rules = self.exclude.rules()?;
+        let sources = self.sources(context)?;
+        let mut options = self.options()?.sources(sources).time(time);
+        options.read_patterns().map_err(usage)?;
         let stream_path = self.source.stream_path()?;
         let place = context.repository_folder()?;
         let repository = self.open(context, &place)?;
-        let parent = match &parent {
-            Some(selector) => {
-                let mut listing = context.listing(&repository);
-                Some(context.choose_whole(&mut listing, selector.clone(), &Filter::default())?.id)
-            }
-            None => None,
-        };
-        for own in context.own_folders(&place, &repository).iter().filter(|folder| folder.exists()) {
-            rules.pass_over(own)?;
+        if let Some(selector) = &parent {
+            let mut listing = context.listing(&repository);
+            options.parent = Some(context.choose_whole(&mut listing, selector.clone(), &Filter::default())?.id);
         }
-        let stream = self.stream(stream_path)?;
-        let options = CreateOptions {
-            roots,
-            working_directory: std::env::current_dir().when("find", "the working directory")?,
-            rules,
-            stream,
-            parent,
-            series: self.series,
-            host: self
-                .host
-                .or_else(|| std::env::var("SNAP_HOST").ok())
-                .filter(|name| !name.is_empty())
-                .unwrap_or_else(host),
-            user: user(),
-            tags: distinct(self.tag.iter().flat_map(|list| comma_list(list))),
-            time,
-            force: self.force,
-            ignore_ctime: self.ignore_ctime,
-            ignore_inode: self.ignore_inode,
-            depth: match self.avro {
-                Avro::Deep => Depth::Deep,
-                Avro::Frame => Depth::Frame,
-                Avro::Bytes => Depth::Bytes,
-            },
-            min_encode_speed: self.min_encode_speed,
-            compression: Compression::of(self.compression, &repository.settings()).level(),
-            skip_if_unchanged: self.skip_if_unchanged,
-            accept_losses: self.accept_losses,
-            dry_run: self.dry_run,
-        };
+        options.pass_over = context.own_folders(&place, &repository);
+        options.stream = self.stream(stream_path)?;
         let meter = Meter::new(&context.output);
         let created = create(&repository, options, &meter);
         meter.finish();
@@ -267,6 +231,39 @@ impl Args {
             0 => Exit::Done,
         };
         context.finish_with(exit, print_report(context, &report, self.dry_run, self.skip_if_unchanged))
+    }
+
+    /// What the flags say, without what needs the repository or standard input.
+    pub(super) fn options(&self) -> Result<CreateOptions> {
+        let Self { exclude, .. } = self;
+        let usage = |error: Error| Failure::Usage(error.to_string());
+        let mut options = CreateOptions::new(&self.paths);
+        options.exclude = patterns(&exclude.exclude, false)?;
+        options.iexclude = patterns(&exclude.iexclude, true)?;
+        options.exclude_file.clone_from(&exclude.exclude_file);
+        let markers = exclude.exclude_if_present.iter().map(|text| Marker::new(text.as_bytes()));
+        options.exclude_if_present = markers.collect::<std::result::Result<_, _>>().map_err(usage)?;
+        options.exclude_caches = exclude.exclude_caches;
+        options.exclude_larger_than = exclude.exclude_larger_than;
+        options.one_file_system = exclude.one_file_system;
+        options.series.clone_from(&self.series);
+        let host = self.host.clone().or_else(|| std::env::var("SNAP_HOST").ok()).filter(|name| !name.is_empty());
+        options.host = host.unwrap_or(options.host);
+        options.tag = distinct(self.tag.iter().flat_map(|list| comma_list(list)));
+        options.force = self.force;
+        options.ignore_ctime = self.ignore_ctime;
+        options.ignore_inode = self.ignore_inode;
+        options.avro = match self.avro {
+            Avro::Deep => Depth::Deep,
+            Avro::Frame => Depth::Frame,
+            Avro::Bytes => Depth::Bytes,
+        };
+        options.min_encode_speed = self.min_encode_speed;
+        options.compression = self.compression.map(Into::into);
+        options.skip_if_unchanged = self.skip_if_unchanged;
+        options.accept_losses = self.accept_losses;
+        options.dry_run = self.dry_run;
+        Ok(options)
     }
 
     /// What is saved instead of files.
@@ -300,10 +297,8 @@ impl Args {
                 if let Some(id) = places::known(context, place) {
                     return Err(not_there(place, &id));
                 }
-                let suite = Suite::Aes256Gcm;
                 init::refuse_strangers(place)?;
-                let (kdf, cut, settings) = (KdfCost::default(), CutParams::default(), Settings::default());
-                let made = init::make(context, place, suite, kdf, cut, None, settings)?;
+                let made = init::make(context, place, InitOptions::default())?;
                 context.output.note(format_args!("created repository {} at {}", made.0, place.display()))?;
                 context.open_knowing(place, &made.1.unwrap_or_default())
             }
@@ -314,7 +309,7 @@ impl Args {
     }
 
     /// All paths that are to be saved, each once.
-    fn roots(&self, context: &Context) -> Result<Vec<PathBuf>> {
+    fn sources(&self, context: &Context) -> Result<Vec<PathBuf>> {
         if self.source.stdin_from_command {
             return Ok(Vec::new());
         }
@@ -342,35 +337,6 @@ impl SourceArgs {
             true => Err(Failure::Usage("--stdin-filename names no file".into())),
             false => Ok(path),
         }
-    }
-}
-
-impl ExcludeArgs {
-    fn rules(&self) -> Result<Rules> {
-        let mut rules = Rules::new();
-        let usage = Failure::of_arguments;
-        for pattern in &self.exclude {
-            rules.exclude(pattern.as_bytes(), false).map_err(usage)?;
-        }
-        for pattern in &self.iexclude {
-            rules.exclude(pattern.as_bytes(), true).map_err(usage)?;
-        }
-        for file in &self.exclude_file {
-            rules.exclude_file(file, false).map_err(usage)?;
-        }
-        for marker in &self.exclude_if_present {
-            rules.exclude_if_present(marker.as_bytes()).map_err(usage)?;
-        }
-        if self.exclude_caches {
-            rules.exclude_caches();
-        }
-        if let Some(bytes) = self.exclude_larger_than {
-            rules.exclude_larger_than(bytes);
-        }
-        if self.one_file_system {
-            rules.one_file_system();
-        }
-        Ok(rules)
     }
 }
 

@@ -47,6 +47,9 @@ mod tag;
 mod when;
 mod words;
 
+#[cfg(test)]
+mod options_tests;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 

@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use avro_snap::crypto::SystemEntropy;
 use avro_snap::error::{Error, IoContext};
+use avro_snap::files::{host, user};
 use avro_snap::storage::{Backend, Local};
 use avro_snap::store::{CachePlace, LogDamage, LostConfig, OpenOptions, Repository, SystemClock, Unlock};
 
@@ -217,13 +217,10 @@ impl Context {
     }
 
     fn options(&self) -> OpenOptions {
-        OpenOptions {
-            cache: self.globals.cache_folder().map_or(CachePlace::Temporary, CachePlace::Folder),
-            state_folder: self.globals.state_folder(),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-            runtime: self.globals.runtime(),
-        }
+        OpenOptions::default()
+            .cache(self.globals.cache_folder().map_or(CachePlace::Temporary, CachePlace::Folder))
+            .state_folder(self.globals.state_folder())
+            .runtime(self.globals.runtime())
     }
 }
 
@@ -235,15 +232,4 @@ pub(crate) fn backend(folder: &Path) -> Arc<dyn Backend> {
 /// The user and the machine: `anna@host`.
 pub(crate) fn who() -> String {
     format!("{}@{}", user(), host())
-}
-
-/// The user, by name or number.
-pub(crate) fn user() -> String {
-    let name = uzers::get_current_username().map(|name| name.to_string_lossy().into_owned());
-    name.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
-}
-
-/// The name of this machine.
-pub(crate) fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

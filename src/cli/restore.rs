@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, usage};
 use super::filter::PatternArgs;
 use super::format::{count, seconds, size};
 use super::globals::given;
@@ -128,43 +128,21 @@ impl Args {
             return Err(Failure::Usage("--target is empty: was a variable not set?".into()));
         }
         let selector = selector(self.snapshot.as_deref())?;
-        let (include, exclude) = (self.patterns.includes()?, self.patterns.excludes()?);
+        let mut options = self.options()?;
+        options.target = std::path::absolute(&self.target).when("resolve", std::path::Path::new(&self.target))?;
+        options.read_patterns().map_err(usage)?;
         let repository = context.open()?;
         let (snapshot, subfolder) = context.pick(&repository, selector, &self.filters)?;
-        let options = RestoreOptions {
-            target: std::path::absolute(&self.target).when("resolve", std::path::Path::new(&self.target))?,
-            subfolder,
-            include: include.patterns.clone(),
-            exclude: exclude.patterns,
-            overwrite: match self.overwrite {
-                When::Always => Overwrite::Always,
-                When::IfChanged => Overwrite::IfChanged,
-                When::IfNewer => Overwrite::IfNewer,
-                When::Never => Overwrite::Never,
-            },
-            delete: self.delete,
-            delete_despite_unreadable: self.delete_despite_unreadable,
-            in_use: context.own_folders(&context.repository_folder()?, &repository),
-            home: given("HOME"),
-            dry_run: self.dry_run,
-            verify: self.verify,
-            restore_suid: self.restore_suid,
-            sparse: self.sparse,
-            recode: self.recode.map(|codec| match codec {
-                Recode::Null => Codec::Null,
-                Recode::Deflate => Codec::Deflate,
-                Recode::Snappy => Codec::Snappy,
-                Recode::Zstandard => Codec::Zstandard,
-            }),
-            salvage: self.salvage,
-        };
+        options.subfolder = subfolder;
+        options.in_use = context.own_folders(&context.repository_folder()?, &repository);
+        options.home = given("HOME");
         let meter = Meter::new(&context.output);
         let restored = restore(&repository, &snapshot, &options, &meter);
         meter.finish();
         warn_of_mended(&context.output, &repository);
         let report = restored?;
         for number in &report.unmatched_includes {
-            context.output.warn(&format!("nothing in the snapshot matches {}", include.given(*number)));
+            context.output.warn(&format!("nothing in the snapshot matches {}", self.patterns.given(&options, *number)));
         }
         let exit = match report.failed.as_slice() {
             [] if !report.salvaged.is_empty() => Exit::RestoredWithDamage,
@@ -174,6 +152,34 @@ impl Args {
             _ => Exit::Failed,
         };
         context.finish_with(exit, print_report(context, &snapshot, &options, &report))
+    }
+}
+
+impl Args {
+    /// What the flags say, without what needs the repository.
+    pub(super) fn options(&self) -> Result<RestoreOptions> {
+        let mut options = self.patterns.options()?;
+        options.target = self.target.clone().into();
+        options.overwrite = match self.overwrite {
+            When::Always => Overwrite::Always,
+            When::IfChanged => Overwrite::IfChanged,
+            When::IfNewer => Overwrite::IfNewer,
+            When::Never => Overwrite::Never,
+        };
+        options.delete = self.delete;
+        options.delete_despite_unreadable = self.delete_despite_unreadable;
+        options.dry_run = self.dry_run;
+        options.verify = self.verify;
+        options.restore_suid = self.restore_suid;
+        options.sparse = self.sparse;
+        options.recode = self.recode.map(|codec| match codec {
+            Recode::Null => Codec::Null,
+            Recode::Deflate => Codec::Deflate,
+            Recode::Snappy => Codec::Snappy,
+            Recode::Zstandard => Codec::Zstandard,
+        });
+        options.salvage = self.salvage;
+        Ok(options)
     }
 }
 

@@ -24,6 +24,11 @@ impl Suite {
         [Self::None, Self::Aes256Gcm, Self::XChaCha20Poly1305].into_iter().find(|suite| *suite as u8 == number)
     }
 
+    /// The suite of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::None, Self::Aes256Gcm, Self::XChaCha20Poly1305].into_iter().find(|suite| suite.name() == name)
+    }
+
     /// Its name on the command line and in listings.
     pub fn name(self) -> &'static str {
         match self {

@@ -6,7 +6,8 @@ use super::stat::Seen;
 use crate::snapshot::entry::{EntryKind, FileEntry, Time};
 
 /// When what is there already is replaced. Directories are never replaced, their metadata always is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Overwrite {
     /// Always.
     #[default]

@@ -1,6 +1,8 @@
 //! `check`: is everything there, and is it what it should be?
 
-use serde::Serialize;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::data;
 use super::structure::{self, Structure};
@@ -11,14 +13,47 @@ use crate::id::PackId;
 use crate::pack;
 use crate::progress::{Phase, Progress};
 use crate::store::Repository;
+use crate::values;
 
 use crate::graph::{Followed, FollowedAll, Lost, follow_all};
 
-/// What to look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What to look at. Without any of it, only what can be seen without reading data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct CheckOptions {
-    /// Which packs are read and decoded.
-    pub data: DataSubset,
+    /// Read and decode all packs.
+    pub read_data: bool,
+    /// Else read and decode these.
+    pub read_data_subset: Option<DataSubset>,
+    /// Else read and decode those that were not read and found sound on this machine for so long.
+    #[serde(deserialize_with = "values::some_duration")]
+    pub max_age: Option<Duration>,
+}
+
+impl CheckOptions {
+    /// Reads and decodes these packs.
+    pub fn reading(data: DataSubset) -> Self {
+        Self { read_data_subset: Some(data), ..Self::default() }
+    }
+
+    values::setters! {
+        is read_data: bool;
+        some read_data_subset: DataSubset;
+        some max_age: Duration;
+    }
+
+    /// Which packs are read and decoded, at this time, nanoseconds since 1970 (UTC).
+    pub fn data(&self, now: i64) -> DataSubset {
+        match (self.read_data, self.read_data_subset, self.max_age) {
+            (true, ..) => DataSubset::All,
+            (false, Some(subset), _) => subset,
+            (false, None, Some(age)) => {
+                DataSubset::NotSince(now.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)))
+            }
+            (false, None, None) => DataSubset::None,
+        }
+    }
 }
 
 /// A part of the packs.
@@ -41,6 +76,39 @@ pub enum DataSubset {
     Bytes(u64),
     /// Those that were not read and found sound on this machine since this time, nanoseconds since 1970 (UTC).
     NotSince(i64),
+}
+
+impl DataSubset {
+    /// Reads a share like `10%`, a size like `500M`, or a part like `2/7`.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        let wrong = || format!("{text:?} is not a subset: write it like 10%, 500M or 2/7");
+        if let Some(share) = text.strip_suffix('%') {
+            let percent: f64 = share.trim().parse().map_err(|_| wrong())?;
+            return match percent > 0.0 && percent <= 100.0 {
+                true => Ok(Self::Share((percent * 10_000.0).ceil() as u32)),
+                false => Err(wrong()),
+            };
+        }
+        let Some((part, of)) = text.split_once('/') else {
+            let bytes = values::parse_size(text).ok().filter(|bytes| *bytes > 0);
+            // A bare number would be bytes, and is hardly ever meant so.
+            let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+            return bytes.filter(|_| has_unit).map(Self::Bytes).ok_or_else(wrong);
+        };
+        match (part.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?) {
+            (part, of) if (1..=of).contains(&part) => Ok(Self::Part { part, of }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DataSubset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        values::from_text(deserializer, Self::parse)
+    }
 }
 
 /// Result of the check.
@@ -138,8 +206,9 @@ pub fn check_each(
     repository.rebuild_index()?;
     progress.begin(Phase::CheckStructure, None, None);
     let Structure { mut report, packs, mut bad, mut mendable } = structure::check_structure(repository)?;
-    if options.data != DataSubset::None {
-        bad.extend(data::check_data(repository, options.data, &packs, &mut report, &mut mendable, progress)?);
+    let wanted = options.data(repository.clock().now());
+    if wanted != DataSubset::None {
+        bad.extend(data::check_data(repository, wanted, &packs, &mut report, &mut mendable, progress)?);
     }
     let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, each_loss)?;
     check_history(repository, &mut report)?;
@@ -203,4 +272,37 @@ fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {
 /// A pack is damaged, and no data of it is lost.
 pub(super) fn is_mendable(pack: &PackId) -> Error {
     Error::damaged(pack::pack_name(pack), "its bytes are not what was written, but its parity brings all of them back")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read() {
+        for (text, part) in [
+            ("1/1", DataSubset::Part { part: 1, of: 1 }),
+            ("3/7", DataSubset::Part { part: 3, of: 7 }),
+            ("10%", DataSubset::Share(100_000)),
+            ("0.5 %", DataSubset::Share(5000)),
+            ("100%", DataSubset::Share(1_000_000)),
+            ("500M", DataSubset::Bytes(500 << 20)),
+        ] {
+            assert_eq!(DataSubset::parse(text), Ok(part));
+        }
+        for wrong in ["0/3", "4/3", "1/0", "1", "a/b", "1/2/3", "0%", "101%", "-1%", "NaN%", "%", "", "0M", "M", "7"] {
+            assert!(DataSubset::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn all_goes_before_a_part_and_a_part_before_an_age() {
+        let day = Duration::from_secs(86_400);
+        let aged = CheckOptions::default().max_age(day);
+        assert_eq!(aged.data(86_400_000_000_007), DataSubset::NotSince(7));
+        assert_eq!(aged.max_age(Duration::MAX).data(7), DataSubset::NotSince(7 - i64::MAX));
+        assert_eq!(aged.read_data_subset(DataSubset::Bytes(1)).data(0), DataSubset::Bytes(1));
+        assert_eq!(CheckOptions::reading(DataSubset::Bytes(1)).read_data(true).data(0), DataSubset::All);
+        assert_eq!(CheckOptions::default().data(0), DataSubset::None);
+    }
 }

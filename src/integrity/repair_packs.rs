@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rayon::prelude::*;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::data::{PackFindings, check_pack, drop_condemned};
 use super::repair_parity as parity;
@@ -13,21 +13,43 @@ use crate::error::{Error, Result};
 use crate::graph::BadFrame;
 use crate::id::{ChunkId, PackId};
 use crate::index::Worth;
-use crate::pack::PlainChunk;
+use crate::pack::{PlainChunk, parse_share};
 use crate::progress::{Phase, Progress};
 use crate::store::{Catalogue, Copies, Repository, Writer};
+use crate::values;
 
 /// Which packs are looked at, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct PackRepairOptions {
     /// These; all if there are none.
+    #[serde(deserialize_with = "packs")]
     pub packs: Vec<PackId>,
     /// Redundancy of new packs from now on, in thousandths of their length; none leaves the setting of the repository as it is.
+    #[serde(deserialize_with = "some_share")]
     pub parity: Option<u32>,
     /// Judge also where most packs are missing, as if the storage were away ([`Error::StorageAway`]).
     pub accept_missing_packs: bool,
     /// Look at everything, write nothing.
     pub dry_run: bool,
+}
+
+impl PackRepairOptions {
+    values::setters! {
+        each packs: PackId;
+        some parity: u32;
+        is accept_missing_packs: bool;
+        is dry_run: bool;
+    }
+}
+
+fn packs<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<PackId>, D::Error> {
+    values::from_texts(deserializer, |text| text.parse().map_err(|error| format!("{text:?}: {error}")))
+}
+
+fn some_share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<u32>, D::Error> {
+    values::from_text(deserializer, parse_share).map(Some)
 }
 
 /// A pack of which something is damaged.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::repair_packs::look_at_all;
 use super::repair_rewrite::rewrite;
@@ -13,9 +13,12 @@ use crate::id::{PackId, SnapshotId};
 use crate::pack::pack_name;
 use crate::progress::{Phase, Progress};
 use crate::store::{Catalogue, Repository};
+use crate::values;
 
 /// What to do about damaged snapshots.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct SnapshotRepairOptions {
     /// Read and decode all packs, to find frames that are damaged; else only what is missing is found.
     pub read_data: bool,
@@ -27,6 +30,16 @@ pub struct SnapshotRepairOptions {
     pub accept_missing_packs: bool,
     /// Look at everything, write nothing.
     pub dry_run: bool,
+}
+
+impl SnapshotRepairOptions {
+    values::setters! {
+        is read_data: bool;
+        is forget: bool;
+        is rewrite: bool;
+        is accept_missing_packs: bool;
+        is dry_run: bool;
+    }
 }
 
 /// A snapshot of which something is lost.

@@ -1,6 +1,6 @@
 //! `cat`: the records of an Avro file in a snapshot.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::avro::codec::{Codec, Decoder};
 use crate::avro::container::{Header, MARKER, put_block_header};
@@ -16,33 +16,45 @@ use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
 use crate::store::unless_moved;
+use crate::values;
 
 /// Which records, and how.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct CatOptions {
     /// Pass over this many records.
     pub skip: u64,
     /// Give at most this many.
     pub limit: Option<u64>,
     /// Only these fields, like `a` or `b.c`; all if there are none. Not for [`CatFormat::Avro`].
+    #[serde(deserialize_with = "values::words")]
     pub fields: Vec<String>,
-    /// How they are given.
+    /// As what they are printed.
     pub format: CatFormat,
+    /// How JSON is written. Not for [`CatFormat::Avro`].
+    pub json_encoding: Encoding,
 }
 
-/// How records are given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl CatOptions {
+    values::setters! {
+        is skip: u64;
+        is limit: Option<u64>;
+        each fields: String;
+        is format: CatFormat;
+        is json_encoding: Encoding;
+    }
+}
+
+/// As what records are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CatFormat {
     /// As JSON, as [`records`](crate::avro::records) says.
-    Json(Encoding),
+    #[default]
+    Json,
     /// As a container without compression.
     Avro,
-}
-
-impl Default for CatFormat {
-    fn default() -> Self {
-        Self::Json(Encoding::Plain)
-    }
 }
 
 /// What is handed over.
@@ -145,9 +157,10 @@ fn printed(
     let (schema, codec) = (file.schema().map_err(not_avro)?, file.codec().map_err(not_avro)?);
     let run = Run { codec, options, entry: &entry };
     match options.format {
-        CatFormat::Json(encoding) => {
+        CatFormat::Json => {
             let fields = Fields::new(options.fields.iter().map(String::as_str), &schema)?;
-            let mut sink = JsonSink { writer: RecordWriter::new(&schema, &fields, encoding), lossy: 0, give };
+            let mut sink =
+                JsonSink { writer: RecordWriter::new(&schema, &fields, options.json_encoding), lossy: 0, give };
             let report = run.go(file, &schema, &mut sink)?;
             Ok(CatReport { lossy_records: sink.lossy, ..report })
         }

@@ -69,7 +69,7 @@ pub use replace::Replaced;
 pub use rescue::Copies;
 pub use roots::{Since, moved, read_root, read_roots, since, unless_any_moved, unless_moved};
 pub use rotate::Rotated;
-pub use settings::Settings;
+pub use settings::{Compression, Settings};
 pub use state::{RemovedSnapshot, SnapshotRecord, State};
 pub use verified::VerifiedPacks;
 pub use writer::{Committed, PackReport, Writer};

@@ -10,14 +10,15 @@ use super::config_copies::{self, FoundConfig};
 use super::entries::Entries;
 use super::local::LocalCopies;
 use super::unlock::{Lock, Unlocked};
-use super::{Clock, Repository, State, batch, frame_cache, remembered};
-use crate::crypto::{Entropy, Envelope, Suite};
+use super::{Clock, Repository, State, SystemClock, batch, frame_cache, remembered};
+use crate::crypto::{Entropy, Envelope, Suite, SystemEntropy};
 use crate::error::{Context, Error, Result};
 use crate::hints::Hints;
 use crate::id::{EntryHash, IndexId, PackId, digest};
 use crate::index::{self, Index};
 use crate::runtime::Runtime;
 use crate::storage::{Backend, Kind, Name};
+use crate::values;
 
 /// What opens the key.
 pub enum Unlock<'a> {
@@ -39,6 +40,7 @@ pub enum CachePlace {
 
 /// How to open a repository.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct OpenOptions {
     /// Where the local index is kept.
     pub cache: CachePlace,
@@ -50,6 +52,29 @@ pub struct OpenOptions {
     pub entropy: Arc<dyn Entropy>,
     /// What the work on the repository runs on.
     pub runtime: Runtime,
+}
+
+impl Default for OpenOptions {
+    /// Remembers nothing on this machine, and works on all cores.
+    fn default() -> Self {
+        Self {
+            cache: CachePlace::default(),
+            state_folder: None,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            runtime: Runtime::default(),
+        }
+    }
+}
+
+impl OpenOptions {
+    values::setters! {
+        is cache: CachePlace;
+        is state_folder: Option<PathBuf>;
+        the clock: Arc<dyn Clock>;
+        the entropy: Arc<dyn Entropy>;
+        the runtime: Runtime;
+    }
 }
 
 impl Repository {

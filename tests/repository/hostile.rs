@@ -26,11 +26,10 @@ use avro_snap::ops::select::Listing;
 use avro_snap::pack::{FrameCodec, PlainChunk};
 use avro_snap::progress::Silent;
 use avro_snap::recipe::{Recipe, Reference, Stream, Tree, TreeBuilder};
-use avro_snap::runtime::Runtime;
 use avro_snap::snapshot::entry::{EntryKind, FileEntry, Property};
 use avro_snap::snapshot::{ManifestWriter, Rule, SnapshotRoot, Totals, encode_row};
 use avro_snap::storage::{Backend, Local, Memory};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock, Writer};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Unlock, Writer};
 use faults::{all_files, check_all};
 use lab::{Lab, PASSWORD, files_of, restoring, saving};
 
@@ -203,7 +202,7 @@ fn properties_that_are_not_known_have_no_effect_and_are_kept() {
     assert!(check_all(&repository).unwrap().problems.is_empty());
 
     let target = other.open();
-    let mut copier = Copier::new(&repository, &target, CopyOptions { compression: Some(3) }).unwrap();
+    let mut copier = Copier::new(&repository, &target, CopyOptions::default()).unwrap();
     assert!(matches!(copier.copy(&root, &Silent).unwrap(), Copied::Done(_)));
     let copied = Listing::read(&target).snapshots.swap_remove(0);
     assert_eq!(copied.properties, root.properties);
@@ -211,7 +210,7 @@ fn properties_that_are_not_known_have_no_effect_and_are_kept() {
 }
 
 fn options(target: &Path) -> RestoreOptions {
-    RestoreOptions { ..restoring(target) }
+    restoring(target)
 }
 
 fn restore_rows(rows: &[FileEntry], options: &RestoreOptions) -> Result<RestoreReport> {
@@ -304,7 +303,7 @@ fn nothing_is_written_through_a_link_of_the_manifest() {
                 hard_link("through", "loop/file", b"hostile"),
                 file("sound", b"sound"),
             ]);
-            let restored = restore_rows(&rows, &RestoreOptions { delete, ..options(&ground.target()) });
+            let restored = restore_rows(&rows, &options(&ground.target()).delete(delete));
             let what = format!("a link to {to}, delete {delete}: {restored:?}");
             ground.assert_untouched(&what);
             if let Ok(report) = restored {
@@ -351,7 +350,7 @@ fn manifests_that_are_not_sorted_or_name_a_path_twice_are_refused() {
     for (what, rows) in cases {
         for sub in ["", "a"] {
             let ground = Ground::new();
-            let options = RestoreOptions { subfolder: sub.into(), ..options(&ground.target()) };
+            let options = options(&ground.target()).subfolder(sub);
             let restored = restore_rows(&rows, &options);
             match sub {
                 "" => assert!(restored.as_ref().is_err_and(Error::is_damage), "{what}: {restored:?}"),
@@ -430,7 +429,7 @@ fn links_that_lie_in_the_target_are_replaced_never_followed() {
             file("sub/way/below", b"hostile"),
             file("zound", b"sound"),
         ]);
-        let options = RestoreOptions { delete, overwrite, ..options(&target) };
+        let options = options(&target).delete(delete).overwrite(overwrite);
         let restored = restore_rows(&rows, &options);
         let what = format!("planted links, delete {delete}, {overwrite:?}: {restored:?}");
         ground.assert_untouched(&what);
@@ -464,7 +463,7 @@ fn a_hard_link_never_leads_to_what_was_there_before() {
                 first.content = Some(ContentHash::new([0; 32]));
             }
             let rows = vec![first, hard_link("b", "a", b"new content")];
-            let report = restore_rows(&rows, &RestoreOptions { overwrite, ..options(&ground.target()) }).unwrap();
+            let report = restore_rows(&rows, &options(&ground.target()).overwrite(overwrite)).unwrap();
             let what = format!("{overwrite:?}, damaged {damaged}: {report:?}");
             match fs::read(ground.target().join("b")) {
                 Ok(bytes) => assert!(bytes == b"new content" && !damaged, "{what}: WRONG BYTES"),
@@ -475,20 +474,14 @@ fn a_hard_link_never_leads_to_what_was_there_before() {
         let ground = Ground::new();
         fs::write(ground.target().join("b"), b"to stay").unwrap();
         let rows = vec![file("a", b"new content"), hard_link("b", "a", b"new content")];
-        restore_rows(&rows, &RestoreOptions { overwrite, ..options(&ground.target()) }).unwrap();
+        restore_rows(&rows, &options(&ground.target()).overwrite(overwrite)).unwrap();
         let expected: &[u8] = if overwrite == Overwrite::Always { b"new content" } else { b"to stay" };
         assert_eq!(fs::read(ground.target().join("b")).unwrap(), expected, "{overwrite:?}");
     }
 }
 
 fn open_with(backend: Arc<dyn Backend>, password: &[u8]) -> Result<Repository> {
-    let options = OpenOptions {
-        cache: CachePlace::Temporary,
-        state_folder: None,
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(avro_snap::crypto::SystemEntropy),
-        runtime: Runtime::default(),
-    };
+    let options = OpenOptions::default();
     Repository::open(backend, Unlock::Password(&mut || Ok(password.to_vec())), &options)
 }
 

@@ -60,7 +60,8 @@ fn fields_there(there: &[String]) -> String {
 }
 
 /// How records are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// For people.
     #[default]

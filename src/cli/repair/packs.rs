@@ -2,13 +2,13 @@
 
 use avro_snap::id::PackId;
 use avro_snap::ops::repair::{PackRepair, PackRepairOptions, repair_packs};
+use avro_snap::pack::parse_share;
 use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Result;
 use crate::cli::format::count;
-use crate::cli::parity::parse_share;
 use crate::cli::progress::Meter;
 
 /// Copy sound data out of damaged packs, and repair packs that have parity
@@ -41,16 +41,17 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// What the flags say.
+    pub(in crate::cli) fn options(&self) -> PackRepairOptions {
+        let mut options = PackRepairOptions::default().packs(self.packs.iter().copied());
+        options.parity = self.parity;
+        options.accept_missing_packs(self.accept_missing_packs).dry_run(self.dry_run)
+    }
+
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let repository = context.open()?;
-        let options = PackRepairOptions {
-            packs: self.packs.clone(),
-            parity: self.parity,
-            accept_missing_packs: self.accept_missing_packs,
-            dry_run: self.dry_run,
-        };
         let meter = Meter::new(&context.output);
-        let repaired = repair_packs(&repository, &options, &meter);
+        let repaired = repair_packs(&repository, &self.options(), &meter);
         meter.finish();
         let repair = repaired?;
         let is_lost = repair.damaged.iter().any(|pack| pack.lost_chunks > 0);

@@ -41,15 +41,19 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// What the flags say.
+    pub(in crate::cli) fn options(&self) -> SnapshotRepairOptions {
+        SnapshotRepairOptions::default()
+            .read_data(self.read_data)
+            .forget(self.forget)
+            .rewrite(self.rewrite)
+            .accept_missing_packs(self.accept_missing_packs)
+            .dry_run(self.dry_run)
+    }
+
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let repository = context.open()?;
-        let options = SnapshotRepairOptions {
-            read_data: self.read_data,
-            forget: self.forget,
-            rewrite: self.rewrite,
-            accept_missing_packs: self.accept_missing_packs,
-            dry_run: self.dry_run,
-        };
+        let options = self.options();
         let meter = Meter::new(&context.output);
         let mut printer = LossPrinter::new(&context.output);
         let repaired = repair_snapshots(&repository, &options, &meter, &mut |lost| printer.print(&lost));

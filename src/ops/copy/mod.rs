@@ -14,7 +14,7 @@ use std::time::Instant;
 use run::{Run, Stop};
 use transfer::{Names, Sent};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
@@ -24,13 +24,22 @@ use crate::ingest::SchemaCache;
 use crate::ops::select::Listing;
 use crate::progress::{Phase, Progress};
 use crate::snapshot::SnapshotRoot;
-use crate::store::{ATTEMPTS, Repository, Since, State, Writer, since};
+use crate::store::{ATTEMPTS, Compression, Repository, Since, State, Writer, since};
+use crate::values;
 
 /// How to copy.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct CopyOptions {
-    /// The Zstandard level of new frames; none leaves them uncompressed.
-    pub compression: Option<i32>,
+    /// How new data is compressed; as is set for the target if none.
+    pub compression: Option<Compression>,
+}
+
+impl CopyOptions {
+    values::setters! {
+        is compression: Option<Compression>;
+    }
 }
 
 /// Which snapshots are copied, and which are there already.
@@ -176,7 +185,7 @@ impl<'r> Copier<'r> {
         }
         let reference = if writer.lost_packs() { None } else { self.reference(&state, snapshot)? };
         let primer = AnchorPrimer::new(self.target, reference.clone());
-        let CopyOptions { compression } = self.options;
+        let compression = self.target.settings().compression_level(self.options.compression);
         let threads = self.target.runtime().threads();
         let pipeline = Pipeline::new(self.target, writer, primer, compression, false, threads);
         progress.begin(Phase::Copy, Some(snapshot.totals.files), Some(snapshot.totals.bytes));

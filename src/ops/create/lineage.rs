@@ -125,7 +125,7 @@ fn absolute_paths(options: &CreateOptions) -> Vec<Vec<u8>> {
         return vec![[b"/", &stream.path[..]].concat()];
     }
     let mut paths: Vec<Vec<u8>> = options
-        .roots
+        .sources
         .iter()
         .map(|root| {
             let mut absolute = std::path::PathBuf::from("/");

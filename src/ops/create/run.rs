@@ -71,7 +71,7 @@ impl Run<'_> {
         let context = FileContext {
             cut: self.repository.cut_params(),
             effort: Effort {
-                depth: options.depth,
+                depth: options.avro,
                 max_cost: (1000.0 / options.min_encode_speed.max(0.001)) as u32,
                 corrections: self.repository.is_encrypted(),
             },
@@ -82,7 +82,7 @@ impl Run<'_> {
             repository: self.repository,
         };
         let time = options.time.unwrap_or_else(|| self.repository.clock().now());
-        let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tags.clone());
+        let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tag.clone());
         let mut feeder = Feeder::new(self.pipeline, scope);
         let mut report = CreateReport::default();
         let parent = self.lineage.parent.as_ref();
@@ -93,15 +93,20 @@ impl Run<'_> {
             self.progress,
             Alarms::new(parent, options.accept_losses),
         );
-        let (mut rules, mut passed_over) = (options.rules.recorded().to_vec(), Vec::new());
+        let left_out_by = options.rules()?;
+        let (mut rules, mut passed_over) = (left_out_by.recorded().to_vec(), Vec::new());
         match options.stream {
             Some(stream) => {
                 let before = parent.map(|parent| parent.rows(self.repository).next_row()).transpose()?.flatten();
                 store_stream(&context, stream, time, before, &mut rows)?;
             }
             None => {
-                rules.extend(Coverage::rules(&options.roots, &options.working_directory, &self.lineage.paths));
-                passed_over = self.store_tree(scope, &context, options, tree, &mut rows)?;
+                rules.extend(Coverage::rules(&options.sources, &options.working_directory, &self.lineage.paths));
+                let tree = match tree {
+                    Some(tree) => tree,
+                    None => Box::new(Source::new(&options.sources, &options.working_directory, left_out_by, now)?),
+                };
+                passed_over = self.store_tree(scope, &context, &options, tree, &mut rows)?;
             }
         }
         let Finished { manifest, unreadable, alarms } = rows.into_parts();
@@ -147,14 +152,10 @@ impl Run<'_> {
         &'p self,
         scope: &rayon::Scope<'p>,
         context: &FileContext<'_>,
-        options: CreateOptions,
-        tree: Option<Box<dyn SourceTree>>,
+        options: &CreateOptions,
+        source: Box<dyn SourceTree>,
         rows: &mut RowWriter<'_, '_, 'p, '_>,
     ) -> Result<Vec<PathBuf>> {
-        let source = match tree {
-            Some(tree) => tree,
-            None => Box::new(Source::new(&options.roots, &options.working_directory, options.rules, now)?),
-        };
         let covered = source.covered();
         let opener = source.opener();
         let opener = &*opener;

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Deserializer};
+
 use crate::error::{Error, Result};
 use crate::id::{digest, hex};
 use crate::recipe::Stream;
 use crate::snapshot::SnapshotRoot;
+use crate::values;
 
 /// What makes snapshots of one group: all that is true here must be equal. Nothing puts all into one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,12 @@ impl Default for GroupBy {
     /// By series.
     fn default() -> Self {
         Self { series: true, ..Self::NONE }
+    }
+}
+
+impl<'de> Deserialize<'de> for GroupBy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        values::from_text(deserializer, |text| Self::parse(text).map_err(|error| error.to_string()))
     }
 }
 

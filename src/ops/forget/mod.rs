@@ -2,6 +2,7 @@
 //! The data stays until garbage is collected, so a removal can be [undone](undo()) until then.
 
 mod group;
+mod options;
 mod report;
 mod sound;
 mod undo;
@@ -9,6 +10,7 @@ mod undo;
 use std::collections::{HashMap, HashSet};
 
 pub use group::{GroupBy, GroupKey};
+pub use options::ForgetOptions;
 pub use sound::SoundLoss;
 pub use undo::{Removed, Undone, last_removed, removed, undo};
 

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Context, Error, Result};
@@ -17,18 +17,23 @@ use crate::report;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::snapshot::{ManifestWriter, SnapshotRoot};
 use crate::store::log::{ReplaceReason, RootReplacement};
-use crate::store::{Repository, SnapshotRecord, Writer, read_root};
+use crate::store::{Compression, Repository, SnapshotRecord, Writer, read_root};
+use crate::values;
 
 /// Which payloads are to be kept as they are, and how that is done.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct PayloadOptions {
     /// Payloads of these encoders: ids, or the beginnings of ids up to a colon or plus (`zlib`, `zlib:L6`). All if there
     /// are none.
-    pub encoders: Vec<String>,
+    #[serde(deserialize_with = "values::texts")]
+    pub encoder: Vec<String>,
     /// Payloads of files that match one of these; of all if there are none.
+    #[serde(deserialize_with = "Pattern::sensitive")]
     pub include: Vec<Pattern>,
-    /// The Zstandard level of new frames; none leaves them uncompressed.
-    pub compression: Option<i32>,
+    /// How new data is compressed; as is set for the repository if none.
+    pub compression: Option<Compression>,
     /// Rebuild and compare everything, write nothing.
     pub dry_run: bool,
 }
@@ -52,13 +57,20 @@ pub struct PayloadReport {
 }
 
 impl PayloadOptions {
+    values::setters! {
+        each encoder: String;
+        each include: Pattern;
+        is compression: Option<Compression>;
+        is dry_run: bool;
+    }
+
     fn is_meant(&self, encoder: &str) -> bool {
         let begins = |name: &String| match encoder.strip_prefix(name.as_str()) {
             Some(rest) => rest.is_empty() || rest.starts_with([':', '+']),
             None => false,
         };
         // What is not compressed is its own payload.
-        encoder != "null" && (self.encoders.is_empty() || self.encoders.iter().any(begins))
+        encoder != "null" && (self.encoder.is_empty() || self.encoder.iter().any(begins))
     }
 
     /// Whether something is to be done about a file.
@@ -127,6 +139,7 @@ fn attempt(
 ) -> Result<Option<PayloadReport>> {
     let snapshot = &read_root(repository, record)?;
     let threads = repository.runtime().threads();
+    let level = repository.settings().compression_level(options.compression);
     let (mut files, mut bytes) = (0, 0);
     let mut rows = snapshot.rows(repository);
     while let Some(entry) = rows.next_row()? {
@@ -142,7 +155,7 @@ fn attempt(
     }
     let pool = repository.runtime().compute()?;
     let (writer, primer) = (Writer::new(repository)?, AnchorPrimer::new(repository, None));
-    let pipeline = Pipeline::new(repository, writer, primer, options.compression, options.dry_run, threads);
+    let pipeline = Pipeline::new(repository, writer, primer, level, options.dry_run, threads);
     let run = Run { repository, snapshot, options, progress, pipeline: &pipeline, pool };
     let done = pool.in_place_scope(|scope| run.store(scope, &mut report));
     let root = match done.and_then(|root| pipeline.check().map(|()| root)) {
@@ -224,7 +237,7 @@ mod tests {
     #[test]
     fn an_encoder_is_meant_by_its_id_or_its_beginning() {
         let options = |encoders: &[&str]| PayloadOptions {
-            encoders: encoders.iter().map(|id| (*id).to_owned()).collect(),
+            encoder: encoders.iter().map(|id| (*id).to_owned()).collect(),
             include: Vec::new(),
             compression: None,
             dry_run: false,

@@ -86,7 +86,7 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
 }
 
 /// The encoder that new payloads of a codec are made with.
-fn encoder_for(codec: Codec) -> Option<EncoderId> {
+pub(super) fn encoder_for(codec: Codec) -> Option<EncoderId> {
     let id = match codec {
         Codec::Null => "null",
         Codec::Deflate => "zlib:L1:M8",

@@ -94,15 +94,15 @@ fn one_snapshot_is_meant() {
 fn filters_narrow_down_what_is_meant() {
     let tags = |lists: &[&[&str]]| {
         let tags = lists.iter().map(|list| list.iter().map(|tag| (*tag).to_owned()).collect()).collect();
-        Filter { tags, ..Filter::default() }
+        Filter { tag: tags, ..Filter::default() }
     };
     let fitting =
         |filter: &Filter| -> Vec<u8> { listing().fitting(filter).map(|root| root.id.as_bytes()[0]).collect() };
-    assert_eq!(fitting(&Filter { hosts: vec!["a".into()], ..Filter::default() }), [0x11, 0x21]);
+    assert_eq!(fitting(&Filter { host: vec!["a".into()], ..Filter::default() }), [0x11, 0x21]);
     assert_eq!(fitting(&Filter { series: vec!["b:/data".into()], ..Filter::default() }), [0x12, 0x31]);
     assert_eq!(fitting(&Filter { at: Some(29), ..Filter::default() }), [0x11, 0x12]);
-    assert_eq!(fitting(&Filter { paths: vec![b"/more".to_vec()], ..Filter::default() }).len(), 4);
-    assert_eq!(fitting(&Filter { paths: vec![b"/mor".to_vec()], ..Filter::default() }).len(), 0);
+    assert_eq!(fitting(&Filter { path: vec![b"/more".to_vec()], ..Filter::default() }).len(), 4);
+    assert_eq!(fitting(&Filter { path: vec![b"/mor".to_vec()], ..Filter::default() }).len(), 0);
     assert_eq!(fitting(&tags(&[&["x", "y"]])), [0x12]);
     assert_eq!(fitting(&tags(&[&["x"], &["y"]])), [0x11, 0x12, 0x31]);
     assert_eq!(fitting(&tags(&[&[]])), [0x21]);
@@ -120,7 +120,7 @@ fn paths_are_written_as_manifests_write_them() {
 
 #[test]
 fn latest_of_several_series_is_that_of_the_newest_and_says_so() {
-    let (several, one) = (Filter::default(), Filter { hosts: vec!["a".into()], ..Filter::default() });
+    let (several, one) = (Filter::default(), Filter { host: vec!["a".into()], ..Filter::default() });
     let doubt = Doubt::SeveralSeries { count: 2, taken: "b:/data".into() };
     for text in ["latest", "latest~1", "latest:path"] {
         assert_eq!(doubts_of(&listing(), text, &several), std::slice::from_ref(&doubt), "{text}");

@@ -10,6 +10,10 @@ mod calendar;
 
 pub use calendar::{LocalTime, Period, Span, Utc};
 
+use serde::{Deserialize, Deserializer};
+
+use crate::values;
+
 /// How many a rule keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Quota {
@@ -50,29 +54,92 @@ impl Quota {
     }
 }
 
+impl<'de> Deserialize<'de> for Quota {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        values::from_text(deserializer, Self::parse)
+    }
+}
+
+impl From<u32> for Quota {
+    fn from(number: u32) -> Self {
+        Self::Of(number)
+    }
+}
+
 /// The rules by which snapshots are kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct Policy {
     /// The newest ones.
-    pub last: Quota,
-    /// The newest one of each of the newest periods, in the order of [`Period::ALL`].
-    pub periodic: [Quota; 5],
+    pub keep_last: Quota,
+    /// The newest one of each of the newest hours.
+    pub keep_hourly: Quota,
+    /// Of days.
+    pub keep_daily: Quota,
+    /// Of weeks.
+    pub keep_weekly: Quota,
+    /// Of months.
+    pub keep_monthly: Quota,
+    /// Of years.
+    pub keep_yearly: Quota,
     /// All that are newer than this.
-    pub within: Span,
-    /// The newest one of each period of those that are newer than this, in the order of [`Period::ALL`].
-    pub periodic_within: [Span; 5],
+    pub keep_within: Span,
+    /// The newest one of each hour of those that are newer than this.
+    pub keep_within_hourly: Span,
+    /// Of each day.
+    pub keep_within_daily: Span,
+    /// Of each week.
+    pub keep_within_weekly: Span,
+    /// Of each month.
+    pub keep_within_monthly: Span,
+    /// Of each year.
+    pub keep_within_yearly: Span,
     /// Those that have all tags of one of these lists. An empty list stands for no tags at all.
-    pub tags: Vec<Vec<String>>,
+    #[serde(deserialize_with = "values::lists")]
+    pub keep_tag: Vec<Vec<String>>,
 }
 
 impl Policy {
+    values::setters! {
+        is keep_last: Quota;
+        is keep_hourly: Quota;
+        is keep_daily: Quota;
+        is keep_weekly: Quota;
+        is keep_monthly: Quota;
+        is keep_yearly: Quota;
+        is keep_within: Span;
+        is keep_within_hourly: Span;
+        is keep_within_daily: Span;
+        is keep_within_weekly: Span;
+        is keep_within_monthly: Span;
+        is keep_within_yearly: Span;
+        is keep_tag: Vec<Vec<String>>;
+    }
+
+    /// How many of the newest of each period are kept, in the order of [`Period::ALL`].
+    fn periodic(&self) -> [Quota; 5] {
+        [self.keep_hourly, self.keep_daily, self.keep_weekly, self.keep_monthly, self.keep_yearly]
+    }
+
+    /// How new those are of each period of which the newest is kept, in the order of [`Period::ALL`].
+    fn periodic_within(&self) -> [Span; 5] {
+        [
+            self.keep_within_hourly,
+            self.keep_within_daily,
+            self.keep_within_weekly,
+            self.keep_within_monthly,
+            self.keep_within_yearly,
+        ]
+    }
+
     /// Whether there is no rule in it.
     pub fn is_empty(&self) -> bool {
-        self.last.is_used_up()
-            && self.periodic.iter().all(|quota| quota.is_used_up())
-            && self.within.is_zero()
-            && self.periodic_within.iter().all(|span| span.is_zero())
-            && self.tags.is_empty()
+        self.keep_last.is_used_up()
+            && self.periodic().iter().all(|quota| quota.is_used_up())
+            && self.keep_within.is_zero()
+            && self.periodic_within().iter().all(|span| span.is_zero())
+            && self.keep_tag.is_empty()
     }
 }
 
@@ -145,16 +212,18 @@ pub fn apply(policy: &Policy, snapshots: &[Dated<'_>], now: i64, zone: &dyn Loca
     }
     order.sort_unstable_by(|a, b| b.cmp(a));
     let Some((latest, _)) = order.first().copied() else { return reasons };
-    let mut last = policy.last;
-    let mut periodic = policy.periodic.map(|quota| (quota, None));
-    let mut within = policy.periodic_within.map(|span| (span, span.before(latest, zone), None));
-    let border = policy.within.before(latest, zone);
+    let mut last = policy.keep_last;
+    let mut periodic = policy.periodic().map(|quota| (quota, None));
+    let mut within = policy.periodic_within().map(|span| (span, span.before(latest, zone), None));
+    let border = policy.keep_within.before(latest, zone);
     for (place, (time, number)) in order.iter().enumerate() {
         let (Some(snapshot), Some(own)) = (snapshots.get(*number), reasons.get_mut(*number)) else { continue };
         let (wall, oldest) = (zone.wall(*time), place + 1 == order.len());
-        own.extend(policy.tags.iter().filter(|tags| has_tags(snapshot, tags)).map(|tags| Reason::Tags(tags.clone())));
-        if !policy.within.is_zero() && i128::from(*time) > border {
-            own.push(Reason::Within(policy.within));
+        own.extend(
+            policy.keep_tag.iter().filter(|tags| has_tags(snapshot, tags)).map(|tags| Reason::Tags(tags.clone())),
+        );
+        if !policy.keep_within.is_zero() && i128::from(*time) > border {
+            own.push(Reason::Within(policy.keep_within));
         }
         if !last.is_used_up() {
             last.take();
