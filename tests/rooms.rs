@@ -13,14 +13,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "rooms/errors.rs"]
+mod errors;
+
 /// A top-level module of the library, and which other ones it may name: each with what for.
 struct Room {
     name: &'static str,
     uses: &'static [(&'static str, &'static str)],
 }
 
-/// Rooms that every room above them may name: ids, errors, progress, and how numbers are written.
-const COMMON: &[&str] = &["report", "progress", "error", "id", "wire"];
+/// Rooms that every room above them may name: values of options, reports, errors, progress, ids, and how numbers are written.
+const COMMON: &[&str] = &["values", "report", "progress", "error", "id", "wire"];
 
 /// The rooms, highest first.
 const ROOMS: &[Room] = &[
@@ -179,6 +182,7 @@ const ROOMS: &[Room] = &[
     Room { name: "avro", uses: &[] },     // the parts of a container
     Room { name: "chunk", uses: &[] },    // pieces of a stream, cut by content
     Room { name: "crypto", uses: &[] },   // ciphers, keys, passwords
+    Room { name: "values", uses: &[] },   // how values of options are read
     Room { name: "report", uses: &[] },   // how reports are written for programs
     Room { name: "progress", uses: &[] }, // what the library reports while it works
     Room { name: "error", uses: &[] },    // what can go wrong
@@ -187,7 +191,8 @@ const ROOMS: &[Room] = &[
 ];
 
 /// In these rooms code is a function of the bytes that it is given: no files, no threads, no clock.
-const PURE: &[&str] = &["snapshot", "recipe", "avro", "chunk", "crypto", "report", "progress", "error", "id", "wire"];
+const PURE: &[&str] =
+    &["snapshot", "recipe", "avro", "chunk", "crypto", "values", "report", "progress", "error", "id", "wire"];
 
 /// What belongs to the binary: it stands above the library, and reaches it as `avro_snap`.
 const BINARY: &[&str] = &["cli", "main"];
@@ -530,6 +535,8 @@ struct Source {
     depth: usize,
     /// Every path of two and more parts, and every path of a `use`, with groups taken apart.
     paths: Vec<Vec<String>>,
+    /// The words and signs of the code.
+    tokens: Vec<String>,
 }
 
 fn src() -> &'static Path {
@@ -567,7 +574,7 @@ fn code_of(module: &str) -> Vec<Source> {
         let below = file.strip_prefix(src()).unwrap();
         let parts = below.components().count();
         let depth = if below.ends_with("mod.rs") { parts - 1 } else { parts };
-        Source { name: below.display().to_string(), depth, paths: paths(&tokens) }
+        Source { name: below.display().to_string(), depth, paths: paths(&tokens), tokens }
     });
     sources.collect()
 }
@@ -777,8 +784,8 @@ fn is_name(token: &str) -> bool {
 
 /// A file of a module, `depth` below the top.
 fn made_up(depth: usize, text: &str) -> Vec<Source> {
-    let paths = paths(&without_tests(tokens(text)).0);
-    vec![Source { name: "made_up.rs".into(), depth, paths }]
+    let (tokens, _) = without_tests(tokens(text));
+    vec![Source { name: "made_up.rs".into(), depth, paths: paths(&tokens), tokens }]
 }
 
 #[test]

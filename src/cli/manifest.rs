@@ -56,6 +56,6 @@ impl Args {
             ),
             false => context.output.note(format_args!("wrote {} ({})", path.display(), size(length))),
         };
-        context.told(Exit::Done, said.map_err(Failure::from))
+        context.finish_with(Exit::Done, said.map_err(Failure::from))
     }
 }

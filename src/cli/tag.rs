@@ -4,13 +4,14 @@ use std::ffi::OsString;
 
 use avro_snap::ops::select::Selector;
 use avro_snap::ops::tag::{TagChange, tag};
+use avro_snap::values::comma_list;
 use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::count;
-use super::pick::{Filters, comma_list, selector};
+use super::pick::{Filters, selector};
 
 /// Change the tags of snapshots
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,49 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 use crate::wire::{Malformed, Reader, Result, Write};
+
+/// How hard new data is compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// Zstandard level 1.
+    Fast,
+    /// Zstandard level 3.
+    #[default]
+    Default,
+    /// Zstandard level 12.
+    Max,
+    /// Not at all.
+    Off,
+}
+
+impl Compression {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Fast, Self::Default, Self::Max, Self::Off];
+
+    /// Its name in settings and options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Default => "default",
+            Self::Max => "max",
+            Self::Off => "off",
+        }
+    }
+
+    /// The Zstandard level. Frames that are compressed hold records column by column, whatever the level.
+    pub fn level(self) -> Option<i32> {
+        match self {
+            Self::Fast => Some(1),
+            Self::Default => Some(3),
+            Self::Max => Some(12),
+            Self::Off => None,
+        }
+    }
+}
 
 /// What was set, by number. Numbers that this version does not know are kept and have no effect: nothing that must be
 /// understood is a setting (that is what features are for).
@@ -22,6 +64,24 @@ impl Settings {
     /// What is set under this number.
     pub fn get(&self, number: u8) -> Option<&str> {
         self.0.get(&number).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// How new data is compressed where nobody says so. What a later version set has no effect.
+    pub fn compression(&self) -> Compression {
+        let set = self.get(Self::COMPRESSION);
+        let known = Compression::ALL.into_iter().find(|compression| set == Some(compression.name()));
+        known.unwrap_or_default()
+    }
+
+    /// The Zstandard level of new frames: that of what was asked for, else of what is set; none leaves them uncompressed.
+    pub fn compression_level(&self, asked: Option<Compression>) -> Option<i32> {
+        asked.unwrap_or_else(|| self.compression()).level()
+    }
+
+    /// Sets how new data is compressed where nobody says so.
+    pub fn set_compression(&mut self, compression: Compression) {
+        let is_default = compression == Compression::default();
+        self.set(Self::COMPRESSION, if is_default { String::new() } else { compression.name().into() });
     }
 
     /// How much redundancy new packs get, in thousandths of their length; 0 is none, and so is what a later version set.
@@ -74,6 +134,18 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_compression_that_is_set_comes_back() {
+        for compression in Compression::ALL {
+            let mut settings = Settings::default();
+            settings.set_compression(compression);
+            assert_eq!(settings.compression(), compression);
+        }
+        let mut later = Settings::default();
+        later.set(Settings::COMPRESSION, "of the future".into());
+        assert_eq!(later.compression(), Compression::Default);
+    }
 
     #[test]
     fn settings_have_one_form_in_bytes() {

@@ -3,35 +3,105 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer};
+
 use super::config::{Config, MAX_CONFIG};
 use super::config_copies::{self, is_anything_there};
 use super::keys::new_slot;
-use super::{Clock, Features, Repository, Settings};
+use super::{Clock, Compression, Features, Repository, Settings};
 use crate::chunk::CutParams;
 use crate::crypto::slot::KdfCost;
 use crate::crypto::{Entropy, Envelope, Keyring, Secret, Suite};
 use crate::error::{Error, Result};
 use crate::id::{RepositoryId, digest};
 use crate::log::NewLog;
+use crate::pack::parse_share;
 use crate::storage::{Backend, Created, Kind, Name, create_resolved};
+use crate::values;
 
 /// How a new repository is to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct InitOptions {
     /// How packs are sealed.
-    pub suite: Suite,
-    /// The password of the first key slot; needed exactly if the suite encrypts.
+    #[serde(deserialize_with = "encryption")]
+    pub encryption: Suite,
+    /// The password of the first key slot; needed exactly if packs are encrypted.
+    #[serde(skip)]
     pub password: Option<Vec<u8>>,
-    /// What deriving a key from it costs.
+    /// What deriving a key from it costs. In text, its memory in MiB.
+    #[serde(rename = "kdf-memory", deserialize_with = "kdf")]
     pub kdf: KdfCost,
     /// Who or what the first key slot is for.
+    #[serde(skip)]
     pub label: String,
     /// How streams are cut.
+    #[serde(skip)]
     pub cut: CutParams,
     /// The chunk-id key of another repository, where chunks are to have the same ids.
+    #[serde(skip)]
     pub chunk_id_key: Option<Secret>,
-    /// What everybody who writes into it goes by.
-    pub settings: Settings,
+    /// How new data is compressed where nobody says so.
+    pub compression: Compression,
+    /// How much redundancy new packs get, in thousandths of their length. In text, a share like `5%`, or `off`.
+    #[serde(deserialize_with = "share")]
+    pub parity: u32,
+}
+
+impl Default for InitOptions {
+    fn default() -> Self {
+        Self {
+            encryption: Suite::Aes256Gcm,
+            password: None,
+            kdf: KdfCost::default(),
+            label: String::new(),
+            cut: CutParams::default(),
+            chunk_id_key: None,
+            compression: Compression::default(),
+            parity: 0,
+        }
+    }
+}
+
+impl InitOptions {
+    values::setters! {
+        is encryption: Suite;
+        is password: Option<Vec<u8>>;
+        is kdf: KdfCost;
+        is label: String;
+        is cut: CutParams;
+        is chunk_id_key: Option<Secret>;
+        is compression: Compression;
+        is parity: u32;
+    }
+
+    /// What everybody who writes into the repository goes by.
+    fn settings(&self) -> Settings {
+        let mut settings = Settings::default();
+        if self.compression != Compression::default() {
+            settings.set_compression(self.compression);
+        }
+        if self.parity > 0 {
+            settings.set_parity(self.parity);
+        }
+        settings
+    }
+}
+
+fn encryption<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Suite, D::Error> {
+    values::from_text(deserializer, |text| {
+        Suite::from_name(text)
+            .ok_or_else(|| format!("{text:?} is no encryption: aes-256-gcm, xchacha20-poly1305, none"))
+    })
+}
+
+fn kdf<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<KdfCost, D::Error> {
+    values::from_text(deserializer, KdfCost::parse_memory)
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
+    values::from_text(deserializer, parse_share)
 }
 
 impl Repository {
@@ -64,7 +134,7 @@ impl Repository {
             Some(config) => config,
             None => Config {
                 repository: RepositoryId::new(entropy.array()?),
-                suite: options.suite,
+                suite: options.encryption,
                 created: clock.now(),
                 cut: options.cut,
                 features: Features::KNOWN,
@@ -72,7 +142,7 @@ impl Repository {
         };
         // One time for all of it: so the config can be found again by what the first entry says.
         let (repository, now) = (config.repository, config.created);
-        let keyring = match options.suite {
+        let keyring = match options.encryption {
             Suite::None => None,
             _ => {
                 let mut keyring = Keyring::random(entropy)?;
@@ -108,7 +178,8 @@ impl Repository {
             let _ = first.map(|slot| backend.delete(&slot.name));
             return Err(cannot("somebody else made one at the same time"));
         }
-        if !options.settings.is_empty() && !log.settings(options.settings.clone())? {
+        let settings = options.settings();
+        if !settings.is_empty() && !log.settings(settings)? {
             return Err(Error::Busy { what: "the new repository, before its settings were written,".into() });
         }
         // Last, when nobody takes it for unfinished any more. Without the second copy the repository is whole all the same,
@@ -140,7 +211,7 @@ fn unfinished(backend: &dyn Backend, options: &InitOptions) -> Result<Config> {
     };
     match config {
         Some(config)
-            if (config.suite, config.cut) == (options.suite, options.cut)
+            if (config.suite, config.cut) == (options.encryption, options.cut)
                 && Features::KNOWN.contains(config.features) =>
         {
             Ok(config)

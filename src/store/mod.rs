@@ -7,6 +7,7 @@
 //! packs as objects ([`Packs`]), which of them holds what ([`Catalog`]), reading chunks ([`ChunkReader`]). Beside them stand
 //! the key slots ([`Keys`]) and the config ([`KeptConfig`]).
 
+mod away;
 mod catalog;
 mod closure;
 mod config;
@@ -42,6 +43,7 @@ mod writer;
 
 use std::sync::Arc;
 
+pub use away::looks_away;
 pub use catalog::Catalog;
 pub use closure::{Derivation, Place, derive};
 pub use config::Config;
@@ -69,8 +71,8 @@ pub use writer::{Committed, PackReport, Writer};
 
 /// What the log says, for callers that have no business with the log itself.
 pub use crate::log::{
-    Clock, Features, History, LogDamage, PastReplacement, RemovedSnapshot, ReplaceReason, RootReplacement, Settings,
-    SnapshotRecord, State, SystemClock,
+    Clock, Compression, Features, History, LogDamage, PastReplacement, RemovedSnapshot, ReplaceReason, RootReplacement,
+    Settings, SnapshotRecord, State, SystemClock,
 };
 
 use crate::chunk::{ChunkSource, CutParams};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::config_copies::{self, FoundConfig};
 use super::unlock::{Lock, Unlocked};
-use super::{Catalog, ChunkReader, Clock, Features, KeptConfig, Keys, LogDamage, Packs, Repository};
-use crate::crypto::{Entropy, Suite};
+use super::{Catalog, ChunkReader, Clock, Features, KeptConfig, Keys, LogDamage, Packs, Repository, SystemClock};
+use crate::crypto::{Entropy, Suite, SystemEntropy};
 use crate::error::{Error, Result};
 use crate::hints::Hints;
 use crate::id::digest;
@@ -14,6 +14,7 @@ use crate::index::Index;
 use crate::log::{LocalCopies, Log, Surroundings};
 use crate::runtime::Runtime;
 use crate::storage::{Backend, Kind, Name};
+use crate::values;
 
 /// What opens the key.
 pub enum Unlock<'a> {
@@ -35,6 +36,7 @@ pub enum CachePlace {
 
 /// How to open a repository.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct OpenOptions {
     /// Where the local index is kept.
     pub cache: CachePlace,
@@ -46,6 +48,29 @@ pub struct OpenOptions {
     pub entropy: Arc<dyn Entropy>,
     /// What the work on the repository runs on.
     pub runtime: Runtime,
+}
+
+impl Default for OpenOptions {
+    /// Remembers nothing on this machine, and works on all cores.
+    fn default() -> Self {
+        Self {
+            cache: CachePlace::default(),
+            state_folder: None,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            runtime: Runtime::default(),
+        }
+    }
+}
+
+impl OpenOptions {
+    values::setters! {
+        is cache: CachePlace;
+        is state_folder: Option<PathBuf>;
+        the clock: Arc<dyn Clock>;
+        the entropy: Arc<dyn Entropy>;
+        the runtime: Runtime;
+    }
 }
 
 impl Repository {

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use avro_gen::Random;
-use avro_snap::chunk::CutParams;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
@@ -25,7 +24,7 @@ use avro_snap::pack::read_pack;
 use avro_snap::progress::Silent;
 use avro_snap::storage::StorageErrorKind::{Other, UnknownOutcome};
 use avro_snap::storage::{Backend, Kind, Memory};
-use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, SystemClock};
+use avro_snap::store::{CachePlace, InitOptions, Repository, SystemClock};
 use faults::{Crashing, FailingOnce, Files, Moment, all_files, check_all, judge, objects_of, restored};
 use lab::{CHEAP, Lab, PASSWORD, files_of, fixtures, saving};
 
@@ -61,15 +60,11 @@ impl Days {
 }
 
 fn init(backend: &Arc<dyn Backend>, suite: Suite) -> Result<()> {
-    let options = InitOptions {
-        suite,
-        password: (suite != Suite::None).then(|| PASSWORD.to_vec()),
-        kdf: CHEAP,
-        label: "crash".into(),
-        cut: CutParams::default(),
-        chunk_id_key: None,
-        settings: Settings::default(),
-    };
+    let options = InitOptions::default()
+        .encryption(suite)
+        .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
+        .kdf(CHEAP)
+        .label("crash");
     Repository::init(backend, &options, &SystemClock, &SystemEntropy).map(drop)
 }
 

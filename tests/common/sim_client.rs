@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use avro_snap::chunk::{ChunkKind, ChunkSink, CutParams};
+use avro_snap::chunk::{ChunkKind, ChunkSink};
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{SeededEntropy, Suite};
 use avro_snap::error::{Error, Result};
@@ -84,15 +84,11 @@ impl Clock for SimClock {
 }
 
 pub fn init(backend: &Arc<dyn Backend>, suite: Suite, clock: &SimClock, seed: u64) -> Result<()> {
-    let options = InitOptions {
-        suite,
-        password: (suite != Suite::None).then(|| b"password".to_vec()),
-        kdf: KdfCost { memory_kib: 64, passes: 1, lanes: 1 },
-        label: "sim".into(),
-        cut: CutParams::default(),
-        chunk_id_key: None,
-        settings: avro_snap::store::Settings::default(),
-    };
+    let options = InitOptions::default()
+        .encryption(suite)
+        .password((suite != Suite::None).then(|| b"password".to_vec()))
+        .kdf(KdfCost { memory_kib: 64, passes: 1, lanes: 1 })
+        .label("sim");
     Repository::init(backend, &options, clock, &SeededEntropy::new(seed)).map(drop)
 }
 
@@ -101,13 +97,11 @@ pub fn open(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64) -> Resu
 }
 
 pub fn open_with(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64, cache: CachePlace) -> Result<Repository> {
-    let options = OpenOptions {
-        cache,
-        state_folder: None,
-        clock: clock.clone(),
-        entropy: Arc::new(SeededEntropy::new(seed)),
-        runtime: Runtime::new(1, CancelToken::default()),
-    };
+    let options = OpenOptions::default()
+        .cache(cache)
+        .clock(clock.clone())
+        .entropy(Arc::new(SeededEntropy::new(seed)))
+        .runtime(Runtime::new(1, CancelToken::default()));
     let mut repository = Repository::open(backend, Unlock::Password(&mut || Ok(b"password".to_vec())), &options)?;
     if seed % 2 == 1 {
         // So that they play a part in logs that are short.

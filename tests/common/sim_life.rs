@@ -72,15 +72,11 @@ pub fn cheap() -> KdfCost {
 
 /// Frees all that can be freed. With a grace, nothing that was condemned just now is deleted yet.
 pub fn thorough(grace: bool) -> PruneOptions {
-    PruneOptions {
-        max_unused: MaxUnused::Bytes(0),
-        max_repack: None,
-        repack_small: false,
-        reencrypt: true,
-        grace: if grace { Duration::from_secs(86_400) } else { Duration::ZERO },
-        compression: None,
-        dry_run: false,
-    }
+    PruneOptions::default()
+        .max_unused(MaxUnused::Bytes(0))
+        .reencrypt(true)
+        .grace(if grace { Duration::from_secs(86_400) } else { Duration::ZERO })
+        .compression(avro_snap::options::Compression::Off)
 }
 
 /// What was promised to whom.
@@ -215,23 +211,16 @@ impl Life {
             Deed::Repair => match roll % 3 {
                 0 => drop(repair_index(&repository, true, false, &Silent)?),
                 1 => {
-                    let options = PackRepairOptions {
-                        packs: Vec::new(),
-                        parity: None,
-                        accept_missing_packs: false,
-                        dry_run: false,
-                    };
+                    let options = PackRepairOptions::default();
                     repair_packs(&repository, &options, &Silent)?;
                 }
                 _ => {
                     let (read_data, rewrite, dry_run) = (roll.is_multiple_of(2), false, false);
-                    let options = SnapshotRepairOptions {
-                        read_data,
-                        forget: true,
-                        rewrite,
-                        accept_missing_packs: false,
-                        dry_run,
-                    };
+                    let options = SnapshotRepairOptions::default()
+                        .read_data(read_data)
+                        .forget(true)
+                        .rewrite(rewrite)
+                        .dry_run(dry_run);
                     repair_snapshots(&repository, &options, &Silent, &mut |_| Ok(()))?;
                 }
             },
@@ -255,7 +244,7 @@ impl Life {
             wrong.push("damage is recorded where there is none".into());
         }
         self.compare(&repository, &mut wrong);
-        match check(&repository, CheckOptions { data: DataSubset::All }, &Silent) {
+        match check(&repository, CheckOptions::reading(DataSubset::All), &Silent) {
             Ok(report) => {
                 wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}")));
                 if report.unsound_checkpoints > 0 {

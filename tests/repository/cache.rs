@@ -22,7 +22,7 @@ use avro_snap::index::Index;
 use avro_snap::log::SharedStanding;
 use avro_snap::pack::{Directory, PackInfo};
 use avro_snap::storage::{Backend, Kind, Memory};
-use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, SystemClock};
+use avro_snap::store::{CachePlace, InitOptions, Repository, SystemClock};
 use faults::{Files, Overlay, check_all, judge, restored};
 use lab::{CHEAP, Lab, PASSWORD, files_of};
 
@@ -64,15 +64,12 @@ fn sample(suite: Suite) -> Sample {
 
 /// A repository with small chunks, so that there are many of them.
 fn init(backend: &Arc<dyn Backend>, suite: Suite, chunk_id_key: Option<Secret>) -> RepositoryId {
-    let options = InitOptions {
-        suite,
-        password: (suite != Suite::None).then(|| PASSWORD.to_vec()),
-        kdf: CHEAP,
-        label: String::new(),
-        cut: CutParams { min: 256, average: 512, max: 2048, align: 0 },
-        chunk_id_key,
-        settings: Settings::default(),
-    };
+    let options = InitOptions::default()
+        .encryption(suite)
+        .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
+        .kdf(CHEAP)
+        .cut(CutParams { min: 256, average: 512, max: 2048, align: 0 })
+        .chunk_id_key(chunk_id_key);
     Repository::init(backend, &options, &SystemClock, &SystemEntropy).unwrap()
 }
 

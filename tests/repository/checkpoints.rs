@@ -17,9 +17,8 @@ use avro_snap::ops::check::{CheckOptions, DataSubset, check};
 use avro_snap::ops::prune::{MaxUnused, PruneOptions, prune};
 use avro_snap::ops::repair::repair_index;
 use avro_snap::progress::Silent;
-use avro_snap::runtime::Runtime;
 use avro_snap::storage::{Backend, Kind, Memory, Name};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Unlock};
 
 type Objects = BTreeMap<Name, Vec<u8>>;
 
@@ -57,15 +56,10 @@ fn without_checkpoints(objects: &Objects) -> Objects {
 }
 
 fn prune_all(lab: &Lab) {
-    let options = PruneOptions {
-        max_unused: MaxUnused::Bytes(0),
-        max_repack: None,
-        repack_small: false,
-        reencrypt: false,
-        grace: Duration::ZERO,
-        compression: None,
-        dry_run: false,
-    };
+    let options = PruneOptions::default()
+        .max_unused(MaxUnused::Bytes(0))
+        .grace(Duration::ZERO)
+        .compression(avro_snap::options::Compression::Off);
     prune(&lab.open(), &options, &Silent).unwrap();
 }
 
@@ -85,7 +79,7 @@ fn every_64th_entry_is_followed_by_one_and_a_prune_leaves_two() {
         grow(&lab, 261);
         let made = checkpoints(&memory);
         assert_eq!(made.len(), 1, "{made:?}");
-        let report = check(&lab.open(), CheckOptions { data: DataSubset::None }, &Silent).unwrap();
+        let report = check(&lab.open(), CheckOptions::reading(DataSubset::None), &Silent).unwrap();
         assert!(report.problems.is_empty() && report.unsound_checkpoints == 0, "{report:?}");
     }
 }
@@ -171,7 +165,7 @@ fn one_that_is_forged_is_found_by_check_and_deleted_by_repair_index() {
         memory.delete(&name).unwrap();
         memory.create(&name, &lie).unwrap();
         assert_ne!(lab.open().state(), truth);
-        let report = check(&lab.open(), CheckOptions { data: DataSubset::None }, &Silent).unwrap();
+        let report = check(&lab.open(), CheckOptions::reading(DataSubset::None), &Silent).unwrap();
         assert_eq!(report.unsound_checkpoints, 1);
         let repair = repair_index(&lab.open(), false, true, &Silent).unwrap();
         assert_eq!((repair.unsound_checkpoints, checkpoints(&memory)), (1, vec![63, 127]));
@@ -200,7 +194,7 @@ fn who_has_only_the_keys_of_before_a_rotation_cannot_make_one_that_counts() {
     grow(&lab, 140);
     prune_all(&lab);
     prune_all(&lab);
-    let report = check(&lab.open(), CheckOptions { data: DataSubset::None }, &Silent).unwrap();
+    let report = check(&lab.open(), CheckOptions::reading(DataSubset::None), &Silent).unwrap();
     assert!(report.problems.is_empty() && report.unsound_checkpoints == 0, "{report:?}");
     assert!(checkpoints(&memory).contains(&130), "{:?}", checkpoints(&memory));
 }
@@ -211,7 +205,7 @@ fn what_a_checkpoint_stands_for_is_not_read_and_check_misses_it() {
     let truth = lab.open().state();
     (5..60).for_each(|number| memory.delete(&Name::log(number)).unwrap());
     assert_eq!(lab.open().state(), truth);
-    let report = check(&lab.open(), CheckOptions { data: DataSubset::None }, &Silent).unwrap();
+    let report = check(&lab.open(), CheckOptions::reading(DataSubset::None), &Silent).unwrap();
     assert!(report.problems.iter().any(|problem| problem.to_string().contains("log/")), "{:?}", report.problems);
     checkpoints(&memory).into_iter().for_each(|number| memory.delete(&Name::checkpoint(number)).unwrap());
     assert!(lab.try_open().is_err());
@@ -221,13 +215,7 @@ fn what_a_checkpoint_stands_for_is_not_read_and_check_misses_it() {
 fn a_log_that_was_put_back_is_noticed_also_where_a_checkpoint_stands_for_the_place() {
     let state_folder = quick_folder();
     let open_here = |backend: &Memory, folder: &Path| {
-        let options = OpenOptions {
-            cache: CachePlace::Temporary,
-            state_folder: Some(folder.to_path_buf()),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-            runtime: Runtime::default(),
-        };
+        let options = OpenOptions::default().state_folder(Some(folder.to_path_buf()));
         Repository::open(Arc::new(backend.clone()), Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)
     };
     let (memory, lab) = grown(Suite::Aes256Gcm, 20);

@@ -1,8 +1,8 @@
 //! Repositories that an earlier build made, kept in `fixtures/golden/`: every later one reads them, and goes on in a copy.
 //!
-//! They are made by `cargo test --test repository -- --ignored golden::make_golden`, which is to be done only while the format may
-//! still change: afterwards a new version gets new ones beside these. They do not come out the same bytes twice (inodes,
-//! ctimes, and the host and process that the log names, are in them), though ids, salts and times do.
+//! The format is final, so those of version 1 are never made again ([`FROZEN`]); what a later version adds gets new ones beside
+//! them. `cargo test --test repository -- --ignored golden::make_golden` shows how they were made. They do not come out the same bytes
+//! twice (inodes, ctimes, and the host and process that the log names, are in them), though ids, salts and times do.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use avro_snap::chunk::CutParams;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Entropy, SeededEntropy, Suite, SystemEntropy};
 use avro_snap::id::{digest, hex};
@@ -31,7 +30,7 @@ use avro_snap::pack::Encoding;
 use avro_snap::progress::Silent;
 use avro_snap::runtime::{CancelToken, Runtime};
 use avro_snap::storage::{Backend, Local};
-use avro_snap::store::{CachePlace, Clock, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
+use avro_snap::store::{Clock, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 use faults::check_all;
 use lab::{fixtures, restoring, saving};
 
@@ -39,6 +38,8 @@ const GOLDEN: [(&str, Suite); 2] = [("v1-encrypted", Suite::Aes256Gcm), ("v1-pla
 /// The encrypted one again, with parity, after its keys were rotated and its packs moved to the new ones.
 const ROTATED: (&str, Suite) = ("v1-rotated", Suite::Aes256Gcm);
 const PASSWORD: &[u8] = b"golden";
+/// BLAKE3 of what all golden repositories of version 1 consist of: for each file in order its path, a zero, and its BLAKE3.
+const FROZEN: &str = "9eb2a0c6a26073bb51ab2d9999efcb6a35917f51948b8299a59ffaaa7dd22e3f";
 /// No repository may be larger.
 const MOST: u64 = 90_000;
 
@@ -56,13 +57,7 @@ impl Clock for Steps {
 }
 
 fn open(root: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Repository {
-    let options = OpenOptions {
-        cache: CachePlace::Temporary,
-        state_folder: None,
-        clock,
-        entropy,
-        runtime: Runtime::new(1, CancelToken::default()),
-    };
+    let options = OpenOptions::default().clock(clock).entropy(entropy).runtime(Runtime::new(1, CancelToken::default()));
     let backend: Arc<dyn Backend> = Arc::new(Local::new(root));
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).unwrap()
 }
@@ -134,6 +129,25 @@ fn copy(from: &Path, to: &Path) {
         let to = to.join(path.file_name().unwrap());
         if path.is_dir() { copy(&path, &to) } else { assert!(fs::copy(&path, &to).is_ok()) }
     }
+}
+
+#[test]
+fn golden_repositories_are_the_bytes_that_they_were() {
+    let is_of_version_1 = |path: &Path| {
+        path.starts_with("content.txt")
+            || ["v1-encrypted", "v1-plain", "v1-rotated"].iter().any(|name| path.starts_with(name))
+    };
+    let mut all = Vec::new();
+    for (path, hash) in frozen(&place("")).into_iter().filter(|(path, _)| is_of_version_1(path)) {
+        all.extend_from_slice(path.as_os_str().as_bytes());
+        all.push(0);
+        all.extend_from_slice(&hash);
+    }
+    assert_eq!(
+        hex(&digest(&all)),
+        FROZEN,
+        "the format is final: golden repositories of version 1 are never made again"
+    );
 }
 
 #[test]
@@ -255,15 +269,11 @@ fn make_golden() {
         let backend: Arc<dyn Backend> = Arc::new(Local::new(place(name)));
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(suite as u64));
         let clock: Arc<dyn Clock> = Arc::new(Steps((1_772_323_200 * 1_000_000_000).into()));
-        let options = InitOptions {
-            suite,
-            password: (suite != Suite::None).then(|| PASSWORD.to_vec()),
-            kdf: KdfCost { memory_kib: 1024, passes: 2, lanes: 4 },
-            label: "golden".into(),
-            cut: CutParams::default(),
-            chunk_id_key: None,
-            settings: Settings::default(),
-        };
+        let options = InitOptions::default()
+            .encryption(suite)
+            .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
+            .kdf(KdfCost { memory_kib: 1024, passes: 2, lanes: 4 })
+            .label("golden");
         Repository::init(&backend, &options, &*clock, &*entropy).unwrap();
         repositories.push((name, clock, entropy));
     }
@@ -276,7 +286,7 @@ fn make_golden() {
         for (name, clock, entropy) in &repositories {
             let repository = open(&place(name), clock.clone(), entropy.clone());
             let mut options = saving(&data);
-            options.tags = vec![format!("day {day}")];
+            options.tag = vec![format!("day {day}")];
             create(&repository, options, &Silent).unwrap();
         }
     }
@@ -284,8 +294,7 @@ fn make_golden() {
         let repository = open(&place(name), clock.clone(), entropy.clone());
         // One snapshot is stored in another way, and the log is long enough for a checkpoint.
         let first = repository.state().snapshots[0].id;
-        let options =
-            PayloadOptions { encoders: Vec::new(), include: Vec::new(), compression: Some(3), dry_run: false };
+        let options = PayloadOptions::default();
         assert!(keep_payloads(&repository, first, &options, &Silent).unwrap().replaced);
         while repository.state().next < 66 {
             repository.log().set_tags(first, &["day 1".into()]).unwrap();
@@ -328,15 +337,7 @@ fn make_rotated() {
     let leaving: Vec<_> = repository.keys().list().iter().map(|key| key.id).collect();
     let cost = KdfCost { memory_kib: 1024, passes: 2, lanes: 4 };
     repository.rotate_key(PASSWORD, cost, "golden", &leaving).unwrap();
-    let options = avro_snap::ops::prune::PruneOptions {
-        max_unused: avro_snap::ops::prune::MaxUnused::Percent(5.0),
-        max_repack: None,
-        repack_small: false,
-        reencrypt: true,
-        grace: Duration::ZERO,
-        compression: Some(3),
-        dry_run: false,
-    };
+    let options = avro_snap::ops::prune::PruneOptions::default().reencrypt(true).grace(Duration::ZERO);
     let report = avro_snap::ops::prune::prune(&repository, &options, &Silent).unwrap();
     assert!(report.written.packs > 0 && report.old_keys.packs == 0, "{report:?}");
     let _ = fs::remove_file(root.join("reserve"));

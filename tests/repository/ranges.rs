@@ -111,7 +111,7 @@ fn ranges_of_all_fixtures() {
         let folder = fixtures(folder);
         for (suite, depth) in [(Suite::Aes256Gcm, Depth::Deep), (Suite::None, Depth::Deep), (Suite::None, Depth::Frame)]
         {
-            let plain = compare(&folder, CreateOptions { depth, ..saving(&folder) }, suite, 1500);
+            let plain = compare(&folder, saving(&folder).avro(depth), suite, 1500);
             assert_eq!(plain > 0, depth == Depth::Deep, "{}", folder.display());
         }
     }

@@ -15,7 +15,7 @@ use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
 use avro_snap::log::ReplaceReason;
 use avro_snap::ops::cat::{CatOptions, Given, cat};
-use avro_snap::ops::create::{CreateOptions, Depth, create};
+use avro_snap::ops::create::{Depth, create};
 use avro_snap::ops::prune::prune;
 use avro_snap::progress::Silent;
 use avro_snap::read::{Dir, File, Snapshot};
@@ -137,7 +137,7 @@ fn a_file_that_was_saved_without_its_folders_is_found_in_them() {
         path: b"backups/today/dump.sql".to_vec(),
         shown: "standard input".into(),
     };
-    let options = CreateOptions { stream: Some(stream), roots: Vec::new(), ..saving(Path::new("/")) };
+    let options = saving(Path::new("/")).stream(stream);
     create(&lab.open(), options, &Silent).unwrap();
     let snapshot = last(&Arc::new(lab.open()));
     let children: Vec<_> = snapshot.dir("").unwrap().children().map(Result::unwrap).collect();
@@ -146,7 +146,7 @@ fn a_file_that_was_saved_without_its_folders_is_found_in_them() {
     assert_eq!(names(&snapshot.dir("backups").unwrap().dir("today").unwrap()), [b"dump.sql"]);
     assert_eq!(whole(&snapshot.file("backups/today/dump.sql").unwrap(), View::Exact), b"content");
     assert!(matches!(snapshot.dir("backups/tod"), Err(Error::NoPath { .. })));
-    assert!(matches!(snapshot.dir("backups/today/dump.sql"), Err(Error::Invalid(_))));
+    assert!(matches!(snapshot.dir("backups/today/dump.sql"), Err(Error::WrongKind { .. })));
 }
 
 #[test]
@@ -217,8 +217,7 @@ fn by_cat(
     skip: u64,
 ) -> Option<(String, usize)> {
     let mut text = String::new();
-    let format = avro_snap::ops::cat::CatFormat::Json(encoding);
-    let options = CatOptions { format, skip, limit: Some(5000), ..CatOptions::default() };
+    let options = CatOptions::default().json_encoding(encoding).skip(skip).limit(Some(5000));
     let report = cat(repository, root, path, &options, &mut |given| {
         match given {
             Given::Json(part) => text.push_str(part),
@@ -257,7 +256,7 @@ fn records_and_blocks_are_what_cat_gives_and_blocks_stand_where_they_say() {
     {
         let folder = fixtures(part);
         let lab = Lab::new(Suite::None);
-        create(&lab.open(), CreateOptions { depth, ..saving(&folder) }, &Silent).unwrap();
+        create(&lab.open(), saving(&folder).avro(depth), &Silent).unwrap();
         let repository = Arc::new(lab.open());
         let snapshot = last(&repository);
         for path in files_of(&folder).into_keys() {
@@ -398,7 +397,7 @@ fn scene() -> (Lab, Snapshot, tempfile::TempDir) {
     }
     fs::write(data.path().join("d"), small::noise(&mut Random::new(1), 1, 9000).into_values().next().unwrap()).unwrap();
     let lab = small::init(&(Arc::new(Memory::new()) as Arc<dyn Backend>), Suite::None);
-    create(&small::open(&lab), CreateOptions { depth: Depth::Bytes, ..saving(data.path()) }, &Silent).unwrap();
+    create(&small::open(&lab), saving(data.path()).avro(Depth::Bytes), &Silent).unwrap();
     let repository = Arc::new(small::open(&lab));
     let snapshot = last(&repository);
     (lab, snapshot, data)

@@ -22,7 +22,6 @@ use avro_snap::ops::prune::{MaxUnused, PruneOptions, prune};
 use avro_snap::ops::recover::{bring_back_and_mend, find_snapshots};
 use avro_snap::ops::restore::{dump, restore};
 use avro_snap::progress::Silent;
-use avro_snap::runtime::Runtime;
 use avro_snap::storage::{Backend, Kind, Memory, Name};
 use avro_snap::store::read_root;
 use avro_snap::store::{CachePlace, OpenOptions, Repository, SnapshotRecord, State, Unlock, Writer};
@@ -64,20 +63,15 @@ impl World {
     fn assert_whole(&self, id: SnapshotId) {
         let repository = self.open();
         assert_eq!(contents(&repository, &self.record(id)).unwrap(), expected(&self.content));
-        let report = check(&repository, CheckOptions { data: DataSubset::All }, &Silent).unwrap();
+        let report = check(&repository, CheckOptions::reading(DataSubset::All), &Silent).unwrap();
         assert!(report.problems.is_empty(), "{:?}", report.problems);
     }
 
     fn prune(&self, grace: Duration) {
-        let options = PruneOptions {
-            max_unused: MaxUnused::Bytes(0),
-            max_repack: None,
-            repack_small: false,
-            reencrypt: false,
-            grace,
-            compression: None,
-            dry_run: false,
-        };
+        let options = PruneOptions::default()
+            .max_unused(MaxUnused::Bytes(0))
+            .grace(grace)
+            .compression(avro_snap::options::Compression::Off);
         prune(&self.open(), &options, &Silent).unwrap();
     }
 
@@ -88,8 +82,7 @@ impl World {
 
     fn open_broken(&self) -> (Repository, Option<avro_snap::store::LogDamage>) {
         let (cache, entropy) = (CachePlace::Temporary, Arc::new(SeededEntropy::new(self.now() as u64)));
-        let options =
-            OpenOptions { cache, state_folder: None, clock: self.clock.clone(), entropy, runtime: Runtime::default() };
+        let options = OpenOptions::default().cache(cache).clock(self.clock.clone()).entropy(entropy);
         let unlock = Unlock::Password(&mut || Ok(Vec::new()));
         Repository::open_broken(Arc::new(self.memory.clone()), unlock, &options).unwrap()
     }
@@ -213,7 +206,8 @@ fn who_holds_the_old_root_when_it_is_pruned_is_told_so_and_a_copy_goes_on_with_t
         open(Arc::new(memory), &clock, 7).unwrap()
     };
     let old = read_root(&reader, &world.record(id)).unwrap();
-    let mut copier = Copier::new(&reader, &to, CopyOptions { compression: None }).unwrap();
+    let mut copier =
+        Copier::new(&reader, &to, CopyOptions::default().compression(avro_snap::options::Compression::Off)).unwrap();
     assert!(settle(&world.open(), id).unwrap());
     world.prune_all();
     let folder = quick_folder();
@@ -265,7 +259,7 @@ fn check_finds_a_root_that_was_to_have_the_same_content_and_has_not() {
     writer.flush().unwrap();
     drop(writer);
     repository.log().replace_roots(&Unchecked, ReplaceReason::Settled, &[replacement]).unwrap();
-    let report = check(&world.open(), CheckOptions { data: DataSubset::None }, &Silent).unwrap();
+    let report = check(&world.open(), CheckOptions::reading(DataSubset::None), &Silent).unwrap();
     assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
     let said = report.problems[0].to_string();
     assert!(said.contains("\"a\" is not what it was") && said.contains("entry"), "{said}");

@@ -21,14 +21,13 @@ use avro_snap::crypto::{Envelope, Keyring, Suite, SystemEntropy};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{EntryHash, KeyId, SnapshotId, digest};
 use avro_snap::log::{Body, LogEntry};
-use avro_snap::ops::prune::{Fate, MaxUnused, PruneOptions};
+use avro_snap::ops::prune::{Fate, MaxUnused};
 use avro_snap::ops::recover::{bring_back_and_mend, find_snapshots};
 use avro_snap::pack::{EncodedFrame, Encoding, FrameChunk, PackBuilder, SealedPack};
 use avro_snap::progress::Silent;
-use avro_snap::runtime::Runtime;
 use avro_snap::storage::StorageErrorKind::{Other, UnknownOutcome};
 use avro_snap::storage::{Backend, Kind, Memory, Name};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, Rotated, SystemClock, Unlock};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Rotated, Unlock};
 use faults::{Crashing, FailingOnce, Files, Moment, Overlay, memory_of, objects_of, quick_folder, restored};
 use lab::{CHEAP, Lab, PASSWORD};
 use small::{all_is_well, count, forget, init, lab, noise, run_prune, save, thorough};
@@ -56,13 +55,7 @@ fn rotate(lab: &Lab) -> Result<Rotated> {
 }
 
 fn options() -> OpenOptions {
-    OpenOptions {
-        cache: CachePlace::Temporary,
-        state_folder: None,
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        runtime: Runtime::default(),
-    }
+    OpenOptions::default()
 }
 
 fn open_by(lab: &Lab, unlock: Unlock<'_>) -> Result<Repository> {
@@ -183,7 +176,7 @@ fn a_writer_that_was_open_before_fails_clearly_and_its_next_run_stores_nothing_t
     all_is_well(&lab, &expected, "the next run");
     // What it left is named anew, so its index objects are not needed any more.
     let names: Vec<u32> = epochs(&*backend, Kind::Index);
-    run_prune(&lab, &PruneOptions { grace: Duration::ZERO, ..thorough() }).unwrap();
+    run_prune(&lab, &thorough().grace(Duration::ZERO)).unwrap();
     assert!(epochs(&*backend, Kind::Index).len() < names.len());
     all_is_well(&lab, &expected, "after a prune");
 }
@@ -348,7 +341,7 @@ fn nothing_under_older_keys_is_left_once_it_was_moved() {
     lab.cache = CachePlace::Folder(folder.path().to_path_buf());
     // Where no pack may be copied, index objects are made anew all the same.
     rotate(&lab).unwrap();
-    run_prune(&lab, &PruneOptions { reencrypt: true, max_repack: Some(1), ..thorough() }).unwrap();
+    run_prune(&lab, &thorough().reencrypt(true).max_repack_size(Some(1))).unwrap();
     assert_eq!((highest(epochs(&*backend, Kind::Pack)), highest(epochs(&*backend, Kind::Index))), ((0, 0), (1, 1)));
     let mut random = Random::new(11);
     for round in 1..3 {
@@ -363,15 +356,15 @@ fn nothing_under_older_keys_is_left_once_it_was_moved() {
     expected.remove(&gone);
     assert_eq!(highest(epochs(&*backend, Kind::Pack)), (0, 3));
     // Without being asked nothing is moved, and it is told.
-    let kept = PruneOptions { max_unused: MaxUnused::Percent(100.0), ..thorough() };
-    let untouched = run_prune(&lab, &PruneOptions { dry_run: true, ..kept.clone() }).unwrap();
+    let kept = thorough().max_unused(MaxUnused::Percent(100.0));
+    let untouched = run_prune(&lab, &kept.clone().dry_run(true)).unwrap();
     assert!(untouched.old_keys.packs > 0 && untouched.packs.iter().all(|pack| pack.fate != Fate::OldKey));
     // A little at a time, and then all that is left.
-    let moved = PruneOptions { reencrypt: true, ..kept };
-    let all = run_prune(&lab, &PruneOptions { dry_run: true, ..moved.clone() }).unwrap();
+    let moved = kept.reencrypt(true);
+    let all = run_prune(&lab, &moved.clone().dry_run(true)).unwrap();
     assert_eq!(all.old_keys.packs, 0);
     let old = all.tally(|fate| fate == Fate::OldKey).packs;
-    let part = run_prune(&lab, &PruneOptions { max_repack: Some(25_000), ..moved.clone() }).unwrap();
+    let part = run_prune(&lab, &moved.clone().max_repack_size(Some(25_000))).unwrap();
     let copied = part.tally(|fate| fate == Fate::OldKey).packs;
     assert!(0 < copied && copied < old, "{copied} of {old}");
     assert_eq!(part.old_keys.packs, old - copied);
@@ -383,7 +376,7 @@ fn nothing_under_older_keys_is_left_once_it_was_moved() {
     }
     assert_eq!(highest(epochs(&*backend, Kind::Log)), (0, 3));
     goes_on(&lab, expected, "all moved");
-    let again = run_prune(&lab, &PruneOptions { dry_run: true, ..moved }).unwrap();
+    let again = run_prune(&lab, &moved.dry_run(true)).unwrap();
     assert_eq!(again.tally(|fate| fate == Fate::OldKey).packs, 0);
 }
 
@@ -393,7 +386,7 @@ fn death_at_any_operation_of_moving_to_new_keys_loses_nothing() {
     let (story_lab, expected) = story(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut Random::new(12));
     rotate(&story_lab).unwrap();
     let objects = objects_of(&memory);
-    let moved = PruneOptions { reencrypt: true, ..thorough() };
+    let moved = thorough().reencrypt(true);
     for operation in 0.. {
         let copy: Arc<dyn Backend> = Arc::new(memory_of(&objects));
         let crashing = Arc::new(Crashing::dying(copy.clone(), operation, Moment::After));

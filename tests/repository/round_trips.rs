@@ -9,16 +9,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use avro_snap::chunk::ChunkKind;
-use avro_snap::crypto::{Suite, SystemEntropy};
+use avro_snap::crypto::Suite;
 use avro_snap::error::Result;
 use avro_snap::id::{ChunkId, IndexId, SnapshotId};
 use avro_snap::log::{Follower, Foundation};
 use avro_snap::ops::select::Listing;
 use avro_snap::pack::{FrameCodec, PlainChunk};
-use avro_snap::runtime::Runtime;
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::storage::{Backend, Kind, Memory, Meter, Name};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, State, SystemClock, Unlock, Writer};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, State, Unlock, Writer};
 
 /// Stores as many roots as wanted, each in a pack of its own.
 fn store_roots(repository: &Repository, count: u32) -> Vec<(SnapshotId, ChunkId)> {
@@ -69,13 +68,8 @@ fn grown(suite: Suite, snapshots: u32, entries: u64) -> Memory {
 }
 
 fn open(backend: Arc<dyn Backend>, here: &Path) -> Repository {
-    let options = OpenOptions {
-        cache: CachePlace::Folder(here.join("cache")),
-        state_folder: Some(here.join("state")),
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        runtime: Runtime::default(),
-    };
+    let options =
+        OpenOptions::default().cache(CachePlace::Folder(here.join("cache"))).state_folder(Some(here.join("state")));
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).unwrap()
 }
 

@@ -16,10 +16,9 @@ use avro_gen::Random;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Error;
 use avro_snap::ops::create::create;
-use avro_snap::ops::prune::PruneOptions;
 use avro_snap::progress::Silent;
 use avro_snap::storage::{self, Backend, Kind, Memory, Meter, Name, StorageErrorKind};
-use avro_snap::store::{InitOptions, Repository, Settings, SystemClock};
+use avro_snap::store::{InitOptions, Repository, SystemClock};
 use lab::{Lab, saving};
 use small::{forget, init, noise, run_prune, save, thorough, write_all};
 
@@ -100,17 +99,7 @@ impl Hook for Arc<Unreadable> {
 #[test]
 fn a_network_that_is_gone_is_not_asked_for_every_sector() {
     let memory: Arc<dyn Backend> = Arc::new(Memory::new());
-    let mut settings = Settings::default();
-    settings.set_parity(50);
-    let options = InitOptions {
-        suite: Suite::None,
-        password: None,
-        kdf: lab::CHEAP,
-        label: String::new(),
-        cut: avro_snap::chunk::CutParams::default(),
-        chunk_id_key: None,
-        settings,
-    };
+    let options = InitOptions::default().encryption(Suite::None).kdf(lab::CHEAP).parity(50u32);
     Repository::init(&memory, &options, &SystemClock, &SystemEntropy).unwrap();
     let folder = tempfile::tempdir().unwrap();
     write_all(folder.path(), &noise(&mut Random::new(3), 1, 1_500_000));
@@ -153,7 +142,7 @@ fn a_prune_asks_for_no_object_that_a_listing_has_told_of() {
     assert!(backend.list_all(Kind::Pack).unwrap().len() > 10);
     let meter = Arc::new(Meter::new(backend.clone()));
     let metered = small::lab(&(meter.clone() as Arc<dyn Backend>));
-    let options = PruneOptions { grace: Duration::from_secs(1), dry_run: true, ..thorough() };
+    let options = thorough().grace(Duration::from_secs(1)).dry_run(true);
     run_prune(&metered, &options).unwrap();
     let heads = meter.counts().head.objects;
     assert!(heads <= 8, "{heads} objects were asked for one by one");

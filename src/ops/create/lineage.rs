@@ -13,7 +13,7 @@ const ROOTS_AT_ONCE: usize = 64;
 
 /// Where a new snapshot comes from.
 pub(super) struct Lineage {
-    /// Its series.
+    /// Series of the new snapshot.
     pub(super) series: String,
     /// What is saved, as absolute paths.
     pub(super) paths: Vec<Vec<u8>>,
@@ -125,7 +125,7 @@ fn absolute_paths(options: &CreateOptions) -> Vec<Vec<u8>> {
         return vec![[b"/", &stream.path[..]].concat()];
     }
     let mut paths: Vec<Vec<u8>> = options
-        .roots
+        .sources
         .iter()
         .map(|root| {
             let mut absolute = std::path::PathBuf::from("/");

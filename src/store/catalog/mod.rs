@@ -30,6 +30,11 @@ impl Catalog {
         Self { log, packs, index, rebuilt: Mutex::default(), recalled: Mutex::default() }
     }
 
+    /// The log that it follows.
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// The local index.
     pub fn index(&self) -> &Index {
         &self.index
