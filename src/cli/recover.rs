@@ -50,8 +50,8 @@ impl Args {
             }
         };
         // A damaged copy of the config is put right even by a listing: that changes nothing that anybody could miss.
-        if writes || repository.config_trouble().is_some() {
-            for name in repository.keep_config()? {
+        if writes || repository.config().trouble().is_some() {
+            for name in repository.config().keep()? {
                 context.output.note(format_args!("{name} was written again from its other copy"))?;
             }
         }

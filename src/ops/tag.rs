@@ -37,7 +37,7 @@ pub fn tag(repository: &Repository, snapshot: &SnapshotRoot, change: &TagChange)
     if change.apply(&snapshot.tags) == snapshot.tags {
         return Ok(false);
     }
-    repository.change_tags(snapshot.id, &snapshot.tags, |tags| change.apply(tags))?;
+    repository.log().change_tags(snapshot.id, &snapshot.tags, &|tags| change.apply(tags))?;
     Ok(true)
 }
 

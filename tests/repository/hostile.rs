@@ -65,7 +65,7 @@ fn forge_with(repository: &Repository, rows: &[FileEntry], properties: Vec<Prope
         Err(_) => past_the_writer(rows, &mut sink),
     };
     let root = SnapshotRoot {
-        id: SnapshotId::new(repository.entropy().array().unwrap()),
+        id: SnapshotId::new(repository.log().entropy().array().unwrap()),
         series: "forged".into(),
         host: "enemy".into(),
         user: "enemy".into(),
