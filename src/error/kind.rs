@@ -47,13 +47,13 @@ impl Error {
             | Self::LimitExceeded { .. }
             | Self::UnsafePath { .. }
             | Self::KeyRefused { .. }
-            | Self::RootRefused { .. }
             | Self::DeleteRefused(_) => ErrorKind::Usage,
             Self::NoRepository { .. } | Self::NoSnapshot { .. } | Self::NoPath { .. } => ErrorKind::NotFound,
             Self::CannotInit { .. }
             | Self::SnapshotExists { .. }
             | Self::SnapshotRemoved { .. }
             | Self::SnapshotReplaced { .. }
+            | Self::RootRefused { .. }
             | Self::Pruned { .. }
             | Self::KeysRotated { .. }
             | Self::RolledBack { .. } => ErrorKind::Conflict,
@@ -82,8 +82,8 @@ impl Error {
             Self::ChunkMissing { id } | Self::ChunkDamaged { id, .. } => Subject::Chunk(*id),
             Self::Pruned { snapshot, .. }
             | Self::SnapshotExists { snapshot }
-            | Self::RootRefused { snapshot, .. }
             | Self::SnapshotRemoved { snapshot }
+            | Self::RootRefused { snapshot, .. }
             | Self::SnapshotReplaced { snapshot } => Subject::Snapshot(*snapshot),
             Self::NoRepository { location }
             | Self::CannotInit { location, .. }
@@ -100,9 +100,9 @@ impl Error {
             | Self::WrongKind { path, .. }
             | Self::UnsafePath { path, .. }
             | Self::NotRestored { path, .. } => Subject::Path(path.into()),
-            Self::KeyRefused { key, .. } => Subject::Other(format!("key {key}")),
             Self::Unsupported { name, .. } => Subject::Other(name.clone()),
             Self::Busy { what } | Self::LimitExceeded { what, .. } => Subject::Other(what.clone()),
+            Self::KeyRefused { key, .. } => Subject::Other(format!("key {key}")),
             Self::InvalidArgument { argument, .. } => Subject::Other((*argument).into()),
             Self::OldExport { .. }
             | Self::NothingSaved

@@ -1,4 +1,4 @@
-//! Why something was refused: a restore that is to delete, and taking a key slot away.
+//! Why something was refused: a restore that is to delete, a key slot that is to go.
 
 use std::path::PathBuf;
 
