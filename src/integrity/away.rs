@@ -13,7 +13,7 @@ use crate::store::ATTEMPTS;
 use crate::store::Repository;
 
 /// Refuses to judge where that many packs are missing that the storage is more likely away than the packs are lost. A pack
-/// that is missing beside others that are there is judged as ever.
+/// that is missing beside others that are there is judged as usual.
 ///
 /// # Errors
 /// [`Error::StorageAway`] if it looks like that, also by a log that did not move meanwhile; errors of the backend.

@@ -267,7 +267,7 @@ impl<S: ChunkSource> TreeReader<S> {
         }
     }
 
-    /// The next piece; in the place of the pieces below a node that is lost, the reference to that node and what is wrong
+    /// The next piece; in place of the pieces below a node that is lost, the reference to that node and what is wrong
     /// with it.
     pub fn next_or_lost(&mut self) -> Result<Option<(Reference, Option<Error>)>> {
         loop {
@@ -318,7 +318,7 @@ impl<S: ChunkSource> TreeReader<S> {
 }
 
 /// Goes through a tree without caring for the order of its pieces. `visit` gets each reference with its level, 0 for a
-/// piece, and says whether to go on below it; so what was seen before can be passed over. A node that is lost is reported to
+/// piece, and says whether to go on below it; so what was seen before can be skipped. A node that is lost is reported to
 /// `lost`, which says whether that ends it.
 pub fn visit_tree<S: ChunkSource + ?Sized>(
     tree: &Tree,

@@ -13,7 +13,7 @@ use std::time::Instant;
 pub use crate::ingest::{AvroReport, Depth};
 
 use lineage::Lineage;
-use run::Run;
+use run::CreateRun;
 pub(crate) use run::parent_row;
 
 use serde::Serialize;
@@ -194,7 +194,7 @@ fn create_snapshot(
     let (dry_run, skip) = (options.dry_run, options.skip_if_unchanged);
     let id = SnapshotId::new(repository.entropy().array()?);
     progress.begin(Phase::Create, None, None);
-    let run = Run { repository, pipeline: &pipeline, pool, lineage: &lineage, progress, id, threads };
+    let run = CreateRun { repository, pipeline: &pipeline, pool, lineage: &lineage, progress, id, threads };
     let done = pool.in_place_scope(|scope| run.store(scope, options, tree));
     let (root, mut report) = match done.and_then(|done| pipeline.check().map(|()| done)) {
         Ok(done) => done,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::SalvagedFile;
 use super::recode::{can_recode, recode};
-use super::run::Run;
+use super::run::RestoreRun;
 use super::salvage::salvage;
 use crate::error::{Context, Error, IoContext, Result};
 use crate::files::{FileWriter, Target};
@@ -16,7 +16,7 @@ use crate::read::FileAssembler;
 use crate::recipe::Recipe;
 use crate::snapshot::entry::FileEntry;
 
-impl Run<'_> {
+impl RestoreRun<'_> {
     pub(super) fn write<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
         assembler: &FileAssembler<'_, S>,
