@@ -61,7 +61,7 @@ impl Failure {
         }
     }
 
-    /// There is no password to be had.
+    /// No password is available.
     pub(crate) fn no_password(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Own { exit: Exit::Password, code: "no_password", message: message.into(), hint: Some(hint.into()) }
     }
@@ -176,6 +176,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists all snapshots".into(),
         Error::SnapshotReplaced { .. } => "run the command again: it reads the snapshot as it is stored now".into(),
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
+        Error::WrongKind { .. } => "`snap ls --long` shows what it is".into(),
         Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),
         Error::Unsupported { .. } => "use the version of snap that wrote it, or a later one".into(),
         error if error.is_damage() => {

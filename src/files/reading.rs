@@ -86,7 +86,7 @@ impl Reading {
         self.seen.nlink
     }
 
-    /// Puts what the descriptor says into the row. Gives the attributes that could not be read.
+    /// Puts what the descriptor says into the row. Returns the attributes that could not be read.
     pub fn describe(&self, entry: &mut FileEntry) -> Vec<Error> {
         let seen = &self.seen;
         if entry.uid != seen.uid {
@@ -103,7 +103,7 @@ impl Reading {
         unread.into_iter().map(|unread| as_error(&self.path, unread)).collect()
     }
 
-    /// Reads on. Gives 0 at the end: that of the file, or where it ended when it was opened.
+    /// Reads on. Returns 0 at the end: that of the file, or where it ended when it was opened.
     ///
     /// # Errors
     /// Errors of the system; and where reading would have to wait.
