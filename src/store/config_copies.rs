@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::Repository;
 use super::config::{Config, MAX_CONFIG};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, StorageError};
 use crate::id::{IndexId, PackId, digest};
 use crate::storage::StorageErrorKind::{BadMedium, Damaged, NotFound};
 use crate::storage::{Backend, Kind, Name, ObjectMeta, create_resolved};
@@ -34,10 +34,7 @@ pub(super) fn find(backend: &dyn Backend) -> Result<FoundConfig> {
             Ok(config) => return Ok(FoundConfig::new(config, bytes, None)),
             Err(malformed) => Error::damaged(Name::config(), malformed),
         },
-        // A folder or a link may lie in its place.
-        Err(error) if error.kind() == NotFound && std::error::Error::source(error).is_some() => {
-            Error::damaged(Name::config(), error.reason())
-        }
+        Err(error) if is_taken(error) => Error::damaged(Name::config(), error.reason()),
         Err(error) if error.kind() == NotFound => Error::damaged(Name::config(), "it is missing"),
         Err(error) => Error::damaged(Name::config(), error),
     };
@@ -66,6 +63,11 @@ pub(super) fn find(backend: &dyn Backend) -> Result<FoundConfig> {
         (Err(missing), Err(failed)) if missing.kind() == NotFound && !failed.is_damage() => Err(failed.into()),
         _ => Err(error),
     }
+}
+
+/// Whether there is no such object since something else lies in its place, such as a folder or a link.
+pub(super) fn is_taken(error: &StorageError) -> bool {
+    error.kind() == NotFound && std::error::Error::source(error).is_some()
 }
 
 /// The other copy, where it can be read and says something else than this.

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::config::Features;
+use super::config_copies::is_taken;
 use super::entries::Entries;
 use super::log::{self, Body, LogEntry};
 use super::open::{Mode, OpenOptions, Unlock};
@@ -128,6 +129,13 @@ impl Repository {
                 Body::Config { features, .. } => Features::check(features.write, Features::KNOWN.write, "to repair")?,
                 _ => {}
             }
+        }
+        // Nothing is taken out where no entry can be written in its place: a folder may lie there.
+        let first = Name::log(damage.at);
+        if let Err(error) = self.backend.read(&first, 1)
+            && is_taken(&error)
+        {
+            return Err(Error::damaged(first, error.reason()));
         }
         let config = digest(&self.config.encode());
         let there = self.slots()?;
