@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::pack;
 use crate::progress::{Phase, Progress};
-use crate::store::Repository;
+use crate::store::{Repository, looks_away};
 
 use crate::graph::{Followed, FollowedAll, Lost, follow_all};
 
@@ -101,7 +101,7 @@ pub struct CheckReport {
 impl CheckReport {
     /// Whether so many packs are missing that the storage is more likely away, in part, than the packs are lost.
     pub fn looks_away(&self) -> bool {
-        crate::store::looks_away(self.missing_packs, self.packs)
+        looks_away(self.missing_packs, self.packs)
     }
 }
 
