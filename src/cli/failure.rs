@@ -255,6 +255,10 @@ fn damage_hint(kind: Option<Kind>) -> &'static str {
             "the log of the repository is broken; the packs have the data: `snap recover` lists the snapshots that lie in \
              them and puts the log right"
         }
+        Some(Kind::Key) => {
+            "without a sound key slot no password opens the repository: `snap key import` makes one from a key export, and \
+             --key-export opens it without one. The files in its folder `keys`, from any copy of the repository, do as well"
+        }
         Some(Kind::Index) => "`snap repair index` rebuilds lost index objects from the packs",
         _ => "`snap check --read-data` lists all that is damaged; other files and snapshots can still be restored",
     }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::pack;
 use crate::progress::{Phase, Progress};
-use crate::store::{Repository, check_settled};
+use crate::store::{Repository, check_settled, looks_away};
 use crate::values;
 
 use crate::graph::{Followed, FollowedAll, Lost, follow_all};
@@ -169,7 +169,7 @@ pub struct CheckReport {
 impl CheckReport {
     /// Whether that many packs are missing that the storage is more likely away, in part, than the packs are lost.
     pub fn looks_away(&self) -> bool {
-        crate::store::looks_away(self.missing_packs, self.packs)
+        looks_away(self.missing_packs, self.packs)
     }
 }
 
