@@ -299,7 +299,7 @@ impl Args {
                 }
                 init::refuse_strangers(place)?;
                 let made = init::make(context, place, InitOptions::default())?;
-                context.output.note(format_args!("made repository {} at {}", made.0, place.display()))?;
+                context.output.note(format_args!("made repository {} at {}", made.0.repository_id, place.display()))?;
                 context.open_knowing(place, &made.1.unwrap_or_default())
             }
             opened => opened,
