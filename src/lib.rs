@@ -154,10 +154,9 @@
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tour/setup.rs"));
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use std::ops::ControlFlow;
 //! use std::sync::atomic::{AtomicU64, Ordering};
 //!
-//! use avro_snap::storage::{Abilities, Backend, ByteRange, Created, Kind, Memory, Name, ObjectMeta, PutTerms, Result};
+//! use avro_snap::storage::{Abilities, Backend, ByteRange, Created, Each, Kind, Memory, Name, ObjectMeta, PutTerms, Result};
 //!
 //! /// Counts the bytes that are put into another storage.
 //! #[derive(Debug, Default)]
@@ -192,12 +191,7 @@
 //!         self.inner.head(name)
 //!     }
 //!
-//!     fn list(
-//!         &self,
-//!         kind: Kind,
-//!         after: Option<&Name>,
-//!         each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-//!     ) -> Result<()> {
+//!     fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
 //!         self.inner.list(kind, after, each)
 //!     }
 //!
@@ -270,7 +264,7 @@ pub mod wire;
 
 #[doc(inline)]
 pub use self::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::SnapshotId,
     ops::check::{CheckOptions, CheckReport, check},
     ops::copy::{Copier, CopyOptions, CopyReport},
@@ -302,7 +296,7 @@ pub mod options {
         ops::prune::MaxUnused,
         ops::select::Filter,
         progress::{Change, Phase, Warning},
-        read::{Block, Blocks, Children, FileReader, Record, Records},
+        read::{Block, Blocks, Children, FileReader, Record, Records, Unsound},
         snapshot::SnapshotRoot,
         snapshot::entry::{EntryKind, FileEntry},
         snapshot::retention::Policy,

@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "rooms/errors.rs"]
+mod errors;
+
 /// A top-level module of the library, and which other ones it may name: each with what for.
 struct Room {
     name: &'static str,
@@ -498,6 +501,8 @@ struct Source {
     depth: usize,
     /// Every path of two and more parts, and every path of a `use`, with groups taken apart.
     paths: Vec<Vec<String>>,
+    /// The words and signs of the code.
+    tokens: Vec<String>,
 }
 
 fn src() -> &'static Path {
@@ -535,7 +540,7 @@ fn code_of(module: &str) -> Vec<Source> {
         let below = file.strip_prefix(src()).unwrap();
         let parts = below.components().count();
         let depth = if below.ends_with("mod.rs") { parts - 1 } else { parts };
-        Source { name: below.display().to_string(), depth, paths: paths(&tokens) }
+        Source { name: below.display().to_string(), depth, paths: paths(&tokens), tokens }
     });
     sources.collect()
 }
@@ -745,8 +750,8 @@ fn is_name(token: &str) -> bool {
 
 /// A file of a module, `depth` below the top.
 fn made_up(depth: usize, text: &str) -> Vec<Source> {
-    let paths = paths(&without_tests(tokens(text)).0);
-    vec![Source { name: "made_up.rs".into(), depth, paths }]
+    let (tokens, _) = without_tests(tokens(text));
+    vec![Source { name: "made_up.rs".into(), depth, paths: paths(&tokens), tokens }]
 }
 
 #[test]

@@ -23,5 +23,5 @@ fn nights() -> std::path::PathBuf {
 fn save(repository: &avro_snap::Repository, folder: &std::path::Path) -> avro_snap::Result<avro_snap::SnapshotId> {
     let options = avro_snap::CreateOptions::new(["."]).working_directory(folder).series("tour");
     let report = avro_snap::create(repository, options, &avro_snap::Silent)?;
-    report.snapshot.ok_or_else(|| avro_snap::Error::Invalid("nothing was saved".into()))
+    report.snapshot.ok_or_else(|| avro_snap::Error::NothingSaved)
 }

@@ -1,4 +1,4 @@
-//! Chunks: pieces of a stream, cut by content, stored once. And the two traits through which everything above gives
+//! Chunks: pieces of a stream, cut by content, stored once. And the two traits through which everything above hands over
 //! chunks away and gets them back, without knowing what a repository is.
 
 mod anchors;
@@ -130,7 +130,7 @@ impl<S: ChunkSource + ?Sized> ChunkSource for Arc<S> {
 #[derive(Debug, Clone)]
 pub struct ChunkMap {
     hasher: ChunkHasher,
-    /// The chunks.
+    /// Kind and bytes of each chunk.
     pub chunks: HashMap<ChunkId, (ChunkKind, Arc<[u8]>)>,
 }
 

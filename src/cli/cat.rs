@@ -18,16 +18,18 @@ use super::pick::{Filters, selector};
 
 /// Print the records of an Avro file
 ///
-/// As JSON, a record a line: numbers, texts, lists and objects as one would expect; the value of a union without the name
-/// of its branch; bytes and fixed as texts of the characters 0 to 255; decimals, dates, times, timestamps, durations and
-/// UUIDs as texts ("12.30", "2026-03-01T12:30:00.000Z"; years outside of 0 to 9999 with a sign); NaN and infinities as
-/// texts, too. With `--json-encoding avro` as Avro's own JSON encoding: unions with the name of their branch, logical types
-/// as the numbers and bytes that they are.
+/// JSON, one record per line: numbers, texts, lists and objects as one would expect; the value of a union without the
+/// name of its branch; bytes and fixed as texts of the characters 0 to 255; decimals, dates, times, timestamps,
+/// durations and UUIDs as texts ("12.30", "2026-03-01T12:30:00.000Z"; years outside of 0 to 9999 with a sign); NaN and
+/// infinities as texts, too. With `--json-encoding avro` as Avro's own JSON encoding: unions with the name of their
+/// branch, logical types as the numbers and bytes that they are.
 ///
-/// Of a file that is damaged the sound records are printed, what is wrong is said, and the exit code is 3.
+/// The sound records of a damaged file are printed, its faults are reported, and the exit code is 3. A record with a string
+/// that is not UTF-8 is printed with U+FFFD in place of the invalid bytes; that is reported once, and the exit code is 3, too
+/// (`--format avro` prints such strings as they are).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which file of which snapshot
+    /// Snapshot, and the file in it
     #[arg(value_name = "SNAPSHOT:PATH")]
     what: OsString,
 
@@ -35,11 +37,11 @@ pub(crate) struct Args {
     #[arg(hide = true)]
     more: Option<OsString>,
 
-    /// Print at most so many records
+    /// Print at most N records
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<u64>,
 
-    /// Pass over so many records first; whole blocks of them are not even read
+    /// Skip the first N records; blocks that are skipped whole are not read
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
 
@@ -51,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "json", value_enum)]
     format: Format,
 
-    /// How JSON is written: for people and tools that know nothing of Avro, or in Avro's own JSON encoding
+    /// How JSON is written: for people and tools that do not know Avro, or in Avro's own JSON encoding
     #[arg(long, value_name = "ENCODING", default_value = "plain", value_enum)]
     json_encoding: JsonEncoding,
 
@@ -99,7 +101,7 @@ impl Args {
         if let Some(more) = &self.more {
             let more = more.to_string_lossy();
             return Err(Failure::Usage(format!(
-                "`snap cat` takes one file, as SNAPSHOT:PATH; {more:?} is one too many"
+                "`snap cat` takes one file, as SNAPSHOT:PATH; {more:?} is not expected"
             )));
         }
         let selector = selector(Some(&self.what))?;
@@ -136,10 +138,18 @@ impl Args {
         for fault in &report.faults {
             output.error("unsound", &format!("{shown}: {fault}"), None);
         }
+        if report.lossy_records > 0 {
+            let records = count(report.lossy_records, "record");
+            let message = format!(
+                "{shown}: {records} printed with strings that are not UTF-8: U+FFFD stands for what cannot be written in JSON"
+            );
+            output.error("not_utf8", &message, Some("`--format avro` prints them as they are"));
+        }
         if output.json {
             output.object("summary", &report)?;
         }
         match report.faults.len() as u64 {
+            0 if report.lossy_records > 0 => Ok(Exit::Incomplete),
             0 => Ok(Exit::Done),
             faults => {
                 let message = format!(
@@ -158,7 +168,7 @@ impl Args {
 pub(super) fn failure(error: CatError) -> Failure {
     let message = error.to_string();
     match error {
-        CatError::Library(Error::Invalid(_)) => {
+        CatError::Library(Error::WrongKind { .. }) => {
             Failure::plain(message, "`snap ls --long` shows which files are Avro files")
         }
         CatError::Library(error) => Failure::Library(error),

@@ -16,7 +16,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Result, hint};
 use super::format::{count, local_time, size};
-use super::lost::Teller;
+use super::lost::LossPrinter;
 use super::pick::whole;
 use super::progress::Meter;
 
@@ -42,7 +42,7 @@ pub(crate) struct Args {
 
     /// Decode the records of the Avro files in the latest snapshot of each series, against their schemas
     ///
-    /// Files that were not sound when they were saved are told (exit code 3); others that do not decode are damage.
+    /// Files that were not sound when they were saved are reported (exit code 3); others that do not decode are damage.
     #[arg(long)]
     avro: bool,
 
@@ -65,11 +65,11 @@ impl Args {
         let selectors = self.snapshot.iter().map(|text| whole(text, "what is checked")).collect::<Result<Vec<_>>>()?;
         let repository = context.open_to_check()?;
         let meter = Meter::new(&context.output);
-        let mut teller = Teller::new(&context.output);
+        let mut printer = LossPrinter::new(&context.output);
         let options = self.options();
-        let checked = check_each(&repository, options, &meter, &mut |lost| teller.tell(&lost));
+        let checked = check_each(&repository, options, &meter, &mut |lost| printer.print(&lost));
         meter.finish();
-        teller.finish();
+        printer.finish();
         let report = checked?;
         // Where an older state is asked for, being one is no fault. It was said when it was opened.
         let rolled_back = repository.rolled_back();
@@ -85,9 +85,9 @@ impl Args {
             explain(context, &repository, reason);
         }
         if !self.avro {
-            return context.told(exit, tell(context, &report, rolled_back));
+            return context.finish_with(exit, print_report(context, &report, rolled_back));
         }
-        let said = tell(context, &report, rolled_back);
+        let said = print_report(context, &report, rolled_back);
         let avro = self.records(context, &repository, selectors)?;
         let exit = match (exit, avro.damaged.is_empty() && avro.problems.is_empty(), avro.unsound.is_empty()) {
             (Exit::Done, true, true) => Exit::Done,
@@ -95,7 +95,7 @@ impl Args {
             (Exit::Failed, true, _) => Exit::Failed,
             _ => Exit::Damage,
         };
-        context.told(exit, said.and_then(|()| tell_avro(context, &avro)))
+        context.finish_with(exit, said.and_then(|()| print_avro(context, &avro)))
     }
 
     /// Decodes records.
@@ -122,7 +122,7 @@ impl Args {
     }
 }
 
-fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
+fn print_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
     let output = &context.output;
     for error in &report.problems {
         output.error(error.code(), &error.message(), None);
@@ -164,7 +164,7 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
     if !report.undecided.is_empty() {
         let places = count(report.undecided.len() as u64, "place");
         output.note(format_args!(
-            "{places} not looked into (an unknown codec, or too large): nothing is known to be wrong there"
+            "{places} not decoded (an unknown codec, or too large): nothing is known to be wrong there"
         ))?;
     }
     if !report.damaged.is_empty() || !report.problems.is_empty() {
@@ -172,7 +172,7 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
         output.error(
             "damage",
             &format!("{problems} found"),
-            Some("`snap check --read-data` tells all that is damaged"),
+            Some("`snap check --read-data` lists all that is damaged"),
         );
     }
     Ok(())
@@ -188,7 +188,7 @@ fn explain(context: &Context, repository: &Repository, reason: &str) {
     let (id, location) = (repository.id(), repository.backend().location());
     let error = Error::RolledBack { repository: id, reason: reason.into() };
     let what = format!(
-        "{}; {newest}. What is in this state was checked as ever. What was saved, removed or pruned since is not in it: \
+        "{}; {newest}. What is in this state was checked as usual. What was saved, removed or pruned since is not in it: \
          that is as it should be for an older copy of the repository at {location}, and is a loss if this is the repository \
          itself",
         error.message()
@@ -196,18 +196,18 @@ fn explain(context: &Context, repository: &Repository, reason: &str) {
     context.output.error(error.code(), &what, hint(&error, &context.globals).as_deref());
 }
 
-/// So many problems are told to people.
-const TOLD: usize = 100;
+/// How many problems are printed for people.
+const SHOWN: usize = 100;
 
-fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> Result<()> {
+fn print_report(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> Result<()> {
     let output = &context.output;
-    let told = if output.json { report.problems.len() } else { TOLD };
-    for error in report.problems.iter().take(told) {
+    let shown = if output.json { report.problems.len() } else { SHOWN };
+    for error in report.problems.iter().take(shown) {
         output.error(error.code(), &error.message(), None);
     }
-    if report.problems.len() > told {
-        let more = report.problems.len() - told;
-        output.error("damage", &format!("{more} more problems are not told here: --json lists all"), None);
+    if report.problems.len() > shown {
+        let more = report.problems.len() - shown;
+        output.error("damage", &format!("{more} more problems are not listed here: --json lists all"), None);
     }
     if output.json {
         return Ok(output.object_with("summary", json!({"rolled_back": rolled_back}), report)?);
@@ -226,7 +226,7 @@ fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> R
     }
     if report.unindexed_packs > 0 {
         let packs = count(report.unindexed_packs, "pack");
-        output.note(format_args!("{packs} that nothing names: left by an interrupted run, no harm"))?;
+        output.note(format_args!("{packs} that nothing names: left by an interrupted run, harmless"))?;
     }
     if report.unused_packs > 0 {
         let packs = count(report.unused_packs, "pack");
@@ -248,7 +248,7 @@ fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> R
     if report.unsound_checkpoints > 0 {
         let checkpoints = count(report.unsound_checkpoints, "checkpoint");
         output.note(format_args!(
-            "{checkpoints} of the log not what the log says, and passed over, no harm: `snap repair index` deletes that"
+            "{checkpoints} of the log not what the log says, and ignored, harmless: `snap repair index` deletes that"
         ))?;
     }
     if report.unprotected_packs > 0 {
@@ -281,12 +281,12 @@ fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> R
                     "run `snap repair config` first: it writes both copies of the config again; then check again"
                 }
                 _ if is_mendable => "nothing is lost, and all of it can be read: `snap repair packs` puts that right",
-                (1.., 0) => "no data is lost: `snap repair index` makes lost index objects anew from the packs",
-                (1.., _) => "run `snap repair index` first: it makes lost index objects anew from the packs",
+                (1.., 0) => "no data is lost: `snap repair index` rebuilds lost index objects from the packs",
+                (1.., _) => "run `snap repair index` first: it rebuilds lost index objects from the packs",
                 (0, 0) => "no snapshot needs what is damaged, or it is stored elsewhere too: `snap repair packs` puts that right",
                 (0, _) => {
                     "what is not named above can still be restored, and what is left of damaged files with `snap restore \
-                     --salvage`. `snap repair snapshots` makes the repository take the lost data anew where it comes up \
+                     --salvage`. `snap repair snapshots` makes the repository store the lost data again where it comes up \
                      again; do not delete anything by hand"
                 }
             }),

@@ -12,7 +12,7 @@ pub(crate) enum Compression {
     Default,
     /// Zstandard level 12
     Max,
-    /// Not at all
+    /// No compression
     Off,
 }
 

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::Context;
 use super::compression::Compression;
 use super::exit::Exit;
-use super::failure::{Failure, Result, usage};
+use super::failure::{Failure, Result};
 use super::feed;
 use super::format::{count, seconds, size};
 use super::init;
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Make the repository if there is none yet, encrypted with the password that is given
+    /// Create the repository if there is none yet, encrypted with the password that is given
     #[arg(long)]
     init: bool,
 
@@ -90,7 +90,7 @@ pub(crate) struct Args {
     /// Keep compressed blocks whole if encoding them again is slower than this, in MB of records per second and core
     ///
     /// Restoring them would take as long. 0 decodes every block that can be encoded again to the same bytes.
-    #[arg(long, value_name = "MB/S", default_value_t = CreateOptions::default().min_encode_speed)]
+    #[arg(long, value_name = "MB/S", default_value_t = CreateOptions::default().min_encode_speed, value_parser = CreateOptions::parse_speed)]
     min_encode_speed: f64,
 
     /// Compression of new data [default: that of the repository]
@@ -103,7 +103,7 @@ pub(crate) struct Args {
     #[arg(long)]
     fail_on_damaged: bool,
 
-    /// Take Avro files that are gone, or have fewer records than they had, for what they are to be from now on
+    /// Accept that Avro files are gone or have fewer records than before, and stop reporting it
     #[arg(long)]
     accept_losses: bool,
 
@@ -131,7 +131,7 @@ struct SourceArgs {
     #[arg(long, group = "stream", requires = "paths", conflicts_with_all = ["files_from", "files_from_raw"])]
     stdin_from_command: bool,
 
-    /// The path of that file in the snapshot
+    /// Set the path of that file in the snapshot
     #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stream")]
     stdin_filename: OsString,
 
@@ -147,7 +147,7 @@ struct SourceArgs {
     files_from_raw: Vec<PathBuf>,
 }
 
-/// What of it is not saved.
+/// Flags that exclude files.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Excluding")]
 struct ExcludeArgs {
@@ -210,7 +210,7 @@ impl Args {
         let parent = self.parent.as_deref().map(|text| whole(text, "the parent")).transpose()?;
         let sources = self.sources(context)?;
         let mut options = self.options()?.sources(sources).time(time);
-        options.read_patterns().map_err(usage)?;
+        options.read_patterns().map_err(Failure::of_arguments)?;
         let stream_path = self.source.stream_path()?;
         let place = context.repository_folder()?;
         let repository = self.open(context, &place)?;
@@ -230,19 +230,18 @@ impl Args {
             0 if self.fail_on_damaged && report.has_alarms() => Exit::Incomplete,
             0 => Exit::Done,
         };
-        context.told(exit, tell(context, &report, self.dry_run, self.skip_if_unchanged))
+        context.finish_with(exit, print_report(context, &report, self.dry_run, self.skip_if_unchanged))
     }
 
     /// What the flags say, without what needs the repository or standard input.
     pub(super) fn options(&self) -> Result<CreateOptions> {
         let Self { exclude, .. } = self;
-        let usage = |error: Error| Failure::Usage(error.to_string());
         let mut options = CreateOptions::new(&self.paths);
         options.exclude = patterns(&exclude.exclude, false)?;
         options.iexclude = patterns(&exclude.iexclude, true)?;
         options.exclude_file.clone_from(&exclude.exclude_file);
         let markers = exclude.exclude_if_present.iter().map(|text| Marker::new(text.as_bytes()));
-        options.exclude_if_present = markers.collect::<std::result::Result<_, _>>().map_err(usage)?;
+        options.exclude_if_present = markers.collect::<std::result::Result<_, _>>().map_err(Failure::of_arguments)?;
         options.exclude_caches = exclude.exclude_caches;
         options.exclude_larger_than = exclude.exclude_larger_than;
         options.one_file_system = exclude.one_file_system;
@@ -299,7 +298,11 @@ impl Args {
                 }
                 init::refuse_strangers(place)?;
                 let made = init::make(context, place, InitOptions::default())?;
-                context.output.note(format_args!("made repository {} at {}", made.0.repository_id, place.display()))?;
+                context.output.note(format_args!(
+                    "created repository {} at {}",
+                    made.0.repository_id,
+                    place.display()
+                ))?;
                 context.open_knowing(place, &made.1.unwrap_or_default())
             }
             opened => opened,
@@ -340,7 +343,7 @@ impl SourceArgs {
     }
 }
 
-/// A path that was given. Whoever names a directory wants what is in it, also where it has become a link.
+/// A path that was given. What is meant by a directory is what is in it, also where it has become a link.
 fn followed(context: &Context, path: &Path) -> PathBuf {
     let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
     let bytes = path.as_os_str().as_bytes();
@@ -386,7 +389,7 @@ fn distinct<T: Clone + std::hash::Hash + Eq>(items: impl IntoIterator<Item = T>)
     items.into_iter().filter(|item| seen.insert(item.clone())).collect()
 }
 
-fn tell(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> Result<()> {
+fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> Result<()> {
     let output = &context.output;
     let CreateReport { avro, .. } = report;
     if output.json {

@@ -8,42 +8,42 @@ use avro_snap::ops::restore::RestoreOptions;
 use super::failure::Result;
 use super::pick::patterns;
 
-/// The ways to give patterns.
+/// The flags that take patterns.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Which files")]
 pub(crate) struct PatternArgs {
-    /// Restore only what matches this pattern, and what is below it; may be repeated
+    /// Restore only paths matching PATTERN, and what is below them; may be repeated
     #[arg(short, long, value_name = "PATTERN")]
     include: Vec<OsString>,
 
-    /// The same, whatever the case of letters
+    /// Same as --include, but ignores the case of letters
     #[arg(long, value_name = "PATTERN")]
     iinclude: Vec<OsString>,
 
-    /// Restore only what matches the patterns in this file, one a line; may be repeated
+    /// Restore only paths matching the patterns in FILE, one per line; may be repeated
     ///
     /// White space around a pattern, empty lines and lines that begin with # mean nothing; $NAME and ${NAME} stand for
     /// environment variables, $$ for a dollar.
     #[arg(long, value_name = "FILE")]
     include_file: Vec<PathBuf>,
 
-    /// The same, whatever the case of letters
+    /// Same as --include-file, but ignores the case of letters
     #[arg(long, value_name = "FILE")]
     iinclude_file: Vec<PathBuf>,
 
-    /// Do not restore what matches this pattern; may be repeated
+    /// Do not restore paths matching PATTERN; may be repeated
     #[arg(short, long, value_name = "PATTERN")]
     exclude: Vec<OsString>,
 
-    /// The same, whatever the case of letters
+    /// Same as --exclude, but ignores the case of letters
     #[arg(long, value_name = "PATTERN")]
     iexclude: Vec<OsString>,
 
-    /// Do not restore what matches the patterns in this file, one a line; may be repeated
+    /// Do not restore paths matching the patterns in FILE, one per line; may be repeated
     #[arg(long, value_name = "FILE")]
     exclude_file: Vec<PathBuf>,
 
-    /// The same, whatever the case of letters
+    /// Same as --exclude-file, but ignores the case of letters
     #[arg(long, value_name = "FILE")]
     iexclude_file: Vec<PathBuf>,
 }

@@ -37,12 +37,12 @@ pub(crate) struct Args {
     /// Redundancy of stored data, as a share of it, like 5%: damage up to that share of each pack can be repaired
     ///
     /// It is for storage that neither checks nor repairs what it holds, like a single disk; bytes that have changed are
-    /// then read right, with a warning, and `snap repair packs` puts them right. A pack that is gone altogether does not
-    /// come back by it. `snap repair packs --parity` changes it later.
+    /// then corrected when they are read, with a warning, and `snap repair packs` repairs them. It cannot restore a
+    /// pack that is gone altogether. `snap repair packs --parity` changes it later.
     #[arg(long, value_name = "SHARE", default_value = "off", value_parser = parse_share)]
     parity: u32,
 
-    /// Make it in a directory that holds other files
+    /// Create it even in a directory that holds other files
     #[arg(long)]
     force: bool,
 
@@ -88,7 +88,7 @@ pub(crate) enum Encryption {
     /// XChaCha20-Poly1305
     #[value(name = "xchacha20-poly1305")]
     ChaCha,
-    /// None: everybody who can read the storage can read the data
+    /// No encryption: anyone who can read the storage can read the data
     None,
 }
 
@@ -124,7 +124,7 @@ impl Args {
             true => output.object("summary", &report),
             false => {
                 let id = report.repository_id;
-                output.note(format_args!("made repository {id} at {} ({})", place.display(), suite.name()))
+                output.note(format_args!("created repository {id} at {} ({})", place.display(), suite.name()))
             }
         };
         let said = said.and_then(|()| match suite {
@@ -133,7 +133,7 @@ impl Args {
                 "Without its password nothing in it can be read. `snap key export` makes a second way in."
             )),
         });
-        context.told(Exit::Done, said.map_err(Failure::from))
+        context.finish_with(Exit::Done, said.map_err(Failure::from))
     }
 
     /// What the flags say.
@@ -145,7 +145,7 @@ impl Args {
             .parity(self.parity)
     }
 
-    /// What the other repository gives to this one.
+    /// What this repository takes over from the other one.
     fn taken_over(&self, context: &Context, other: &Path) -> Result<(CutParams, Option<Secret>)> {
         let other = self.from.open(context, other)?;
         let key = other.keyring().map(|keyring| keyring.chunk_id_key.clone());

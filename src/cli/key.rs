@@ -41,7 +41,7 @@ enum What {
     Passwd(NewKey),
     /// Remove a password
     ///
-    /// Somebody who knew it and kept a copy of the repository (or of its keys) can still read that copy.
+    /// Anyone who knew it and kept a copy of the repository (or of its keys) can still read that copy.
     Remove {
         /// Id of the key, at least its first 4 digits (see `snap key list`)
         #[arg(value_name = "ID")]
@@ -55,7 +55,7 @@ enum What {
     /// written from now on.
     ///
     /// Data that is stored already stays under the old keys until `snap prune --reencrypt` moves it; index and packs are
-    /// then under the new ones alone. The log stays as it is: who has the old keys can still read what it says up to now
+    /// then under the new ones alone. The log stays as it is: anyone with the old keys can still read what it says up to now
     /// (ids and times of snapshots, on which machine each was made). Nothing takes back what somebody has read or copied
     /// before. The key that names chunks never changes, so what was stored once is not stored again.
     Rotate {
@@ -150,7 +150,7 @@ fn said(context: &Context, what: &str, report: KeyReport) -> Result<Exit> {
         true => context.output.object("summary", report),
         false => context.output.note(format_args!("{what} key {}", report.key_id)),
     };
-    context.told(Exit::Done, said.map_err(Failure::from))
+    context.finish_with(Exit::Done, said.map_err(Failure::from))
 }
 
 /// One without keys says so before a new password is asked for.
@@ -222,7 +222,7 @@ fn rotate(context: &Context, new: &NewKey, remove_other_keys: bool) -> Result<Ex
             code: "other_keys",
             message: format!("{} would open nothing any more: {names}", count(others.len() as u64, "other key")),
             hint: Some(
-                "--remove-other-keys takes them away; after that `snap key add` gives each owner a new one".into(),
+                "--remove-other-keys removes them; after that `snap key add` makes a new one for each owner".into(),
             ),
         });
     }
@@ -241,19 +241,18 @@ fn rotate(context: &Context, new: &NewKey, remove_other_keys: bool) -> Result<Ex
     }
     let said = match output.json {
         true => output.object("summary", &rotated),
-        false => tell_rotated(context, &rotated, &names),
+        false => print_rotated(context, &rotated, &names),
     };
-    context.told(Exit::Done, said.map_err(Failure::from))
+    context.finish_with(Exit::Done, said.map_err(Failure::from))
 }
 
-fn tell_rotated(context: &Context, rotated: &RotationReport, others: &str) -> avro_snap::error::Result<()> {
+fn print_rotated(context: &Context, rotated: &RotationReport, others: &str) -> avro_snap::error::Result<()> {
     let output = &context.output;
     output.note(format_args!("rotated the keys (rotation {}); the key is now {}", rotated.rotation, rotated.key_id))?;
     if !others.is_empty() {
-        output.note(format_args!("taken away: {others}. `snap key add` gives each owner a new one."))?;
+        output.note(format_args!("removed: {others}. `snap key add` makes a new one for each owner."))?;
     }
-    output
-        .note(format_args!("Key exports of before do not open it any more: make a new one with `snap key export`."))?;
+    output.note(format_args!("Older key exports do not open it any more: make a new one with `snap key export`."))?;
     output.note(format_args!("What is stored stays under the old keys until `snap prune --reencrypt` moves it."))
 }
 
@@ -304,9 +303,9 @@ fn export(context: &Context, output: &Path) -> Result<Exit> {
     let said = match context.output.json {
         true => context.output.object("summary", json!({"file": output.to_string_lossy()})),
         false => context.output.note(format_args!(
-            "wrote {}. Who has it can read the whole repository: keep it safe, and away from the repository.",
+            "wrote {}. Anyone who has it can read the whole repository: keep it safe, and away from the repository.",
             output.display()
         )),
     };
-    context.told(Exit::Done, said.map_err(Failure::from))
+    context.finish_with(Exit::Done, said.map_err(Failure::from))
 }

@@ -54,6 +54,6 @@ impl Args {
             true => context.output.object_with("summary", json!({"file": path.to_string_lossy()}), report),
             false => context.output.note(format_args!("wrote {} ({})", path.display(), size(report.bytes))),
         };
-        context.told(Exit::Done, said.map_err(Failure::from))
+        context.finish_with(Exit::Done, said.map_err(Failure::from))
     }
 }

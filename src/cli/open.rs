@@ -11,7 +11,7 @@ use avro_snap::storage::{Backend, Local};
 use avro_snap::store::{CachePlace, LogDamage, LostConfig, OpenOptions, Repository, SystemClock, Unlock};
 
 use super::Context;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, in_its_place};
 use super::password::Source;
 
 /// Prefixes that mean a place that this version cannot reach.
@@ -75,7 +75,7 @@ impl Context {
         self.open_with_password().map(|(repository, _)| repository)
     }
 
-    /// Opens the repository as far as its log goes; gives what is wrong with that.
+    /// Opens the repository as far as its log goes; returns what is wrong with that.
     pub(crate) fn open_broken(&self) -> Result<(Repository, Option<LogDamage>)> {
         let folder = self.repository_folder()?;
         let open = |unlock: Unlock<'_>| Repository::open_broken(backend(&folder), unlock, &self.options());
@@ -102,7 +102,7 @@ impl Context {
             source.password(&format!("password of {}", folder.display()), false, &self.output).map_err(|failure| {
                 let message = failure.message();
                 failed.replace(Some(failure));
-                Error::Invalid(message)
+                Error::argument("password", message)
             })
         };
         let done = work(Unlock::Password(&mut ask));
@@ -116,7 +116,9 @@ impl Context {
     fn warn_of(&self, repository: &Repository) {
         if let Some(error) = repository.config_trouble() {
             let said = error.message();
-            self.output.warn(&format!("{said}. `snap repair config` makes it anew: do so before the next is lost"));
+            let first = in_its_place(error, &self.globals).map_or_else(String::new, |first| format!("{first}. Then "));
+            self.output
+                .warn(&format!("{said}. {first}`snap repair config` rebuilds it: do so before the other one is lost"));
         }
         if let Some(reason) = repository.rolled_back().filter(|_| self.globals.allow_rollback) {
             self.output.warn(&format!(
@@ -141,7 +143,7 @@ impl Context {
         Ok(repository)
     }
 
-    /// Opens the repository, and gives the password where one was needed.
+    /// Opens the repository, and returns the password where one was needed.
     pub(crate) fn open_with_password(&self) -> Result<(Repository, Option<Vec<u8>>)> {
         self.open_repository(false)
     }
@@ -183,7 +185,7 @@ impl Context {
         loop {
             let given = RefCell::new(None);
             let failed = RefCell::new(None);
-            // What goes wrong here is told as it is, not as what the library makes of it.
+            // What goes wrong here is reported as it is, not as what the library makes of it.
             let mut ask = || match source.password(what, false, &self.output) {
                 Ok(password) => {
                     given.replace(Some(password.clone()));
@@ -192,7 +194,7 @@ impl Context {
                 Err(failure) => {
                     let message = failure.message();
                     failed.replace(Some(failure));
-                    Err(Error::Invalid(message))
+                    Err(Error::argument("password", message))
                 }
             };
             let opened = self.open_with(folder, Unlock::Password(&mut ask), rollback);
@@ -227,7 +229,7 @@ pub(crate) fn backend(folder: &Path) -> Arc<dyn Backend> {
     Arc::new(Local::new(folder))
 }
 
-/// Who works on which machine: `anna@host`.
+/// The user and the machine: `anna@host`.
 pub(crate) fn who() -> String {
     format!("{}@{}", user(), host())
 }

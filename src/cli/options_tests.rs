@@ -378,19 +378,20 @@ fn every_word_that_a_flag_takes_is_a_value_of_its_key() {
 #[test]
 fn what_is_wrong_with_a_value_is_said() {
     for (read, text, error) in [
-        (read::<CreateOptions> as fn(&str) -> _, "exclude-larger-than = '1x'", "is no size"),
+        (read::<CreateOptions> as fn(&str) -> _, "exclude-larger-than = '1x'", "is not a size"),
         (read::<CreateOptions>, "exclude = '['", "not closed"),
         (read::<CreateOptions>, "tag = ''", "is empty"),
         (read::<CreateOptions>, "avro = 'deeper'", "unknown variant"),
         (read::<CreateOptions>, "force = 1", "expected a boolean"),
+        (read::<CreateOptions>, "min-encode-speed = -1", "is no speed"),
         (read::<ForgetOptions>, "keep-last = 'x'", "neither a number"),
         (read::<ForgetOptions>, "series = ''", "is empty"),
         (read::<ForgetOptions>, "group-by = 'moon'", "cannot be grouped by"),
-        (read::<PruneOptions>, "grace = 5", "is no length of time"),
+        (read::<PruneOptions>, "grace = 5", "is not a duration"),
         (read::<RestoreOptions>, "recode = 'xz'", "no codec to write with"),
         (read::<InitOptions>, "kdf-memory = 4", "is not in 8..=2048"),
         (read::<InitOptions>, "encryption = 'rot13'", "is no encryption"),
-        (read::<InitOptions>, "parity = '200%'", "is no share"),
+        (read::<InitOptions>, "parity = '200%'", "is not a share"),
     ] {
         let said = read(text).unwrap_err();
         assert!(said.contains(error), "{text}: {said}");

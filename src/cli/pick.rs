@@ -76,7 +76,7 @@ impl Filters {
     }
 }
 
-/// The beginning of an id, in lower case. Nothing at all, which an unset variable gives, is none.
+/// The beginning of an id, in lower case. An empty text, as of an unset variable, is none.
 pub(crate) fn id_prefix(text: &OsStr) -> Result<String> {
     let text = text.to_string_lossy();
     match !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -142,7 +142,7 @@ pub(crate) fn whole(text: &OsStr, what: &str) -> Result<Selector> {
 }
 
 impl Context {
-    /// All snapshots of the repository. Those that cannot be read are told.
+    /// All snapshots of the repository. Those that cannot be read are reported.
     pub(crate) fn listing(&self, repository: &Repository) -> Listing {
         let listing = Listing::read(repository);
         for (id, error) in &listing.unreadable {
@@ -172,10 +172,7 @@ impl Context {
         if !selector.path.is_empty() {
             return Err(Failure::Usage(format!("`{selector}` is a whole snapshot: no path goes here")));
         }
-        selector.pick_to_delete(listing, filter).map_err(|error| match error {
-            Error::Invalid(message) => Failure::Usage(message),
-            error => error.into(),
-        })
+        selector.pick_to_delete(listing, filter).map_err(Failure::of_arguments)
     }
 
     /// The whole snapshot of a listing that is meant.

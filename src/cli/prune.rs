@@ -29,9 +29,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     limits: Limits,
 
-    /// Make room on a disk that is full: delete what no snapshot needs before the log says so
+    /// Free space on a full disk: delete what no snapshot needs before the log says so
     ///
-    /// Try without it first: `snap prune --grace 0` works without a free byte in most cases. NOBODY ELSE MAY USE THE
+    /// Try without it first: `snap prune --grace 0` works without a free byte in most cases. NO OTHER PROCESS MAY USE THE
     /// REPOSITORY MEANWHILE: what somebody is just saving is lost with it. It implies --grace 0. The id of the repository
     /// may be given, and must be the right one then.
     #[arg(long, value_name = "REPOSITORY_ID", num_args = 0..=1, default_missing_value = "", require_equals = false)]
@@ -59,7 +59,7 @@ pub(crate) struct Limits {
     /// Re-encrypt packs that are sealed under keys from before the last `snap key rotate`
     ///
     /// Once the grace has passed and they are deleted, the old keys open nothing of the data any more. The log stays as it
-    /// is: who has the old keys can read what it says up to the rotation (names of snapshots, times, on which machine).
+    /// is: anyone with the old keys can read what it says up to the rotation (names of snapshots, times, on which machine).
     /// Together with --max-repack-size it is done bit by bit.
     #[arg(long)]
     reencrypt: bool,
@@ -77,7 +77,7 @@ impl Args {
         let repository = context.open()?;
         let recovers = self.recovers(&repository)?;
         let (report, exit) = prune_with(context, &repository, &self.options(), recovers)?;
-        context.told(exit, tell(context, &report, self.dry_run))
+        context.finish_with(exit, print_report(context, &report, self.dry_run))
     }
 }
 
@@ -112,10 +112,10 @@ impl Limits {
             .dry_run(dry_run)
     }
 
-    /// Prunes after snapshots were removed, and says what came of it.
+    /// Prunes after snapshots were removed, and prints the result.
     pub(crate) fn prune_after(&self, context: &Context, repository: &Repository) -> Result<Exit> {
         let (report, exit) = prune_with(context, repository, &self.options(false), false)?;
-        tell(context, &report, false)?;
+        print_report(context, &report, false)?;
         Ok(exit)
     }
 }
@@ -138,7 +138,7 @@ fn prune_with(
     Ok((report, exit))
 }
 
-fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
+fn print_report(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
     let output = &context.output;
     if report.lost_chunks > 0 {
         let lost = count(report.lost_chunks, "chunk");
@@ -180,7 +180,7 @@ fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
     }
     if report.old_keys.packs > 0 {
         let old = format!("{}, {}", count(report.old_keys.packs, "pack"), size(report.old_keys.bytes));
-        output.note(format_args!("kept under keys of before the last rotation: {old}; --reencrypt moves them"))?;
+        output.note(format_args!("kept under keys from before the last rotation: {old}; --reencrypt moves them"))?;
     }
     output.note(format_args!("unused and kept: {}", size(report.unused_bytes_left)))?;
     let swept = format!("{}, {}", count(report.swept.packs, "condemned pack"), size(report.swept.bytes));
@@ -202,8 +202,8 @@ fn reason(fate: Fate) -> &'static str {
         Fate::Deferred => "left for the next prune",
         Fate::Young => "too young to be judged",
         Fate::Damaged => "damaged and needed",
-        Fate::Unused => "nothing of it is needed",
-        Fate::Gone => "gone, and nothing of it is needed",
+        Fate::Unused => "not needed",
+        Fate::Gone => "gone, and not needed",
         Fate::PartlyUnused => "too much of it is unused",
         Fate::Small => "small",
         Fate::OldKey => "sealed under an older key",

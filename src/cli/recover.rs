@@ -20,7 +20,7 @@ use super::table::Table;
 /// is lost, because it was removed on purpose (shown as far as the log still says so), or because its `create` was
 /// interrupted at the very end. If the log itself is broken, recovering also repairs it: the entries after the break are
 /// appended again. What only a lost entry said is gone: later changes of tags, removals of snapshots and of passwords.
-/// Nobody else may use the repository at the same time.
+/// No other process may use the repository at the same time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Bring back these snapshots, even if they were removed or are damaged
@@ -54,8 +54,8 @@ impl Args {
             (true, _) if !found.unsound.is_empty() || !found.unreadable.is_empty() => Exit::Damage,
             _ => Exit::Done,
         };
-        let said = tell(context, damage.as_ref(), &found, &report, writes);
-        context.told(exit, said)
+        let said = print_report(context, damage.as_ref(), &found, &report, writes);
+        context.finish_with(exit, said)
     }
 
     fn choose<'f>(&self, found: &'f Found, wanted: &[String]) -> Result<Vec<&'f Candidate>> {
@@ -86,7 +86,7 @@ impl Args {
     }
 }
 
-fn tell(
+fn print_report(
     context: &Context,
     damage: Option<&LogDamage>,
     found: &Found,
@@ -96,8 +96,8 @@ fn tell(
     let output = &context.output;
     if let Some(damage) = damage {
         let at = format!("the log is broken at entry {}: {}", damage.at, damage.cause.message());
-        let behind = format!("{} behind it can be read, {} cannot", damage.behind, damage.unreadable);
-        output.error("log_broken", &format!("{at}; {behind}"), None);
+        let after = format!("{} after it can be read, {} cannot", damage.behind, damage.unreadable);
+        output.error("log_broken", &format!("{at}; {after}"), None);
     }
     for (_, error) in &found.unsound {
         output.error(error.code(), &error.message(), None);

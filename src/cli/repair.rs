@@ -120,13 +120,18 @@ impl Payloads {
             if !report.failed.is_empty() {
                 exit = Exit::Damage;
             }
-            tell(context, snapshot, &options, &report)?;
+            print_report(context, snapshot, &options, &report)?;
         }
-        context.told(exit, Ok(()))
+        context.finish_with(exit, Ok(()))
     }
 }
 
-fn tell(context: &Context, snapshot: &SnapshotRoot, options: &PayloadOptions, report: &PayloadReport) -> Result<()> {
+fn print_report(
+    context: &Context,
+    snapshot: &SnapshotRoot,
+    options: &PayloadOptions,
+    report: &PayloadReport,
+) -> Result<()> {
     let output = &context.output;
     if output.json {
         let asked = json!({"dry_run": options.dry_run, "snapshot_id": snapshot.id});
@@ -147,7 +152,7 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &PayloadOptions, re
     }
     if !report.failed.is_empty() {
         let what = count(report.failed.len() as u64, "file");
-        output.error("damaged", &format!("{what} could not be rebuilt, as told above"), None);
+        output.error("damaged", &format!("{what} could not be rebuilt, as reported above"), None);
     }
     Ok(())
 }

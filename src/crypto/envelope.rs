@@ -231,7 +231,7 @@ mod tests {
         let sealed = new.seal_in(0, &entropy, Kind::Index, "", b"body").unwrap();
         assert_eq!(old.open(Kind::Index, "", &sealed).unwrap(), b"body");
         assert!(new.seal_in(2, &entropy, Kind::Index, "", b"body").is_err());
-        // An object that says it is of a later epoch than it is opens for nobody.
+        // An object that says it is of a later epoch than it is does not open.
         let mut forged = sealed;
         forged[8] = 1;
         assert!(new.open(Kind::Index, "", &forged).is_err());

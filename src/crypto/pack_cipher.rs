@@ -60,7 +60,7 @@ enum Key {
 }
 
 /// Seals and opens the parts of one pack. Its key belongs to this pack alone (it follows from the pack's salt), so
-/// numbering the parts gives nonces that never repeat under it.
+/// numbering the parts makes nonces that never repeat under it.
 pub struct PackCipher {
     key: Key,
     place: Vec<u8>,

@@ -90,7 +90,7 @@ pub enum SlotError {
 /// Seals the keyring under a password.
 ///
 /// # Errors
-/// If `info` asks for an absurd cost, or the system gives no memory or random bytes.
+/// If `info` asks for an absurd cost, or the system returns no memory or random bytes.
 pub fn seal(
     entropy: &dyn Entropy,
     keyring: &Keyring,

@@ -1,7 +1,7 @@
 //! What can go wrong with the storage that a repository lies on.
 //!
 //! A backend says what kind of failure it was; what follows from it is decided above: whether to try again, to read back,
-//! to mend, or to give up. Nobody looks at texts or numbers of the system for that.
+//! to mend, or to give up. Texts and numbers of the system are not looked at for that.
 
 use std::error::Error;
 use std::fmt;

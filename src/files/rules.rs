@@ -41,12 +41,15 @@ impl Marker {
     /// Understands `NAME`, or `NAME:HEADER` for a file that begins so.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if that names no file.
+    /// [`Error::InvalidArgument`] if that names no file.
     pub fn new(text: &[u8]) -> Result<Self> {
         let mut halves = text.splitn(2, |byte| *byte == b':');
         let (name, header) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
         if name.is_empty() || name.contains(&b'/') {
-            return Err(Error::Invalid(format!("{:?} names no file", String::from_utf8_lossy(text))));
+            return Err(Error::argument(
+                "exclude_if_present",
+                format!("{:?} names no file", String::from_utf8_lossy(text)),
+            ));
         }
         Ok(Self { name: name.to_vec(), header: header.to_vec() })
     }
@@ -202,7 +205,8 @@ impl Rules {
 /// If the file cannot be read.
 pub fn patterns_in(file: &Path) -> Result<Vec<Vec<u8>>> {
     let bytes = std::fs::read(file).when("read", file)?;
-    let lines = list_text(bytes).map_err(|why| Error::Invalid(format!("{}: {why}", file.display())))?;
+    let lines =
+        list_text(bytes).map_err(|why| Error::argument("exclude_file", format!("{}: {why}", file.display())))?;
     let lines = lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let variable = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec);
     Ok(lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(|line| expanded(line, variable)).collect())

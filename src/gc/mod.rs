@@ -159,7 +159,8 @@ const TIDY_AFTER: i64 = 24 * 3600 * 1_000_000_000;
 ///
 /// # Errors
 /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere, and the log has no record of its loss: then nothing is
-/// changed, since the reason may be an index or a listing that is not whole. And those of the repository.
+/// changed, since the reason may be an index or a listing that is not whole. [`Error::StorageAway`] if most packs are missing
+/// then, too. And those of the repository.
 pub fn prune(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
     match steadily(repository, &mut || attempt(repository, options, progress)) {
         Err(error) if error.is_full() && !options.dry_run => full::prune(repository, options, progress),

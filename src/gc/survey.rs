@@ -72,21 +72,27 @@ impl<'r> Survey<'r> {
     /// what is missing by the log of before is not lost.
     ///
     /// # Errors
-    /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere and the log has no record of its loss; those of the
-    /// repository.
+    /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere and the log has no record of its loss, or
+    /// [`Error::StorageAway`] if most packs are missing then; those of the repository.
     pub(super) fn settled(
         repository: &'r Repository,
         grace: Duration,
         may_write: bool,
         progress: &dyn Progress,
     ) -> Result<(Self, State)> {
-        repository.settled(|| {
+        let settled = repository.settled(|| {
             let (survey, state) = Self::make(repository, grace, may_write, progress)?;
             match survey.first_missing(&state) {
                 Some(id) if repository.has_moved(&state)? => Err(Error::ChunkMissing { id }),
                 _ => Ok((survey, state)),
             }
-        })
+        });
+        match settled {
+            // What snapshots need is missing: perhaps with the disk that it lies on. Packs that nothing needs may be missing
+            // after a prune of a full disk was interrupted, which is no reason to refuse.
+            Err(error) if error.is_damage() => repository.refuse_if_away().and(Err(error)),
+            settled => settled,
+        }
     }
 
     /// A chunk that snapshots need, and that cannot be made from packs that the log names.

@@ -178,7 +178,7 @@ impl Database {
         decoded.ok_or_else(|| self.failed("a pack's row does not decode"))
     }
 
-    /// Adds a pack and where its chunks lie; gives its number, which is higher than `last` and than any that was ever
+    /// Adds a pack and where its chunks lie; returns its number, which is higher than `last` and than any that was ever
     /// given in this file: other processes hold on to packs by their numbers.
     pub(super) fn insert_pack(&self, info: &PackInfo, last: u32) -> Result<u32> {
         let highest: Option<u32> = self

@@ -54,7 +54,7 @@ struct Packs {
     recent: VecDeque<(u32, Arc<PackInfo>)>,
     /// How many chunks these list.
     recent_chunks: usize,
-    /// Packs that were found to be gone from the repository, or cut off. Outlives the tables: they may be made anew at
+    /// Packs that were found to be gone from the repository, or cut off. Outlives the tables: they may be made again at
     /// any time, and what is gone must not count as stored again.
     gone: HashSet<PackId>,
     /// Those of them that were cut off: something may be read from them yet.
@@ -109,7 +109,7 @@ const RECENT_CHUNKS: usize = 1 << 18;
 
 impl Index {
     /// The index that is cached in `path`, or in a temporary file where `path` is none. Whatever is wrong with the
-    /// file, it is made anew; if another process uses it, a temporary one serves.
+    /// file, it is made again; if another process uses it, a temporary one serves.
     ///
     /// `row_key` belongs to the repository; it makes the checksums of rows.
     ///
@@ -293,7 +293,7 @@ impl Index {
     }
 
     fn locate_all(&self, id: &ChunkId) -> Result<Vec<(Location, Worth)>> {
-        // Always in this order: who puts packs in holds both as well.
+        // Always in this order: what puts packs in holds both, too.
         let database = self.database();
         let packs = self.packs();
         let worth = |location: &Location, tag| match packs.known.get(&location.pack) {
@@ -375,7 +375,7 @@ impl Index {
     }
 
     /// What a pack says about itself, by its name; none if the index does not know it (any more). Numbers may be given
-    /// anew while others read the log; names stay.
+    /// again while others read the log; names stay.
     ///
     /// # Errors
     /// If the cache is not what it was.

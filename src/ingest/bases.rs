@@ -2,7 +2,7 @@
 //!
 //! The content alone decides: a chunk is looked up by its anchors (`chunk::anchors`), which lead to the newest stored
 //! chunks that have them. No path, parent or place in a file is needed, so renamed files, moved rows and parts that were
-//! cut elsewhere find their bases as well.
+//! cut elsewhere find their bases, too.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -44,7 +44,7 @@ struct Candidate {
     first: u32,
 }
 
-/// Finds the bases of chunks by their anchors; for each none if there are none, or if nobody `asks`. They are looked up
+/// Finds the bases of chunks by their anchors; for each none if there are none, or if none is asked for. They are looked up
 /// together, and read one after the other: those of a thousand short chunks would not fit into memory.
 pub(crate) fn find_bases<'r>(
     repository: &'r Repository,

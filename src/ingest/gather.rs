@@ -29,7 +29,7 @@ const MOST_FRAMES: usize = 256;
 const LEAST_SHAPED: usize = 8 << 10;
 
 impl Gathering {
-    /// With frames that are full at so many plain bytes.
+    /// With frames that are full at this many plain bytes.
     pub(crate) fn new(target: usize) -> Self {
         Self { target, frames: BTreeMap::new(), bytes: 0 }
     }

@@ -63,7 +63,7 @@ pub enum DataSubset {
     None,
     /// All.
     All,
-    /// Those of this part (from 1 on) of so many.
+    /// The packs of this part, counted from 1, of all parts.
     Part {
         /// Which part.
         part: u32,
@@ -84,7 +84,7 @@ impl DataSubset {
     /// # Errors
     /// What is wrong with it, as a sentence.
     pub fn parse(text: &str) -> std::result::Result<Self, String> {
-        let wrong = || format!("{text:?} is no part: write it like 10%, 500M or 2/7");
+        let wrong = || format!("{text:?} is not a subset: write it like 10%, 500M or 2/7");
         if let Some(share) = text.strip_suffix('%') {
             let percent: f64 = share.trim().parse().map_err(|_| wrong())?;
             return match percent > 0.0 && percent <= 100.0 {
@@ -94,7 +94,7 @@ impl DataSubset {
         }
         let Some((part, of)) = text.split_once('/') else {
             let bytes = values::parse_size(text).ok().filter(|bytes| *bytes > 0);
-            // A bare number would be bytes, and who writes one means something else.
+            // A bare number would be bytes, and is hardly ever meant so.
             let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
             return bytes.filter(|_| has_unit).map(Self::Bytes).ok_or_else(wrong);
         };
@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for DataSubset {
     }
 }
 
-/// What was found.
+/// Result of the check.
 #[derive(Debug, Default, Serialize)]
 pub struct CheckReport {
     /// What is wrong, in the order in which it was found.
@@ -122,7 +122,7 @@ pub struct CheckReport {
     pub lost: Vec<Lost>,
     /// Snapshots looked at.
     pub snapshots: u64,
-    /// Snapshots that have lost something.
+    /// Snapshots that have lost data.
     pub damaged_snapshots: u64,
     /// Files (each once for every snapshot that holds it) of which something is lost, and rows of manifests that are.
     pub lost_paths: u64,
@@ -167,16 +167,10 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Whether so many packs are missing that the storage is more likely away, in part, than the packs are lost.
+    /// Whether that many packs are missing that the storage is more likely away, in part, than the packs are lost.
     pub fn looks_away(&self) -> bool {
-        looks_away(self.missing_packs, self.packs)
+        crate::store::looks_away(self.missing_packs, self.packs)
     }
-}
-
-/// Whether so many of the packs are missing that their disk, mount or share is more likely away than they are lost: all of
-/// them, or more than one and more than half.
-pub(crate) fn looks_away(missing: u64, packs: u64) -> bool {
-    missing > 0 && (missing >= packs || (missing > 1 && missing > packs / 2))
 }
 
 /// Looks at the repository. What is wrong is in the report, not an error.
@@ -198,15 +192,15 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
 /// How much of what snapshots have lost stands in a report.
 const LISTED: usize = 1000;
 
-/// As [`check`], and hands all that snapshots have lost to `tell` instead of the report, as soon as it is found.
+/// As [`check`], and hands all that snapshots have lost to `each_loss` instead of the result, as soon as it is found.
 ///
 /// # Errors
-/// Those of `tell`, and if the work itself cannot be done.
+/// Errors of `each_loss`, and if the work itself cannot be done.
 pub fn check_each(
     repository: &Repository,
     options: CheckOptions,
     progress: &dyn Progress,
-    tell: &mut dyn FnMut(Lost) -> Result<()>,
+    each_loss: &mut dyn FnMut(Lost) -> Result<()>,
 ) -> Result<CheckReport> {
     // A cache that is stale or damaged must neither hide damage nor make any up.
     repository.rebuild_index()?;
@@ -216,7 +210,7 @@ pub fn check_each(
     if wanted != DataSubset::None {
         bad.extend(data::check_data(repository, wanted, &packs, &mut report, &mut mendable, progress)?);
     }
-    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
+    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, each_loss)?;
     check_history(repository, &mut report)?;
     report.snapshots = state.snapshots.len() as u64;
     report.damaged_snapshots = damaged.len() as u64;
@@ -245,7 +239,7 @@ pub fn check_each(
 }
 
 /// What the log says from its first entry on: roots that were replaced by others of the same content, and what it comes to,
-/// which checkpoints say as well.
+/// which checkpoints say, too.
 fn check_history(repository: &Repository, report: &mut CheckReport) -> Result<()> {
     let history = match repository.history() {
         // As far as it was needed to open the repository it could be read.
@@ -275,7 +269,7 @@ fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {
     Error::damaged(format_args!("snapshot {}", id.short()), lost.join(", "))
 }
 
-/// A pack is damaged, and nothing of it is lost.
+/// A pack is damaged, and no data of it is lost.
 pub(super) fn is_mendable(pack: &PackId) -> Error {
     Error::damaged(pack::pack_name(pack), "its bytes are not what was written, but its parity brings all of them back")
 }

@@ -55,7 +55,7 @@ pub(super) fn check_data(
             report.problems.push(error);
         }
         if findings.mendable && !mendable.insert(*pack) {
-            // That was told when its length was looked at.
+            // That was reported when its length was looked at.
             report.problems.extend(findings.problems.into_iter().skip(1));
         } else {
             report.problems.extend(findings.problems);
@@ -122,7 +122,7 @@ fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[PackId],
     Ok(())
 }
 
-/// What was found in a pack. What the log has as lost already is not told again.
+/// What was found in a pack. What the log has as lost already is not reported again.
 #[derive(Debug)]
 pub(crate) struct PackFindings {
     /// That it is mendable comes first, where it is.
@@ -232,7 +232,7 @@ pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standi
                 reason: "its bytes do not hash to its id".into(),
             }),
             // Its own bytes are what was written. What is wrong with its bases is found where they lie; and a delta that
-            // nobody needs may outlive them. Where somebody needs it, the snapshot says so.
+            // no snapshot needs may outlive them. Where one needs it, the snapshot says so.
             Ok(Opened::WithoutBase(_)) => None,
             Err(error) if error.is_damage() => Some(error),
             Err(error) => {
@@ -252,11 +252,11 @@ pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standi
 fn wrong_chunk(plain: &[u8], chunks: &[FrameChunk], hasher: &ChunkHasher) -> Option<ChunkId> {
     let mut rest = plain;
     for chunk in chunks {
-        let Some((bytes, behind)) = rest.split_at_checked(chunk.length as usize) else { return Some(chunk.id) };
+        let Some((bytes, after)) = rest.split_at_checked(chunk.length as usize) else { return Some(chunk.id) };
         if hasher.id(bytes) != chunk.id {
             return Some(chunk.id);
         }
-        rest = behind;
+        rest = after;
     }
     None
 }

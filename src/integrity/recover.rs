@@ -31,7 +31,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Whether nothing of it is lost.
+    /// Whether all of it can be read.
     pub fn is_whole(&self) -> bool {
         !self.nothing_left && self.lost == 0
     }
@@ -67,9 +67,9 @@ pub fn find_snapshots(repository: &Repository, progress: &dyn Progress) -> Resul
         let before = repository.state();
         let found = look(repository, progress)?;
         let is_clean = found.candidates.is_empty() && found.unreadable.is_empty() && found.unsound.is_empty();
-        // Who is at work beside this may have named by now what looked lost, or deleted it by right.
+        // Another process may have named meanwhile what looked lost, or deleted it by right.
         let moved = match repository.has_moved(&before) {
-            // The log is broken: nobody goes on behind the break.
+            // The log is broken: nothing is appended after the break.
             Err(error) if error.is_damage() => false,
             moved => moved?,
         };

@@ -1,4 +1,4 @@
-//! Making index objects anew from the directories of the packs.
+//! Rebuilding index objects from the directories of the packs.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ pub struct IndexRepair {
     pub taken_back: Vec<PackId>,
 }
 
-/// Makes lost index objects anew. With `all`, all of them are made anew, from the packs alone.
+/// Rebuilds lost index objects. With `all`, all of them are rebuilt, from the packs alone.
 ///
 /// # Errors
 /// I/O errors and damaged objects of the repository.
@@ -63,7 +63,7 @@ fn attempt(repository: &Repository, all: bool, dry_run: bool, progress: &dyn Pro
         false => repository.take_back_damage(&repository.damaged_packs())?,
     };
     let unsound = match repository.history() {
-        // Nobody can tell where the log does not say what it comes to.
+        // That is not known where the log does not say it.
         Err(error) if error.is_damage() => Vec::new(),
         history => history?.unsound_checkpoints,
     };

@@ -6,7 +6,6 @@ use rayon::prelude::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::away::refuse_if_away;
 use super::data::{PackFindings, check_pack, drop_condemned};
 use super::repair_parity as parity;
 use crate::chunk::ChunkSource;
@@ -27,7 +26,7 @@ pub struct PackRepairOptions {
     /// These; all if there are none.
     #[serde(deserialize_with = "packs")]
     pub packs: Vec<PackId>,
-    /// From now on new packs get so much redundancy, in thousandths of their length; as it is set if none.
+    /// Redundancy of new packs from now on, in thousandths of their length; none leaves the setting of the repository as it is.
     #[serde(deserialize_with = "some_share")]
     pub parity: Option<u32>,
     /// Judge also where most packs are missing, as if the storage were away ([`Error::StorageAway`]).
@@ -56,7 +55,7 @@ fn some_share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result
 /// A pack of which something is damaged.
 #[derive(Debug, Serialize)]
 pub struct DamagedPack {
-    /// Its name.
+    /// Id of the damaged pack.
     pub id: PackId,
     /// How many frames it has.
     pub frames: u64,
@@ -81,14 +80,14 @@ pub struct DamagedPack {
 pub struct PackRepair {
     /// Packs that were read.
     pub packs: u64,
-    /// Those of which something is damaged.
+    /// The packs that are damaged.
     pub damaged: Vec<DamagedPack>,
     /// Sound packs that a parity object was made for (or would be), since there was none or none that was sound.
     pub protected: u64,
 }
 
 /// Reads packs, and takes what is sound out of damaged ones into new ones: each frame is sealed by itself. Then the log
-/// gets to know that the damaged ones are lost, and a later prune deletes what is left of them. Of a pack that its parity
+/// records that the damaged ones are lost, and a later prune deletes what is left of them. Of a pack that its parity
 /// makes whole again, everything is sound. Sound packs get a parity object where one should be and is not, or is not sound.
 ///
 /// # Errors
@@ -101,7 +100,7 @@ pub fn repair_packs(
     let share = options.parity.unwrap_or_else(|| repository.settings().parity());
     repository.rebuild_index()?;
     if !options.accept_missing_packs {
-        refuse_if_away(repository)?;
+        repository.refuse_if_away()?;
     }
     if !options.dry_run {
         repository.keep_config()?;
@@ -265,7 +264,7 @@ pub(super) fn look_at_all(
 /// What is wrong with a pack, if it is so again when it is read a second time: an error on the way from the disk must not
 /// get into the log.
 ///
-/// What its parity brings back is not bad, but the pack is.
+/// What its parity restores is not bad, but the pack is.
 fn look_twice(repository: &Repository, pack: &PackId) -> Result<PackFindings> {
     let standing = repository.standing();
     let first = check_pack(repository, pack, &standing)?;

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::away::refuse_if_away;
 use super::repair_packs::look_at_all;
 use super::repair_rewrite::rewrite;
 use super::structure::cut_off;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{BadFrame, Closure, FollowedAll, Lost, follow_all};
 use crate::id::{PackId, SnapshotId};
 use crate::pack::pack_name;
@@ -25,7 +24,7 @@ pub struct SnapshotRepairOptions {
     pub read_data: bool,
     /// Remove snapshots with no recoverable files: their root, their whole manifest, or all data of all their files is lost.
     pub forget: bool,
-    /// Make damaged snapshots once more, without the files of which something is lost.
+    /// Rewrite damaged snapshots without the files that have lost data.
     pub rewrite: bool,
     /// Judge also where most packs are missing, as if the storage were away ([`Error::StorageAway`]).
     pub accept_missing_packs: bool,
@@ -54,7 +53,7 @@ pub struct DamagedSnapshot {
     /// Rows of its manifest that are lost.
     #[serde(rename = "rows_lost")]
     pub rows: u64,
-    /// Nothing of it is left.
+    /// Whether none of its files can be recovered.
     pub nothing_left: bool,
     /// It was dropped (or would be).
     pub forgotten: bool,
@@ -67,28 +66,28 @@ pub struct DamagedSnapshot {
 pub struct SnapshotRepair {
     /// Snapshots that were looked at.
     pub snapshots: u64,
-    /// Those of which something is lost.
+    /// The snapshots that have lost data.
     pub damaged: Vec<DamagedSnapshot>,
     /// What the log did not know to be lost before: packs with the numbers of frames; none for a whole pack.
     #[serde(serialize_with = "recorded")]
     pub recorded: Vec<(PackId, Vec<u32>)>,
 }
 
-/// Looks at all snapshots, and hands what they have lost to `tell`. What is lost is recorded in the log: from then on it
+/// Looks at all snapshots, and hands what they have lost to `each_loss`. What is lost is recorded in the log: from then on it
 /// does not count as stored, so it comes back when the same data is saved again.
 ///
 /// # Errors
-/// [`Error::StorageAway`] if most packs are missing; those of `tell` and of the repository.
+/// [`Error::StorageAway`] if most packs are missing; those of `each_loss`, and of reading the repository.
 pub fn repair_snapshots(
     repository: &Repository,
     options: &SnapshotRepairOptions,
     progress: &dyn Progress,
-    tell: &mut dyn FnMut(Lost) -> Result<()>,
+    each_loss: &mut dyn FnMut(Lost) -> Result<()>,
 ) -> Result<SnapshotRepair> {
     repository.rebuild_index()?;
     repository.adopt_all_locally()?;
     if !options.accept_missing_packs {
-        refuse_if_away(repository)?;
+        repository.refuse_if_away()?;
     }
     if options.read_data && !options.dry_run {
         repository.take_back_damage(&repository.damaged_packs())?;
@@ -105,8 +104,8 @@ pub fn repair_snapshots(
     found.values_mut().for_each(|frames| frames.sort_unstable());
     let found: Vec<(PackId, Vec<u32>)> = found.into_iter().collect();
 
-    // Judged by a log that is younger than what was found missing: who deletes something has said so there before.
-    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
+    // Judged by a log that is younger than what was found missing: what deletes something has said so there before.
+    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, each_loss)?;
     let mut repair = SnapshotRepair { snapshots: state.snapshots.len() as u64, ..SnapshotRepair::default() };
     repair.damaged.extend(damaged.iter().map(|(id, followed)| {
         let nothing_left = followed.is_hopeless();
@@ -164,7 +163,7 @@ fn forget_hopeless(
     })
 }
 
-/// What is not there.
+/// What is missing.
 struct Gone {
     /// Packs that should be there and are not.
     packs: BTreeSet<PackId>,
@@ -183,7 +182,7 @@ fn gone_packs(repository: &Repository) -> Result<Gone> {
         }
         // Asked for one by one: a listing proves nothing.
         match repository.backend().size(&pack_name(&id))? {
-            // What parity brings back is not lost.
+            // What parity restores is not lost.
             Some(found) if found < length && repository.mended_pack(&id).is_some() => {}
             Some(found) if found < length => {
                 if let Some(info) = repository.index().find_pack(&id)? {
@@ -204,7 +203,7 @@ fn gone_packs(repository: &Repository) -> Result<Gone> {
     Ok(gone)
 }
 
-/// Reads all packs but those; gives the frames that are damaged, and that the log does not have as such.
+/// Reads all packs but those; returns the frames that are damaged, and that the log does not have as such.
 fn bad_frames(repository: &Repository, gone: &BTreeSet<PackId>, progress: &dyn Progress) -> Result<HashSet<BadFrame>> {
     let (standing, index) = (repository.standing(), repository.index());
     let is_meant = |pack: &PackId| !gone.contains(pack) && !index.is_gone(pack) && !standing.is_condemned(pack);
@@ -213,11 +212,6 @@ fn bad_frames(repository: &Repository, gone: &BTreeSet<PackId>, progress: &dyn P
     let pool = repository.runtime().compute()?;
     let found = pool.install(|| look_at_all(repository, &packs, progress))?;
     Ok(found.into_iter().flat_map(|findings| findings.bad).collect())
-}
-
-/// What is to be said of a snapshot that cannot be made once more.
-pub(super) fn not_rewritten(reason: &str) -> Error {
-    Error::Invalid(format!("a damaged snapshot was not made once more: {reason}"))
 }
 
 /// Which frames of which packs; no frames for all of a pack.

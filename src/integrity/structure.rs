@@ -54,7 +54,7 @@ pub(super) fn check_structure(repository: &Repository) -> Result<Structure> {
 fn check_packs(repository: &Repository, state: &State, structure: &mut Structure) -> Result<()> {
     let Structure { report, packs, bad, mendable } = structure;
     let mut objects = state.indexes.clone();
-    // What is called otherwise is none of the repository's.
+    // Anything with another name does not belong to the repository.
     repository.backend().for_each(Kind::Index, &mut |meta| {
         objects.extend(meta.name.file().parse::<IndexId>());
     })?;
@@ -82,7 +82,7 @@ fn check_packs(repository: &Repository, state: &State, structure: &mut Structure
     for id in repository.index().pack_ids() {
         let Some(info) = repository.index().find_pack(&id)? else { continue };
         if let Some(retired) = state.standing.condemned.get(&info.id) {
-            // Whether it is there still is nobody's concern.
+            // It does not matter whether it is still there.
             report.condemned_packs += u64::from(!retired.swept);
             there.remove(&info.name());
             continue;
@@ -93,7 +93,7 @@ fn check_packs(repository: &Repository, state: &State, structure: &mut Structure
         let is_lost = damage == Some(&Damage::Whole);
         report.unprotected_packs += u64::from(!is_lost && unprotected.contains(info.name().file()));
         report.chunks += info.directory.chunks.len() as u64;
-        // A listing may be behind: what it does not show is asked for.
+        // A listing may be out of date: what it does not show is asked for.
         let length = match there.remove(&info.name()) {
             Some(length) => Some(length),
             None => repository.backend().size(&info.name())?,

@@ -25,7 +25,7 @@ use crate::store::Repository;
 pub struct Finding {
     /// A snapshot that holds it.
     pub snapshot: SnapshotId,
-    /// Where.
+    /// Its path in the snapshot.
     pub path: Vec<u8>,
     /// What was known about it when it was saved.
     pub state: AvroState,
@@ -35,7 +35,7 @@ pub struct Finding {
     pub reason: String,
 }
 
-/// What was found.
+/// Result of the check.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct AvroCheckReport {
     /// Avro files in the snapshots.
@@ -57,7 +57,7 @@ pub struct AvroCheckReport {
     /// Files whose records were all sound when they were saved, and are not now.
     #[serde(serialize_with = "report::count")]
     pub damaged: Vec<Finding>,
-    /// What could not be read.
+    /// Errors of files that could not be read.
     #[serde(serialize_with = "report::count")]
     pub problems: Vec<Error>,
 }
@@ -72,10 +72,10 @@ pub fn latest_of_each_series<'l>(
     latest
 }
 
-/// So many files are looked at in one go.
+/// How many files are looked at in one go.
 const BATCH: usize = 1024;
 
-/// So many bytes of blocks are decoded in one go, and so many blocks: they may be of no bytes.
+/// How many bytes of blocks are decoded in one go, and how many blocks: they may be of no bytes.
 const BATCH_BYTES: usize = 4 << 20;
 const BATCH_BLOCKS: usize = 4096;
 
@@ -167,15 +167,15 @@ fn look(
         // Only of records that were looked at when they were saved it is known what they were.
         let was_sound = facts.state.is_sound() && facts.verified_records == facts.declared_records;
         let list = if was_sound { &mut report.damaged } else { &mut report.unsound };
-        let told = looked.faults.len();
+        let faults = looked.faults.len();
         for fault in looked.faults {
             let reason = fault.to_string();
             list.push(finding(Some(fault), reason));
         }
-        if told == 0 && !has_flaw && facts.state.is_alarm() {
+        if faults == 0 && !has_flaw && facts.state.is_alarm() {
             report.unsound.push(finding(None, format!("it was {} when it was saved", facts.state.name())));
         }
-        if was_sound && told == 0 && looked.records != facts.verified_records {
+        if was_sound && faults == 0 && looked.records != facts.verified_records {
             let reason = format!("it has {} records where {} were saved", looked.records, facts.verified_records);
             report.damaged.push(finding(None, reason));
         }

@@ -9,7 +9,8 @@ use crate::avro::schema::Schema;
 use crate::avro::walk::{BlockFault, WalkError};
 use crate::error::{Error, Result};
 use crate::id::digest;
-use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock, regular_file};
+use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock};
+use crate::read::regular_file;
 use crate::report;
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
@@ -22,9 +23,9 @@ use crate::values;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct CatOptions {
-    /// Pass over so many records.
+    /// Pass over this many records.
     pub skip: u64,
-    /// Give at most so many.
+    /// Give at most this many.
     pub limit: Option<u64>,
     /// Only these fields, like `a` or `b.c`; all if there are none. Not for [`CatFormat::Avro`].
     #[serde(deserialize_with = "values::words")]
@@ -56,7 +57,7 @@ pub enum CatFormat {
     Avro,
 }
 
-/// What is given.
+/// What is handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given<'a> {
     /// A record begins: its place in the file, from 0 on.
@@ -94,6 +95,9 @@ impl std::fmt::Display for Fault {
 pub struct CatReport {
     /// Records that were given.
     pub records: u64,
+    /// Of these, how many hold strings that are not UTF-8, so that U+FFFD stands for what is none. 0 for
+    /// [`CatFormat::Avro`], which gives them as they are.
+    pub lossy_records: u64,
     /// What is wrong with the file as far as it was looked at, the first 100 of it.
     #[serde(serialize_with = "report::count")]
     pub faults: Vec<Fault>,
@@ -102,7 +106,7 @@ pub struct CatReport {
 /// How many faults are listed.
 const LISTED: usize = 100;
 
-/// Why there is nothing to give.
+/// Why no records can be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatError {
@@ -110,7 +114,7 @@ pub enum CatError {
     #[error(transparent)]
     Library(#[from] Error),
     /// The file cannot be looked into.
-    #[error("{path} cannot be looked into: {reason}")]
+    #[error("cannot read records of {path}: {reason}")]
     NotAvro {
         /// Which file.
         path: String,
@@ -155,8 +159,10 @@ fn printed(
     match options.format {
         CatFormat::Json => {
             let fields = Fields::new(options.fields.iter().map(String::as_str), &schema)?;
-            let mut sink = JsonSink { writer: RecordWriter::new(&schema, &fields, options.json_encoding), give };
-            Ok(run.go(file, &schema, &mut sink)?)
+            let mut sink =
+                JsonSink { writer: RecordWriter::new(&schema, &fields, options.json_encoding), lossy: 0, give };
+            let report = run.go(file, &schema, &mut sink)?;
+            Ok(CatReport { lossy_records: sink.lossy, ..report })
         }
         CatFormat::Avro => {
             let (header, marker) = run.header(file.header());
@@ -172,7 +178,7 @@ trait Sink {
     /// A sound record. Gives what is wrong with it after all.
     fn record(&mut self, ordinal: u64, datum: &[u8]) -> Result<Option<String>>;
 
-    /// So many records of no bytes come; says how many of them need not be handed over.
+    /// Records of no bytes come, as many as this; returns how many of them need not be handed over.
     fn empty(&mut self, _: u64) -> u64 {
         0
     }
@@ -183,6 +189,7 @@ trait Sink {
 
 struct JsonSink<'a, 'g> {
     writer: RecordWriter<'a>,
+    lossy: u64,
     give: &'g mut dyn FnMut(Given<'_>) -> Result<()>,
 }
 
@@ -196,7 +203,10 @@ impl Sink for JsonSink<'_, '_> {
             give(Given::Json(json))
         })?;
         match written {
-            Ok(()) => give(Given::End).map(|()| None),
+            Ok(()) => {
+                self.lossy += u64::from(self.writer.was_lossy());
+                give(Given::End).map(|()| None)
+            }
             Err(error) => Ok(Some(error.to_string())),
         }
     }

@@ -20,7 +20,7 @@ impl Wanted {
     /// Understands a pattern ([`pattern`](crate::files::pattern) says how).
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::error::Error::Invalid) if it is none.
+    /// [`Error::InvalidArgument`](crate::error::Error::InvalidArgument) if it is none.
     pub fn new(pattern: &[u8], insensitive: bool) -> Result<Self> {
         let whole_path = pattern.contains(&b'/') || pattern == b"**";
         Ok(Self { pattern: Pattern::new(pattern, insensitive)?, whole_path })

@@ -42,7 +42,7 @@ impl Listing {
                     Err(error) => listing.unreadable.push((record.id, error)),
                 }
             }
-            // What is wrong with the log itself is told to who opens the repository.
+            // What is wrong with the log itself is reported when the repository is opened.
             if listing.unreadable.is_empty() || !repository.has_moved(&state).unwrap_or(false) {
                 break;
             }
@@ -140,14 +140,15 @@ fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<
 /// A path as people write it, the way manifests write it: without `/` at its ends, without empty and `.` components.
 ///
 /// # Errors
-/// [`Error::Invalid`] for one that leads upwards.
+/// [`Error::InvalidArgument`] for one that leads upwards.
 pub fn manifest_path(path: &[u8]) -> Result<Vec<u8>> {
     let components: Vec<&[u8]> =
         path.split(|byte| *byte == b'/').filter(|component| !matches!(*component, b"" | b".")).collect();
-    match components.contains(&&b".."[..]) || path.contains(&0) {
-        true => Err(Error::Invalid(format!("{:?} is no path in a snapshot", String::from_utf8_lossy(path)))),
-        false => Ok(components.join(&b'/')),
+    if components.contains(&&b".."[..]) || path.contains(&0) {
+        let shown = String::from_utf8_lossy(path);
+        return Err(Error::argument("path", format!("{shown:?} is not a path in a snapshot")));
     }
+    Ok(components.join(&b'/'))
 }
 
 #[cfg(test)]

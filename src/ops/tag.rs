@@ -12,7 +12,7 @@ use crate::store::Repository;
 pub struct TagChange {
     /// These instead of all that there are.
     pub set: Option<Vec<String>>,
-    /// These as well.
+    /// These too.
     pub add: Vec<String>,
     /// Not these.
     pub remove: Vec<String>,

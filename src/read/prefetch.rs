@@ -31,7 +31,7 @@ impl ChunkSource for Prefetching<'_, '_> {
     }
 
     fn will_need(&self, id: &ChunkId) {
-        // What cannot be found is told when it is really asked for.
+        // What cannot be found is reported when it is really asked for.
         let Ok(Some(key)) = self.repository.frame_of(id) else { return };
         let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
         if lately.contains(&key) {

@@ -47,7 +47,7 @@ impl<S: ChunkSource + Clone> Ranges<S> {
     /// The file of this row. Of a hard link it is the row of its first name that has the content.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it is no regular file; if its recipe or header is lost or damaged.
+    /// [`Error::WrongKind`] if it is no regular file; if its recipe or header is lost or damaged.
     pub fn open(source: S, entry: &FileEntry) -> Result<Self> {
         Self::open_with(source, entry, Arc::default())
     }
@@ -56,7 +56,7 @@ impl<S: ChunkSource + Clone> Ranges<S> {
     pub(super) fn open_with(source: S, entry: &FileEntry, encoders: Arc<EncoderBench>) -> Result<Self> {
         let shown = String::from_utf8_lossy(&entry.path);
         if entry.kind != EntryKind::File || entry.hard_link.is_some() {
-            return Err(Error::Invalid(format!("{shown} is not a regular file with a content of its own")));
+            return Err(Error::wrong_kind(&entry.path, "a regular file with a content of its own"));
         }
         let recipe = match entry.recipe.is_empty() {
             true => Recipe::Plain(Stream::Empty),

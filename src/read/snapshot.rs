@@ -62,14 +62,14 @@ impl Snapshot {
     /// All snapshots that there are now, in the order in which they were added.
     ///
     /// # Errors
-    /// Those of reading the log and the roots.
+    /// Errors of reading the log and the roots.
     pub fn list(repository: &Arc<Repository>) -> Result<Vec<Self>> {
         repository.refresh_index()?;
         let roots = repository.settled(|| read_roots(repository, &repository.state().snapshots).into_iter().collect());
         roots.map(|roots: Vec<_>| roots.into_iter().map(|root| Self::of_root(repository, root)).collect())
     }
 
-    /// Its id.
+    /// Id of the snapshot, which stays the same under a new root.
     pub fn id(&self) -> SnapshotId {
         self.0.id
     }
@@ -84,10 +84,10 @@ impl Snapshot {
         &self.0.repository
     }
 
-    /// The entry at this path; none if there is none. The empty path has none.
+    /// The entry at this path, if there is one. The empty path has none.
     ///
     /// # Errors
-    /// Those of reading the manifest.
+    /// Errors of reading the manifest.
     pub fn entry(&self, path: impl AsRef<[u8]>) -> Result<Option<FileEntry>> {
         let path = trimmed(path.as_ref());
         self.steady(|root| self.find(root, path))
@@ -96,7 +96,7 @@ impl Snapshot {
     /// The folder at this path. The empty path is the one that holds all.
     ///
     /// # Errors
-    /// [`Error::NoPath`]; [`Error::Invalid`] if it is something else; those of reading the manifest.
+    /// [`Error::NoPath`]; [`Error::WrongKind`] if it is something else; those of reading the manifest.
     pub fn dir(&self, path: impl AsRef<[u8]>) -> Result<Dir> {
         let path = trimmed(path.as_ref());
         let entry = self.steady(|root| self.find_dir(root, path))?;
@@ -106,7 +106,7 @@ impl Snapshot {
     /// The regular file at this path. A hard link is followed.
     ///
     /// # Errors
-    /// [`Error::NoPath`]; [`Error::Invalid`] if it is something else; those of reading the manifest and the file's header.
+    /// [`Error::NoPath`]; [`Error::WrongKind`] if it is something else; those of reading the manifest and the file's header.
     pub fn file(&self, path: impl AsRef<[u8]>) -> Result<File> {
         File::open(self, trimmed(path.as_ref()))
     }
@@ -134,9 +134,7 @@ impl Snapshot {
         let is_below = |row: &FileEntry| row.path.get(path.len()) == Some(&b'/') && row.path.starts_with(path);
         match rows.peek()? {
             Some(row) if row.path == path && row.kind == EntryKind::Directory => Ok(Some(row.clone())),
-            Some(row) if row.path == path => {
-                Err(Error::Invalid(format!("{} is not a folder", String::from_utf8_lossy(path))))
-            }
+            Some(row) if row.path == path => Err(Error::wrong_kind(path, "a folder")),
             Some(row) if is_below(row) => Ok(None),
             _ => Err(self.no_path(path)),
         }

@@ -22,7 +22,7 @@ pub struct RawBlock {
     pub count: u64,
     /// Its two numbers, where they are not in the shortest form.
     pub odd_head: Option<Vec<u8>>,
-    /// Its payload.
+    /// The payload, compressed as in the file.
     pub payload: Vec<u8>,
 }
 
@@ -48,7 +48,7 @@ pub enum Finding {
     Sound,
     /// No container.
     NotAContainer,
-    /// Begins like a container, but its header is none that can be read.
+    /// Begins like a container, but its header cannot be read.
     BadHeader(Option<Flaw>),
     /// It ends within a block.
     Torn,
@@ -58,7 +58,7 @@ pub enum Finding {
     BeyondLimits(Flaw),
 }
 
-/// What may stand behind the last marker of a sound file: line ends and NULs, which editors, transfers and file systems
+/// What may stand after the last marker of a sound file: line ends and NULs, which editors, transfers and file systems
 /// leave there.
 pub fn is_filler(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'\n' | b'\r' | 0))
@@ -85,17 +85,17 @@ pub struct Framer {
     before: Finding,
     /// How many bytes were given, as parts.
     given: u64,
-    /// How many of them stand behind the last marker, where no block is.
+    /// How many of them stand after the last marker, where no block is.
     tail: u64,
     /// Whether these are nothing but filler.
     only_filler: bool,
     /// Where a block ends that is too large, if its size is true.
     large_end: Option<u64>,
-    /// A header that is too large has at least so many bytes, if its lengths are true.
+    /// A header that is too large has at least this many bytes, if its lengths are true.
     large_header: Option<(u64, Flaw)>,
     /// The file begins with NULs in the place of a magic.
     zeroed: bool,
-    /// It makes no sense to look before so many bytes are there.
+    /// It makes no sense to look before this many bytes are there.
     wanted: usize,
     containers: bool,
 }
@@ -109,7 +109,7 @@ const KEPT: usize = 16 << 20;
 /// How much more than a block that is waited for may lie in the buffer.
 const READ_AHEAD: usize = 1 << 20;
 
-/// From so many bytes on, a payload is not copied out of the buffer.
+/// From this many bytes on, a payload is not copied out of the buffer.
 const NOT_COPIED: usize = 8 << 20;
 
 /// What a block may take, with its numbers and its marker.
@@ -152,7 +152,7 @@ impl Framer {
         }
     }
 
-    /// How many bytes stand behind the last marker where no block is; final as [`finding`](Framer::finding) is.
+    /// How many bytes stand after the last marker where no block is; final as [`finding`](Framer::finding) is.
     pub fn stray_bytes(&self) -> u64 {
         if self.place == Place::Lost { self.tail } else { 0 }
     }
@@ -253,7 +253,7 @@ impl Framer {
         }
     }
 
-    /// The block; `Some(None)` if what follows is none; `None` if more bytes are needed.
+    /// The block; `Some(None)` if what follows is not a block; `None` if more bytes are needed.
     fn block(&mut self, end: bool) -> Option<Option<RawBlock>> {
         let waiting = &self.buffer[self.start..];
         match container::parse_block(waiting, &self.marker) {

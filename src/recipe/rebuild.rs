@@ -18,9 +18,9 @@ pub enum Part {
     Bytes(Vec<u8>),
     /// A block whose payload is these bytes.
     Payload {
-        /// The payload.
+        /// The payload as it stands in the file.
         payload: Vec<u8>,
-        /// What its frame needs.
+        /// Count, marker and form of the block around it.
         frame: BlockFrame,
     },
     /// A block whose payload an encoder makes from these bytes.
@@ -31,7 +31,7 @@ pub enum Part {
         encoder: String,
         /// What its output has to be corrected by.
         corrections: Option<Vec<u8>>,
-        /// What its frame needs.
+        /// Count, marker and form of the block around it.
         frame: BlockFrame,
     },
 }
@@ -80,8 +80,8 @@ impl BlockFrame {
 
 /// Gives the parts of one file in order. The caller encodes what has to be encoded (several at once, if it likes) and
 /// hands every payload, and bytes that are no block, to
-/// [`check`](Rebuild::check) in the same order.
-pub struct Rebuild<S> {
+/// [`check`](RecipeReader::check) in the same order.
+pub struct RecipeReader<S> {
     place: Place<S>,
 }
 
@@ -131,7 +131,7 @@ impl Check {
     }
 }
 
-impl<S: ChunkSource + Clone> Rebuild<S> {
+impl<S: ChunkSource + Clone> RecipeReader<S> {
     /// At the start of the file.
     pub fn new(recipe: &Recipe, source: S) -> Self {
         let place = match recipe {
@@ -239,8 +239,8 @@ fn read_all<S: ChunkSource>(stream: &mut StreamReader<S>) -> Result<Vec<u8>> {
     stream.read_entry(stream.left())
 }
 
-impl<S> std::fmt::Debug for Rebuild<S> {
+impl<S> std::fmt::Debug for RecipeReader<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Rebuild(..)")
+        f.write_str("RecipeReader(..)")
     }
 }

@@ -12,7 +12,7 @@ use crate::wire::{self, Malformed, Reader, Write};
 /// A reference to a chunk and, if that is a node, to all that hangs on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// The chunk.
+    /// Id of the chunk: a piece of the stream, or a node.
     pub id: ChunkId,
     /// Bytes of the stream below it.
     pub length: u64,
@@ -26,7 +26,7 @@ impl Reference {
     /// What the node that this leads to refers to, in order.
     ///
     /// # Errors
-    /// If the node cannot be had, or is none, or does not hold what this says.
+    /// If the node cannot be read, is not a node, or does not hold what this says.
     pub fn children<S: ChunkSource + ?Sized>(&self, source: &S) -> Result<Vec<Reference>> {
         let name = format_args!("chunk {}", self.id).to_string();
         let node = decode_node(&source.get(&self.id)?).in_object(&name)?;
@@ -41,20 +41,20 @@ impl Reference {
 /// A finished tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
-    /// Its root.
+    /// Reference to the topmost node.
     pub root: Reference,
     /// How many levels of nodes there are; 0 if the root is itself a piece of the stream.
     pub height: u8,
 }
 
-/// A node ends after a reference whose id has so many low bits zero, which is one in 64, ...
+/// A node ends after a reference whose id has this many low bits zero, which is one in 64, ...
 const NODE_BITS: u32 = 6;
-/// ... if it has so many references then, ...
+/// ... if it has this many references then, ...
 const MIN_NODE: usize = 8;
-/// ... and after so many in any case.
+/// ... and after this many in any case.
 const MAX_NODE: usize = 1024;
 
-/// The keys of a node come to no more bytes: they are stored without what they share, so a forged chunk of a few MB could
+/// The keys of a node are at most this many bytes in all: they are stored without what they share, so a forged chunk of a few MB could
 /// otherwise make gigabytes of them.
 const MAX_KEYS: usize = 16 << 20;
 
@@ -318,7 +318,7 @@ impl<S: ChunkSource> TreeReader<S> {
 }
 
 /// Goes through a tree without caring for the order of its pieces. `visit` gets each reference with its level, 0 for a
-/// piece, and says whether to go on below it; so what was seen before can be passed over. A node that is lost is told to
+/// piece, and says whether to go on below it; so what was seen before can be passed over. A node that is lost is reported to
 /// `lost`, which says whether that ends it.
 pub fn visit_tree<S: ChunkSource + ?Sized>(
     tree: &Tree,

@@ -1,8 +1,8 @@
-//! A gate that lets only so many in at once.
+//! A gate that lets only a number of threads in at once.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Lets only so many in at once; who comes later waits.
+/// Lets only a number of threads in at once; the others wait.
 #[derive(Debug)]
 pub(crate) struct Gate {
     free: Mutex<usize>,

@@ -3,6 +3,7 @@
 //! *A snapshot exists exactly when its log entry exists*; that entry is written last, after every pack and index object
 //! that it rests on is durable. So there is nothing to repair after a crash, only garbage to ignore.
 
+mod away;
 mod batch;
 mod bits;
 mod catalogue;
@@ -48,6 +49,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use away::looks_away;
 pub use bits::Bits;
 pub use catalogue::{Catalogue, CataloguedFrame, CataloguedPack};
 pub use clock::{Clock, SystemClock};

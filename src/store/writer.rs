@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::away::{looks_away, should_be_there};
 use super::log::Body;
 use super::{Appended, Features, FrameKey, ReadDirectories, Repository, State};
 use crate::error::{Error, Result};
@@ -20,6 +21,8 @@ const TIME_AN_INDEX: Duration = Duration::from_secs(240);
 /// Writes into a repository. Shared by all threads of one run.
 pub struct Writer<'a> {
     pub(super) repository: &'a Repository,
+    /// Whether so many packs were missing at first that their storage may be away.
+    looked_away: bool,
     inner: Mutex<Inner>,
 }
 
@@ -76,7 +79,7 @@ impl<'a> Writer<'a> {
         // What was appended since the repository was opened may have moved what is stored.
         repository.refresh_index()?;
         let state = repository.state();
-        let adopted = adopt_packs(repository, &state.standing)?;
+        let Found { adopted, looked_away } = adopt_packs(repository, &state.standing)?;
         let is_new =
             |object: &IndexId| !state.indexes.contains(object) && !state.standing.superseded.contains_key(object);
         let known = repository.with_index(Index::objects)?.into_iter();
@@ -90,7 +93,15 @@ impl<'a> Writer<'a> {
             written: 0,
             sound_at: state.last_loss(),
         };
-        Ok(Self { repository, inner: Mutex::new(inner) })
+        Ok(Self { repository, looked_away, inner: Mutex::new(inner) })
+    }
+
+    /// Refuses where most packs are missing, as if their disk or mount were away: all would be stored a second time.
+    ///
+    /// # Errors
+    /// As of [`Repository::refuse_if_away`].
+    pub fn refuse_if_away(&self) -> Result<()> {
+        if self.looked_away { self.repository.refuse_if_away() } else { Ok(()) }
     }
 
     /// Whether packs that the index names are missing: then what older snapshots hold may be lost.
@@ -334,9 +345,17 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// What comparing packs with the index came to.
+struct Found {
+    /// Packs that no index object names, and that this run takes over.
+    adopted: Vec<PackInfo>,
+    /// Whether most of the packs that should be there are not.
+    looked_away: bool,
+}
+
 /// Compares the packs that are there with those that are indexed. Marks those that are gone or were cut off, so that
 /// their chunks are stored again, and reads the directories of those that no index object names.
-fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackInfo>> {
+fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Found> {
     let mut there = HashMap::new();
     let mut unknown = Vec::new();
     repository.backend.for_each(Kind::Pack, &mut |meta| {
@@ -347,6 +366,7 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
             }
         }
     })?;
+    let (mut missing, mut packs) = (0, 0);
     for (id, length) in repository.index.packs_known() {
         // A listing proves nothing: ask for the pack itself. Condemned ones may be gone.
         if standing.is_condemned(&id) {
@@ -355,6 +375,10 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
         let mut found = there.get(&id).copied();
         if found != Some(length) {
             found = repository.backend.size(&pack::pack_name(&id))?;
+        }
+        if should_be_there(&id, standing) {
+            packs += 1;
+            missing += u64::from(found.is_none());
         }
         if found.is_none() {
             repository.index.mark_gone(&id);
@@ -380,7 +404,7 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
     let ReadDirectories { sound: adopted, unsound } = repository.prove_packs(adopted)?;
     unsound.iter().for_each(|(id, _)| repository.index.mark_gone(id));
     adopted.iter().try_for_each(|info| repository.with_index(|index| index.insert_unpublished(info)))?;
-    Ok(adopted)
+    Ok(Found { adopted, looked_away: looks_away(missing, packs) })
 }
 
 /// Takes over a pack that another run wrote and did not live to name. It may have died before its folder was durable.

@@ -65,7 +65,7 @@ fn interrupt(mut child: Child, signals: &[Signal]) -> (Option<i32>, String) {
 #[test]
 fn a_signal_ends_the_program_with_a_line() {
     let snap = Snap::new();
-    let expected = "snap: interrupted: the repository is intact; run it again, it uses what is stored by now\n";
+    let expected = "snap: interrupted: the repository is intact; run it again, it uses what is stored so far\n";
     for signals in [&[Signal::INT][..], &[Signal::TERM], &[Signal::HUP], &[Signal::INT, Signal::INT]] {
         let (code, said) = interrupt(waiting(&snap, &[]), signals);
         assert_eq!(code, Some(130), "{signals:?}");

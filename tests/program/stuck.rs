@@ -106,10 +106,10 @@ fn a_config_with_a_changed_byte_or_none_at_all_locks_nothing() {
         let ran = snap.ends(22, &["check"]);
         assert!(ran.stderr.contains("hint: run `snap repair config` first"), "{what}: {}", ran.stderr);
         let ran = snap.ends(0, &["repair", "config", "--dry-run"]);
-        assert!(ran.stdout.contains("would be made anew"), "{what}: {}", ran.stdout);
+        assert!(ran.stdout.contains("would be rebuilt"), "{what}: {}", ran.stdout);
         assert_eq!(fs::read(repository(&snap, "config")).ok(), first, "{what}");
         let ran = snap.ends(0, &["repair", "config"]);
-        assert!(ran.stdout.contains("config") && ran.stdout.contains("made anew"), "{what}: {}", ran.stdout);
+        assert!(ran.stdout.contains("config") && ran.stdout.contains("rebuilt"), "{what}: {}", ran.stdout);
         for name in CONFIGS {
             assert_eq!(fs::read(repository(&snap, name)).unwrap(), sound, "{what}");
         }
@@ -424,4 +424,99 @@ fn nobody_else_can_read_what_is_remembered_whatever_the_umask() {
             }
         }
     }
+}
+
+#[test]
+fn what_lies_in_the_place_of_the_config_is_named_with_the_way_out() {
+    type Put = fn(&Path);
+    let put: [(&str, Put); 3] = [
+        ("a folder", |path| fs::create_dir(path).unwrap()),
+        ("a symbolic link", |path| symlink("config2", path).unwrap()),
+        ("no file", |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success())),
+    ];
+    for (what, put) in put {
+        for lost in [&["config"][..], &CONFIGS] {
+            let snap = plain();
+            save(&snap, "one");
+            lost.iter().for_each(|name| fs::remove_file(repository(&snap, name)).unwrap());
+            let config = repository(&snap, "config");
+            put(&config);
+            let way_out = format!("{} is {what}, where a file of the repository belongs", config.display());
+            // With the second copy all goes on, with a warning.
+            let code = if lost.len() == 1 { 0 } else { 22 };
+            for (code, arguments) in [(code, &["snapshots"][..]), (22, &["repair", "config"])] {
+                let ran = snap.ends(code, arguments);
+                assert!(ran.stderr.contains(&way_out), "{what} {lost:?} {arguments:?}: {}", ran.stderr);
+            }
+            assert!(config.symlink_metadata().is_ok(), "nothing foreign is removed");
+            fs::rename(&config, snap.path("moved-away")).unwrap();
+            snap.ends(0, &["repair", "config"]);
+            is_sound(&snap, "one");
+        }
+    }
+}
+
+/// A repository with five packs, and its newest snapshot.
+fn five_packs(snap: &Snap) {
+    for number in 0..5 {
+        save(snap, &format!("night {number}"));
+    }
+    assert_eq!(files(&repository(snap, "packs")).len(), 5);
+}
+
+#[test]
+fn packs_that_are_away_are_not_stored_again() {
+    for gone in ["empty", "missing"] {
+        let snap = plain();
+        five_packs(&snap);
+        let (packs, aside) = (repository(&snap, "packs"), snap.path("aside"));
+        fs::rename(&packs, &aside).unwrap();
+        if gone == "empty" {
+            fs::create_dir(&packs).unwrap();
+        }
+        let other = text(&snap.path("other"));
+        let from = text(&snap.path("repository"));
+        snap.ok(&["-r", &other, "init", "--encryption", "none"]);
+        snap.ok(&["-r", &other, "create", "-q", "--series", "other", "data"]);
+        let refusals: [&[&str]; 6] = [
+            &["create", "data"],
+            &["create", "--no-cache", "data"],
+            &["create", "--dry-run", "data"],
+            &["copy", "--from-repo", &other],
+            &["prune", "--grace", "0"],
+            &["prune", "--dry-run"],
+        ];
+        for arguments in refusals {
+            let ran = snap.ends(1, &[arguments, &["--json"]].concat());
+            let error = ran.error();
+            assert_eq!(error["code"], "storage_away", "{gone} {arguments:?}: {error}");
+            assert!(error["hint"].as_str().unwrap().contains("snap repair snapshots --accept-missing-packs"));
+        }
+        assert!(!packs.exists() || files(&packs).is_empty(), "nothing was stored");
+        let _ = fs::remove_dir(&packs);
+        fs::rename(&aside, &packs).unwrap();
+        snap.ok(&["create", "-q", "data"]);
+        is_sound(&snap, "night 4");
+        assert_eq!(files(&packs).len(), 6, "a root was stored, and nothing else");
+        drop(from);
+    }
+}
+
+#[test]
+fn what_is_truly_lost_does_not_keep_anybody_from_writing() {
+    // A pack or two of five.
+    let snap = plain();
+    five_packs(&snap);
+    files(&repository(&snap, "packs")).into_iter().take(2).for_each(|(pack, _)| fs::remove_file(pack).unwrap());
+    snap.ends(0, &["create", "-q", "--force", "data"]);
+    // All of them, once that is recorded.
+    let snap = plain();
+    five_packs(&snap);
+    fs::remove_dir_all(repository(&snap, "packs")).unwrap();
+    snap.ends(1, &["create", "data"]);
+    snap.ends(22, &["repair", "snapshots", "--accept-missing-packs", "--forget"]);
+    snap.ends(0, &["create", "-q", "data"]);
+    is_sound(&snap, "night 4");
+    snap.ok(&["prune", "-q", "--grace", "0"]);
+    snap.ok(&["check", "-q", "--read-data"]);
 }

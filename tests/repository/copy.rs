@@ -194,7 +194,7 @@ fn a_repository_is_not_copied_to_itself() {
     let lab = Lab::new(Suite::None);
     let (one, other) = (lab.open(), lab.open());
     let options = CopyOptions::default();
-    assert!(matches!(Copier::new(&one, &other, options), Err(Error::Invalid(_))));
+    assert!(matches!(Copier::new(&one, &other, options), Err(Error::InvalidArgument { .. })));
 }
 
 /// Does something once, when so many files were begun.

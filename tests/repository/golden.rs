@@ -1,8 +1,8 @@
 //! Repositories that an earlier build made, kept in `fixtures/golden/`: every later one reads them, and goes on in a copy.
 //!
-//! They are made by `cargo test --test repository -- --ignored golden::make_golden`, which is to be done only while the format may
-//! still change: afterwards a new version gets new ones beside these. They do not come out the same bytes twice (inodes,
-//! ctimes, and the host and process that the log names, are in them), though ids, salts and times do.
+//! The format is final, so those of version 1 are never made again ([`FROZEN`]); what a later version adds gets new ones beside
+//! them. `cargo test --test repository -- --ignored golden::make_golden` shows how they were made. They do not come out the same bytes
+//! twice (inodes, ctimes, and the host and process that the log names, are in them), though ids, salts and times do.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -38,6 +38,8 @@ const GOLDEN: [(&str, Suite); 2] = [("v1-encrypted", Suite::Aes256Gcm), ("v1-pla
 /// The encrypted one again, with parity, after its keys were rotated and its packs moved to the new ones.
 const ROTATED: (&str, Suite) = ("v1-rotated", Suite::Aes256Gcm);
 const PASSWORD: &[u8] = b"golden";
+/// BLAKE3 of what all golden repositories of version 1 consist of: for each file in order its path, a zero, and its BLAKE3.
+const FROZEN: &str = "9eb2a0c6a26073bb51ab2d9999efcb6a35917f51948b8299a59ffaaa7dd22e3f";
 /// No repository may be larger.
 const MOST: u64 = 90_000;
 
@@ -127,6 +129,25 @@ fn copy(from: &Path, to: &Path) {
         let to = to.join(path.file_name().unwrap());
         if path.is_dir() { copy(&path, &to) } else { assert!(fs::copy(&path, &to).is_ok()) }
     }
+}
+
+#[test]
+fn golden_repositories_are_the_bytes_that_they_were() {
+    let is_of_version_1 = |path: &Path| {
+        path.starts_with("content.txt")
+            || ["v1-encrypted", "v1-plain", "v1-rotated"].iter().any(|name| path.starts_with(name))
+    };
+    let mut all = Vec::new();
+    for (path, hash) in frozen(&place("")).into_iter().filter(|(path, _)| is_of_version_1(path)) {
+        all.extend_from_slice(path.as_os_str().as_bytes());
+        all.push(0);
+        all.extend_from_slice(&hash);
+    }
+    assert_eq!(
+        hex(&digest(&all)),
+        FROZEN,
+        "the format is final: golden repositories of version 1 are never made again"
+    );
 }
 
 #[test]

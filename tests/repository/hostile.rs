@@ -19,12 +19,14 @@ use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Result};
 use avro_snap::files::Overwrite;
 use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
+use avro_snap::ops::copy::{Copied, Copier, CopyOptions};
 use avro_snap::ops::create::create;
 use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
+use avro_snap::ops::select::Listing;
 use avro_snap::pack::{FrameCodec, PlainChunk};
 use avro_snap::progress::Silent;
 use avro_snap::recipe::{Recipe, Reference, Stream, Tree, TreeBuilder};
-use avro_snap::snapshot::entry::{EntryKind, FileEntry};
+use avro_snap::snapshot::entry::{EntryKind, FileEntry, Property};
 use avro_snap::snapshot::{ManifestWriter, Rule, SnapshotRoot, Totals, encode_row};
 use avro_snap::storage::{Backend, Local, Memory};
 use avro_snap::store::{CachePlace, OpenOptions, Repository, Unlock, Writer};
@@ -50,6 +52,10 @@ impl ChunkSink for Sink<'_, '_> {
 
 /// A snapshot of whatever rows one likes: through the manifest's own writer where it takes them, else past it.
 fn forge(repository: &Repository, rows: &[FileEntry]) -> SnapshotRoot {
+    forge_with(repository, rows, Vec::new())
+}
+
+fn forge_with(repository: &Repository, rows: &[FileEntry], properties: Vec<Property>) -> SnapshotRoot {
     let writer = Writer::new(repository).unwrap();
     let mut sink = Sink { writer: &writer, hasher: repository.hasher() };
     let mut manifest = ManifestWriter::new(repository.hasher());
@@ -78,6 +84,7 @@ fn forge(repository: &Repository, rows: &[FileEntry]) -> SnapshotRoot {
             .to_vec(),
         path_list: avro_snap::recipe::Stream::Empty,
         manifest: tree,
+        properties,
     };
     let chunk = sink.put(ChunkKind::Root, root.encode()).unwrap();
     writer.store(writer.take_open().unwrap()).unwrap();
@@ -180,6 +187,26 @@ impl Ground {
             assert!(!left.as_os_str().as_bytes().ends_with(b".tmp"), "{what}: {} is left", left.display());
         }
     }
+}
+
+#[test]
+fn properties_that_are_not_known_have_no_effect_and_are_kept() {
+    let property = |name: &str| Property { name: name.into(), value: vec![0, 255, 7] };
+    let (lab, other, ground) = (Lab::new(Suite::Aes256Gcm), Lab::new(Suite::None), Ground::new());
+    let repository = lab.open();
+    let row = FileEntry { properties: vec![property("later")], ..file("a", b"content") };
+    let root = forge_with(&repository, std::slice::from_ref(&row), vec![property("org.example.owner")]);
+    let report = restore(&repository, &root, &options(&ground.target()), &Silent).unwrap();
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert_eq!(fs::read(ground.target().join("a")).unwrap(), b"content");
+    assert!(check_all(&repository).unwrap().problems.is_empty());
+
+    let target = other.open();
+    let mut copier = Copier::new(&repository, &target, CopyOptions { compression: Some(3) }).unwrap();
+    assert!(matches!(copier.copy(&root, &Silent).unwrap(), Copied::Done(_)));
+    let copied = Listing::read(&target).snapshots.swap_remove(0);
+    assert_eq!(copied.properties, root.properties);
+    assert_eq!(copied.rows(&target).next_row().unwrap(), Some(row));
 }
 
 fn options(target: &Path) -> RestoreOptions {

@@ -146,7 +146,7 @@ fn a_file_that_was_saved_without_its_folders_is_found_in_them() {
     assert_eq!(names(&snapshot.dir("backups").unwrap().dir("today").unwrap()), [b"dump.sql"]);
     assert_eq!(whole(&snapshot.file("backups/today/dump.sql").unwrap(), View::Exact), b"content");
     assert!(matches!(snapshot.dir("backups/tod"), Err(Error::NoPath { .. })));
-    assert!(matches!(snapshot.dir("backups/today/dump.sql"), Err(Error::Invalid(_))));
+    assert!(matches!(snapshot.dir("backups/today/dump.sql"), Err(Error::WrongKind { .. })));
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Fields {
             }
             whole.push(steps);
         }
-        // Who wants a field as a whole gets it, whatever else is wanted of it.
+        // A field that is wanted as a whole comes as a whole, whatever else is wanted of it.
         whole.sort_by_key(Vec::len);
         for steps in whole {
             let mut at = &mut fields;

@@ -1,4 +1,4 @@
-//! What can be told of the nodes of a schema only when all of them are there: which types the names mean that were
+//! What is known of the nodes of a schema only when all of them are there: which types the names mean that were
 //! referred to before they were defined, how few bytes a datum takes, how deep the types stand within each other.
 
 use std::collections::HashMap;
@@ -68,7 +68,7 @@ pub(super) fn resolve(
     Ok((root, least(nodes)))
 }
 
-/// Refuses types that stand too deep within each other where each is looked into where it is first mentioned: whoever
+/// Refuses types that stand too deep within each other where each is looked into where it is first mentioned: code that
 /// goes that way may recurse.
 fn check_depth(nodes: &[Node], root: NodeId) -> Result<(), SchemaError> {
     let (mut seen, mut waiting) = (vec![false; nodes.len()], vec![(root, 0)]);

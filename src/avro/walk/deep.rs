@@ -9,7 +9,7 @@ use super::{
 enum Level {
     /// The ops from the first number to before the second.
     Ops(usize, usize),
-    /// So many items, then the next run of them.
+    /// This many items, then the next run of them.
     Items { item: Body, least: u32, left: u64 },
 }
 

@@ -79,7 +79,7 @@ pub(crate) struct Args {
     filters: Filters,
 }
 
-/// What is kept.
+/// Flags of the policy.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Which snapshots to keep")]
 #[group(id = "rules", multiple = true)]
@@ -171,7 +171,7 @@ impl LocalTime for Wall {
     fn moment(&self, wall: i128) -> i128 {
         let shown = Timestamp::from_nanosecond(wall).map(|time| TimeZone::UTC.to_datetime(time));
         let moment = shown.and_then(|shown| self.0.to_ambiguous_timestamp(shown).compatible());
-        // So far from now nobody knows the zone.
+        // That far from now the zone is not known.
         moment.map_or(wall, |moment| moment.as_nanosecond())
     }
 }
@@ -207,12 +207,12 @@ impl Args {
             true => plan.removed(),
             false => forget(&repository, &plan)?,
         };
-        self.tell(context, &repository, &listing, &plan, removed.len() as u64)?;
+        self.print_report(context, &repository, &listing, &plan, removed.len() as u64)?;
         let exit = match self.prune && !self.dry_run && !removed.is_empty() {
             true => self.limits.prune_after(context, &repository)?,
             false => Exit::Done,
         };
-        context.told(exit, Ok(()))
+        context.finish_with(exit, Ok(()))
     }
 
     /// What the flags say.
@@ -285,7 +285,7 @@ impl Args {
         }
     }
 
-    fn tell(
+    fn print_report(
         &self,
         context: &Context,
         repository: &Repository,
@@ -298,8 +298,8 @@ impl Args {
         for group in plan.groups.iter().filter(|group| !group.decisions.is_empty()) {
             let title = if by_name { String::new() } else { group.key.to_string() };
             match output.json {
-                true => tell_json(context, group, &title)?,
-                false => tell_table(context, group, &title)?,
+                true => print_json(context, group, &title)?,
+                false => print_table(context, group, &title)?,
             }
         }
         for decision in plan.groups.iter().flat_map(|group| &group.decisions) {
@@ -340,7 +340,7 @@ impl Args {
 /// How many files are named among the reasons in a table; JSON names all.
 const NAMED: usize = 2;
 
-fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
+fn print_table(context: &Context, group: &Group, title: &str) -> Result<()> {
     let output = &context.output;
     if output.quiet {
         return Ok(());
@@ -370,7 +370,7 @@ fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
     Ok(())
 }
 
-fn tell_json(context: &Context, group: &Group, title: &str) -> Result<()> {
+fn print_json(context: &Context, group: &Group, title: &str) -> Result<()> {
     let group_title = json!({"group": Some(title).filter(|title| !title.is_empty())});
     for decision in &group.decisions {
         context.output.object_with("snapshot", group_title.clone(), decision)?;

@@ -12,12 +12,12 @@ use crate::cli::failure::{Failure, Result};
 use crate::cli::open::backend;
 use crate::cli::progress::Meter;
 
-/// Make the config anew, which is needed to open the repository
+/// Rebuild the config, which is needed to open the repository
 ///
 /// It is kept twice, as `config` and `config2`. Where one of them is damaged or missing it is made from the other, or, if
 /// one byte of it has changed, by finding out which. Where both are lost it comes from a key export (--key-export), or is
 /// found with the help of the log. Where the beginning of the log is lost, too, a new one is made of what the packs say;
-/// `snap recover --all` then begins the log anew.
+/// `snap recover --all` then begins a new log.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Write nothing; show what would be done
@@ -33,7 +33,7 @@ impl Args {
                     true => repository.unsound_configs(),
                     false => repository.keep_config()?,
                 };
-                context.told(Exit::Done, self.tell(context, &made, ConfigSource::Copy))
+                context.finish_with(Exit::Done, self.print_report(context, &made, ConfigSource::Copy))
             }
             Err(Failure::Library(error)) if is_about_config(&error) => self.find(context, error),
             Err(failure) => Err(failure),
@@ -58,10 +58,10 @@ impl Args {
             // It says what is wrong with it, should it not be the one.
             context.open()?;
         }
-        context.told(Exit::Done, self.tell(context, &made, source))
+        context.finish_with(Exit::Done, self.print_report(context, &made, source))
     }
 
-    fn tell(&self, context: &Context, made: &[Name], source: ConfigSource) -> Result<()> {
+    fn print_report(&self, context: &Context, made: &[Name], source: ConfigSource) -> Result<()> {
         let output = &context.output;
         let report = ConfigReport::new(made, source);
         if output.json {
@@ -76,10 +76,10 @@ impl Args {
             ConfigSource::Log => "found by the hash that the log began with",
             ConfigSource::Packs => "a new one, from what the packs say",
         };
-        let done = if self.dry_run { "would be made anew" } else { "made anew" };
+        let done = if self.dry_run { "would be rebuilt" } else { "rebuilt" };
         output.note(format_args!("{} {done}: {how}", report.made.join(" and ")))?;
         if source == ConfigSource::Packs {
-            output.warn("the beginning of the log is lost as well: `snap recover --all` begins it anew");
+            output.warn("the beginning of the log is lost, too: `snap recover --all` begins a new log");
         }
         Ok(())
     }

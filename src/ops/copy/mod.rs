@@ -1,6 +1,6 @@
 //! Snapshots of one repository, added to another one. They keep their ids, so a copy is known by its name.
 //!
-//! What a file needs is sent piece by piece (`transfer.rs`), through the pipeline that new files take as well. A file that
+//! What a file needs is sent piece by piece (`transfer.rs`), through the pipeline that new files take, too. A file that
 //! the last copy of its series has with the same content takes over what that says: the snapshot is live, so all that it
 //! rests on is there.
 
@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
+use crate::ingest::AnchorPrimer;
 use crate::ingest::Pipeline;
 use crate::ingest::SchemaCache;
-use crate::ingest::Warmth;
 use crate::ops::select::Listing;
 use crate::progress::{Phase, Progress};
 use crate::snapshot::SnapshotRoot;
@@ -42,7 +42,7 @@ impl CopyOptions {
     }
 }
 
-/// What there is to copy.
+/// Which snapshots are copied, and which are there already.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct CopyPlan {
     /// These, the oldest first.
@@ -72,7 +72,7 @@ impl CopyPlan {
     }
 }
 
-/// What became of one snapshot.
+/// Result for one snapshot.
 #[derive(Debug)]
 pub enum Copied {
     /// It is in the target.
@@ -83,7 +83,7 @@ pub enum Copied {
     Failed {
         /// The file concerned; none if it is the manifest.
         path: Option<Vec<u8>>,
-        /// What is wrong.
+        /// Why it was not copied.
         error: Error,
     },
     /// It was removed from the source meanwhile.
@@ -140,10 +140,13 @@ impl<'r> Copier<'r> {
     /// Ready to copy.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if both are one repository.
+    /// [`Error::InvalidArgument`] if both are one repository.
     pub fn new(source: &'r Repository, target: &'r Repository, options: CopyOptions) -> Result<Self> {
         if source.id() == target.id() {
-            return Err(Error::Invalid(format!("both are repository {}: it has its snapshots already", source.id())));
+            return Err(Error::argument(
+                "target",
+                format!("both are repository {}: it has its snapshots already", source.id()),
+            ));
         }
         let (names, known) = (Names::new(source, target), Listing::read(target).snapshots);
         Ok(Self { source, target, options, names, schemas: SchemaCache::default(), known })
@@ -152,7 +155,7 @@ impl<'r> Copier<'r> {
     /// Copies a snapshot. Its root says which tags the copy has.
     ///
     /// # Errors
-    /// Those of the target, and those of the source that are no damage. What was stored by then is used by the next
+    /// Errors of the target, and those of the source that are no damage. What was stored until then is used by the next
     /// attempt.
     pub fn copy(&mut self, snapshot: &SnapshotRoot, progress: &dyn Progress) -> Result<Copied> {
         let mut snapshot = Cow::Borrowed(snapshot);
@@ -175,15 +178,16 @@ impl<'r> Copier<'r> {
         let began = Instant::now();
         // First of all, as in `create`: what is condemned from here on is noticed at the end.
         let writer = Writer::new(self.target)?;
+        writer.refuse_if_away()?;
         let state = self.target.state();
         if state.snapshots.iter().any(|record| record.id == snapshot.id) {
             return Ok(Copied::Present);
         }
         let reference = if writer.lost_packs() { None } else { self.reference(&state, snapshot)? };
-        let warmth = Warmth::new(self.target, reference.clone());
+        let primer = AnchorPrimer::new(self.target, reference.clone());
         let compression = self.target.settings().compression_level(self.options.compression);
         let threads = self.target.runtime().threads();
-        let pipeline = Pipeline::new(self.target, writer, warmth, compression, false, threads);
+        let pipeline = Pipeline::new(self.target, writer, primer, compression, false, threads);
         progress.begin(Phase::Copy, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
         let (mut report, mut sent) = (CopyReport::default(), Sent::default());
         let run = Run {

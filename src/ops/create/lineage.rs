@@ -13,7 +13,7 @@ const ROOTS_AT_ONCE: usize = 64;
 
 /// Where a new snapshot comes from.
 pub(super) struct Lineage {
-    /// Its series.
+    /// Series of the new snapshot.
     pub(super) series: String,
     /// What is saved, as absolute paths.
     pub(super) paths: Vec<Vec<u8>>,

@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::files::SourceTree;
 use crate::id::SnapshotId;
-use crate::ingest::{Pipeline, Warmth};
+use crate::ingest::{AnchorPrimer, Pipeline};
 use crate::progress::{Phase, Progress};
 use crate::store::{Repository, Writer};
 
@@ -99,7 +99,8 @@ fn root_is_empty(report: &CreateReport) -> bool {
 /// Makes a snapshot.
 ///
 /// # Errors
-/// I/O errors and damaged objects of the repository. What is wrong with a single file is reported to `progress`,
+/// [`Error::StorageAway`] if most packs are missing, as if their disk were not mounted; I/O errors and damaged objects of the
+/// repository. What is wrong with a single file is reported to `progress`,
 /// counted, and does not stop the
 /// work.
 pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
@@ -131,10 +132,11 @@ fn create_snapshot(
     let (threads, pool) = (repository.runtime().threads(), repository.runtime().compute()?);
     // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
     let writer = Writer::new(repository)?;
+    writer.refuse_if_away()?;
     let lineage = Lineage::find(repository, &options, progress)?;
-    let warmth = Warmth::new(repository, lineage.nearest.clone());
+    let primer = AnchorPrimer::new(repository, lineage.nearest.clone());
     let level = repository.settings().compression_level(options.compression);
-    let pipeline = Pipeline::new(repository, writer, warmth, level, options.dry_run, threads);
+    let pipeline = Pipeline::new(repository, writer, primer, level, options.dry_run, threads);
     let (dry_run, skip) = (options.dry_run, options.skip_if_unchanged);
     let id = SnapshotId::new(repository.entropy().array()?);
     progress.begin(Phase::Create, None, None);
@@ -149,7 +151,7 @@ fn create_snapshot(
     };
     if root_is_empty(&report) {
         pipeline.abandon();
-        return Err(Error::Invalid("none of the sources could be read; no snapshot was created".into()));
+        return Err(Error::NothingSaved);
     }
     report.chunks_new = pipeline.chunks_new();
     report.series = lineage.series;

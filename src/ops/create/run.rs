@@ -13,7 +13,7 @@ use super::stream::store_stream;
 use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Error, Result};
-use crate::files::{Coverage, Held, Problem, Source, SourceFile, SourceOpener, SourceTree, left_out, now};
+use crate::files::{Coverage, Held, Problem, Source, SourceFile, SourceOpener, SourceTree, Trouble, left_out, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::ingest::Pipeline;
 use crate::ingest::{Effort, Workbench};
@@ -44,7 +44,7 @@ struct Job {
     found: Found,
 }
 
-/// What a walk leaves behind, besides what it found.
+/// Result of a walk, besides what it found.
 #[derive(Default)]
 struct Walked {
     /// Where something was met that is passed over.
@@ -60,7 +60,7 @@ const JOBS: usize = 256;
 const WINDOW: usize = 4096;
 
 impl Run<'_> {
-    /// Stores everything; gives the root's chunk. When this returns, all frames have been handed on.
+    /// Stores everything; returns the root's chunk. When this returns, all frames have been handed on.
     pub(super) fn store<'p>(
         &'p self,
         scope: &rayon::Scope<'p>,
@@ -141,6 +141,7 @@ impl Run<'_> {
             rules,
             path_list,
             manifest,
+            properties: Vec::new(),
         };
         let root = feeder.put(ChunkKind::Root, root.encode())?;
         feeder.finish();
@@ -192,7 +193,7 @@ impl Run<'_> {
                     unfilled.lock().unwrap_or_else(PoisonError::into_inner).push(feeder.into_unfilled());
                 }
             };
-            // The workers first: without one of them nobody must walk.
+            // The workers first: without one of them there must be no walk.
             let started = spawn_many(threads, self.threads, worker).and_then(|()| spawn(threads, walker));
             if let Err(error) = started {
                 self.pipeline.fail(error);
@@ -206,7 +207,7 @@ impl Run<'_> {
             });
             if let Err(error) = done {
                 self.pipeline.fail(error);
-                // The walker may be waiting for a place: nobody needs to wait any more.
+                // The walker may be waiting for a place: there is nothing to wait for any more.
                 for _ in outcomes {
                     window.leave();
                 }
@@ -239,11 +240,11 @@ impl Run<'_> {
             self.pipeline.check()?;
             self.repository.runtime().go_on()?;
             window.enter();
-            let SourceFile { fs_path, entry, nlink, dev, leads_to_root, .. } = match item {
+            let SourceFile { fs_path, entry, nlink, dev, is_ancestor_of_root, .. } = match item {
                 Ok(file) => file,
                 Err(problem) => {
                     self.progress.warning(&problem.warning());
-                    if !problem.incomplete {
+                    if !problem.is_incomplete() {
                         window.leave();
                         continue;
                     }
@@ -272,7 +273,7 @@ impl Run<'_> {
             let is_file = found.entry.kind == EntryKind::File;
             let is_known = is_file && nlink > 1 && !seen.insert((dev, found.entry.inode));
             let outcome = match &found.before {
-                _ if leads_to_root => Outcome::Way(found),
+                _ if is_ancestor_of_root => Outcome::ParentDirectory(found),
                 _ if !is_file => Outcome::Other(found),
                 _ if is_known => Outcome::Name(found, fs_path),
                 Some(before) if detection.unmodified(&found.entry, before) => Outcome::Unmodified(found),
@@ -306,7 +307,7 @@ impl Run<'_> {
         ahead.is_some()
     }
 
-    /// Whether nothing that the parent needs is lost. What is, only reading the files again brings back.
+    /// Whether nothing that the parent needs is lost. What is lost comes back only by reading the files again.
     fn parent_is_whole(&self) -> Result<bool> {
         match &self.lineage.parent {
             Some(parent) if self.repository.state().standing.has_damage() => self.repository.is_whole(parent.id),
@@ -334,7 +335,7 @@ impl Run<'_> {
             Ok(stored) => stored,
             // What the system says of one file concerns that file alone; what the storage says, all of them.
             Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
-                self.warn(path, error, true);
+                self.warn(path, Trouble::Unread(error));
                 return Outcome::Lost(tree_path, before);
             }
             Err(error) => {
@@ -343,29 +344,29 @@ impl Run<'_> {
             }
         };
         self.progress.files(1);
+        self.progress.done(path);
         let size = stored.entry.size;
         match stored.held {
             Held::Still => {}
             Held::Grew => {
                 let message =
                     format!("it grew every time it was read; the {size} bytes that it had at first are stored");
-                self.warn(path, Error::Invalid(message), false);
+                self.warn(path, Trouble::Note(message));
             }
             Held::Changed => {
                 let message = "it changed every time it was read; the last state read is stored".into();
-                self.warn(path, Error::Invalid(message), false);
+                self.warn(path, Trouble::Note(message));
             }
         }
         for error in std::mem::take(&mut stored.unread) {
             stored.incomplete += 1;
-            self.warn(path, error, true);
+            self.warn(path, Trouble::Unread(error));
         }
         Outcome::Stored(Box::new(stored), before)
     }
 
-    fn warn(&self, path: &Path, error: Error, incomplete: bool) {
-        self.progress
-            .warning(&Problem { tree_path: Vec::new(), path: path.to_path_buf(), error, incomplete }.warning());
+    fn warn(&self, path: &Path, trouble: Trouble) {
+        self.progress.warning(&Problem { tree_path: Vec::new(), path: path.to_path_buf(), trouble }.warning());
     }
 }
 

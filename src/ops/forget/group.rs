@@ -44,7 +44,7 @@ impl GroupBy {
     /// Reads a list with commas of `series`, `host`, `paths` and `tags`; `none` or nothing puts all into one group.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for any other word.
+    /// [`Error::InvalidArgument`] for any other word.
     pub fn parse(text: &str) -> Result<Self> {
         let mut by = Self::NONE;
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
@@ -55,9 +55,12 @@ impl GroupBy {
                 "path" | "paths" => by.paths = true,
                 "tag" | "tags" => by.tags = true,
                 word => {
-                    return Err(Error::Invalid(format!(
-                        "snapshots cannot be grouped by {word:?}: series, host, paths, tags and none are known"
-                    )));
+                    return Err(Error::argument(
+                        "group_by",
+                        format!(
+                            "snapshots cannot be grouped by {word:?}: series, host, paths, tags and none are known"
+                        ),
+                    ));
                 }
             }
         }

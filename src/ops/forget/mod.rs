@@ -51,7 +51,7 @@ pub enum Kept {
 /// What is to become of a snapshot.
 #[derive(Debug, Clone)]
 pub struct Decision {
-    /// The snapshot.
+    /// Root of the snapshot.
     pub snapshot: SnapshotRoot,
     /// Why it stays; empty if it goes.
     pub kept_for: Vec<Kept>,
@@ -67,13 +67,13 @@ pub struct Group {
 }
 
 impl Group {
-    /// Whether nothing of it is to stay.
+    /// Whether no snapshot of it is to stay.
     pub fn loses_all(&self) -> bool {
         !self.decisions.is_empty() && self.decisions.iter().all(|decision| decision.kept_for.is_empty())
     }
 }
 
-/// What is to be done.
+/// Which snapshots are removed, which stay, and why.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// What is to become of the snapshots that were looked at.
@@ -87,7 +87,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What goes.
+    /// The snapshots that are removed.
     pub fn removed(&self) -> Vec<SnapshotId> {
         let decisions = self.groups.iter().flat_map(|group| &group.decisions);
         let gone = decisions.filter(|decision| decision.kept_for.is_empty()).map(|decision| decision.snapshot.id);
@@ -116,7 +116,7 @@ fn one_of(fitting: impl Iterator<Item = SnapshotId>, wanted: &str) -> Result<Sna
 /// happens if `lose_sound`.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a policy without rules that would remove more than nothing; those of the repository.
+/// [`Error::InvalidArgument`] for a policy without rules that would remove more than nothing; errors of reading roots.
 pub fn plan(repository: &Repository, listing: &Listing, wanted: &Wanted<'_>, lose_sound: bool) -> Result<Plan> {
     let mut plan = match wanted {
         Wanted::These(ids) => by_name(listing, ids),
@@ -195,13 +195,13 @@ fn rests_on(listing: &Listing, plan: &Plan) -> Vec<SnapshotId> {
     rests.into_iter().filter(|id| !removed.contains(id)).collect()
 }
 
-/// Does what is planned; gives the snapshots that were removed.
+/// Carries out a plan; returns the snapshots that were removed.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the plan is refused, [`Error::Busy`] if others removed snapshots meanwhile that the plan keeps.
+/// [`Error::InvalidArgument`] if the plan is refused, [`Error::Busy`] if others removed snapshots meanwhile that the plan keeps.
 pub fn forget(repository: &Repository, plan: &Plan) -> Result<Vec<SnapshotId>> {
     if let Some(loss) = plan.refused.first() {
-        return Err(Error::Invalid(format!("{} must stay: {loss}", loss.snapshot.short())));
+        return Err(Error::argument("plan", format!("{} must stay: {loss}", loss.snapshot.short())));
     }
     match plan.removed() {
         none if none.is_empty() => Ok(none),

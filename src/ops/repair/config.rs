@@ -1,4 +1,4 @@
-//! Making the config anew, where both copies of it are lost.
+//! Rebuilding the config where both copies of it are lost.
 
 use rayon::prelude::*;
 
@@ -36,7 +36,7 @@ pub enum ConfigSource {
     Export,
     /// It was found by the hash that the log began with.
     Log,
-    /// From the packs: it is a new one, since the beginning of the log is lost as well.
+    /// From the packs: it is a new one, since the beginning of the log is lost, too.
     Packs,
 }
 

@@ -9,9 +9,9 @@ use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Context, Error, Result};
 use crate::files::Pattern;
 use crate::id::{ChunkId, SnapshotId};
-use crate::ingest::{Feeder, Pipeline, Warmth, take_apart_again};
+use crate::ingest::{AnchorPrimer, Feeder, Pipeline, take_apart_again};
 use crate::progress::{Phase, Progress, Warning};
-use crate::read::{EncoderBench, Prefetching, Rebuilder};
+use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::recipe::Recipe;
 use crate::report;
 use crate::snapshot::entry::{EntryKind, FileEntry};
@@ -25,11 +25,11 @@ use crate::values;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct PayloadOptions {
-    /// Those of these encoders: ids, or the beginnings of ids up to a colon or plus (`zlib`, `zlib:L6`). All if there
+    /// Payloads of these encoders: ids, or the beginnings of ids up to a colon or plus (`zlib`, `zlib:L6`). All if there
     /// are none.
     #[serde(deserialize_with = "values::texts")]
     pub encoder: Vec<String>,
-    /// Those of the files that one of these fits; all if there are none.
+    /// Payloads of files that match one of these; of all if there are none.
     #[serde(deserialize_with = "Pattern::sensitive")]
     pub include: Vec<Pattern>,
     /// How new data is compressed; as is set for the repository if none.
@@ -92,7 +92,7 @@ impl PayloadOptions {
 /// How often it is done again, where somebody else replaces the root of the snapshot meanwhile.
 const ATTEMPTS: u32 = 4;
 
-/// Stores a snapshot in another way, in which some payloads are kept as they are, and gives it the new root. Every file
+/// Stores a snapshot in another way, in which some payloads are kept as they are, under a new root. Every file
 /// concerned is rebuilt as by a restore, and compared with its hash.
 ///
 /// # Errors
@@ -154,8 +154,8 @@ fn attempt(
         return Ok(Some(report));
     }
     let pool = repository.runtime().compute()?;
-    let (writer, warmth) = (Writer::new(repository)?, Warmth::new(repository, None));
-    let pipeline = Pipeline::new(repository, writer, warmth, level, options.dry_run, threads);
+    let (writer, primer) = (Writer::new(repository)?, AnchorPrimer::new(repository, None));
+    let pipeline = Pipeline::new(repository, writer, primer, level, options.dry_run, threads);
     let run = Run { repository, snapshot, options, progress, pipeline: &pipeline, pool };
     let done = pool.in_place_scope(|scope| run.store(scope, &mut report));
     let root = match done.and_then(|root| pipeline.check().map(|()| root)) {
@@ -188,10 +188,10 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Writes the manifest anew; gives the root's chunk.
+    /// Writes the new manifest; returns the root's chunk.
     fn store<'p>(&'p self, scope: &rayon::Scope<'p>, report: &mut PayloadReport) -> Result<ChunkId> {
         let (encoders, source) = (EncoderBench::default(), Prefetching::new(self.repository, scope));
-        let rebuilder = Rebuilder { source: &source, pool: self.pool, encoders: &encoders };
+        let assembler = FileAssembler { source: &source, pool: self.pool, encoders: &encoders };
         let mut feeder = Feeder::new(self.pipeline, scope);
         let mut manifest = ManifestWriter::new(self.repository.hasher());
         let mut rows = self.snapshot.rows(self.repository);
@@ -200,7 +200,7 @@ impl Run<'_> {
             if self.options.concerns(&entry)? {
                 let is_meant = |encoder: &str| self.options.is_meant(encoder);
                 let cut = self.repository.cut_params();
-                match take_apart_again(&rebuilder, &entry, cut, &is_meant, self.progress, &mut feeder) {
+                match take_apart_again(&assembler, &entry, cut, &is_meant, self.progress, &mut feeder) {
                     Ok(again) => {
                         (entry.recipe, entry.avro) = (again.recipe, Some(again.facts));
                         report.files += 1;

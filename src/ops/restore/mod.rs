@@ -23,10 +23,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::error::{Error, Result};
 use crate::files::Spare;
 use crate::progress::{Phase, Progress};
-use crate::read::{EncoderBench, Rebuilder};
+use crate::read::{EncoderBench, FileAssembler, regular_file};
 use crate::report::{self, put_text};
 use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::EntryKind;
 use crate::store::{Repository, moved, unless_moved};
 
 /// Result of a restore.
@@ -36,6 +35,8 @@ pub struct RestoreReport {
     pub files_restored: u64,
     /// Regular files that were there and were left as they are.
     pub files_skipped: u64,
+    /// Of these, how many had another mode, owner or attributes than in the snapshot, and got (or would get) theirs.
+    pub metadata_restored: u64,
     /// Directories, links, pipes and devices.
     pub others_restored: u64,
     /// Bytes that were written.
@@ -87,7 +88,7 @@ pub struct SalvagedFile {
 /// Restores a snapshot.
 ///
 /// # Errors
-/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file is told to
+/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file is reported to
 /// `progress`, is in the report, and does not stop the work.
 pub fn restore(
     repository: &Repository,
@@ -130,19 +131,12 @@ fn dumped(
     path: &[u8],
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let no_path = || Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() };
-    let mut entry = snapshot.rows(repository).find(path)?.ok_or_else(no_path)?;
-    if let Some(first) = entry.hard_link.take() {
-        entry = snapshot.rows(repository).find(&first)?.ok_or_else(no_path)?;
-    }
-    if entry.kind != EntryKind::File {
-        return Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path))));
-    }
+    let entry = regular_file(repository, snapshot, path)?;
     let pool = repository.runtime().compute()?;
     let encoders = EncoderBench::default();
-    let rebuilder = Rebuilder { source: repository, pool, encoders: &encoders };
+    let assembler = FileAssembler { source: repository, pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.
-    rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
+    assembler.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
 }
 
 impl Serialize for SalvagedFile {

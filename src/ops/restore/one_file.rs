@@ -12,23 +12,25 @@ use crate::error::{Context, Error, IoContext, Result};
 use crate::files::{FileWriter, Target};
 use crate::id::Digester;
 use crate::progress::Warning;
-use crate::read::Rebuilder;
+use crate::read::FileAssembler;
 use crate::recipe::Recipe;
 use crate::snapshot::entry::FileEntry;
 
 impl Run<'_> {
+    /// Restores a regular file. Gives whether all of it was written now: not where it was left as it is, or could be
+    /// salvaged in part only.
     pub(super) fn write<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
-        rebuilder: &Rebuilder<'_, S>,
+        assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
         path: &[u8],
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let wanted = self.target.map_or(Ok(true), |target| target.wants(path, entry))?;
         let recoded = self.options.recode.filter(|_| can_recode(entry));
         let target = match self.target {
-            _ if !wanted => {
+            Some(target) if !wanted => {
                 self.progress.bytes(entry.size);
-                self.report().files_skipped += 1;
+                self.leave(target, entry, path)?;
                 None
             }
             Some(target) if !self.options.dry_run => Some(target),
@@ -41,7 +43,7 @@ impl Run<'_> {
                 None
             }
         };
-        let Some(target) = target else { return Ok(()) };
+        let Some(target) = target else { return Ok(false) };
         refuse_impossible_size(entry)?;
         let size = if recoded.is_some() { 0 } else { entry.size };
         let mut writer = target.begin_file(path, size, self.sparse(entry))?;
@@ -51,13 +53,13 @@ impl Run<'_> {
         };
         let mut written = entry.clone();
         let done = match recoded {
-            Some(codec) => recode(rebuilder.source, rebuilder.encoders, entry, codec, &mut write),
-            None => rebuilder.rebuild(entry, &mut write),
+            Some(codec) => recode(assembler.source, assembler.encoders, entry, codec, &mut write),
+            None => assembler.rebuild(entry, &mut write),
         };
         match done {
             Err(error) if self.options.salvage && error.is_damage() => {
                 drop(writer);
-                return self.salvage(rebuilder, entry, path, target, error);
+                return self.salvage(assembler, entry, path, target, error).map(|()| false);
             }
             done => done?,
         }
@@ -79,6 +81,15 @@ impl Run<'_> {
             self.verify(file, entry, &target.shown(path))?;
             self.report().verified += 1;
         }
+        Ok(true)
+    }
+
+    /// Leaves the content of a file that is there already.
+    pub(super) fn leave(&self, target: &Target, entry: &FileEntry, path: &[u8]) -> Result<()> {
+        let renewed = target.renew(path, entry, self.options.dry_run, self.progress)?;
+        let mut report = self.report();
+        report.files_skipped += 1;
+        report.metadata_restored += u64::from(renewed);
         Ok(())
     }
 
@@ -105,24 +116,21 @@ impl Run<'_> {
         }
         match entry.content {
             Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
-            _ => Err(Error::NotRestored {
-                path: shown.display().to_string(),
-                reason: "what was read back is not what was written".into(),
-            }),
+            _ => Err(Error::not_restored(shown.display(), "what was read back is not what was written")),
         }
     }
 
     /// Writes what is left of a file, and a report of what it lacks beside it. `error` is why it is not whole.
     fn salvage<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
-        rebuilder: &Rebuilder<'_, S>,
+        assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
         path: &[u8],
         target: &Target,
         error: Error,
     ) -> Result<()> {
         let mut writer = target.begin_file(path, 0, self.sparse(entry))?;
-        let saved = salvage(rebuilder, entry, &mut |bytes| self.write_bytes(&mut writer, entry, bytes))?;
+        let saved = salvage(assembler, entry, &mut |bytes| self.write_bytes(&mut writer, entry, bytes))?;
         if !saved.loss.is_any() {
             // All of its chunks are there, and yet it is not what it was.
             return Err(error);
@@ -130,7 +138,7 @@ impl Run<'_> {
         let mut report_path = [path, b".salvage.json"].concat();
         let mut names = 0;
         // A file of the snapshot may be called so.
-        while self.snapshot.rows(rebuilder.source).find(&beside(entry, path, &report_path))?.is_some() {
+        while self.snapshot.rows(assembler.source).find(&beside(entry, path, &report_path))?.is_some() {
             names += 1;
             report_path = [path, format!(".salvage.{names}.json").as_bytes()].concat();
         }

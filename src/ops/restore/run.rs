@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::files::{Coverage, Existing, Matchable, Overwrite, Pattern, Spared, Target, TargetOptions};
 use crate::ops::is_at_or_below;
 use crate::progress::{Change, Progress, Warning};
-use crate::read::{EncoderBench, Prefetching, Rebuilder};
+use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::runtime::Runtime;
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
@@ -38,7 +38,7 @@ pub(super) struct Run<'r> {
     /// Where below the target that lies what must not be touched.
     in_use: Vec<Vec<u8>>,
     report: Mutex<RestoreReport>,
-    /// What stops everything.
+    /// The error that ends the whole restore.
     fatal: Mutex<Option<Error>>,
     pub(super) encoders: EncoderBench,
 }
@@ -96,9 +96,9 @@ pub(super) fn run(
             let worker = || {
                 let (jobs, run, source) = (jobs.clone(), &run, &source);
                 move || {
-                    let rebuilder = Rebuilder { source, pool, encoders: &run.encoders };
+                    let assembler = FileAssembler { source, pool, encoders: &run.encoders };
                     for Job { entry, path } in jobs {
-                        run.file(&rebuilder, &entry, &path);
+                        run.file(&assembler, &entry, &path);
                     }
                 }
             };
@@ -158,7 +158,7 @@ impl Run<'_> {
                 // What is in the subfolder goes right into the target.
                 continue;
             }
-            let (parent, name) = parted(&entry.path);
+            let (parent, name) = split_parent(&entry.path);
             if self.sweep.is_some_and(|sweep| sweep.spared.may_mark(name)) {
                 marked.insert(parent.to_vec());
             }
@@ -172,9 +172,8 @@ impl Run<'_> {
             }
             if let Some(place) = self.in_use.iter().find(|place| is_at_or_below(&path, place)) {
                 if left_alone.insert(place) {
-                    let path = String::from_utf8_lossy(&path).into_owned();
-                    let reason = "the repository in use, or what snap keeps for itself, lies there".into();
-                    self.failed(&entry, Error::NotRestored { path, reason });
+                    let reason = "the repository in use, or what snap keeps for itself, lies there";
+                    self.failed(&entry, Error::not_restored(String::from_utf8_lossy(&path), reason));
                 }
                 continue;
             }
@@ -302,7 +301,7 @@ impl Run<'_> {
     /// Restores a regular file. Gives whether that was done, or was not to be done.
     fn file<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
-        rebuilder: &Rebuilder<'_, S>,
+        assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
         path: &[u8],
     ) -> bool {
@@ -313,13 +312,19 @@ impl Run<'_> {
         if self.fatal().is_some() {
             return false;
         }
+        let shown = Path::new(OsStr::from_bytes(path));
         if !self.options.dry_run {
-            self.progress.at(Path::new(OsStr::from_bytes(path)));
+            self.progress.at(shown);
         }
-        let done = self.write(rebuilder, entry, path);
-        let fine = done.is_ok();
-        match done {
-            Ok(()) => self.progress.files(1),
+        let written = self.write(assembler, entry, path);
+        let fine = written.is_ok();
+        match written {
+            Ok(whole) => {
+                self.progress.files(1);
+                if whole {
+                    self.progress.done(shown);
+                }
+            }
             Err(error) => self.failed(entry, error),
         }
         fine
@@ -339,15 +344,20 @@ impl Run<'_> {
         for (path, entry) in links {
             self.runtime.go_on()?;
             let Some(original) = entry.hard_link.clone() else { continue };
-            match self.target.map_or(Ok(true), |target| target.wants(&path, &entry)) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.report().files_skipped += 1;
-                    continue;
-                }
-                Err(error) => {
-                    self.failed(&entry, error);
-                    continue;
+            if let Some(target) = self.target {
+                let left = target.wants(&path, &entry).and_then(|wanted| {
+                    if !wanted {
+                        self.leave(target, &entry, &path)?;
+                    }
+                    Ok(!wanted)
+                });
+                match left {
+                    Ok(false) => {}
+                    Ok(true) => continue,
+                    Err(error) => {
+                        self.failed(&entry, error);
+                        continue;
+                    }
                 }
             }
             let known = below(&original, &self.options.subfolder)
@@ -364,13 +374,15 @@ impl Run<'_> {
             match known {
                 Some(first) => self.attempt(&entry, |target| {
                     self.make_way(&entry.path, &path)?;
-                    target.hard_link(&path, &first).map(|()| true)
+                    target.hard_link(&path, &first)?;
+                    self.progress.done(Path::new(OsStr::from_bytes(&path)));
+                    Ok(true)
                 }),
                 None => match snapshot.rows(repository).find(&original)? {
                     Some(row) => {
-                        let rebuilder = Rebuilder { source: repository, pool, encoders: &self.encoders };
+                        let assembler = FileAssembler { source: repository, pool, encoders: &self.encoders };
                         // Under its own path: that is what is restored, or is not.
-                        if self.file(&rebuilder, &FileEntry { path: entry.path.clone(), ..row }, &path) {
+                        if self.file(&assembler, &FileEntry { path: entry.path.clone(), ..row }, &path) {
                             stand_ins.insert(original, path);
                         }
                     }
@@ -415,7 +427,7 @@ impl Run<'_> {
     fn failed(&self, entry: &FileEntry, error: Error) {
         // These concern every file that is still to come.
         // The disk of the target: nothing more can be written there.
-        let is_full = matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        let is_full = error.is_full();
         if is_full || self.runtime.cancel_token().is_cancelled() {
             self.fatal().get_or_insert(if is_full { error } else { Error::Interrupted });
             return;
@@ -449,7 +461,7 @@ fn below(path: &[u8], sub: &[u8]) -> Option<Vec<u8>> {
         return Some(path.to_vec());
     }
     match path.strip_prefix(sub)? {
-        [] => Some(parted(path).1.to_vec()),
+        [] => Some(split_parent(path).1.to_vec()),
         [b'/', rest @ ..] => Some(rest.to_vec()),
         _ => None,
     }
@@ -464,7 +476,7 @@ pub(super) fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// The directory and the name of a path.
-pub(super) fn parted(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_parent(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (b"", path),

@@ -70,7 +70,7 @@ fn one_snapshot_is_meant() {
     assert!(matches!(pick("ff", &all), Err(Error::NoSnapshot { .. })));
     assert!(matches!(pick("1", &all), Err(Error::AmbiguousSnapshot { count: 2, .. })));
     assert!(matches!(pick("3", &all), Err(Error::AmbiguousSnapshot { count: 2, .. })), "one cannot be read");
-    assert!(matches!(pick("32", &all), Err(Error::WorkerStopped)), "what is wrong with it is told");
+    assert!(matches!(pick("32", &all), Err(Error::WorkerStopped)), "what is wrong with it is reported");
     assert!(matches!(pick("x:latest", &all), Err(Error::NoSnapshot { wanted }) if wanted == "x:latest"));
     for wrong in [
         "",
@@ -86,7 +86,7 @@ fn one_snapshot_is_meant() {
         "latest:../x",
         "111111111111111111111111111111111",
     ] {
-        assert!(matches!(pick(wrong, &all), Err(Error::Invalid(_))), "{wrong}");
+        assert!(matches!(pick(wrong, &all), Err(Error::InvalidArgument { .. })), "{wrong}");
     }
 }
 
@@ -142,7 +142,7 @@ fn a_snapshot_dated_in_the_future_is_not_latest() {
     assert_eq!(pick_of(&mut listing, "4141", &all).unwrap(), 0x41, "it can be named");
     let newest = SnapshotId::new([0x41; 16]);
     assert!(doubts_of(&listing, "latest", &all).contains(&Doubt::InTheFuture { count: 1, newest }));
-    // Who names a time that lies ahead means that.
+    // A time that lies ahead is named on purpose.
     let until = Filter { at: Some(ahead), ..Filter::default() };
     assert_eq!(pick_of(&mut listing, "latest", &until).unwrap(), 0x41);
     // Clocks differ a little.
@@ -174,12 +174,12 @@ fn what_is_deleted_is_named_beyond_doubt() {
     assert_eq!(delete_of(&listing, "latest", &one).unwrap(), 0x21);
     assert_eq!(delete_of(&listing, "b:/data:latest~1", &all).unwrap(), 0x12);
     for refused in ["1", "12", "121", "latest", "latest~1", ""] {
-        assert!(matches!(delete_of(&listing, refused, &all), Err(Error::Invalid(_))), "{refused}");
+        assert!(matches!(delete_of(&listing, refused, &all), Err(Error::InvalidArgument { .. })), "{refused}");
     }
     assert!(matches!(delete_of(&listing, "latest~2", &one), Err(Error::NoSnapshot { .. })));
     assert!(matches!(delete_of(&listing, "ffff", &all), Err(Error::NoSnapshot { .. })));
     // The latest one may be the one that cannot be read.
     let listing = self::listing();
-    assert!(matches!(delete_of(&listing, "latest", &one), Err(Error::Invalid(_))));
+    assert!(matches!(delete_of(&listing, "latest", &one), Err(Error::InvalidArgument { .. })));
     assert_eq!(delete_of(&listing, "3232", &all).unwrap(), 0x32);
 }

@@ -3,7 +3,7 @@
 //! Rules are independent of each other: a snapshot is kept if any of them wants it. They look at the snapshots from the
 //! newest to the oldest. A rule with a number keeps the newest snapshot of each period until the number is used up, and
 //! the oldest snapshot of all if it is not; periods without snapshots do not count. A rule with a duration keeps what is
-//! newer than so long before the newest snapshot (not before now). Snapshots dated in the future are left alone: none is
+//! newer than some span before the newest snapshot (not before now). Snapshots dated in the future are left alone: none is
 //! removed, and no rule counts them.
 
 mod calendar;
@@ -20,7 +20,7 @@ pub enum Quota {
     /// There is no such rule.
     #[default]
     Nothing,
-    /// So many; 0 is no rule, either.
+    /// At most this many; 0 is no rule, either.
     Of(u32),
     /// Without limit.
     All,
@@ -66,7 +66,7 @@ impl From<u32> for Quota {
     }
 }
 
-/// What is kept.
+/// The rules by which snapshots are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -143,7 +143,7 @@ impl Policy {
     }
 }
 
-/// What the rules look at.
+/// Time and tags of a snapshot, by which the rules decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dated<'a> {
     /// When the snapshot was made, nanoseconds since 1970 (UTC).
@@ -159,7 +159,7 @@ pub enum Reason {
     Last,
     /// It is the newest of its period, or the oldest of all where the rule has some left.
     Periodic {
-        /// Which period.
+        /// Length of the period: hour, day, ...
         period: Period,
         /// It is kept as the oldest of all, not as the newest of its period.
         oldest: bool,
@@ -168,7 +168,7 @@ pub enum Reason {
     Within(Span),
     /// It is new enough, and the newest of its period or the oldest of all.
     PeriodicWithin {
-        /// Which period.
+        /// Length of the period: hour, day, ...
         period: Period,
         /// How new is new enough.
         span: Span,
@@ -200,7 +200,7 @@ impl std::fmt::Display for Reason {
 
 /// What each of the snapshots of one group is kept for, in the order in which they are given; nothing for those that are
 /// to be removed. Of snapshots with the same time the later one in the list counts as the newer one. With an empty
-/// policy all but those in the future are to be removed: whoever calls this refuses that first.
+/// policy all but those in the future are to be removed: the caller refuses that first.
 pub fn apply(policy: &Policy, snapshots: &[Dated<'_>], now: i64, zone: &dyn LocalTime) -> Vec<Vec<Reason>> {
     let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); snapshots.len()];
     let mut order = Vec::new();

@@ -255,7 +255,7 @@ proptest! {
     }
 
     #[test]
-    fn a_number_keeps_the_newest_of_so_many_periods_and_fills_up_with_the_oldest(
+    fn a_number_keeps_the_newest_of_n_periods_and_fills_up_with_the_oldest(
         times in times(), period in 0usize..5, number in 1u32..9,
     ) {
         let mut policy = Policy::default();

@@ -2,7 +2,7 @@
 //! snapshot was made on another machine. Then the chunks that a file's new ones are probably like are read once, and
 //! their anchors put in.
 //!
-//! Which these are is a guess: the same stretch of the file of this name in the last snapshot, else that of the files of
+//! Which these are is a guess: the same stretch of the file at this path in the last snapshot, else that of the files of
 //! the same schema. A wrong guess costs the time to read them.
 
 use std::collections::{HashMap, VecDeque};
@@ -23,26 +23,26 @@ const AHEAD: u64 = 8 << 20;
 /// More files of a snapshot than this are not looked through for those of a schema.
 const MOST_ROWS: usize = 100_000;
 
-/// So many chunks are put in at once.
+/// How many chunks are put in at once.
 const BATCH: usize = 64;
 
 /// Knows where to look.
-pub(crate) struct Warmth<'r> {
+pub(crate) struct AnchorPrimer<'r> {
     repository: &'r Repository,
     snapshot: Option<SnapshotRoot>,
     /// The files of the snapshot by their schema, once somebody asked.
-    by_schema: Mutex<Option<HashMap<u64, Trail>>>,
+    by_schema: Mutex<Option<HashMap<u64, CandidateStream>>>,
 }
 
 /// Chunks in the order in which new ones are probably like them.
 #[derive(Default)]
-struct Trail {
+struct CandidateStream {
     /// The streams that were not passed yet, and how far into the first of them it is.
     trees: VecDeque<Tree>,
     at: u64,
     /// How many bytes of streams were passed.
     passed: u64,
-    /// How many bytes of new chunks there were, in so many files.
+    /// How many bytes of new chunks there were, and in how many files.
     wanted: u64,
     files: usize,
     /// How many of its files were passed.
@@ -51,9 +51,9 @@ struct Trail {
 
 /// What one file is probably like.
 #[derive(Default)]
-pub(crate) struct Likeness {
+pub(crate) struct SimilarityHint {
     /// The file of its name.
-    own: Option<Trail>,
+    own: Option<CandidateStream>,
     /// Else its schema's fingerprint, once it is known.
     schema: Option<u64>,
     /// Bytes of its streams so far.
@@ -62,74 +62,76 @@ pub(crate) struct Likeness {
     begun: bool,
 }
 
-impl<'r> Warmth<'r> {
+impl<'r> AnchorPrimer<'r> {
     pub(crate) fn new(repository: &'r Repository, snapshot: Option<SnapshotRoot>) -> Self {
         Self { repository, snapshot, by_schema: Mutex::default() }
     }
 
     /// What a file is probably like whose row in the last snapshot has this recipe, if it has one there.
-    pub(crate) fn likeness(&self, recipe: Option<&[u8]>) -> Likeness {
+    pub(crate) fn hint(&self, recipe: Option<&[u8]>) -> SimilarityHint {
         let trees = recipe.map(|recipe| trees(recipe).collect::<VecDeque<_>>());
-        let own = trees.filter(|trees| !trees.is_empty()).map(|trees| Trail { trees, ..Trail::default() });
-        Likeness { own, ..Likeness::default() }
+        let own = trees
+            .filter(|trees| !trees.is_empty())
+            .map(|trees| CandidateStream { trees, ..CandidateStream::default() });
+        SimilarityHint { own, ..SimilarityHint::default() }
     }
 
-    /// So many bytes of a file went by; `new` if they are to be stored. Then what they are probably like is at hand.
-    pub(crate) fn pass(&self, likeness: &mut Likeness, bytes: u64, new: bool) {
-        likeness.passed += bytes;
+    /// This many bytes of a file went by; `new` if they are to be stored. Then what they are probably like is at hand.
+    pub(crate) fn pass(&self, hint: &mut SimilarityHint, bytes: u64, new: bool) {
+        hint.passed += bytes;
         if !new {
             return;
         }
-        // What goes wrong here costs space, no more.
-        let _ = match (&mut likeness.own, likeness.schema) {
-            (Some(trail), _) => trail.warm_up_to(self.repository, likeness.passed, 0),
-            (None, Some(schema)) => self.pass_schema(schema, bytes, !likeness.begun),
+        // What goes wrong here costs space, nothing else.
+        let _ = match (&mut hint.own, hint.schema) {
+            (Some(stream), _) => stream.prime_up_to(self.repository, hint.passed, 0),
+            (None, Some(schema)) => self.pass_schema(schema, bytes, !hint.begun),
             (None, None) => Ok(()),
         };
-        likeness.begun = true;
+        hint.begun = true;
     }
 
     fn pass_schema(&self, schema: u64, bytes: u64, begins: bool) -> Result<()> {
         let mut by_schema = self.by_schema.lock().unwrap_or_else(PoisonError::into_inner);
-        let trails = match &mut *by_schema {
-            Some(trails) => trails,
-            none => none.insert(self.trails()),
+        let streams = match &mut *by_schema {
+            Some(streams) => streams,
+            none => none.insert(self.streams()),
         };
-        match trails.get_mut(&schema) {
-            Some(trail) => {
-                trail.wanted += bytes;
-                trail.files += usize::from(begins);
+        match streams.get_mut(&schema) {
+            Some(stream) => {
+                stream.wanted += bytes;
+                stream.files += usize::from(begins);
                 // Several files are stored at once: as many of the old ones are needed.
-                trail.warm_up_to(self.repository, trail.wanted, trail.files)
+                stream.prime_up_to(self.repository, stream.wanted, stream.files)
             }
             None => Ok(()),
         }
     }
 
-    fn trails(&self) -> HashMap<u64, Trail> {
-        let mut trails: HashMap<u64, Trail> = HashMap::new();
-        let Some(snapshot) = &self.snapshot else { return trails };
+    fn streams(&self) -> HashMap<u64, CandidateStream> {
+        let mut streams: HashMap<u64, CandidateStream> = HashMap::new();
+        let Some(snapshot) = &self.snapshot else { return streams };
         let mut rows = snapshot.rows(self.repository);
         for _ in 0..MOST_ROWS {
             let Ok(Some(row)) = rows.next_row() else { break };
             if let Some(facts) = &row.avro {
-                trails.entry(facts.fingerprint).or_default().trees.extend(self::trees(&row.recipe));
+                streams.entry(facts.fingerprint).or_default().trees.extend(self::trees(&row.recipe));
             }
         }
-        trails
+        streams
     }
 }
 
-impl Likeness {
+impl SimilarityHint {
     /// The file is a container of this schema.
     pub(crate) fn schema(&mut self, fingerprint: u64) {
         self.schema = Some(fingerprint);
     }
 }
 
-impl Trail {
-    /// Sees to it that all chunks up to here, and a good way on, have anchors, and all of so many files.
-    fn warm_up_to(&mut self, repository: &Repository, end: u64, files: usize) -> Result<()> {
+impl CandidateStream {
+    /// Sees to it that all chunks up to here, and a good way on, have anchors, and all chunks of a number of files.
+    fn prime_up_to(&mut self, repository: &Repository, end: u64, files: usize) -> Result<()> {
         if self.passed >= end && self.passed_files >= files {
             return Ok(());
         }

@@ -16,13 +16,13 @@ use crate::avro::schema::Schema;
 use crate::hints::{Hints, ProvenPayload};
 use crate::id::digest;
 use crate::read::is_trusted;
-use crate::recipe::{CompiledSchema, RawBlock, Treatment};
+use crate::recipe::{CompiledSchema, PayloadDecision, RawBlock};
 
 /// Contexts for decoding and encoding, used again and again by whichever thread needs one.
 #[derive(Default)]
 pub(crate) struct Workbench {
     idle: Mutex<Vec<(Decoder, Encoders)>>,
-    /// Whoever deals with a large block holds this: there may be one at a time, however many files are read at once.
+    /// A thread that deals with a large block holds this: there may be one at a time, however many files are read at once.
     pub(crate) large: Mutex<()>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Effort {
 }
 
 /// Looks into the blocks of one container.
-pub(crate) struct Inspector<'w> {
+pub(crate) struct EncoderFinder<'w> {
     bench: &'w Workbench,
     /// Where it is remembered which payloads were proven before.
     memory: &'w Hints,
@@ -64,13 +64,13 @@ pub(crate) struct Inspector<'w> {
     nothing_left: usize,
 }
 
-/// If nothing reproduces so many blocks from the start, nothing will.
+/// If nothing reproduces this many blocks from the start, nothing will.
 const GIVE_UP_AFTER: usize = 16;
 
 /// How many blocks are tried with every candidate, to find the file's encoder.
 const PROBED: usize = 2;
 
-impl<'w> Inspector<'w> {
+impl<'w> EncoderFinder<'w> {
     /// For a container with this header, and this schema in it; `expected` is the encoder that its predecessor had.
     pub(crate) fn new(
         bench: &'w Workbench,
@@ -106,23 +106,29 @@ impl<'w> Inspector<'w> {
 
     /// What to do with these blocks, which follow each other. Uses all threads of the pool. `None` for those that decode to
     /// more than there is room for.
-    pub(crate) fn treat(
+    pub(crate) fn decide(
         &mut self,
         pool: &rayon::ThreadPool,
         blocks: &[RawBlock],
         room: Room,
-    ) -> Vec<Option<Treatment>> {
+    ) -> Vec<Option<PayloadDecision>> {
         match self.codec {
             // Records that are not compressed are their own payload, however far one looks, as long as one looks.
             Some(Codec::Null) => blocks.iter().map(|_| Some(as_they_are())).collect(),
             Some(codec) if self.hopes() => self.decode(pool, codec, blocks, room),
             Some(codec) => self.look(pool, codec, blocks, room),
-            None => blocks.iter().map(|_| Some(Treatment::Keep(None))).collect(),
+            None => blocks.iter().map(|_| Some(PayloadDecision::Keep(None))).collect(),
         }
     }
 
     /// Looks whether the blocks hold what they declare, without trying to reproduce them.
-    fn look(&self, pool: &rayon::ThreadPool, codec: Codec, blocks: &[RawBlock], room: Room) -> Vec<Option<Treatment>> {
+    fn look(
+        &self,
+        pool: &rayon::ThreadPool,
+        codec: Codec,
+        blocks: &[RawBlock],
+        room: Room,
+    ) -> Vec<Option<PayloadDecision>> {
         let schema = self.schema.schema();
         let look = |block: &RawBlock| {
             self.bench.with(|decoder, _| {
@@ -131,7 +137,7 @@ impl<'w> Inspector<'w> {
                     Ok(_) => Looked::at_records(schema, &plain, block.count),
                     Err(_) => Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain),
                 };
-                Some(Treatment::Keep(Some(looked)))
+                Some(PayloadDecision::Keep(Some(looked)))
             })
         };
         match blocks.len() {
@@ -146,52 +152,52 @@ impl<'w> Inspector<'w> {
         codec: Codec,
         blocks: &[RawBlock],
         room: Room,
-    ) -> Vec<Option<Treatment>> {
+    ) -> Vec<Option<PayloadDecision>> {
         if self.prober.is_none() {
             self.prober = self.probe(codec, blocks, room);
         }
         let (prober, effort) = (self.prober.as_ref(), self.effort);
         let (bench, memory, schema) = (self.bench, self.memory, self.schema.schema());
-        let treat = |block: &RawBlock| {
+        let decide = |block: &RawBlock| {
             bench.with(|decoder, encoders| {
                 if !worth_remembering(codec) {
-                    return Some((one(decoder, encoders, codec, prober, effort, schema, room, block)?, None));
+                    return Some((decide_block(decoder, encoders, codec, prober, effort, schema, room, block)?, None));
                 }
                 let hash = digest(&block.payload);
                 let proven = memory.proven_encoder(&hash).filter(|id| effort.allows(codec, id));
-                match proven.and_then(|encoder| again(decoder, codec, encoder, room, block)) {
-                    Some(treatment) => Some((treatment, None)),
+                match proven.and_then(|encoder| reuse_proven(decoder, codec, encoder, room, block)) {
+                    Some(decision) => Some((decision, None)),
                     None => {
-                        let treatment = one(decoder, encoders, codec, prober, effort, schema, room, block)?;
-                        let proven = newly_proven(hash, &treatment);
-                        Some((treatment, proven))
+                        let decision = decide_block(decoder, encoders, codec, prober, effort, schema, room, block)?;
+                        let proven = newly_proven(hash, &decision);
+                        Some((decision, proven))
                     }
                 }
             })
         };
-        let treated: Vec<Option<(Treatment, Option<ProvenPayload>)>> = match blocks.len() {
-            1 => blocks.iter().map(treat).collect(),
-            _ => pool.install(|| blocks.par_iter().map(treat).collect()),
+        let decided: Vec<Option<(PayloadDecision, Option<ProvenPayload>)>> = match blocks.len() {
+            1 => blocks.iter().map(decide).collect(),
+            _ => pool.install(|| blocks.par_iter().map(decide).collect()),
         };
-        let (mut treatments, mut all_proven) = (Vec::with_capacity(treated.len()), Vec::new());
-        for treated in treated {
-            let (treatment, proven) = treated.unzip();
+        let (mut decisions, mut all_proven) = (Vec::with_capacity(decided.len()), Vec::new());
+        for decided in decided {
+            let (decision, proven) = decided.unzip();
             all_proven.extend(proven.flatten());
-            treatments.push(treatment);
+            decisions.push(decision);
         }
         self.memory.remember_proven(&all_proven);
-        match treatments.iter().any(|treatment| matches!(treatment, Some(Treatment::Decode { .. }))) {
+        match decisions.iter().any(|decision| matches!(decision, Some(PayloadDecision::Decode { .. }))) {
             true => self.nothing_left = 0,
-            false => self.nothing_left += treatments.iter().flatten().count(),
+            false => self.nothing_left += decisions.iter().flatten().count(),
         }
-        treatments
+        decisions
     }
 
     /// Finds the file's encoder with its first blocks.
     fn probe(&self, codec: Codec, blocks: &[RawBlock], room: Room) -> Option<Prober> {
         self.bench.with(|decoder, encoders| {
             let mut decoded = Vec::new();
-            // A block of no bytes tells nothing about its encoder.
+            // A block of no bytes says nothing about its encoder.
             for block in blocks.iter().filter(|block| !block.payload.is_empty()).take(PROBED) {
                 let mut plain = Vec::new();
                 if let Some(Ok(consumed)) = room.decode(decoder, codec, &block.payload, &mut plain) {
@@ -225,11 +231,17 @@ impl Effort {
     }
 }
 
-/// What to do with a block whose payload was proven before: it is decoded, but not encoded once more.
-fn again(decoder: &mut Decoder, codec: Codec, encoder: String, room: Room, block: &RawBlock) -> Option<Treatment> {
+/// What to do with a block whose payload was proven before: it is decoded, but not encoded again.
+fn reuse_proven(
+    decoder: &mut Decoder,
+    codec: Codec,
+    encoder: String,
+    room: Room,
+    block: &RawBlock,
+) -> Option<PayloadDecision> {
     let mut plain = Vec::new();
     room.decode(decoder, codec, &block.payload, &mut plain)?.ok()?;
-    Some(Treatment::Decode { plain: Some(plain), encoder, corrections: None })
+    Some(PayloadDecision::Decode { plain: Some(plain), encoder, corrections: None })
 }
 
 /// Whether proving a payload costs more than looking up whether it was proven before: a hash, a look-up and a row for each.
@@ -237,23 +249,23 @@ fn worth_remembering(codec: Codec) -> bool {
     !matches!(codec, Codec::Null | Codec::Snappy)
 }
 
-/// What to remember of a treatment: corrections are not, since they would have to be remembered, too.
-fn newly_proven(payload: [u8; 32], treatment: &Treatment) -> Option<ProvenPayload> {
-    match treatment {
-        Treatment::Decode { encoder, corrections: None, .. } => Some((payload, encoder.clone())),
+/// What to remember of a decision: corrections are not, since they would have to be remembered, too.
+fn newly_proven(payload: [u8; 32], decision: &PayloadDecision) -> Option<ProvenPayload> {
+    match decision {
+        PayloadDecision::Decode { encoder, corrections: None, .. } => Some((payload, encoder.clone())),
         _ => None,
     }
 }
 
 /// A payload that is its own decoded form.
-fn as_they_are() -> Treatment {
-    Treatment::Decode { plain: None, encoder: "null".into(), corrections: None }
+fn as_they_are() -> PayloadDecision {
+    PayloadDecision::Decode { plain: None, encoder: "null".into(), corrections: None }
 }
 
-/// What to do with one block: decoded if an encoder gives exactly its payload again, which is tried out here. Else it is
+/// What to do with one block: decoded if an encoder makes exactly its payload again, which is tried out here. Else it is
 /// kept, with what its records are like. `None` if it decodes to more than there is room for.
 #[allow(clippy::too_many_arguments, reason = "all of it is what one attempt needs")]
-fn one(
+fn decide_block(
     decoder: &mut Decoder,
     encoders: &mut Encoders,
     codec: Codec,
@@ -262,16 +274,16 @@ fn one(
     schema: Option<&Schema>,
     room: Room,
     block: &RawBlock,
-) -> Option<Treatment> {
+) -> Option<PayloadDecision> {
     let mut plain = Vec::new();
     let Ok(consumed) = room.decode(decoder, codec, &block.payload, &mut plain)? else {
         let looked = Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain);
-        return Some(Treatment::Keep(Some(looked)));
+        return Some(PayloadDecision::Keep(Some(looked)));
     };
     let sample = Sample { plain: &plain, payload: &block.payload, consumed };
     let mut budget = BLOCK_EFFORT.max(effort.max_cost as u64 * plain.len() as u64);
     if let Some(id) = prober.and_then(|prober| prober.find(encoders, &sample, &mut budget)) {
-        return Some(Treatment::Decode { plain: Some(plain), encoder: id.to_string(), corrections: None });
+        return Some(PayloadDecision::Decode { plain: Some(plain), encoder: id.to_string(), corrections: None });
     }
     if codec == Codec::Deflate
         && effort.corrections
@@ -281,7 +293,7 @@ fn one(
         && split == plain
     {
         let encoder = crate::recipe::PREFLATE.to_string();
-        return Some(Treatment::Decode { plain: Some(plain), encoder, corrections: Some(corrections) });
+        return Some(PayloadDecision::Decode { plain: Some(plain), encoder, corrections: Some(corrections) });
     }
-    Some(Treatment::Keep(Some(Looked::at_records(schema, &plain, block.count))))
+    Some(PayloadDecision::Keep(Some(Looked::at_records(schema, &plain, block.count))))
 }
