@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 
 pub use context::{Context, IoContext};
 pub use kind::ErrorKind;
-pub use refusal::Refusal;
+pub use refusal::{KeyRefusal, Refusal};
 pub use storage::{Flaw, StorageError, StorageErrorKind};
 pub use subject::Subject;
 
-use crate::id::{ChunkId, Kind, Name, PackId, RepositoryId, SnapshotId};
+use crate::id::{ChunkId, KeyId, Kind, Name, PackId, RepositoryId, SnapshotId};
 
 /// Result of the library's operations.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -94,6 +94,24 @@ pub enum Error {
     SnapshotExists {
         /// Id of the snapshot.
         snapshot: SnapshotId,
+    },
+
+    /// A root must not take the place of another.
+    #[error("the root of snapshot {snapshot} must not be replaced: {reason}")]
+    RootRefused {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// What is wrong with the new root.
+        reason: String,
+    },
+
+    /// A key slot is not taken away.
+    #[error("key {key} {refusal}")]
+    KeyRefused {
+        /// The slot.
+        key: KeyId,
+        /// Why.
+        refusal: KeyRefusal,
     },
 
     /// A snapshot was removed while it was read, and a prune has deleted what it needs.

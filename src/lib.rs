@@ -239,6 +239,8 @@ pub mod ingest;
 #[doc(hidden)]
 pub mod integrity;
 #[doc(hidden)]
+pub mod log;
+#[doc(hidden)]
 pub mod ops;
 #[doc(hidden)]
 pub mod pack;

@@ -72,7 +72,7 @@ impl Args {
         printer.finish();
         let report = checked?;
         // Where an older state is asked for, being one is no fault. It was said when it was opened.
-        let rolled_back = repository.rolled_back();
+        let rolled_back = repository.log().rolled_back();
         let is_surprise = rolled_back.is_some() && !context.globals.allow_rollback;
         let exit = match report.problems.len() as u64 {
             0 if is_surprise => Exit::Failed,

@@ -148,7 +148,7 @@ impl Args {
     /// What this repository takes over from the other one.
     fn taken_over(&self, context: &Context, other: &Path) -> Result<(CutParams, Option<Secret>)> {
         let other = self.from.open(context, other)?;
-        let key = other.keyring().map(|keyring| keyring.chunk_id_key.clone());
+        let key = other.keys().keyring().map(|keyring| keyring.chunk_id_key.clone());
         match (key.is_some(), self.encryption) {
             (true, Encryption::None) => Err(Failure::Usage(
                 "the other repository is encrypted: its chunk-id key cannot be kept in one that is not".into(),

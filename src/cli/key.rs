@@ -155,7 +155,7 @@ fn said(context: &Context, what: &str, report: KeyReport) -> Result<Exit> {
 
 /// One without keys says so before a new password is asked for.
 fn encrypted(repository: &Repository) -> Result<()> {
-    match repository.keyring() {
+    match repository.keys().keyring() {
         Some(_) => Ok(()),
         None => Err(Failure::plain(
             "the repository is not encrypted: it has no keys",
@@ -168,9 +168,9 @@ fn list(context: &Context) -> Result<Exit> {
     let output = &context.output;
     let (repository, password) = context.open_with_password()?;
     // None where it was opened with a key export.
-    let in_use = password.and_then(|password| repository.find_key(&password).ok());
+    let in_use = password.and_then(|password| repository.keys().find(&password).ok());
     let mut table = Table::new(&["", "ID", "For", "Made", "Memory"], &[4]).cutting(&[2]);
-    for key in repository.keys() {
+    for key in repository.keys().list() {
         let info = key.info.as_ref();
         let is_in_use = Some(key.id) == in_use;
         if output.json {
@@ -200,7 +200,7 @@ fn change(context: &Context, new: &NewKey) -> Result<Exit> {
     }
     let (source, (repository, password)) = (new.source()?, context.open_with_password()?);
     encrypted(&repository)?;
-    let old = repository.find_key(&password.unwrap_or_default())?;
+    let old = repository.keys().find(&password.unwrap_or_default())?;
     // The new one first: whatever happens, there is a way in.
     let report = new.with(context, &source, |new| change_key(&repository, old, new))?;
     said(context, "changed the password; it is now", report)
@@ -209,8 +209,8 @@ fn change(context: &Context, new: &NewKey) -> Result<Exit> {
 fn rotate(context: &Context, new: &NewKey, remove_other_keys: bool) -> Result<Exit> {
     let (source, (mut repository, password)) = (new.source()?, context.open_with_password()?);
     encrypted(&repository)?;
-    let own = password.as_ref().map(|password| repository.find_key(password)).transpose()?;
-    let (own, others): (Vec<_>, Vec<_>) = repository.keys().into_iter().partition(|key| Some(key.id) == own);
+    let own = password.as_ref().map(|password| repository.keys().find(password)).transpose()?;
+    let (own, others): (Vec<_>, Vec<_>) = repository.keys().list().into_iter().partition(|key| Some(key.id) == own);
     let name = |key: &KeyDescription| match &key.info {
         Some(info) => format!("{} ({})", key.id, info.label),
         None => key.id.to_string(),
@@ -262,7 +262,7 @@ fn remove(context: &Context, prefix: &str) -> Result<Exit> {
     check_digits(prefix).map_err(|error| Failure::Usage(error.to_string()))?;
     let prefix = prefix.to_ascii_lowercase();
     let fitting: Vec<KeyId> =
-        repository.keys().iter().map(|key| key.id).filter(|id| id.to_string().starts_with(&prefix)).collect();
+        repository.keys().list().iter().map(|key| key.id).filter(|id| id.to_string().starts_with(&prefix)).collect();
     let id = match fitting.as_slice() {
         [id] => *id,
         [] => return Err(Failure::plain(format!("there is no key {prefix}"), "`snap key list` lists them")),
@@ -272,8 +272,8 @@ fn remove(context: &Context, prefix: &str) -> Result<Exit> {
         }
     };
     if let Some(password) = password
-        && repository.keys().len() > 1
-        && repository.find_key(&password)? == id
+        && repository.keys().list().len() > 1
+        && repository.keys().find(&password)? == id
     {
         return Err(Failure::plain(
             format!("{id} is the key that the repository was just opened with"),
@@ -293,7 +293,7 @@ fn export(context: &Context, output: &Path) -> Result<Exit> {
     }
     let repository = context.open()?;
     encrypted(&repository)?;
-    let text = repository.export_keys()?;
+    let text = repository.keys().export()?;
     if output == Path::new("-") {
         context.output.bytes(text.as_bytes())?;
         return Ok(Exit::Done);

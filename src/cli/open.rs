@@ -114,13 +114,13 @@ impl Context {
 
     /// Says what is wrong with an open repository, and did not keep it from being opened.
     fn warn_of(&self, repository: &Repository) {
-        if let Some(error) = repository.config_trouble() {
+        if let Some(error) = repository.config().trouble() {
             let said = error.message();
             let first = in_its_place(error, &self.globals).map_or_else(String::new, |first| format!("{first}. Then "));
             self.output
                 .warn(&format!("{said}. {first}`snap repair config` rebuilds it: do so before the other one is lost"));
         }
-        if let Some(reason) = repository.rolled_back().filter(|_| self.globals.allow_rollback) {
+        if let Some(reason) = repository.log().rolled_back().filter(|_| self.globals.allow_rollback) {
             self.output.warn(&format!(
                 "THIS IS AN OLDER OR ANOTHER STATE OF THE REPOSITORY: {reason}. It is read all the same (--allow-rollback); \
                  snapshots made since are not in it, and nothing is written to it"

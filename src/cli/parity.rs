@@ -7,7 +7,7 @@ use super::output::Output;
 
 /// Says so if packs were read only with the help of their parity.
 pub(crate) fn warn_of_mended(output: &Output, repository: &Repository) {
-    let mended = repository.mended_packs().len() as u64;
+    let mended = repository.packs().mended_packs().len() as u64;
     if mended > 0 {
         let packs = count(mended, "damaged pack");
         output.warn(&format!(

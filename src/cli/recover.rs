@@ -44,8 +44,8 @@ impl Args {
         let writes = self.all || !chosen.is_empty();
         let report = recover(&repository, damage.as_ref(), &found, chosen, writes)?;
         // A damaged copy of the config is put right even by a listing: that changes nothing that anybody could miss.
-        if writes || repository.config_trouble().is_some() {
-            for name in repository.keep_config()? {
+        if writes || repository.config().trouble().is_some() {
+            for name in repository.config().keep()? {
                 context.output.note(format_args!("{name} was written again from its other copy"))?;
             }
         }

@@ -159,6 +159,11 @@ impl Envelope {
         self.repository
     }
 
+    /// The secrets, where it has any.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.keyring.as_ref()
+    }
+
     /// The epoch whose key seals what is new; 0 in an unencrypted repository.
     pub fn epoch(&self) -> u32 {
         self.keyring.as_ref().map_or(0, Keyring::current_epoch)

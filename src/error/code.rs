@@ -19,6 +19,8 @@ impl Error {
             Self::ChunkDamaged { .. } => "chunk_damaged",
             Self::Pruned { .. } => "pruned",
             Self::SnapshotExists { .. } => "snapshot_exists",
+            Self::RootRefused { .. } => "root_refused",
+            Self::KeyRefused { .. } => "key_refused",
             Self::SnapshotRemoved { .. } => "snapshot_removed",
             Self::SnapshotReplaced { .. } => "snapshot_replaced",
             Self::NoRepository { .. } => "no_repository",

@@ -46,12 +46,14 @@ impl Error {
             | Self::AmbiguousSnapshot { .. }
             | Self::LimitExceeded { .. }
             | Self::UnsafePath { .. }
+            | Self::KeyRefused { .. }
             | Self::DeleteRefused(_) => ErrorKind::Usage,
             Self::NoRepository { .. } | Self::NoSnapshot { .. } | Self::NoPath { .. } => ErrorKind::NotFound,
             Self::CannotInit { .. }
             | Self::SnapshotExists { .. }
             | Self::SnapshotRemoved { .. }
             | Self::SnapshotReplaced { .. }
+            | Self::RootRefused { .. }
             | Self::Pruned { .. }
             | Self::KeysRotated { .. }
             | Self::RolledBack { .. } => ErrorKind::Conflict,
@@ -81,6 +83,7 @@ impl Error {
             Self::Pruned { snapshot, .. }
             | Self::SnapshotExists { snapshot }
             | Self::SnapshotRemoved { snapshot }
+            | Self::RootRefused { snapshot, .. }
             | Self::SnapshotReplaced { snapshot } => Subject::Snapshot(*snapshot),
             Self::NoRepository { location }
             | Self::CannotInit { location, .. }
@@ -99,6 +102,7 @@ impl Error {
             | Self::NotRestored { path, .. } => Subject::Path(path.into()),
             Self::Unsupported { name, .. } => Subject::Other(name.clone()),
             Self::Busy { what } | Self::LimitExceeded { what, .. } => Subject::Other(what.clone()),
+            Self::KeyRefused { key, .. } => Subject::Other(format!("key {key}")),
             Self::InvalidArgument { argument, .. } => Subject::Other((*argument).into()),
             Self::OldExport { .. }
             | Self::NothingSaved

@@ -1,4 +1,4 @@
-//! Why a restore that is to delete was refused.
+//! Why something was refused: a restore that is to delete, a key slot that is to go.
 
 use std::path::PathBuf;
 
@@ -35,4 +35,19 @@ pub enum Refusal {
         /// The path that was saved, in whose place it would stand.
         saved: PathBuf,
     },
+}
+
+/// Why a key slot is not taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyRefusal {
+    /// There is none of this id.
+    #[error("is not in the repository")]
+    Unknown,
+    /// It is the last one.
+    #[error("is the last one: without it nothing could be read")]
+    Last,
+    /// A rotation of the keys would take it away, which was not asked for.
+    #[error("would be taken away, which was not asked for")]
+    NotLeaving,
 }

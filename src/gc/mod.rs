@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::progress::{Phase, Progress};
-use crate::store::{Compression, Repository};
+use crate::store::{Compression, PackNumber, Repository};
 use crate::values;
 
 /// How to prune.
@@ -172,7 +172,7 @@ pub fn prune(repository: &Repository, options: &PruneOptions, progress: &dyn Pro
 fn steadily<T>(repository: &Repository, work: &mut dyn FnMut() -> Result<T>) -> Result<T> {
     match work() {
         Err(Error::Cache { .. }) => {
-            repository.rebuild_index()?;
+            repository.catalog().rebuild()?;
             work()
         }
         done => done,
@@ -181,8 +181,8 @@ fn steadily<T>(repository: &Repository, work: &mut dyn FnMut() -> Result<T>) -> 
 
 fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
     let began = Instant::now();
-    repository.check_collectable()?;
-    if let Some(gap) = repository.log_gap()? {
+    repository.log().check_collectable()?;
+    if let Some(gap) = repository.log().gap()? {
         return Err(gap);
     }
     let (mut survey, state) = Survey::settled(repository, options.grace, !options.dry_run, progress)?;
@@ -195,7 +195,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         small: if options.repack_small { repository.sizes().pack as u64 / 2 } else { 0 },
         reencrypt: options.reencrypt,
     };
-    let numbers: Vec<u32> = facts.iter().map(|(number, _)| *number).collect();
+    let numbers: Vec<PackNumber> = facts.iter().map(|(number, _)| *number).collect();
     let facts: Vec<_> = facts.into_iter().map(|(_, facts)| facts).collect();
     let fates = decide(&facts, limits);
     let mut report = PruneReport {
@@ -205,7 +205,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         ..PruneReport::default()
     };
     for ((number, facts), fate) in numbers.iter().zip(&facts).zip(&fates) {
-        let id = survey.catalogue.packs()[*number as usize].id;
+        let id = survey.inventory.pack(*number).id;
         report.packs.push(PlannedPack { id, length: facts.length, needed: facts.needed, fate: *fate });
         if facts.old_key && !fate.goes() {
             report.old_keys.add(facts.length);
@@ -223,11 +223,11 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         report.duration_secs = began.elapsed().as_secs_f64();
         return Ok(report);
     }
-    let with_fate = |wanted: &dyn Fn(Fate) -> bool| -> Vec<u32> {
+    let with_fate = |wanted: &dyn Fn(Fate) -> bool| -> Vec<PackNumber> {
         numbers.iter().zip(&fates).filter(|(_, fate)| wanted(**fate)).map(|(number, _)| *number).collect()
     };
     let to_copy = with_fate(&Fate::is_copied);
-    let bytes = to_copy.iter().map(|pack| survey.catalogue.packs()[*pack as usize].length).sum();
+    let bytes = to_copy.iter().map(|pack| survey.inventory.pack(*pack).length).sum();
     progress.begin(Phase::Repack, Some(to_copy.len() as u64), Some(bytes));
     let used = facts.iter().map(|facts| facts.needed).sum();
     let settings = (options.max_unused.share(used), repository.settings().compression_level(options.compression));
@@ -236,28 +236,28 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         false => {
             let pool = repository.runtime().compute()?;
             // All manifests were followed; what is copied is not read through what they left behind.
-            repository.forget_frames();
+            repository.reader().forget_frames();
             let repacker = Repacker::new(repository, &survey, &needs, settings, progress);
             pool.install(|| repacker.run(&to_copy))?
         }
     };
     for info in &written {
         report.written.add(info.length);
-        survey.catalogue.add(info, false);
+        survey.inventory.add(info, false);
     }
-    let mut condemned: BTreeSet<u32> = with_fate(&|fate| fate.goes() && !fate.is_copied()).into_iter().collect();
+    let mut condemned: BTreeSet<PackNumber> = with_fate(&|fate| fate.goes() && !fate.is_copied()).into_iter().collect();
     condemned.extend(copied);
     let also = condemn::Also { rubbish: &rubbish, written: &written, reencrypt: options.reencrypt };
     condemn::condemn(repository, &mut survey, condemned, also, &mut report, progress)?;
     sweep::sweep(repository, &mut survey, options.grace, &mut report, progress)?;
-    repository.delete_former_keys()?;
+    repository.keys().delete_former()?;
     if let Some(now) = survey.storage_now {
         report.tidied_bytes = repository.backend().tidy(now.saturating_sub(TIDY_AFTER))?;
     }
     // Nothing rests on them, and the next prune tries again.
-    let _ = repository.sweep_checkpoints();
+    let _ = repository.log().sweep_checkpoints();
     // What is well to have, and nothing rests on. Where there is no room, the next prune tries again.
-    let _ = repository.keep_config();
+    let _ = repository.config().keep();
     let _ = repository.backend().keep_reserve();
     report.duration_secs = began.elapsed().as_secs_f64();
     Ok(report)

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use crate::chunk::{ChunkKind, ChunkSource};
 use crate::error::{Context, Error, Result};
 use crate::id::ChunkId;
+use crate::index::CachedPack;
 use crate::pack::{Directory, Encoding, Frame};
 use crate::recipe::{Recipe, Reference, Stream};
 use crate::snapshot::entry::FileEntry;
@@ -71,9 +72,9 @@ pub(crate) struct Usage<'a> {
 /// Where the chunks of each pack begin in the dense numbering.
 #[derive(Default)]
 struct Places {
-    packs: HashMap<u32, PackPlace>,
+    packs: HashMap<CachedPack, PackPlace>,
     /// Packs with deltas, latest first: bases mostly lie in earlier packs than what rests on them.
-    with_bases: Vec<u32>,
+    with_bases: Vec<CachedPack>,
     total: usize,
 }
 
@@ -86,8 +87,8 @@ struct PackPlace {
 impl Places {
     fn of(repository: &Repository) -> Result<Self> {
         let mut places = Self::default();
-        for number in repository.index().pack_numbers() {
-            let Some(info) = repository.index().numbered(number)? else { continue };
+        for number in repository.catalog().index().pack_numbers() {
+            let Some(info) = repository.catalog().index().numbered(number)? else { continue };
             let base =
                 u32::try_from(places.total).map_err(|_| Error::Invalid("more chunks than can be counted".into()))?;
             let frames = info.directory.frames.iter().map(|frame| frame.first).collect();
@@ -102,7 +103,7 @@ impl Places {
 
     /// The number of a chunk, by the location that is read first; none if it is nowhere.
     fn number(&self, repository: &Repository, id: &ChunkId) -> Result<Option<usize>> {
-        let locations = repository.index().locate(id)?;
+        let locations = repository.catalog().index().locate(id)?;
         Ok(locations.first().and_then(|location| {
             let place = self.packs.get(&location.pack)?;
             let number = place.base as usize + *place.frames.get(location.frame as usize)? as usize;
@@ -117,13 +118,13 @@ impl<'a> Usage<'a> {
     /// # Errors
     /// Those of the local index. What cannot be read is counted.
     pub(crate) fn of(repository: &'a Repository, snapshots: &[Walked<'_>], both_ways: bool) -> Result<Self> {
-        repository.refresh_index()?;
+        repository.catalog().refresh()?;
         for _ in 1..ATTEMPTS {
             let before = repository.state();
             match Self::walk(repository, snapshots, both_ways) {
                 Ok(usage) if usage.unreadable == 0 => return Ok(usage),
                 // Somebody may have moved it meanwhile.
-                usage if !repository.has_moved(&before)? => return usage,
+                usage if !repository.catalog().has_moved(&before)? => return usage,
                 _ => {}
             }
         }
@@ -158,7 +159,7 @@ impl<'a> Usage<'a> {
             let (mut lost, mut first, mut last) = (0, std::mem::take(&mut self.first), std::mem::take(&mut self.last));
             changed = false;
             for pack in &self.places.with_bases {
-                let Some(info) = self.repository.index().numbered(*pack)? else { continue };
+                let Some(info) = self.repository.catalog().index().numbered(*pack)? else { continue };
                 let start = self.places.packs.get(pack).map_or(0, |place| place.base as usize);
                 for frame in info.directory.frames.iter().rev().filter(|frame| !frame.bases.is_empty()) {
                     let chunk = start + frame.first as usize;
@@ -188,9 +189,9 @@ impl<'a> Usage<'a> {
             let mark = marks.get(number).copied().unwrap_or(0);
             mark.checked_sub(1).map(|snapshot| snapshot as usize)
         };
-        for pack in self.repository.index().pack_numbers() {
+        for pack in self.repository.catalog().index().pack_numbers() {
             let Some(place) = self.places.packs.get(&pack) else { continue };
-            let Some(info) = self.repository.index().numbered(pack)? else { continue };
+            let Some(info) = self.repository.catalog().index().numbered(pack)? else { continue };
             for frame in &info.directory.frames {
                 let start = place.base as usize + frame.first as usize;
                 for (at, (plain, stored)) in shares(&info.directory, frame).enumerate() {

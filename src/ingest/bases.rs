@@ -133,14 +133,14 @@ fn gather(
 }
 
 fn chunk_id(repository: &Repository, chunk: PackedChunk) -> Option<ChunkId> {
-    let info = repository.index().pack(chunk.pack).ok()?;
+    let info = repository.catalog().index().pack_in_row(chunk.pack).ok()?;
     info.directory.chunks.get(chunk.chunk as usize).map(|listed| listed.id)
 }
 
 /// The chunk, if it can be read.
 fn candidate(repository: &Repository, id: ChunkId, shared: usize, first: u32) -> Option<Candidate> {
-    let (place, _) = repository.links(&id).ok()?;
-    let bytes = repository.base(&id).ok()?;
+    let (place, _) = repository.catalog().links(&id).ok()?;
+    let bytes = repository.reader().base(&id).ok()?;
     Some(Candidate { id, place, bytes, shared, first })
 }
 
@@ -150,7 +150,7 @@ fn rungs_below(repository: &Repository, above: &[Candidate], anchors: &[Anchor])
     let mut open: Vec<ChunkId> = seen.iter().copied().collect();
     let mut rungs = Vec::new();
     while let Some(id) = open.pop() {
-        let (place, bases) = repository.links(&id)?;
+        let (place, bases) = repository.catalog().links(&id)?;
         match place.is_rung() {
             true => rungs.push((id, place)),
             false => open.extend(bases.into_iter().filter(|base| seen.insert(*base))),
@@ -162,7 +162,7 @@ fn rungs_below(repository: &Repository, above: &[Candidate], anchors: &[Anchor])
     let wanted: HashMap<u64, u32> = anchors.iter().rev().map(|anchor| (anchor.hash, anchor.at)).collect();
     let mut candidates = Vec::new();
     for (id, place) in rungs {
-        let bytes = repository.base(&id)?;
+        let bytes = repository.reader().base(&id)?;
         let places: HashSet<u32> =
             self::anchors(&bytes).iter().filter_map(|anchor| wanted.get(&anchor.hash).copied()).collect();
         if let Some(first) = places.iter().min().copied() {

@@ -13,8 +13,8 @@ use crate::hints::PackedChunk;
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
 use crate::pack::{EncodedFrame, FrameCodec, PackBuilder, PlainChunk};
 use crate::runtime::Gate;
-use crate::store::log::{ReplaceReason, RootReplacement};
 use crate::store::{Committed, Replaced, Repository, Writer};
+use crate::store::{ReplaceReason, RootReplacement};
 
 /// What all threads of one run share.
 pub(crate) struct Pipeline<'r> {
@@ -182,11 +182,11 @@ impl<'r> Pipeline<'r> {
         }
         let ids: Vec<ChunkId> = pack.frames().iter().flat_map(|frame| &frame.chunks).map(|chunk| chunk.id).collect();
         let report = self.writer.store(pack)?;
-        let Some(number) = self.repository.index().pack_number(&report.pack) else { return Ok(()) };
+        let Some(number) = self.repository.catalog().index().pack_number(&report.pack) else { return Ok(()) };
         let mut pending = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
         let anchored: Vec<_> = (0..)
             .zip(ids)
-            .filter_map(|(chunk, id)| Some((PackedChunk { pack: number, chunk }, pending.remove(&id)?)))
+            .filter_map(|(chunk, id)| Some((PackedChunk { pack: number.row(), chunk }, pending.remove(&id)?)))
             .collect();
         drop(pending);
         self.repository.hints().remember_anchors(&anchored);

@@ -155,7 +155,7 @@ impl CandidateStream {
                 self.passed += piece.length;
                 self.at += piece.length;
                 if let Some(chunk) = unknown(repository, &piece.id)? {
-                    let bytes = repository.base(&piece.id)?;
+                    let bytes = repository.reader().base(&piece.id)?;
                     batch.push((chunk, anchors(&bytes).into_iter().map(|anchor| anchor.hash).collect()));
                 }
                 if batch.len() >= BATCH {
@@ -175,11 +175,11 @@ impl CandidateStream {
 
 /// The chunk, if its anchors are not in the cache.
 fn unknown(repository: &Repository, id: &ChunkId) -> Result<Option<PackedChunk>> {
-    let index = repository.index();
+    let index = repository.catalog().index();
     let Some(location) = index.locate(id)?.first().copied() else { return Ok(None) };
     let info = index.pack(location.pack)?;
     let frame = info.frame(location.frame as usize)?;
-    let chunk = PackedChunk { pack: location.pack, chunk: frame.first + location.chunk };
+    let chunk = PackedChunk { pack: location.pack.row(), chunk: frame.first + location.chunk };
     Ok((has_bases(frame.kind) && !repository.hints().is_anchored(chunk)).then_some(chunk))
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::pack;
 use crate::progress::{Phase, Progress};
-use crate::store::Repository;
+use crate::store::{Repository, check_settled};
 use crate::values;
 
 use crate::graph::{Followed, FollowedAll, Lost, follow_all};
@@ -203,10 +203,10 @@ pub fn check_each(
     each_loss: &mut dyn FnMut(Lost) -> Result<()>,
 ) -> Result<CheckReport> {
     // A cache that is stale or damaged must neither hide damage nor make any up.
-    repository.rebuild_index()?;
+    repository.catalog().rebuild()?;
     progress.begin(Phase::CheckStructure, None, None);
     let Structure { mut report, packs, mut bad, mut mendable } = structure::check_structure(repository)?;
-    let wanted = options.data(repository.clock().now());
+    let wanted = options.data(repository.log().clock().now());
     if wanted != DataSubset::None {
         bad.extend(data::check_data(repository, wanted, &packs, &mut report, &mut mendable, progress)?);
     }
@@ -219,17 +219,17 @@ pub fn check_each(
         report.problems.push(damaged_snapshot(id, &followed));
     }
     // What was met on the way only.
-    for pack in repository.mended_packs() {
+    for pack in repository.packs().mended_packs() {
         let is_known = state.standing.is_condemned(&pack) || state.standing.damaged.contains_key(&pack);
         if !is_known && mendable.insert(pack) {
             report.problems.push(is_mendable(&pack));
         }
     }
     report.mendable_packs = mendable.len() as u64;
-    let (catalogue, used) = closure.used();
-    for (number, pack) in (0..).zip(catalogue.packs()) {
-        let frames = catalogue.frames_of(number);
-        let is_used = frames.flat_map(|(_, frame)| catalogue.places_of(frame)).any(|(_, chunk, _)| used.has(chunk));
+    let (inventory, used) = closure.used();
+    for (number, pack) in inventory.packs() {
+        let frames = inventory.frames_of(number);
+        let is_used = frames.flat_map(|(_, frame)| inventory.places_of(frame)).any(|(_, chunk, _)| used.has(chunk));
         if !is_used && !pack.gone && !state.standing.is_condemned(&pack.id) {
             report.unused_packs += 1;
             report.unused_bytes += pack.length;
@@ -241,7 +241,7 @@ pub fn check_each(
 /// What the log says from its first entry on: roots that were replaced by others of the same content, and what it comes to,
 /// which checkpoints say, too.
 fn check_history(repository: &Repository, report: &mut CheckReport) -> Result<()> {
-    let history = match repository.history() {
+    let history = match repository.log().history() {
         // As far as it was needed to open the repository it could be read.
         Err(error) if error.is_damage() => {
             report.problems.push(error);
@@ -251,7 +251,7 @@ fn check_history(repository: &Repository, report: &mut CheckReport) -> Result<()
     };
     report.unsound_checkpoints = history.unsound_checkpoints.len() as u64;
     for replaced in &history.replaced {
-        report.problems.extend(repository.check_settled(replaced)?);
+        report.problems.extend(check_settled(repository, replaced)?);
     }
     Ok(())
 }

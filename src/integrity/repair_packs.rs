@@ -12,10 +12,10 @@ use crate::chunk::ChunkSource;
 use crate::error::{Error, Result};
 use crate::graph::BadFrame;
 use crate::id::{ChunkId, PackId};
-use crate::index::Worth;
+use crate::log::Worth;
 use crate::pack::{PlainChunk, parse_share};
 use crate::progress::{Phase, Progress};
-use crate::store::{Catalogue, Copies, Repository, Writer};
+use crate::store::{Copies, Inventory, Repository, Writer};
 use crate::values;
 
 /// Which packs are looked at, and how.
@@ -98,21 +98,21 @@ pub fn repair_packs(
     progress: &dyn Progress,
 ) -> Result<PackRepair> {
     let share = options.parity.unwrap_or_else(|| repository.settings().parity());
-    repository.rebuild_index()?;
+    repository.catalog().rebuild()?;
     if !options.accept_missing_packs {
         repository.refuse_if_away()?;
     }
     if !options.dry_run {
-        repository.keep_config()?;
+        repository.config().keep()?;
         parity::set_share(repository, share)?;
     }
     if !options.dry_run {
-        repository.take_back_damage(&repository.damaged_packs())?;
+        repository.reader().take_back_damage(&repository.catalog().damaged_packs())?;
     }
-    let standing = repository.standing();
+    let standing = repository.catalog().standing();
     let mut packs = Vec::new();
-    for id in repository.index().pack_ids() {
-        let Some(info) = repository.index().find_pack(&id)? else { continue };
+    for id in repository.catalog().index().pack_ids() {
+        let Some(info) = repository.catalog().index().find_pack(&id)? else { continue };
         let meant = options.packs.is_empty() || options.packs.contains(&info.id);
         let left = (0..info.directory.frames.len()).any(|frame| standing.worth(&info.id, frame as u32) == Worth::Live);
         if meant && left {
@@ -138,10 +138,10 @@ pub fn repair_packs(
     }
     let bad: HashSet<_> = damaged.iter().flat_map(|(_, findings)| findings.bad.iter().copied()).collect();
     let given_up: BTreeSet<PackId> = damaged.iter().map(|(pack, _)| *pack).collect();
-    let without = repository.index().numbers_of(&given_up);
+    let without = repository.catalog().index().numbers_of(&given_up);
     let mut wanted = BTreeMap::new();
     for (pack, findings) in damaged {
-        let Some(info) = repository.index().find_pack(&pack)? else { continue };
+        let Some(info) = repository.catalog().index().find_pack(&pack)? else { continue };
         let mut pack = DamagedPack {
             id: info.id,
             frames: info.directory.frames.len() as u64,
@@ -155,7 +155,7 @@ pub fn repair_packs(
         for (at, (frame, chunks)) in info.directory.iter().enumerate() {
             let is_lost = bad.contains(&(info.id, at as u32)) || standing.is_damaged(&info.id, at as u32);
             for chunk in chunks {
-                let elsewhere = repository.index().locate_live(&chunk.id)?;
+                let elsewhere = repository.catalog().index().locate_live(&chunk.id)?;
                 let mut elsewhere = elsewhere.iter().filter(|location| !without.contains(&location.pack));
                 match (elsewhere.next(), is_lost) {
                     (Some(_), _) => {}
@@ -184,14 +184,14 @@ fn record(
     bad: &HashSet<BadFrame>,
     given_up: &BTreeSet<PackId>,
 ) -> Result<()> {
-    repository.record_damage_by(|state| {
-        repository.refresh_index()?;
-        let catalogue = Catalogue::of_index(repository)?;
-        let elsewhere = catalogue.derive_sound(&state.standing, |pack, _| !given_up.contains(pack));
-        let is_elsewhere = |chunk: &ChunkId| catalogue.find(chunk).is_some_and(|chunk| elsewhere.has(chunk));
+    repository.log().damaged(repository.catalog(), &mut |state| {
+        repository.catalog().refresh()?;
+        let inventory = Inventory::of_index(repository)?;
+        let elsewhere = inventory.derive_sound(&state.standing, |pack, _| !given_up.contains(pack));
+        let is_elsewhere = |chunk: &ChunkId| inventory.find(chunk).is_some_and(|chunk| elsewhere.has(chunk));
         let mut recorded = Vec::new();
         for pack in damaged {
-            let Some(info) = repository.index().find_pack(&pack.id)? else { continue };
+            let Some(info) = repository.catalog().index().find_pack(&pack.id)? else { continue };
             let mut sound = info.directory.iter().enumerate().filter(|(at, _)| {
                 !bad.contains(&(pack.id, *at as u32)) && !state.standing.is_damaged(&pack.id, *at as u32)
             });
@@ -266,7 +266,7 @@ pub(super) fn look_at_all(
 ///
 /// What its parity restores is not bad, but the pack is.
 fn look_twice(repository: &Repository, pack: &PackId) -> Result<PackFindings> {
-    let standing = repository.standing();
+    let standing = repository.catalog().standing();
     let first = check_pack(repository, pack, &standing)?;
     if first.is_sound() {
         return Ok(first);

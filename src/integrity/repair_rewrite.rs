@@ -83,7 +83,7 @@ pub(super) fn rewrite(repository: &Repository, record: &SnapshotRecord, closure:
             manifest.push(&row, &mut sink)?;
         }
     }
-    let id = SnapshotId::new(repository.entropy().array()?);
+    let id = SnapshotId::new(repository.log().entropy().array()?);
     let mut tags = old.tags.clone();
     if !tags.iter().any(|tag| tag == TAG) {
         tags.push(TAG.into());

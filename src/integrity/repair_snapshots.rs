@@ -12,7 +12,7 @@ use crate::graph::{BadFrame, Closure, FollowedAll, Lost, follow_all};
 use crate::id::{PackId, SnapshotId};
 use crate::pack::pack_name;
 use crate::progress::{Phase, Progress};
-use crate::store::{Catalogue, Repository};
+use crate::store::{Inventory, Repository};
 use crate::values;
 
 /// What to do about damaged snapshots.
@@ -84,13 +84,13 @@ pub fn repair_snapshots(
     progress: &dyn Progress,
     each_loss: &mut dyn FnMut(Lost) -> Result<()>,
 ) -> Result<SnapshotRepair> {
-    repository.rebuild_index()?;
-    repository.adopt_all_locally()?;
+    repository.catalog().rebuild()?;
+    repository.catalog().adopt_all_locally()?;
     if !options.accept_missing_packs {
         repository.refuse_if_away()?;
     }
     if options.read_data && !options.dry_run {
-        repository.take_back_damage(&repository.damaged_packs())?;
+        repository.reader().take_back_damage(&repository.catalog().damaged_packs())?;
     }
     progress.begin(Phase::CheckStructure, None, None);
     let Gone { packs: lost_packs, cut_off: mut bad } = gone_packs(repository)?;
@@ -122,8 +122,8 @@ pub fn repair_snapshots(
         repair.recorded = state.standing.new_damage(found);
         return Ok(repair);
     }
-    repository.keep_config()?;
-    repair.recorded = repository.record_damage(&found)?;
+    repository.config().keep()?;
+    repair.recorded = repository.catalog().record_damage(&found)?;
     if options.rewrite {
         for damaged in repair.damaged.iter_mut().filter(|damaged| !damaged.nothing_left) {
             if let Some(record) = state.snapshots.iter().find(|record| record.id == damaged.id) {
@@ -150,9 +150,9 @@ fn forget_hopeless(
     if nothing_left.is_empty() {
         return Ok(Vec::new());
     }
-    repository.drop_hopeless(|state| {
-        repository.refresh_index()?;
-        let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, bad);
+    repository.log().remove_lost_snapshots(repository.catalog(), &mut |state| {
+        repository.catalog().refresh()?;
+        let closure = Closure::new(repository, Inventory::of_index(repository)?, &state.standing, bad);
         let mut still = Vec::new();
         for record in state.snapshots.iter().filter(|record| nothing_left.contains(&record.id)) {
             if closure.snapshot(record, &mut |_| Ok(()))?.is_hopeless() {
@@ -173,19 +173,19 @@ struct Gone {
 
 /// What is not there of packs that the log does not have as condemned or lost.
 fn gone_packs(repository: &Repository) -> Result<Gone> {
-    repository.refresh_index()?;
-    let standing = repository.standing();
+    repository.catalog().refresh()?;
+    let standing = repository.catalog().standing();
     let mut gone = Gone { packs: BTreeSet::new(), cut_off: HashSet::new() };
-    for (id, length) in repository.index().packs_known() {
+    for (id, length) in repository.catalog().index().packs_known() {
         if standing.is_condemned(&id) {
             continue;
         }
         // Asked for one by one: a listing proves nothing.
         match repository.backend().size(&pack_name(&id))? {
             // What parity restores is not lost.
-            Some(found) if found < length && repository.mended_pack(&id).is_some() => {}
+            Some(found) if found < length && repository.packs().mended_pack(&id).is_some() => {}
             Some(found) if found < length => {
-                if let Some(info) = repository.index().find_pack(&id)? {
+                if let Some(info) = repository.catalog().index().find_pack(&id)? {
                     let frames = cut_off(&info, found).collect::<Vec<_>>();
                     gone.cut_off.extend(frames.into_iter().filter(|(pack, frame)| !standing.is_damaged(pack, *frame)));
                 }
@@ -193,7 +193,7 @@ fn gone_packs(repository: &Repository) -> Result<Gone> {
             Some(_) => {}
             None => match repository.backend().read(&pack_name(&id), length) {
                 Err(error) if error.is_damage() => {
-                    repository.index().mark_gone(&id);
+                    repository.catalog().index().mark_gone(&id);
                     gone.packs.insert(id);
                 }
                 read => drop(read?),
@@ -205,7 +205,7 @@ fn gone_packs(repository: &Repository) -> Result<Gone> {
 
 /// Reads all packs but those; returns the frames that are damaged, and that the log does not have as such.
 fn bad_frames(repository: &Repository, gone: &BTreeSet<PackId>, progress: &dyn Progress) -> Result<HashSet<BadFrame>> {
-    let (standing, index) = (repository.standing(), repository.index());
+    let (standing, index) = (repository.catalog().standing(), repository.catalog().index());
     let is_meant = |pack: &PackId| !gone.contains(pack) && !index.is_gone(pack) && !standing.is_condemned(pack);
     let packs: Vec<PackId> = index.pack_ids().into_iter().filter(is_meant).collect();
     progress.begin(Phase::CheckData, Some(packs.len() as u64), None);

@@ -35,7 +35,7 @@ impl Listing {
         let mut listing = Self::default();
         for _ in 0..ATTEMPTS {
             let state = repository.state();
-            listing = Self { now: repository.clock().now(), ..Self::default() };
+            listing = Self { now: repository.log().clock().now(), ..Self::default() };
             for (record, root) in state.snapshots.iter().zip(read_roots(repository, &state.snapshots)) {
                 match root {
                     Ok(root) => listing.snapshots.push(root),
@@ -43,7 +43,7 @@ impl Listing {
                 }
             }
             // What is wrong with the log itself is reported when the repository is opened.
-            if listing.unreadable.is_empty() || !repository.has_moved(&state).unwrap_or(false) {
+            if listing.unreadable.is_empty() || !repository.catalog().has_moved(&state).unwrap_or(false) {
                 break;
             }
         }

@@ -51,7 +51,7 @@ pub fn tag(repository: &Repository, snapshot: &SnapshotRoot, change: &TagChange)
     let tags = change.apply(&snapshot.tags);
     let changed = tags != snapshot.tags;
     if changed {
-        repository.change_tags(snapshot.id, &snapshot.tags, |tags| change.apply(tags))?;
+        repository.log().change_tags(snapshot.id, &snapshot.tags, &|tags| change.apply(tags))?;
     }
     Ok(TagReport { id: snapshot.id, tags, changed })
 }

@@ -40,16 +40,16 @@ impl Snapshot {
     /// # Errors
     /// [`Error::NoSnapshot`]; [`Error::Unsupported`] if it needs a newer version; those of reading.
     pub fn open(repository: &Arc<Repository>, id: SnapshotId) -> Result<Self> {
-        let find = || repository.state().snapshots.into_iter().find(|record| record.id == id);
+        let find = || repository.state().snapshot(id).cloned();
         let found = match find() {
             None => {
-                repository.refresh_index()?;
+                repository.catalog().refresh()?;
                 find()
             }
             found => found,
         };
         let record = found.ok_or_else(|| Error::NoSnapshot { wanted: id.to_string() })?;
-        let root = repository.settled(|| read_root(repository, &record))?;
+        let root = repository.catalog().settled(|| read_root(repository, &record))?;
         Ok(Self::of_root(repository, root))
     }
 
@@ -64,8 +64,10 @@ impl Snapshot {
     /// # Errors
     /// Errors of reading the log and the roots.
     pub fn list(repository: &Arc<Repository>) -> Result<Vec<Self>> {
-        repository.refresh_index()?;
-        let roots = repository.settled(|| read_roots(repository, &repository.state().snapshots).into_iter().collect());
+        repository.catalog().refresh()?;
+        let roots = repository
+            .catalog()
+            .settled(|| read_roots(repository, &repository.state().snapshots).into_iter().collect());
         roots.map(|roots: Vec<_>| roots.into_iter().map(|root| Self::of_root(repository, root)).collect())
     }
 
@@ -150,7 +152,7 @@ impl Snapshot {
         let repository = &*self.0.repository;
         let (mut replacements, mut again) = (0, false);
         loop {
-            let (root, before) = (self.root(), repository.log_length());
+            let (root, before) = (self.root(), repository.log().length());
             let error = match work(&root) {
                 Err(error) if error.is_damage() => error,
                 done => return done,
@@ -163,7 +165,7 @@ impl Snapshot {
                 }
                 Ok(Since::Replaced(_)) => return Err(Error::SnapshotReplaced { snapshot: self.0.id }),
                 // What was missing may have been moved, which another thread may have noticed first.
-                Ok(Since::Same) if !again || repository.log_length() != before => again = true,
+                Ok(Since::Same) if !again || repository.log().length() != before => again = true,
                 Ok(Since::Same) | Err(_) => return Err(error),
             }
         }
@@ -189,7 +191,7 @@ pub(super) struct Kept<'r>(&'r Repository);
 
 impl ChunkSource for Kept<'_> {
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.0.get_kept(id)
+        self.0.reader().get_kept(id)
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::{ATTEMPTS, Repository};
 use crate::error::{Error, Result};
 use crate::id::PackId;
-use crate::index::{Damage, Standing};
+use crate::log::{Damage, Standing};
 use crate::pack::pack_name;
 use crate::storage::Kind;
 
@@ -26,14 +26,14 @@ impl Repository {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            self.refresh_index()?;
+            self.catalog().refresh()?;
             let state = self.state();
             let (missing, packs) = count_missing(self, &state.standing)?;
             if !looks_away(missing, packs) {
                 return Ok(());
             }
             // A prune may have put all into new packs, and deleted the old ones.
-            if attempts >= ATTEMPTS || !self.has_moved(&state)? {
+            if attempts >= ATTEMPTS || !self.catalog().has_moved(&state)? {
                 return Err(Error::StorageAway { location: self.backend().location(), missing, packs });
             }
         }
@@ -53,7 +53,7 @@ fn count_missing(repository: &Repository, standing: &Standing) -> Result<(u64, u
         listed.extend(meta.name.file().parse::<PackId>());
     })?;
     let (mut missing, mut packs) = (0, 0);
-    for (id, _) in repository.index().packs_known() {
+    for (id, _) in repository.catalog().index().packs_known() {
         if !should_be_there(&id, standing) {
             continue;
         }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::config::{Config, Features, MAX_CONFIG};
+use super::config::{Config, MAX_CONFIG};
 use super::config_copies::{self, is_anything_there};
 use super::keys::new_slot;
-use super::log::{Body, LogEntry};
-use super::{Clock, Compression, Repository, Settings, State, writer_name};
+use super::{Clock, Compression, Features, Repository, Settings};
 use crate::chunk::CutParams;
 use crate::crypto::slot::KdfCost;
 use crate::crypto::{Entropy, Envelope, Keyring, Secret, Suite};
 use crate::error::{Error, Result};
-use crate::id::{EntryHash, RepositoryId, digest};
+use crate::id::{RepositoryId, digest};
+use crate::log::NewLog;
 use crate::pack::parse_share;
 use crate::storage::{Backend, Created, Kind, Name, create_resolved};
 use crate::values;
@@ -195,24 +195,22 @@ impl Repository {
             create_resolved(&**backend, &slot.name, &slot.bytes)?;
         }
         let envelope = Envelope::new(repository, keyring);
-        let mut log = FirstEntries { backend: &**backend, envelope, entropy, now, state: State::default() };
+        let mut log = NewLog::new(&**backend, envelope, entropy, now);
         let keys = first.iter().map(|slot| slot.logged()).collect();
         if is_taken_over {
             // Whoever made it may have died before it was durable.
             backend.settle(&Name::config())?;
         }
         let is_first = (is_taken_over || create_resolved(&**backend, &Name::config(), &config_bytes)? == Created::New)
-            && log.append(Body::Init { config: digest(&config_bytes), keys })?;
+            && log.init(digest(&config_bytes), keys)?;
         if !is_first {
             // The own slot opens nothing. It would only be tried.
             let _ = first.map(|slot| backend.delete(&slot.name));
             return Err(cannot("somebody else made one at the same time"));
         }
         let settings = options.settings();
-        if !settings.is_empty() {
-            if !log.append(Body::Config { features: Features::default(), settings })? {
-                return Err(Error::Busy { what: "the new repository, before its settings were written,".into() });
-            }
+        if !settings.is_empty() && !log.settings(settings)? {
+            return Err(Error::Busy { what: "the new repository, before its settings were written,".into() });
         }
         // Last, when nobody takes it for unfinished any more. Without the second copy the repository is whole all the same,
         // and the next prune tries again.
@@ -255,39 +253,6 @@ fn unfinished(backend: &dyn Backend, options: &InitOptions) -> Result<Config> {
         None => Err(cannot(
             "there is a file `config` that is no config of a repository, and nothing else of one: if it is of no use, remove it",
         )),
-    }
-}
-
-/// A repository whose log is being begun. Nobody else knows it yet.
-struct FirstEntries<'a> {
-    backend: &'a dyn Backend,
-    envelope: Envelope,
-    entropy: &'a dyn Entropy,
-    now: i64,
-    state: State,
-}
-
-impl FirstEntries<'_> {
-    /// False if somebody else has written an entry there.
-    fn append(&mut self, body: Body) -> Result<bool> {
-        let entry = LogEntry {
-            sequence: self.state.next,
-            previous: self.state.head,
-            transaction: self.entropy.array()?,
-            time: self.now,
-            writer: writer_name(),
-            body,
-        };
-        let name = Name::log(self.state.next);
-        let bytes = self.envelope.seal(self.entropy, Kind::Log, &name.to_string(), &entry.encode())?;
-        // A storage may have taken the entry, failed to say so, and answered a repetition of its own request.
-        if create_resolved(self.backend, &name, &bytes)? == Created::Exists
-            && self.backend.read(&name, bytes.len() as u64).ok().as_deref() != Some(&bytes)
-        {
-            return Ok(false);
-        }
-        self.state.apply(&entry, EntryHash::new(digest(&bytes)))?;
-        Ok(true)
     }
 }
 

@@ -47,7 +47,7 @@ pub struct NewPassword<'p> {
 /// # Errors
 /// Those of the repository.
 pub fn add_key(repository: &Repository, new: NewPassword<'_>) -> Result<KeyReport> {
-    let key_id = repository.add_key(new.password, new.kdf, new.label)?;
+    let key_id = repository.keys().add(new.password, new.kdf, new.label)?;
     Ok(KeyReport { key_id, done: KeyChange::Added })
 }
 
@@ -57,7 +57,7 @@ pub fn add_key(repository: &Repository, new: NewPassword<'_>) -> Result<KeyRepor
 /// Those of the repository. The new password is there if only the old one could not be removed.
 pub fn change_key(repository: &Repository, old: KeyId, new: NewPassword<'_>) -> Result<KeyReport> {
     let KeyReport { key_id, .. } = add_key(repository, new)?;
-    repository.remove_key(old)?;
+    repository.keys().remove(old)?;
     Ok(KeyReport { key_id, done: KeyChange::Changed })
 }
 
@@ -66,7 +66,7 @@ pub fn change_key(repository: &Repository, old: KeyId, new: NewPassword<'_>) -> 
 /// # Errors
 /// Those of the repository; the last one stays.
 pub fn remove_key(repository: &Repository, key_id: KeyId) -> Result<KeyReport> {
-    repository.remove_key(key_id)?;
+    repository.keys().remove(key_id)?;
     Ok(KeyReport { key_id, done: KeyChange::Removed })
 }
 

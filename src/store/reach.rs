@@ -1,7 +1,6 @@
 //! What a snapshot reaches: its root, the tree of its manifest, the rows, and the trees of all files.
 
-use super::bits::Bits;
-use super::{Catalogue, Repository};
+use super::{ChunkNumber, ChunkSet, Inventory, Repository};
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::ChunkId;
@@ -12,10 +11,10 @@ use crate::snapshot::{ManifestReader, SnapshotRoot};
 #[derive(Debug, Default)]
 pub struct Reach {
     /// The numbers of all chunks that are reached.
-    pub used: Bits,
+    pub used: ChunkSet,
     /// What was followed already, by level and by what the tree holds. Equal bytes have one id, whatever they are: that
     /// a chunk was met as a piece of a file must not hide what hangs on it as a node.
-    followed: [Vec<Bits>; 2],
+    followed: [Vec<ChunkSet>; 2],
 }
 
 /// What hangs on a tree: pieces of a file, or rows of a manifest.
@@ -34,24 +33,24 @@ impl Reach {
     pub fn follow(
         &mut self,
         repository: &Repository,
-        catalogue: &mut Catalogue,
+        inventory: &mut Inventory,
         root: &ChunkId,
-        lost: &mut dyn FnMut(&Catalogue, &ChunkId, Error) -> Result<()>,
+        lost: &mut dyn FnMut(&Inventory, &ChunkId, Error) -> Result<()>,
     ) -> Result<()> {
-        self.used.set(catalogue.number(root));
+        self.used.set(inventory.number(root));
         let read =
             repository.get(root).and_then(|bytes| SnapshotRoot::decode(&bytes).in_object("the root of a snapshot"));
         let root = match read {
             Ok(read) => read,
-            Err(error) if error.is_damage() => return lost(catalogue, root, error),
+            Err(error) if error.is_damage() => return lost(inventory, root, error),
             Err(error) => return Err(error),
         };
         super::Features::check(root.required_read, super::Features::KNOWN.read, "to follow a snapshot of")?;
         if let Stream::Tree(tree) = &root.path_list {
-            self.tree(repository, catalogue, tree, Holds::Bytes, lost)?;
+            self.tree(repository, inventory, tree, Holds::Bytes, lost)?;
         }
         match &root.manifest {
-            Some(tree) => self.tree(repository, catalogue, tree, Holds::Rows, lost),
+            Some(tree) => self.tree(repository, inventory, tree, Holds::Rows, lost),
             None => Ok(()),
         }
     }
@@ -59,16 +58,16 @@ impl Reach {
     fn tree(
         &mut self,
         repository: &Repository,
-        catalogue: &mut Catalogue,
+        inventory: &mut Inventory,
         tree: &Tree,
         holds: Holds,
-        lost: &mut dyn FnMut(&Catalogue, &ChunkId, Error) -> Result<()>,
+        lost: &mut dyn FnMut(&Inventory, &ChunkId, Error) -> Result<()>,
     ) -> Result<()> {
-        // Rows are gone through after the tree that names them, a few at a time: both need the catalogue.
+        // Rows are gone through after the tree that names them, a few at a time: both need the inventory.
         let mut rows: Vec<Reference> = Vec::new();
-        let catalogue_cell = std::cell::RefCell::new(catalogue);
+        let inventory_cell = std::cell::RefCell::new(inventory);
         let mut visit = |reference: &Reference, level: u8| {
-            let number = catalogue_cell.borrow_mut().number(&reference.id);
+            let number = inventory_cell.borrow_mut().number(&reference.id);
             self.used.set(number);
             let is_new = match (level, holds) {
                 (0, Holds::Bytes) => false,
@@ -79,12 +78,12 @@ impl Reach {
             }
             Ok(is_new)
         };
-        visit_tree(tree, repository, &mut visit, &mut |id, error| lost(&catalogue_cell.borrow(), id, error))?;
-        let catalogue = catalogue_cell.into_inner();
+        visit_tree(tree, repository, &mut visit, &mut |id, error| lost(&inventory_cell.borrow(), id, error))?;
+        let inventory = inventory_cell.into_inner();
         for reference in rows {
-            if let Err(error) = self.rows(repository, catalogue, &reference, lost) {
+            if let Err(error) = self.rows(repository, inventory, &reference, lost) {
                 match error.is_damage() {
-                    true => lost(catalogue, &reference.id, error)?,
+                    true => lost(inventory, &reference.id, error)?,
                     false => return Err(error),
                 }
             }
@@ -96,9 +95,9 @@ impl Reach {
     fn rows(
         &mut self,
         repository: &Repository,
-        catalogue: &mut Catalogue,
+        inventory: &mut Inventory,
         reference: &Reference,
-        lost: &mut dyn FnMut(&Catalogue, &ChunkId, Error) -> Result<()>,
+        lost: &mut dyn FnMut(&Inventory, &ChunkId, Error) -> Result<()>,
     ) -> Result<()> {
         let leaf = Tree { root: reference.clone(), height: 0 };
         let mut rows = ManifestReader::new(Some(&leaf), repository);
@@ -111,17 +110,17 @@ impl Reach {
                 Recipe::decode(&row.recipe).map_err(|malformed| Error::Invalid(format!("{name}: {malformed}")))?;
             for stream in recipe.streams() {
                 if let Stream::Tree(tree) = stream {
-                    self.tree(repository, catalogue, tree, Holds::Bytes, lost)?;
+                    self.tree(repository, inventory, tree, Holds::Bytes, lost)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn is_new(&mut self, number: u32, level: u8, holds: Holds) -> bool {
+    fn is_new(&mut self, number: ChunkNumber, level: u8, holds: Holds) -> bool {
         let levels = &mut self.followed[holds as usize];
         if levels.len() <= usize::from(level) {
-            levels.resize_with(usize::from(level) + 1, Bits::default);
+            levels.resize_with(usize::from(level) + 1, ChunkSet::default);
         }
         levels[usize::from(level)].set(number)
     }

@@ -49,7 +49,7 @@ fn sample(suite: Suite) -> Sample {
     let memory = Memory::new();
     let lab = Lab::on(Arc::new(memory.clone()), suite);
     if suite != Suite::None {
-        lab.open().add_key(b"another", CHEAP, "a second key").unwrap();
+        lab.open().keys().add(b"another", CHEAP, "a second key").unwrap();
     }
     let mut expected = BTreeMap::new();
     let mut ids = vec![lab.save(&folder).snapshot.unwrap()];

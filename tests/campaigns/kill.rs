@@ -116,7 +116,7 @@ fn kill_9_at_any_moment_of_create_loses_nothing() {
             let report = check_all(&repository).unwrap();
             assert!(report.problems.is_empty(), "{what}: {:?}", report.problems);
             with_garbage += usize::from(report.unindexed_packs > 0);
-            let snapshots = repository.state().snapshots;
+            let snapshots = repository.state().snapshots.clone();
             for record in &snapshots {
                 expected.entry(record.id).or_insert_with(|| {
                     committed += 1;
@@ -135,7 +135,7 @@ fn kill_9_at_any_moment_of_create_loses_nothing() {
             expected.insert(next.snapshot.unwrap(), state);
         }
         let repository = open(folder).unwrap();
-        for record in repository.state().snapshots {
+        for record in repository.state().snapshots.clone() {
             let files = all_files(&repository, record.id).map(hashes);
             assert!(files.as_ref() == Some(&expected[&record.id]), "{} in the end, seed {seed}", record.id);
         }

@@ -180,13 +180,13 @@ impl Run {
 
     fn forgets(&self) {
         self.processes(FORGET, 3, |repository, dice| {
-            let there = repository.state().snapshots;
+            let there = repository.state().snapshots.clone();
             if there.is_empty() {
                 return Ok(());
             }
             let id = there[dice.below(there.len())].id;
             if dice.one_in(4) {
-                return repository.set_tags(id, &[format!("tag{}", dice.below(9))]);
+                return repository.log().set_tags(id, &[format!("tag{}", dice.below(9))]).map(drop);
             }
             // From here on it may be gone, whatever the answer is.
             self.ledger().forgotten.insert(id);
@@ -199,7 +199,7 @@ impl Run {
 
     fn restores(&self) {
         self.processes(RESTORE, 4, |repository, dice| {
-            let there = repository.state().snapshots;
+            let there = repository.state().snapshots.clone();
             if there.is_empty() {
                 return Ok(());
             }
@@ -226,7 +226,7 @@ impl Run {
 
     fn settles(&self, actor: usize) {
         self.processes(actor, 4, |repository, dice| {
-            let there = repository.state().snapshots;
+            let there = repository.state().snapshots.clone();
             if there.is_empty() {
                 return Ok(());
             }

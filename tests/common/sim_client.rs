@@ -12,15 +12,15 @@ use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{SeededEntropy, Suite};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
+use avro_snap::log::{ReplaceReason, RootReplacement};
 use avro_snap::pack::{Chain, EncodedFrame, FrameCodec, Place, PlainChunk};
 use avro_snap::recipe::{Recipe, StreamBuilder, StreamReader};
 use avro_snap::runtime::{CancelToken, Runtime};
 use avro_snap::snapshot::entry::FileEntry;
 use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals};
 use avro_snap::storage::Backend;
-use avro_snap::store::log::{Body, ReplaceReason, RootReplacement};
 use avro_snap::store::{
-    CachePlace, Clock, InitOptions, OpenOptions, Repository, Sizes, SnapshotRecord, State, Unlock, Writer, read_root,
+    CachePlace, Clock, InitOptions, OpenOptions, Repository, Sizes, SnapshotRecord, Unlock, Writer, read_root,
 };
 
 use crate::sim_store::Dice;
@@ -126,7 +126,9 @@ impl Feed<'_, '_> {
     /// The chunk as a delta of one that is like it, where there is one on which something new may rest.
     fn delta(&mut self, kind: ChunkKind, chunk: &PlainChunk) -> Result<Option<EncodedFrame>> {
         for base in self.alike.iter().filter(|base| **base != chunk.id) {
-            let (Ok((place, _)), Ok(bytes)) = (self.repository.links(base), self.repository.base(base)) else {
+            let (Ok((place, _)), Ok(bytes)) =
+                (self.repository.catalog().links(base), self.repository.reader().base(base))
+            else {
                 continue;
             };
             let Some(place) = Place::step_above([place]) else { continue };
@@ -191,7 +193,7 @@ pub fn save(
     let state = repository.state();
     let parents = state.snapshots.iter().rev().filter_map(|record| read_root(repository, record).ok());
     let parent = parents.into_iter().find(|root| root.series == series);
-    let id = SnapshotId::new(repository.entropy().array().map_err(|e| Error::Crypto(e.to_string()))?);
+    let id = SnapshotId::new(repository.log().entropy().array().map_err(|e| Error::Crypto(e.to_string()))?);
     begun(id);
     let done = store(repository, &writer, id, series, content, habits, parent.as_ref());
     match done {
@@ -253,7 +255,7 @@ fn store(
     let root = SnapshotRoot {
         series: series.into(),
         host: "sim".into(),
-        time: repository.clock().now(),
+        time: repository.log().clock().now(),
         parent: parent.map(|parent| parent.id),
         program: "sim".into(),
         totals,
@@ -358,8 +360,8 @@ pub fn contents_now(repository: &Repository, record: &SnapshotRecord) -> Result<
             Err(error) if error.is_damage() => error,
             read => return read,
         };
-        repository.refresh_index()?;
-        let now = repository.state().snapshots.into_iter().find(|now| now.id == record.id);
+        repository.catalog().refresh()?;
+        let now = repository.state().snapshots.clone().into_iter().find(|now| now.id == record.id);
         match now.filter(|now| now.root != record.root) {
             Some(now) => record = now,
             None => return Err(error),
@@ -374,7 +376,5 @@ pub fn expected(content: &Content) -> BTreeMap<Vec<u8>, Vec<u8>> {
 
 /// Removes a snapshot from the log.
 pub fn forget(repository: &Repository, id: SnapshotId) -> Result<()> {
-    let body = Body::RemoveSnapshots { snapshots: vec![id] };
-    let is_there = |state: &State| state.snapshots.iter().any(|record| record.id == id);
-    repository.append_checked(|state| Ok(is_there(state).then(|| body.clone()))).map(drop)
+    repository.log().remove_snapshots(&[id], &[]).map(drop)
 }

@@ -170,7 +170,7 @@ impl Life {
                 self.ledger.returning.remove(&id);
             }
             Deed::Undo => {
-                let removed = repository.state().removed;
+                let removed = repository.state().removed.clone();
                 let Some(last) = removed.last() else { return Ok(()) };
                 let id = last.record.id;
                 self.ledger.returning.insert(id);
@@ -186,11 +186,11 @@ impl Life {
             }
             Deed::Tag => {
                 let Some(id) = chosen else { return Ok(()) };
-                repository.set_tags(id, &[format!("tag{}", roll % 7)])?;
+                repository.log().set_tags(id, &[format!("tag{}", roll % 7)])?;
             }
             Deed::Key => {
                 if self.suite != Suite::None && !self.ledger.key_added {
-                    repository.add_key(NEW_KEY, cheap(), "another")?;
+                    repository.keys().add(NEW_KEY, cheap(), "another")?;
                     self.ledger.key_added = true;
                 }
             }
@@ -199,7 +199,7 @@ impl Life {
                     // Whatever comes of it, other passwords need not open it any more.
                     self.ledger.key_added = false;
                     let mut repository = repository;
-                    let keys: Vec<_> = repository.state().keys.into_keys().collect();
+                    let keys: Vec<_> = repository.state().keys.keys().copied().collect();
                     repository.rotate_key(b"password", cheap(), "rotated", &keys)?;
                 }
             }
@@ -240,7 +240,7 @@ impl Life {
             Ok(repository) => repository,
             Err(error) => return vec![format!("it cannot be opened: {error}")],
         };
-        if repository.standing().has_damage() {
+        if repository.catalog().standing().has_damage() {
             wrong.push("damage is recorded where there is none".into());
         }
         self.compare(&repository, &mut wrong);
@@ -254,7 +254,7 @@ impl Life {
             Err(error) => wrong.push(format!("check fails: {error}")),
         }
         if self.ledger.key_added
-            && let Err(error) = repository.find_key(NEW_KEY)
+            && let Err(error) = repository.keys().find(NEW_KEY)
         {
             wrong.push(format!("a key that was added is not there: {error}"));
         }

@@ -16,7 +16,6 @@ use avro_snap::ops::create::create;
 use avro_snap::ops::prune::{MaxUnused, PruneOptions, PruneReport, prune};
 use avro_snap::progress::Silent;
 use avro_snap::storage::{Backend, Kind};
-use avro_snap::store::log::Body;
 use avro_snap::store::{CachePlace, InitOptions, Repository, Sizes, SystemClock};
 
 use crate::avro_gen::Random;
@@ -66,8 +65,7 @@ pub fn save(lab: &Lab, files: &Files) -> Result<SnapshotId> {
 }
 
 pub fn forget(lab: &Lab, snapshots: &[SnapshotId]) -> Result<()> {
-    let snapshots = snapshots.to_vec();
-    try_open(lab)?.append_checked(|_| Ok(Some(Body::RemoveSnapshots { snapshots: snapshots.clone() }))).map(drop)
+    try_open(lab)?.log().remove_snapshots(snapshots, &[]).map(drop)
 }
 
 /// Nothing unused is left, nothing waits.

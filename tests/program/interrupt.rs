@@ -213,7 +213,7 @@ fn every_long_verb_of_the_library_ends_when_its_token_says_so() {
     let lab = Lab::new(Suite::Aes256Gcm);
     lab.save(source.path());
     let forgotten = lab.save(source.path()).snapshot.unwrap();
-    lab.open().remove_snapshots(&[forgotten], &[]).unwrap();
+    lab.open().log().remove_snapshots(&[forgotten], &[]).unwrap();
     let target = tempfile::tempdir().unwrap();
     let ended = |verb: &str, work: &dyn Fn(&Repository) -> Result<()>| {
         let repository = lab.open();

@@ -61,7 +61,7 @@ fn needed(repository: &Repository) -> Vec<(SnapshotId, HashSet<ChunkId>)> {
         // What a difference rests on is needed as well.
         let mut open: Vec<ChunkId> = ids.iter().copied().collect();
         while let Some(id) = open.pop() {
-            let (_, bases) = repository.links(&id).unwrap();
+            let (_, bases) = repository.catalog().links(&id).unwrap();
             open.extend(bases.into_iter().filter(|base| ids.insert(*base)));
         }
         (root.id, ids)
@@ -71,7 +71,12 @@ fn needed(repository: &Repository) -> Vec<(SnapshotId, HashSet<ChunkId>)> {
 
 /// The plain length of every chunk of the index.
 fn lengths(repository: &Repository) -> HashMap<ChunkId, u64> {
-    let packs = repository.index().pack_numbers().into_iter().map(|number| repository.index().pack(number).unwrap());
+    let packs = repository
+        .catalog()
+        .index()
+        .pack_numbers()
+        .into_iter()
+        .map(|number| repository.catalog().index().pack(number).unwrap());
     packs
         .flat_map(|info| info.directory.chunks.iter().map(|c| (c.id, u64::from(c.length))).collect::<Vec<_>>())
         .collect()

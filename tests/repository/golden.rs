@@ -64,7 +64,7 @@ fn open(root: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Reposi
 
 /// How many frames are deltas.
 fn deltas(repository: &Repository) -> usize {
-    let index = repository.index();
+    let index = repository.catalog().index();
     let of_pack = |number| {
         let info = index.pack(number).unwrap();
         info.directory.frames.iter().filter(|frame| frame.encoding == Encoding::Delta).count()
@@ -156,7 +156,7 @@ fn golden_repositories_are_read_as_on_the_day_they_were_made() {
     for (name, suite) in GOLDEN.into_iter().chain([ROTATED]) {
         let repository = open(&place(name), Arc::new(SystemClock), Arc::new(SystemEntropy));
         assert_eq!(repository.config().suite, suite, "{name}");
-        let epoch = repository.keyring().map_or(0, avro_snap::crypto::Keyring::current_epoch);
+        let epoch = repository.keys().keyring().map_or(0, |keyring| keyring.current_epoch());
         assert_eq!((epoch, repository.settings().parity()), if name == ROTATED.0 { (1, 50) } else { (0, 0) }, "{name}");
         let (found, expected) = (restored(&repository), expected());
         assert_eq!(found.len(), 2, "{name}");
@@ -168,7 +168,7 @@ fn golden_repositories_are_read_as_on_the_day_they_were_made() {
         assert!(report.problems.is_empty(), "{name}: {:?}", report.problems);
         assert_eq!((report.snapshots, report.unindexed_packs), (2, 0), "{name}");
         assert!(deltas(&repository) > 0, "{name}: no chunk is kept as the difference to another");
-        let history = repository.history().unwrap();
+        let history = repository.log().history().unwrap();
         assert_eq!((history.replaced.len(), history.unsound_checkpoints.len()), (1, 0), "{name}");
         assert!(place(name).join("ckpt").read_dir().unwrap().count() > 0, "{name} has no checkpoint");
     }
@@ -297,7 +297,7 @@ fn make_golden() {
         let options = PayloadOptions::default();
         assert!(keep_payloads(&repository, first, &options, &Silent).unwrap().replaced);
         while repository.state().next < 66 {
-            repository.set_tags(first, &["day 1".into()]).unwrap();
+            repository.log().set_tags(first, &["day 1".into()]).unwrap();
         }
     }
     fs::write(place("content.txt"), text).unwrap();
@@ -333,8 +333,8 @@ fn make_rotated() {
     let mut repository = open(&root, clock, Arc::new(SeededEntropy::new(77)));
     let mut settings = Settings::default();
     settings.set_parity(50);
-    repository.change_settings(settings).unwrap();
-    let leaving: Vec<_> = repository.keys().iter().map(|key| key.id).collect();
+    repository.log().change_settings(&settings).unwrap();
+    let leaving: Vec<_> = repository.keys().list().iter().map(|key| key.id).collect();
     let cost = KdfCost { memory_kib: 1024, passes: 2, lanes: 4 };
     repository.rotate_key(PASSWORD, cost, "golden", &leaving).unwrap();
     let options = avro_snap::ops::prune::PruneOptions::default().reencrypt(true).grace(Duration::ZERO);

@@ -65,7 +65,7 @@ fn forge_with(repository: &Repository, rows: &[FileEntry], properties: Vec<Prope
         Err(_) => past_the_writer(rows, &mut sink),
     };
     let root = SnapshotRoot {
-        id: SnapshotId::new(repository.entropy().array().unwrap()),
+        id: SnapshotId::new(repository.log().entropy().array().unwrap()),
         series: "forged".into(),
         host: "enemy".into(),
         user: "enemy".into(),
@@ -202,7 +202,7 @@ fn properties_that_are_not_known_have_no_effect_and_are_kept() {
     assert!(check_all(&repository).unwrap().problems.is_empty());
 
     let target = other.open();
-    let mut copier = Copier::new(&repository, &target, CopyOptions { compression: Some(3) }).unwrap();
+    let mut copier = Copier::new(&repository, &target, CopyOptions::default()).unwrap();
     assert!(matches!(copier.copy(&root, &Silent).unwrap(), Copied::Done(_)));
     let copied = Listing::read(&target).snapshots.swap_remove(0);
     assert_eq!(copied.properties, root.properties);

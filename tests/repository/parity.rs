@@ -94,7 +94,7 @@ impl Sample {
         for (id, files) in &self.saved {
             assert_eq!(restored(&repository, *id, files), Some(true), "{what}: {id}");
         }
-        repository.mended_packs()
+        repository.packs().mended_packs()
     }
 
     fn check(&self) -> CheckReport {
@@ -247,7 +247,7 @@ fn beyond_reach_damage_is_reported_and_no_wrong_byte_is_read() {
             // Panics on wrong bytes, and on what is missing without a word.
             lost += u64::from(restored(&repository, *id, files) != Some(true));
         }
-        assert!(repository.mended_packs().is_empty(), "{seed}: {what}");
+        assert!(repository.packs().mended_packs().is_empty(), "{seed}: {what}");
         let report = sample.check();
         assert!(!report.problems.is_empty() && report.mendable_packs == 0, "{seed}: {what}: {:?}", report.problems);
         sample.repair();
@@ -357,7 +357,7 @@ fn a_sector_that_cannot_be_read_is_mended_too() {
     lab.backend = bad_sector(&memory, &object, 409_600..417_792);
     let repository = lab.open();
     assert_eq!(restored(&repository, id, &files), Some(true));
-    assert_eq!(repository.mended_packs(), [object.file().parse().unwrap()]);
+    assert_eq!(repository.packs().mended_packs(), [object.file().parse().unwrap()]);
     let report = check_all(&lab.open()).unwrap();
     assert_eq!((report.mendable_packs, report.problems.len()), (1, 1), "{:?}", report.problems);
     let options = PackRepairOptions::default();
@@ -365,7 +365,7 @@ fn a_sector_that_cannot_be_read_is_mended_too() {
     assert!(repair.damaged.len() == 1 && repair.damaged[0].mended && repair.damaged[0].lost_chunks == 0);
     let repository = lab.open();
     assert_eq!(restored(&repository, id, &files), Some(true));
-    assert!(repository.mended_packs().is_empty());
+    assert!(repository.packs().mended_packs().is_empty());
 }
 
 #[test]
@@ -486,7 +486,7 @@ fn without_the_setting_nothing_is_written_for_it() {
     // A setting that a later version may make has no effect.
     let mut settings = Settings::default();
     settings.set(Settings::PARITY, "two packs of three".into());
-    lab.open().change_settings(settings).unwrap();
+    lab.open().log().change_settings(&settings).unwrap();
     save(&lab, &noise(&mut Random::new(2), 1, 5_000)).unwrap();
     assert_eq!(small::count(&memory, Kind::Parity), (0, 0));
 }

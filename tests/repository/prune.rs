@@ -19,7 +19,6 @@ use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
 use avro_snap::ops::prune::{Fate, MaxUnused};
 use avro_snap::storage::{Backend, Kind, Memory};
-use avro_snap::store::log::Body;
 use faults::{Files, check_all};
 use lab::Lab;
 use small::{all_is_well, count, forget, init, noise, open, run_prune, save, thorough};
@@ -101,7 +100,7 @@ fn removed_snapshots_come_back_until_they_are_swept() {
     let nights = nights(&lab);
     let all: BTreeMap<_, _> = nights.iter().cloned().collect();
     let first = nights[0].0;
-    open(&lab).set_tags(first, &["kept".into()]).unwrap();
+    open(&lab).log().set_tags(first, &["kept".into()]).unwrap();
     forget(&lab, &[first, nights[1].0]).unwrap();
     open(&lab).revive(&[first, nights[1].0]).unwrap();
     all_is_well(&lab, &all, "before a prune");
@@ -166,8 +165,13 @@ fn damage_that_is_recorded_stops_nothing_and_heals_when_the_data_comes_again() {
     forget(&lab, &[nights[0].0]).unwrap();
     // Some packs are gone. What the snapshots themselves are made of is not among them.
     let repository = open(&lab);
-    let infos: Vec<_> =
-        repository.index().pack_numbers().into_iter().map(|number| repository.index().pack(number).unwrap()).collect();
+    let infos: Vec<_> = repository
+        .catalog()
+        .index()
+        .pack_numbers()
+        .into_iter()
+        .map(|number| repository.catalog().index().pack(number).unwrap())
+        .collect();
     let is_data = |info: &&std::sync::Arc<avro_snap::pack::PackInfo>| {
         info.directory.frames.iter().all(|frame| frame.kind == avro_snap::chunk::ChunkKind::Bytes)
     };
@@ -181,7 +185,7 @@ fn damage_that_is_recorded_stops_nothing_and_heals_when_the_data_comes_again() {
     assert!(matches!(run_prune(&lab, &thorough()), Err(error) if error.is_damage()), "nobody has accounted for it");
     assert_eq!(count(&backend, Kind::Pack).0, packs - lost.len(), "nothing was changed");
     let damage: Vec<_> = lost.iter().map(|name| (name.file().parse().unwrap(), vec![])).collect();
-    open(&lab).record_damage(&damage).unwrap();
+    open(&lab).catalog().record_damage(&damage).unwrap();
     let report = run_prune(&lab, &thorough()).unwrap();
     assert!(report.lost_chunks > 0, "{report:?}");
     run_prune(&lab, &thorough()).unwrap();
@@ -276,7 +280,7 @@ fn the_log_says_what_a_prune_did() {
     assert_eq!(state.next, before + 2, "Condemn and Swept");
     assert!(state.standing.condemned.values().all(|retired| retired.entry == before && retired.swept));
     assert!(state.standing.superseded.values().all(|retired| retired.entry == before && retired.swept));
-    let none = open(&lab).append_checked(|_| Ok(None::<Body>)).unwrap();
+    let none = open(&lab).log().swept(&[], &[]).unwrap();
     assert_eq!((none, open(&lab).state().next), (None, state.next));
 }
 

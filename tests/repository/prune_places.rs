@@ -30,9 +30,9 @@ fn duplicate(lab: &Lab, random: &mut Random) -> usize {
     let writer = Writer::new(&repository).unwrap();
     let mut builder = PackBuilder::default();
     let mut frames = 0;
-    for number in repository.index().pack_numbers() {
-        let info = repository.index().pack(number).unwrap();
-        let cipher = info.cipher(repository.id(), repository.keyring()).unwrap();
+    for number in repository.catalog().index().pack_numbers() {
+        let info = repository.catalog().index().pack(number).unwrap();
+        let cipher = info.cipher(repository.id(), repository.keys().keyring().as_ref()).unwrap();
         for (at, frame) in info.directory.frames.iter().enumerate() {
             if random.one_in(2) {
                 continue;
@@ -118,7 +118,12 @@ fn delta_save(lab: &Lab, files: &Files) -> SnapshotId {
 
 fn deltas(lab: &Lab) -> usize {
     let repository = lab.open();
-    let packs = repository.index().pack_numbers().into_iter().map(|number| repository.index().pack(number).unwrap());
+    let packs = repository
+        .catalog()
+        .index()
+        .pack_numbers()
+        .into_iter()
+        .map(|number| repository.catalog().index().pack(number).unwrap());
     packs.map(|info| info.directory.frames.iter().filter(|frame| frame.encoding == Encoding::Delta).count()).sum()
 }
 

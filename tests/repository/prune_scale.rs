@@ -22,7 +22,6 @@ use avro_snap::ops::create::{CreateOptions, StreamSource, create};
 use avro_snap::ops::prune::{Fate, PruneOptions, prune};
 use avro_snap::progress::Silent;
 use avro_snap::storage::{Backend, Local};
-use avro_snap::store::log::Body;
 use avro_snap::store::{CachePlace, InitOptions, Repository, SystemClock};
 use lab::{CHEAP, Lab, saving};
 
@@ -84,8 +83,7 @@ fn make(place: &Path, chunks: u64) {
     println!("first night: {} chunks in {:?}", first.chunks_new, began.elapsed());
     let second = create(&lab.open(), options(bytes, true), &Silent).unwrap();
     println!("second night: {} chunks in {:?}", second.chunks_new, began.elapsed());
-    let remove = Body::RemoveSnapshots { snapshots: vec![first.snapshot.unwrap()] };
-    lab.open().append_checked(|_| Ok(Some(remove.clone()))).unwrap();
+    lab.open().log().remove_snapshots(&[first.snapshot.unwrap()], &[]).unwrap();
 }
 
 /// Seconds of processor time of this process, and the most memory that it had, in MiB.

@@ -13,6 +13,7 @@ use avro_snap::avro::records::Encoding;
 use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
+use avro_snap::log::ReplaceReason;
 use avro_snap::ops::cat::{CatOptions, Given, cat};
 use avro_snap::ops::create::{Depth, create};
 use avro_snap::ops::prune::prune;
@@ -22,7 +23,6 @@ use avro_snap::recipe::View;
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::snapshot::entry::EntryKind;
 use avro_snap::storage::{Backend, Memory};
-use avro_snap::store::log::ReplaceReason;
 use avro_snap::store::{Repository, Writer};
 
 use crate::avro_gen::Random;
@@ -197,7 +197,7 @@ fn one_folder_of_many_is_listed_without_reading_the_others() {
     let lab = Lab::new(Suite::None);
     lab.save(data.path());
     let snapshot = last(&Arc::new(lab.open()));
-    let kept = || snapshot.repository().bytes_kept();
+    let kept = || snapshot.repository().reader().bytes_kept();
     assert_eq!(names(&snapshot.dir("20").unwrap()).len(), 100);
     let one = kept();
     assert!(snapshot.entry("20/50").unwrap().is_some() && kept() == one, "it was at hand");
@@ -374,7 +374,7 @@ fn eight_threads_read_beside_a_create_and_a_prune() {
         }
         drop(ending);
     });
-    assert!(repository.bytes_kept() > 0 && repository.bytes_kept() <= MOST_KEPT);
+    assert!(repository.reader().bytes_kept() > 0 && repository.reader().bytes_kept() <= MOST_KEPT);
     println!("{} reads", reads.into_inner());
 }
 
@@ -428,7 +428,7 @@ fn what_is_open_goes_on_with_a_new_root_that_holds_the_same() {
     let mut records = avro.records().unwrap();
     let mut seen: Vec<_> = records.by_ref().take(all.len() / 2).map(|record| record.unwrap().bytes).collect();
     replace(&lab, snapshot.id(), ReplaceReason::Settled, &mut |_| {});
-    snapshot.repository().forget_frames();
+    snapshot.repository().reader().forget_frames();
     for (file, (path, bytes)) in files.iter().zip(&expected) {
         assert!(whole(file, View::Exact) == *bytes, "{}", path.display());
     }
@@ -444,7 +444,7 @@ fn what_was_removed_or_changed_on_purpose_says_so() {
     let file = snapshot.file("d").unwrap();
     let empty = |root: &mut SnapshotRoot| (root.manifest, root.altered) = (None, Some(5));
     replace(&lab, snapshot.id(), ReplaceReason::Erased, &mut { empty });
-    snapshot.repository().forget_frames();
+    snapshot.repository().reader().forget_frames();
     let error = file.read_at(View::Exact, 0, &mut [0; 10]).unwrap_err();
     assert!(matches!(error, Error::SnapshotReplaced { .. }), "{error}");
     assert!(matches!(snapshot.file("d"), Err(Error::NoPath { .. })), "the snapshot is read as it is now");
@@ -455,7 +455,7 @@ fn what_was_removed_or_changed_on_purpose_says_so() {
     assert_eq!(names(&dir).len(), 3);
     small::forget(&lab, &[snapshot.id()]).unwrap();
     prune_all(&lab);
-    snapshot.repository().forget_frames();
+    snapshot.repository().reader().forget_frames();
     let error = file.read_at(View::Exact, 0, &mut [0; 10]).unwrap_err();
     assert!(matches!(error, Error::SnapshotRemoved { .. }), "{error}");
     let error = blocks.find_map(Result::err).unwrap();

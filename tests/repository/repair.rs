@@ -17,7 +17,7 @@ use avro_snap::ops::repair::{PackRepairOptions, SnapshotRepairOptions, repair_in
 use avro_snap::ops::restore::restore;
 use avro_snap::progress::Silent;
 use avro_snap::storage::{Kind, Memory, Name};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, Unlock};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Unlock, rebuild_log};
 use faults::{check_all, memory_of, objects_of, quick_folder, restored};
 use lab::{Lab, PASSWORD, files_of, fixtures, restoring};
 
@@ -126,7 +126,7 @@ fn whatever_object_is_harmed_what_is_sound_comes_back() {
 fn a_snapshot_that_was_removed_is_found_as_such_and_comes_back_only_if_asked_for() {
     let (memory, snapshots, _folder) = saved(Suite::Aes256Gcm);
     let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };
-    lab.open().drop_snapshots(&[snapshots[0].0]).unwrap();
+    lab.open().log().remove_snapshots(&[snapshots[0].0], &[]).unwrap();
     let (repository, damage) = open_broken(&memory).unwrap();
     assert!(damage.is_none());
     let found = find_snapshots(&repository, &Silent).unwrap();
@@ -150,7 +150,7 @@ fn a_log_that_this_version_does_not_know_is_left_alone() {
     let (repository, damage) = open_broken(&memory).unwrap();
     let damage = damage.unwrap();
     assert_eq!((damage.behind, damage.unreadable), (0, 1));
-    repository.rebuild_log(&damage, &[]).unwrap();
+    rebuild_log(&repository, &damage, &[]).unwrap();
     let found = find_snapshots(&repository, &Silent).unwrap();
     assert_eq!(found.candidates.len(), 1);
 }

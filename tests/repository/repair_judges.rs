@@ -105,7 +105,7 @@ impl World {
     }
 
     fn is_undamaged(&self) {
-        let standing = self.lab.open().standing();
+        let standing = self.lab.open().catalog().standing();
         assert!(!standing.has_damage(), "{:?}", standing.damaged);
     }
 }
@@ -144,7 +144,7 @@ fn what_cannot_be_read_is_no_damage() {
     assert!(matches!(failed, Error::Storage(_)), "{failed}");
     let failed = repair_snapshots(&repository, &of_snapshots(true), &Silent, &mut |_| Ok(())).unwrap_err();
     assert!(matches!(failed, Error::Storage(_)), "{failed}");
-    repository.refresh().unwrap();
+    repository.log().refresh().unwrap();
     assert_eq!(repository.state().next, head, "something was recorded");
     // Also a check does not say that anything is damaged.
     match check(&repository, CheckOptions::reading(DataSubset::All), &Silent) {
@@ -203,7 +203,7 @@ fn a_check_beside_others_finds_nothing() {
         set(&between, move || {
             let repository = lab.open();
             let first = repository.state().snapshots[0].id;
-            repository.remove_snapshots(&[first], &[]).unwrap();
+            repository.log().remove_snapshots(&[first], &[]).unwrap();
             prune_all(&lab);
         });
         let report = checked(&repository, data);
@@ -218,7 +218,7 @@ fn who_reads_what_is_removed_meanwhile_says_so() {
     world.night(2);
     let remove = |lab: Lab| {
         move || {
-            lab.open().remove_snapshots(&[first], &[]).unwrap();
+            lab.open().log().remove_snapshots(&[first], &[]).unwrap();
             prune_all(&lab);
         }
     };
@@ -291,7 +291,7 @@ fn a_delta_is_not_damaged_because_its_base_is_lost() {
 fn what_a_check_reads_whole_counts_again() {
     let world = World::new();
     let packs: Vec<_> = world.packs().iter().map(|name| (name.file().parse().unwrap(), Vec::new())).collect();
-    world.lab.open().record_damage(&packs).unwrap();
+    world.lab.open().catalog().record_damage(&packs).unwrap();
     assert!(!world.lab.check(DataSubset::None).problems.is_empty(), "what was not read stays lost");
     let report = world.lab.check(DataSubset::All);
     assert!(report.problems.is_empty(), "{:?}", report.problems);
@@ -304,9 +304,9 @@ fn what_a_check_reads_whole_counts_again() {
     bytes[middle] ^= 1;
     world.memory.delete(&name).unwrap();
     world.memory.create(&name, &bytes).unwrap();
-    world.lab.open().record_damage(&packs).unwrap();
+    world.lab.open().catalog().record_damage(&packs).unwrap();
     assert!(!world.lab.check(DataSubset::All).problems.is_empty());
-    assert!(world.lab.open().standing().has_damage());
+    assert!(world.lab.open().catalog().standing().has_damage());
     let taken = repair_index(&world.lab.open(), false, false, &Silent).unwrap().taken_back;
     assert_eq!(taken.len(), packs.len() - 1);
 }

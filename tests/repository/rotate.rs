@@ -20,13 +20,13 @@ use avro_snap::chunk::ChunkKind;
 use avro_snap::crypto::{Envelope, Keyring, Suite, SystemEntropy};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{EntryHash, KeyId, SnapshotId, digest};
+use avro_snap::log::{Body, LogEntry};
 use avro_snap::ops::prune::{Fate, MaxUnused};
 use avro_snap::ops::recover::{bring_back_and_mend, find_snapshots};
 use avro_snap::pack::{EncodedFrame, Encoding, FrameChunk, PackBuilder, SealedPack};
 use avro_snap::progress::Silent;
 use avro_snap::storage::StorageErrorKind::{Other, UnknownOutcome};
 use avro_snap::storage::{Backend, Kind, Memory, Name};
-use avro_snap::store::log::{Body, LogEntry};
 use avro_snap::store::{CachePlace, OpenOptions, Repository, Rotated, Unlock};
 use faults::{Crashing, FailingOnce, Files, Moment, Overlay, memory_of, objects_of, quick_folder, restored};
 use lab::{CHEAP, Lab, PASSWORD};
@@ -43,14 +43,14 @@ fn story(backend: &Arc<dyn Backend>, random: &mut Random) -> (Lab, Expected) {
     let mut expected = Expected::from([(save(&lab, &files).unwrap(), files.clone())]);
     files.insert("another".into(), vec![7; 5000]);
     expected.insert(save(&lab, &files).unwrap(), files);
-    lab.open().add_key(SECOND, CHEAP, "second").unwrap();
+    lab.open().keys().add(SECOND, CHEAP, "second").unwrap();
     (lab, expected)
 }
 
 /// Under the same password, and takes all others away.
 fn rotate(lab: &Lab) -> Result<Rotated> {
     let mut repository = lab.try_open()?;
-    let keys: Vec<KeyId> = repository.state().keys.into_keys().collect();
+    let keys: Vec<KeyId> = repository.state().keys.keys().copied().collect();
     repository.rotate_key(PASSWORD, CHEAP, "rotated", &keys)
 }
 
@@ -89,8 +89,8 @@ fn goes_on(lab: &Lab, mut expected: Expected, what: &str) {
     run_prune(lab, &thorough()).unwrap_or_else(|error| panic!("{what}: {error}"));
     all_is_well(lab, &expected, what);
     let repository = lab.open();
-    assert!(repository.check_keys().is_empty(), "{what}");
-    assert_eq!(repository.epoch(), repository.state().epoch, "{what}");
+    assert!(repository.keys().check().is_empty(), "{what}");
+    assert_eq!(repository.packs().epoch(), repository.state().epoch, "{what}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn death_at_any_operation_of_a_rotation_leaves_a_way_in() {
                 break;
             }
             let (lab, what) = (lab(&copy), format!("{moment:?} operation {operation}"));
-            let epoch = lab.open().epoch();
+            let epoch = lab.open().packs().epoch();
             // An entry that is there counts, whether or not anybody learned of it.
             assert!(rotated.is_err() || epoch == 1, "{what}");
             assert_eq!(opens_with(&lab, SECOND), epoch == 0, "{what}");
@@ -136,7 +136,7 @@ fn one_failed_operation_of_a_rotation_never_makes_a_false_success() {
             let failing = Arc::new(FailingOnce::failing(copy.clone(), operation, moment, kind));
             let rotated = rotate(&lab(&(failing.clone() as Arc<dyn Backend>)));
             let (lab, what) = (lab(&copy), format!("{moment:?} operation {operation}, {kind:?}"));
-            assert!(rotated.is_err() || lab.open().epoch() == 1, "{what}");
+            assert!(rotated.is_err() || lab.open().packs().epoch() == 1, "{what}");
             all_is_well(&lab, &expected, &what);
             if !failing.failed() {
                 break;
@@ -189,13 +189,13 @@ fn of_two_rotations_at_once_one_wins_and_the_other_leaves_nothing() {
     assert!(matches!(lost, Error::KeysRotated { rotation: 1, .. }), "{lost}");
     assert_eq!(count(&backend, Kind::Key).0, 1);
     goes_on(&lab, expected.clone(), "after a race");
-    let added = rotated_meanwhile(&lab).open().add_key(SECOND, CHEAP, "too late").unwrap_err();
+    let added = rotated_meanwhile(&lab).open().keys().add(SECOND, CHEAP, "too late").unwrap_err();
     assert!(matches!(added, Error::KeysRotated { rotation: 2, .. }), "{added}");
     assert_eq!(count(&backend, Kind::Key).0, 1);
     // A password that came meanwhile is not taken away unasked.
     let own = lab.open();
-    let keys: Vec<KeyId> = own.state().keys.into_keys().collect();
-    own.add_key(SECOND, CHEAP, "second").unwrap();
+    let keys: Vec<KeyId> = own.state().keys.keys().copied().collect();
+    own.keys().add(SECOND, CHEAP, "second").unwrap();
     let refused = lab.open().rotate_key(PASSWORD, CHEAP, "", &keys).unwrap_err();
     assert!(matches!(refused, Error::Invalid(_)), "{refused}");
     assert!(opens_with(&lab, SECOND) && count(&backend, Kind::Key).0 == 2);
@@ -222,9 +222,9 @@ fn what_the_old_keys_seal_later_counts_for_nothing() {
         if rotates {
             rotate(&lab).unwrap();
         }
-        let keyring = old.keyring().unwrap();
+        let keyring = old.keys().keyring().unwrap();
         let chunk = FrameChunk { id: old.hasher().id(&target), length: target.len() as u32 };
-        let lie = lying_pack(&old, keyring, &[chunk]);
+        let lie = lying_pack(&old, &keyring, &[chunk]);
         backend.create(&lie.info.name(), &lie.bytes).unwrap();
         if indexed {
             let body = avro_snap::index::encode_object(std::slice::from_ref(&lie.info));
@@ -256,10 +256,10 @@ fn a_prune_does_not_take_the_word_of_a_pack_under_old_keys_for_what_is_stored_el
             rotate(&lab).unwrap();
         }
         let mut chunks = Vec::new();
-        for number in old.index().pack_numbers() {
-            chunks.extend(old.index().pack(number).unwrap().directory.chunks.clone());
+        for number in old.catalog().index().pack_numbers() {
+            chunks.extend(old.catalog().index().pack(number).unwrap().directory.chunks.clone());
         }
-        let lie = lying_pack(&old, old.keyring().unwrap(), &chunks);
+        let lie = lying_pack(&old, &old.keys().keyring().unwrap(), &chunks);
         backend.create(&lie.info.name(), &lie.bytes).unwrap();
         run_prune(&lab, &thorough()).unwrap();
         // Who has the keys of today can make it give up the true packs for this one.
@@ -291,10 +291,10 @@ fn an_entry_under_the_old_keys_is_refused_behind_a_rotation() {
         copy.create(&name, &bytes).unwrap();
         small::lab(&copy)
     };
-    let taken = forge(old.keyring().unwrap()).open();
+    let taken = forge(&old.keys().keyring().unwrap()).open();
     assert!(taken.state().snapshots.is_empty(), "before the rotation it is as good as any");
     rotate(&lab).unwrap();
-    let forged = forge(old.keyring().unwrap());
+    let forged = forge(&old.keys().keyring().unwrap());
     let refused = forged.try_open().unwrap_err();
     assert!(matches!(&refused, Error::Damaged { reason, .. } if reason.contains("epoch 0")), "{refused}");
     let (repository, damage) = broken(&forged);
@@ -302,7 +302,7 @@ fn an_entry_under_the_old_keys_is_refused_behind_a_rotation() {
     assert_eq!((damage.behind, repository.state().snapshots.len()), (0, expected.len()));
     mend(&repository, &damage);
     goes_on(&forged, expected.clone(), "after the forged entry was taken out");
-    assert!(forge(lab.open().keyring().unwrap()).open().state().snapshots.is_empty());
+    assert!(forge(&lab.open().keys().keyring().unwrap()).open().state().snapshots.is_empty());
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn a_slot_or_an_export_of_before_opens_nothing_and_one_of_a_log_put_back_raises_
     let backend: Arc<dyn Backend> = Arc::new(Memory::new());
     let (lab, expected) = story(&backend, &mut Random::new(9));
     let before = objects_of(&*backend);
-    let old_export = lab.open().export_keys().unwrap();
+    let old_export = lab.open().keys().export().unwrap();
     rotate(&lab).unwrap();
     for (name, bytes) in before.iter().filter(|(name, _)| name.kind() == Kind::Key) {
         backend.create(name, bytes).unwrap();
@@ -318,7 +318,7 @@ fn a_slot_or_an_export_of_before_opens_nothing_and_one_of_a_log_put_back_raises_
     assert!(opens_with(&lab, PASSWORD) && !opens_with(&lab, SECOND));
     let refused = open_by(&lab, Unlock::Export(&old_export)).unwrap_err();
     assert!(matches!(refused, Error::OldExport { rotation: 1 }), "{refused}");
-    let export = lab.open().export_keys().unwrap();
+    let export = lab.open().keys().export().unwrap();
     let opened = open_by(&lab, Unlock::Export(&export)).unwrap();
     assert_eq!(opened.state().snapshots.len(), expected.len());
     goes_on(&lab, expected, "with old slots put back");
@@ -448,7 +448,7 @@ fn whatever_is_lost_of_the_log_the_keys_are_those_of_the_last_rotation_once_it_i
             let found = find_snapshots(&repository, &Silent).unwrap();
             avro_snap::ops::recover::bring_back(&repository, &found.candidates).unwrap();
         }
-        assert_eq!(hurt.open().epoch(), 2, "{what}");
+        assert_eq!(hurt.open().packs().epoch(), 2, "{what}");
         all_is_well(&hurt, &expected, &what);
         save(&hurt, &noise(&mut Random::new(30), 1, 3000)).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(!opens_with(&hurt, SECOND), "{what}");

@@ -55,7 +55,7 @@ fn a_snapshot_that_exists_is_reported_as_made_whatever_the_storage_does_from_the
         let hooked: Arc<dyn Backend> = Arc::new(Hooked::new(memory.clone(), outage));
         let report = create(&small::open(&small::lab(&hooked)), saving(folder.path()), &Silent);
         let report = report.unwrap_or_else(|error| panic!("{kind:?}: {error}"));
-        let there = small::lab(&memory).open().state().snapshots;
+        let there = small::lab(&memory).open().state().snapshots.clone();
         assert_eq!(there.last().map(|record| record.id), report.snapshot);
         assert!(report.bytes_added > 0);
     }
@@ -116,9 +116,9 @@ fn a_network_that_is_gone_is_not_asked_for_every_sector() {
         let unreadable = Arc::new(Unreadable { kind, object: object.clone(), reads: AtomicUsize::new(0) });
         let backend: Arc<dyn Backend> = Arc::new(Hooked::new(memory.clone(), unreadable.clone()));
         let repository = Lab { backend, ..lab.clone() }.open();
-        let info = repository.index().find_pack(&object.file().parse().unwrap()).unwrap().unwrap();
-        let cipher = repository.cipher_of(&info).unwrap();
-        let error = repository.unseal(&info, &cipher, 0).unwrap_err();
+        let info = repository.catalog().index().find_pack(&object.file().parse().unwrap()).unwrap().unwrap();
+        let cipher = repository.packs().cipher_of(&info).unwrap();
+        let error = repository.packs().unseal(&info, &cipher, 0).unwrap_err();
         assert!(matches!(&error, Error::Storage(error) if error.kind() == kind), "{error}");
         assert!(!error.is_damage());
         let reads = unreadable.reads.load(Ordering::SeqCst);
@@ -174,12 +174,12 @@ fn looking_for_a_gap_in_the_log_lists_no_entry_that_was_read() {
     let meter = Arc::new(Meter::new(memory.clone()));
     let repository = small::lab(&(meter.clone() as Arc<dyn Backend>)).open();
     let before = meter.counts();
-    assert!(repository.log_gap().unwrap().is_none());
+    assert!(repository.log().gap().unwrap().is_none());
     assert_eq!(meter.counts().since(&before).list.objects, 0);
     // A gap is found all the same.
     let next = repository.state().next;
     memory.create(&Name::log(next + 3), b"stray").unwrap();
-    assert!(repository.log_gap().unwrap().is_some());
+    assert!(repository.log().gap().unwrap().is_some());
     // Also one that came after the log was read.
     save(&lab, &noise(&mut random, 1, 1_000)).unwrap_err();
 }

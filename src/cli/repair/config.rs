@@ -30,8 +30,8 @@ impl Args {
         match context.open() {
             Ok(repository) => {
                 let made = match self.dry_run {
-                    true => repository.unsound_configs(),
-                    false => repository.keep_config()?,
+                    true => repository.config().unsound(),
+                    false => repository.config().keep()?,
                 };
                 context.finish_with(Exit::Done, self.print_report(context, &made, ConfigSource::Copy))
             }

@@ -244,7 +244,7 @@ impl<'r> Copier<'r> {
         let state = self.target.state();
         let record = state.snapshots.iter().find(|record| record.id == snapshot.id);
         match record.and_then(|record| record.tags.as_ref()) {
-            Some(tags) if *tags != snapshot.tags => self.target.set_tags(snapshot.id, &snapshot.tags),
+            Some(tags) if *tags != snapshot.tags => self.target.log().set_tags(snapshot.id, &snapshot.tags).map(drop),
             _ => Ok(()),
         }
     }

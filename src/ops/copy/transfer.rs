@@ -218,8 +218,8 @@ impl Transfer<'_, '_, '_, '_> {
 
     /// What a chunk was put into the source as.
     fn kind_of(&self, id: &ChunkId) -> Option<ChunkKind> {
-        let (pack, frame) = self.from.frame_of(id).ok()??;
-        let info = self.from.index().pack(pack).ok()?;
+        let (pack, frame) = self.from.catalog().frame_of(id).ok()??;
+        let info = self.from.catalog().index().pack(pack).ok()?;
         info.frame(frame as usize).ok().map(|frame| frame.kind)
     }
 

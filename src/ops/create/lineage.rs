@@ -37,7 +37,7 @@ impl Lineage {
         let mut parent = options.parent.map(|id| named(repository, id)).transpose()?;
         let mut filled = parent.clone().filter(|root| root.totals.files > 0);
         let mut known = Vec::new();
-        let mut records = repository.state().snapshots;
+        let mut records = repository.state().snapshots.clone();
         records.reverse();
         if options.parent.is_some() {
             records.clear();
@@ -75,7 +75,7 @@ impl Lineage {
 
 /// A snapshot that was chosen as the parent.
 fn named(repository: &Repository, id: SnapshotId) -> Result<SnapshotRoot> {
-    let record = repository.state().snapshots.into_iter().find(|record| record.id == id);
+    let record = repository.state().snapshot(id).cloned();
     read_root(repository, &record.ok_or_else(|| Error::NoSnapshot { wanted: id.to_string() })?)
 }
 

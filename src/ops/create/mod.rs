@@ -138,7 +138,7 @@ fn create_snapshot(
     let level = repository.settings().compression_level(options.compression);
     let pipeline = Pipeline::new(repository, writer, primer, level, options.dry_run, threads);
     let (dry_run, skip) = (options.dry_run, options.skip_if_unchanged);
-    let id = SnapshotId::new(repository.entropy().array()?);
+    let id = SnapshotId::new(repository.log().entropy().array()?);
     progress.begin(Phase::Create, None, None);
     let run = Run { repository, pipeline: &pipeline, pool, lineage: &lineage, progress, id, threads };
     let done = pool.in_place_scope(|scope| run.store(scope, options, tree));
@@ -159,7 +159,7 @@ fn create_snapshot(
     report.parent = lineage.parent.map(|parent| parent.id);
     if skip && report.unchanged {
         // What was not handed on yet is dropped. That the parent lasts is what the caller relies on now.
-        repository.settle_log()?;
+        repository.log().settle()?;
     } else if !dry_run {
         let committed = pipeline.commit(id, root)?;
         report.snapshot = Some(id);

@@ -81,7 +81,7 @@ impl Run<'_> {
             schemas: &schemas,
             repository: self.repository,
         };
-        let time = options.time.unwrap_or_else(|| self.repository.clock().now());
+        let time = options.time.unwrap_or_else(|| self.repository.log().clock().now());
         let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tag.clone());
         let mut feeder = Feeder::new(self.pipeline, scope);
         let mut report = CreateReport::default();
@@ -298,7 +298,7 @@ impl Run<'_> {
     /// Whether the parent was made later than now. Then the clock was wrong, and what it said of files that were changed
     /// just before they were read is wrong, too.
     fn parent_is_ahead(&self) -> bool {
-        let ahead = self.lineage.parent.as_ref().filter(|parent| parent.time > self.repository.clock().now());
+        let ahead = self.lineage.parent.as_ref().filter(|parent| parent.time > self.repository.log().clock().now());
         if let Some(parent) = ahead {
             let message = "it is of a time that has not come yet, so all files are read again".into();
             let path = format!("snapshot {}", parent.id.short());

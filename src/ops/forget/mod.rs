@@ -121,7 +121,7 @@ pub fn plan(repository: &Repository, listing: &Listing, wanted: &Wanted<'_>, los
     let mut plan = match wanted {
         Wanted::These(ids) => by_name(listing, ids),
         Wanted::Policy { policy, filter, group_by, zone } => {
-            let now = repository.clock().now();
+            let now = repository.log().clock().now();
             Plan { groups: by_policy(listing, policy, filter, group_by, *zone, now), ..Plan::default() }
         }
     };
@@ -205,7 +205,7 @@ pub fn forget(repository: &Repository, plan: &Plan) -> Result<Vec<SnapshotId>> {
     }
     match plan.removed() {
         none if none.is_empty() => Ok(none),
-        removed => repository.remove_snapshots(&removed, &plan.rests_on),
+        removed => repository.log().remove_snapshots(&removed, &plan.rests_on),
     }
 }
 

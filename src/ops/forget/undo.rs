@@ -39,7 +39,7 @@ pub enum Undone {
 
 /// The snapshots that were removed and are not back, in the order in which they were removed.
 pub fn removed(repository: &Repository) -> Vec<Removed> {
-    let logged = repository.state().removed.into_iter();
+    let logged = repository.state().removed.clone().into_iter();
     logged.map(|logged| Removed { root: read_root(repository, &logged.record), logged }).collect()
 }
 

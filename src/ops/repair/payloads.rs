@@ -16,8 +16,7 @@ use crate::recipe::Recipe;
 use crate::report;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::snapshot::{ManifestWriter, SnapshotRoot};
-use crate::store::log::{ReplaceReason, RootReplacement};
-use crate::store::{Compression, Repository, SnapshotRecord, Writer, read_root};
+use crate::store::{Compression, ReplaceReason, Repository, RootReplacement, SnapshotRecord, Writer, read_root};
 use crate::values;
 
 /// Which payloads are to be kept as they are, and how that is done.
@@ -126,7 +125,7 @@ pub fn keep_payloads(
 
 /// Whether a snapshot has another root by now than this record says, or is gone.
 fn has_other_root(repository: &Repository, record: &SnapshotRecord) -> Result<bool> {
-    repository.refresh_index()?;
+    repository.catalog().refresh()?;
     Ok(!repository.state().snapshots.iter().any(|now| now.id == record.id && now.root == record.root))
 }
 

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::id::{ChunkId, EntryHash, IndexId, KeyId, PackId, SnapshotId};
-use crate::index::{Damage, Retired, Standing};
-use crate::store::{Features, RemovedSnapshot, Settings, SnapshotRecord, State};
+use crate::log::{Damage, Features, RemovedSnapshot, Retired, Settings, SnapshotRecord, Standing, State};
 use crate::wire::{Malformed, Reader, Result, Write};
 
 const VERSION: u8 = 1;

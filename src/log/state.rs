@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::log::{Body, LogEntry, kind};
-use super::{Features, Settings};
+use super::entry::{Body, LogEntry, kind};
+use super::{Features, Settings, Standing};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, EntryHash, IndexId, KeyId, SnapshotId};
-use crate::index::Standing;
 use crate::storage::Name;
 
 /// What the log up to its head says.
@@ -202,6 +201,21 @@ impl State {
         self.indexes.extend(indexes.iter().filter(|index| !superseded.contains_key(index)));
     }
 
+    /// The number of the last entry that took away places where chunks could lie; 0 if none did.
+    pub fn last_loss(&self) -> u64 {
+        self.standing.changed
+    }
+
+    /// The snapshot of this name.
+    pub fn snapshot(&self, id: SnapshotId) -> Option<&SnapshotRecord> {
+        self.snapshots.iter().find(|record| record.id == id)
+    }
+
+    /// The root that a removed snapshot had when it went.
+    pub fn removed_root(&self, id: SnapshotId) -> Option<ChunkId> {
+        self.removed.iter().find(|removed| removed.record.id == id).map(|removed| removed.record.root)
+    }
+
     /// The last entry's number and hash; none before the first.
     pub fn head_entry(&self) -> Option<(u64, [u8; 32])> {
         Some((self.next.checked_sub(1)?, *self.head.as_bytes()))
@@ -210,10 +224,10 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::log::{ReplaceReason, RootReplacement};
+    use super::super::Retired;
+    use super::super::entry::{ReplaceReason, RootReplacement};
     use super::*;
     use crate::id::PackId;
-    use crate::index::Retired;
 
     fn entry(state: &State, body: Body) -> LogEntry {
         LogEntry {
@@ -247,7 +261,7 @@ mod tests {
         let unknown = Features { read: 1 << 63, write: 0, gc: 0 };
         let unknown = Body::Config { features: unknown, settings: Settings::default() };
         assert!(state.apply(&entry(&state, unknown), EntryHash::new([9; 32])).is_err(), "unknown features");
-        let reserved = Body::Reserved { kind: super::super::log::kind::PIN, bytes: vec![] };
+        let reserved = Body::Reserved { kind: kind::PIN, bytes: vec![] };
         assert!(matches!(
             state.apply(&entry(&state, reserved), EntryHash::new([9; 32])),
             Err(Error::Unsupported { .. })

@@ -9,17 +9,17 @@ use std::sync::atomic::Ordering;
 
 use super::entries::Entries;
 use super::local::LocalLog;
-use super::{Repository, State, batch};
+use super::{Log, State};
 use crate::crypto::{Entropy, Envelope, epoch_of};
 use crate::error::Result;
 use crate::id::digest;
-use crate::storage::{self, Backend, Kind, Name, StorageErrorKind};
+use crate::storage::{self, Backend, Kind, Name, StorageErrorKind, batch};
 
 /// The longest checkpoint that is written or read, in bytes.
 pub(super) const MAX_CHECKPOINT: u64 = 64 << 20;
 /// Whoever appends an entry whose number, counted from 1, is a multiple of this writes a checkpoint; so does whoever appends
 /// where twice as many entries came after the last one.
-pub(super) const EVERY: u64 = 64;
+pub(crate) const EVERY: u64 = 64;
 /// How many checkpoints a prune leaves.
 const LEFT: usize = 2;
 /// How many are tried, the newest first, before the log is read from its first entry on.
@@ -82,12 +82,12 @@ pub(super) fn open(envelope: &Envelope, number: u64, name: &str, sealed: &[u8]) 
     (state.next.checked_sub(1) == Some(number) && state.epoch == epoch).then_some(state)
 }
 
-impl Repository {
+impl Log {
     /// Writes a checkpoint after this entry was appended, if one is due. Nothing rests on it, so a failure is none.
     pub(super) fn checkpoint_after(&self, entry: u64) {
         let count = entry.saturating_add(1);
         let since = count.saturating_sub(self.checkpoint.load(Ordering::Relaxed));
-        let every = self.sizes.checkpoint;
+        let every = self.checkpoint_every.load(Ordering::Relaxed);
         if count.is_multiple_of(every) || since >= 2 * every {
             let _ = self.write_checkpoint();
         }
@@ -97,12 +97,12 @@ impl Repository {
     ///
     /// # Errors
     /// Those of sealing and storing it.
-    pub(super) fn write_checkpoint(&self) -> Result<()> {
-        let state = self.lock_state().clone();
+    pub(crate) fn write_checkpoint(&self) -> Result<()> {
+        let state = self.state();
         let Some((number, _)) = state.head_entry() else { return Ok(()) };
         // The next attempt comes later, whatever becomes of this one.
         self.checkpoint.store(state.next, Ordering::Relaxed);
-        match seal(&self.envelope, &*self.entropy, &name_of(number), &state) {
+        match seal(&self.envelope(), &*self.entropy, &name_of(number), &state) {
             Some(sealed) => Ok(self.backend.create(&Name::checkpoint(number), &sealed).map(drop)?),
             None => Ok(()),
         }
@@ -113,7 +113,7 @@ impl Repository {
         // In this order: what somebody writes meanwhile is of an entry that is read.
         let listed = listed(&*self.backend)?;
         self.refresh()?;
-        let end = self.lock_state().next;
+        let end = self.length();
         Ok(listed.into_iter().partition(|number| *number < end))
     }
 
@@ -138,9 +138,9 @@ impl Repository {
 
     fn counts(&self, entries: &mut Entries<'_>, number: u64) -> bool {
         let Ok(sealed) = entries.checkpoint(number) else { return false };
-        let Some(state) = open(&self.envelope, number, &name_of(number), &sealed) else { return false };
+        let Some(state) = open(&self.envelope(), number, &name_of(number), &sealed) else { return false };
         let is_that = |entry: Option<Vec<u8>>| entry.is_some_and(|entry| digest(&entry) == *state.head.as_bytes());
-        state.epoch == self.envelope.epoch() && entries.entry(number).is_ok_and(is_that)
+        state.epoch == self.envelope().epoch() && entries.entry(number).is_ok_and(is_that)
     }
 
     /// Deletes checkpoints. Gives how many.
@@ -170,16 +170,14 @@ pub(super) struct Comparison {
 
 impl Comparison {
     /// Compares the checkpoint of the last entry of this state, if there is one.
-    pub(super) fn compare(&mut self, repository: &Repository, state: &State) {
+    pub(super) fn compare(&mut self, log: &Log, state: &State) {
         let Some(number) = state.next.checked_sub(1) else { return };
         if let Some(is_right) = self.left.get_mut(&number) {
-            let sealed = repository.backend.read(&Name::checkpoint(number), MAX_CHECKPOINT);
+            let sealed = log.backend.read(&Name::checkpoint(number), MAX_CHECKPOINT);
             // One that is gone was deleted by a prune.
             *is_right = sealed.map_or_else(
                 |error| error.kind() == StorageErrorKind::NotFound,
-                |sealed| {
-                    open(&repository.envelope, number, &name_of(number), &sealed).is_some_and(|found| found == *state)
-                },
+                |sealed| open(&log.envelope(), number, &name_of(number), &sealed).is_some_and(|found| found == *state),
             );
         }
     }

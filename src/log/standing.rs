@@ -2,6 +2,7 @@
 //! known to be damaged. The log says so; the index goes by it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::id::{IndexId, PackId};
 
@@ -161,6 +162,27 @@ impl Standing {
                 self.damaged.remove(pack);
             }
         }
+    }
+}
+
+/// What does not count any more, as of the last entry of the log that was read. Clones show the same: it follows the log.
+#[derive(Debug, Clone, Default)]
+pub struct SharedStanding(Arc<RwLock<Arc<Standing>>>);
+
+impl SharedStanding {
+    /// Shows this, until it is set again.
+    pub(super) fn new(standing: Arc<Standing>) -> Self {
+        Self(Arc::new(RwLock::new(standing)))
+    }
+
+    /// What does not count now.
+    pub fn get(&self) -> Arc<Standing> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on it is this.
+    pub(crate) fn set(&self, standing: Arc<Standing>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 }
 

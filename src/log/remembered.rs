@@ -23,7 +23,7 @@ pub(super) fn write(path: &Path, (sequence, hash): (u64, [u8; 32])) -> Result<()
 }
 
 /// Puts a file in the place of one of the same name, all at once.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).when("create", folder)?;
     }

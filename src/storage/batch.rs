@@ -2,17 +2,17 @@
 
 use std::ops::ControlFlow;
 
+use super::{Backend, ByteRange, Kind, Name};
 use crate::error::{Error, Result};
-use crate::storage::{Backend, ByteRange, Kind, Name};
 
 /// Reads objects, each of at most so many bytes. As many results as names, in their order.
-pub(super) fn read_many(backend: &dyn Backend, names: &[(Name, u64)]) -> Vec<Result<Vec<u8>>> {
+pub(crate) fn read_many(backend: &dyn Backend, names: &[(Name, u64)]) -> Vec<Result<Vec<u8>>> {
     let wanted: Vec<_> = names.iter().map(|(name, limit)| (name.clone(), ByteRange::UpTo(*limit))).collect();
     all(backend, &wanted)
 }
 
 /// Reads ranges of objects: an offset and a length of each. As many results as ranges, in their order.
-pub(super) fn read_ranges(backend: &dyn Backend, ranges: &[(Name, u64, usize)]) -> Vec<Result<Vec<u8>>> {
+pub(crate) fn read_ranges(backend: &dyn Backend, ranges: &[(Name, u64, usize)]) -> Vec<Result<Vec<u8>>> {
     let range = |(name, offset, length): &(Name, u64, usize)| {
         (name.clone(), ByteRange::Exactly { offset: *offset, length: *length })
     };
@@ -28,7 +28,7 @@ fn all(backend: &dyn Backend, wanted: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8
 }
 
 /// The objects of this kind whose names come after this one, with their lengths.
-pub(super) fn list_after(backend: &dyn Backend, kind: Kind, after: Option<&Name>) -> Result<Vec<(Name, u64)>> {
+pub(crate) fn list_after(backend: &dyn Backend, kind: Kind, after: Option<&Name>) -> Result<Vec<(Name, u64)>> {
     let mut listed = Vec::new();
     backend.list(kind, after, &mut |meta| {
         listed.push((meta.name, meta.size));

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::log::MAX_ENTRY;
-use super::{batch, checkpoint};
+use super::checkpoint;
+use super::entry::MAX_ENTRY;
 use crate::error::{Error, Result};
 use crate::id::digest;
-use crate::storage::{Backend, Kind, Name, StorageErrorKind};
+use crate::storage::{Backend, Kind, Name, StorageErrorKind, batch};
 
 /// How many names are read at once at most.
 const MOST: u64 = 4096;

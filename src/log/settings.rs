@@ -4,10 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::log::Body;
-use super::{Features, Repository};
-use crate::error;
-use crate::pack::MAX_SHARE;
 use crate::wire::{Malformed, Reader, Result, Write};
 
 /// How hard new data is compressed.
@@ -62,6 +58,9 @@ impl Settings {
     /// How much redundancy new packs get: thousandths of their length.
     pub const PARITY: u8 = 2;
 
+    /// The most redundancy that can be set, in thousandths: as much as there is to be protected.
+    pub const MAX_PARITY: u32 = 1000;
+
     /// What is set under this number.
     pub fn get(&self, number: u8) -> Option<&str> {
         self.0.get(&number).map(String::as_str).filter(|value| !value.is_empty())
@@ -88,7 +87,7 @@ impl Settings {
     /// How much redundancy new packs get, in thousandths of their length; 0 is none, and so is what a later version set.
     pub fn parity(&self) -> u32 {
         let set = self.get(Self::PARITY).and_then(|text| text.parse().ok());
-        set.filter(|share| *share <= MAX_SHARE).unwrap_or(0)
+        set.filter(|share| *share <= Self::MAX_PARITY).unwrap_or(0)
     }
 
     /// Sets how much redundancy new packs get, in thousandths of their length.
@@ -129,47 +128,6 @@ impl Settings {
             settings.insert(number, value);
         }
         Ok(Self(settings))
-    }
-}
-
-impl Repository {
-    /// All features that are needed to deal with this repository.
-    pub fn features(&self) -> Features {
-        self.config.features.union(self.lock_state().features)
-    }
-
-    /// What everybody who writes goes by, unless told otherwise.
-    pub fn settings(&self) -> Settings {
-        self.lock_state().settings.clone()
-    }
-
-    /// Refuses to write where that needs what this version does not know.
-    pub(super) fn check_writable(&self) -> error::Result<()> {
-        if let Some(reason) = &self.rolled_back {
-            let reason = format!("{reason}; it is read all the same, but nothing is written to it");
-            return Err(error::Error::RolledBack { repository: self.id(), reason });
-        }
-        Features::check(self.features().write, Features::KNOWN.write, "to write into")
-    }
-
-    /// Refuses to delete anything where that needs what this version does not know.
-    pub fn check_collectable(&self) -> error::Result<()> {
-        self.check_writable()?;
-        Features::check(self.features().gc, Features::KNOWN.gc, "to collect garbage in")
-    }
-
-    /// From now on these features are needed: to be called before anything is stored that rests on them.
-    pub fn require_features(&self, features: Features) -> error::Result<()> {
-        if self.features().contains(features) {
-            return Ok(());
-        }
-        self.append(|_| Ok(Body::Config { features, settings: Settings::default() })).map(drop)
-    }
-
-    /// Changes settings.
-    pub fn change_settings(&self, settings: Settings) -> error::Result<()> {
-        self.check_writable()?;
-        self.append(|_| Ok(Body::Config { features: Features::default(), settings: settings.clone() })).map(drop)
     }
 }
 
