@@ -39,14 +39,6 @@ impl From<Error> for Failure {
     }
 }
 
-/// What is wrong with a value that was given is a mistake of the arguments.
-pub(crate) fn usage(error: Error) -> Failure {
-    match error {
-        Error::Invalid(message) => Failure::Usage(message),
-        error => error.into(),
-    }
-}
-
 impl Failure {
     /// Something that has no code of its own.
     pub(crate) fn plain(message: impl Into<String>, hint: impl Into<String>) -> Self {
