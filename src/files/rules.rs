@@ -41,12 +41,12 @@ impl Marker {
     /// Understands `NAME`, or `NAME:HEADER` for a file that begins so.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if that names no file.
+    /// [`Error::InvalidArgument`] if that names no file.
     pub fn new(text: &[u8]) -> Result<Self> {
         let mut halves = text.splitn(2, |byte| *byte == b':');
         let (name, header) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
         if name.is_empty() || name.contains(&b'/') {
-            return Err(Error::Invalid(format!("{:?} names no file", String::from_utf8_lossy(text))));
+            return Err(Error::argument("exclude_if_present", format!("{:?} names no file", String::from_utf8_lossy(text))));
         }
         Ok(Self { name: name.to_vec(), header: header.to_vec() })
     }

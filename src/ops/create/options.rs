@@ -157,7 +157,7 @@ impl CreateOptions {
     /// where it was not done.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) for what is no list or no pattern, and if a file cannot be read.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for what is no list or no pattern, and if a file cannot be read.
     pub fn read_patterns(&mut self) -> Result<()> {
         self.exclude.append(&mut self.iexclude);
         for file in std::mem::take(&mut self.exclude_file) {

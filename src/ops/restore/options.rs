@@ -106,7 +106,7 @@ impl RestoreOptions {
     /// does that itself where it was not done.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for what is no list or no pattern, and for a list to include that is empty: it would let everything
+    /// [`Error::InvalidArgument`] for what is no list or no pattern, and for a list to include that is empty: it would let everything
     /// through. And if a file cannot be read.
     pub fn read_patterns(&mut self) -> Result<()> {
         self.include.append(&mut self.iinclude);
@@ -130,7 +130,7 @@ impl RestoreOptions {
 }
 
 fn empty(name: &str, file: &Path) -> Error {
-    Error::Invalid(format!("{name} {}: there is no pattern in it", file.display()))
+    Error::argument("include_file", format!("{name} {}: there is no pattern in it", file.display()))
 }
 
 fn some_codec<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Codec>, D::Error> {
