@@ -115,3 +115,6 @@ impl Log {
         Features::check(self.features().gc, Features::KNOWN.gc, "to collect garbage in")
     }
 }
+
+#[cfg(test)]
+mod tests;
