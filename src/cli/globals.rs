@@ -69,7 +69,7 @@ pub(crate) struct Globals {
 }
 
 impl Globals {
-    /// Takes over what the environment gives, and refuses flags that do not go together. That is looked at here, since
+    /// Takes over what the environment says, and refuses flags that do not go together. That is looked at here, since
     /// these flags may stand before the command, after it, or on both sides.
     pub(crate) fn settle(&mut self) -> Result<()> {
         self.repo = self.repo.take().or_else(|| given("SNAP_REPOSITORY"));

@@ -85,7 +85,7 @@ pub(crate) fn id_prefix(text: &OsStr) -> Result<String> {
     }
 }
 
-/// Understands `SNAPSHOT[:PATH]`. None means the latest.
+/// Parses `SNAPSHOT[:PATH]`. None means the latest.
 pub(crate) fn selector(text: Option<&OsStr>) -> Result<Selector> {
     Selector::parse(text.map_or(&b"latest"[..], OsStr::as_bytes)).map_err(|error| Failure::Usage(error.to_string()))
 }
@@ -132,7 +132,7 @@ pub(crate) fn paths_in(selector: &Selector, paths: &[OsString]) -> Result<Vec<Ve
     paths.iter().map(path).collect()
 }
 
-/// Understands the name of a whole snapshot.
+/// Parses the name of a whole snapshot.
 pub(crate) fn whole(text: &OsStr, what: &str) -> Result<Selector> {
     let selector = selector(Some(text))?;
     match selector.may_be_whole() {

@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// save stays: what its patterns, sizes and marker files left out, the repository and snap's own folders, sockets, other
     /// file systems. A folder that stands where a file belongs is replaced. A symbolic link is removed as a link, and what it
     /// points to is never entered: a link where the snapshot has a folder is replaced by the folder with --overwrite always,
-    /// unless it stands in the place of a path that was saved itself; then nothing is restored there, and that is said
+    /// unless it stands in place of a path that was saved itself; then nothing is restored there, and that is said
     /// (restore SNAPSHOT:PATH into the folder that it leads to). `--dry-run -v` names all that would go. Refused where something
     /// could not be read when the snapshot was made, for the root of the file system (unless each --include
     /// begins with a / and a plain name), and for a home or a folder of the system that is not what was saved.

@@ -14,7 +14,7 @@ use crate::progress::{Phase, Progress};
 use crate::storage::{self, StorageErrorKind};
 use crate::store::{FrameReader, Opened, ParityFound, Repository, VerifiedPacks};
 
-/// Reads packs, decodes every frame, recomputes every chunk's id. Gives the frames that are not what they should be.
+/// Reads packs, decodes every frame, recomputes every chunk's id. Returns the frames that are not what they should be.
 pub(super) fn check_data(
     repository: &Repository,
     subset: DataSubset,
@@ -160,7 +160,7 @@ impl PackFindings {
 /// Reads a pack, decodes its frames, recomputes the ids of its chunks.
 ///
 /// Only what was read and is wrong is bad. What could not be read is not judged, and neither is a delta whose bases
-/// cannot be had.
+/// cannot be read.
 pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standing) -> Result<PackFindings> {
     let mut findings = PackFindings::default();
     let Some(info) = repository.catalog().index().find_pack(id)? else {

@@ -141,7 +141,7 @@ pub fn repair_snapshots(
     Ok(repair)
 }
 
-/// Drops those of these snapshots of which nothing is left as of the very log that the entry follows. Gives them.
+/// Drops those of these snapshots of which nothing is left as of the very log that the entry follows. Returns them.
 fn forget_hopeless(
     repository: &Repository,
     nothing_left: &[SnapshotId],

@@ -267,7 +267,7 @@ impl<S: ChunkSource> TreeReader<S> {
         }
     }
 
-    /// The next piece; in the place of the pieces below a node that is lost, the reference to that node and what is wrong
+    /// The next piece; in place of the pieces below a node that is lost, the reference to that node and what is wrong
     /// with it.
     pub fn next_or_lost(&mut self) -> Result<Option<(Reference, Option<Error>)>> {
         loop {

@@ -60,6 +60,22 @@ fn nobody_decides_by_the_text_of_an_error() {
     assert!(found.is_empty(), "ask for the variant, the kind or the cause instead:\n{}", found.join("\n"));
 }
 
+/// `Error::Invalid` says nothing about which of four things went wrong. These rooms still use it; no other one does again.
+const SAY_INVALID: &[&str] = &["store", "gc", "graph", "pack", "error"];
+
+#[test]
+fn an_error_says_what_it_is_about_and_not_only_that_it_is_invalid() {
+    let modules = ROOMS.iter().map(|room| room.name).chain(BINARY.iter().copied());
+    let vague = |source: &Source| source.tokens.windows(3).any(|three| three.concat() == "Error::Invalid");
+    let found: Vec<String> = modules
+        .filter(|module| !SAY_INVALID.contains(module))
+        .flat_map(code_of)
+        .filter(vague)
+        .map(|source| source.name)
+        .collect();
+    assert!(found.is_empty(), "say InvalidArgument, WrongKind, LimitExceeded or Internal: {found:?}");
+}
+
 #[test]
 fn the_checker_sees_where_a_text_is_looked_at() {
     for wrong in [

@@ -100,7 +100,7 @@ impl<'s> RecordWriter<'s> {
         self.lossy
     }
 
-    /// Gives the text of a record in parts. Of one that cannot be written nothing is given, and it is said why.
+    /// Hands over the text of a record in parts. Of one that cannot be written nothing is handed over, and the error says why.
     ///
     /// # Errors
     /// Errors of `give`.

@@ -63,7 +63,7 @@ pub struct RestoreReport {
     pub not_recoded: u64,
     /// Programs that did not get set-id bits or capabilities back.
     pub set_ids_dropped: u64,
-    /// Which of the patterns to include fit nothing in the snapshot, by their number.
+    /// Which of the patterns to include match nothing in the snapshot, by their number.
     pub unmatched_includes: Vec<usize>,
     /// Files of which only a part was left to be written.
     pub salvaged: Vec<SalvagedFile>,

@@ -20,13 +20,13 @@ use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::store::Repository;
 
 /// A regular file that is to be written.
-struct Job {
+struct RestoreJob {
     entry: FileEntry,
     /// Where to, below the target.
     path: Vec<u8>,
 }
 
-pub(super) struct Run<'r> {
+pub(super) struct RestoreRun<'r> {
     pub(super) options: &'r RestoreOptions,
     pub(super) progress: &'r dyn Progress,
     /// What ends the work from outside.
@@ -74,7 +74,7 @@ pub(super) fn run(
         progress,
         runtime: repository.runtime(),
     });
-    let run = Run {
+    let run = RestoreRun {
         options,
         progress,
         runtime: repository.runtime(),
@@ -86,7 +86,7 @@ pub(super) fn run(
         fatal: Mutex::default(),
         encoders: EncoderBench::default(),
     };
-    let (send, jobs) = crossbeam_channel::bounded::<Job>(64);
+    let (send, jobs) = crossbeam_channel::bounded::<RestoreJob>(64);
     if let (Some(target), false) = (run.target, options.dry_run) {
         target.clean_top();
     }
@@ -97,7 +97,7 @@ pub(super) fn run(
                 let (jobs, run, source) = (jobs.clone(), &run, &source);
                 move || {
                     let assembler = FileAssembler { source, pool, encoders: &run.encoders };
-                    for Job { entry, path } in jobs {
+                    for RestoreJob { entry, path } in jobs {
                         run.file(&assembler, &entry, &path);
                     }
                 }
@@ -132,13 +132,13 @@ pub(super) fn run(
 /// all beside it is left out.
 type Later = (Vec<(Vec<u8>, FileEntry)>, HashSet<Vec<u8>>);
 
-impl Run<'_> {
+impl RestoreRun<'_> {
     /// Goes through the manifest: makes what is no regular file, hands the files on.
     fn rows(
         &self,
         repository: &Repository,
         snapshot: &SnapshotRoot,
-        jobs: &crossbeam_channel::Sender<Job>,
+        jobs: &crossbeam_channel::Sender<RestoreJob>,
     ) -> Result<Later> {
         let sub = &self.options.subfolder;
         let mut rows = snapshot.rows(repository);
@@ -194,7 +194,7 @@ impl Run<'_> {
                 }),
                 EntryKind::File if entry.hard_link.is_some() => links.push((path, entry)),
                 EntryKind::File => {
-                    if jobs.send(Job { entry, path }).is_err() {
+                    if jobs.send(RestoreJob { entry, path }).is_err() {
                         return Err(Error::WorkerStopped);
                     }
                 }
@@ -224,7 +224,7 @@ impl Run<'_> {
         }
     }
 
-    /// Strikes out the patterns to include that fit this path.
+    /// Strikes out the patterns to include that match this path.
     fn strike_matched(&self, unmatched: &mut Vec<usize>, path: &[u8]) {
         if !unmatched.is_empty() {
             let patterns = &self.options.include;
@@ -243,7 +243,7 @@ impl Run<'_> {
         self.make_way_if(tree_path, path, |existing| existing.is_folder)
     }
 
-    /// Removes a symbolic link that stands where a directory belongs, if that was asked for. One in the place of a root
+    /// Removes a symbolic link that stands where a directory belongs, if that was asked for. One in place of a root
     /// stays: many mean the directory that such a link leads to.
     fn make_way_for_folder(&self, tree_path: &[u8], path: &[u8]) -> Result<()> {
         let is_root = |sweep: &Sweep<'_>| sweep.coverage.at(tree_path).is_root();
@@ -259,7 +259,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Tells on a dry run how what is there differs from the snapshot.
+    /// Reports on a dry run how what is there differs from the snapshot.
     pub(super) fn compare(&self, entry: &FileEntry, path: &[u8]) {
         let existing = self.target.and_then(|target| target.existing(path).ok().flatten());
         let change = match (&existing, &entry.kind) {
@@ -298,7 +298,7 @@ impl Run<'_> {
         }
     }
 
-    /// Restores a regular file. Gives whether that was done, or was not to be done.
+    /// Restores a regular file. Returns whether it was written, or left as it was.
     fn file<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
         assembler: &FileAssembler<'_, S>,
