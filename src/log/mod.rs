@@ -228,15 +228,6 @@ impl Log {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    /// Reads it on, and says whether it goes on after this state of it.
-    ///
-    /// # Errors
-    /// Those of reading it.
-    pub fn is_beyond(&self, since: &State) -> Result<bool> {
-        self.refresh()?;
-        Ok(self.length() != since.next)
-    }
-
     /// Makes sure that it lasts as far as it was read: the writer of its last entry may be about to make it durable, or have
     /// died before. To be called before anything is deleted, or anything is reported as done, because
     /// of what the log says; an entry that is appended makes sure of those before it.
