@@ -55,7 +55,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
 
-    /// Use no local index: read that of the repository each time
+    /// Do not use a local index; read that of the repository each time
     #[arg(long, global = true)]
     pub(crate) no_cache: bool,
 
@@ -69,7 +69,7 @@ pub(crate) struct Globals {
 }
 
 impl Globals {
-    /// Takes over what the environment gives, and refuses flags that do not go together. That is looked at here, since
+    /// Takes over what the environment says, and refuses flags that do not go together. That is looked at here, since
     /// these flags may stand before the command, after it, or on both sides.
     pub(crate) fn settle(&mut self) -> Result<()> {
         self.repo = self.repo.take().or_else(|| given("SNAP_REPOSITORY"));

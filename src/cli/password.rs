@@ -233,7 +233,7 @@ fn ask(what: &str, new: bool) -> Result<Vec<u8>> {
         })
     };
     let password = prompt(format!("{what}: "))?;
-    if new && prompt(format!("{what}, once more: "))? != password {
+    if new && prompt(format!("{what}, again: "))? != password {
         return Err(Failure::no_password("the two passwords are not the same", "try again"));
     }
     Ok(password.into_bytes())

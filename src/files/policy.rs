@@ -6,7 +6,8 @@ use super::stat::Seen;
 use crate::snapshot::entry::{EntryKind, FileEntry, Time};
 
 /// When what is there already is replaced. Directories are never replaced, their metadata always is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Overwrite {
     /// Always.
     #[default]
@@ -93,6 +94,7 @@ mod tests {
             avro: None,
             origin: None,
             altered: None,
+            properties: Vec::new(),
         };
         let table = |entry: &FileEntry, existing: Option<Existing>| {
             [Always, IfChanged, IfNewer, Never].map(|policy| policy.writes(existing.as_ref(), entry))

@@ -6,7 +6,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::{Attributes, Thing};
-use super::beneath::{check_path, parted};
+use super::beneath::{check_path, split_parent};
 use super::policy::{Existing, Overwrite};
 use super::stat::Seen;
 use super::target::{HOLD, Target};
@@ -33,7 +33,10 @@ impl Target {
     /// # Errors
     /// [`Error::UnsafePath`](crate::error::Error::UnsafePath) for a path that leads elsewhere, and those of the system.
     pub fn wants(&self, path: &[u8], entry: &FileEntry) -> Result<bool> {
-        let policy = self.overwrite();
+        self.wants_by(self.overwrite(), path, entry)
+    }
+
+    pub(super) fn wants_by(&self, policy: Overwrite, path: &[u8], entry: &FileEntry) -> Result<bool> {
         if policy == Overwrite::Always {
             return check_path(path).map(|()| true);
         }
@@ -71,7 +74,7 @@ impl Target {
     /// nothing where it is not the file that the row describes.
     fn differs(&self, path: &[u8], entry: &FileEntry) -> Result<(Option<(OwnedFd, Seen)>, Differs)> {
         check_path(path)?;
-        let (above, name) = parted(path);
+        let (above, name) = split_parent(path);
         let flags = HOLD | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let held = self.beneath().folder(above).and_then(|at| rustix::fs::openat(at, name, flags, Mode::empty()));
         let (held, seen) = match held.and_then(|held| Ok((rustix::fs::fstat(&held).map(Seen::from)?, held))) {

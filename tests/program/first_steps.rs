@@ -13,7 +13,7 @@ use cli::{PASSWORD, Snap, finish, text};
 fn a_repository_is_made_and_is_empty() {
     let snap = Snap::bare();
     let made = snap.ok(&["init"]);
-    assert!(made.stdout.starts_with("made repository "), "{}", made.stdout);
+    assert!(made.stdout.starts_with("created repository "), "{}", made.stdout);
     assert!(made.stdout.contains("aes-256-gcm"));
     assert_eq!(snap.ok(&["snapshots"]).lines(), ["0 snapshots"]);
     assert_eq!(snap.ok(&["snapshots", "--json"]).stdout, "");

@@ -106,10 +106,10 @@ fn a_config_with_a_changed_byte_or_none_at_all_locks_nothing() {
         let ran = snap.ends(22, &["check"]);
         assert!(ran.stderr.contains("hint: run `snap repair config` first"), "{what}: {}", ran.stderr);
         let ran = snap.ends(0, &["repair", "config", "--dry-run"]);
-        assert!(ran.stdout.contains("would be made anew"), "{what}: {}", ran.stdout);
+        assert!(ran.stdout.contains("would be rebuilt"), "{what}: {}", ran.stdout);
         assert_eq!(fs::read(repository(&snap, "config")).ok(), first, "{what}");
         let ran = snap.ends(0, &["repair", "config"]);
-        assert!(ran.stdout.contains("config") && ran.stdout.contains("made anew"), "{what}: {}", ran.stdout);
+        assert!(ran.stdout.contains("config") && ran.stdout.contains("rebuilt"), "{what}: {}", ran.stdout);
         for name in CONFIGS {
             assert_eq!(fs::read(repository(&snap, name)).unwrap(), sound, "{what}");
         }

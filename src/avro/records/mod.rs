@@ -1,11 +1,12 @@
 //! Records as JSON, in one of two encodings.
 //!
-//! [`Encoding::Plain`], for people and for tools that know nothing of Avro:
+//! [`Encoding::Plain`], for people and for tools that do not know Avro:
 //!
 //! - `null`, booleans and numbers are themselves; NaN and the infinities are the texts `"NaN"`, `"Infinity"` and
-//!   `"-Infinity"`; a float has as many digits as tell it from other floats.
+//!   `"-Infinity"`; a float has as many digits as distinguish it from other floats.
 //! - Strings and symbols of enums are texts. Of a string that is not UTF-8, U+FFFD (the replacement character) stands for
-//!   what is none: JSON has no way to write it, and the record is worth more than the letter. Bytes and fixed are texts, too, each byte being the character of that
+//!   each part that is not valid: JSON has no way to write it, and the record is worth more than the letter. Bytes and fixed are
+//!   texts, too, each byte being the character of that
 //!   number (0 to 255), as Avro's JSON encoding has it.
 //! - Records keep the order of their fields, maps that of their entries. The value of a union stands for itself, without
 //!   the name of its branch.
@@ -59,7 +60,8 @@ fn fields_there(there: &[String]) -> String {
 }
 
 /// How records are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// For people.
     #[default]
@@ -68,7 +70,7 @@ pub enum Encoding {
     Avro,
 }
 
-/// A record is given in parts of about so many bytes.
+/// A record is handed over in parts of about this many bytes.
 const PART: usize = 256 << 10;
 
 /// The most text that values of no bytes may make in a record.
@@ -98,10 +100,10 @@ impl<'s> RecordWriter<'s> {
         self.lossy
     }
 
-    /// Gives the text of a record in parts. Of one that cannot be written nothing is given, and it is said why.
+    /// Hands over the text of a record in parts. Of one that cannot be written nothing is handed over, and the error says why.
     ///
     /// # Errors
-    /// Those of `give`.
+    /// Errors of `give`.
     pub fn write(
         &mut self,
         datum: &[u8],
@@ -192,7 +194,7 @@ struct Pass<'s, 'o> {
     encoding: Encoding,
     rest: &'s [u8],
     out: Out<'o>,
-    /// How much text came of values that take no bytes.
+    /// How much text was made of values that take no bytes.
     empty: usize,
     stack: Vec<Level<'s>>,
 }
@@ -390,7 +392,7 @@ impl<'s> Pass<'s, '_> {
     }
 }
 
-/// The name that Avro's JSON encoding gives a branch of a union.
+/// The name of a branch of a union in Avro's JSON encoding.
 fn branch_name(kind: &Kind) -> &str {
     match kind {
         Kind::Null => "null",

@@ -261,7 +261,7 @@ proptest! {
         let text = logical::decimal(&bytes, scale).unwrap();
         let digits: String = text.chars().filter(|c| *c != '.').collect();
         prop_assert_eq!(digits.parse::<i64>(), Ok(value));
-        prop_assert_eq!(text.rsplit_once('.').map_or(0, |(_, behind)| behind.len() as u64), scale);
+        prop_assert_eq!(text.rsplit_once('.').map_or(0, |(_, after)| after.len() as u64), scale);
     }
 
     #[test]
