@@ -53,7 +53,7 @@ pub(crate) use setters;
 /// # Errors
 /// What is wrong with it, as a sentence.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no size: that is a number of bytes, or one with k, M, G or T behind it");
+    let wrong = || format!("{text:?} is not a size: write a number of bytes, or one followed by k, M, G or T");
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(['b', 'i', 'k', 'm', 'g', 't']);
     let shift = match &lower[digits.len()..] {
@@ -77,7 +77,7 @@ const UNITS: [(&str, u64); 6] =
 /// # Errors
 /// What is wrong with it, as a sentence.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no length of time: write it like 90m, 12h, 7d or 2w");
+    let wrong = || format!("{text:?} is not a duration: write it like 90m, 12h, 7d or 2w");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| wrong())?;
     let unit = UNITS.iter().find(|(unit, _)| *unit == &text[digits.len()..]).map(|(_, seconds)| *seconds);

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::Context;
 use super::compression::Compression;
 use super::exit::Exit;
-use super::failure::{Failure, Result, usage};
+use super::failure::{Failure, Result};
 use super::feed;
 use super::format::{count, seconds, size};
 use super::init;
@@ -90,7 +90,7 @@ pub(crate) struct Args {
     /// Keep compressed blocks whole if encoding them again is slower than this, in MB of records per second and core
     ///
     /// Restoring them would take as long. 0 decodes every block that can be encoded again to the same bytes.
-    #[arg(long, value_name = "MB/S", default_value_t = CreateOptions::default().min_encode_speed, value_parser = parse_speed)]
+    #[arg(long, value_name = "MB/S", default_value_t = CreateOptions::default().min_encode_speed, value_parser = CreateOptions::parse_speed)]
     min_encode_speed: f64,
 
     /// Compression of new data [default: that of the repository]
@@ -210,7 +210,7 @@ impl Args {
         let parent = self.parent.as_deref().map(|text| whole(text, "the parent")).transpose()?;
         let sources = self.sources(context)?;
         let mut options = self.options()?.sources(sources).time(time);
-        options.read_patterns().map_err(usage)?;
+        options.read_patterns().map_err(Failure::of_arguments)?;
         let stream_path = self.source.stream_path()?;
         let place = context.repository_folder()?;
         let repository = self.open(context, &place)?;
@@ -236,13 +236,12 @@ impl Args {
     /// What the flags say, without what needs the repository or standard input.
     pub(super) fn options(&self) -> Result<CreateOptions> {
         let Self { exclude, .. } = self;
-        let usage = |error: Error| Failure::Usage(error.to_string());
         let mut options = CreateOptions::new(&self.paths);
         options.exclude = patterns(&exclude.exclude, false)?;
         options.iexclude = patterns(&exclude.iexclude, true)?;
         options.exclude_file.clone_from(&exclude.exclude_file);
         let markers = exclude.exclude_if_present.iter().map(|text| Marker::new(text.as_bytes()));
-        options.exclude_if_present = markers.collect::<std::result::Result<_, _>>().map_err(usage)?;
+        options.exclude_if_present = markers.collect::<std::result::Result<_, _>>().map_err(Failure::of_arguments)?;
         options.exclude_caches = exclude.exclude_caches;
         options.exclude_larger_than = exclude.exclude_larger_than;
         options.one_file_system = exclude.one_file_system;
@@ -299,7 +298,11 @@ impl Args {
                 }
                 init::refuse_strangers(place)?;
                 let made = init::make(context, place, InitOptions::default())?;
-                context.output.note(format_args!("created repository {} at {}", made.0, place.display()))?;
+                context.output.note(format_args!(
+                    "created repository {} at {}",
+                    made.0.repository_id,
+                    place.display()
+                ))?;
                 context.open_knowing(place, &made.1.unwrap_or_default())
             }
             opened => opened,
@@ -353,12 +356,6 @@ fn followed(context: &Context, path: &Path) -> PathBuf {
         "{path} is a symbolic link: what is in {target} is saved as {path}, and not the link; write {path}/ if that is meant"
     ));
     to_path(&[bytes, b"/"].concat())
-}
-
-/// Reads a speed: a number that is not negative.
-fn parse_speed(text: &str) -> std::result::Result<f64, String> {
-    let speed = text.trim().parse().ok().filter(|speed: &f64| speed.is_finite() && *speed >= 0.0);
-    speed.ok_or_else(|| format!("{text:?} is no speed: write it like 5 or 0.5, in MB per second"))
 }
 
 /// Why no repository is made here.

@@ -6,11 +6,9 @@ use std::sync::LazyLock;
 use avro_snap::chunk::CutParams;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Secret, Suite, SystemEntropy};
-use avro_snap::id::RepositoryId;
 use avro_snap::pack::parse_share;
 use avro_snap::storage::Local;
-use avro_snap::store::{InitOptions, Repository, SystemClock};
-use serde_json::json;
+use avro_snap::store::{InitOptions, InitReport, SystemClock, init};
 
 use super::Context;
 use super::compression::Compression;
@@ -120,18 +118,14 @@ impl Args {
         let mut options = self.options().cut(cut);
         options.chunk_id_key = chunk_id_key;
         let suite = options.encryption;
-        let (id, _) = make(context, &place, options)?;
+        let (report, _) = make(context, &place, options)?;
         let output = &context.output;
         let said = match output.json {
-            true => output.object(
-                "summary",
-                json!({
-                    "repository_id": id.to_string(),
-                    "location": place.to_string_lossy(),
-                    "encryption": suite.name(),
-                }),
-            ),
-            false => output.note(format_args!("created repository {id} at {} ({})", place.display(), suite.name())),
+            true => output.object("summary", &report),
+            false => {
+                let id = report.repository_id;
+                output.note(format_args!("created repository {id} at {} ({})", place.display(), suite.name()))
+            }
         };
         let said = said.and_then(|()| match suite {
             Suite::None => Ok(()),
@@ -183,18 +177,14 @@ pub(crate) fn refuse_strangers(place: &Path) -> Result<()> {
     })
 }
 
-/// Makes the repository, and returns its id and the password that was given for it.
-pub(crate) fn make(
-    context: &Context,
-    place: &Path,
-    mut options: InitOptions,
-) -> Result<(RepositoryId, Option<Vec<u8>>)> {
+/// Makes the repository, and returns the password that was given for it, too.
+pub(crate) fn make(context: &Context, place: &Path, mut options: InitOptions) -> Result<(InitReport, Option<Vec<u8>>)> {
     options.password = match options.encryption {
         Suite::None => None,
         _ => Some(context.password_source()?.password("password of the new repository", true, &context.output)?),
     };
     options.label = who();
-    let id = Repository::init(&backend(place), &options, &SystemClock, &SystemEntropy)?;
-    places::remember(context, place, id);
-    Ok((id, options.password))
+    let report = init(&backend(place), &options, &SystemClock, &SystemEntropy)?;
+    places::remember(context, place, report.repository_id);
+    Ok((report, options.password))
 }

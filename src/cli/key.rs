@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use avro_snap::error::IoContext;
 use avro_snap::id::KeyId;
 use avro_snap::ops::select::check_digits;
-use avro_snap::store::{KeyDescription, Repository, Rotated};
+use avro_snap::store::passwords::{
+    KeyReport, NewPassword, RotationReport, add_key, change_key, remove_key, rotate_keys,
+};
+use avro_snap::store::{KeyDescription, Repository};
 use serde_json::json;
 
 use super::Context;
@@ -104,9 +107,16 @@ impl NewKey {
         Source::find(self.new_password_file.as_deref(), self.new_password_command.as_deref(), "SNAP_NEW")
     }
 
-    fn add(&self, context: &Context, repository: &Repository, source: &Source) -> Result<KeyId> {
+    /// Asks for the new password, and does something with it.
+    fn with<T>(
+        &self,
+        context: &Context,
+        source: &Source,
+        work: impl FnOnce(NewPassword<'_>) -> avro_snap::error::Result<T>,
+    ) -> Result<T> {
         let password = source.password("new password", true, &context.output)?;
-        Ok(repository.keys().add(&password, self.kdf.cost(), &self.label.clone().unwrap_or_else(who))?)
+        let label = self.label.clone().unwrap_or_else(who);
+        Ok(work(NewPassword { password: &password, kdf: self.kdf.cost(), label: &label })?)
     }
 }
 
@@ -117,8 +127,8 @@ impl Args {
             What::Add(new) => {
                 let (source, repository) = (new.source()?, context.open()?);
                 encrypted(&repository)?;
-                let id = new.add(context, &repository, &source)?;
-                said(context, "added", id)
+                let report = new.with(context, &source, |new| add_key(&repository, new))?;
+                said(context, "added", report)
             }
             What::Passwd(new) => change(context, new),
             What::Remove { id } => remove(context, id),
@@ -128,17 +138,17 @@ impl Args {
                 let source = new.source()?;
                 let text = std::fs::read_to_string(export).when("read", export)?;
                 let repository = context.open_by_export(&context.repository_folder()?, &text)?;
-                let id = new.add(context, &repository, &source)?;
-                said(context, "added", id)
+                let report = new.with(context, &source, |new| add_key(&repository, new))?;
+                said(context, "added", report)
             }
         }
     }
 }
 
-fn said(context: &Context, what: &str, id: KeyId) -> Result<Exit> {
+fn said(context: &Context, what: &str, report: KeyReport) -> Result<Exit> {
     let said = match context.output.json {
-        true => context.output.object("summary", json!({"key_id": id.to_string(), "done": what})),
-        false => context.output.note(format_args!("{what} key {id}")),
+        true => context.output.object("summary", report),
+        false => context.output.note(format_args!("{what} key {}", report.key_id)),
     };
     context.finish_with(Exit::Done, said.map_err(Failure::from))
 }
@@ -192,9 +202,8 @@ fn change(context: &Context, new: &NewKey) -> Result<Exit> {
     encrypted(&repository)?;
     let old = repository.keys().find(&password.unwrap_or_default())?;
     // The new one first: whatever happens, there is a way in.
-    let id = new.add(context, &repository, &source)?;
-    repository.keys().remove(old)?;
-    said(context, "changed the password; it is now", id)
+    let report = new.with(context, &source, |new| change_key(&repository, old, new))?;
+    said(context, "changed the password; it is now", report)
 }
 
 fn rotate(context: &Context, new: &NewKey, remove_other_keys: bool) -> Result<Exit> {
@@ -223,36 +232,23 @@ fn rotate(context: &Context, new: &NewKey, remove_other_keys: bool) -> Result<Ex
     };
     let kept = own.first().and_then(|key| key.info.as_ref()).map(|info| info.label.clone());
     let label = new.label.clone().or(kept).unwrap_or_else(who);
-    let leaving: Vec<KeyId> = own.iter().chain(&others).map(|key| key.id).collect();
-    let rotated = repository.rotate_key(&password, new.kdf.cost(), &label, &leaving)?;
+    let new = NewPassword { password: &password, kdf: new.kdf.cost(), label: &label };
+    let rotated = rotate_keys(&mut repository, new, own.first().map(|key| key.id), others)?;
     let output = &context.output;
     if let Some(error) = &rotated.left {
         let why = error.message();
         output.warn(&format!("old keys open nothing any more, but not all could be deleted; `snap prune` will: {why}"));
     }
     let said = match output.json {
-        true => {
-            let removed = others
-                .iter()
-                .map(|key| json!({"id": key.id.to_string(), "label": key.info.as_ref().map(|info| &info.label)}));
-            output.object(
-                "summary",
-                json!({
-                    "key_id": rotated.key.to_string(),
-                    "done": "rotated",
-                    "rotation": rotated.rotation,
-                    "removed_keys": removed.collect::<Vec<_>>(),
-                }),
-            )
-        }
+        true => output.object("summary", &rotated),
         false => print_rotated(context, &rotated, &names),
     };
     context.finish_with(Exit::Done, said.map_err(Failure::from))
 }
 
-fn print_rotated(context: &Context, rotated: &Rotated, others: &str) -> avro_snap::error::Result<()> {
+fn print_rotated(context: &Context, rotated: &RotationReport, others: &str) -> avro_snap::error::Result<()> {
     let output = &context.output;
-    output.note(format_args!("rotated the keys (rotation {}); the key is now {}", rotated.rotation, rotated.key))?;
+    output.note(format_args!("rotated the keys (rotation {}); the key is now {}", rotated.rotation, rotated.key_id))?;
     if !others.is_empty() {
         output.note(format_args!("removed: {others}. `snap key add` makes a new one for each owner."))?;
     }
@@ -284,8 +280,7 @@ fn remove(context: &Context, prefix: &str) -> Result<Exit> {
             "open it with another password, or use `snap key passwd`",
         ));
     }
-    repository.keys().remove(id)?;
-    said(context, "removed", id)
+    said(context, "removed", remove_key(&repository, id)?)
 }
 
 fn export(context: &Context, output: &Path) -> Result<Exit> {

@@ -33,7 +33,10 @@ impl Target {
     /// # Errors
     /// [`Error::UnsafePath`](crate::error::Error::UnsafePath) for a path that leads elsewhere, and those of the system.
     pub fn wants(&self, path: &[u8], entry: &FileEntry) -> Result<bool> {
-        let policy = self.overwrite();
+        self.wants_by(self.overwrite(), path, entry)
+    }
+
+    pub(super) fn wants_by(&self, policy: Overwrite, path: &[u8], entry: &FileEntry) -> Result<bool> {
         if policy == Overwrite::Always {
             return check_path(path).map(|()| true);
         }

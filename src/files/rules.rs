@@ -46,7 +46,10 @@ impl Marker {
         let mut halves = text.splitn(2, |byte| *byte == b':');
         let (name, header) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
         if name.is_empty() || name.contains(&b'/') {
-            return Err(Error::argument("exclude_if_present", format!("{:?} names no file", String::from_utf8_lossy(text))));
+            return Err(Error::argument(
+                "exclude_if_present",
+                format!("{:?} names no file", String::from_utf8_lossy(text)),
+            ));
         }
         Ok(Self { name: name.to_vec(), header: header.to_vec() })
     }

@@ -28,7 +28,7 @@ impl MaxUnused {
             None => values::parse_size(text).map(Self::Bytes),
             Some(number) => match number.trim().parse() {
                 Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Self::Percent(percent)),
-                _ => Err(format!("{text:?} is no share: write it like 5%")),
+                _ => Err(format!("{text:?} is not a share: write it like 5%")),
             },
         }
     }

@@ -26,7 +26,7 @@ pub const MAX_SHARE: u32 = 1000;
 /// # Errors
 /// What is wrong with it, as a sentence.
 pub fn parse_share(text: &str) -> std::result::Result<u32, String> {
-    let wrong = || format!("{text:?} is no share: write it like 5% or 2.5%, at most 100%, or off");
+    let wrong = || format!("{text:?} is not a share: write it like 5% or 2.5%, at most 100%, or off");
     if text == "off" {
         return Ok(0);
     }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::config::{Config, MAX_CONFIG};
 use super::config_copies::{self, is_anything_there};
@@ -102,6 +102,36 @@ fn kdf<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<KdfCos
 
 fn share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
     values::from_text(deserializer, parse_share)
+}
+
+/// Result of making a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InitReport {
+    /// The new repository.
+    pub repository_id: RepositoryId,
+    /// Where it is.
+    pub location: String,
+    /// How it is encrypted.
+    #[serde(serialize_with = "name")]
+    pub encryption: Suite,
+}
+
+fn name<S: Serializer>(suite: &Suite, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(suite.name())
+}
+
+/// Makes a repository, as [`Repository::init`] does.
+///
+/// # Errors
+/// As of [`Repository::init`].
+pub fn init(
+    backend: &Arc<dyn Backend>,
+    options: &InitOptions,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<InitReport> {
+    let repository_id = Repository::init(backend, options, clock, entropy)?;
+    Ok(InitReport { repository_id, location: backend.location(), encryption: options.encryption })
 }
 
 impl Repository {

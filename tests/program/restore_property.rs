@@ -566,9 +566,8 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
         in_use.push(target.join("repo"));
         model.in_use = Some("repo".into());
     }
-    let patterns = |texts: &[String]| -> Vec<Pattern> {
-        texts.iter().map(|text| Pattern::new(text.as_bytes(), false).unwrap()).collect()
-    };
+    let patterns =
+        |texts: &[String]| texts.iter().map(|text| Pattern::new(text.as_bytes(), false).unwrap()).collect::<Vec<_>>();
     let mut options = restoring(&target)
         .subfolder(model.sub.clone().into_bytes())
         .include(patterns(&model.include))

@@ -1,7 +1,7 @@
 //! `snap repair config`
 
 use avro_snap::error::Error;
-use avro_snap::ops::repair::{ConfigSource, find_config};
+use avro_snap::ops::repair::{ConfigReport, ConfigSource, find_config};
 use avro_snap::storage::{Kind, Name};
 use avro_snap::store::write_config;
 use serde_json::json;
@@ -33,7 +33,7 @@ impl Args {
                     true => repository.config().unsound(),
                     false => repository.config().keep()?,
                 };
-                context.finish_with(Exit::Done, self.print_report(context, &made, None))
+                context.finish_with(Exit::Done, self.print_report(context, &made, ConfigSource::Copy))
             }
             Err(Failure::Library(error)) if is_about_config(&error) => self.find(context, error),
             Err(failure) => Err(failure),
@@ -58,34 +58,27 @@ impl Args {
             // It says what is wrong with it, should it not be the one.
             context.open()?;
         }
-        context.finish_with(Exit::Done, self.print_report(context, &made, Some(source)))
+        context.finish_with(Exit::Done, self.print_report(context, &made, source))
     }
 
-    fn print_report(&self, context: &Context, made: &[Name], source: Option<ConfigSource>) -> Result<()> {
+    fn print_report(&self, context: &Context, made: &[Name], source: ConfigSource) -> Result<()> {
         let output = &context.output;
-        let made: Vec<String> = made.iter().map(ToString::to_string).collect();
-        let from = match source {
-            None => "copy",
-            Some(ConfigSource::Export) => "export",
-            Some(ConfigSource::Log) => "log",
-            Some(ConfigSource::Packs) => "packs",
-        };
+        let report = ConfigReport::new(made, source);
         if output.json {
-            let from = (!made.is_empty()).then_some(from);
-            return Ok(output.object("summary", json!({"dry_run": self.dry_run, "made": made, "from": from}))?);
+            return Ok(output.object_with("summary", json!({"dry_run": self.dry_run}), &report)?);
         }
-        if made.is_empty() {
+        if report.made.is_empty() {
             return Ok(output.note(format_args!("both copies of the config are sound: nothing to do"))?);
         }
         let how = match source {
-            None => "from what is sound of it",
-            Some(ConfigSource::Export) => "from the key export",
-            Some(ConfigSource::Log) => "found by the hash that the log began with",
-            Some(ConfigSource::Packs) => "a new one, from what the packs say",
+            ConfigSource::Copy => "from what is sound of it",
+            ConfigSource::Export => "from the key export",
+            ConfigSource::Log => "found by the hash that the log began with",
+            ConfigSource::Packs => "a new one, from what the packs say",
         };
         let done = if self.dry_run { "would be rebuilt" } else { "rebuilt" };
-        output.note(format_args!("{} {done}: {how}", made.join(" and ")))?;
-        if source == Some(ConfigSource::Packs) {
+        output.note(format_args!("{} {done}: {how}", report.made.join(" and ")))?;
+        if source == ConfigSource::Packs {
             output.warn("the beginning of the log is lost, too: `snap recover --all` begins a new log");
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Depth;
 use crate::error::Result;
@@ -73,6 +73,7 @@ pub struct CreateOptions {
     /// How far to look into containers.
     pub avro: Depth,
     /// Encoders slower than this many decoded megabytes a second are not used, so that restores do not crawl.
+    #[serde(deserialize_with = "speed")]
     pub min_encode_speed: f64,
     /// How new data is compressed; as is set for the repository if none.
     pub compression: Option<Compression>,
@@ -153,6 +154,15 @@ impl CreateOptions {
         is dry_run: bool;
     }
 
+    /// Reads a speed, in MB per second.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence.
+    pub fn parse_speed(text: &str) -> std::result::Result<f64, String> {
+        let speed = text.trim().parse().ok().filter(|speed: &f64| speed.is_finite() && *speed >= 0.0);
+        speed.ok_or_else(|| format!("{text:?} is no speed: write it like 5 or 0.5, in MB per second"))
+    }
+
     /// Reads the files of patterns: from then on all patterns are in `exclude`. [`create`](super::create()) does that itself
     /// where it was not done.
     ///
@@ -194,6 +204,10 @@ impl CreateOptions {
         }
         Ok(rules)
     }
+}
+
+fn speed<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    values::from_text(deserializer, CreateOptions::parse_speed)
 }
 
 /// A file that comes from a stream.

@@ -2,6 +2,7 @@
 
 mod archive;
 mod guard;
+mod local;
 mod one_file;
 mod options;
 mod recode;
@@ -18,10 +19,12 @@ pub use salvage::Salvage;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use run::RestoreRun;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::error::{Error, Result};
-use crate::files::Spare;
+use crate::files::{RestoreTarget, Spare};
 use crate::progress::{Phase, Progress};
 use crate::read::{EncoderBench, FileAssembler, regular_file};
 use crate::report::{self, put_text};
@@ -85,23 +88,61 @@ pub struct SalvagedFile {
     pub salvage: Salvage,
 }
 
-/// Restores a snapshot.
+/// Restores a snapshot into a directory.
 ///
 /// # Errors
-/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file is reported to
-/// `progress`, is in the report, and does not stop the work.
+/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file
+/// is reported to `progress`, is in the report, and does not stop the work.
 pub fn restore(
     repository: &Repository,
     snapshot: &SnapshotRoot,
     options: &RestoreOptions,
     progress: &dyn Progress,
 ) -> Result<RestoreReport> {
+    restore_with(repository, snapshot, options, progress, local::run)
+}
+
+/// Restores a snapshot into a target that need not be a directory. What the options say of directories of the local file system
+/// (`target`, `in_use`, `home`, `restore_suid`) is for [`restore`].
+///
+/// # Errors
+/// As of [`restore`], and [`Error::InvalidArgument`] with `delete`: what may be removed is known of directories only.
+pub fn restore_to(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    target: &dyn RestoreTarget,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+) -> Result<RestoreReport> {
+    if options.delete {
+        return Err(Error::argument("delete", "nothing can be removed from this target"));
+    }
+    restore_with(repository, snapshot, options, progress, |repository, snapshot, options, progress, pool| {
+        let mut run = RestoreRun::new(repository, snapshot, options, progress);
+        run.target = Some(target);
+        run.carry_out(repository, pool)
+    })
+}
+
+fn restore_with(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+    work: impl FnOnce(
+        &Repository,
+        &SnapshotRoot,
+        &RestoreOptions,
+        &dyn Progress,
+        &rayon::ThreadPool,
+    ) -> Result<RestoreReport>,
+) -> Result<RestoreReport> {
     let began = Instant::now();
     let mut options = options.clone();
     options.read_patterns()?;
     let pool = repository.runtime().compute()?;
     progress.begin(Phase::Restore, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
-    let restored = run::run(repository, snapshot, &options, progress, pool);
+    let restored = work(repository, snapshot, &options, progress, pool);
     let mut report = unless_moved(repository, snapshot, restored)?;
     if report.failed.iter().any(|(_, error)| error.is_damage())
         && let Some(moved) = moved(repository, snapshot)

@@ -1,6 +1,5 @@
 //! One regular file of a restore: written, read back where that is asked for, or salvaged.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -9,7 +8,7 @@ use super::recode::{can_recode, recode};
 use super::run::RestoreRun;
 use super::salvage::salvage;
 use crate::error::{Context, Error, IoContext, Result};
-use crate::files::{FileWriter, Target};
+use crate::files::{RestoreTarget, TargetFile};
 use crate::id::Digester;
 use crate::progress::Warning;
 use crate::read::FileAssembler;
@@ -25,7 +24,7 @@ impl RestoreRun<'_> {
         entry: &FileEntry,
         path: &[u8],
     ) -> Result<bool> {
-        let wanted = self.target.map_or(Ok(true), |target| target.wants(path, entry))?;
+        let wanted = self.target.map_or(Ok(true), |target| target.wants(path, entry, self.options.overwrite))?;
         let recoded = self.options.recode.filter(|_| can_recode(entry));
         let target = match self.target {
             Some(target) if !wanted => {
@@ -46,10 +45,10 @@ impl RestoreRun<'_> {
         let Some(target) = target else { return Ok(false) };
         refuse_impossible_size(entry)?;
         let size = if recoded.is_some() { 0 } else { entry.size };
-        let mut writer = target.begin_file(path, size, self.sparse(entry))?;
+        let mut writer = target.begin(path, size, self.sparse(entry))?;
         let mut write = |bytes: &[u8]| {
             self.progress.bytes(bytes.len() as u64);
-            self.write_bytes(&mut writer, entry, bytes)
+            self.write_bytes(&mut *writer, bytes)
         };
         let mut written = entry.clone();
         let done = match recoded {
@@ -68,7 +67,7 @@ impl RestoreRun<'_> {
         }
         // Only now: whatever stands there stays until its successor is complete.
         self.make_way(&entry.path, path)?;
-        let file = writer.finish_open(&written, self.progress)?;
+        let file = writer.finish(&written, self.progress)?;
         {
             let mut report = self.report();
             report.files_restored += 1;
@@ -85,7 +84,7 @@ impl RestoreRun<'_> {
     }
 
     /// Leaves the content of a file that is there already.
-    pub(super) fn leave(&self, target: &Target, entry: &FileEntry, path: &[u8]) -> Result<()> {
+    pub(super) fn leave(&self, target: &dyn RestoreTarget, entry: &FileEntry, path: &[u8]) -> Result<()> {
         let renewed = target.renew(path, entry, self.options.dry_run, self.progress)?;
         let mut report = self.report();
         report.files_skipped += 1;
@@ -98,13 +97,13 @@ impl RestoreRun<'_> {
         entry.sparse || self.options.sparse
     }
 
-    fn write_bytes(&self, writer: &mut FileWriter, entry: &FileEntry, bytes: &[u8]) -> Result<()> {
+    fn write_bytes(&self, writer: &mut dyn TargetFile, bytes: &[u8]) -> Result<()> {
         self.runtime.go_on()?;
-        if self.sparse(entry) { writer.write_sparse(bytes) } else { writer.write(bytes) }
+        writer.write(bytes)
     }
 
     /// Reads a restored file again, from its beginning, and compares its hash.
-    fn verify(&self, mut file: File, entry: &FileEntry, shown: &Path) -> Result<()> {
+    fn verify(&self, mut file: Box<dyn Read>, entry: &FileEntry, shown: &Path) -> Result<()> {
         let (mut digester, mut buffer) = (Digester::new(), vec![0; 1 << 20]);
         loop {
             self.runtime.go_on()?;
@@ -126,11 +125,11 @@ impl RestoreRun<'_> {
         assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
         path: &[u8],
-        target: &Target,
+        target: &dyn RestoreTarget,
         error: Error,
     ) -> Result<()> {
-        let mut writer = target.begin_file(path, 0, self.sparse(entry))?;
-        let saved = salvage(assembler, entry, &mut |bytes| self.write_bytes(&mut writer, entry, bytes))?;
+        let mut writer = target.begin(path, 0, self.sparse(entry))?;
+        let saved = salvage(assembler, entry, &mut |bytes| self.write_bytes(&mut *writer, bytes))?;
         if !saved.loss.is_any() {
             // All of its chunks are there, and yet it is not what it was.
             return Err(error);
@@ -143,7 +142,7 @@ impl RestoreRun<'_> {
             report_path = [path, format!(".salvage.{names}.json").as_bytes()].concat();
         }
         let text = saved.report(entry, self.snapshot.id)?;
-        let mut report_writer = target.begin_file(&report_path, 0, false)?;
+        let mut report_writer = target.begin(&report_path, 0, false)?;
         report_writer.write(text.as_bytes())?;
         let size = text.len() as u64;
         let xattrs = Vec::new();

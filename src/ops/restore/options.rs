@@ -129,8 +129,8 @@ impl RestoreOptions {
     }
 }
 
-fn empty(name: &str, file: &Path) -> Error {
-    Error::argument("include_file", format!("{name} {}: there is no pattern in it", file.display()))
+fn empty(name: &'static str, file: &Path) -> Error {
+    Error::argument(name, format!("{name} {}: there is no pattern in it", file.display()))
 }
 
 fn some_codec<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Codec>, D::Error> {

@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::selection::Selection;
 use super::sweep::{Mode, Sweep, Swept};
-use super::{RestoreOptions, RestoreReport, guard};
+use super::{RestoreOptions, RestoreReport};
 use crate::error::{Error, Result};
-use crate::files::{Coverage, Existing, Matchable, Overwrite, Pattern, Spared, Target, TargetOptions};
+use crate::files::{Existing, Matchable, Overwrite, Pattern, RestoreTarget, TargetAbilities};
 use crate::ops::is_at_or_below;
 use crate::progress::{Change, Progress, Warning};
 use crate::read::{EncoderBench, FileAssembler, Prefetching};
@@ -32,105 +32,87 @@ pub(super) struct RestoreRun<'r> {
     /// What ends the work from outside.
     pub(super) runtime: &'r Runtime,
     pub(super) snapshot: &'r SnapshotRoot,
-    pub(super) target: Option<&'r Target>,
+    pub(super) target: Option<&'r dyn RestoreTarget>,
     /// What removes; none unless that was asked for.
-    sweep: Option<&'r Sweep<'r>>,
+    pub(super) sweep: Option<&'r Sweep<'r>>,
     /// Where below the target that lies what must not be touched.
-    in_use: Vec<Vec<u8>>,
+    pub(super) in_use: Vec<Vec<u8>>,
     report: Mutex<RestoreReport>,
     /// The error that ends the whole restore.
     fatal: Mutex<Option<Error>>,
     pub(super) encoders: EncoderBench,
 }
 
-pub(super) fn run(
-    repository: &Repository,
-    snapshot: &SnapshotRoot,
-    options: &RestoreOptions,
-    progress: &dyn Progress,
-    pool: &rayon::ThreadPool,
-) -> Result<RestoreReport> {
-    let in_use = guard::in_use_below_target(options)?;
-    let terms = match options.delete {
-        true => {
-            let coverage = Coverage::recorded(&snapshot.all_paths(repository)?, &snapshot.rules)?;
-            let spared = Spared::new(&snapshot.rules, &options.in_use)?;
-            guard::may_delete(repository, snapshot, options, &coverage, &spared)?;
-            Some((coverage, spared))
-        }
-        false => None,
-    };
-    // A dry run must not even make the target; without one there is nothing to compare with, either.
-    let target_options = TargetOptions { overwrite: options.overwrite, restore_suid: options.restore_suid };
-    let target = match options.dry_run && !options.target.is_dir() {
-        true => None,
-        false => Some(Target::new(&options.target, target_options)?),
-    };
-    let sweep = terms.zip(target.as_ref()).map(|((coverage, spared), target)| Sweep {
-        target,
-        coverage,
-        spared,
-        selection: Selection { include: &options.include, exclude: &options.exclude },
-        progress,
-        runtime: repository.runtime(),
-    });
-    let run = RestoreRun {
-        options,
-        progress,
-        runtime: repository.runtime(),
-        snapshot,
-        target: target.as_ref(),
-        sweep: sweep.as_ref(),
-        in_use,
-        report: Mutex::default(),
-        fatal: Mutex::default(),
-        encoders: EncoderBench::default(),
-    };
-    let (send, jobs) = crossbeam_channel::bounded::<RestoreJob>(64);
-    if let (Some(target), false) = (run.target, options.dry_run) {
-        target.clean_top();
-    }
-    let rows = pool.in_place_scope(|scope| {
-        let source = Prefetching::new(repository, scope);
-        std::thread::scope(|threads| {
-            let worker = || {
-                let (jobs, run, source) = (jobs.clone(), &run, &source);
-                move || {
-                    let assembler = FileAssembler { source, pool, encoders: &run.encoders };
-                    for RestoreJob { entry, path } in jobs {
-                        run.file(&assembler, &entry, &path);
-                    }
-                }
-            };
-            crate::runtime::spawn_many(threads, repository.runtime().threads(), worker)?;
-            drop(jobs);
-            let rows = run.rows(repository, snapshot, &send);
-            drop(send);
-            rows
-        })
-    });
-    let done = rows.and_then(|(links, marked)| {
-        run.check()?;
-        run.links(repository, snapshot, pool, links)?;
-        run.sweep(repository, &marked)
-    });
-    // Also if it failed: no directory is left with a mode that only served to write into it.
-    let dropped = run.target.map_or(0, |target| {
-        if !options.dry_run {
-            target.finish_directories(progress);
-        }
-        target.dropped_set_ids()
-    });
-    done?;
-    run.check()?;
-    let mut report = run.report.into_inner().unwrap_or_else(PoisonError::into_inner);
-    report.set_ids_dropped = dropped;
-    Ok(report)
-}
-
 /// Hard links to be made when all files are there, and directories of the snapshot with a file in them that may say that
 /// all beside it is left out.
 type Later = (Vec<(Vec<u8>, FileEntry)>, HashSet<Vec<u8>>);
+
+impl<'r> RestoreRun<'r> {
+    /// A run without a target, with nothing to be removed.
+    pub(super) fn new(
+        repository: &'r Repository,
+        snapshot: &'r SnapshotRoot,
+        options: &'r RestoreOptions,
+        progress: &'r dyn Progress,
+    ) -> Self {
+        Self {
+            options,
+            progress,
+            runtime: repository.runtime(),
+            snapshot,
+            target: None,
+            sweep: None,
+            in_use: Vec::new(),
+            report: Mutex::default(),
+            fatal: Mutex::default(),
+            encoders: EncoderBench::default(),
+        }
+    }
+
+    /// Does all of it.
+    pub(super) fn carry_out(self, repository: &Repository, pool: &rayon::ThreadPool) -> Result<RestoreReport> {
+        let (send, jobs) = crossbeam_channel::bounded::<RestoreJob>(64);
+        if let (Some(target), false) = (self.target, self.options.dry_run) {
+            target.prepare();
+        }
+        let rows = pool.in_place_scope(|scope| {
+            let source = Prefetching::new(repository, scope);
+            std::thread::scope(|threads| {
+                let worker = || {
+                    let (jobs, run, source) = (jobs.clone(), &self, &source);
+                    move || {
+                        let assembler = FileAssembler { source, pool, encoders: &run.encoders };
+                        for RestoreJob { entry, path } in jobs {
+                            run.file(&assembler, &entry, &path);
+                        }
+                    }
+                };
+                crate::runtime::spawn_many(threads, self.runtime.threads(), worker)?;
+                drop(jobs);
+                let rows = self.rows(repository, self.snapshot, &send);
+                drop(send);
+                rows
+            })
+        });
+        let done = rows.and_then(|(links, marked)| {
+            self.check()?;
+            self.links(repository, self.snapshot, pool, links)?;
+            self.sweep(repository, &marked)
+        });
+        // Also if it failed: no directory is left with a mode that only served to write into it.
+        let dropped = self.target.map_or(0, |target| {
+            if !self.options.dry_run {
+                target.finish(self.progress);
+            }
+            target.set_ids_dropped()
+        });
+        done?;
+        self.check()?;
+        let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.set_ids_dropped = dropped;
+        Ok(report)
+    }
+}
 
 impl RestoreRun<'_> {
     /// Goes through the manifest: makes what is no regular file, hands the files on.
@@ -140,7 +122,7 @@ impl RestoreRun<'_> {
         snapshot: &SnapshotRoot,
         jobs: &crossbeam_channel::Sender<RestoreJob>,
     ) -> Result<Later> {
-        let sub = &self.options.subfolder;
+        let (sub, abilities) = (&self.options.subfolder, self.abilities());
         let mut rows = snapshot.rows(repository);
         rows.seek(sub)?;
         let (mut links, mut marked, mut found) = (Vec::new(), HashSet::new(), sub.is_empty());
@@ -177,10 +159,11 @@ impl RestoreRun<'_> {
                 }
                 continue;
             }
-            for (path, above) in way.drain(..).filter(|_| !self.options.dry_run) {
+            for (path, above) in way.drain(..).filter(|_| !self.options.dry_run && abilities.directories) {
                 self.attempt(&above, |target| target.make_parent(&path, &above).map(|()| false));
             }
             match &entry.kind {
+                EntryKind::Directory if !abilities.directories => {}
                 EntryKind::Directory if self.options.dry_run => match self.make_way_for_folder(&entry.path, &path) {
                     Ok(()) => {
                         self.compare(&entry, &path);
@@ -190,7 +173,7 @@ impl RestoreRun<'_> {
                 },
                 EntryKind::Directory => self.attempt(&entry, |target| {
                     self.make_way_for_folder(&entry.path, &path)?;
-                    target.make_directory(&path, Some(&entry)).map(|()| true)
+                    target.make_directory(&path, &entry).map(|()| true)
                 }),
                 EntryKind::File if entry.hard_link.is_some() => links.push((path, entry)),
                 EntryKind::File => {
@@ -199,14 +182,14 @@ impl RestoreRun<'_> {
                     }
                 }
                 _ if self.options.dry_run => self.attempt(&entry, |target| {
-                    let wanted = target.wants(&path, &entry)?;
+                    let wanted = target.wants(&path, &entry, self.options.overwrite)?;
                     if wanted {
                         self.make_way(&entry.path, &path)?;
                         self.compare(&entry, &path);
                     }
                     Ok(wanted)
                 }),
-                _ => self.attempt(&entry, |target| match target.wants(&path, &entry)? {
+                _ => self.attempt(&entry, |target| match target.wants(&path, &entry, self.options.overwrite)? {
                     true => {
                         self.make_way(&entry.path, &path)?;
                         target.make_node(&path, &entry, self.progress)
@@ -279,12 +262,17 @@ impl RestoreRun<'_> {
         self.progress.change(change, Path::new(OsStr::from_bytes(path)));
     }
 
+    /// What the target can do; without one, on a dry run, what a file system can.
+    fn abilities(&self) -> TargetAbilities {
+        self.target.map_or(TargetAbilities::ALL, |target| target.abilities())
+    }
+
     fn mode(&self) -> Mode {
         if self.options.dry_run { Mode::DryRun } else { Mode::Act }
     }
 
     /// Restores something that is no regular file.
-    fn attempt(&self, entry: &FileEntry, work: impl FnOnce(&Target) -> Result<bool>) {
+    fn attempt(&self, entry: &FileEntry, work: impl FnOnce(&dyn RestoreTarget) -> Result<bool>) {
         let Some(target) = self.target else {
             // A dry run without a target: everything would be made.
             self.compare(entry, &entry.path);
@@ -345,7 +333,7 @@ impl RestoreRun<'_> {
             self.runtime.go_on()?;
             let Some(original) = entry.hard_link.clone() else { continue };
             if let Some(target) = self.target {
-                let left = target.wants(&path, &entry).and_then(|wanted| {
+                let left = target.wants(&path, &entry, self.options.overwrite).and_then(|wanted| {
                     if !wanted {
                         self.leave(target, &entry, &path)?;
                     }
@@ -362,7 +350,7 @@ impl RestoreRun<'_> {
             }
             let known = below(&original, &self.options.subfolder)
                 .filter(|first| self.selected(&original) && !failed.contains(&original) && self.holds(first, &entry));
-            let known = known.or_else(|| stand_ins.get(&original).cloned());
+            let known = known.or_else(|| stand_ins.get(&original).cloned()).filter(|_| self.abilities().hard_links);
             if self.options.dry_run {
                 self.attempt(&entry, |_| {
                     self.make_way(&entry.path, &path)?;
