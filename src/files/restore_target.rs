@@ -106,7 +106,7 @@ pub trait TargetFile {
     /// How many bytes it has by now.
     fn written(&self) -> u64;
 
-    /// Gives the file the metadata of its entry, and its name, in the place of whatever has it. What comes back reads the
+    /// Sets the metadata of its entry, and names the file, in place of whatever has the name. What comes back reads the
     /// file as it is there now, from its beginning.
     ///
     /// # Errors
