@@ -70,7 +70,7 @@ impl Target {
         Ok(true)
     }
 
-    /// Compares what is there with the row. Gives what was compared, held so that it is the same that is changed later;
+    /// Compares what is there with the row. Returns what was compared, held so that it is the same that is changed later;
     /// nothing where it is not the file that the row describes.
     fn differs(&self, path: &[u8], entry: &FileEntry) -> Result<(Option<(OwnedFd, Seen)>, Differs)> {
         check_path(path)?;
