@@ -47,7 +47,7 @@ pub trait RestoreTarget: Send + Sync {
     fn prepare(&self) {}
 
     /// Begins a regular file of `size` bytes, as far as that is known; `sparse` if blocks of zeros are to take no room.
-    /// Nothing of it is to be seen before it is finished.
+    /// No part of it is to be seen before it is finished.
     ///
     /// # Errors
     /// If it cannot be made, or the path leads out of the target.
