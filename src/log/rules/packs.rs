@@ -6,6 +6,10 @@ use crate::id::{IndexId, PackId};
 use crate::log::append::Appended;
 use crate::log::{Body, Damage, Log, State};
 
+/// The frames that were found sound, of those that the log has as damaged: an empty list if all of the pack is, none if none of
+/// them is.
+type SoundFrames = Result<Option<Vec<u32>>>;
+
 impl Log {
     /// **Condemn**, or **IndexReplace** where no pack goes. All that snapshots reach must stay rebuildable without the packs,
     /// by the very state that the entry follows: a snapshot that was added meanwhile may rest on them. No index object that
@@ -81,12 +85,12 @@ impl Log {
     /// here on something may rest on it. Returns the packs concerned.
     ///
     /// # Errors
-    /// Those of `read`, which returns the sound frames: an empty list if all of the pack is, none if none of them is.
+    /// Those of `read`.
     pub fn sound(
         &self,
         follower: &dyn Follower,
         packs: &[PackId],
-        read: &mut dyn FnMut(&PackId, &Damage) -> Result<Option<Vec<u32>>>,
+        read: &mut dyn FnMut(&PackId, &Damage) -> SoundFrames,
     ) -> Result<Vec<PackId>> {
         self.check_writable()?;
         let mut sound = Vec::new();
