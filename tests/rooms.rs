@@ -99,6 +99,7 @@ const ROOMS: &[Room] = &[
         uses: &[
             ("store", "nodes and rows are read from it, and the inventory says what can be rebuilt"),
             ("log", "what does not count any more"),
+            ("index", "figures go pack by pack, by the numbers of the local index"),
             ("pack", "the share that a chunk has in its frame"),
             ("snapshot", "roots and rows"),
             ("recipe", "streams and their trees"),

@@ -58,7 +58,7 @@ impl Trouble {
     }
 }
 
-/// What looking into a block gave.
+/// What was found in a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Looked {
     /// How many of its records were found sound.

@@ -139,7 +139,7 @@ impl Schema {
     }
 
     /// Walks the records of one block: `declared` of them must fill `bytes` exactly. They may nest as deep as
-    /// [`MAX_DEPTH`]. Tells `each` where each one ends,
+    /// [`MAX_DEPTH`]. Calls `each` with where each one ends,
     /// in order, until something is wrong.
     ///
     /// Records of 0 bytes ([`Schema::always_empty`]) are counted, not returned: there may be 2^63 of them.

@@ -27,14 +27,14 @@ pub(crate) struct Layout {
 #[derive(Debug)]
 pub(crate) struct CacheFile {
     connection: Connection,
-    place: Option<Place>,
+    place: Option<SharedFile>,
     row_key: [u8; 32],
     layout: Layout,
 }
 
 /// Where a file lies that outlives the process.
 #[derive(Debug)]
-struct Place {
+struct SharedFile {
     path: PathBuf,
     /// Locked (shared) for as long as this process uses the file.
     users: File,
@@ -48,7 +48,7 @@ impl CacheFile {
     /// If not even a temporary file can be made.
     pub(crate) fn open(path: Option<&Path>, row_key: [u8; 32], layout: Layout) -> Result<Self> {
         if let Some(path) = path
-            && let Ok(Some(place)) = Place::take(path)
+            && let Ok(Some(place)) = SharedFile::take(path)
         {
             match connect(&place.path, layout) {
                 Ok(connection) => return Ok(Self { connection, place: Some(place), row_key, layout }),
@@ -148,7 +148,7 @@ impl CacheFile {
     }
 }
 
-impl Place {
+impl SharedFile {
     /// Takes part in using the file; none where another process is just making it again.
     fn take(path: &Path) -> Result<Option<Self>> {
         if let Some(folder) = path.parent() {

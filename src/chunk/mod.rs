@@ -94,7 +94,7 @@ pub trait ChunkSink {
     }
 }
 
-/// Gives chunks back. Readers own their source: a reference to one is a source, and so is an [`Arc`] of one, for readers that
+/// Returns chunks. Readers own their source: a reference to one is a source, and so is an [`Arc`] of one, for readers that
 /// are kept.
 pub trait ChunkSource {
     /// The plain bytes of the chunk, whose id was recomputed from them.

@@ -280,6 +280,10 @@ fn print_report(context: &Context, report: &CheckReport, rolled_back: Option<&st
                 _ if report.problems.iter().any(is_of_config) => {
                     "run `snap repair config` first: it writes both copies of the config again; then check again"
                 }
+                _ if report.problems.iter().all(is_of_key) => {
+                    "no data is lost: a key slot that is damaged or missing opens nothing any more. `snap key remove ID` takes \
+                     it out, `snap key add` makes a new one"
+                }
                 _ if is_mendable => "nothing is lost, and all of it can be read: `snap repair packs` puts that right",
                 (1.., 0) => "no data is lost: `snap repair index` rebuilds lost index objects from the packs",
                 (1.., _) => "run `snap repair index` first: it rebuilds lost index objects from the packs",
@@ -298,4 +302,9 @@ fn print_report(context: &Context, report: &CheckReport, rolled_back: Option<&st
 /// Whether a problem is that of a copy of the config.
 fn is_of_config(problem: &Error) -> bool {
     problem.is_damage() && problem.object_kind() == Some(Kind::Config)
+}
+
+/// Whether a problem is that of a key slot.
+fn is_of_key(problem: &Error) -> bool {
+    problem.is_damage() && problem.object_kind() == Some(Kind::Key)
 }

@@ -39,21 +39,21 @@ impl From<Error> for Failure {
     }
 }
 
+/// What the library says of a value that makes no sense is a mistake of the arguments.
+pub(crate) fn usage(error: Error) -> Failure {
+    match error {
+        Error::InvalidArgument { reason, .. } => Failure::Usage(reason),
+        error => error.into(),
+    }
+}
+
 impl Failure {
     /// Something that has no code of its own.
     pub(crate) fn plain(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Own { exit: Exit::Failed, code: "failed", message: message.into(), hint: Some(hint.into()) }
     }
 
-    /// An error of what the arguments were made into: a usage error if the library says that one makes no sense.
-    pub(crate) fn of_arguments(error: Error) -> Self {
-        match error {
-            Error::InvalidArgument { reason, .. } => Self::Usage(reason),
-            error => Self::Library(error),
-        }
-    }
-
-    /// There is no password to be had.
+    /// No password is available.
     pub(crate) fn no_password(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Own { exit: Exit::Password, code: "no_password", message: message.into(), hint: Some(hint.into()) }
     }
@@ -168,6 +168,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists all snapshots".into(),
         Error::SnapshotReplaced { .. } => "run the command again: it reads the snapshot as it is stored now".into(),
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
+        Error::WrongKind { .. } => "`snap ls --long` shows what it is".into(),
         Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),
         Error::Unsupported { .. } => "use the version of snap that wrote it, or a later one".into(),
         error if error.is_damage() => {
@@ -245,6 +246,10 @@ fn damage_hint(kind: Option<Kind>) -> &'static str {
         Some(Kind::Log) => {
             "the log of the repository is broken; the packs have the data: `snap recover` lists the snapshots that lie in \
              them and puts the log right"
+        }
+        Some(Kind::Key) => {
+            "without a sound key slot no password opens the repository: `snap key import` makes one from a key export, and \
+             --key-export opens it without one. The files in its folder `keys`, from any copy of the repository, do as well"
         }
         Some(Kind::Index) => "`snap repair index` rebuilds lost index objects from the packs",
         _ => "`snap check --read-data` lists all that is damaged; other files and snapshots can still be restored",

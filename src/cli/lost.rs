@@ -14,7 +14,7 @@ const SHOWN: u64 = 50;
 /// How many ranges of a file are printed for people.
 const RANGES: usize = 8;
 
-/// Tells what snapshots have lost.
+/// Prints what snapshots have lost.
 #[derive(Debug)]
 pub(crate) struct LossPrinter<'a> {
     output: &'a Output,
@@ -26,7 +26,7 @@ impl<'a> LossPrinter<'a> {
         Self { output, shown: 0 }
     }
 
-    /// Tells one thing that is lost.
+    /// Prints one thing that is lost.
     pub(crate) fn print(&mut self, lost: &Lost) -> Result<()> {
         self.shown += 1;
         if self.output.json {

@@ -13,7 +13,7 @@ use avro_snap::store::Repository;
 use avro_snap::values::comma_list;
 
 use super::Context;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, usage};
 use super::format::local_time;
 use super::output::Output;
 use super::when::{Day, parse_time};
@@ -85,7 +85,7 @@ pub(crate) fn id_prefix(text: &OsStr) -> Result<String> {
     }
 }
 
-/// Understands `SNAPSHOT[:PATH]`. None means the latest.
+/// Parses `SNAPSHOT[:PATH]`. None means the latest.
 pub(crate) fn selector(text: Option<&OsStr>) -> Result<Selector> {
     Selector::parse(text.map_or(&b"latest"[..], OsStr::as_bytes)).map_err(|error| Failure::Usage(error.to_string()))
 }
@@ -132,7 +132,7 @@ pub(crate) fn paths_in(selector: &Selector, paths: &[OsString]) -> Result<Vec<Ve
     paths.iter().map(path).collect()
 }
 
-/// Understands the name of a whole snapshot.
+/// Parses the name of a whole snapshot.
 pub(crate) fn whole(text: &OsStr, what: &str) -> Result<Selector> {
     let selector = selector(Some(text))?;
     match selector.may_be_whole() {
@@ -172,7 +172,7 @@ impl Context {
         if !selector.path.is_empty() {
             return Err(Failure::Usage(format!("`{selector}` is a whole snapshot: no path goes here")));
         }
-        selector.pick_to_delete(listing, filter).map_err(Failure::of_arguments)
+        selector.pick_to_delete(listing, filter).map_err(usage)
     }
 
     /// The whole snapshot of a listing that is meant.

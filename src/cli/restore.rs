@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, usage};
 use super::filter::PatternArgs;
 use super::format::{count, seconds, size};
 use super::globals::given;
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// save stays: what its patterns, sizes and marker files left out, the repository and snap's own folders, sockets, other
     /// file systems. A folder that stands where a file belongs is replaced. A symbolic link is removed as a link, and what it
     /// points to is never entered: a link where the snapshot has a folder is replaced by the folder with --overwrite always,
-    /// unless it stands in the place of a path that was saved itself; then nothing is restored there, and that is said
+    /// unless it stands in place of a path that was saved itself; then nothing is restored there, and that is said
     /// (restore SNAPSHOT:PATH into the folder that it leads to). `--dry-run -v` names all that would go. Refused where something
     /// could not be read when the snapshot was made, for the root of the file system (unless each --include
     /// begins with a / and a plain name), and for a home or a folder of the system that is not what was saved.
@@ -130,7 +130,7 @@ impl Args {
         let selector = selector(self.snapshot.as_deref())?;
         let mut options = self.options()?;
         options.target = std::path::absolute(&self.target).when("resolve", std::path::Path::new(&self.target))?;
-        options.read_patterns().map_err(Failure::of_arguments)?;
+        options.read_patterns().map_err(usage)?;
         let repository = context.open()?;
         let (snapshot, subfolder) = context.pick(&repository, selector, &self.filters)?;
         options.subfolder = subfolder;

@@ -17,7 +17,7 @@ pub(crate) enum Day {
 pub(crate) const FORMS: &str = "like 2026-07-14, \"2026-07-14 12:00\", 2026-07 (a month), 2026-07-14T12:00:00Z, today, \
                                 yesterday, \"2 days ago\" or @1700000000 (seconds since 1970)";
 
-/// Reads a time. Those without a zone are local. Gives nanoseconds since 1970 (UTC).
+/// Reads a time. Those without a zone are local. Returns nanoseconds since 1970 (UTC).
 ///
 /// # Errors
 /// What is wrong with it, as a sentence. A time is never moved: one that clocks skip or that does not fit is an error.

@@ -135,6 +135,11 @@ impl StorageError {
         self
     }
 
+    /// Whether there is no such object since something else lies in its place, such as a folder or a link.
+    pub fn is_taken(&self) -> bool {
+        self.kind() == StorageErrorKind::NotFound && self.0.source.is_some()
+    }
+
     /// ... for this reason.
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());

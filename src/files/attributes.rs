@@ -160,7 +160,7 @@ impl Attributes {
         there.is_some() && there != of(&self.xattrs)
     }
 
-    /// Sets everything that this process may set; whatever cannot be set is a warning about `shown`. Tells whether
+    /// Sets everything that this process may set; whatever cannot be set is a warning about `shown`. Returns whether
     /// set-id bits or capabilities were left out.
     ///
     /// The order matters: giving a file away takes its set-id bits and capabilities, attributes can be set only while
@@ -230,7 +230,7 @@ impl Attributes {
         closed
     }
 
-    /// Sets the entry's attributes. Tells whether capabilities were left out.
+    /// Sets the entry's attributes. Returns whether capabilities were left out.
     fn set_xattrs(&self, thing: &Thing<'_>, means: Means, privileged: bool, warn: &dyn Fn(&str, Errno)) -> bool {
         let mut dropped = false;
         // An ACL changes the mode too, so it comes after the others.

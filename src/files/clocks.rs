@@ -18,7 +18,7 @@ pub struct Clocks {
 enum Known {
     /// How far it is ahead of ours, in nanoseconds.
     Ahead(i64),
-    /// It was asked so often in vain.
+    /// How often it was asked without an answer.
     Failed(u32),
 }
 

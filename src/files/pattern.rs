@@ -79,7 +79,7 @@ impl Matchable {
 }
 
 impl Pattern {
-    /// Understands a pattern. Fails if a `[` is not closed or if there is nothing to match.
+    /// Parses a pattern. Fails if a `[` is not closed or if there is nothing to match.
     pub fn new(text: &[u8], insensitive: bool) -> Result<Self> {
         let wrong = |why: &str| {
             Error::argument("pattern", format!("the pattern {:?} {why}", String::from_utf8_lossy(text).into_owned()))

@@ -21,7 +21,8 @@ use crate::snapshot::entry::FileEntry;
 const UNSIZED: u64 = 64 << 20;
 /// A file of more bytes that takes no room on its disk is believed only if its file system reports where its holes are.
 const BELIEVED: u64 = 1 << 30;
-/// The most bytes of holes in a file. Each of them is hashed, so a file of more would keep everything waiting for days.
+/// The most bytes of holes in a file. Each of them is hashed, so a file of more would keep everything waiting for days: BLAKE3
+/// has no short cut for zeros, since what it makes of a part depends on where that stands. A TiB takes some five minutes.
 const HOLES: u64 = 1 << 46;
 
 /// A regular file that is open to be read from beginning to end.
@@ -86,7 +87,7 @@ impl Reading {
         self.seen.nlink
     }
 
-    /// Puts what the descriptor says into the row. Gives the attributes that could not be read.
+    /// Puts what the descriptor says into the row. Returns the attributes that could not be read.
     pub fn describe(&self, entry: &mut FileEntry) -> Vec<Error> {
         let seen = &self.seen;
         if entry.uid != seen.uid {
@@ -103,7 +104,7 @@ impl Reading {
         unread.into_iter().map(|unread| as_error(&self.path, unread)).collect()
     }
 
-    /// Reads on. Gives 0 at the end: that of the file, or where it ended when it was opened.
+    /// Reads on. Returns 0 at the end: that of the file, or where it ended when it was opened.
     ///
     /// # Errors
     /// Errors of the system; and where reading would have to wait.

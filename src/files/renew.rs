@@ -22,7 +22,7 @@ enum Differs {
     /// Something that can be set on the file that is there.
     Settable,
     /// Something that must not be set on it: it has other names, perhaps outside of the target, or keeps rights that
-    /// nobody asked to restore. A new file takes its place.
+    /// were not to be restored. A new file takes its place.
     NewFile,
 }
 

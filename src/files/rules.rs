@@ -138,12 +138,12 @@ impl Rules {
         self.recorded.push(Rule { name: name.into(), value: value.to_vec() });
     }
 
-    /// The same as a snapshot keeps it. What is passed over is not among it: that is known only when it is met.
+    /// The same as a snapshot keeps it. What is skipped is not among it: that is known only when it is met.
     pub fn recorded(&self) -> &[Rule] {
         &self.recorded
     }
 
-    /// Understands what a snapshot keeps.
+    /// Parses what a snapshot keeps.
     ///
     /// # Errors
     /// If there is a rule that this version does not know, or cannot understand.
@@ -227,7 +227,7 @@ fn begins_with(path: &Path, header: &[u8]) -> bool {
     read.is_ok() && start == header
 }
 
-/// Puts values in the place of variables; one that is not set leaves nothing, as in a shell.
+/// Puts values in place of variables; one that is not set leaves nothing, as in a shell.
 fn expanded(line: &[u8], variable: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<u8> {
     let mut out = Vec::with_capacity(line.len());
     let mut rest = line;

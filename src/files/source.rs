@@ -54,7 +54,7 @@ impl SourceFile {
     }
 }
 
-/// Something that could not be looked at. The walk passes over it and goes on.
+/// Something that could not be looked at. The walk skips it and goes on.
 #[derive(Debug)]
 pub struct Problem {
     /// Its path in the manifest.
@@ -110,7 +110,7 @@ struct Level {
 
 /// The walk: directories first, then what is in them, names in the order of their bytes.
 ///
-/// Holds the names of one directory for each level, and no open files. Sockets are passed over silently.
+/// Holds the names of one directory for each level, and no open files. Sockets are skipped silently.
 pub struct Source {
     rules: Rules,
     clock: Box<dyn Fn() -> i64 + Send>,
@@ -122,7 +122,7 @@ pub struct Source {
     roots: BTreeMap<Vec<u8>, PathBuf>,
     /// What is returned before the walk goes on.
     ready: VecDeque<std::result::Result<SourceFile, Problem>>,
-    /// Where something was met that is passed over.
+    /// Where something was met that is skipped.
     passed_over: Vec<PathBuf>,
 }
 
@@ -160,7 +160,7 @@ impl Source {
         Ok(source)
     }
 
-    /// Where something was met that is passed over ([`Rules::pass_over`]). Complete when the walk is.
+    /// Where something was met that is skipped ([`Rules::pass_over`]). Complete when the walk is.
     pub fn passed_over(&self) -> &[PathBuf] {
         &self.passed_over
     }

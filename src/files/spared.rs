@@ -34,7 +34,7 @@ pub fn with_unreadable(rules: &[Rule], more: impl IntoIterator<Item = Vec<u8>>) 
     others.into_iter().chain(left_out(&[], all)).collect()
 }
 
-/// Puts directories in the place of what is in them, until the list is no longer than this.
+/// Puts directories in place of what is in them, until the list is no longer than this.
 fn coarsened(paths: Vec<Vec<u8>>, (count, bytes): (usize, usize)) -> BTreeSet<Vec<u8>> {
     let mut paths: BTreeSet<_> = paths.into_iter().collect();
     while paths.len() > count || paths.iter().map(Vec::len).sum::<usize>() > bytes {

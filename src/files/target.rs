@@ -161,7 +161,7 @@ impl Target {
     }
 
     /// Prepares a directory that was there before: what interrupted restores left in it goes away, and its owner may
-    /// write into it. Gives what it was.
+    /// write into it. Returns what it was.
     fn open_up(&self, folder: &OwnedFd, path: &[u8]) -> Result<Seen> {
         let there = rustix::fs::fstat(folder).map(Seen::from);
         let there = there.map_err(|error| self.beneath.refused("stat", path, error))?;
@@ -188,7 +188,7 @@ impl Target {
         directories.push((path.to_vec(), finish));
     }
 
-    /// Opens a directory; makes it, and those above it, if it is missing. Tells whether it is new.
+    /// Opens a directory; makes it, and those above it, if it is missing. Returns whether it is new.
     fn made(&self, path: &[u8]) -> Result<(OwnedFd, bool)> {
         match self.beneath.folder(path) {
             Err(Errno::NOENT | Errno::NOTDIR) => {}
@@ -310,7 +310,7 @@ impl Target {
         again(put).map_err(io::Error::from).when("link", self.shown(path))
     }
 
-    /// Gives all directories their metadata, those below first: making something in a directory changes its times. To
+    /// Sets the metadata of all directories, those below first: making something in a directory changes its times. To
     /// be called once, when nothing is made any more. What cannot be set is a warning.
     pub fn finish_directories(&self, progress: &dyn Progress) {
         let mut directories = std::mem::take(&mut *self.directories.lock().unwrap_or_else(PoisonError::into_inner));

@@ -2,7 +2,7 @@
 //!
 //! Where the file system can, a file has no name at all until it is whole, so nothing is left of it whatever happens.
 //! Elsewhere it has a name of this shape, and so has, for a moment, whatever takes the place of something else. What is
-//! left when the process is killed is removed by the next restore that comes by, and is passed over by a walk.
+//! left when the process is killed is removed by the next restore that comes by, and is skipped by a walk.
 
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -79,7 +79,7 @@ pub fn remove_temporaries() {
     }
 }
 
-/// Tells other restores that a file is in the making, as long as it is open.
+/// Shows other restores that a file is in use, as long as it is open.
 pub(super) fn lock(file: BorrowedFd<'_>) {
     // Where files cannot be locked, it cannot be found out that this one is not, and it is not removed.
     let _ = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);

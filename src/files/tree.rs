@@ -24,7 +24,7 @@ pub trait SourceTree: Send {
     /// What the walk is to meet, to tell apart what is gone and what was not to be saved.
     fn covered(&self) -> Box<dyn Fates>;
 
-    /// Where something was met that is passed over. Complete when the walk is.
+    /// Where something was met that is skipped. Complete when the walk is.
     fn passed_over(&self) -> &[PathBuf];
 }
 

@@ -169,7 +169,7 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Gives the file its metadata and its name. What is there by that name is replaced; a link is replaced itself.
+    /// Sets the metadata of the file and names it. What is there by that name is replaced; a link is replaced itself.
     ///
     /// Fails with [`Error::NotRestored`] if the entry is of another size than what was written. Metadata that cannot
     /// be set is a warning.
@@ -200,7 +200,7 @@ impl FileWriter {
         }
     }
 
-    /// Gives the file its name, in the place of whatever has it now.
+    /// Names the file, in place of whatever has the name now.
     fn take_place(&mut self, entry: &FileEntry, progress: &dyn Progress) -> rustix::io::Result<()> {
         let temporary = match self.temporary.take() {
             Some(temporary) => temporary,
@@ -247,12 +247,12 @@ fn nameless(_: &OwnedFd) -> Option<File> {
     None
 }
 
-/// Gives a file without a name this one, which must be free.
+/// Names a file that has no name. The name must be free.
 fn link(file: &File, folder: &OwnedFd, name: impl rustix::path::Arg) -> rustix::io::Result<()> {
     rustix::fs::linkat(rustix::fs::CWD, Thing::Open(file.as_fd()).path(), folder, name, AtFlags::SYMLINK_FOLLOW)
 }
 
-/// Gives a file without a name a temporary one.
+/// Names a file that has no name, for the time being.
 fn named_again(file: &File, folder: &Arc<OwnedFd>) -> rustix::io::Result<Temporary> {
     temporary::lock(file.as_fd());
     let mut temporary = Temporary::new(Arc::clone(folder));

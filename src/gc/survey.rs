@@ -93,7 +93,7 @@ impl<'r> Survey<'r> {
         match settled {
             // What snapshots need is missing: perhaps with the disk that it lies on. Packs that nothing needs may be missing
             // after a prune of a full disk was interrupted, which is no reason to refuse.
-            Err(error) if error.is_damage() => repository.refuse_if_away().and(Err(error)),
+            Err(error) if error.is_damage() => repository.catalog().refuse_if_away().and(Err(error)),
             settled => settled,
         }
     }

@@ -8,15 +8,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::chunk::{ChunkKind, ChunkSource};
-use crate::error::{Context, Error, Result};
+use crate::chunk::ChunkKind;
+use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::index::CachedPack;
 use crate::pack::{Directory, Encoding, Frame};
-use crate::recipe::{Recipe, Reference, Stream};
+use crate::recipe::Recipe;
+use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
-use crate::snapshot::{SnapshotRoot, decode_row};
-use crate::store::{ATTEMPTS, Repository};
+use crate::store::{ATTEMPTS, Met, Repository, Visitor, walk_below};
+use crate::wire::Malformed;
 
 /// A snapshot as it is walked.
 pub(crate) type Walked<'r> = (ChunkId, &'r SnapshotRoot);
@@ -133,7 +134,7 @@ impl<'a> Usage<'a> {
 
     fn walk(repository: &'a Repository, snapshots: &[Walked<'_>], both_ways: bool) -> Result<Self> {
         let places = Places::of(repository)?;
-        let mut walk = Walk::new(repository, &places);
+        let mut walk = Marking::new(repository, &places);
         let mut totals = Vec::with_capacity(snapshots.len());
         for (at, snapshot) in snapshots.iter().enumerate() {
             totals.push(walk.snapshot(snapshot, at as u32 + 1)?);
@@ -141,7 +142,7 @@ impl<'a> Usage<'a> {
         let (first, unreadable) = (walk.marks, walk.unreadable);
         let mut last = Vec::new();
         if both_ways {
-            let mut walk = Walk::new(repository, &places);
+            let mut walk = Marking::new(repository, &places);
             for (at, snapshot) in snapshots.iter().enumerate().rev() {
                 walk.snapshot(snapshot, at as u32 + 1)?;
             }
@@ -241,128 +242,112 @@ fn shares<'d>(directory: &'d Directory, frame: &'d Frame) -> impl Iterator<Item 
 }
 
 /// One walk over snapshots, from their roots to the last chunk.
-struct Walk<'a> {
+struct Marking<'a> {
     repository: &'a Repository,
     places: &'a Places,
     /// For each chunk the snapshot that met it first in this walk, counted from 1.
     marks: Vec<u32>,
+    /// The snapshot that is walked.
+    mark: u32,
     /// What the rows below a node or chunk of a manifest come to, by its number.
     below: HashMap<usize, RowTotals>,
     /// The nodes of streams that were opened.
     opened: HashSet<usize>,
+    /// What was met so far below each node of the manifest that is being followed, and below its root.
+    open: Vec<(usize, RowTotals)>,
+    totals: RowTotals,
     unreadable: u64,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Marking<'a> {
     fn new(repository: &'a Repository, places: &'a Places) -> Self {
         Self {
             repository,
             places,
             marks: vec![0; places.total],
+            mark: 0,
             below: HashMap::new(),
             opened: HashSet::new(),
+            open: Vec::new(),
+            totals: RowTotals::default(),
             unreadable: 0,
         }
     }
 
     fn snapshot(&mut self, (chunk, root): &Walked<'_>, mark: u32) -> Result<RowTotals> {
-        self.mark(chunk, mark)?;
-        if let Stream::Tree(tree) = &root.path_list {
-            self.stream(&tree.root, tree.levels(), mark)?;
-        }
-        match &root.manifest {
-            Some(tree) => self.manifest(&tree.root, tree.levels(), mark),
-            None => Ok(RowTotals::default()),
-        }
+        (self.mark, self.totals) = (mark, RowTotals::default());
+        self.open.clear();
+        self.meet(chunk, Met::Root)?;
+        walk_below(self.repository, root, self)?;
+        Ok(self.totals)
     }
 
-    /// Marks a chunk, if it has no mark yet, and gives its number.
-    fn mark(&mut self, id: &ChunkId, mark: u32) -> Result<Option<usize>> {
-        let number = self.places.number(self.repository, id)?;
-        match number.and_then(|number| self.marks.get_mut(number)) {
-            Some(met) if *met == 0 => *met = mark,
-            Some(_) => {}
-            None => self.unreadable += 1,
-        }
-        Ok(number)
-    }
-
-    fn manifest(&mut self, reference: &Reference, level: u8, mark: u32) -> Result<RowTotals> {
-        let Some(number) = self.mark(&reference.id, mark)? else { return Ok(RowTotals::default()) };
-        if let Some(totals) = self.below.get(&number) {
-            return Ok(*totals);
-        }
-        let mut totals = RowTotals::default();
-        match level {
-            0 => {
-                let rows = self.repository.get(&reference.id).and_then(|bytes| decode_rows(&bytes));
-                for row in self.or_count(rows)?.unwrap_or_default() {
-                    totals.add(self.row(&row, mark)?);
-                }
-            }
-            level => {
-                let children = reference.children(self.repository);
-                for child in self.or_count(children)?.unwrap_or_default() {
-                    totals.add(self.manifest(&child, level - 1, mark)?);
-                }
-            }
-        }
-        self.below.insert(number, totals);
-        Ok(totals)
-    }
-
-    fn row(&mut self, row: &FileEntry, mark: u32) -> Result<RowTotals> {
-        let mut totals = RowTotals::default();
-        if let Some(facts) = &row.avro {
-            totals.avro_files = 1;
-            totals.records = facts.declared_records;
-        }
-        if row.recipe.is_empty() {
-            return Ok(totals);
-        }
-        let recipe = Recipe::decode(&row.recipe).in_object("a recipe");
-        let Some(recipe) = self.or_count(recipe)? else { return Ok(totals) };
-        for stream in recipe.streams() {
-            totals.decoded = totals.decoded.saturating_add(stream.length());
-            if let Stream::Tree(tree) = stream {
-                self.stream(&tree.root, tree.levels(), mark)?;
-            }
-        }
-        Ok(totals)
-    }
-
-    fn stream(&mut self, reference: &Reference, level: u8, mark: u32) -> Result<()> {
-        let Some(number) = self.mark(&reference.id, mark)? else { return Ok(()) };
-        // A piece may have the very bytes of a node, so it is not the mark that says whether a node was opened.
-        if level == 0 || !self.opened.insert(number) {
-            return Ok(());
-        }
-        let children = reference.children(self.repository);
-        for child in self.or_count(children)?.unwrap_or_default() {
-            self.stream(&child, level - 1, mark)?;
-        }
-        Ok(())
-    }
-
-    /// What was read; what cannot be read because it is lost or damaged is counted.
-    fn or_count<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
-        match read {
-            Ok(read) => Ok(Some(read)),
-            Err(error) if error.is_damage() => {
-                self.unreadable += 1;
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+    /// What is counted for the node of the manifest that is being followed.
+    fn counted(&mut self) -> &mut RowTotals {
+        self.open.last_mut().map_or(&mut self.totals, |(_, totals)| totals)
     }
 }
 
-fn decode_rows(mut bytes: &[u8]) -> Result<Vec<FileEntry>> {
-    let mut rows = Vec::new();
-    while !bytes.is_empty() {
-        rows.push(decode_row(&mut bytes).in_object("a chunk of rows")?);
+impl Visitor for Marking<'_> {
+    /// Marks a chunk, if it has no mark yet.
+    fn meet(&mut self, chunk: &ChunkId, met: Met) -> Result<bool> {
+        let number = self.places.number(self.repository, chunk)?;
+        match number.and_then(|number| self.marks.get_mut(number)) {
+            Some(marked) if *marked == 0 => *marked = self.mark,
+            Some(_) => {}
+            None => self.unreadable += 1,
+        }
+        let Some(number) = number else { return Ok(false) };
+        Ok(match met {
+            Met::Root => true,
+            Met::Bytes(0) => false,
+            // A piece may have the very bytes of a node, so it is not the mark that says whether a node was opened.
+            Met::Bytes(_) => self.opened.insert(number),
+            Met::Rows(_) => match self.below.get(&number).copied() {
+                Some(totals) => {
+                    self.counted().add(totals);
+                    false
+                }
+                None => {
+                    self.open.push((number, RowTotals::default()));
+                    true
+                }
+            },
+        })
     }
-    Ok(rows)
+
+    fn leave(&mut self, met: Met) {
+        if let Met::Rows(_) = met
+            && let Some((number, totals)) = self.open.pop()
+        {
+            self.below.insert(number, totals);
+            self.counted().add(totals);
+        }
+    }
+
+    fn row(&mut self, row: &FileEntry, recipe: Option<std::result::Result<&Recipe, Malformed>>) -> Result<()> {
+        let mut totals = RowTotals::default();
+        if let Some(facts) = &row.avro {
+            (totals.avro_files, totals.records) = (1, facts.declared_records);
+        }
+        match recipe {
+            None => {}
+            Some(Ok(recipe)) => {
+                for stream in recipe.streams() {
+                    totals.decoded = totals.decoded.saturating_add(stream.length());
+                }
+            }
+            Some(Err(_)) => self.unreadable += 1,
+        }
+        self.counted().add(totals);
+        Ok(())
+    }
+
+    /// What cannot be read because it is lost or damaged is counted.
+    fn lost(&mut self, _: &ChunkId, _: Error) -> Result<()> {
+        self.unreadable += 1;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Only hints: losing them, or finding wrong ones, costs space or time and nothing else. So rows have no checksum, and
-//! whatever goes wrong here is passed over.
+//! whatever goes wrong here is skipped.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -30,7 +30,7 @@ impl Hints {
         (file.copied_tag(naming, source, &chunk) == tag).then_some(chunk)
     }
 
-    /// Remembers what chunks are called in either. Losing this costs time, so what goes wrong is passed over.
+    /// Remembers what chunks are called in either. Losing this costs time, so what goes wrong is skipped.
     pub fn remember_copied(&self, naming: &ChunkId, chunks: &[CopiedChunk]) {
         if !chunks.is_empty() {
             let _ = self.file().transaction(|file| file.insert_copied(naming, chunks));

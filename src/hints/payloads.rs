@@ -27,7 +27,7 @@ impl Hints {
         row.filter(|(encoder, tag)| file.payload_tag(payload, encoder) == *tag).map(|(encoder, _)| encoder)
     }
 
-    /// Remembers payloads that were proven. Losing this costs time, so what goes wrong is passed over.
+    /// Remembers payloads that were proven. Losing this costs time, so what goes wrong is skipped.
     pub fn remember_proven(&self, payloads: &[ProvenPayload]) {
         if !payloads.is_empty() {
             let _ = self.file().transaction(|file| file.insert_payloads(payloads));

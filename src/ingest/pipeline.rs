@@ -237,7 +237,7 @@ impl<'r> Pipeline<'r> {
         Ok(())
     }
 
-    /// After a failure: what was stored shall not have been in vain.
+    /// After a failure: publishes what was stored, so that the next run finds it.
     pub(crate) fn abandon(self) {
         let _ = self.writer.flush();
     }

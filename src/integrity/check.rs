@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::pack;
 use crate::progress::{Phase, Progress};
-use crate::store::{Repository, check_settled};
+use crate::store::{Repository, check_settled, looks_away};
 use crate::values;
 
 use crate::graph::{Followed, FollowedAll, Lost, follow_all};
@@ -128,7 +128,7 @@ pub struct CheckReport {
     pub lost_paths: u64,
     /// Index objects that the log names and that cannot be read. The packs have what they said.
     pub lost_indexes: u64,
-    /// Packs passed over because they were read and found sound lately.
+    /// Packs skipped because they were read and found sound lately.
     pub packs_verified_before: u64,
     /// Packs that the index names.
     pub packs: u64,
@@ -152,7 +152,7 @@ pub struct CheckReport {
     pub mendable_packs: u64,
     /// Parity objects that are not what was written.
     pub unsound_parity: u64,
-    /// Checkpoints that are not what the log comes to. They are passed over, and harmless.
+    /// Checkpoints that are not what the log comes to. They are skipped, and harmless.
     pub unsound_checkpoints: u64,
     /// Packs that should have a parity object by the settings of the repository, and have none.
     pub unprotected_packs: u64,
@@ -169,7 +169,7 @@ pub struct CheckReport {
 impl CheckReport {
     /// Whether that many packs are missing that the storage is more likely away, in part, than the packs are lost.
     pub fn looks_away(&self) -> bool {
-        crate::store::looks_away(self.missing_packs, self.packs)
+        looks_away(self.missing_packs, self.packs)
     }
 }
 

@@ -100,7 +100,7 @@ pub fn repair_packs(
     let share = options.parity.unwrap_or_else(|| repository.settings().parity());
     repository.catalog().rebuild()?;
     if !options.accept_missing_packs {
-        repository.refuse_if_away()?;
+        repository.catalog().refuse_if_away()?;
     }
     if !options.dry_run {
         repository.config().keep()?;

@@ -27,7 +27,7 @@ pub(super) fn is_due(found: &ParityFound, share: u32) -> bool {
 }
 
 /// Makes parity objects of these packs, on all threads of the pool that this runs in. A pack that turns out to be damaged
-/// meanwhile is passed over.
+/// meanwhile is skipped.
 pub(super) fn renew(repository: &Repository, packs: &[PackId], progress: &dyn Progress) -> Result<()> {
     progress.begin(Phase::Repair, Some(packs.len() as u64), None);
     packs.par_iter().try_for_each(|pack| {

@@ -14,7 +14,7 @@ use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals};
 use crate::store::read_root;
 use crate::store::{Copies, Repository, SnapshotRecord, Writer};
 
-/// The tag of a snapshot that was made in the place of a damaged one.
+/// The tag of a snapshot that was made in place of a damaged one.
 const TAG: &str = "rewritten";
 
 struct Sink<'w, 'r> {

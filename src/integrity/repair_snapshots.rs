@@ -87,7 +87,7 @@ pub fn repair_snapshots(
     repository.catalog().rebuild()?;
     repository.catalog().adopt_all_locally()?;
     if !options.accept_missing_packs {
-        repository.refuse_if_away()?;
+        repository.catalog().refuse_if_away()?;
     }
     if options.read_data && !options.dry_run {
         repository.reader().take_back_damage(&repository.catalog().damaged_packs())?;
@@ -141,7 +141,7 @@ pub fn repair_snapshots(
     Ok(repair)
 }
 
-/// Drops those of these snapshots of which nothing is left as of the very log that the entry follows. Gives them.
+/// Drops those of these snapshots of which nothing is left as of the very log that the entry follows. Returns them.
 fn forget_hopeless(
     repository: &Repository,
     nothing_left: &[SnapshotId],

@@ -88,7 +88,8 @@ impl Log {
             self.envelope().seal_in(state.epoch, &*self.entropy, Kind::Log, &name.to_string(), &entry.encode())?;
         if bytes.len() as u64 > MAX_ENTRY {
             // Nobody could read the log any more.
-            return Err(Error::Invalid(format!("an entry of the log would have {} bytes, too many", bytes.len())));
+            let what = "the length of an entry of the log in bytes".into();
+            return Err(Error::LimitExceeded { what, value: bytes.len() as u64, limit: MAX_ENTRY });
         }
         let appended = Appended { sequence, bytes: bytes.len() as u64 };
         if self.create_entry(&name, &bytes, entry.body.frees_room())? == Created::New {

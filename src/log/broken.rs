@@ -113,6 +113,13 @@ impl Log {
                 _ => {}
             }
         }
+        // Nothing is taken out where no entry can be written in its place: a folder may lie there.
+        let first = Name::log(damage.at);
+        if let Err(error) = self.backend.read(&first, 1)
+            && error.is_taken()
+        {
+            return Err(Error::damaged(first, error.reason()));
+        }
         let checkpoints = checkpoint::listed(&*self.backend)?;
         self.delete_checkpoints(&checkpoints)?;
         for name in damage.taken.iter().rev() {

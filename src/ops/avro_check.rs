@@ -83,7 +83,7 @@ const BATCH_BLOCKS: usize = 4096;
 const LISTED: usize = 20;
 
 /// Decodes the records of the Avro files in these snapshots. What is wrong is in the report, not an error. Files that
-/// were saved without looking into them (`--avro bytes`) are not known to be Avro, and are passed over.
+/// were saved without looking into them (`--avro bytes`) are not known to be Avro, and are skipped.
 ///
 /// # Errors
 /// If a manifest cannot be read, or the work itself cannot be done.
@@ -115,12 +115,12 @@ pub fn avro_check(
     Ok(report)
 }
 
-type Job = (SnapshotId, FileEntry, AvroFacts);
+type CheckJob = (SnapshotId, FileEntry, AvroFacts);
 
 fn look(
     repository: &Repository,
     pool: &rayon::ThreadPool,
-    jobs: Vec<Job>,
+    jobs: Vec<CheckJob>,
     report: &mut AvroCheckReport,
     progress: &dyn Progress,
 ) {
@@ -182,9 +182,9 @@ fn look(
     }
 }
 
-/// What looking into one file gave.
+/// What was found in one file.
 #[derive(Default)]
-struct Looked {
+struct FileFindings {
     blocks: u64,
     records: u64,
     faults: Vec<Fault>,
@@ -215,13 +215,13 @@ impl From<NotAvro> for Closed {
     }
 }
 
-fn look_into(repository: &Repository, row: &FileEntry, state: AvroState) -> Result<Looked> {
-    let closed = |reason: NotAvro| Looked { closed: Some(reason.into()), ..Looked::default() };
+fn look_into(repository: &Repository, row: &FileEntry, state: AvroState) -> Result<FileFindings> {
+    let closed = |reason: NotAvro| FileFindings { closed: Some(reason.into()), ..FileFindings::default() };
     let mut file = match AvroFile::open(repository, row)? {
         Ok(file) => file,
         // Its header is too large, for one.
         Err(reason) if state == AvroState::BeyondLimits => {
-            return Ok(Looked { closed: Some(Closed::Undecided(reason.to_string())), ..Looked::default() });
+            return Ok(FileFindings { closed: Some(Closed::Undecided(reason.to_string())), ..FileFindings::default() });
         }
         Err(reason) => return Ok(closed(reason)),
     };
@@ -229,7 +229,7 @@ fn look_into(repository: &Repository, row: &FileEntry, state: AvroState) -> Resu
         (Ok(schema), Ok(codec)) => (schema, codec),
         (Err(reason), _) | (_, Err(reason)) => return Ok(closed(reason)),
     };
-    let (mut looked, mut batch, mut bytes, mut blocks) = (Looked::default(), Vec::new(), 0, 0);
+    let (mut looked, mut batch, mut bytes, mut blocks) = (FileFindings::default(), Vec::new(), 0, 0);
     let mut strays = 0u64;
     while let Some(piece) = file.next_piece(|_| true)? {
         match piece {
@@ -260,15 +260,15 @@ fn look_into(repository: &Repository, row: &FileEntry, state: AvroState) -> Resu
     Ok(looked)
 }
 
-impl Looked {
-    fn add(&mut self, blocks: Vec<(u64, Found)>) {
+impl FileFindings {
+    fn add(&mut self, blocks: Vec<(u64, BlockFinding)>) {
         for (records, found) in blocks {
             self.records = self.records.saturating_add(records);
             match found {
-                Found::Nothing => {}
-                Found::Fault(fault) => self.fault(Some(fault)),
-                Found::BeyondLimits(fault) if self.undecided.len() < LISTED => self.undecided.push(fault),
-                Found::BeyondLimits(_) => {}
+                BlockFinding::Nothing => {}
+                BlockFinding::Fault(fault) => self.fault(Some(fault)),
+                BlockFinding::BeyondLimits(fault) if self.undecided.len() < LISTED => self.undecided.push(fault),
+                BlockFinding::BeyondLimits(_) => {}
             }
         }
     }
@@ -287,18 +287,18 @@ impl Looked {
 }
 
 /// What was found in a block.
-enum Found {
+enum BlockFinding {
     Nothing,
     Fault(Fault),
     BeyondLimits(Fault),
 }
 
 /// Walks the records of blocks, on all threads of the pool that this runs in.
-fn decode(schema: &Schema, codec: Codec, blocks: &[StoredBlock]) -> Vec<(u64, Found)> {
+fn decode(schema: &Schema, codec: Codec, blocks: &[StoredBlock]) -> Vec<(u64, BlockFinding)> {
     let one = |(decoder, buffer): &mut (Decoder, Vec<u8>), block: &StoredBlock| {
         let found = |is_beyond_limits, record, reason: String| {
             let fault = Fault { block: block.ordinal, record, reason };
-            if is_beyond_limits { Found::BeyondLimits(fault) } else { Found::Fault(fault) }
+            if is_beyond_limits { BlockFinding::BeyondLimits(fault) } else { BlockFinding::Fault(fault) }
         };
         let plain = match block.plain(codec, decoder, buffer) {
             Ok(plain) => plain,
@@ -306,7 +306,7 @@ fn decode(schema: &Schema, codec: Codec, blocks: &[StoredBlock]) -> Vec<(u64, Fo
         };
         let walked = schema.walk_block(plain, block.count, &mut |_| {});
         let wrong = match walked.fault {
-            None => Found::Nothing,
+            None => BlockFinding::Nothing,
             Some(BlockFault::Trailing) => found(false, None, BlockFault::Trailing.to_string()),
             Some(BlockFault::Record(WalkError::Truncated)) if walked.end == plain.len() => {
                 found(false, Some(walked.verified), "it is missing".into())

@@ -155,7 +155,7 @@ fn printed(
     let not_avro = |reason| CatError::NotAvro { path: String::from_utf8_lossy(path).into_owned(), reason };
     let file = AvroFile::open(repository, &entry)?.map_err(not_avro)?;
     let (schema, codec) = (file.schema().map_err(not_avro)?, file.codec().map_err(not_avro)?);
-    let run = Run { codec, options, entry: &entry };
+    let run = CatRun { codec, options, entry: &entry };
     match options.format {
         CatFormat::Json => {
             let fields = Fields::new(options.fields.iter().map(String::as_str), &schema)?;
@@ -175,7 +175,7 @@ fn printed(
 
 /// Where records go.
 trait Sink {
-    /// A sound record. Gives what is wrong with it after all.
+    /// A sound record. Returns what is wrong with it after all.
     fn record(&mut self, ordinal: u64, datum: &[u8]) -> Result<Option<String>>;
 
     /// Records of no bytes come, as many as this; returns how many of them need not be handed over.
@@ -248,13 +248,13 @@ impl Sink for AvroSink<'_> {
     }
 }
 
-struct Run<'a> {
+struct CatRun<'a> {
     codec: Codec,
     options: &'a CatOptions,
     entry: &'a FileEntry,
 }
 
-impl Run<'_> {
+impl CatRun<'_> {
     fn go(&self, mut file: AvroFile<&Repository>, schema: &Schema, sink: &mut dyn Sink) -> Result<CatReport> {
         let mut report = CatReport::default();
         let (mut decoder, mut buffer) = (Decoder::new(), Vec::new());
@@ -305,7 +305,7 @@ impl Run<'_> {
         Ok(report)
     }
 
-    /// Gives records of a block; says how many were skipped and how many were given.
+    /// Hands records of a block over; returns how many were skipped and how many were handed over.
     fn block(
         &self,
         block: &StoredBlock,

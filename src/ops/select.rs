@@ -57,13 +57,13 @@ impl Listing {
         root.time > self.now.saturating_add(CLOCK_TOLERANCE)
     }
 
-    /// Those that fit, in order.
+    /// The snapshots that match, in order.
     pub fn fitting<'l>(&'l self, filter: &Filter) -> impl DoubleEndedIterator<Item = &'l SnapshotRoot> {
         self.snapshots.iter().filter(|root| filter.fits(root))
     }
 }
 
-/// Narrows down which snapshots are looked at. Empty lists let everything through.
+/// Which snapshots are considered. Empty lists match everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -115,7 +115,7 @@ impl Filter {
         }
     }
 
-    /// Whether a snapshot passes.
+    /// Whether a snapshot matches.
     pub fn fits(&self, root: &SnapshotRoot) -> bool {
         let tagged = |wanted: &Vec<String>| match wanted.is_empty() {
             true => root.tags.is_empty(),

@@ -33,7 +33,7 @@ impl Amount {
     }
 }
 
-/// What the files of snapshots come to.
+/// Numbers of the files of snapshots.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Held {
     /// Regular files.

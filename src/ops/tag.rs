@@ -1,4 +1,4 @@
-//! `tag`: what people say about a snapshot.
+//! `tag`: changes the tags of snapshots.
 
 use serde::Serialize;
 

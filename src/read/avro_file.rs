@@ -1,4 +1,4 @@
-//! An Avro file in a snapshot, block by block: without encoding anything again, and without reading what is passed over.
+//! An Avro file in a snapshot, block by block: without encoding anything again, and without reading what is skipped.
 
 use crate::avro::codec::{Codec, DecodeError, Decoder, MAX_DECODED};
 use crate::avro::container::{Header, Parsed, parse_header};
@@ -35,7 +35,7 @@ pub enum NotAvro {
 /// A container on its way through its blocks.
 pub struct AvroFile<S> {
     header: Header,
-    place: Place<S>,
+    place: BlockSource<S>,
     blocks: u64,
     passed: Lengths,
 }
@@ -61,7 +61,7 @@ impl Lengths {
     }
 }
 
-enum Place<S> {
+enum BlockSource<S> {
     Recipe(Box<Streams<S>>),
     /// It was saved without looking into it.
     Bytes(Box<Framed<S>>),
@@ -160,7 +160,7 @@ impl<S: ChunkSource + Clone> AvroFile<S> {
                     entries: Vec::new().into_iter(),
                     recipe,
                 };
-                Ok(Ok(Self { header, place: Place::Recipe(Box::new(streams)), blocks: 0, passed: Lengths::NONE }))
+                Ok(Ok(Self { header, place: BlockSource::Recipe(Box::new(streams)), blocks: 0, passed: Lengths::NONE }))
             }
             Recipe::Plain(stream) => Framed::open(source, &stream),
         }
@@ -197,15 +197,15 @@ impl<S: ChunkSource + Clone> AvroFile<S> {
         }
     }
 
-    /// The next piece. Blocks whose number of records `wanted` refuses are passed over, their bytes not read where they
+    /// The next piece. Blocks whose number of records `wanted` refuses are skipped, their bytes not read where they
     /// need not be.
     ///
     /// # Errors
     /// If chunks are lost or damaged.
     pub fn next_piece(&mut self, wanted: impl FnOnce(u64) -> bool) -> Result<Option<Piece>> {
         let piece = match &mut self.place {
-            Place::Recipe(streams) => streams.next_piece(self.blocks, wanted)?,
-            Place::Bytes(framed) => framed.next_piece(self.blocks, wanted)?,
+            BlockSource::Recipe(streams) => streams.next_piece(self.blocks, wanted)?,
+            BlockSource::Bytes(framed) => framed.next_piece(self.blocks, wanted)?,
         };
         let piece = piece.map(|(piece, lengths)| {
             self.passed.add(lengths);
@@ -261,7 +261,7 @@ impl<S: ChunkSource> Framed<S> {
         let mut framed = Self { stream, framer: Framer::new(true), end: false };
         match framed.next_segment()? {
             Some(Segment::Header(header)) => {
-                let place = Place::Bytes(Box::new(framed));
+                let place = BlockSource::Bytes(Box::new(framed));
                 Ok(Ok(AvroFile { header: *header, place, blocks: 0, passed: Lengths::NONE }))
             }
             _ => Ok(Err(match framed.framer.finding() {

@@ -45,7 +45,7 @@ impl Dir {
     }
 
     /// The first `limit` entries in it that come after this name (from the start on if none), in the order of the names'
-    /// bytes; fewer at the end. Only the parts of the manifest that hold them are read; what lies below them is passed over.
+    /// bytes; fewer at the end. Only the parts of the manifest that hold them are read; what lies below them is skipped.
     ///
     /// # Errors
     /// [`Error::NoPath`] if the folder is not there any more, which only a snapshot that was changed on purpose can cause;

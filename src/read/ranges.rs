@@ -26,10 +26,10 @@ struct Shared<S> {
     plain: RangeReader<S>,
     encoders: Arc<EncoderBench>,
     /// Places where somebody read last, the latest at the end.
-    places: Mutex<VecDeque<Place<S>>>,
+    places: Mutex<VecDeque<OpenPosition<S>>>,
 }
 
-struct Place<S> {
+struct OpenPosition<S> {
     view: View,
     /// The byte after those that were read.
     next: u64,
@@ -132,23 +132,23 @@ impl<S> Shared<S> {
         }
     }
 
-    fn places(&self) -> MutexGuard<'_, VecDeque<Place<S>>> {
+    fn places(&self) -> MutexGuard<'_, VecDeque<OpenPosition<S>>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<S: ChunkSource + Clone> Shared<S> {
     /// A place to read from: where somebody stopped just there, else the one that was left alone for longest, else a new one.
-    fn take(&self, view: View, offset: u64) -> Place<S> {
+    fn take(&self, view: View, offset: u64) -> OpenPosition<S> {
         let mut places = self.places();
-        let of_view = |place: &Place<S>| place.view == view;
+        let of_view = |place: &OpenPosition<S>| place.view == view;
         let here = places.iter().position(|place| of_view(place) && place.next == offset);
         let any = || if places.len() < PLACES { None } else { places.iter().position(of_view) };
         let found = here.or_else(any).and_then(|number| places.remove(number));
-        found.unwrap_or_else(|| Place { view, next: 0, reader: self.reader(view).clone() })
+        found.unwrap_or_else(|| OpenPosition { view, next: 0, reader: self.reader(view).clone() })
     }
 
-    fn give_back(&self, mut place: Place<S>) {
+    fn give_back(&self, mut place: OpenPosition<S>) {
         place.reader.rest(KEPT_BLOCK);
         let mut places = self.places();
         if places.len() >= PLACES {

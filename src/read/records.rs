@@ -27,7 +27,7 @@ pub struct Block {
     pub bytes: Vec<u8>,
 }
 
-/// The blocks of a file in order. What is no sound block is passed over.
+/// The blocks of a file in order. What is no sound block is skipped.
 ///
 /// A block that cannot be decoded is an [`Error::NoRecords`], after which the next one comes. After any other error nothing comes.
 ///

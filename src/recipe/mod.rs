@@ -26,7 +26,7 @@ pub use split::{CompiledSchema, PayloadDecision, Split, Splitter};
 pub use state::AvroState;
 pub use stream::{Stream, StreamBuilder, StreamReader};
 pub use survey::{ContainerSurvey, Loss, PieceWalk, Placed, Ranges, Stretch, WalkedPiece, loss};
-pub use tree::{Reference, Tree, TreeBuilder, TreeReader, visit_tree};
+pub use tree::{Reference, Tree, TreeBuilder, TreeReader, node_in};
 pub use views::View;
 
 pub(crate) use ranges::known_length;

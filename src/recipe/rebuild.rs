@@ -78,14 +78,14 @@ impl BlockFrame {
     }
 }
 
-/// Gives the parts of one file in order. The caller encodes what has to be encoded (several at once, if it likes) and
+/// Returns the parts of one file in order. The caller encodes what has to be encoded (several at once, if it likes) and
 /// hands every payload, and bytes that are no block, to
 /// [`check`](RecipeReader::check) in the same order.
 pub struct RecipeReader<S> {
-    place: Place<S>,
+    place: ReaderState<S>,
 }
 
-enum Place<S> {
+enum ReaderState<S> {
     Plain(StreamReader<S>),
     Container(Box<Container<S>>),
 }
@@ -135,8 +135,8 @@ impl<S: ChunkSource + Clone> RecipeReader<S> {
     /// At the start of the file.
     pub fn new(recipe: &Recipe, source: S) -> Self {
         let place = match recipe {
-            Recipe::Plain(stream) => Place::Plain(StreamReader::new(stream, source)),
-            Recipe::Container(recipe) => Place::Container(Box::new(Container {
+            Recipe::Plain(stream) => ReaderState::Plain(StreamReader::new(stream, source)),
+            Recipe::Container(recipe) => ReaderState::Container(Box::new(Container {
                 begun: false,
                 header: StreamReader::new(&recipe.header, source.clone()),
                 layout: LayoutReader::new(&recipe.layout, source.clone()),
@@ -155,11 +155,11 @@ impl<S: ChunkSource + Clone> RecipeReader<S> {
     /// The next part.
     pub fn next_part(&mut self) -> Result<Option<Part>> {
         match &mut self.place {
-            Place::Plain(stream) => {
+            ReaderState::Plain(stream) => {
                 let bytes = stream.some()?;
                 Ok(bytes.map(|bytes| Part::Bytes(bytes.to_vec())))
             }
-            Place::Container(container) => container.next_part(),
+            ReaderState::Container(container) => container.next_part(),
         }
     }
 
@@ -169,8 +169,8 @@ impl<S: ChunkSource + Clone> RecipeReader<S> {
     /// [`Error::Damaged`] if what was rebuilt is not what was saved.
     pub fn check(&mut self, payload: &[u8]) -> Result<()> {
         match &mut self.place {
-            Place::Container(container) => container.check.payload(payload),
-            Place::Plain(_) => Ok(()),
+            ReaderState::Container(container) => container.check.payload(payload),
+            ReaderState::Plain(_) => Ok(()),
         }
     }
 }

@@ -113,7 +113,7 @@ impl StreamBuilder {
         Self { shape, ..Self::default() }
     }
 
-    /// The next piece, in which this many records end. Pieces of no bytes are passed over.
+    /// The next piece, in which this many records end. Pieces of no bytes are skipped.
     pub fn push(
         &mut self,
         kind: ChunkKind,
@@ -192,7 +192,7 @@ impl<S: ChunkSource> StreamReader<S> {
         self.left
     }
 
-    /// Skips this many bytes. Nothing of them is read from the source where whole pieces can be passed over.
+    /// Skips this many bytes. Nothing of them is read from the source where whole pieces can be skipped.
     pub fn skip(&mut self, mut count: u64) -> Result<()> {
         count = count.min(self.left);
         self.left -= count;

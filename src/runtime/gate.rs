@@ -21,7 +21,7 @@ impl Gate {
         *free -= 1;
     }
 
-    /// Gives the place back.
+    /// Frees the place.
     pub(crate) fn leave(&self) {
         *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.left.notify_one();

@@ -89,6 +89,13 @@ impl Local {
                 self.folder(relative.parent().unwrap_or(Path::new("")))?;
                 self.make_folder(relative)?
             }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory && relative != Path::new("") => {
+                return Err(StorageError::new(StorageErrorKind::Other, "open")
+                    .at(self.root.join(relative).display())
+                    .because(
+                        "no folder lies in the place of a folder of the repository: look at it, and move it away",
+                    ));
+            }
             opened => opened.during("open", self.root.join(relative))?,
         };
         self.settle_folder(relative)?;

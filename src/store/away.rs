@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{ATTEMPTS, Repository};
+use super::{ATTEMPTS, Catalog};
 use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::log::{Damage, Standing};
@@ -16,7 +16,7 @@ pub fn looks_away(missing: u64, packs: u64) -> bool {
     missing > 0 && (missing >= packs || (missing > 1 && missing > packs / 2))
 }
 
-impl Repository {
+impl Catalog {
     /// Refuses to go on where so many packs are missing that the storage is more likely away than the packs are lost. A
     /// pack that is missing beside others that are there is no reason to refuse, nor is one that the log has as lost.
     ///
@@ -26,15 +26,15 @@ impl Repository {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            self.catalog().refresh()?;
-            let state = self.state();
+            self.refresh()?;
+            let state = self.log().state();
             let (missing, packs) = count_missing(self, &state.standing)?;
             if !looks_away(missing, packs) {
                 return Ok(());
             }
             // A prune may have put all into new packs, and deleted the old ones.
-            if attempts >= ATTEMPTS || !self.catalog().has_moved(&state)? {
-                return Err(Error::StorageAway { location: self.backend().location(), missing, packs });
+            if attempts >= ATTEMPTS || !self.has_moved(&state)? {
+                return Err(Error::StorageAway { location: self.log().backend().location(), missing, packs });
             }
         }
     }
@@ -47,19 +47,19 @@ pub(super) fn should_be_there(id: &PackId, standing: &Standing) -> bool {
 
 /// How many packs are missing of those that should be there, and how many these are. What the log has as lost does not
 /// count.
-fn count_missing(repository: &Repository, standing: &Standing) -> Result<(u64, u64)> {
+fn count_missing(catalog: &Catalog, standing: &Standing) -> Result<(u64, u64)> {
     let mut listed = HashSet::new();
-    repository.backend().for_each(Kind::Pack, &mut |meta| {
+    catalog.log().backend().for_each(Kind::Pack, &mut |meta| {
         listed.extend(meta.name.file().parse::<PackId>());
     })?;
     let (mut missing, mut packs) = (0, 0);
-    for (id, _) in repository.catalog().index().packs_known() {
+    for (id, _) in catalog.index().packs_known() {
         if !should_be_there(&id, standing) {
             continue;
         }
         packs += 1;
         // A listing proves nothing.
-        if !listed.contains(&id) && repository.backend().size(&pack_name(&id))?.is_none() {
+        if !listed.contains(&id) && catalog.log().backend().size(&pack_name(&id))?.is_none() {
             missing += 1;
         }
     }

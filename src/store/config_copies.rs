@@ -35,10 +35,7 @@ pub(super) fn find(backend: &dyn Backend) -> Result<FoundConfig> {
             Ok(config) => return Ok(FoundConfig::new(config, bytes, None)),
             Err(malformed) => Error::damaged(Name::config(), malformed),
         },
-        // A folder or a link may lie in its place.
-        Err(error) if error.kind() == NotFound && std::error::Error::source(error).is_some() => {
-            Error::damaged(Name::config(), error.reason())
-        }
+        Err(error) if error.is_taken() => Error::damaged(Name::config(), error.reason()),
         Err(error) if error.kind() == NotFound => Error::damaged(Name::config(), "it is missing"),
         Err(error) => Error::damaged(Name::config(), error),
     };

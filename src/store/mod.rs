@@ -39,6 +39,7 @@ mod sound;
 mod tried;
 mod unlock;
 mod verified;
+mod walk;
 mod writer;
 
 use std::sync::Arc;
@@ -66,6 +67,7 @@ pub use rescue::Copies;
 pub use roots::{Since, moved, read_root, read_roots, since, unless_any_moved, unless_moved};
 pub use rotate::Rotated;
 pub use verified::VerifiedPacks;
+pub use walk::{Met, Visitor, walk, walk_below};
 pub use writer::{Committed, PackReport, Writer};
 
 /// What the log says, for callers that have no business with the log itself.

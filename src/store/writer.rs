@@ -99,9 +99,9 @@ impl<'a> Writer<'a> {
     /// Refuses where most packs are missing, as if their disk or mount were away: all would be stored a second time.
     ///
     /// # Errors
-    /// As of [`Repository::refuse_if_away`].
+    /// As of [`Catalog::refuse_if_away`](super::Catalog::refuse_if_away).
     pub fn refuse_if_away(&self) -> Result<()> {
-        if self.looked_away { self.repository.refuse_if_away() } else { Ok(()) }
+        if self.looked_away { self.repository.catalog.refuse_if_away() } else { Ok(()) }
     }
 
     /// Whether packs that the index names are missing: then what older snapshots hold may be lost.

@@ -214,7 +214,7 @@ fn store(
     habits: Habits,
     parent: Option<&SnapshotRoot>,
 ) -> Result<ChunkId> {
-    let codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
+    let codec = FrameCodec::new(None).map_err(|e| Error::Internal(e.to_string()))?;
     let mut feed = Feed {
         writer,
         hasher: repository.hasher(),
@@ -291,7 +291,7 @@ pub fn new_root(
     let state = repository.state();
     let Some(record) = state.snapshots.iter().find(|record| record.id == id) else { return Ok(None) };
     let old = read_root(repository, record)?;
-    let codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
+    let codec = FrameCodec::new(None).map_err(|e| Error::Internal(e.to_string()))?;
     let (hasher, alike) = (repository.hasher(), Vec::new());
     let mut feed = Feed { writer, hasher, codec, open: BTreeMap::new(), repository, deltas: false, alike };
     let mut root = store_again(repository, &old, &mut feed)?;

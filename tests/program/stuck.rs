@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use cli::{Snap, text};
+use cli::{PASSWORD, Snap, text};
 
 const CONFIGS: [&str; 2] = ["config", "config2"];
 
@@ -519,4 +519,60 @@ fn what_is_truly_lost_does_not_keep_anybody_from_writing() {
     is_sound(&snap, "night 4");
     snap.ok(&["prune", "-q", "--grace", "0"]);
     snap.ok(&["check", "-q", "--read-data"]);
+}
+
+#[test]
+fn a_folder_in_the_place_of_an_entry_of_the_log_costs_nothing_that_comes_after_it() {
+    let snap = plain();
+    (0..4).for_each(|number| save(&snap, &format!("night {number}")));
+    snap.ok(&["tag", "latest", "--add", "kept"]);
+    snap.ok(&["forget", "-q", "latest~3"]);
+    let (entry, log) = (repository(&snap, "log/00000000000000000002"), repository(&snap, "log"));
+    fs::remove_file(&entry).unwrap();
+    fs::create_dir(&entry).unwrap();
+    let before = files(&log);
+    // What this machine remembers of the log would do as well.
+    [".local/state/snap", ".cache/snap"].iter().for_each(|folder| {
+        let _ = fs::remove_dir_all(snap.path("home").join(folder));
+    });
+    for arguments in [&["snapshots"][..], &["recover", "--all"]] {
+        let ran = snap.ends(22, arguments);
+        assert!(ran.stderr.contains("is a folder, where a file of the repository belongs"), "{}", ran.stderr);
+        assert_eq!(files(&log), before, "{arguments:?}: nothing is taken out of the log");
+    }
+    fs::remove_dir(&entry).unwrap();
+    snap.ends(0, &["recover", "--all"]);
+    let listed = snap.ok(&["snapshots", "--json"]);
+    let tagged = listed.objects("snapshot").iter().filter(|object| object["tags"][0] == "kept").count();
+    assert_eq!((listed.objects("snapshot").len(), tagged), (3, 1), "{}", listed.stdout);
+    is_sound(&snap, "night 3");
+}
+
+#[test]
+fn the_way_out_of_a_lost_key_slot_leads_on() {
+    for damaged in [true, false] {
+        let snap = encrypted();
+        save(&snap, "one");
+        let export = text(&snap.path("export"));
+        snap.ok(&["key", "export", "-o", &export]);
+        let slots = files(&repository(&snap, "keys"));
+        let lost = slots[0].0.file_name().unwrap().to_str().unwrap().to_owned();
+        for (slot, mut bytes) in slots {
+            bytes[30] ^= 0xff;
+            bytes[31] ^= 0xff;
+            fs::remove_file(&slot).unwrap();
+            if damaged {
+                fs::write(&slot, bytes).unwrap();
+            }
+        }
+        let ran = snap.ends(22, &["snapshots"]);
+        assert!(ran.stderr.contains("hint: ") && ran.stderr.contains("snap key import"), "{}", ran.stderr);
+        snap.ok(&["snapshots", "--key-export", &export]);
+        let password = snap.password_file("new", PASSWORD);
+        snap.ends(0, &["key", "import", &export, "--new-password-file", &password, "--kdf-memory", "8"]);
+        let ran = snap.ends(22, &["check"]);
+        assert!(ran.stderr.contains("`snap key remove ID`"), "{}", ran.stderr);
+        snap.ends(0, &["key", "remove", &lost]);
+        is_sound(&snap, "one");
+    }
 }

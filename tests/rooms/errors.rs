@@ -1,6 +1,6 @@
 //! Errors: nobody decides by their texts, and each situation has a stable code that `docs/json.md` lists.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::{BINARY, ROOMS, Source, code_of, src, tokens};
@@ -60,6 +60,22 @@ fn nobody_decides_by_the_text_of_an_error() {
     assert!(found.is_empty(), "ask for the variant, the kind or the cause instead:\n{}", found.join("\n"));
 }
 
+/// `Error::Invalid` says nothing about which of four things went wrong. These rooms still use it; no other one does again.
+const SAY_INVALID: &[&str] = &["store", "gc", "graph", "pack", "error"];
+
+#[test]
+fn an_error_says_what_it_is_about_and_not_only_that_it_is_invalid() {
+    let modules = ROOMS.iter().map(|room| room.name).chain(BINARY.iter().copied());
+    let vague = |source: &Source| source.tokens.windows(3).any(|three| three.concat() == "Error::Invalid");
+    let found: Vec<String> = modules
+        .filter(|module| !SAY_INVALID.contains(module))
+        .flat_map(code_of)
+        .filter(vague)
+        .map(|source| source.name)
+        .collect();
+    assert!(found.is_empty(), "say InvalidArgument, WrongKind, LimitExceeded or Internal: {found:?}");
+}
+
 #[test]
 fn the_checker_sees_where_a_text_is_looked_at() {
     for wrong in [
@@ -112,6 +128,40 @@ fn every_error_has_a_code_of_its_own() {
     let text = fs::read_to_string(src().join("error/code.rs")).unwrap();
     let shared: Vec<&str> = text.lines().filter(|line| line.contains(" | ") && line.contains("=> \"")).collect();
     assert!(shared.iter().all(|line| line.contains("=> \"invalid\"")), "one code for several: {shared:?}");
+}
+
+/// The kind of each code, by the arms of `Error::kind` and `Error::code`.
+fn kinds_of_codes() -> BTreeMap<String, String> {
+    let arms = |file: &str, from: &str, is_value: fn(&str) -> bool| -> Vec<(String, String)> {
+        let text = fs::read_to_string(src().join("error").join(file)).unwrap();
+        let body = &text[text.find(from).unwrap()..];
+        let tokens = tokens(&body[..body.find("\n    }\n").unwrap()]);
+        let (mut variants, mut found) = (Vec::new(), Vec::new());
+        for at in 2..tokens.len() {
+            if tokens[at - 2] == "Self" && tokens[at - 1] == "::" {
+                variants.push(tokens[at].clone());
+            } else if is_value(&tokens[at]) && !variants.is_empty() {
+                let value = tokens[at].trim_matches('"').to_owned();
+                found.extend(variants.drain(..).map(|variant| (variant, value.clone())));
+            }
+        }
+        found
+    };
+    let is_kind =
+        |token: &str| !["ErrorKind", "Self"].contains(&token) && token.ends_with(|sign: char| sign.is_lowercase());
+    let kinds: BTreeMap<_, _> = arms("kind.rs", "pub fn kind(", is_kind).into_iter().collect();
+    let codes = arms("code.rs", "pub fn code(", |token| token.starts_with('"'));
+    codes.into_iter().filter_map(|(variant, code)| Some((code, kinds.get(&variant)?.clone()))).collect()
+}
+
+#[test]
+fn the_page_on_json_has_the_kind_of_each_code() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
+    let kinds = kinds_of_codes();
+    assert!(kinds.len() > 30, "the kinds were not found: {kinds:?}");
+    for (code, kind) in kinds {
+        assert!(page.contains(&format!("\n| `{code}` | `{kind}` |")), "{code} is {kind}");
+    }
 }
 
 #[test]

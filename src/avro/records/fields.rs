@@ -13,7 +13,7 @@ impl Fields {
     /// All fields.
     pub const ALL: Self = Self(BTreeMap::new());
 
-    /// Understands paths like `a` and `b.c`. They lead through arrays and unions without saying so; in maps they name a
+    /// Parses paths like `a` and `b.c`. They lead through arrays and unions without saying so; in maps they name a
     /// key.
     ///
     /// # Errors

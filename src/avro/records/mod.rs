@@ -100,7 +100,7 @@ impl<'s> RecordWriter<'s> {
         self.lossy
     }
 
-    /// Gives the text of a record in parts. Of one that cannot be written nothing is given, and it is said why.
+    /// Hands over the text of a record in parts. Of one that cannot be written nothing is handed over, and the error says why.
     ///
     /// # Errors
     /// Errors of `give`.
@@ -489,7 +489,7 @@ impl Out<'_> {
     }
 }
 
-/// So many bytes are looked at and written at once.
+/// How many bytes are looked at and written at once.
 const RUN: usize = 4 << 10;
 
 /// How many bytes of the text stand for themselves in JSON and for a terminal, at most [`RUN`] of them.

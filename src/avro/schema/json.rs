@@ -1,7 +1,7 @@
-//! The part of JSON that schemas are made of: everything else is passed over without being kept.
+//! The part of JSON that schemas are made of: everything else is skipped without being kept.
 //!
 //! Read as the readers of other languages do, taken together: `NaN` and the infinities are values (Python writes them as
-//! defaults), comments are passed over and text after the value is not looked at (Java), halves of surrogate pairs may
+//! defaults), comments are skipped and text after the value is not looked at (Java), halves of surrogate pairs may
 //! stand in strings. What no reader takes is refused.
 
 use std::borrow::Cow;

@@ -51,7 +51,7 @@ pub enum SchemaError {
     /// More than [`MAX_NAMES`], [`MAX_NODES`] or [`MAX_NAME_BYTES`].
     #[error("a schema of too many types or too long names")]
     TooMany,
-    /// Something that is no schema stands in the place of one, a number for example.
+    /// Something that is no schema stands in place of one, a number for example.
     #[error("a schema must be a name, an object or a list")]
     NotASchema,
     /// An attribute is missing or of the wrong kind.

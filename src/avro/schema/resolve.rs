@@ -8,7 +8,7 @@ use super::{Kind, MAX_DEPTH, Node, NodeId, SchemaError};
 /// Numbers from here on stand for names that are not defined yet.
 const FIRST: u32 = 1 << 31;
 
-/// Names that were referred to and not known, each with a number in the place of a node.
+/// Names that were referred to and not known, each with a number in place of a node.
 #[derive(Debug, Default)]
 pub(super) struct Forward {
     /// The full name, and the name as it was written.
@@ -30,7 +30,7 @@ impl Forward {
     }
 }
 
-/// Puts nodes in the place of names. Gives the root, and for each node a number of bytes that no datum falls short of; 0
+/// Puts nodes in place of names. Returns the root, and for each node a number of bytes that no datum falls short of; 0
 /// exactly where every datum is empty.
 ///
 /// # Errors

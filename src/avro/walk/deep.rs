@@ -1,4 +1,4 @@
-//! The walk for data that nest deep: slower, but with a list of what is still to be read in the place of the stack.
+//! The walk for data that nest deep: slower, but with a list of what is still to be read in place of the stack.
 
 use super::Body;
 use super::{

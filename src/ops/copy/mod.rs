@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Instant;
 
-use run::{Run, Stop};
+use run::{CopyRun, Stop};
 use transfer::{Names, Sent};
 
 use serde::{Deserialize, Serialize};
@@ -190,7 +190,7 @@ impl<'r> Copier<'r> {
         let pipeline = Pipeline::new(self.target, writer, primer, compression, false, threads);
         progress.begin(Phase::Copy, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
         let (mut report, mut sent) = (CopyReport::default(), Sent::default());
-        let run = Run {
+        let run = CopyRun {
             source: self.source,
             target: self.target,
             pipeline: &pipeline,

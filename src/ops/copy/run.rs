@@ -56,8 +56,8 @@ impl From<Error> for Stop {
     }
 }
 
-/// What is needed on the way.
-pub(super) struct Run<'r> {
+/// What a copy works with.
+pub(super) struct CopyRun<'r> {
     pub(super) source: &'r Repository,
     pub(super) target: &'r Repository,
     pub(super) pipeline: &'r Pipeline<'r>,
@@ -68,7 +68,7 @@ pub(super) struct Run<'r> {
     pub(super) progress: &'r dyn Progress,
 }
 
-impl Run<'_> {
+impl CopyRun<'_> {
     /// Sends everything; returns the root and its chunk. When this returns, all frames have been handed on.
     pub(super) fn store<'p>(
         &'p self,

@@ -14,7 +14,7 @@ pub use crate::ingest::{AvroReport, Depth};
 pub use options::{CreateOptions, StreamSource};
 
 use lineage::Lineage;
-use run::Run;
+use run::CreateRun;
 pub(crate) use run::parent_row;
 
 use serde::Serialize;
@@ -140,7 +140,7 @@ fn create_snapshot(
     let (dry_run, skip) = (options.dry_run, options.skip_if_unchanged);
     let id = SnapshotId::new(repository.log().entropy().array()?);
     progress.begin(Phase::Create, None, None);
-    let run = Run { repository, pipeline: &pipeline, pool, lineage: &lineage, progress, id, threads };
+    let run = CreateRun { repository, pipeline: &pipeline, pool, lineage: &lineage, progress, id, threads };
     let done = pool.in_place_scope(|scope| run.store(scope, options, tree));
     let (root, mut report) = match done.and_then(|done| pipeline.check().map(|()| done)) {
         Ok(done) => done,

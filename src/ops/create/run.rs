@@ -26,8 +26,8 @@ use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
 use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
 use crate::store::Repository;
 
-/// One run.
-pub(super) struct Run<'r> {
+/// One run of `create`.
+pub(super) struct CreateRun<'r> {
     pub(super) repository: &'r Repository,
     pub(super) pipeline: &'r Pipeline<'r>,
     pub(super) pool: &'r rayon::ThreadPool,
@@ -38,7 +38,7 @@ pub(super) struct Run<'r> {
 }
 
 /// A file that a worker is to store.
-struct Job {
+struct FileJob {
     number: u64,
     path: PathBuf,
     found: Found,
@@ -47,7 +47,7 @@ struct Job {
 /// Result of a walk, besides what it found.
 #[derive(Default)]
 struct Walked {
-    /// Where something was met that is passed over.
+    /// Where something was met that is skipped.
     passed_over: Vec<PathBuf>,
     /// The Avro files of the parent that were not met.
     unmet: Vec<FileEntry>,
@@ -59,7 +59,7 @@ const JOBS: usize = 256;
 /// How many things may be on their way between the walker and the manifest.
 const WINDOW: usize = 4096;
 
-impl Run<'_> {
+impl CreateRun<'_> {
     /// Stores everything; returns the root's chunk. When this returns, all frames have been handed on.
     pub(super) fn store<'p>(
         &'p self,
@@ -168,7 +168,7 @@ impl Run<'_> {
             ignores_inode: options.ignore_inode,
         };
         let window = Gate::new(WINDOW);
-        let (send_job, jobs) = crossbeam_channel::bounded::<Job>(JOBS);
+        let (send_job, jobs) = crossbeam_channel::bounded::<FileJob>(JOBS);
         let (send_outcome, outcomes) = channel::<(u64, Outcome)>();
         let unfilled: Mutex<Vec<Unfilled>> = Mutex::default();
         let walked: Mutex<Walked> = Mutex::default();
@@ -184,7 +184,7 @@ impl Run<'_> {
                 move || {
                     let mut feeder = Feeder::new(self.pipeline, scope);
                     for job in jobs {
-                        let Job { number, path, found } = job;
+                        let FileJob { number, path, found } = job;
                         let outcome = self.work(context, opener, &mut feeder, &path, found);
                         if send_outcome.send((number, outcome)).is_err() {
                             break;
@@ -229,7 +229,7 @@ impl Run<'_> {
         mut source: Box<dyn SourceTree>,
         detection: ChangeDetection,
         window: &Gate,
-        jobs: &crossbeam_channel::Sender<Job>,
+        jobs: &crossbeam_channel::Sender<FileJob>,
         outcomes: &Sender<(u64, Outcome)>,
     ) -> Result<Walked> {
         let mut parent = self.lineage.parent.as_ref().map(|parent| parent.rows(self.repository));
@@ -279,7 +279,7 @@ impl Run<'_> {
                 Some(before) if detection.unmodified(&found.entry, before) => Outcome::Unmodified(found),
                 _ => {
                     self.progress.more_ahead(1, found.entry.size);
-                    if jobs.send(Job { number: next, path: fs_path, found }).is_err() {
+                    if jobs.send(FileJob { number: next, path: fs_path, found }).is_err() {
                         return Ok(Walked::default());
                     }
                     continue;

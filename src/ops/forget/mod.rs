@@ -48,7 +48,7 @@ pub enum Kept {
     Sound(SoundLoss),
 }
 
-/// What is to become of a snapshot.
+/// Whether a snapshot is kept, and why.
 #[derive(Debug, Clone)]
 pub struct Decision {
     /// Root of the snapshot.
@@ -62,7 +62,7 @@ pub struct Decision {
 pub struct Group {
     /// What they have in common; nothing where snapshots were named one by one.
     pub key: GroupKey,
-    /// What is to become of them, the oldest first.
+    /// The decisions about them, the oldest first.
     pub decisions: Vec<Decision>,
 }
 
@@ -76,7 +76,7 @@ impl Group {
 /// Which snapshots are removed, which stay, and why.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// What is to become of the snapshots that were looked at.
+    /// The decisions about the snapshots that were looked at.
     pub groups: Vec<Group>,
     /// Snapshots that go although their root cannot be read.
     pub unreadable: Vec<SnapshotId>,
@@ -101,7 +101,7 @@ impl Plan {
     }
 }
 
-/// The only one of those that fit.
+/// The only one that matches.
 fn one_of(fitting: impl Iterator<Item = SnapshotId>, wanted: &str) -> Result<SnapshotId> {
     let fitting: Vec<SnapshotId> = fitting.collect();
     match fitting.as_slice() {

@@ -155,7 +155,7 @@ fn attempt(
     let pool = repository.runtime().compute()?;
     let (writer, primer) = (Writer::new(repository)?, AnchorPrimer::new(repository, None));
     let pipeline = Pipeline::new(repository, writer, primer, level, options.dry_run, threads);
-    let run = Run { repository, snapshot, options, progress, pipeline: &pipeline, pool };
+    let run = PayloadsRun { repository, snapshot, options, progress, pipeline: &pipeline, pool };
     let done = pool.in_place_scope(|scope| run.store(scope, &mut report));
     let root = match done.and_then(|root| pipeline.check().map(|()| root)) {
         Ok(root) => root,
@@ -177,7 +177,7 @@ fn attempt(
     Ok(Some(report))
 }
 
-struct Run<'r> {
+struct PayloadsRun<'r> {
     repository: &'r Repository,
     snapshot: &'r SnapshotRoot,
     options: &'r PayloadOptions,
@@ -186,7 +186,7 @@ struct Run<'r> {
     pool: &'r rayon::ThreadPool,
 }
 
-impl Run<'_> {
+impl PayloadsRun<'_> {
     /// Writes the new manifest; returns the root's chunk.
     fn store<'p>(&'p self, scope: &rayon::Scope<'p>, report: &mut PayloadReport) -> Result<ChunkId> {
         let (encoders, source) = (EncoderBench::default(), Prefetching::new(self.repository, scope));

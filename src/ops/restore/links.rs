@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::run::{Run, below};
+use super::run::{RestoreRun, below};
 use crate::error::{Error, Result};
 use crate::files::Overwrite;
 use crate::read::FileAssembler;
@@ -13,7 +13,7 @@ use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
 
-impl Run<'_> {
+impl RestoreRun<'_> {
     /// Makes hard links to files that were restored. Where the first name is not among them, the file is written under
     /// the first of its names that is.
     pub(super) fn links(

@@ -1,6 +1,6 @@
 //! A restore into a directory of the local file system, where what is not in the snapshot can be removed as well.
 
-use super::run::Run;
+use super::run::RestoreRun;
 use super::selection::Selection;
 use super::sweep::Sweep;
 use super::{RestoreOptions, RestoreReport, guard};
@@ -41,7 +41,7 @@ pub(super) fn run(
         progress,
         runtime: repository.runtime(),
     });
-    let mut run = Run::new(repository, snapshot, options, progress);
+    let mut run = RestoreRun::new(repository, snapshot, options, progress);
     run.target = target.as_ref().map(|target| target as &dyn RestoreTarget);
     run.sweep = sweep.as_ref();
     run.in_use = in_use;

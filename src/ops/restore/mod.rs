@@ -20,7 +20,7 @@ pub use salvage::Salvage;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use run::Run;
+use run::RestoreRun;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -67,7 +67,7 @@ pub struct RestoreReport {
     pub not_recoded: u64,
     /// Programs that did not get set-id bits or capabilities back.
     pub set_ids_dropped: u64,
-    /// Which of the patterns to include fit nothing in the snapshot, by their number.
+    /// Which of the patterns to include match nothing in the snapshot, by their number.
     pub unmatched_includes: Vec<usize>,
     /// Files of which only a part was left to be written.
     pub salvaged: Vec<SalvagedFile>,
@@ -119,7 +119,7 @@ pub fn restore_to(
         return Err(Error::argument("delete", "nothing can be removed from this target"));
     }
     restore_with(repository, snapshot, options, progress, |repository, snapshot, options, progress, pool| {
-        let mut run = Run::new(repository, snapshot, options, progress);
+        let mut run = RestoreRun::new(repository, snapshot, options, progress);
         run.target = Some(target);
         run.carry_out(repository, pool)
     })

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::SalvagedFile;
 use super::recode::{can_recode, recode};
-use super::run::Run;
+use super::run::RestoreRun;
 use super::salvage::salvage;
 use crate::error::{Context, Error, IoContext, Result};
 use crate::files::{RestoreTarget, TargetFile};
@@ -15,8 +15,8 @@ use crate::read::FileAssembler;
 use crate::recipe::Recipe;
 use crate::snapshot::entry::FileEntry;
 
-impl Run<'_> {
-    /// Restores a regular file. Gives whether all of it was written now: not where it was left as it is, or could be
+impl RestoreRun<'_> {
+    /// Restores a regular file. Returns whether all of it was written now: not where it was left as it is, or could be
     /// salvaged in part only.
     pub(super) fn write<S: crate::chunk::ChunkSource + ?Sized>(
         &self,

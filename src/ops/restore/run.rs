@@ -20,13 +20,13 @@ use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::store::Repository;
 
 /// A regular file that is to be written.
-struct Job {
+struct RestoreJob {
     entry: FileEntry,
     /// Where to, below the target.
     path: Vec<u8>,
 }
 
-pub(super) struct Run<'r> {
+pub(super) struct RestoreRun<'r> {
     pub(super) options: &'r RestoreOptions,
     pub(super) progress: &'r dyn Progress,
     /// What ends the work from outside.
@@ -47,7 +47,7 @@ pub(super) struct Run<'r> {
 /// all beside it is left out.
 type Later = (Vec<(Vec<u8>, FileEntry)>, HashSet<Vec<u8>>);
 
-impl<'r> Run<'r> {
+impl<'r> RestoreRun<'r> {
     /// A run without a target, with nothing to be removed.
     pub(super) fn new(
         repository: &'r Repository,
@@ -71,7 +71,7 @@ impl<'r> Run<'r> {
 
     /// Does all of it.
     pub(super) fn carry_out(self, repository: &Repository, pool: &rayon::ThreadPool) -> Result<RestoreReport> {
-        let (send, jobs) = crossbeam_channel::bounded::<Job>(64);
+        let (send, jobs) = crossbeam_channel::bounded::<RestoreJob>(64);
         if let (Some(target), false) = (self.target, self.options.dry_run) {
             target.prepare();
         }
@@ -82,7 +82,7 @@ impl<'r> Run<'r> {
                     let (jobs, run, source) = (jobs.clone(), &self, &source);
                     move || {
                         let assembler = FileAssembler { source, pool, encoders: &run.encoders };
-                        for Job { entry, path } in jobs {
+                        for RestoreJob { entry, path } in jobs {
                             run.file(&assembler, &entry, &path);
                         }
                     }
@@ -114,13 +114,13 @@ impl<'r> Run<'r> {
     }
 }
 
-impl Run<'_> {
+impl RestoreRun<'_> {
     /// Goes through the manifest: makes what is no regular file, hands the files on.
     fn rows(
         &self,
         repository: &Repository,
         snapshot: &SnapshotRoot,
-        jobs: &crossbeam_channel::Sender<Job>,
+        jobs: &crossbeam_channel::Sender<RestoreJob>,
     ) -> Result<Later> {
         let (sub, abilities) = (&self.options.subfolder, self.abilities());
         let mut rows = snapshot.rows(repository);
@@ -177,7 +177,7 @@ impl Run<'_> {
                 }),
                 EntryKind::File if entry.hard_link.is_some() => links.push((path, entry)),
                 EntryKind::File => {
-                    if jobs.send(Job { entry, path }).is_err() {
+                    if jobs.send(RestoreJob { entry, path }).is_err() {
                         return Err(Error::WorkerStopped);
                     }
                 }
@@ -207,7 +207,7 @@ impl Run<'_> {
         }
     }
 
-    /// Strikes out the patterns to include that fit this path.
+    /// Strikes out the patterns to include that match this path.
     fn strike_matched(&self, unmatched: &mut Vec<usize>, path: &[u8]) {
         if !unmatched.is_empty() {
             let patterns = &self.options.include;
@@ -226,7 +226,7 @@ impl Run<'_> {
         self.make_way_if(tree_path, path, |existing| existing.is_folder)
     }
 
-    /// Removes a symbolic link that stands where a directory belongs, if that was asked for. One in the place of a root
+    /// Removes a symbolic link that stands where a directory belongs, if that was asked for. One in place of a root
     /// stays: many mean the directory that such a link leads to.
     fn make_way_for_folder(&self, tree_path: &[u8], path: &[u8]) -> Result<()> {
         let is_root = |sweep: &Sweep<'_>| sweep.coverage.at(tree_path).is_root();
@@ -242,7 +242,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Tells on a dry run how what is there differs from the snapshot.
+    /// Reports on a dry run how what is there differs from the snapshot.
     pub(super) fn compare(&self, entry: &FileEntry, path: &[u8]) {
         let existing = self.target.and_then(|target| target.existing(path).ok().flatten());
         let change = match (&existing, &entry.kind) {
@@ -286,7 +286,7 @@ impl Run<'_> {
         }
     }
 
-    /// Restores a regular file. Gives whether that was done, or was not to be done.
+    /// Restores a regular file. Returns whether it was written, or left as it was.
     pub(super) fn file<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
         assembler: &FileAssembler<'_, S>,

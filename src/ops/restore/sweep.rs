@@ -102,7 +102,7 @@ pub(super) enum Mode {
     Plan,
 }
 
-/// What is to become of a directory.
+/// What a sweep does with a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// The snapshot has it.
@@ -171,7 +171,7 @@ impl<'s> Sweep<'s> {
     }
 
     /// Makes way for something that belongs at the place of a directory or a link: removes that, with all that is in it, or
-    /// nothing if a part of it must stay. Tells how many things went, or would go.
+    /// nothing if a part of it must stay. Returns how many things went, or would go.
     ///
     /// # Errors
     /// If something must stay, or cannot be removed.

@@ -43,9 +43,9 @@ pub enum Doubt {
         /// The series of the newest snapshot, which was taken.
         taken: String,
     },
-    /// Snapshots dated in the future were passed over; the newest of them.
+    /// Snapshots dated in the future were skipped; the newest of them.
     InTheFuture {
-        /// Number of snapshots that were passed over.
+        /// Number of snapshots that were skipped.
         count: usize,
         /// The one that would be `latest` otherwise.
         newest: SnapshotId,
@@ -60,7 +60,7 @@ struct Latest<'l> {
 }
 
 impl Selector {
-    /// Understands `latest`, `latest~N`, the beginning of an id, `SERIES:latest~N`, and any of these followed by `:PATH`.
+    /// Parses `latest`, `latest~N`, the beginning of an id, `SERIES:latest~N`, and any of these followed by `:PATH`.
     /// A series may have colons in its name: it ends before the first `:latest`.
     ///
     /// # Errors
