@@ -299,11 +299,6 @@ pub enum Error {
         reason: String,
     },
 
-    /// A request that makes no sense. New code says which one: [`InvalidArgument`](Self::InvalidArgument),
-    /// [`WrongKind`](Self::WrongKind), [`LimitExceeded`](Self::LimitExceeded) or [`Internal`](Self::Internal).
-    #[error("{0}")]
-    Invalid(String),
-
     /// Something is larger than the format, or what is written, allows.
     #[error("{what} is {value}, more than the limit of {limit}")]
     LimitExceeded {
@@ -330,7 +325,7 @@ pub enum Error {
 
     /// Random bytes, key derivation or a cipher failed.
     #[error("cryptography failed: {0}")]
-    Crypto(String),
+    Crypto(#[source] Cause),
 
     /// The work was cancelled ([`CancelToken`]).
     ///

@@ -36,7 +36,7 @@ pub struct CryptoError(pub(crate) String);
 
 impl From<CryptoError> for crate::error::Error {
     fn from(error: CryptoError) -> Self {
-        Self::Crypto(error.0)
+        Self::Crypto(error.into())
     }
 }
 

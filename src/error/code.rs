@@ -41,7 +41,7 @@ impl Error {
             Self::NotRestored { .. } => "not_restored",
             Self::Cache { .. } => "cache",
             Self::DeleteRefused(_) => "delete_refused",
-            Self::InvalidArgument { .. } | Self::Invalid(_) => "invalid",
+            Self::InvalidArgument { .. } => "invalid",
             Self::WrongKind { .. } => "wrong_kind",
             Self::NothingSaved => "nothing_saved",
             Self::LimitExceeded { .. } => "limit_exceeded",

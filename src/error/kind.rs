@@ -41,7 +41,6 @@ impl Error {
         match self {
             error if error.is_full() => ErrorKind::Full,
             Self::InvalidArgument { .. }
-            | Self::Invalid(_)
             | Self::WrongKind { .. }
             | Self::AmbiguousSnapshot { .. }
             | Self::LimitExceeded { .. }
@@ -107,7 +106,6 @@ impl Error {
             Self::OldExport { .. }
             | Self::NothingSaved
             | Self::DeleteRefused(_)
-            | Self::Invalid(_)
             | Self::Exhausted { .. }
             | Self::Internal(_)
             | Self::Crypto(_)

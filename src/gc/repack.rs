@@ -69,7 +69,7 @@ impl<'r> Repacker<'r> {
                 || Tools::new(self.level),
                 |tools, pack| {
                     self.repository.runtime().go_on()?;
-                    let tools = tools.as_mut().map_err(|failure| Error::Invalid(failure.to_string()))?;
+                    let tools = tools.as_mut().map_err(|failure| Error::Internal(failure.to_string()))?;
                     match self.copy_settled(*pack, tools) {
                         Ok(()) => Ok(Some(*pack)),
                         // Another prune condemned it meanwhile, and may have deleted it.
@@ -223,7 +223,8 @@ struct Tools {
 
 impl Tools {
     fn new(level: Option<i32>) -> Result<Self> {
-        let codec = FrameCodec::new(level).map_err(|e| Error::Invalid(e.to_string()))?;
+        let codec = FrameCodec::new(level)
+            .map_err(|error| Error::Exhausted { what: "memory to compress with", source: error.into() })?;
         Ok(Self { reader: FrameReader::new()?, codec })
     }
 

@@ -90,8 +90,11 @@ impl Places {
         let mut places = Self::default();
         for number in repository.catalog().index().pack_numbers() {
             let Some(info) = repository.catalog().index().numbered(number)? else { continue };
-            let base =
-                u32::try_from(places.total).map_err(|_| Error::Invalid("more chunks than can be counted".into()))?;
+            let base = u32::try_from(places.total).map_err(|_| Error::LimitExceeded {
+                what: "the number of chunks".into(),
+                value: places.total as u64,
+                limit: u32::MAX.into(),
+            })?;
             let frames = info.directory.frames.iter().map(|frame| frame.first).collect();
             places.packs.insert(number, PackPlace { base, frames });
             places.total += info.directory.chunks.len();

@@ -112,7 +112,8 @@ impl PackBuilder {
         bytes.extend_from_slice(&sealed_directory);
         bytes.extend_from_slice(&trailer.encode());
         if bytes.len() as u64 > MAX_PACK {
-            return Err(Error::Invalid(format!("a pack of {} bytes is longer than a pack may be", bytes.len())));
+            let (value, limit) = (bytes.len() as u64, MAX_PACK);
+            return Err(Error::LimitExceeded { what: "the length of a pack in bytes".into(), value, limit });
         }
         let info =
             PackInfo { id: PackId::new(digest(&bytes)), length: bytes.len() as u64, suite, epoch, salt, directory };

@@ -230,7 +230,8 @@ fn cipher_of(
 ) -> Result<PackCipher> {
     let master = keyring.and_then(|keyring| keyring.master(epoch));
     if keyring.is_some() && (master.is_none() || suite == Suite::None) {
-        return Err(Error::Crypto(format!("there is no key of epoch {epoch}, suite {}", suite.name())));
+        let reason = format!("there is no key of epoch {epoch}, suite {}", suite.name());
+        return Err(Error::Crypto(reason.into()));
     }
     Ok(PackCipher::new(suite, repository, master, salt)?)
 }

@@ -158,7 +158,7 @@ impl Repository {
         };
         backend.prepare()?;
         probe(&**backend, entropy)?;
-        options.cut.check().map_err(|malformed| Error::Invalid(malformed.0))?;
+        options.cut.check().map_err(|malformed| Error::argument("cut", malformed.0))?;
         let is_taken_over = left.is_some();
         let config = match left {
             Some(config) => config,

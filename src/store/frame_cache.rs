@@ -96,7 +96,8 @@ impl FrameCache {
         let idle = lock().pop();
         let mut codec = match idle {
             Some(codec) => codec,
-            None => FrameCodec::new(None).map_err(|e| Error::Crypto(e.to_string()))?,
+            None => FrameCodec::new(None)
+                .map_err(|error| Error::Exhausted { what: "memory to compress with", source: error.into() })?,
         };
         let done = work(&mut codec);
         lock().push(codec);
@@ -145,7 +146,7 @@ mod tests {
     fn of_those_who_want_a_frame_one_decodes_it_and_the_impatient_go_away() {
         let (cache, key) = (FrameCache::default(), (CachedPack::default(), 2));
         let asked = |patience, decode: &dyn Fn() -> Result<Vec<u8>>| cache.get(key, Purpose::Asked, patience, decode);
-        let never = || -> Result<Vec<u8>> { Err(Error::Invalid("it is decoded twice".into())) };
+        let never = || -> Result<Vec<u8>> { Err(Error::Internal("it is decoded twice".into())) };
         std::thread::scope(|threads| {
             let decode = || {
                 // While this is at work.

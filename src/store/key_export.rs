@@ -23,9 +23,9 @@ const EXPORT_HEAD: &str = "snap key export, version 1. Who has this text can rea
 /// Reads what [`Keys::export`] wrote.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the text is not such an export, or was changed.
+/// [`Error::InvalidArgument`] if the text is not such an export, or was changed.
 pub(super) fn parse_export(text: &str) -> Result<(RepositoryId, Keyring)> {
-    let wrong = || Error::Invalid("this is no key export, or a damaged one".into());
+    let wrong = || Error::argument("export", "this is not a key export, or a damaged one");
     let field = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map(str::trim).ok_or_else(wrong)
@@ -46,7 +46,7 @@ pub(super) fn parse_export(text: &str) -> Result<(RepositoryId, Keyring)> {
 /// The config that a key export has in it, where it has one: those of before do not.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the text is no key export.
+/// [`Error::InvalidArgument`] if the text is no key export.
 pub(super) fn exported_config(text: &str) -> Result<Option<Config>> {
     let (repository, _) = parse_export(text)?;
     let Some(digits) = text.lines().find_map(|line| line.strip_prefix("config ")).map(str::trim) else {

@@ -34,7 +34,7 @@ pub(super) fn new_slot(
     label: &str,
 ) -> Result<NewSlot> {
     if password.is_empty() {
-        return Err(Error::Invalid("an empty password protects nothing".into()));
+        return Err(Error::argument("password", "an empty password protects nothing"));
     }
     let id = KeyId::new(entropy.array()?);
     let info = SlotInfo { repository, cost, created, label: label.into() };
@@ -139,7 +139,7 @@ impl Keys {
 }
 
 pub(super) fn unencrypted() -> Error {
-    Error::Invalid("the repository is not encrypted: it has no keys".into())
+    Error::argument("repository", "the repository is not encrypted: it has no keys")
 }
 
 impl serde::Serialize for KeyDescription {

@@ -67,7 +67,7 @@ impl Visitor for Following<'_> {
         let Some(Err(malformed)) = recipe else { return Ok(()) };
         // It was read as it was written, so it is no damage; but what hangs on it is not known.
         let path = String::from_utf8_lossy(&row.path);
-        Err(Error::Invalid(format!("the recipe of {path}: {malformed}")))
+        Err(Error::Internal(format!("the recipe of {path}: {malformed}")))
     }
 
     fn lost(&mut self, chunk: &ChunkId, error: Error) -> Result<()> {

@@ -86,7 +86,8 @@ impl NewRoots for Writer<'_> {
 }
 
 fn codec() -> Result<FrameCodec> {
-    FrameCodec::new(Some(LEVEL)).map_err(|e| Error::Invalid(e.to_string()))
+    FrameCodec::new(Some(LEVEL))
+        .map_err(|error| Error::Exhausted { what: "memory to compress with", source: error.into() })
 }
 
 /// What chunks were put in as, as far as any place of them says.

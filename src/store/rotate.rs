@@ -24,7 +24,7 @@ impl Repository {
     /// one new slot. All other slots are taken away, since their passwords are not at hand: those are to be `leaving`.
     ///
     /// # Errors
-    /// [`Error::KeyRefused`] if there are slots that are not among those, [`Error::Invalid`] if there is no encryption,
+    /// [`Error::KeyRefused`] if there are slots that are not among those, [`Error::InvalidArgument`] if there is no encryption,
     /// [`Error::KeysRotated`] if somebody else was faster. Then nothing has changed. Those of the backend.
     pub fn rotate_key(&mut self, password: &[u8], cost: KdfCost, label: &str, leaving: &[KeyId]) -> Result<Rotated> {
         let log = &self.log;

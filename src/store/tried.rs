@@ -130,7 +130,7 @@ impl Tried {
                 Err(SlotError::Malformed(malformed)) => {
                     self.unsound = Some(Error::damaged(candidate.name, malformed));
                 }
-                Err(SlotError::Crypto(reason)) => self.unsound = Some(Error::Crypto(reason)),
+                Err(SlotError::Crypto(reason)) => self.unsound = Some(Error::Crypto(reason.into())),
             }
         }
         Err(self.unsound.take().unwrap_or(Error::WrongPassword { repository }))

@@ -72,7 +72,7 @@ impl<'a> Lock<'a> {
 
     /// A key export is that of another repository.
     pub(super) fn other_export(repository: RepositoryId) -> Error {
-        Error::Invalid(format!("the key export belongs to repository {repository}"))
+        Error::argument("export", format!("the key export belongs to repository {repository}"))
     }
 
     /// ... with those of a slot that this password opens and that the log names. One that was taken away, or never came as

@@ -88,7 +88,9 @@ impl Packs {
     /// # Errors
     /// If there is no place for it, or it cannot be written.
     pub fn remember_verified(&self, packs: &VerifiedPacks) -> Result<()> {
-        let path = self.verified_path().ok_or_else(|| Error::Invalid("there is no folder to remember it in".into()))?;
+        let path = self
+            .verified_path()
+            .ok_or_else(|| Error::argument("state_folder", "there is no folder to remember it in"))?;
         replace_file(&path, &packs.encode())
     }
 

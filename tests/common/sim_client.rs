@@ -193,7 +193,7 @@ pub fn save(
     let state = repository.state();
     let parents = state.snapshots.iter().rev().filter_map(|record| read_root(repository, record).ok());
     let parent = parents.into_iter().find(|root| root.series == series);
-    let id = SnapshotId::new(repository.log().entropy().array().map_err(|e| Error::Crypto(e.to_string()))?);
+    let id = SnapshotId::new(repository.log().entropy().array().map_err(|e| Error::Crypto(e.into()))?);
     begun(id);
     let done = store(repository, &writer, id, series, content, habits, parent.as_ref());
     match done {
