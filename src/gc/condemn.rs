@@ -17,7 +17,7 @@ const MOST: usize = 200_000;
 
 /// An index object is small if it names fewer packs than this, ...
 const SMALL: usize = 64;
-/// ... and so many small ones are put together.
+/// ... and from this many on, small ones are merged.
 const SEVERAL: usize = 4;
 /// How much a new index object holds: packs, and chunks in them.
 const OBJECT_PACKS: usize = 2048;
@@ -30,7 +30,7 @@ pub(super) struct Also<'p> {
     pub(super) rubbish: &'p [(PackId, u64)],
     /// Packs that were just written.
     pub(super) written: &'p [PackInfo],
-    /// Index objects that are sealed under an older key are made anew.
+    /// Index objects that are sealed under an older key are written again under the current one.
     pub(super) reencrypt: bool,
 }
 
@@ -82,8 +82,8 @@ impl Collection for Condemning<'_, '_> {
     }
 
     fn reindex(&mut self, state: &State, packs: &[PackId]) -> Result<Condemnation> {
-        // Another prune may have taken an object of an earlier attempt for one that was left behind. What was superseded
-        // counts no more, whoever names it: it has to be made again.
+        // Another prune may have taken an object of an earlier attempt for an abandoned one. What was superseded
+        // no longer counts, whichever entry names it: it has to be written again.
         self.published.objects.retain(|_, object| !state.standing.superseded.contains_key(object));
         // Objects of an earlier attempt may name packs that are condemned by now.
         let mine: BTreeSet<IndexId> = self.published.objects.values().copied().collect();
@@ -99,7 +99,7 @@ impl Collection for Condemning<'_, '_> {
     }
 }
 
-/// Which index objects go, and which packs have to be named anew.
+/// Which index objects go, and which packs have to be named again.
 struct IndexOrder {
     superseded: Vec<IndexId>,
     /// Packs that no object would name any more.
@@ -120,7 +120,7 @@ impl IndexOrder {
         };
         let old = || survey.objects.iter().filter(is_old);
         let is_logged = |id: &IndexId| state.indexes.contains(id);
-        // One that no entry names and that is old was left behind.
+        // One that no entry names and that is old was abandoned.
         let mut superseded: BTreeSet<IndexId> =
             old().filter(|(id, object)| !is_logged(id) || object.packs.iter().any(goes)).map(|(id, _)| *id).collect();
         superseded.extend(survey.unreadable.iter().filter(|id| is_logged(id)));
@@ -149,7 +149,7 @@ impl IndexOrder {
         Self { superseded: superseded.iter().copied().collect(), unnamed }
     }
 
-    /// The packs that have to be named anew, in portions for one object each, by the log up to entry `next`.
+    /// The packs that have to be named again, in portions for one object each, by the log up to entry `next`.
     fn groups(&self, repository: &Repository, next: u64) -> Result<Vec<Vec<PackId>>> {
         let (mut groups, mut group, mut chunks) = (Vec::new(), Vec::new(), 0);
         for pack in &self.unnamed {
@@ -176,7 +176,7 @@ impl IndexOrder {
     }
 }
 
-/// Index objects that this run wrote, so that another attempt need not write the same once more.
+/// Index objects that this run wrote, so that another attempt need not write the same again.
 struct Published<'r> {
     repository: &'r Repository,
     objects: BTreeMap<Vec<PackId>, IndexId>,

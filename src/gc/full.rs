@@ -1,5 +1,5 @@
 //! Pruning where the disk is full: what frees room comes first, and nothing is written before it but entries of the log,
-//! which are small. Whoever is interrupted in between leaves what any interrupted prune does, but for
+//! which are small. Where it is interrupted in between, it leaves what any interrupted prune leaves, except for
 //! [`prune_without_room`].
 
 use std::collections::BTreeSet;
@@ -45,9 +45,9 @@ pub(super) fn prune(repository: &Repository, options: &PruneOptions, progress: &
     Ok(report)
 }
 
-/// Prunes a repository on a disk without any room: packs that nothing needs are deleted *before* the log says so, and
-/// all that an interrupted run may have left, however young. **Nobody else may use the repository meanwhile**: a snapshot
-/// that is just being made may rest on what is deleted. If this is interrupted, `check` tells of packs that are missing,
+/// Prunes a repository on a disk without any room: packs that nothing needs are deleted *before* the log says so, and all
+/// that an interrupted run may have left, however young. **No other process may use the repository meanwhile**: a
+/// snapshot that is just being made may rest on what is deleted. If this is interrupted, `check` reports missing packs
 /// until the next prune; no snapshot needs them.
 ///
 /// # Errors
@@ -71,7 +71,7 @@ pub fn prune_without_room(
     Ok(report)
 }
 
-/// Deletes what nothing needs. Gives the bytes of interrupted writes that went with it.
+/// Deletes what nothing needs. Returns the bytes of interrupted writes that went with it.
 fn delete_at_once(repository: &Repository, progress: &dyn Progress) -> Result<u64> {
     let (mut survey, state) = Survey::settled(repository, Duration::ZERO, false, progress)?;
     // Snapshots that the log has by now are followed before anything is decided.

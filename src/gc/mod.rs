@@ -2,8 +2,9 @@
 //!
 //! It runs beside any number of writers, restores and other prunes, without a lock. What is needed is copied out of packs
 //! that are largely unused; then one entry of the log *condemns* the packs that go. That entry can only follow the very
-//! log that the plan was made by, so if anybody appended meanwhile, the plan is looked at again. Packs are deleted
-//! later, once nobody who began before can still be reading them. Any step may be the last one: the next prune goes on.
+//! log that the plan was made by, so if another process appended meanwhile, the plan is looked at again. Packs are
+//! deleted later, once no process that began before can still be reading them. Any step may be the last one: the next
+//! prune goes on.
 
 mod condemn;
 mod full;
@@ -42,10 +43,10 @@ pub struct PruneOptions {
     pub max_repack_size: Option<u64>,
     /// Put small packs together.
     pub repack_small: bool,
-    /// Copy packs that are sealed under keys of before the last rotation, and make index objects that are anew.
+    /// Copy packs that are sealed under keys from before the last rotation, and rewrite index objects that are.
     pub reencrypt: bool,
-    /// How long condemned packs stay, so that running restores can end; and how old things must be that no entry of the
-    /// log names, to count as left behind.
+    /// How long condemned packs stay, so that running restores can end; and how old an object that no entry of the
+    /// log names must be to count as abandoned.
     #[serde(deserialize_with = "values::duration")]
     pub grace: Duration,
     /// How frames that are made again are compressed; as is set for the repository if none.
@@ -133,9 +134,9 @@ impl Tally {
 /// A pack of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlannedPack {
-    /// Its name.
+    /// The pack's id.
     pub id: PackId,
-    /// Its length.
+    /// Length of the pack in bytes.
     pub length: u64,
     /// How much of that is needed.
     pub needed: u64,
@@ -152,15 +153,15 @@ impl PruneReport {
     }
 }
 
-/// How old what an interrupted write left without a name must be to be removed: nobody writes one object for a day.
+/// How old the remains of an interrupted write must be to be removed: no write of one object takes a day.
 const TIDY_AFTER: i64 = 24 * 3600 * 1_000_000_000;
 
-/// Prunes.
+/// Plans a prune and, unless it is a dry run, carries it out.
 ///
 /// # Errors
 /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere, and the log has no record of its loss: then nothing is
 /// changed, since the reason may be an index or a listing that is not whole. [`Error::StorageAway`] if most packs are missing
-/// then, too. And those of the repository.
+/// then, too. I/O errors and damaged objects of the repository.
 pub fn prune(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
     match steadily(repository, &mut || attempt(repository, options, progress)) {
         Err(error) if error.is_full() && !options.dry_run => full::prune(repository, options, progress),
@@ -235,7 +236,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         true => Repacked::default(),
         false => {
             let pool = repository.runtime().compute()?;
-            // All manifests were followed; what is copied is not read through what they left behind.
+            // All manifests were followed; what is copied is not read through the frames cached for that.
             repository.reader().forget_frames();
             let repacker = Repacker::new(repository, &survey, &needs, settings, progress);
             pool.install(|| repacker.run(&to_copy))?

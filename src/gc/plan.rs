@@ -9,7 +9,7 @@ use crate::values;
 /// How much may be left lying about.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MaxUnused {
-    /// So many bytes.
+    /// A number of bytes.
     Bytes(u64),
     /// This share of all packs, in percent.
     Percent(f64),
@@ -33,7 +33,7 @@ impl MaxUnused {
         }
     }
 
-    /// In bytes, where so many bytes are used.
+    /// The limit in bytes, where `used` bytes are used.
     pub fn bytes(self, used: u64) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes,
@@ -70,13 +70,13 @@ impl<'de> Deserialize<'de> for MaxUnused {
 /// What is known about a pack.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Its length.
+    /// Length of the pack in bytes.
     pub length: u64,
     /// How much of that is needed.
     pub needed: u64,
     /// It is not there any more.
     pub gone: bool,
-    /// Somebody may still be at work on what is in it.
+    /// A writer may still be at work on what is in it.
     pub young: bool,
     /// What is needed lies in it, damaged: whatever is left of that may be of use yet.
     pub damaged: bool,

@@ -28,7 +28,7 @@ pub(super) struct Repacker<'r> {
     written: Mutex<Vec<PackInfo>>,
 }
 
-/// So many bytes of a new pack are read back at once.
+/// How many bytes of a new pack are read back at once.
 const READ_BACK: usize = 4 << 20;
 
 /// What is being gathered, by all threads.
@@ -61,7 +61,7 @@ impl<'r> Repacker<'r> {
 
     /// Copies what is needed of these packs, on all threads of the pool that this runs in.
     ///
-    /// A pack of which something cannot be read stays: that is told, and not in what this gives.
+    /// A pack of which something cannot be read stays: that is reported, and it is not among the packs that this returns.
     pub(super) fn run(self, packs: &[PackNumber]) -> Result<Repacked> {
         let copied: Vec<Option<PackNumber>> = packs
             .par_iter()
@@ -98,7 +98,7 @@ impl<'r> Repacker<'r> {
         Ok(Repacked { copied: copied.into_iter().flatten().collect(), written })
     }
 
-    /// Copies a pack, once more where something was missing that another prune may have moved: the bases of deltas.
+    /// Copies a pack, and again where something was missing that another prune may have moved: the bases of deltas.
     fn copy_settled(&self, pack: PackNumber, tools: &mut Tools) -> Result<()> {
         let before = self.repository.catalog().standing().changed;
         match self.copy(pack, tools) {
@@ -185,7 +185,7 @@ impl<'r> Repacker<'r> {
         let pieces = (0..).step_by(READ_BACK).zip(sealed.bytes.chunks(READ_BACK));
         for (offset, piece) in pieces {
             let read = match repository.backend().read_range(&name, offset, piece.len()) {
-                // A prune without grace took it for what somebody left behind. Then nothing was copied into it.
+                // A prune without grace took it for an abandoned one. Then nothing was copied into it.
                 Err(error) if error.kind() == StorageErrorKind::NotFound && self.was_condemned(&sealed.info.id)? => {
                     return Ok(());
                 }

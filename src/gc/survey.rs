@@ -25,11 +25,11 @@ pub(super) struct Survey<'r> {
     pub(super) objects: BTreeMap<IndexId, Object>,
     /// Index objects that the log names and that cannot be read.
     pub(super) unreadable: Vec<IndexId>,
-    /// Index objects that the log does not name and that are sealed under an older key: nobody reads them any more.
+    /// Index objects that the log does not name and that are sealed under an older key: no process reads them any more.
     pub(super) outdated: BTreeSet<IndexId>,
     /// Packs that are there and that no index object names.
     pub(super) unindexed: BTreeSet<PackId>,
-    /// Of these, those that may still be somebody's work.
+    /// Of these, those that a writer may still be at work on.
     young_unindexed: BTreeSet<PackId>,
     /// Packs that no index object names and of which not even the directory can be read.
     rubbish: Vec<Rubbish>,
@@ -51,7 +51,7 @@ struct Rubbish {
 /// An index object.
 pub(super) struct Object {
     pub(super) packs: Vec<PackId>,
-    /// Whoever wrote it may still be at work: it is left alone.
+    /// Its writer may still be at work: it is left alone.
     pub(super) young: bool,
     /// It is sealed under a key of before the last rotation.
     pub(super) old_key: bool,
@@ -76,7 +76,7 @@ impl<'r> Survey<'r> {
     ///
     /// # Errors
     /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere and the log has no record of its loss, or
-    /// [`Error::StorageAway`] if most packs are missing then; those of the repository.
+    /// [`Error::StorageAway`] if most packs are missing then; I/O errors and damaged objects of the repository.
     pub(super) fn settled(
         repository: &'r Repository,
         grace: Duration,
@@ -106,7 +106,7 @@ impl<'r> Survey<'r> {
         self.reach.used.iter().find(|chunk| !sound.has(*chunk)).map(|chunk| inventory.id(chunk))
     }
 
-    /// Looks at everything. Writes nothing but a probe that tells the storage's time, and that only if `may_write`.
+    /// Looks at everything. Writes nothing but a probe that shows the storage's time, and that only if `may_write`.
     fn make(
         repository: &'r Repository,
         grace: Duration,
@@ -137,7 +137,8 @@ impl<'r> Survey<'r> {
         Ok((survey, state))
     }
 
-    /// Whether something that was made then, and that no log entry names, may still be somebody's work.
+    /// Whether something that was made then, and that no log entry names, may still belong to the work of a running
+    /// process.
     pub(super) fn is_young(&self, made: Option<i64>) -> bool {
         if self.grace.is_zero() {
             return false;
@@ -218,7 +219,7 @@ impl<'r> Survey<'r> {
                 Some(retired) if retired.swept => self.revenants.push(id),
                 Some(_) => {}
                 None => match self.repository.packs().read_directory(&id, length) {
-                    // Where an object is lost that the log names, what it named is nobody's unfinished work.
+                    // Where an object is lost that the log names, what it named is not unfinished work of a writer.
                     Ok(info) => match self.unreadable.is_empty() && self.is_young(made) {
                         true => {
                             self.young_unindexed.insert(id);
@@ -281,7 +282,7 @@ impl<'r> Survey<'r> {
             self.reach = Reach::default();
         }
         let sound = self.inventory.derive_all(&state.standing);
-        // What would be there, had nothing been damaged: what else is missing, nobody has accounted for.
+        // What would be there, had nothing been damaged: for what else is missing, the log has no record.
         let once = self.inventory.derive_undamaged(&state.standing);
         for record in &state.snapshots {
             if !self.followed.insert((record.id, record.root)) {
@@ -300,7 +301,7 @@ impl<'r> Survey<'r> {
         }
     }
 
-    /// Packs that no entry of the log names yet, and that may still be somebody's work.
+    /// Packs that no entry of the log names yet, and that a writer may still be at work on.
     pub(super) fn young_packs(&self) -> BTreeSet<PackNumber> {
         let is_logged = |object: &&Object| !object.young;
         let logged: BTreeSet<&PackId> =
@@ -314,7 +315,7 @@ impl<'r> Survey<'r> {
         young
     }
 
-    /// Packs that no index object names although they are old: whoever wrote them did not live to do it, or the object is
+    /// Packs that no index object names although they are old: their writer died before it published one, or the object is
     /// lost.
     pub(super) fn settled_unindexed(&self) -> impl Iterator<Item = PackId> + '_ {
         self.unindexed.iter().copied().filter(|id| !self.young_unindexed.contains(id))
@@ -416,7 +417,7 @@ impl<'r> Survey<'r> {
     }
 
     /// Of packs that are condemned, those that can be deleted: nothing that is to be had of them is needed and to be
-    /// had nowhere else. That is so for all of them, unless somebody broke the rules of the log.
+    /// had nowhere else. That is so for all of them, unless a writer broke the rules of the log.
     pub(super) fn deletable(&self, state: &State, packs: Vec<PackId>) -> Vec<PackId> {
         let inventory = &self.inventory;
         let sound = inventory.derive_all(&state.standing);
@@ -433,7 +434,7 @@ impl Needs {
         self.needed.has(chunk) && self.from.place(chunk) == Some(place)
     }
 
-    /// Adds chunks, and what they are made of where they are taken from. Gives those that are lost.
+    /// Adds chunks, and what they are made of where they are taken from. Returns those that are lost.
     fn close(&mut self, inventory: &Inventory, mut open: Vec<ChunkNumber>) -> ChunkSet {
         let mut lost = ChunkSet::default();
         while let Some(chunk) = open.pop() {

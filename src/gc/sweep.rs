@@ -70,8 +70,8 @@ fn parity_objects(repository: &Repository) -> Result<ParityObjects> {
     Ok(packs)
 }
 
-/// Deletes parity objects whose packs are deleted: whoever did that died in between, or is a version that knows nothing of
-/// them. None is ever made before its pack.
+/// Deletes parity objects whose packs are deleted: the prune that did that died in between, or is of a version that does
+/// not know them. None is ever made before its pack.
 fn sweep_orphans(repository: &Repository, survey: &Survey<'_>, mut parity: ParityObjects) -> Result<()> {
     if parity.is_empty() {
         return Ok(());
@@ -107,7 +107,7 @@ pub(super) fn delete_packs(repository: &Repository, packs: &[PackId], progress: 
 /// Deletes all that can be deleted of these.
 ///
 /// # Errors
-/// The first of those of the storage.
+/// The first [`Error::Storage`](crate::error::Error::Storage) of a deletion.
 fn delete_all(repository: &Repository, names: &[Name]) -> Result<()> {
     let deleted: std::result::Result<Vec<()>, _> = repository.backend().delete_many(names).into_iter().collect();
     Ok(deleted.map(drop)?)
@@ -131,8 +131,8 @@ pub(super) fn foresee(
     Ok(())
 }
 
-/// Deletes packs that were condemned longer ago than the grace, then index objects that were superseded so long ago, and
-/// then says so in the log. Whoever dies in between leaves the rest to the next one.
+/// Deletes packs that were condemned longer ago than the grace, then index objects that were superseded as long ago, and
+/// then says so in the log. If it is interrupted in between, the next prune does the rest.
 pub(super) fn sweep(
     repository: &Repository,
     survey: &mut Survey<'_>,
