@@ -1,4 +1,4 @@
-//! Following all snapshots beside those who write: nothing is called lost by an old log.
+//! Following all snapshots beside running writers: nothing is called lost by an old log.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ pub(crate) struct FollowedAll<'r> {
 /// were found not to be what they should be; packs that are not there, the local index knows.
 ///
 /// Where a snapshot has lost something and the log has moved since it was read, all are looked at again: a prune may have
-/// moved what was missed, or somebody may have removed the snapshot.
+/// moved what was missed, or another process may have removed the snapshot.
 ///
 /// # Errors
-/// Those of `tell`, and where something fails without being lost.
+/// The errors of `tell`, and failures that do not mean that something is lost.
 pub(crate) fn follow_all<'r>(
     repository: &'r Repository,
     bad: &HashSet<BadFrame>,

@@ -31,7 +31,7 @@ pub enum Lost {
     Rows {
         /// Which one.
         snapshot: SnapshotId,
-        /// The paths are those behind this one, ...
+        /// The paths are those after this one, ...
         after: Vec<u8>,
         /// ... up to and with this one.
         last: Vec<u8>,
@@ -44,7 +44,7 @@ pub enum Lost {
     File {
         /// In which snapshot.
         snapshot: SnapshotId,
-        /// Its path.
+        /// Path of the file in the snapshot.
         path: Vec<u8>,
         /// How many bytes it has.
         size: u64,
@@ -145,10 +145,10 @@ impl<'a> Closure<'a> {
         (self.source.inventory, self.source.used.into_inner())
     }
 
-    /// Follows a snapshot, and tells what of it is lost.
+    /// Follows a snapshot, and reports what of it is lost to `tell`.
     ///
     /// # Errors
-    /// Those of `tell`, and where something fails without being lost.
+    /// The errors of `tell`, and failures that do not mean that something is lost.
     pub(crate) fn snapshot(
         &self,
         record: &SnapshotRecord,
@@ -228,7 +228,7 @@ impl<'a> Closure<'a> {
     ) -> Result<()> {
         let leaf = Tree { root: reference.clone(), height: 0 };
         let mut rows = ManifestReader::new(Some(&leaf), &self.source);
-        // All of them are read before anything is told: a chunk of rows is good as a whole or not at all.
+        // All of them are read before anything is reported: a chunk of rows is good as a whole or not at all.
         let mut entries = Vec::new();
         while let Some(row) = rows.next_row()? {
             entries.push(row);
@@ -311,7 +311,7 @@ impl<'a> Closure<'a> {
     }
 }
 
-/// The rows of one chunk come behind those of the chunk before it.
+/// The rows of one chunk come after those of the chunk before it.
 fn in_order(after: &[u8], first: &[u8]) -> Result<()> {
     match after.is_empty() || path_order(after, first).is_lt() {
         true => Ok(()),

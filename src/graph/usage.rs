@@ -120,14 +120,14 @@ impl<'a> Usage<'a> {
     /// Walks these snapshots; `both_ways` if it matters which of them is the last to need a chunk.
     ///
     /// # Errors
-    /// Those of the local index. What cannot be read is counted.
+    /// [`Error::Cache`] if the local index fails. What cannot be read is counted.
     pub(crate) fn of(repository: &'a Repository, snapshots: &[Walked<'_>], both_ways: bool) -> Result<Self> {
         repository.catalog().refresh()?;
         for _ in 1..ATTEMPTS {
             let before = repository.state();
             match Self::walk(repository, snapshots, both_ways) {
                 Ok(usage) if usage.unreadable == 0 => return Ok(usage),
-                // Somebody may have moved it meanwhile.
+                // Another process may have moved it meanwhile.
                 usage if !repository.catalog().has_moved(&before)? => return usage,
                 _ => {}
             }
@@ -156,7 +156,7 @@ impl<'a> Usage<'a> {
         Ok(usage)
     }
 
-    /// Who needs a delta needs its bases.
+    /// What needs a delta needs its bases.
     fn close_over_bases(&mut self) -> Result<()> {
         let mut changed = true;
         while changed {
@@ -214,7 +214,7 @@ impl<'a> Usage<'a> {
     }
 }
 
-/// Gives a base the mark of what rests on it, where that says more.
+/// Sets the mark of a base to that of what rests on it, where that says more.
 fn inherit(marks: &mut [u32], from: usize, to: usize, says_more: impl Fn(u32, u32) -> bool) -> bool {
     let other = marks.get(from).copied().unwrap_or(0);
     match marks.get_mut(to) {
