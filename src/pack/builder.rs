@@ -132,7 +132,7 @@ impl PackBuilder {
     }
 }
 
-/// The next length that tells at most the highest few bits of the true one (Padmé: "Reducing Metadata Leakage from
+/// The next length that reveals at most the highest few bits of the true one (Padmé: "Reducing Metadata Leakage from
 /// Encrypted Files and Communication with PURBs", PETS 2019, section 4). At most 12 % more, 3 % at 16 MiB.
 fn padme(length: usize) -> usize {
     let exponent = length.ilog2();

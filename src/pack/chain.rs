@@ -6,7 +6,7 @@ use crate::id::ChunkId;
 /// Where a delta stands: on how many others it rests, and on which chunks.
 ///
 /// Chains have two kinds of links. *Steps* go from one night to the next. After seven of them the next delta is a *rung*:
-/// it is taken against the chunks that the first of the seven was taken against, and the steps begin anew. After eight
+/// it is taken against the chunks that the first of the seven was taken against, and the steps begin again. After eight
 /// rungs and seven steps the chunk is stored whole. So a chunk is never far from a full copy, and yet most deltas span
 /// one night only.
 #[derive(Debug, Clone, PartialEq, Eq)]

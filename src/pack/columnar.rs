@@ -19,7 +19,7 @@ const MIN_COLUMNAR: usize = 1 << 10;
 /// Frames below this many bytes are compressed both ways: it takes no time to speak of.
 const SMALL: usize = 128 << 10;
 
-/// After so many frames of a shape it is found out anew how to code it, and whether that pays.
+/// After this many frames of a shape it is found out again how to code it, and whether that pays.
 const REVIEW: u32 = 63;
 
 /// How many shapes are remembered. When there are more, all are forgotten.
@@ -43,7 +43,7 @@ pub(super) struct Columnar {
 
 #[derive(Debug)]
 struct Shape {
-    /// The tree as the schema gives it; none where it cannot be read, which cannot be.
+    /// The tree as the schema describes it; none where it cannot be read, which cannot be.
     base: Option<TypeTree>,
     plan: Option<Plan>,
     /// Frames since the last review.

@@ -44,7 +44,7 @@ pub struct Frame {
 /// A chunk in a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameChunk {
-    /// Its name.
+    /// The chunk's id.
     pub id: ChunkId,
     /// How many plain bytes it has.
     pub length: u32,

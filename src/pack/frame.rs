@@ -36,7 +36,7 @@ impl Encoding {
 /// A chunk that is to go into a frame.
 #[derive(Debug, Clone)]
 pub struct PlainChunk {
-    /// Its name.
+    /// The chunk's id.
     pub id: ChunkId,
     /// Its plain bytes.
     pub bytes: Vec<u8>,

@@ -42,7 +42,7 @@ pub const FRAME_TARGET: usize = 1 << 20;
 /// All that is needed to read from a pack: what its header and its directory say. Index objects hold these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackInfo {
-    /// Its name.
+    /// The pack's id.
     pub id: PackId,
     /// Its length in bytes.
     pub length: u64,
@@ -104,7 +104,7 @@ impl PackInfo {
         self.decode_frame(codec, number, &self.unseal(cipher, number, sealed)?)
     }
 
-    /// The same from its bytes as [`unseal`](PackInfo::unseal) gives them.
+    /// The same from its bytes as [`unseal`](PackInfo::unseal) returns them.
     pub fn decode_frame(&self, codec: &mut FrameCodec, number: usize, body: &[u8]) -> Result<Vec<u8>> {
         let frame = self.frame(number)?;
         codec
@@ -112,7 +112,7 @@ impl PackInfo {
             .map_err(|e| self.damaged(format!("frame {number}: {e}")))
     }
 
-    /// The plain bytes of a delta, from its bytes as [`unseal`](PackInfo::unseal) gives them and the plain bytes of its
+    /// The plain bytes of a delta, from its bytes as [`unseal`](PackInfo::unseal) returns them and the plain bytes of its
     /// bases, end to end.
     pub fn decode_delta(&self, codec: &mut FrameCodec, number: usize, body: &[u8], base: &[u8]) -> Result<Vec<u8>> {
         let frame = self.frame(number)?;

@@ -180,7 +180,7 @@ fn recovery_shards(layout: &Layout, bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(recovery)
 }
 
-/// The last original, with the zeros behind it.
+/// The last original, with the zeros after it.
 fn filled_up(layout: &Layout, bytes: &[u8]) -> Vec<u8> {
     let mut last = bytes.get(layout.original(layout.originals - 1)).unwrap_or(&[]).to_vec();
     last.resize(layout.shard, 0);
@@ -233,9 +233,9 @@ impl<'a> Parity<'a> {
     }
 
     /// The whole pack, from what is left of it: bytes at their places, some of them wrong, perhaps cut off, perhaps with
-    /// others behind them.
+    /// others after them.
     ///
-    /// None if more is lost than this can bring back. What is given hashes to the pack's name.
+    /// None if more is lost than this can restore. What is returned hashes to the pack's name.
     pub fn mend(&self, left: &[u8]) -> Option<Vec<u8>> {
         let layout = &self.layout;
         let is_sound = |number: usize, shard: Option<&[u8]>| {
@@ -288,7 +288,7 @@ impl<'a> Parity<'a> {
             let restored = decoder.decode().map_err(refused)?;
             for (number, shard) in restored.restored_original_iter() {
                 let start = layout.original(number).start + slice.start;
-                // Of the last one, not the zeros behind it.
+                // Of the last one, not the zeros after it.
                 for (byte, restored) in pack.iter_mut().skip(start).zip(shard) {
                     *byte = *restored;
                 }

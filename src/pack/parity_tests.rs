@@ -198,7 +198,7 @@ fn a_forged_object_gives_nothing() {
         log[fixed + 4] = Kind::Index.number();
     }
     assert!(Parity::read(&log, REPOSITORY).is_err());
-    // A sound head over shards that were made of something else: the name of the pack tells.
+    // A sound head over shards that were made of something else: the name of the pack shows it.
     let lie = make(Layout::of(2_000, 300).unwrap(), REPOSITORY, &id, &noise(6, 2_000)).unwrap();
     assert_eq!(Parity::read(&lie, REPOSITORY).unwrap().mend(&noise(6, 2_000)), None);
 }
