@@ -144,7 +144,7 @@ impl Database {
         Ok(packs)
     }
 
-    /// The row of the pack of this name.
+    /// The row of the pack with this id.
     pub(super) fn find_pack(&self, id: &PackId) -> Result<Option<PackRow>> {
         let mut statement = self
             .connection()

@@ -3,7 +3,7 @@
 //! Several processes share the database (`cache`): what one has written, the others take in when they next ask how far it
 //! is complete (`sync`). Until then they do not count it.
 //!
-//! The truth is in the packs; *index objects* are its second copy, made so that nobody has to read all packs. The
+//! The truth is in the packs; *index objects* are its second copy, made so that no process has to read all packs. The
 //! database here is only a cache of those objects: it can be deleted, stale or corrupted at any time without harm. A
 //! hit counts only if its row carries the right keyed checksum and its pack is named by an index object that was read
 //! and authenticated (or was written by this very process), and is there.
