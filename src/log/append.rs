@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// An entry that was appended to the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
-    /// Its number.
+    /// Number of the entry in the log.
     pub sequence: u64,
     /// How many bytes it takes in the repository.
     pub bytes: u64,
@@ -19,7 +19,7 @@ pub struct Appended {
 
 impl Log {
     /// Appends an entry. `body` is made from the very state that the entry follows, so it is asked again each time that
-    /// somebody else was faster; it may read and store meanwhile. Where there is nothing to be said, nothing is
+    /// another writer was faster; it may read and store meanwhile. Where there is nothing to be said, nothing is
     /// appended, and the log lasts as far as it was read.
     ///
     /// Where `body` finds something damaged and the log has moved meanwhile, `follower` is brought up to date and `body` is
@@ -72,13 +72,13 @@ impl Log {
     ) -> Result<Option<T>> {
         // No lock is held meanwhile: it may read chunks, and store some.
         match body(state) {
-            // What somebody appended meanwhile may be why.
+            // What another writer appended meanwhile may be why.
             Err(error) if error.is_damage() && self.has_moved(state, follower)? => Ok(None),
             body => body.map(Some),
         }
     }
 
-    /// Appends an entry after this state; none if somebody else has appended one there.
+    /// Appends an entry after this state; none if another writer has appended one there.
     fn attempt(&self, state: &State, transaction: [u8; 16], body: Body) -> Result<Option<Appended>> {
         let (sequence, previous) = (state.next, state.head);
         let (time, writer) = (self.clock.now(), writer_name());
@@ -87,7 +87,7 @@ impl Log {
         let bytes =
             self.envelope().seal_in(state.epoch, &*self.entropy, Kind::Log, &name.to_string(), &entry.encode())?;
         if bytes.len() as u64 > MAX_ENTRY {
-            // Nobody could read the log any more.
+            // No version could read the log any more.
             let what = "the length of an entry of the log in bytes".into();
             return Err(Error::LimitExceeded { what, value: bytes.len() as u64, limit: MAX_ENTRY });
         }
@@ -108,8 +108,8 @@ impl Log {
             }
             Ok(_) => refreshed?,
             Err(error) if error.kind() == StorageErrorKind::NotFound => refreshed?,
-            // Where nobody can look, it must not be taken for another's, and the same be appended once more: a log that
-            // adds a snapshot twice can be read by nobody.
+            // Where it cannot be read back, it must not be taken for another writer's entry, and the same be appended
+            // again: a log that adds a snapshot twice cannot be read by any process.
             Err(error) => return Err(error.into()),
         }
         match self.length() == sequence {

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::id::{EntryHash, KeyId, digest};
 use crate::storage::{Backend, Created, Kind, Name, create_resolved};
 
-/// A log that is being begun. Nobody else knows it yet.
+/// A log that is being begun. No other process knows it yet.
 pub(crate) struct NewLog<'a> {
     backend: &'a dyn Backend,
     envelope: Envelope,
@@ -23,18 +23,18 @@ impl<'a> NewLog<'a> {
         Self { backend, envelope, entropy, now, state: State::default() }
     }
 
-    /// The repository begins, with a config of this hash and these key slots. False if somebody else has begun one there.
+    /// The repository begins, with a config of this hash and these key slots. False if another process has begun one there.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`](crate::error::Error::Storage) if a request fails.
     pub(crate) fn init(&mut self, config: [u8; 32], keys: Vec<(KeyId, [u8; 32])>) -> Result<bool> {
         self.append(Body::Init { config, keys })
     }
 
-    /// Everybody who writes into it goes by these settings. False if somebody else has appended an entry there.
+    /// All writers into the repository use these settings. False if another process has appended an entry there.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`](crate::error::Error::Storage) if a request fails.
     pub(crate) fn settings(&mut self, settings: Settings) -> Result<bool> {
         self.append(Body::Config { features: Features::default(), settings })
     }
@@ -75,7 +75,7 @@ impl Beginning {
     /// Reads the first entry of a log; none where it is lost, or does not open with these keys.
     ///
     /// # Errors
-    /// Those of the storage that say nothing about the entry.
+    /// [`Error::Storage`](crate::error::Error::Storage), except for failures that concern only the entry.
     pub(crate) fn read(backend: &dyn Backend, envelope: &Envelope) -> Result<Option<Self>> {
         let name = Name::log(0);
         let bytes = match backend.read(&name, MAX_ENTRY) {

@@ -39,7 +39,7 @@ impl Log {
     /// Reads the log on, and says what is wrong with it: a break, or that it does not go as far as it should.
     ///
     /// # Errors
-    /// Those of reading it that say nothing about an entry.
+    /// Errors of reading it that say nothing about an entry.
     pub(crate) fn find_damage(&self) -> Result<Option<LogDamage>> {
         let cause = {
             let _folding = self.fold();
@@ -83,7 +83,7 @@ impl Log {
             };
             let opened = open_entry(&self.envelope(), name, &bytes).ok();
             let is_in_place = |entry: &LogEntry| Name::log(entry.sequence) == *name && entry.sequence > at;
-            // One of an older epoch than those before it, somebody put there who has only the old keys.
+            // One of an older epoch than those before it was put there by a holder of only the old keys.
             let survivor = opened.filter(|(own, entry)| *own >= epoch && is_in_place(entry));
             epoch = survivor.as_ref().map_or(epoch, |(own, _)| *own);
             survivors.extend(survivor);
@@ -97,7 +97,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if an entry is of a kind that this version does not know, [`Error::KeysRotated`] if one rotates
-    /// the keys to others than those at hand; then nothing was changed. Those of the storage.
+    /// the keys to others than those at hand; then nothing was changed. [`Error::Storage`] if a request fails.
     pub(crate) fn cut_at(&self, damage: &LogDamage) -> Result<()> {
         self.check_writable()?;
         for (_, entry) in &damage.survivors {
@@ -132,7 +132,7 @@ impl Log {
     /// is empty begins with a config of this hash. Returns those slots.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`] if a request fails.
     pub(crate) fn name_slots(
         &self,
         damage: &LogDamage,
@@ -152,11 +152,11 @@ impl Log {
         Ok(named)
     }
 
-    /// Appends what stood after the break once more, as far as it is not so already. Where an entry is lost that rotated the
+    /// Appends again what stood after the break, as far as it is not so already. Where an entry is lost that rotated the
     /// keys, the slots that are `there` take the place of those before.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`] if a request fails.
     pub(crate) fn repeat_survivors(&self, damage: &LogDamage, there: &[(KeyId, [u8; 32])]) -> Result<()> {
         for (epoch, entry) in &damage.survivors {
             self.rotate_again(*epoch, there)?;

@@ -1,6 +1,6 @@
 //! What time it is.
 
-/// Tells the time. Injectable, so that tests and simulations are repeatable. Nothing about safety rests on it.
+/// Returns the current time. Injectable, so that tests and simulations are repeatable. Nothing about safety rests on it.
 pub trait Clock: Send + Sync {
     /// Nanoseconds since 1970 (UTC).
     fn now(&self) -> i64;

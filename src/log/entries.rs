@@ -50,7 +50,7 @@ impl<'a> Entries<'a> {
     /// Looks which checkpoints and entries there are, once. Nothing rests on it.
     ///
     /// # Errors
-    /// Those of listing the log. That checkpoints cannot be listed is none.
+    /// [`Error::Storage`] if a request fails. That checkpoints cannot be listed is no error.
     pub(super) fn look(&mut self) -> Result<()> {
         if self.has_looked {
             return Ok(());
@@ -100,7 +100,7 @@ impl<'a> Entries<'a> {
     /// The bytes of a checkpoint, read together with the entries that follow it.
     ///
     /// # Errors
-    /// Those of reading it; [`Error::ObjectMissing`] if it is gone.
+    /// [`Error::Storage`] if it cannot be read; [`Error::ObjectMissing`] if it is gone.
     pub(super) fn checkpoint(&mut self, number: u64) -> Result<Vec<u8>> {
         let name = Name::checkpoint(number);
         if !self.kept.contains_key(&name) {
@@ -118,7 +118,7 @@ impl<'a> Entries<'a> {
     /// The bytes of an entry; none if there is none of this number.
     ///
     /// # Errors
-    /// Those of reading it.
+    /// [`Error::Storage`] if a request fails.
     pub(super) fn entry(&mut self, number: u64) -> Result<Option<Vec<u8>>> {
         let name = Name::log(number);
         if !self.kept.contains_key(&name) {
@@ -153,7 +153,7 @@ impl<'a> Entries<'a> {
         portion
     }
 
-    /// Reads objects of at most so many bytes each, as far as they are not kept.
+    /// Reads objects of at most this many bytes each, as far as they are not kept.
     pub(super) fn read(&mut self, mut wanted: Vec<(Name, u64)>) {
         if self.kept_bytes > KEPT {
             self.kept.clear();

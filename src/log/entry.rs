@@ -1,7 +1,7 @@
 //! The entries of the commit log (drawn in `docs/format.md`, "Log entry").
 //!
 //! The state of a repository is the fold of its log. Each entry is created only if its name is free and carries the
-//! hash of the entry before it, so nobody can slip one in, take one out, or fork the log unnoticed.
+//! hash of the entry before it, so no entry can be slipped in or taken out, and the log cannot be forked, unnoticed.
 
 use super::{Features, Settings, State};
 use crate::id::{ChunkId, EntryHash, IndexId, KeyId, PackId, SnapshotId};
@@ -16,7 +16,7 @@ pub struct LogEntry {
     pub sequence: u64,
     /// The hash of the entry before it; zeros for the first.
     pub previous: EntryHash,
-    /// Random: tells a writer whose outcome was unknown that the entry is its own.
+    /// Random: a writer that does not know the outcome of its attempt recognizes its own entry by it.
     pub transaction: [u8; 16],
     /// When it was made, nanoseconds since 1970 (UTC), by the writer's clock. Nothing rests on it.
     pub time: i64,
@@ -38,7 +38,7 @@ pub enum Body {
     },
     /// A snapshot exists from here on.
     AddSnapshot {
-        /// Its name.
+        /// The snapshot's id.
         snapshot: SnapshotId,
         /// The chunk that holds its root.
         root: ChunkId,
@@ -47,26 +47,26 @@ pub enum Body {
     },
     /// Snapshots exist no longer.
     RemoveSnapshots {
-        /// Their names.
+        /// Ids of the snapshots.
         snapshots: Vec<SnapshotId>,
     },
     /// A snapshot carries other tags from here on than its root says.
     SetTags {
-        /// Its name.
+        /// The snapshot's id.
         snapshot: SnapshotId,
         /// All its tags.
         tags: Vec<String>,
     },
     /// A key slot opens the repository.
     KeyAdd {
-        /// The slot.
+        /// Id of the key slot.
         key: KeyId,
         /// BLAKE3 of all bytes of the slot.
         hash: [u8; 32],
     },
     /// A key slot was taken away.
     KeyRemove {
-        /// The slot.
+        /// Id of the key slot.
         key: KeyId,
     },
     /// New keys: every entry after this one is sealed in the next epoch. Sealed in the one before, so that it can be
@@ -79,9 +79,9 @@ pub enum Body {
         /// All key slots from here on, with the hash of each. No slot that was named before counts any more.
         keys: Vec<(KeyId, [u8; 32])>,
     },
-    /// Packs do not count from here on, and will be deleted. Nobody may rest on them any more.
+    /// Packs do not count from here on, and will be deleted. Nothing may rest on them any more.
     Condemn {
-        /// The packs.
+        /// Ids of the condemned packs.
         packs: Vec<PackId>,
         /// Index objects that were not named before, of what took the place of those packs.
         added: Vec<IndexId>,
@@ -90,7 +90,7 @@ pub enum Body {
     },
     /// Condemned packs and superseded index objects were deleted.
     Swept {
-        /// The packs.
+        /// Ids of the deleted packs.
         packs: Vec<PackId>,
         /// The index objects.
         indexes: Vec<IndexId>,
@@ -128,12 +128,12 @@ pub enum Body {
         /// What changes. Settings that are not among these stay as they are.
         settings: Settings,
     },
-    /// An entry of a kind that is reserved for later versions. Who meets one must not go on, unless it is a note, which has no
-    /// effect.
+    /// An entry of a kind that is reserved for later versions. A process that meets one must not go on, unless it is a
+    /// note, which has no effect.
     Reserved {
         /// Which kind.
         kind: u8,
-        /// Its bytes.
+        /// The body of the entry, as it was read.
         bytes: Vec<u8>,
     },
 }
@@ -176,7 +176,7 @@ impl ReplaceReason {
 /// One snapshot whose root is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RootReplacement {
-    /// The snapshot.
+    /// Id of the snapshot.
     pub snapshot: SnapshotId,
     /// The chunk that holds its root so far.
     pub old: ChunkId,

@@ -15,8 +15,8 @@ pub struct Features {
 }
 
 impl Features {
-    /// Chunks may be stored as the difference to others: who does not know that can read no such chunk, and who
-    /// collects garbage without it deletes what they rest on.
+    /// Chunks may be stored as the difference to others: a version that does not know that cannot read such a chunk, and
+    /// one that collects garbage without it deletes what they rest on.
     pub const DELTA: Features = Features { read: 1, write: 0, gc: 1 };
 
     /// Records may be stored column by column.

@@ -14,7 +14,7 @@ pub struct PastReplacement {
     pub entry: u64,
     /// Why.
     pub reason: ReplaceReason,
-    /// The roots.
+    /// The snapshot, its root before and its root after.
     pub roots: RootReplacement,
 }
 
@@ -32,7 +32,7 @@ impl Log {
     /// follows. Returns what all of them come to.
     ///
     /// # Errors
-    /// Those of `each`; [`Error::Damaged`] and [`Error::ObjectMissing`] where an entry is not what it should be.
+    /// The errors of `each`; [`Error::Damaged`] and [`Error::ObjectMissing`] where an entry is not what it should be.
     fn follow(&self, each: &mut dyn FnMut(&LogEntry, &State) -> Result<()>) -> Result<State> {
         let (end, mut state) = (self.length(), State::default());
         let (mut entries, envelope) = (Entries::new(&*self.backend), self.envelope());

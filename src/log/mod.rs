@@ -84,7 +84,7 @@ pub struct Log {
     checkpoint_every: AtomicU64,
     /// Hashes of entries that were read lately.
     recent: Mutex<BTreeMap<u64, [u8; 32]>>,
-    /// Nobody has looked yet whether entries lie beyond the end of the log.
+    /// It was not looked yet whether entries lie beyond the end of the log.
     may_have_gap: AtomicBool,
 }
 
@@ -208,7 +208,7 @@ impl Log {
     /// Reads the entries that were added since.
     ///
     /// # Errors
-    /// Those of reading it; what was read before is taken in all the same.
+    /// Errors of reading it; what was read before is taken in all the same.
     pub fn refresh(&self) -> Result<()> {
         let _folding = self.fold();
         let mut state = self.state();
@@ -233,7 +233,7 @@ impl Log {
     /// of what the log says; an entry that is appended makes sure of those before it.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`] if a request fails.
     pub fn settle(&self) -> Result<()> {
         let Some(last) = self.length().checked_sub(1) else { return Ok(()) };
         Ok(self.backend.settle(&Name::log(last))?)
@@ -242,7 +242,7 @@ impl Log {
     /// When the storage took in the last entry that was read, by its own clock, where it says so. Not later than now.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`] if a request fails.
     pub fn modified(&self) -> Result<Option<i64>> {
         let last = self.length().saturating_sub(1);
         Ok(self.backend.head(&Name::log(last))?.and_then(|meta| meta.modified))
@@ -251,7 +251,7 @@ impl Log {
     /// What is wrong with it as a whole: entries that are there after one that is lost, and so are not read.
     ///
     /// # Errors
-    /// Those of listing and reading it.
+    /// Errors of listing and reading it.
     pub fn gap(&self) -> Result<Option<Error>> {
         let beyond = |end: u64| -> Result<Vec<u64>> {
             let after = end.checked_sub(1).map(Name::log);

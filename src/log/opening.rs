@@ -32,7 +32,7 @@ pub(crate) struct ReadLog {
     pub(super) skipped: u64,
     /// The hashes of entries that were read.
     pub(super) hashes: BTreeMap<u64, [u8; 32]>,
-    /// Entries were seen in a listing beyond the end of the log, or nobody has looked.
+    /// Entries were seen in a listing beyond the end of the log, or it was not looked.
     pub(super) may_have_gap: bool,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Opening<'a> {
     /// Reads the log with these keys.
     ///
     /// # Errors
-    /// [`Error::KeysRotated`](crate::error::Error::KeysRotated) if they are older than the log, and those of reading it.
+    /// [`Error::KeysRotated`](crate::error::Error::KeysRotated) if they are older than the log, and errors of reading it.
     pub(crate) fn read(&self, envelope: &Envelope) -> Result<ReadLog> {
         let mut entries = self.entries.borrow_mut();
         // A broken log is followed from its first entry on: that is where its breaks are found.

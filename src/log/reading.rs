@@ -20,7 +20,7 @@ pub(super) fn read_on(entries: &mut Entries<'_>, envelope: &Envelope, state: &mu
             if entries.entry(state.next.saturating_add(1))?.is_none() {
                 return Ok(());
             }
-            // Or somebody appended two entries just now: then it is there when it is read again.
+            // Or a writer appended two entries just now: then it is there when it is read again.
             if gap == Some(state.next) {
                 return Err(Error::ObjectMissing { name: Name::log(state.next) });
             }

@@ -32,7 +32,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::rename(&new, path).when("replace", path)
 }
 
-/// Writes a file that nobody else can read, whatever the umask, not even for a moment.
+/// Writes a file that no other user can read, whatever the umask, not even for a moment.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // What another process of this number left is not written into: it may be a link, or open to others.
     match std::fs::remove_file(path) {

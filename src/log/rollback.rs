@@ -16,7 +16,7 @@ impl ReadLog {
     /// How the log differs from what is remembered of it; none where it does not.
     ///
     /// # Errors
-    /// Those of reading it.
+    /// Errors of reading it.
     pub(crate) fn rolled_back(
         &mut self,
         backend: &dyn Backend,
@@ -54,7 +54,7 @@ impl Log {
     /// The hash of an entry; none if the log, as far as it was read, does not go that far.
     ///
     /// # Errors
-    /// Those of reading the entry.
+    /// Errors of reading the entry.
     pub(crate) fn hash_at(&self, sequence: u64) -> Result<Option<[u8; 32]>> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).clone();
         hash_at(&*self.backend, &self.state(), &recent, sequence)

@@ -52,7 +52,7 @@ impl Compression {
 pub struct Settings(BTreeMap<u8, String>);
 
 impl Settings {
-    /// How new frames are compressed where nobody says so: the name of a mode.
+    /// How new frames are compressed by default: the name of a mode.
     pub const COMPRESSION: u8 = 1;
 
     /// How much redundancy new packs get: thousandths of their length.
@@ -66,7 +66,7 @@ impl Settings {
         self.0.get(&number).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// How new data is compressed where nobody says so. What a later version set has no effect.
+    /// How new data is compressed by default. A mode that a later version set has no effect.
     pub fn compression(&self) -> Compression {
         let set = self.get(Self::COMPRESSION);
         let known = Compression::ALL.into_iter().find(|compression| set == Some(compression.name()));
@@ -78,7 +78,7 @@ impl Settings {
         asked.unwrap_or_else(|| self.compression()).level()
     }
 
-    /// Sets how new data is compressed where nobody says so.
+    /// Sets how new data is compressed by default.
     pub fn set_compression(&mut self, compression: Compression) {
         let is_default = compression == Compression::default();
         self.set(Self::COMPRESSION, if is_default { String::new() } else { compression.name().into() });

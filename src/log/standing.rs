@@ -46,8 +46,8 @@ pub enum Worth {
     Live,
     /// It may be read as long as it is there. Nothing new may rest on it.
     Condemned,
-    /// The log has it as damaged. Nothing rests on it; but whoever finds a chunk nowhere else may look whether it can be read
-    /// there after all: its id says whether it is what it should be.
+    /// The log has it as damaged. Nothing rests on it; but where a chunk is found nowhere else, a reader may look whether
+    /// it can be read there after all: its id says whether it is what it should be.
     Damaged,
     /// It is deleted.
     Nothing,
@@ -200,7 +200,7 @@ mod tests {
         standing.condemn(&[pack], (7, 100));
         standing.condemn(&[pack], (8, 200));
         assert_eq!((standing.worth(&pack, 0), standing.worth(&pack, 2)), (Worth::Condemned, Worth::Damaged));
-        assert!(!standing.has_damage(), "nobody rests on it");
+        assert!(!standing.has_damage(), "nothing rests on it");
         assert_eq!(standing.condemned[&pack].time, 100, "the grace runs from the first time on");
         standing.sweep(&[pack], &[], (9, 300));
         assert_eq!((standing.worth(&pack, 0), standing.changed), (Worth::Nothing, 8));

@@ -41,7 +41,7 @@ pub struct State {
 /// A snapshot as the log has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotRecord {
-    /// Its name.
+    /// The snapshot's id.
     pub id: SnapshotId,
     /// The chunk that holds its root.
     pub root: ChunkId,
@@ -206,7 +206,7 @@ impl State {
         self.standing.changed
     }
 
-    /// The snapshot of this name.
+    /// The snapshot with this id, if the log has it.
     pub fn snapshot(&self, id: SnapshotId) -> Option<&SnapshotRecord> {
         self.snapshots.iter().find(|record| record.id == id)
     }
@@ -341,7 +341,7 @@ mod tests {
         next(&mut state, condemn);
         assert_eq!(state.indexes, [index(2), index(3)].into());
         assert_eq!(state.standing.condemned[&pack(1)], Retired { entry: 4, time: 50, swept: false });
-        // Somebody who did not know it yet names an object that was superseded.
+        // A writer that did not know it yet names an object that was superseded.
         next(&mut state, add(vec![index(1), index(4)]));
         assert_eq!(state.indexes, [index(2), index(3), index(4)].into());
         assert_eq!((state.snapshots[0].tags.clone(), state.removed.len()), (Some(vec!["x".into()]), 0));

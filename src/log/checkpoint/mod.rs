@@ -36,7 +36,7 @@ pub(super) fn listed(backend: &dyn Backend) -> Result<Vec<u64>> {
 /// The state from which the log is read on: that of the newest checkpoint that counts, else the empty one.
 ///
 /// # Errors
-/// Those of reading entries of the log.
+/// Errors of reading entries of the log.
 pub(super) fn begin(entries: &mut Entries<'_>, envelope: &Envelope, local: Option<&LocalLog>) -> Result<State> {
     let is_that = |entries: &mut Entries<'_>, state: &State, number: u64| -> Result<bool> {
         let entry = entries.entry(number)?;
@@ -51,7 +51,7 @@ pub(super) fn begin(entries: &mut Entries<'_>, envelope: &Envelope, local: Optio
     entries.look()?;
     for number in entries.checkpoints().into_iter().take(TRIED) {
         let Ok(sealed) = entries.checkpoint(number) else { continue };
-        // What is sealed under an older key may be somebody's who has only that.
+        // What is sealed under an older key may come from a holder of only that key.
         if let Some(state) = open(envelope, number, &name_of(number), &sealed)
             && is_that(entries, &state, number)?
         {
@@ -96,7 +96,7 @@ impl Log {
     /// Writes a checkpoint of the log as far as it was read.
     ///
     /// # Errors
-    /// Those of sealing and storing it.
+    /// [`Error::Storage`](crate::error::Error::Storage) if a request fails.
     pub(crate) fn write_checkpoint(&self) -> Result<()> {
         let state = self.state();
         let Some((number, _)) = state.head_entry() else { return Ok(()) };
@@ -110,7 +110,7 @@ impl Log {
 
     /// The checkpoints that there are, as those are that the log does not go beyond, and those that it does.
     fn known_checkpoints(&self) -> Result<(Vec<u64>, Vec<u64>)> {
-        // In this order: what somebody writes meanwhile is of an entry that is read.
+        // In this order: a checkpoint that is written meanwhile is of an entry that is read.
         let listed = listed(&*self.backend)?;
         self.refresh()?;
         let end = self.length();
@@ -120,7 +120,7 @@ impl Log {
     /// Deletes all checkpoints but the newest two that count. Returns how many.
     ///
     /// # Errors
-    /// Those of listing and deleting objects.
+    /// [`Error::Storage`](crate::error::Error::Storage) if a request fails; errors of reading the log.
     pub fn sweep_checkpoints(&self) -> Result<u64> {
         if listed(&*self.backend)?.len() <= LEFT {
             return Ok(0);
@@ -146,7 +146,7 @@ impl Log {
     /// Deletes checkpoints. Returns how many.
     ///
     /// # Errors
-    /// Those of deleting objects.
+    /// [`Error::Storage`](crate::error::Error::Storage) if a request fails.
     pub fn delete_checkpoints(&self, numbers: &[u64]) -> Result<u64> {
         let names: Vec<Name> = numbers.iter().map(|number| Name::checkpoint(*number)).collect();
         self.backend.delete_many(&names).into_iter().collect::<storage::Result<()>>()?;
@@ -162,9 +162,9 @@ impl Log {
 
 /// Checkpoints, while the log is followed from its first entry on.
 pub(super) struct Comparison {
-    /// Those of entries that there are, and whether they were found right.
+    /// Checkpoints of entries that exist, and whether they were found right.
     left: BTreeMap<u64, bool>,
-    /// Those of entries that there are not.
+    /// Checkpoints of entries that do not exist.
     beyond: Vec<u64>,
 }
 

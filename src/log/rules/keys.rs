@@ -28,11 +28,11 @@ impl Log {
         })
     }
 
-    /// **KeyRotate**. All key slots of before are taken away, so each of them must be among those that are `leaving`: somebody
-    /// may have added one meanwhile, and nobody asked to take that away.
+    /// **KeyRotate**. All earlier key slots are removed, so each of them must be among those that are `leaving`: another
+    /// process may have added one meanwhile, whose removal was not asked for.
     ///
     /// # Errors
-    /// [`Error::KeyRefused`], as of [`may_rotate`](Log::may_rotate); [`Error::KeysRotated`] if somebody else was faster.
+    /// [`Error::KeyRefused`], as of [`may_rotate`](Log::may_rotate); [`Error::KeysRotated`] if another process was faster.
     pub fn key_rotate(
         &self,
         (epoch, commitment): (u32, [u8; 32]),
@@ -48,7 +48,7 @@ impl Log {
     /// Whether the keys may be rotated where these slots are to be taken away, by the log as it is now.
     ///
     /// # Errors
-    /// [`Error::KeyRefused`] for a slot that would be taken away and is not among these; those of reading the log.
+    /// [`Error::KeyRefused`] for a slot that would be taken away and is not among these; errors of reading the log.
     pub fn may_rotate(&self, leaving: &BTreeSet<KeyId>) -> Result<()> {
         self.refresh()?;
         refuse_staying(&self.state(), leaving)
@@ -58,7 +58,7 @@ impl Log {
     /// that does not know them must not read on. Nothing is said again.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`] if a request fails; errors of reading the log.
     pub fn require_features(&self, features: Features) -> Result<()> {
         if self.features().contains(features) {
             return Ok(());
@@ -69,7 +69,7 @@ impl Log {
     /// **Config**: settings change. They never decide about safety, so the last one counts.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`] if a request fails; errors of reading the log.
     pub fn change_settings(&self, settings: &Settings) -> Result<()> {
         self.check_writable()?;
         let features = Features::default();

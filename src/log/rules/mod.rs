@@ -3,7 +3,7 @@
 //!
 //! A rule is asked again in each attempt, since another process may have appended meanwhile. What it has to know of the rest
 //! of the repository (what a root reaches, where that lies, what is damaged), the log cannot know: a [`Follower`], a
-//! [`Foundation`] or a [`Collection`] tells it, for that state.
+//! [`Foundation`] or a [`Collection`] answers it, for that state.
 
 mod keys;
 mod packs;
@@ -21,7 +21,7 @@ pub trait Follower {
     /// Takes in what the log says by now. It was read on before.
     ///
     /// # Errors
-    /// Those of reading what the log names.
+    /// Errors of reading what the log names.
     fn follow_log(&self) -> Result<()>;
 }
 
@@ -51,7 +51,7 @@ pub trait Foundation: Follower {
     /// name, and their writer may not live to name them.
     ///
     /// # Errors
-    /// Those of the local index.
+    /// [`Error::Cache`] if the local index fails.
     fn index_objects(&self) -> Result<Vec<IndexId>>;
 }
 
@@ -84,7 +84,7 @@ pub trait Collection {
     /// Puts index objects in order where these packs go: every pack that counts stays named.
     ///
     /// # Errors
-    /// Those of writing index objects.
+    /// Errors of writing index objects.
     fn reindex(&mut self, state: &State, packs: &[PackId]) -> Result<Condemnation>;
 }
 

@@ -16,7 +16,7 @@ impl Log {
     /// was superseded may be named again, since what it names may be gone.
     ///
     /// # Errors
-    /// Those of the collection; [`Error::Busy`] if an object that is to be named was superseded.
+    /// The errors of the collection; [`Error::Busy`] if an object that is to be named was superseded.
     pub fn condemn(&self, follower: &dyn Follower, collection: &mut dyn Collection) -> Result<Option<Appended>> {
         self.append_if(follower, &mut |state| {
             let mut packs = collection.unneeded(state)?;
@@ -33,11 +33,11 @@ impl Log {
         })
     }
 
-    /// **Swept**: these were deleted. Only what was condemned or superseded and is not swept yet: somebody else may have swept
-    /// the same.
+    /// **Swept**: these were deleted. Only what was condemned or superseded and is not swept yet: another prune may have
+    /// swept the same.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`] if a request fails; errors of reading the log.
     pub fn swept(&self, packs: &[PackId], indexes: &[IndexId]) -> Result<Option<Appended>> {
         self.append_if(&(), &mut |state| {
             let (condemned, superseded) = (&state.standing.condemned, &state.standing.superseded);
@@ -50,7 +50,7 @@ impl Log {
     }
 
     /// **IndexReplace**: index objects take the place of others. None of the new ones may have been superseded: a prune may
-    /// have taken them for what somebody left behind, and what is named after that does not count.
+    /// have taken them for abandoned ones, and what is named after that does not count.
     ///
     /// # Errors
     /// [`Error::Busy`] if one was.
@@ -66,7 +66,7 @@ impl Log {
     /// a prune may have deleted them by right, nor what the log has already. Returns what was said.
     ///
     /// # Errors
-    /// Those of `found`.
+    /// The errors of `found`.
     pub fn damaged(
         &self,
         follower: &dyn Follower,
@@ -85,7 +85,7 @@ impl Log {
     /// here on something may rest on it. Returns the packs concerned.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// The errors of `read`.
     pub fn sound(
         &self,
         follower: &dyn Follower,

@@ -9,9 +9,9 @@ use crate::log::append::Appended;
 use crate::log::{Body, Log, ReplaceReason, RootReplacement, State};
 
 impl Log {
-    /// **AddSnapshot**, of a snapshot that is new. It must not be there: a log that adds one twice can be read by nobody. All
-    /// that it reaches must be rebuildable from packs that count, or a prune could delete what it needs by right. What was
-    /// made sure of stays so until an entry takes places away.
+    /// **AddSnapshot**, of a snapshot that is new. It must not be there: a log that adds one twice cannot be read by any
+    /// process. All that it reaches must be rebuildable from packs that count, or a prune could delete what it needs by
+    /// right. What was made sure of stays so until an entry takes places away.
     ///
     /// # Errors
     /// [`Error::SnapshotExists`], [`Error::Pruned`].
@@ -25,8 +25,9 @@ impl Log {
         })
     }
 
-    /// **AddSnapshot**, of a snapshot that was removed. It comes back as it was when it went, so it must be a removed one with
-    /// this root: none if it has another by now, for then somebody brought it back, replaced its root and removed it again.
+    /// **AddSnapshot**, of a snapshot that was removed. It comes back as it was when it went, so it must be a removed one
+    /// with this root: none if it has another by now, for then another process brought it back, replaced its root and
+    /// removed it again.
     ///
     /// # Errors
     /// [`Error::NoSnapshot`] if it is not (or no longer) a removed one, [`Error::Pruned`].
@@ -47,9 +48,9 @@ impl Log {
         })
     }
 
-    /// **ReplaceRoots**. The rules are those of AddSnapshot, and one more: a root is replaced only where it is the one that the
-    /// new one was made from, so of two that replace the same root one learns that it was too late. What the old root
-    /// reached as well is as safe, or as lost, as it was. Returns the replacements that were made.
+    /// **ReplaceRoots**. The rules are those of AddSnapshot, and one in addition: a root is replaced only where it is the
+    /// one that the new one was made from, so of two that replace the same root one learns that it was too late. What the
+    /// old root reached as well is as safe, or as lost, as it was. Returns the replacements that were made.
     ///
     /// # Errors
     /// [`Error::RootRefused`], [`Error::Pruned`]; then nothing is replaced.
@@ -92,7 +93,7 @@ impl Log {
     /// Returns those that were removed.
     ///
     /// # Errors
-    /// [`Error::Busy`] if somebody else removed one of `rests_on` meanwhile: then nothing is removed.
+    /// [`Error::Busy`] if another process removed one of `rests_on` meanwhile: then nothing is removed.
     pub fn remove_snapshots(&self, wanted: &[SnapshotId], rests_on: &[SnapshotId]) -> Result<Vec<SnapshotId>> {
         self.check_writable()?;
         let mut removed = Vec::new();
@@ -107,11 +108,11 @@ impl Log {
         Ok(removed)
     }
 
-    /// **RemoveSnapshots**, of those of which nothing is left, as `nothing_left` says for the state that the entry follows:
-    /// what was lost a moment ago may have been stored again. Returns those that were removed.
+    /// **RemoveSnapshots**, of snapshots of which nothing is left, as `nothing_left` says for the state that the entry
+    /// follows: what was lost a moment ago may have been stored again. Returns those that were removed.
     ///
     /// # Errors
-    /// Those of `nothing_left`.
+    /// The errors of `nothing_left`.
     pub fn remove_lost_snapshots(
         &self,
         follower: &dyn Follower,
@@ -130,16 +131,17 @@ impl Log {
     /// **SetTags**, whatever the tags were before. The snapshot must be there.
     ///
     /// # Errors
-    /// [`Error::NoSnapshot`] if there is none of this name (any more).
+    /// [`Error::NoSnapshot`] if there is no snapshot with this id (any more).
     pub fn set_tags(&self, snapshot: SnapshotId, tags: &[String]) -> Result<Appended> {
         self.change_tags(snapshot, &[], &|_| tags.to_vec())
     }
 
-    /// **SetTags**, as a change of those that were there. The snapshot must be there. `change` is given the tags that it has, also where somebody else changed them
-    /// just now, so neither change is lost; `at_first` are those that its root carries.
+    /// **SetTags**, as a change of those that were there. The snapshot must be there. `change` is given the tags that it
+    /// has, also where another process changed them just now, so neither change is lost; `at_first` are those that its
+    /// root carries.
     ///
     /// # Errors
-    /// [`Error::NoSnapshot`] if there is none of this name (any more).
+    /// [`Error::NoSnapshot`] if there is no snapshot with this id (any more).
     pub fn change_tags(
         &self,
         snapshot: SnapshotId,
