@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::{Backend, ByteRange, Kind, Name};
 use crate::error::{Error, Result};
 
-/// Reads objects, each of at most so many bytes. As many results as names, in their order.
+/// Reads objects, each of at most the given number of bytes. As many results as names, in their order.
 pub(crate) fn read_many(backend: &dyn Backend, names: &[(Name, u64)]) -> Vec<Result<Vec<u8>>> {
     let wanted: Vec<_> = names.iter().map(|(name, limit)| (name.clone(), ByteRange::UpTo(*limit))).collect();
     all(backend, &wanted)

@@ -1,9 +1,9 @@
 //! Keeping small objects near, so that a remote storage is not asked for them again.
 //!
-//! Only what a name gives for ever is kept: an object that was read whole. Listings, and whether something is there, are
-//! always asked of the storage; what is missing is not remembered. So what a cache shows may be an object that another
-//! process has deleted since, and never one that was not stored. Whoever is to look at the storage itself (a check, a
-//! repair) uses it without a cache.
+//! Only what a name stands for permanently is kept: an object that was read whole. Listings, and whether something is
+//! there, are always asked of the storage; what is missing is not remembered. So what a cache shows may be an object that
+//! another process has deleted since, and never one that was not stored. An operation that has to look at the storage
+//! itself (a check, a repair) uses it without a cache.
 
 mod shelf;
 

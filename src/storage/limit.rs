@@ -14,7 +14,7 @@ pub struct Limits {
     pub up: Option<u64>,
     /// Bytes a second that are received.
     pub down: Option<u64>,
-    /// Requests on their way at once, but for listings: whoever is shown one may make further requests.
+    /// Requests on their way at once, but for listings: the receiver of a listing may make further requests.
     pub requests: Option<usize>,
 }
 
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(pace.waits(), []);
     }
 
-    /// A storage that counts who is in it at once.
+    /// A storage that counts the calls that are in it at once.
     #[derive(Debug, Default)]
     struct Crowd {
         memory: Memory,

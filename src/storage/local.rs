@@ -2,7 +2,7 @@
 //!
 //! The order of writes is what makes acknowledged objects survive power loss: the bytes go to a file in
 //! `tmp/` that is fsynced, then that file gets its name by an operation that never replaces, then the folder is
-//! fsynced. An entry of the log goes last, after `index/` and `log/` were fsynced, whoever wrote what is in them.
+//! fsynced. An entry of the log goes last, after `index/` and `log/` were fsynced, whichever process wrote what is in them.
 
 mod durable;
 mod errors;
@@ -56,7 +56,7 @@ impl Local {
         Self { root, disk, by_link: AtomicBool::new(false), settled: Mutex::default(), device: OnceLock::new() }
     }
 
-    /// The same, and somebody sees each step that has to last.
+    /// The same, and `witness` sees each step that has to last.
     pub fn watched_by(self, witness: Arc<dyn Witness>) -> Self {
         Self { disk: Disk::watched(witness), ..self }
     }
@@ -148,8 +148,8 @@ impl Local {
         self.disk.sync_opened(&folder, &path).during(FSYNC, path)
     }
 
-    /// Makes sure that the folder survives power loss: whoever made it may have died before fsyncing the folder above.
-    /// One fsync serves all folders beside it, so this costs three of them in the life of a process.
+    /// Makes sure that the folder survives power loss: the process that made it may have died before fsyncing the folder
+    /// above. One fsync serves all folders beside it, so this costs three of them in the life of a process.
     fn settle_folder(&self, relative: &Path) -> Result<()> {
         let Some(parent) = relative.parent() else { return Ok(()) };
         if self.settled().contains(relative) {
@@ -216,7 +216,7 @@ impl Local {
         let folder = Folder { file: self.folder(&folder_of(name))?, path: &folder_path };
         let created = match folders::look(&folder.file, name.file()).during("stat", &path)? {
             Some(stat) if folders::is_file(&stat) => Created::Exists,
-            // Nobody must take it for an object that is stored.
+            // It must not be taken for an object that is stored.
             Some(_) => {
                 let failure = StorageError::new(StorageErrorKind::Damaged(Flaw::NotAFile), "write");
                 return Err(match std::fs::symlink_metadata(&path) {
@@ -236,7 +236,7 @@ impl Local {
                 file.publish(&folder, name.file(), &self.by_link).during("write", &path)?
             }
         };
-        // Also where the object was there already: whoever gave it its name may not have come as far as this.
+        // Also where the object was there already: the process that named it may not have come as far as this.
         self.disk.sync_opened(&folder.file, folder.path).during(FSYNC, &path)?;
         Ok(created)
     }
@@ -248,7 +248,7 @@ impl Local {
         match range {
             ByteRange::UpTo(limit) => {
                 bytes.reserve_exact(usize::try_from(size).unwrap_or(0));
-                // One byte more than allowed is asked for, should somebody write to the file just now.
+                // One byte more than allowed is asked for, should another process write to the file just now.
                 let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
                 read.during("read", self.path_of(name))?;
                 range.check(name, bytes.len() as u64)?;
@@ -315,7 +315,7 @@ impl Backend for Local {
         folders.extend(Kind::ALL.iter().filter(|kind| **kind != Kind::Config).map(|kind| PathBuf::from(kind.folder())));
         folders.extend((0..=255).map(|byte| PathBuf::from(format!("packs/{byte:02x}"))));
         folders[1..].iter().try_for_each(|folder| self.make_folder(folder).map(drop))?;
-        // Also those that were there already: who made them may have died before this.
+        // Also those that were there already: the process that made them may have died before this.
         folders.iter().try_for_each(|folder| self.sync(folder))
     }
 

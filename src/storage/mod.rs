@@ -72,8 +72,8 @@ pub type Each<'e> = dyn FnMut(ObjectMeta) -> ControlFlow<()> + 'e;
 
 /// Where a repository's objects lie.
 ///
-/// What has to be implemented comes first, then what has a plain default. The last few are shorthands, which nobody
-/// overrides.
+/// What has to be implemented comes first, then what has a plain default. The last few are shorthands, which no
+/// implementation overrides.
 pub trait Backend: Send + Sync + fmt::Debug {
     /// Where this is, for people.
     fn location(&self) -> String;
@@ -89,7 +89,7 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Promise: of any number of attempts at one name, from any number of processes, exactly one returns
     /// [`Created::New`]. After it returned, the object survives power loss, also where it was there already; a reader sees
     /// all of its bytes or no object. Before an entry of the log is created, all index objects and earlier entries are
-    /// durable, whoever wrote them.
+    /// durable, whichever process wrote them.
     ///
     /// After an error the object may or may not be there, and the same `put` may be tried again. With
     /// [`UnknownOutcome`](StorageErrorKind::UnknownOutcome) a backend says more: that what can be read back lasts, so that
@@ -129,8 +129,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
         names.iter().map(|name| self.delete(name)).collect()
     }
 
-    /// Makes sure that the object survives power loss, if it is there: somebody else may have created it a moment ago, and
-    /// not have come to the end. Where a name is seen only once it lasts, there is nothing to do.
+    /// Makes sure that the object survives power loss, if it is there: another process may have created it a moment ago,
+    /// and not have come to the end. Where a name is seen only once it lasts, there is nothing to do.
     fn settle(&self, name: &Name) -> Result<()> {
         let _ = name;
         Ok(())

@@ -8,8 +8,8 @@ use super::{Backend, ByteRange, Created, Flaw, Name, PutTerms, Result, StorageEr
 /// be gone tomorrow.
 ///
 /// # Errors
-/// Those of [`Backend::put`]. [`UnknownOutcome`](StorageErrorKind::UnknownOutcome) if nothing is there (the request may be
-/// on its way still), or if reading back failed as well.
+/// The errors of [`Backend::put`]. [`UnknownOutcome`](StorageErrorKind::UnknownOutcome) if nothing is there (the request
+/// may be on its way still), or if reading back failed as well.
 pub fn create_resolved(backend: &dyn Backend, name: &Name, bytes: &[u8]) -> Result<Created> {
     match backend.put(name, bytes, &PutTerms::default()) {
         Err(error) if error.kind() == StorageErrorKind::UnknownOutcome => match outcome(backend, name, bytes) {
@@ -25,7 +25,7 @@ pub fn create_resolved(backend: &dyn Backend, name: &Name, bytes: &[u8]) -> Resu
 pub(super) fn outcome(backend: &dyn Backend, name: &Name, bytes: &[u8]) -> Result<Option<Created>> {
     match backend.read_one(name, ByteRange::UpTo(bytes.len() as u64)) {
         Ok(found) if found == bytes => Ok(Some(Created::New)),
-        // The name is given once, and somebody else has it.
+        // The name is given once, and another writer has it.
         Ok(_) => Ok(Some(Created::Exists)),
         Err(error) => match error.kind() {
             StorageErrorKind::NotFound => Ok(None),

@@ -32,7 +32,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The longest wait after so many attempts.
+    /// The longest wait after `made` attempts.
     fn bound(&self, made: u32) -> Duration {
         let doubled = 2u32.saturating_pow(made.saturating_sub(1));
         self.first_wait.saturating_mul(doubled).min(self.longest_wait)
@@ -118,7 +118,7 @@ impl Retry {
         }
     }
 
-    /// What came of an attempt that left it open, and of whether there is something under the name.
+    /// Result of an attempt that left its outcome open, settled by whether there is something under the name.
     fn look(&self, name: &Name, bytes: &[u8], error: &StorageError) -> Result<Option<Created>> {
         self.again(|| outcome(&*self.inner, name, bytes)).map_err(|failed| unresolved(error, &failed))
     }
@@ -262,7 +262,7 @@ mod tests {
         let storage = Scripted::new(vec![(false, Some(UnknownOutcome))]);
         assert_eq!(retry(&storage).0.create(&Name::log(1), b"own").unwrap(), Created::New);
         assert_eq!(storage.memory.read(&Name::log(1), 10).unwrap(), b"own");
-        // Somebody else has the name.
+        // Another writer has the name.
         for other in [&b"his"[..], b"longer than our own", b""] {
             let storage = Scripted::new(vec![(false, Some(UnknownOutcome))]);
             storage.memory.create(&Name::log(1), other).unwrap();

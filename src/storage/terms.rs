@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Flaw, Name, Result, StorageError, StorageErrorKind};
 
-/// What a storage can do. What nobody said is taken for the least.
+/// What a storage can do. Of what is not stated, the least is assumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Abilities {
@@ -29,7 +29,7 @@ impl Default for Abilities {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct PutTerms {
-    /// For so long nobody can delete it, whatever keys they have; only where the storage can do that
+    /// For this long the object cannot be deleted, with whatever keys; only where the storage can do that
     /// ([`Abilities::retains`]).
     pub retain: Option<Duration>,
 }
@@ -52,7 +52,7 @@ impl PutTerms {
 pub enum ByteRange {
     /// All of them, if they are not more than this.
     UpTo(u64),
-    /// Exactly so many from there on.
+    /// Exactly `length` bytes from `offset` on.
     Exactly {
         /// Where the first one is.
         offset: u64,
@@ -97,7 +97,7 @@ impl ByteRange {
     }
 }
 
-/// What came of an attempt to create an object.
+/// Result of an attempt to create an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
     /// The object is there now, whole and durable.
@@ -109,20 +109,20 @@ pub enum Created {
 /// What is known of an object without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectMeta {
-    /// Its name.
+    /// Name of the object.
     pub name: Name,
     /// Its length in bytes.
     pub size: u64,
-    /// When it was made, in nanoseconds by the storage's own clock, where it has one. Only the time between two objects of
-    /// one storage means anything, and safety never rests on it: it tells what somebody may be at work on from what was
-    /// left behind.
+    /// When it was made, in nanoseconds by the storage's own clock, where it has one. Only the time between two objects
+    /// of one storage means anything, and safety never rests on it: it tells apart what a process may be at work on and
+    /// what was abandoned.
     pub modified: Option<i64>,
     /// What the storage calls this very content (an entity tag), where it does. Opaque.
     pub tag: Option<String>,
 }
 
 impl ObjectMeta {
-    /// An object of this name and length, of which nothing else is known.
+    /// An object with this name and length, of which nothing else is known.
     pub fn new(name: Name, size: u64) -> Self {
         Self { name, size, modified: None, tag: None }
     }

@@ -82,7 +82,7 @@ impl Shelf for MemoryShelf {
     }
 }
 
-/// Objects as files of a folder, each behind the hash of its bytes: a bad disk here must not look like damage there. What
+/// Objects as files of a folder, each after the hash of its bytes: a bad disk here must not look like damage there. What
 /// was written first goes first.
 pub(super) struct FolderShelf {
     folder: PathBuf,
@@ -177,7 +177,7 @@ impl Shelf for FolderShelf {
     }
 
     fn remove(&self, name: &Name) {
-        // What it held is counted anew when room is made.
+        // What it held is counted again when room is made.
         let _ = fs::remove_file(self.path_of(name));
     }
 }

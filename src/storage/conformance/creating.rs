@@ -40,7 +40,7 @@ pub(super) fn of_many_creators_of_a_name_one_wins(open: &Open<'_>) -> Outcome {
     })?;
     for (n, wins) in wins.iter().enumerate() {
         let wins = wins.load(Ordering::SeqCst);
-        holds(wins == 1, || format!("{wins} of {THREADS} creators of {} were told that it is new", name_of(n)))?;
+        holds(wins == 1, || format!("{wins} of {THREADS} creators of {} got the answer that it is new", name_of(n)))?;
         let bytes = open().read(&name_of(n), 1000)?;
         holds(bytes.windows(2).all(|pair| pair[0] == pair[1]), || format!("{} has bytes of two writers", name_of(n)))?;
     }

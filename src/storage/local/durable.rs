@@ -71,7 +71,7 @@ impl Disk {
         match rustix::fs::mkdirat(above, name, Mode::RWXU) {
             Ok(()) => {
                 self.tell(|| DiskStep::MadeFolder(path.to_path_buf()));
-                // The umask takes bits away from mkdir; never adds any, so until here nobody else can look in.
+                // The umask takes bits away from mkdir; never adds any, so until here no other user can look in.
                 Ok(rustix::fs::chmodat(above, name, Mode::RWXU, AtFlags::empty())?)
             }
             Err(Errno::EXIST) => Ok(()),

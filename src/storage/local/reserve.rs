@@ -1,5 +1,5 @@
 //! Room that is kept back. On a disk without a free byte not even the entry can be written that says what may be deleted,
-//! so a file `reserve` beside the objects takes some room while there is any, and gives it back piece by piece then.
+//! so a file `reserve` beside the objects takes some room while there is any, and frees it piece by piece then.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -62,7 +62,7 @@ fn noise(from: u64, to: u64) -> Vec<u8> {
     (from..to).map(next).collect()
 }
 
-/// Gives a piece back. False if nothing is left.
+/// Frees a piece of it. False if nothing is left.
 pub(super) fn give_up(root: &Path) -> Result<bool> {
     let path = root.join(RESERVE);
     let file = match open(root, OFlags::empty()) {
