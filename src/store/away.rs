@@ -1,5 +1,5 @@
 //! A storage of which a part looks as if it were away: a disk that is not mounted, a share that is not there. What is
-//! missing then is not lost, so nothing of it gets into the log, and nothing is stored a second time.
+//! missing then is not lost, so no part of it gets into the log, and nothing is stored a second time.
 
 use std::collections::HashSet;
 
@@ -10,18 +10,20 @@ use crate::log::{Damage, Standing};
 use crate::pack::pack_name;
 use crate::storage::Kind;
 
-/// Whether so many of the packs are missing that their disk, mount or share is more likely away than they are lost: all of
-/// them, or more than one and more than half.
+/// Whether the number of missing packs is so high that their disk, mount or share is more likely away than they are lost:
+/// all of them, or more than one and more than half.
 pub fn looks_away(missing: u64, packs: u64) -> bool {
     missing > 0 && (missing >= packs || (missing > 1 && missing > packs / 2))
 }
 
 impl Catalog {
-    /// Refuses to go on where so many packs are missing that the storage is more likely away than the packs are lost. A
-    /// pack that is missing beside others that are there is no reason to refuse, nor is one that the log has as lost.
+    /// Refuses to go on where the number of missing packs is so high that the storage is more likely away than the packs
+    /// are lost. A pack that is missing beside others that are there is no reason to refuse, nor is one that the log has
+    /// as lost.
     ///
     /// # Errors
-    /// [`Error::StorageAway`] if it looks like that, also by a log that did not move meanwhile; those of the backend.
+    /// [`Error::StorageAway`] if it looks like that, also by a log that did not move meanwhile; [`Error::Storage`] if a
+    /// request fails.
     pub fn refuse_if_away(&self) -> Result<()> {
         let mut attempts = 0;
         loop {

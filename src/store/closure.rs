@@ -44,7 +44,7 @@ impl Derivation {
 /// Finds what is rebuildable among `chunks` chunks, numbered from 0 on, from these places.
 ///
 /// The place that is chosen for a chunk is the least deep one of those that can be read, and of these the first. So
-/// whoever drops all others takes nothing away from what rests on the chunk, and makes no chunk deeper than it was.
+/// dropping all others takes nothing away from what rests on the chunk, and makes no chunk deeper than it was.
 ///
 /// Time is linear in chunks, places and bases; memory is 5 bytes a chunk, and some 20 for each difference.
 pub fn derive<'b>(chunks: usize, places: impl Iterator<Item = Place<'b>>) -> Derivation {

@@ -1,5 +1,5 @@
 //! The config: what never changes about a repository (drawn in `docs/format.md`, "Config"). It lies in clear, since it
-//! is needed before any key is; the first entry of the log carries its hash, so that nobody can change it unnoticed.
+//! is needed before any key is; the first entry of the log carries its hash, so that it cannot be changed unnoticed.
 
 use crate::chunk::CutParams;
 use crate::crypto::{Prelude, Suite, open_prelude};
@@ -14,7 +14,7 @@ pub(super) const MAX_CONFIG: u64 = 4096;
 /// What never changes about a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Its name.
+    /// The repository's id.
     pub repository: RepositoryId,
     /// How packs are sealed.
     pub suite: Suite,

@@ -53,7 +53,7 @@ pub(super) fn find(backend: &dyn Backend) -> Result<FoundConfig> {
     if let Some(bytes) = mended
         && let Ok(config) = Config::decode(&bytes)
     {
-        return Ok(FoundConfig::new(config, &bytes, trouble("one byte of it has changed, which could be told")));
+        return Ok(FoundConfig::new(config, &bytes, trouble("one byte of it has changed, which could be identified")));
     }
     match (first, copy) {
         (Err(one), Err(two)) if one.kind() == NotFound && two.kind() == NotFound && !is_anything_there(backend)? => {
@@ -112,7 +112,7 @@ pub(super) fn is_anything_there(backend: &dyn Backend) -> Result<bool> {
 }
 
 /// Makes both copies be these bytes. One that is sound stays until the other is, so that a config is there at any time;
-/// where none is, the second copy is made first. Gives the names of those that were made.
+/// where none is, the second copy is made first. Returns the names of those that were made.
 pub(super) fn write_both(backend: &dyn Backend, bytes: &[u8]) -> Result<Vec<Name>> {
     let mut made = Vec::new();
     for name in [Name::config_copy(), Name::config()] {
@@ -184,7 +184,7 @@ impl KeptConfig {
     /// Makes the copies of the config that are damaged or missing again. Returns their names.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// [`Error::Storage`] if a request fails.
     pub fn keep(&self) -> Result<Vec<Name>> {
         self.log.check_writable()?;
         write_both(&**self.log.backend(), &self.config.encode())

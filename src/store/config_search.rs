@@ -26,7 +26,7 @@ pub enum LostConfig {
     /// All but when it was made, and that it has the hash that the log began with.
     Sought(ConfigSearch),
     /// The beginning of the log is lost as well, so this one, which is new, is as good as any. The log has to be begun
-    /// anew with it.
+    /// again with it.
     New(Config),
 }
 
@@ -39,7 +39,7 @@ pub struct ConfigSearch {
     before: Vec<i64>,
 }
 
-/// So many nanoseconds are tried at once.
+/// How many nanoseconds are tried at once.
 const SLICE: i64 = 250_000;
 
 impl ConfigSearch {
@@ -74,7 +74,7 @@ impl LostConfig {
     /// Finds out what is known.
     ///
     /// # Errors
-    /// [`Error::NoRepository`] if nothing of a repository is there; those of opening the keys.
+    /// [`Error::NoRepository`] if nothing of a repository is there; errors of opening the keys.
     pub fn look(backend: &dyn Backend, unlock: Unlock<'_>, clock: &dyn Clock) -> Result<Self> {
         let exported = match &unlock {
             Unlock::Export(text) => key_export::exported_config(text)?,
@@ -102,10 +102,10 @@ impl LostConfig {
     }
 }
 
-/// Writes both copies of a config that was found. Gives their names.
+/// Writes both copies of a config that was found. Returns their names.
 ///
 /// # Errors
-/// Those of the backend.
+/// [`Error::Storage`] if a request fails.
 pub fn write_config(backend: &dyn Backend, config: &Config) -> Result<Vec<Name>> {
     write_both(backend, &config.encode())
 }

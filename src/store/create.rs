@@ -33,7 +33,7 @@ pub struct InitOptions {
     /// What deriving a key from it costs. In text, its memory in MiB.
     #[serde(rename = "kdf-memory", deserialize_with = "kdf")]
     pub kdf: KdfCost,
-    /// Who or what the first key slot is for.
+    /// The person or purpose that the first key slot is for.
     #[serde(skip)]
     pub label: String,
     /// How streams are cut.
@@ -42,7 +42,7 @@ pub struct InitOptions {
     /// The chunk-id key of another repository, where chunks are to have the same ids.
     #[serde(skip)]
     pub chunk_id_key: Option<Secret>,
-    /// How new data is compressed where nobody says so.
+    /// How new data is compressed by default.
     pub compression: Compression,
     /// How much redundancy new packs get, in thousandths of their length. In text, a share like `5%`, or `off`.
     #[serde(deserialize_with = "share")]
@@ -76,7 +76,7 @@ impl InitOptions {
         is parity: u32;
     }
 
-    /// What everybody who writes into the repository goes by.
+    /// The settings that all writers into the repository use.
     fn settings(&self) -> Settings {
         let mut settings = Settings::default();
         if self.compression != Compression::default() {
@@ -138,8 +138,9 @@ impl Repository {
     /// Makes a new repository. A failure leaves no repository, but perhaps empty folders, a config that the next one takes
     /// over, or a key slot that opens nothing.
     ///
-    /// Of several at once one wins: the one whose first entry of the log is there first. Nobody deletes what another has
-    /// made: a config without a log may be that of one who is just about to begin the log, and is taken over as it stands.
+    /// Of several at once one wins: the one whose first entry of the log is there first. No process deletes what another
+    /// has made: a config without a log may be that of a process that is just about to begin the log, and is taken over
+    /// as it stands.
     ///
     /// # Errors
     /// [`Error::CannotInit`] if there is one already or something else is in the way.
@@ -198,7 +199,7 @@ impl Repository {
         let mut log = NewLog::new(&**backend, envelope, entropy, now);
         let keys = first.iter().map(|slot| slot.logged()).collect();
         if is_taken_over {
-            // Whoever made it may have died before it was durable.
+            // The process that made it may have died before it was durable.
             backend.settle(&Name::config())?;
         }
         let is_first = (is_taken_over || create_resolved(&**backend, &Name::config(), &config_bytes)? == Created::New)
@@ -206,22 +207,22 @@ impl Repository {
         if !is_first {
             // The own slot opens nothing. It would only be tried.
             let _ = first.map(|slot| backend.delete(&slot.name));
-            return Err(cannot("somebody else made one at the same time"));
+            return Err(cannot("another process made one at the same time"));
         }
         let settings = options.settings();
         if !settings.is_empty() && !log.settings(settings)? {
             return Err(Error::Busy { what: "the new repository, before its settings were written,".into() });
         }
-        // Last, when nobody takes it for unfinished any more. Without the second copy the repository is whole all the same,
-        // and the next prune tries again.
+        // Last, when no process takes it for unfinished any more. Without the second copy the repository is whole all the
+        // same, and the next prune tries again.
         let _ = config_copies::write_both(&**backend, &config_bytes);
         let _ = backend.keep_reserve();
         Ok(repository)
     }
 }
 
-/// The config of a repository whose log has not begun: there is nothing in it yet. Whoever made the config died before that,
-/// or is at it just now.
+/// The config of a repository whose log has not begun: there is nothing in it yet. The process that made the config died
+/// before that, or is at it just now.
 fn unfinished(backend: &dyn Backend, options: &InitOptions) -> Result<Config> {
     let cannot = |reason: &str| Error::CannotInit { location: backend.location(), reason: reason.into() };
     let mut empty = backend.size(&Name::log(0))?.is_none();
@@ -248,7 +249,7 @@ fn unfinished(backend: &dyn Backend, options: &InitOptions) -> Result<Config> {
         }
         Some(_) => Err(cannot(
             "a repository with another encryption or other chunk sizes is just being made there, or was begun and not \
-             finished: if nobody is at it, remove its file `config`",
+             finished: if no process is at it, remove its file `config`",
         )),
         None => Err(cannot(
             "there is a file `config` that is no config of a repository, and nothing else of one: if it is of no use, remove it",

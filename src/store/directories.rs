@@ -5,7 +5,7 @@ use crate::error::{Context, Error, Result};
 use crate::id::PackId;
 use crate::pack::{self, HEADER_LEN, PackInfo, TRAILER_LEN, Trailer};
 
-/// What came of reading the directories of packs.
+/// Result of reading the directories of packs.
 #[derive(Debug, Default)]
 pub struct ReadDirectories {
     /// Packs whose directory is sound.
@@ -20,7 +20,7 @@ impl Packs {
     /// was written, it is that of the mended pack.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if one of the three is not sound, and those of the backend.
+    /// [`Error::Damaged`] if one of the three is not sound, [`Error::Storage`] if a request fails.
     pub fn read_directory(&self, id: &PackId, length: u64) -> Result<PackInfo> {
         match self.read_own_directory(id, length).map_err(|error| self.unless_rotated(error)) {
             Err(error @ Error::Damaged { .. }) => match self.mended_pack(id) {
@@ -51,7 +51,7 @@ impl Packs {
     /// Reads the directories of these packs, one after the other.
     ///
     /// # Errors
-    /// Those of the backend that say nothing about a pack.
+    /// [`Error::Storage`] for failures that say nothing about a pack.
     pub fn read_directories(&self, packs: &[(PackId, u64)]) -> Result<ReadDirectories> {
         let mut read = ReadDirectories::default();
         for (id, length) in packs {

@@ -1,7 +1,7 @@
-//! What is sealed under a key of before the last rotation. Others may have that key, so it proves nothing about what comes
-//! to light only now: an index object that the log does not name is passed over, and a pack that no index object names
-//! counts only after each of its chunks was compared with its id. Ids are another key's, which is never changed; who
-//! knows it can look for what has an id, but not make anything else that has it.
+//! What is sealed under a key from before the last rotation. Others may have that key, so it proves nothing about what
+//! comes to light only now: an index object that the log does not name is passed over, and a pack that no index object
+//! names counts only after each of its chunks was compared with its id. Ids are made with another key, which is never
+//! changed; a party that knows it can look for what has an id, but not make anything else that has it.
 
 use super::{ChunkReader, FrameReader, Opened, ReadDirectories};
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ impl ChunkReader {
     /// whole. All of them get into the local index: one may rest on another.
     ///
     /// # Errors
-    /// Those of the backend that say nothing about a pack, and of the local index.
+    /// [`Error::Storage`] for failures that say nothing about a pack, and [`Error::Cache`] if the local index fails.
     pub fn prove_packs(&self, packs: Vec<PackInfo>) -> Result<ReadDirectories> {
         let (mut proven, mut refused) = (Vec::with_capacity(packs.len()), Vec::new());
         let (old, new): (Vec<_>, Vec<_>) = packs.into_iter().partition(|info| info.epoch < self.packs.epoch());

@@ -29,7 +29,8 @@ const CACHED_BYTES: [usize; 2] = [48 << 20, 40 << 20];
 /// Decoded frames, least lately decoded first out. Of several threads that want the same frame one decodes it, the
 /// others wait.
 ///
-/// Who decodes a delta waits for frames of lesser depth only (`reader.rs` sees to that), so nobody waits in a circle.
+/// A thread that decodes a delta waits for frames of lesser depth only (`reader.rs` sees to that), so no threads wait in
+/// a circle.
 #[derive(Debug, Default)]
 pub(super) struct FrameCache {
     held: Mutex<Held>,
@@ -53,7 +54,7 @@ enum Slot {
 }
 
 impl FrameCache {
-    /// The plain bytes of a frame, which `decode` makes if they are not there. [`Error::Busy`] if somebody else does just
+    /// The plain bytes of a frame, which `decode` makes if they are not there. [`Error::Busy`] if another thread does just
     /// then, and there is no patience.
     pub(super) fn get(
         &self,
@@ -90,7 +91,7 @@ impl FrameCache {
         plain
     }
 
-    /// Decodes something with a context that nobody uses just then.
+    /// Decodes something with a context that no thread uses just then.
     pub(super) fn with_codec<T>(&self, work: impl FnOnce(&mut FrameCodec) -> Result<T>) -> Result<T> {
         let lock = || self.codecs.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = lock().pop();
@@ -104,7 +105,7 @@ impl FrameCache {
         done
     }
 
-    /// Forgets all frames that nobody is at work on.
+    /// Forgets all frames that no thread is at work on.
     pub(super) fn clear(&self) {
         let mut held = self.lock();
         held.frames.retain(|_, slot| matches!(slot, Slot::BeingDecoded));

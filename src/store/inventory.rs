@@ -30,7 +30,7 @@ pub struct Inventory {
 /// A pack.
 #[derive(Debug, Clone)]
 pub struct InventoryPack {
-    /// Its name.
+    /// The pack's id.
     pub id: PackId,
     /// Its length in bytes.
     pub length: u64,
@@ -344,7 +344,7 @@ mod tests {
     }
 
     proptest! {
-        // So many find a rule that passes over depths: four of four runs did, in a tenth of a second.
+        // This many find a rule that passes over depths: four of four runs did, in a tenth of a second.
         #![proptest_config(ProptestConfig::with_cases(4000))]
         #[test]
         fn what_can_be_made_can_be_made_without_what_is_left_of_a_plan(

@@ -1,5 +1,5 @@
-//! The key slots of a repository. `remove` takes a password away, it does not revoke: who kept the keyring keeps access to
-//! all that is sealed under its keys, until those are rotated.
+//! The key slots of a repository. `remove` takes a password away, it does not revoke: a holder of a kept keyring keeps
+//! access to all that is sealed under its keys, until those are rotated.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(super) fn new_slot(
 /// A key slot, for people.
 #[derive(Debug, Clone)]
 pub struct KeyDescription {
-    /// The slot.
+    /// Id of the key slot.
     pub id: KeyId,
     /// What it says about itself, where it can be read.
     pub info: Option<SlotInfo>,

@@ -122,7 +122,7 @@ impl Default for Sizes {
 }
 
 impl Repository {
-    /// Its name.
+    /// The repository's id.
     pub fn id(&self) -> RepositoryId {
         self.config.repository
     }
@@ -167,7 +167,7 @@ impl Repository {
         self.log.state()
     }
 
-    /// What everybody who writes into it goes by, unless told otherwise.
+    /// The settings that all writers into it use, unless options say otherwise.
     pub fn settings(&self) -> Settings {
         self.log.state().settings.clone()
     }

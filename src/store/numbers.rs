@@ -41,13 +41,13 @@ impl PlaceNumber {
     pub(super) const NONE: Self = Self(u32::MAX);
 }
 
-/// Gives each chunk id a number, from 0 on: 32 bytes an id, and a table of 4 bytes and some air.
+/// Assigns each chunk id a number, from 0 on: 32 bytes an id, and a table of 4 bytes and some air.
 #[derive(Debug, Default)]
 pub(super) struct ChunkNumbers {
     ids: Vec<ChunkId>,
     /// Numbers + 1 by the hash of the id; 0 is free. Its length is a power of two.
     slots: Vec<u32>,
-    /// In an unencrypted repository anybody can choose ids that would meet in one slot.
+    /// In an unencrypted repository any writer can choose ids that would meet in one slot.
     hash: RandomState,
 }
 

@@ -27,7 +27,7 @@ impl Repository {
     /// Counts the objects of the repository, by listing them.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`](crate::error::Error::Storage) if a request fails.
     pub fn objects(&self) -> Result<Objects> {
         let mut objects = Objects::default();
         for kind in Kind::ALL {

@@ -92,8 +92,8 @@ impl Repository {
         Ok(repository)
     }
 
-    /// Opens a repository, also one whose log is behind or beside what this machine has seen of it: a copy of an older
-    /// time. Such a one is only read ([`Log::rolled_back`]).
+    /// Opens a repository, also one whose log is older than, or diverges from, what this machine has seen of it: a copy
+    /// of an older time. Such a one is only read ([`Log::rolled_back`]).
     ///
     /// # Errors
     /// As of [`Repository::open`] otherwise.
@@ -183,7 +183,7 @@ enum Mode {
     Sound,
     /// Its log is taken as far as it goes.
     Broken,
-    /// Its log may be behind what this machine has seen.
+    /// Its log may be older than what this machine has seen.
     RolledBack,
 }
 
@@ -207,7 +207,7 @@ fn unlock_config(
         let unlocked = match (config.suite, &mut unlock) {
             (Suite::None, _) => lock.open(None)?,
             (_, Unlock::Password(ask)) => {
-                // Nobody is asked twice.
+                // The password is asked for once.
                 let password = match known.take() {
                     Some(password) => password,
                     None => ask()?,

@@ -78,7 +78,7 @@ impl Packs {
     /// died, or be about to make them durable.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`] if a request fails.
     pub fn settle<'p>(&self, packs: impl IntoIterator<Item = &'p PackInfo>) -> Result<()> {
         for info in packs {
             self.backend().settle(&info.name())?;

@@ -1,7 +1,7 @@
 //! Redundancy of packs: made beside each where the repository is set so, and used where bytes of a pack are not what they
 //! were.
 //!
-//! A parity object is a hint. Nothing rests on it: a pack without one is a pack, and what one gives counts only if it
+//! A parity object is a hint. Nothing rests on it: a pack without one is a pack, and what one yields counts only if it
 //! hashes to the name of the pack.
 
 use std::collections::BTreeSet;
@@ -14,9 +14,9 @@ use crate::id::{PackId, digest};
 use crate::pack::{self, MAX_PACK, MAX_PARITY, PackInfo, Parity, SealedPack, parity_name};
 use crate::storage::{Created, Name, StorageErrorKind, create_resolved};
 
-/// Where a pack cannot be read in one piece, it is read in pieces of so many bytes, ...
+/// Where a pack cannot be read in one piece, it is read in pieces of this many bytes, ...
 const PIECE: u64 = 256 << 10;
-/// ... and where one of those cannot, in pieces of so many: what a disk loses at once.
+/// ... and where one of those cannot, in pieces of this many: what a disk loses at once.
 const SECTOR: u64 = 4096;
 
 // What can be set is what can be made.
@@ -28,7 +28,7 @@ pub(super) struct Mending(Mutex<Mended>);
 
 #[derive(Debug, Default)]
 struct Mended {
-    /// The last pack, whole: who meets one bad frame of it mostly meets more.
+    /// The last pack, whole: after one bad frame of a pack, more of them mostly follow.
     last: Option<(PackId, Arc<[u8]>)>,
     /// All packs that were mended.
     packs: BTreeSet<PackId>,
@@ -48,19 +48,19 @@ pub enum ParityFound {
 }
 
 impl Packs {
-    /// Writes a pack, and its parity object where the repository is set so. Gives how many bytes that took.
+    /// Writes a pack, and its parity object where the repository is set so. Returns how many bytes that took.
     ///
     /// # Errors
-    /// Those of the backend, and [`Error::Damaged`] if there is a pack of this name.
+    /// [`Error::Storage`] if a request fails. [`Error::Damaged`] if there is a pack with this name.
     pub fn store(&self, sealed: &SealedPack) -> Result<u64> {
         let name = sealed.info.name();
         if create_resolved(self.backend(), &name, &sealed.bytes)? == Created::Exists {
-            return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
+            return Err(Error::damaged(name, "a pack with this name is there already, which cannot be"));
         }
         Ok(sealed.bytes.len() as u64 + self.protect(&sealed.info.id, &sealed.bytes)?)
     }
 
-    /// Makes the parity object of a pack with these bytes, if there is to be one and there is none. Gives its length.
+    /// Makes the parity object of a pack with these bytes, if there is to be one and there is none. Returns its length.
     pub(super) fn protect(&self, pack: &PackId, bytes: &[u8]) -> Result<u64> {
         let Some(object) = pack::make_parity(self.log.repository(), pack, bytes, self.log.state().settings.parity())
         else {
@@ -75,7 +75,7 @@ impl Packs {
     /// What there is beside a pack whose bytes are these, and sound.
     ///
     /// # Errors
-    /// Those of the backend that say nothing about the object.
+    /// [`Error::Storage`] for failures that say nothing about the object.
     pub fn find_parity(&self, pack: &PackId, bytes: &[u8]) -> Result<ParityFound> {
         let name = parity_name(pack);
         let object = match self.backend().read(&name, MAX_PARITY) {
@@ -91,11 +91,11 @@ impl Packs {
         })
     }
 
-    /// Makes the parity object of a sound pack anew. One that is not what it should be is deleted first. True if there is
+    /// Makes the parity object of a sound pack again. One that is not what it should be is deleted first. True if there is
     /// a new one; there is none where the repository is set so.
     ///
     /// # Errors
-    /// Those of the backend, and [`Error::Damaged`] if the pack is not sound.
+    /// [`Error::Storage`] if a request fails. [`Error::Damaged`] if the pack is not sound.
     pub fn renew_parity(&self, pack: &PackId) -> Result<bool> {
         let name = pack::pack_name(pack);
         let bytes = self.backend().read(&name, MAX_PACK)?;
@@ -110,11 +110,11 @@ impl Packs {
         Ok(self.protect(pack, &bytes)? > 0)
     }
 
-    /// The bytes of a frame as they were before sealing, still encoded. Where they are not what was written, those of the
-    /// mended pack.
+    /// The bytes of a frame as they were before sealing, still encoded. Where they are not what was written, the bytes of
+    /// the mended pack.
     ///
     /// # Errors
-    /// Those of the backend, and [`Error::Damaged`] if they cannot be had.
+    /// [`Error::Storage`] if a request fails. [`Error::Damaged`] if they cannot be had.
     pub fn unseal(&self, info: &PackInfo, cipher: &PackCipher, number: usize) -> Result<Vec<u8>> {
         let frame = info.frame(number)?;
         let sealed = self.backend().read_range(&info.name(), u64::from(frame.offset), frame.stored as usize);

@@ -25,7 +25,7 @@ pub enum KeyChange {
 /// Result of a change of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct KeyReport {
-    /// The key.
+    /// Id of the key slot that was changed.
     pub key_id: KeyId,
     /// What was done with it.
     pub done: KeyChange,
@@ -34,7 +34,7 @@ pub struct KeyReport {
 /// A password to be added.
 #[derive(Debug, Clone, Copy)]
 pub struct NewPassword<'p> {
-    /// The password.
+    /// The bytes of the password.
     pub password: &'p [u8],
     /// What trying it costs.
     pub kdf: KdfCost,
@@ -99,8 +99,8 @@ impl Serialize for RemovedKey {
     }
 }
 
-/// Gives the repository new keys, which this password alone opens. `own` is the key that it was opened with, and `others` are
-/// all others: they must be all that there are.
+/// Rotates the repository to new keys, which this password alone opens. `own` is the key that it was opened with, and
+/// `others` are all others: they must be all that there are.
 ///
 /// # Errors
 /// As of [`Repository::rotate_key`].

@@ -21,10 +21,10 @@ pub struct Reach {
 
 impl Reach {
     /// Follows everything that hangs on the root of a snapshot. What was followed before is passed over. `lost` gets
-    /// chunks that have to be read to go on and cannot be; it gives an error back where that must not be.
+    /// chunks that have to be read to go on and cannot be; it returns an error where that must not be.
     ///
     /// # Errors
-    /// Those of `lost`, and where something can be read and is not understood.
+    /// The errors of `lost`, and where something can be read and is not understood.
     pub fn follow(
         &mut self,
         repository: &Repository,

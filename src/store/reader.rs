@@ -35,7 +35,7 @@ struct Effort {
 }
 
 impl Effort {
-    /// None yet, by somebody who needs the chunk.
+    /// None yet, for a caller that needs the chunk.
     fn patient() -> Self {
         Self { frames: 0, patience: Patience::Waits }
     }
@@ -68,7 +68,7 @@ impl std::ops::Deref for Base {
     }
 }
 
-/// What came of opening a frame whose bytes could be read.
+/// Result of opening a frame whose bytes could be read.
 #[derive(Debug)]
 pub enum Opened {
     /// Its plain bytes.
@@ -158,7 +158,7 @@ impl FrameReader {
     }
 }
 
-/// Reads chunks, wherever they lie. Frames that were decoded are kept for a while, for all who read.
+/// Reads chunks, wherever they lie. Frames that were decoded are kept for a while, for all readers.
 #[derive(Debug)]
 pub struct ChunkReader {
     pub(super) log: Arc<Log>,
@@ -179,7 +179,8 @@ impl ChunkReader {
         self.get_below(id, u8::MAX, Purpose::Base, &mut Effort::patient())
     }
 
-    /// Lets go of the decoded frames that are kept. For who will not ask for the same chunks again, and needs the memory.
+    /// Frees the decoded frames that are kept. For callers that will not ask for the same chunks again, and need the
+    /// memory.
     pub fn forget_frames(&self) {
         self.frames.clear();
     }
@@ -190,15 +191,15 @@ impl ChunkReader {
     }
 
     /// Decodes the frame, so that its chunks are at hand soon after. Where it, or what it rests on, is being decoded by
-    /// somebody else, that is left to whoever asks for it: many deltas in a row rest on the same frame, and threads that
-    /// wait for it have better to do.
+    /// another thread, that is left to the thread that asks for it: many deltas in a row rest on the same frame, and
+    /// threads that wait for it have better to do.
     pub fn prefetch(&self, key: FrameKey) {
-        // What is wrong with it is told to whoever asks for a chunk of it.
+        // What is wrong with it is reported to the thread that asks for a chunk of it.
         let _ = self.frame(key, Purpose::Asked, &mut Effort { frames: 0, patience: Patience::GivesUp });
     }
 
     /// Reads the frames of these chunks at once and decodes them, so that the chunks are at hand soon after. Deltas are left
-    /// to whoever asks for them, and so is all that is wrong.
+    /// to the threads that ask for them, and so is the reporting of all that is wrong.
     pub fn prefetch_chunks(&self, chunks: &[ChunkId]) {
         let keys: BTreeSet<FrameKey> =
             chunks.iter().filter_map(|id| self.catalog.frame_of(id).ok().flatten()).collect();
@@ -261,8 +262,8 @@ impl ChunkReader {
         }))
     }
 
-    /// The chunk, from a location that needs fewer than so many deltas. The index is not made anew on the way: who reads
-    /// a frame by its number holds on to that number.
+    /// The chunk, from a location that needs fewer than `depth` deltas. The index is not rebuilt on the way: a caller
+    /// that reads a frame by its number holds on to that number.
     fn get_below(&self, id: &ChunkId, depth: u8, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
         let mut failure = Error::ChunkMissing { id: *id };
         for (_, location) in
@@ -270,7 +271,7 @@ impl ChunkReader {
         {
             match self.chunk_at(id, location, purpose, effort) {
                 Ok(bytes) => return Ok(bytes),
-                // Somebody else decodes what it rests on: nothing is wrong with the place.
+                // Another thread decodes what it rests on: nothing is wrong with the place.
                 Err(error @ Error::Busy { .. }) => return Err(error),
                 // One place that could not be read at all says more than others that are lost: nothing is known yet.
                 Err(error) if failure.is_damage() => failure = error,
@@ -332,7 +333,7 @@ impl ChunkSource for ChunkReader {
         }
         match failure {
             // The local index failed, or knows nothing of the chunk or of what it rests on (a damaged cache must not make
-            // data look lost), or was made anew after the chunk was looked up.
+            // data look lost), or was rebuilt after the chunk was looked up.
             Error::Cache { .. } | Error::ChunkMissing { .. } => {
                 self.catalog.rebuild_once()?;
                 if let Ok(bytes) = self.get_located(id) {

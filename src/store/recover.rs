@@ -8,7 +8,7 @@ use crate::id::{ChunkId, KeyId, SnapshotId, digest};
 use crate::log::LogDamage;
 use crate::storage::{Kind, ObjectMeta};
 
-/// What became of a broken log.
+/// Result of rebuilding a broken log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RebuiltLog {
     /// Entries that were kept: those before the break, and those after it, which were appended again.
@@ -20,11 +20,11 @@ pub struct RebuiltLog {
 /// Makes a broken log whole: takes out what stands after the break, adds the snapshots that were `found` in packs, and
 /// appends again what was said after the break. So tags that were set there, and removals, hold for those as well.
 ///
-/// Nobody else may write meanwhile. If this is interrupted, what was after the break may be lost as well.
+/// No other process may write meanwhile. If this is interrupted, what was after the break may be lost as well.
 ///
 /// # Errors
 /// [`Error::Unsupported`](crate::error::Error::Unsupported) if an entry is of a kind that this version does not know; then
-/// nothing was changed. Those of the backend.
+/// nothing was changed. [`Error::Storage`](crate::error::Error::Storage) if a request fails.
 pub fn rebuild_log(repository: &Repository, damage: &LogDamage, found: &[(SnapshotId, ChunkId)]) -> Result<RebuiltLog> {
     let (log, there) = (repository.log(), slots(repository)?);
     log.cut_at(damage)?;
@@ -55,8 +55,8 @@ fn slots(repository: &Repository) -> Result<Vec<(KeyId, [u8; 32])>> {
 /// are.
 ///
 /// # Errors
-/// [`Error::SnapshotExists`](crate::error::Error::SnapshotExists) for an id that is in the log already; those of the
-/// backend.
+/// [`Error::SnapshotExists`](crate::error::Error::SnapshotExists) for an id that is in the log already;
+/// [`Error::Storage`](crate::error::Error::Storage) if a request fails.
 pub fn add_found(repository: &Repository, snapshots: &[(SnapshotId, ChunkId)]) -> Result<()> {
     if snapshots.is_empty() {
         return Ok(());
@@ -77,7 +77,7 @@ impl Writer<'_> {
     /// Names in the log what was stored, without a snapshot.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// [`Error::Storage`](crate::error::Error::Storage) if a request fails.
     pub fn name_stored(&self) -> Result<()> {
         self.flush()?;
         let state = self.repository.state();

@@ -21,8 +21,8 @@ pub struct Replaced {
 }
 
 impl Writer<'_> {
-    /// Gives snapshots new roots, by one entry. All packs must have been stored. Those that were removed meanwhile, or have
-    /// another root than the old one that is named, are passed over.
+    /// Replaces the roots of snapshots, by one entry. All packs must have been stored. Those that were removed meanwhile,
+    /// or have another root than the old one that is named, are passed over.
     ///
     /// The entry is appended only after a log in whose light everything that the new roots reach is stored for good, but for
     /// what the old root reached as well: that is as safe, or as lost, as it was.
@@ -68,7 +68,7 @@ pub fn replace_by_found(repository: &Repository, roots: &[RootReplacement]) -> R
 /// None if nothing is, or where the old root cannot be read any more.
 ///
 /// # Errors
-/// Those of reading chunks that say nothing about one.
+/// Errors of reading chunks that say nothing about a chunk.
 pub fn check_settled(repository: &Repository, past: &PastReplacement) -> Result<Option<Error>> {
     if past.reason != ReplaceReason::Settled {
         return Ok(None);
@@ -100,7 +100,7 @@ pub(super) fn check_replacement(
     }
     let old = match root_in(repository, old) {
         Ok(old) => old,
-        // Nothing of it is left to compare with, and the snapshot is better off with any other root.
+        // No part of it is left to compare with, and the snapshot is better off with any other root.
         Err(error) if error.is_damage() && reason != ReplaceReason::Settled => return Ok(()),
         Err(error) => return Err(error),
     };

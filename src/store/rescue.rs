@@ -1,5 +1,5 @@
-//! A snapshot is added only if all that it reaches can be rebuilt from packs that nobody condemned. What a prune condemned
-//! while it was made is copied out of the condemned packs as long as they are there.
+//! A snapshot is added only if all that it reaches can be rebuilt from packs that no prune condemned. What a prune
+//! condemned while it was made is copied out of the condemned packs as long as they are there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -46,7 +46,7 @@ impl Foundation for Writer<'_> {
         let (mut reach, mut lost) = (Reach::default(), ChunkSet::default());
         let mut missing: BTreeSet<ChunkId> = BTreeSet::new();
         reach.follow(repository, &mut inventory, root, &mut |inventory, id, _| {
-            // Without it nobody knows what hangs on it.
+            // Without it, it is unknown what hangs on it.
             missing.insert(*id);
             lost.extend(inventory.find(id));
             Ok(())
@@ -126,7 +126,7 @@ impl<'w, 'r> Copies<'w, 'r> {
     /// Adds a chunk. Whether it is stored already is the caller's to know.
     ///
     /// # Errors
-    /// Those of storing a pack.
+    /// Errors of storing a pack.
     pub fn add(&mut self, kind: ChunkKind, chunk: PlainChunk) -> Result<()> {
         let (chunks, bytes) = self.open.entry(kind).or_default();
         *bytes += chunk.bytes.len();
@@ -148,7 +148,7 @@ impl<'w, 'r> Copies<'w, 'r> {
     /// Stores what is left, and publishes it.
     ///
     /// # Errors
-    /// Those of storing a pack.
+    /// Errors of storing a pack.
     pub fn finish(mut self) -> Result<()> {
         while let Some(kind) = self.open.keys().next().copied() {
             self.close(kind)?;
@@ -170,14 +170,14 @@ impl Repository {
     /// [`Error::NoSnapshot`] for one that was never removed, [`Error::Pruned`] for one of which something is deleted
     /// already.
     pub fn revive(&self, snapshots: &[SnapshotId]) -> Result<()> {
-        // A cache that turns out to be damaged on the way must not be in the way: then it is done once more with another.
+        // A cache that turns out to be damaged on the way must not be in the way: then it is done again with another.
         snapshots.iter().try_for_each(|snapshot| self.catalog.with_index(|_| revive_one(self, *snapshot)))
     }
 
     /// Whether everything that a snapshot reaches is stored for good.
     ///
     /// # Errors
-    /// Those of reading what hangs on it that do not mean that it is lost.
+    /// Errors of reading what hangs on it that do not mean that it is lost.
     pub fn is_whole(&self, snapshot: SnapshotId) -> Result<bool> {
         let state = self.state();
         let Some(record) = state.snapshot(snapshot) else { return Ok(false) };

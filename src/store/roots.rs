@@ -31,7 +31,7 @@ fn decode_root(bytes: &[u8], record: &SnapshotRecord) -> Result<SnapshotRoot> {
     Ok(root)
 }
 
-/// What became of a snapshot since its root was read.
+/// What has changed about a snapshot since its root was read.
 #[derive(Debug)]
 pub enum Since {
     /// Nothing.
@@ -42,10 +42,11 @@ pub enum Since {
     Replaced(Box<SnapshotRoot>),
 }
 
-/// What became of a snapshot since this root of it was read: then it is no wonder if something is gone that it reaches.
+/// What has changed about a snapshot since this root of it was read: a change explains why something that it reaches is
+/// gone.
 ///
 /// # Errors
-/// Those of reading the log, and the new root.
+/// Errors of reading the log, and the new root.
 pub fn since(repository: &Repository, root: &SnapshotRoot) -> Result<Since> {
     repository.catalog.refresh()?;
     let state = repository.state();
@@ -55,11 +56,11 @@ pub fn since(repository: &Repository, root: &SnapshotRoot) -> Result<Since> {
     Ok(if is_same { Since::Same } else { Since::Replaced(Box::new(now)) })
 }
 
-/// What came of reading a snapshot; where something of it is gone, since it was removed or its root was replaced meanwhile, it
-/// is that.
+/// The result `read` of reading a snapshot; where data of it is gone, since it was removed or its root was replaced
+/// meanwhile, the error that says so.
 ///
 /// # Errors
-/// [`Error::SnapshotRemoved`], [`Error::SnapshotReplaced`], and the error that was given.
+/// [`Error::SnapshotRemoved`], [`Error::SnapshotReplaced`], and the error of `read`.
 pub fn unless_moved<T>(repository: &Repository, root: &SnapshotRoot, read: Result<T>) -> Result<T> {
     match read {
         Err(error) if error.is_damage() => Err(moved(repository, root).unwrap_or(error)),

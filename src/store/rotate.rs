@@ -1,5 +1,5 @@
 //! New keys for a repository. The new slot comes first, then one entry that takes it in and all others away, then the old
-//! slots are deleted: at any moment exactly one of two sets of slots counts, and somebody has the password to it.
+//! slots are deleted: at any moment exactly one of two sets of slots counts, and a user has the password to it.
 
 use super::{Keys, Repository, keys};
 use crate::crypto::Envelope;
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::id::KeyId;
 use crate::storage::{Kind, Name, create_resolved};
 
-/// What came of a rotation.
+/// Result of a rotation.
 #[derive(Debug)]
 pub struct Rotated {
     /// The new key slot.
@@ -20,12 +20,14 @@ pub struct Rotated {
 }
 
 impl Repository {
-    /// Gives the repository a new master key. What is written from now on is sealed under it, and opens by the password of
-    /// one new slot. All other slots are taken away, since their passwords are not at hand: those are to be `leaving`.
+    /// Rotates the repository to a new master key. What is written from now on is sealed under it, and opens by the
+    /// password of one new slot. All other slots are taken away, since their passwords are not at hand: those are to be
+    /// `leaving`.
     ///
     /// # Errors
-    /// [`Error::KeyRefused`] if there are slots that are not among those, [`Error::InvalidArgument`] if there is no encryption,
-    /// [`Error::KeysRotated`] if somebody else was faster. Then nothing has changed. Those of the backend.
+    /// [`Error::KeyRefused`] if there are slots that are not among those, [`Error::InvalidArgument`] if there is no
+    /// encryption, [`Error::KeysRotated`] if another process was faster. Then nothing has changed. [`Error::Storage`] if
+    /// a request fails.
     pub fn rotate_key(&mut self, password: &[u8], cost: KdfCost, label: &str, leaving: &[KeyId]) -> Result<Rotated> {
         let log = &self.log;
         log.check_writable()?;
@@ -53,10 +55,10 @@ impl Repository {
 }
 
 impl Keys {
-    /// Deletes the objects of key slots that the log has taken away, where somebody did not live to do it.
+    /// Deletes the objects of key slots that the log has taken away, where an interrupted rotation or removal left them.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// [`Error::Storage`] if a request fails.
     pub fn delete_former(&self) -> Result<()> {
         let state = self.log.state();
         let former = &state.former_keys;

@@ -11,10 +11,10 @@ use crate::pack::{self, PackInfo};
 
 impl ChunkReader {
     /// Reads those of these packs that the log has something of as damaged, and says in the log what of that is sound after
-    /// all: from then on it counts again. Gives the packs concerned.
+    /// all: from then on it counts again. Returns the packs concerned.
     ///
     /// # Errors
-    /// Those of the backend that say nothing about a pack.
+    /// [`Error::Storage`](crate::error::Error::Storage) for failures that say nothing about a pack.
     pub fn take_back_damage(&self, packs: &[PackId]) -> Result<Vec<PackId>> {
         self.log.sound(&*self.catalog, packs, &mut |pack, damage| {
             let frames = self.sound_frames(pack, damage)?;

@@ -48,14 +48,14 @@ impl<'a> Lock<'a> {
     /// Reads the log with these keys.
     ///
     /// # Errors
-    /// [`Error::KeysRotated`] if they are older than the log, and those of reading it.
+    /// [`Error::KeysRotated`] if they are older than the log, and errors of reading it.
     pub(super) fn open(&self, keyring: Option<Keyring>) -> Result<Unlocked> {
         let envelope = Envelope::new(self.repository, keyring);
         let read = self.log.read(&envelope)?;
         Ok(Unlocked { envelope, read, key: None })
     }
 
-    /// ... with those of an export.
+    /// ... with the keys of an export.
     pub(super) fn open_by_export(&self, text: &str) -> Result<Unlocked> {
         let keyring = match key_export::parse_export(text)? {
             (repository, keyring) if repository == self.repository => keyring,
@@ -75,8 +75,8 @@ impl<'a> Lock<'a> {
         Error::argument("export", format!("the key export belongs to repository {repository}"))
     }
 
-    /// ... with those of a slot that this password opens and that the log names. One that was taken away, or never came as
-    /// far as the log, opens nothing: its file may be there all the same.
+    /// ... with the keys of a slot that this password opens and that the log names. One that was taken away, or never
+    /// came as far as the log, opens nothing: its file may be there all the same.
     pub(super) fn open_by_password(&self, password: &[u8]) -> Result<Unlocked> {
         if self.broken {
             return self.open_broken(password);

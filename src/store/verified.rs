@@ -1,5 +1,5 @@
 //! Which packs were read and found sound, and when, on this machine. It lies beside the remembered head. Losing it costs
-//! reading; it proves nothing to anybody but the machine that wrote it.
+//! reading; it proves nothing except to the machine that wrote it.
 //!
 //! ```text
 //! offset  size  what
@@ -19,7 +19,7 @@ use crate::wire::{Reader, Write};
 
 const MAGIC: &[u8; 8] = b"SNAPVRF1";
 
-/// A larger file is none that was written here: of so many packs a repository would have petabytes.
+/// A larger file is none that was written here: with that many packs a repository would have petabytes.
 const MAX_FILE: u64 = 40 << 24;
 
 /// When packs were found sound. 40 bytes a pack on the disk, some more in memory.

@@ -48,7 +48,7 @@ pub trait Visitor {
 /// Follows a snapshot from the chunk that holds its root.
 ///
 /// # Errors
-/// Those of the visitor, and of reading what is not lost.
+/// The errors of the visitor, and errors of reading what is not lost.
 pub fn walk<S: ChunkSource + ?Sized>(source: &S, chunk: &ChunkId, visitor: &mut dyn Visitor) -> Result<()> {
     if !visitor.meet(chunk, Met::Root)? {
         return Ok(());

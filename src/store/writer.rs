@@ -1,4 +1,4 @@
-//! Putting chunks in. Passive: whoever calls it owns the threads. Chunks are announced with [`Writer::reserve`], come
+//! Storing chunks. Passive: the caller owns the threads. Chunks are announced with [`Writer::reserve`], come
 //! in as encoded frames, are gathered into packs, and each pack is stored by [`Writer::store`].
 
 use std::collections::{HashMap, HashSet};
@@ -14,14 +14,14 @@ use crate::log::Standing;
 use crate::pack::{self, Chain, EncodedFrame, Encoding, PACK_FRAMES, PackBuilder, PackInfo};
 use crate::storage::Kind;
 
-/// After so many packs, or so much time, an index object is published, so that an interrupted run is cheap to resume.
+/// After this many packs, or this much time, an index object is published, so that an interrupted run is cheap to resume.
 const PACKS_AN_INDEX: usize = 64;
 const TIME_AN_INDEX: Duration = Duration::from_secs(240);
 
 /// Writes into a repository. Shared by all threads of one run.
 pub struct Writer<'a> {
     pub(super) repository: &'a Repository,
-    /// Whether so many packs were missing at first that their storage may be away.
+    /// Whether the number of packs missing at first was so high that their storage may be away.
     looked_away: bool,
     inner: Mutex<Inner>,
 }
@@ -46,7 +46,7 @@ struct Inner {
 /// What storing a pack came to.
 #[derive(Debug, Clone, Copy)]
 pub struct PackReport {
-    /// Its name.
+    /// The pack's id.
     pub pack: PackId,
     /// How many chunks it holds.
     pub chunks: u64,
@@ -57,7 +57,7 @@ pub struct PackReport {
 /// A snapshot that is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
-    /// Its name.
+    /// The snapshot's id.
     pub snapshot: SnapshotId,
     /// The number of its entry in the log.
     pub entry: u64,
@@ -72,7 +72,8 @@ impl<'a> Writer<'a> {
     /// If the repository needs features that this version does not know.
     pub fn new(repository: &'a Repository) -> Result<Self> {
         repository.log.check_writable()?;
-        // The next entry would fill a gap with one that the later ones do not follow from: nobody could read them any more.
+        // The next entry would fill a gap with one that the later ones do not follow from: no process could read them any
+        // more.
         if let Some(gap) = repository.log.gap()? {
             return Err(gap);
         }
@@ -109,8 +110,8 @@ impl<'a> Writer<'a> {
         self.repository.catalog.index().has_gone()
     }
 
-    /// Announces a chunk. True if it has to be put into a frame: it is neither stored for good nor announced by anybody
-    /// else.
+    /// Announces a chunk. True if it has to be put into a frame: it is neither stored for good nor announced by another
+    /// caller.
     pub fn reserve(&self, id: ChunkId) -> Result<bool> {
         if self.holds(&id)? {
             return Ok(false);
@@ -118,7 +119,7 @@ impl<'a> Writer<'a> {
         Ok(self.lock().in_flight.insert(id))
     }
 
-    /// Whether the chunk is announced, or stored for good: whoever needs it need not put it in.
+    /// Whether the chunk is announced, or stored for good: a caller that needs it need not store it.
     pub fn holds(&self, id: &ChunkId) -> Result<bool> {
         Ok(self.lock().in_flight.contains(id) || self.is_stored(id)?)
     }
@@ -139,7 +140,7 @@ impl<'a> Writer<'a> {
         Ok(true)
     }
 
-    /// ... in a place that needs fewer than so many deltas. `met` are those that were looked at in vain.
+    /// ... in a place that needs fewer than `depth` deltas. `met` are those that were looked at in vain.
     fn is_stored_below(&self, id: &ChunkId, depth: u8, met: &mut HashSet<FrameKey>) -> Result<bool> {
         let index = self.repository.catalog.index();
         for location in self.repository.catalog.with_index(|index| index.locate_live(id))? {
@@ -166,7 +167,7 @@ impl<'a> Writer<'a> {
         Ok(false)
     }
 
-    /// Adds a frame of announced chunks to the open pack; gives the pack away when it is full. The caller stores it.
+    /// Adds a frame of announced chunks to the open pack; returns the pack when it is full. The caller stores it.
     pub fn add(&self, frame: EncodedFrame) -> Option<PackBuilder> {
         let mut inner = self.lock();
         inner.open.push(frame);
@@ -347,8 +348,8 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Found> {
         } else if found != Some(length) {
             repository.catalog.index().mark_cut_off(&id);
         } else if !there.contains_key(&id) && !repository.catalog.index().names_pack(&id) {
-            // An earlier run of this process stored it and could not publish it, and the listing is behind: what counts
-            // as stored must be named.
+            // An earlier run of this process stored it and could not publish it, and the listing is out of date: what
+            // counts as stored must be named.
             unknown.push((id, length));
         }
     }

@@ -54,7 +54,7 @@ impl Catalog {
     /// Reads what was added to the log since, and the index objects that are new with it. True if there was anything.
     ///
     /// # Errors
-    /// Those of reading the log, and of the local index.
+    /// Errors of reading the log, and [`Error::Cache`] if the local index fails.
     pub fn refresh(&self) -> Result<bool> {
         self.log.refresh()?;
         self.catch_up()
@@ -70,10 +70,10 @@ impl Catalog {
     }
 
     /// Reads what was added to the log, and says whether it goes on after this state of it. To be asked before something is
-    /// called missing: a prune may have moved it, or somebody may have removed the snapshot that needed it.
+    /// called missing: a prune may have moved it, or another process may have removed the snapshot that needed it.
     ///
     /// # Errors
-    /// Those of reading the log, and of the local index.
+    /// Errors of reading the log, and [`Error::Cache`] if the local index fails.
     pub fn has_moved(&self, since: &State) -> Result<bool> {
         self.refresh()?;
         Ok(self.log.length() != since.next)
@@ -83,7 +83,7 @@ impl Catalog {
     /// again, a few times at most: a long read beside writers must not take for lost what was moved.
     ///
     /// # Errors
-    /// Those of `work`, and of reading the log.
+    /// The errors of `work`, and errors of reading the log.
     pub fn settled<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
         for _ in 0..ATTEMPTS {
             let before = self.log.state();
@@ -149,7 +149,7 @@ impl Catalog {
     /// count as stored, so what lay there is stored again where the same data comes up. Returns what was recorded.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::Storage`] if a request fails.
     pub fn record_damage(&self, packs: &[(PackId, Vec<u32>)]) -> Result<Vec<(PackId, Vec<u32>)>> {
         self.log.damaged(self, &mut |_| Ok(packs.to_vec()))
     }

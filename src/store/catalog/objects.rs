@@ -47,7 +47,7 @@ impl Catalog {
     /// them.
     ///
     /// # Errors
-    /// Those of the backend that say nothing about an object.
+    /// [`Error::Storage`] for failures that say nothing about an object.
     pub fn outdated_indexes<'i>(&self, objects: impl IntoIterator<Item = &'i IndexId>) -> Result<BTreeSet<IndexId>> {
         let mut outdated = BTreeSet::new();
         if self.packs.epoch() == 0 {
@@ -71,7 +71,7 @@ impl Catalog {
     /// Writes an index object for these packs and takes it into the local index. Returns its name and length.
     ///
     /// # Errors
-    /// Those of the storage, and of the local index.
+    /// [`Error::Storage`] if a request fails. [`Error::Cache`] if the local index fails.
     pub fn publish_index(&self, packs: &[PackInfo]) -> Result<(IndexId, u64)> {
         let body = index::encode_object(packs);
         let bytes = self.log.envelope().seal(self.log.entropy(), Kind::Index, "", &body)?;
@@ -84,7 +84,7 @@ impl Catalog {
     /// Index objects that the log names and that cannot be read, and why.
     ///
     /// # Errors
-    /// Those of the backend that say nothing about an object.
+    /// [`Error::Storage`] for failures that say nothing about an object.
     pub fn lost_indexes(&self) -> Result<Vec<(IndexId, Error)>> {
         let mut lost = Vec::new();
         for object in &self.log.state().indexes {
@@ -100,7 +100,7 @@ impl Catalog {
     /// Publishes index objects for these packs. Those that only the listing names are made sure of before.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// [`Error::Storage`] if a request fails.
     pub fn publish_packs(&self, packs: &[PackInfo]) -> Result<Vec<IndexId>> {
         self.log.check_writable()?;
         self.packs.settle(packs.iter().filter(|info| !self.index.names_pack(&info.id)))?;
@@ -110,7 +110,7 @@ impl Catalog {
     /// Names index objects in the log, in the place of others.
     ///
     /// # Errors
-    /// As of [`Log::replace_indexes`], and those of reading index objects.
+    /// As of [`Log::replace_indexes`], and errors of reading index objects.
     pub fn replace_indexes(&self, added: &[IndexId], superseded: &[IndexId]) -> Result<()> {
         self.log.replace_indexes(added, superseded)?;
         self.update()

@@ -14,7 +14,7 @@ impl Catalog {
     /// Packs that are there and that no index object names which can be read. Condemned ones are passed over.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// [`Error::Storage`] if a request fails.
     pub fn unnamed_packs(&self) -> Result<ListedPacks> {
         let standing = self.log.standing();
         let mut unnamed = Vec::new();
@@ -33,7 +33,7 @@ impl Catalog {
     /// can be read although an index object is lost. Does nothing where no object is.
     ///
     /// # Errors
-    /// Those of the backend that say nothing about a pack.
+    /// [`Error::Storage`] for failures that say nothing about a pack.
     pub(in crate::store) fn adopt_locally(&self) -> Result<()> {
         let known: BTreeSet<IndexId> = self.index.objects()?.into_iter().collect();
         if self.log.state().indexes.is_subset(&known) {
@@ -46,7 +46,7 @@ impl Catalog {
     /// whose directory is not sound.
     ///
     /// # Errors
-    /// Those of the backend that say nothing about a pack.
+    /// [`Error::Storage`] for failures that say nothing about a pack.
     pub fn adopt_all_locally(&self) -> Result<Vec<(PackId, Error)>> {
         let read = self.packs.read_directories(&self.unnamed_packs()?)?;
         for info in &read.sound {

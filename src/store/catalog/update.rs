@@ -58,7 +58,7 @@ impl Catalog {
             for (object, packs) in portion.iter().zip(self.read_index_objects(portion)) {
                 match packs {
                     Ok(packs) => self.index.insert_object(object, &packs)?,
-                    // Nothing rests on an object that the log does not name: it may be half of somebody's work. Of another,
+                    // Nothing rests on an object that the log does not name: it may be half of a writer's work. Of another,
                     // what is in its packs is found missing when it is asked for; the packs themselves may still have it.
                     Err(error) if error.is_damage() => {}
                     Err(error) => return Err(error),
@@ -77,7 +77,7 @@ impl Catalog {
     /// Throws the local index away and reads all index objects again.
     ///
     /// # Errors
-    /// Those of the backend, and of the index where not even a temporary one can be made.
+    /// [`Error::Storage`] if a request fails. [`Error::Cache`] where not even a temporary local index can be made.
     pub fn rebuild(&self) -> Result<()> {
         let mut rebuilt = self.rebuilt.lock().unwrap_or_else(PoisonError::into_inner);
         self.renew()?;
