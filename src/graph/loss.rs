@@ -80,7 +80,7 @@ pub(crate) struct Followed {
     pub(crate) rows: u64,
     /// Files of which something is lost.
     pub(crate) files: u64,
-    /// Those of these of which nothing is left.
+    /// Of these, those of which nothing is left.
     pub(crate) gone: u64,
     /// Files of which nothing is; where rows were followed before, all of them.
     pub(crate) sound: u64,

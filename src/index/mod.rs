@@ -69,7 +69,7 @@ struct Packs {
     /// Packs that were found to be gone from the repository, or cut off. Outlives the tables: they may be made again at
     /// any time, and what is gone must not count as stored again.
     gone: HashSet<PackId>,
-    /// Those of them that were cut off: something may be read from them yet.
+    /// Of these, those that were cut off: something may be read from them yet.
     cut_off: HashSet<PackId>,
     /// The highest number that was given in this process. None is given to another pack, whatever becomes of the tables:
     /// others hold on to locations and to frames by it.

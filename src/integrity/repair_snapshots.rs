@@ -77,7 +77,7 @@ pub struct SnapshotRepair {
 /// does not count as stored, so it comes back when the same data is saved again.
 ///
 /// # Errors
-/// [`Error::StorageAway`] if most packs are missing; those of `each_loss`, and of reading the repository.
+/// [`Error::StorageAway`] if most packs are missing; the errors of `each_loss`, and errors of reading the repository.
 pub fn repair_snapshots(
     repository: &Repository,
     options: &SnapshotRepairOptions,
