@@ -118,9 +118,9 @@ pub struct PruneReport {
 /// A number of packs, and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// How many.
+    /// Number of packs.
     pub packs: u64,
-    /// How many bytes.
+    /// Their length in bytes, together.
     pub bytes: u64,
 }
 

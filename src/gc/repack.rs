@@ -42,7 +42,7 @@ struct Open {
 pub(super) struct Repacked {
     /// Packs of which all that is needed was copied.
     pub(super) copied: Vec<PackNumber>,
-    /// The new packs.
+    /// The new packs, which hold the copies.
     pub(super) written: Vec<PackInfo>,
 }
 

@@ -22,22 +22,22 @@ pub(crate) type BadFrame = (PackId, u32);
 pub enum Lost {
     /// All of it: what it consists of is not known any more.
     Snapshot {
-        /// Which one.
+        /// The snapshot that is lost.
         snapshot: SnapshotId,
-        /// What is wrong.
+        /// The error that shows the loss.
         cause: Error,
     },
     /// A part of its manifest: which paths there were, and what they held.
     Rows {
-        /// Which one.
+        /// The snapshot whose rows are lost.
         snapshot: SnapshotId,
         /// The paths are those after this one, ...
         after: Vec<u8>,
         /// ... up to and with this one.
         last: Vec<u8>,
-        /// How many.
+        /// Number of lost rows.
         rows: u64,
-        /// What is wrong.
+        /// The error that shows the loss.
         cause: Error,
     },
     /// A part of the content of a file, or all of it.
@@ -50,20 +50,20 @@ pub enum Lost {
         size: u64,
         /// What of it, where that is known.
         loss: Box<Loss>,
-        /// What is wrong.
+        /// The error that shows the loss.
         cause: Error,
     },
 }
 
 impl Lost {
-    /// The snapshot concerned.
+    /// The snapshot in which something is lost.
     pub fn snapshot(&self) -> SnapshotId {
         match self {
             Self::Snapshot { snapshot, .. } | Self::Rows { snapshot, .. } | Self::File { snapshot, .. } => *snapshot,
         }
     }
 
-    /// What is wrong.
+    /// The error that shows the loss.
     pub fn cause(&self) -> &Error {
         match self {
             Self::Snapshot { cause, .. } | Self::Rows { cause, .. } | Self::File { cause, .. } => cause,

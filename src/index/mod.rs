@@ -37,7 +37,7 @@ impl CachedPack {
 /// Where a chunk lies. A chunk may have several locations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Location {
-    /// Which pack.
+    /// The pack that holds the chunk.
     pub pack: CachedPack,
     /// Which frame of the pack.
     pub frame: u32,

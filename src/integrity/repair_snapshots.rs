@@ -26,7 +26,8 @@ pub struct SnapshotRepairOptions {
     pub forget: bool,
     /// Rewrite damaged snapshots without the files that have lost data.
     pub rewrite: bool,
-    /// Judge also where most packs are missing, as if the storage were away ([`Error::StorageAway`]).
+    /// Judge also where most packs are missing, as if the storage were away
+    /// ([`Error::StorageAway`](crate::error::Error::StorageAway)).
     pub accept_missing_packs: bool,
     /// Look at everything, write nothing.
     pub dry_run: bool,
@@ -77,7 +78,8 @@ pub struct SnapshotRepair {
 /// does not count as stored, so it comes back when the same data is saved again.
 ///
 /// # Errors
-/// [`Error::StorageAway`] if most packs are missing; the errors of `each_loss`, and errors of reading the repository.
+/// [`Error::StorageAway`](crate::error::Error::StorageAway) if most packs are missing; the errors of `each_loss`, and
+/// errors of reading the repository.
 pub fn repair_snapshots(
     repository: &Repository,
     options: &SnapshotRepairOptions,

@@ -22,7 +22,7 @@ pub struct LogEntry {
     pub time: i64,
     /// Program, host and process that made it, for people.
     pub writer: String,
-    /// What it says.
+    /// The change that the entry makes.
     pub body: Body,
 }
 
@@ -54,7 +54,7 @@ pub enum Body {
     SetTags {
         /// The snapshot's id.
         snapshot: SnapshotId,
-        /// All its tags.
+        /// All tags that it carries from here on.
         tags: Vec<String>,
     },
     /// A key slot opens the repository.
@@ -92,12 +92,12 @@ pub enum Body {
     Swept {
         /// Ids of the deleted packs.
         packs: Vec<PackId>,
-        /// The index objects.
+        /// Ids of the deleted index objects.
         indexes: Vec<IndexId>,
     },
     /// Index objects take the place of others.
     IndexReplace {
-        /// The new ones.
+        /// Ids of the new index objects.
         added: Vec<IndexId>,
         /// Those that are not to be read any more.
         superseded: Vec<IndexId>,
@@ -114,7 +114,7 @@ pub enum Body {
     },
     /// Snapshots have other roots from here on. Their ids, times, series and tags stay.
     ReplaceRoots {
-        /// Why.
+        /// Why the roots are replaced.
         reason: ReplaceReason,
         /// The roots. A replacement counts only if the snapshot exists and its root is the old one.
         roots: Vec<RootReplacement>,
@@ -131,7 +131,7 @@ pub enum Body {
     /// An entry of a kind that is reserved for later versions. A process that meets one must not go on, unless it is a
     /// note, which has no effect.
     Reserved {
-        /// Which kind.
+        /// Number of the kind.
         kind: u8,
         /// The body of the entry, as it was read.
         bytes: Vec<u8>,

@@ -12,7 +12,7 @@ use crate::storage::Name;
 pub struct PastReplacement {
     /// The number of the entry.
     pub entry: u64,
-    /// Why.
+    /// Why the root was replaced.
     pub reason: ReplaceReason,
     /// The snapshot, its root before and its root after.
     pub roots: RootReplacement,

@@ -26,7 +26,7 @@ pub(crate) struct Opening<'a> {
 
 /// A log as it was read on opening.
 pub(crate) struct ReadLog {
-    /// What it says.
+    /// The state that the log comes to.
     pub(crate) state: Arc<State>,
     /// How many entries were not read, since a checkpoint stands for them.
     pub(super) skipped: u64,

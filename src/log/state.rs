@@ -34,7 +34,7 @@ pub struct State {
     pub removed: Vec<RemovedSnapshot>,
     /// Features that are needed beside those in the config.
     pub features: Features,
-    /// What was set.
+    /// The settings of the repository, as far as any were set.
     pub settings: Settings,
 }
 

@@ -24,7 +24,7 @@ pub struct PackBuilder {
 pub struct SealedPack {
     /// What it says about itself.
     pub info: PackInfo,
-    /// All its bytes.
+    /// The bytes of the whole pack.
     pub bytes: Vec<u8>,
 }
 

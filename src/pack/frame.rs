@@ -38,7 +38,7 @@ impl Encoding {
 pub struct PlainChunk {
     /// The chunk's id.
     pub id: ChunkId,
-    /// Its plain bytes.
+    /// The plain bytes of the chunk.
     pub bytes: Vec<u8>,
 }
 
@@ -66,9 +66,9 @@ pub enum DecodeError {
     /// Its length is not what its chunks come to.
     #[error("it holds {found} bytes where its chunks have {expected}")]
     Length {
-        /// How many there are.
+        /// How many bytes it holds.
         found: usize,
-        /// How many there should be.
+        /// How many bytes its chunks have together.
         expected: usize,
     },
     /// Its columns do not make up records.

@@ -52,7 +52,7 @@ pub struct PackInfo {
     pub epoch: u32,
     /// What its own key follows from.
     pub salt: [u8; 32],
-    /// What lies where.
+    /// Where each frame and chunk lies in the pack.
     pub directory: Directory,
 }
 

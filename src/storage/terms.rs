@@ -56,7 +56,7 @@ pub enum ByteRange {
     Exactly {
         /// Where the first one is.
         offset: u64,
-        /// How many.
+        /// How many bytes.
         length: usize,
     },
 }

@@ -107,7 +107,7 @@ fn share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32,
 /// Result of making a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InitReport {
-    /// The new repository.
+    /// Id of the new repository.
     pub repository_id: RepositoryId,
     /// Where it is.
     pub location: String,

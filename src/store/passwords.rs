@@ -73,7 +73,7 @@ pub fn remove_key(repository: &Repository, key_id: KeyId) -> Result<KeyReport> {
 /// Result of a rotation.
 #[derive(Debug, Serialize)]
 pub struct RotationReport {
-    /// The new key.
+    /// Id of the new key slot.
     pub key_id: KeyId,
     /// What was done with it.
     pub done: KeyChange,

@@ -31,7 +31,7 @@ pub type Open<'o> = dyn Fn() -> Arc<dyn Backend> + Sync + 'o;
 pub struct Failure {
     /// The name of the check.
     pub check: &'static str,
-    /// What was wrong.
+    /// How the promise was broken.
     pub reason: String,
 }
 
