@@ -88,7 +88,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// A length of time as [`parse_duration`] reads it, to the second.
 pub fn duration_text(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    let whole = UNITS.iter().rev().find(|(unit, length)| *unit != "y" && seconds > 0 && seconds % length == 0);
+    let whole =
+        UNITS.iter().rev().find(|(unit, length)| *unit != "y" && seconds > 0 && seconds.is_multiple_of(*length));
     whole.map_or_else(|| "0".into(), |(unit, length)| format!("{}{unit}", seconds / length))
 }
 

@@ -64,7 +64,7 @@ pub(crate) struct Limits {
     #[arg(long)]
     reencrypt: bool,
 
-    /// Delete packs condemned at least this long ago: a number with s, m, h or d
+    /// Delete packs condemned at least this long ago: a number with s, m, h, d, w or y
     ///
     /// Until then restores that began earlier can end, and removed snapshots can be brought back. It also says how old
     /// things must be that no snapshot names, to count as left behind by an interrupted run. 0 deletes at once.

@@ -16,10 +16,13 @@ use avro_snap::snapshot::entry::{FileEntry, Time};
 use crate::faults::quick_folder;
 use crate::lab::Lab;
 
+/// Content and modification time of each file, by its path.
+type StoredFiles = BTreeMap<Vec<u8>, (Vec<u8>, Time)>;
+
 /// What is in the target, and what happened to it.
 #[derive(Default)]
 struct InMemory {
-    files: Mutex<BTreeMap<Vec<u8>, (Vec<u8>, Time)>>,
+    files: Mutex<StoredFiles>,
     begun: Mutex<u64>,
     finished: Mutex<u64>,
     /// The last byte of each file is another by the time it is read again.

@@ -225,7 +225,7 @@ fn an_entry_follows_what_somebody_else_appended_meanwhile() {
         asked.push(state.next);
         Ok(vec![snapshot(1)])
     });
-    assert_eq!(removed.unwrap(), [snapshot(1); 0], "by the state of before there is none");
+    assert!(removed.unwrap().is_empty(), "by the state of before there is none");
     assert_eq!(other.key_add(key(2), [2; 32]).unwrap().sequence, 2);
     assert_eq!((asked, other.state().snapshots.len()), (vec![1], 1));
 }
