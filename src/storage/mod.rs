@@ -40,6 +40,8 @@ mod memory;
 mod meter;
 mod pace;
 mod read_only;
+#[cfg(feature = "object-store")]
+pub mod remote;
 mod resolve;
 mod retry;
 #[cfg(test)]
