@@ -27,7 +27,7 @@ use super::open::{host, user};
 use super::parity::warn_of_mended;
 use super::password::is_standard_input;
 use super::pick::{comma_list, whole};
-use super::places;
+use super::{places, stores};
 use super::progress::Meter;
 use super::when::{Day, parse_time};
 
@@ -295,6 +295,9 @@ impl Args {
     }
 
     fn open(&self, context: &Context, place: &Path) -> Result<Repository> {
+        if stores::is_store(place) && !self.dry_run {
+            stores::look_into(context, place)?;
+        }
         let repository = match context.open() {
             Err(Failure::Library(Error::NoRepository { .. })) if self.init && !self.dry_run => {
                 if let Some(id) = places::known(context, place) {

@@ -39,6 +39,7 @@ mod local;
 mod memory;
 mod meter;
 mod pace;
+mod probe;
 mod read_only;
 #[cfg(feature = "object-store")]
 pub mod remote;
@@ -57,6 +58,7 @@ pub use local::{DiskStep, Local, Witness};
 pub use memory::Memory;
 pub use meter::{Counts, Meter, OpCount};
 pub use pace::{Pace, RealPace};
+pub use probe::{Findings, probe};
 pub use read_only::ReadOnly;
 pub use resolve::create_resolved;
 pub use retry::{Retry, RetryPolicy};

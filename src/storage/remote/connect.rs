@@ -10,7 +10,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{ClientOptions, Error, ObjectStore, RetryConfig, StaticCredentialProvider};
 
-use super::identity::{FromProcess, OfTheMachine, nobody};
+use super::identity::{FromProcess, NO_CREDENTIALS, OfTheMachine, nobody};
 use super::location::{Location, Scheme};
 use super::profile::{self, Profile, Source};
 use super::traffic::{Counter, Counting};
@@ -60,8 +60,7 @@ fn options(variables: &Variables, prefix: &str) -> Result<ClientOptions, Error> 
 /// Refuses plain HTTP that was not asked for, before a client says so in its own words.
 fn plain_http(endpoint: Option<&str>, variables: &Variables, allow: &str) -> Result<(), Error> {
     let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let is_allowed = variables.get(allow).is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on" | "y" | "t"));
-    match is_plain && !is_allowed {
+    match is_plain && !is_true(variables, allow) {
         true => Err(wrong(format!(
             "{} has no encryption on its way: give an https:// address, or set {allow}=true where that is meant",
             endpoint.unwrap_or_default()
@@ -73,6 +72,11 @@ fn plain_http(endpoint: Option<&str>, variables: &Variables, allow: &str) -> Res
 /// A setting that makes no sense.
 fn wrong(reason: String) -> Error {
     Error::InvalidPath { source: object_store::path::Error::InvalidPath { path: PathBuf::from(reason) } }
+}
+
+fn is_true(variables: &Variables, name: &str) -> bool {
+    let words = ["true", "1", "yes", "on", "y", "t"];
+    variables.get(name).is_some_and(|value| words.contains(&value.to_ascii_lowercase().as_str()))
 }
 
 fn set(variables: &Variables, name: &str) -> Option<String> {
@@ -129,6 +133,7 @@ fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Res
                  `credential_process = aws configure export-credentials --profile NAME --format process` in it"
             )));
         }
+        _ if !is_web && is_true(variables, "AWS_EC2_METADATA_DISABLED") => return Err(nobody(NO_CREDENTIALS)),
         _ => {
             let of_the_machine = builder.clone().with_retry(a_few_times()).build()?.credentials().clone();
             builder.with_credentials(Arc::new(OfTheMachine(of_the_machine)))

@@ -27,6 +27,10 @@ pub(super) fn kind_of(error: &Error, status: Option<u16>) -> StorageErrorKind {
             Some(400) if MANGLED.iter().any(|code| said.contains(code)) => Unavailable,
             Some(400) if STALE.iter().any(|code| said.contains(code)) => Denied,
             Some(404) if says_no_bucket(&said) => Other,
+            // Of a batch: what it was answered for each of its parts stands inside.
+            Some(200..=299) if said.contains("AccessDenied") => Denied,
+            Some(200..=299) if said.contains("SlowDown") => Throttled,
+            Some(200..=299) if said.contains("(code: ") => Unavailable,
             // It was answered, and the answer broke off or made no sense.
             Some(200..=299) | None => match transport(error) {
                 Some(_) if said.contains("certificate") => Other,
@@ -160,6 +164,8 @@ mod tests {
             (answered(&code("NotImplemented")), Some(501), Unsupported),
             (answered(""), Some(507), NoSpace),
             (answered(""), Some(301), Other),
+            (answered("DeleteObjects request failed for key x: no (code: AccessDenied)"), Some(200), Denied),
+            (answered("DeleteObjects request failed for key x: no (code: InternalError)"), Some(200), Unavailable),
             (broken(HttpErrorKind::Connect, "refused"), None, Unavailable),
             (broken(HttpErrorKind::Connect, "invalid peer certificate"), None, Other),
             (broken(HttpErrorKind::Timeout, "late"), None, Unavailable),

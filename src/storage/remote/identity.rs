@@ -11,6 +11,10 @@ use object_store::{CredentialProvider, Error};
 /// Credentials are fetched again so long before they expire.
 const BEFORE_THE_END: Duration = Duration::from_secs(300);
 
+/// What is said where nothing says who one is.
+pub(super) const NO_CREDENTIALS: &str =
+    "no credentials were found in the environment (AWS_ACCESS_KEY_ID) or in a profile of ~/.aws (AWS_PROFILE)";
+
 /// A failure to learn who one is.
 pub(super) fn nobody(reason: impl Into<String>) -> Error {
     Error::Unauthenticated { path: "credentials".into(), source: reason.into().into() }
@@ -112,11 +116,7 @@ impl CredentialProvider for OfTheMachine {
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         self.0.get_credential().await.map_err(|error| {
-            nobody(format!(
-                "no credentials were found in the environment (AWS_ACCESS_KEY_ID) or in a profile (AWS_PROFILE), and the \
-                 machine has no role that it tells of: {}",
-                super::errors::said(&error)
-            ))
+            nobody(format!("{NO_CREDENTIALS}, and the machine has no role that it tells of: {}", super::errors::said(&error)))
         })
     }
 }

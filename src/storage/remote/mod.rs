@@ -21,6 +21,7 @@ mod traffic;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
@@ -46,6 +47,7 @@ pub struct Remote {
     tasks: Tasks,
     counter: Arc<traffic::Counter>,
     width: timing::Width,
+    patience: timing::Patience,
     single_writer: bool,
 }
 
@@ -69,8 +71,14 @@ impl Remote {
         let tasks = Tasks::new().map_err(|error| {
             StorageError::new(StorageErrorKind::Exhausted, "open").at(location).because(error)
         })?;
-        let width = timing::Width::new(CONCURRENCY);
-        Ok(Self { location: location.clone(), store, tasks, counter, width, single_writer: false })
+        let (width, patience) = (timing::Width::new(CONCURRENCY), timing::Patience::default());
+        Ok(Self { location: location.clone(), store, tasks, counter, width, patience, single_writer: false })
+    }
+
+    /// The same, which waits so long for an answer to a request without many bytes, or for more of an answer. What sends
+    /// many bytes has more time, by their number.
+    pub fn patient(self, time: Duration) -> Self {
+        Self { patience: timing::Patience(time), ..self }
     }
 
     /// The same, for a store that gives one name to several writers: each name is looked for before it is created, which
@@ -82,6 +90,10 @@ impl Remote {
     /// What was sent and received so far.
     pub fn traffic(&self) -> Traffic {
         self.counter.traffic()
+    }
+
+    fn key(&self, name: &Name) -> object_store::path::Path {
+        self.location.key(&name.to_string())
     }
 
     /// Does the work as a task, and waits for it.
@@ -132,8 +144,8 @@ impl Remote {
 
     /// Deletes at most [`BATCH`] objects at one request, or one by one where the store has none for that.
     fn delete_batch(&self, names: &[&Name]) -> Vec<Result<()>> {
-        let keys: Vec<_> = names.iter().map(|name| self.location.key(&name.to_string())).collect();
-        let done = self.tasks.run(tasks::delete_batch(self.store.clone(), keys));
+        let keys: Vec<_> = names.iter().map(|name| self.key(name)).collect();
+        let done = self.tasks.run(tasks::delete_batch(self.store.clone(), keys, self.patience));
         self.note(&done);
         match done {
             Ok(done) => {
@@ -155,7 +167,7 @@ impl Remote {
     }
 
     fn delete_apart(&self, names: &[&Name]) -> Vec<Result<()>> {
-        let work = names.iter().map(|name| tasks::delete(self.store.clone(), self.location.key(&name.to_string())));
+        let work = names.iter().map(|name| tasks::delete(self.store.clone(), self.key(name), self.patience));
         let done = self.tasks.run_all(work.collect(), self.width.now());
         done.iter().for_each(|done| self.note(done));
         let told = |(done, name): (std::result::Result<(), Failed>, &&Name)| {
@@ -185,7 +197,7 @@ impl Remote {
     }
 
     /// What the store has of it, checked against what was asked for.
-    fn read(&self, done: std::result::Result<tasks::Read, Failed>, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+    fn received(&self, done: std::result::Result<tasks::Read, Failed>, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
         match done {
             Ok(tasks::Read::Whole(bytes)) => Ok(bytes),
             Ok(tasks::Read::OfSize(size)) => {
@@ -236,9 +248,9 @@ impl Backend for Remote {
         if self.single_writer && self.head(name)?.is_some() {
             return Ok(Created::Exists);
         }
-        let (store, key) = (self.store.clone(), self.location.key(&name.to_string()));
+        let (store, key) = (self.store.clone(), self.key(name));
         let payload = PutPayload::from(bytes.to_vec());
-        let patience = timing::patience_for(bytes.len() as u64);
+        let patience = self.patience.for_bytes(bytes.len() as u64);
         let put = self.run(tasks::within(patience, async move {
             store.put_opts(&key, payload, PutOptions::from(PutMode::Create)).await
         }));
@@ -257,14 +269,14 @@ impl Backend for Remote {
         if is_nothing(range) {
             return self.read_nothing(name, range);
         }
-        let done = self.run(tasks::read(self.store.clone(), self.location.key(&name.to_string()), range));
-        self.read(done, name, range)
+        let done = self.run(tasks::read(self.store.clone(), self.key(name), range, self.patience));
+        self.received(done, name, range)
     }
 
     fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
         named(name, "stat")?;
-        let (store, key) = (self.store.clone(), self.location.key(&name.to_string()));
-        match self.run(tasks::within(timing::patience_for(0), async move { store.head(&key).await })) {
+        let (store, key) = (self.store.clone(), self.key(name));
+        match self.run(tasks::within(self.patience.least(), async move { store.head(&key).await })) {
             Ok(meta) => Ok(Some(self.meta(name.clone(), &meta))),
             Err(failed) if failed.kind() == StorageErrorKind::NotFound => Ok(None),
             Err(failed) => Err(self.error(failed, "stat", Some(name))),
@@ -284,7 +296,7 @@ impl Backend for Remote {
             return Ok(());
         }
         let prefix = self.location.key(kind.folder());
-        let mut pages = tasks::Pages::new(&self.store, &prefix, after.map(|name| self.location.key(&name.to_string())));
+        let mut pages = tasks::Pages::new(&self.store, &prefix, after.map(|name| self.key(name)), self.patience);
         let mut last = after.cloned();
         loop {
             let (back, page) = self.tasks.page(pages);
@@ -313,7 +325,7 @@ impl Backend for Remote {
 
     fn delete(&self, name: &Name) -> Result<()> {
         named(name, "delete")?;
-        self.run(tasks::delete(self.store.clone(), self.location.key(&name.to_string())))
+        self.run(tasks::delete(self.store.clone(), self.key(name), self.patience))
             .map_err(|failed| self.error(failed, "delete", Some(name)))
     }
 
@@ -322,14 +334,14 @@ impl Backend for Remote {
         let requests: Vec<_> =
             join::requests(wants).into_iter().filter(|request| !is_nothing(request.range) && !request.name.file().is_empty()).collect();
         let work = requests.iter().map(|request| {
-            tasks::read(self.store.clone(), self.location.key(&request.name.to_string()), request.range)
+            tasks::read(self.store.clone(), self.key(&request.name), request.range, self.patience)
         });
         let done = self.tasks.run_all(work.collect(), self.width.now());
         for (request, done) in requests.iter().zip(done) {
             self.note(&done);
             match (&request.wants[..], done) {
                 ([want], done) => {
-                    results[*want] = Some(self.read(done, &request.name, request.range));
+                    results[*want] = Some(self.received(done, &request.name, request.range));
                 }
                 (several, Ok(tasks::Read::Whole(bytes))) => {
                     for want in several {

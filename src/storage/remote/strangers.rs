@@ -1,7 +1,7 @@
 //! What lies under a prefix and is not a repository's.
 
 use super::tasks::Pages;
-use super::{Backend, Remote};
+use super::Remote;
 use crate::storage::{Kind, Name, Result};
 
 impl Remote {
@@ -11,7 +11,7 @@ impl Remote {
     /// # Errors
     /// If the store cannot be asked.
     pub fn stranger(&self) -> Result<Option<String>> {
-        let pages = Pages::new(&self.store, &self.location.key(""), None);
+        let pages = Pages::new(&self.store, &self.location.key(""), None, self.patience);
         let (_, page) = self.tasks.page(pages);
         let page = page.map_err(|failed| self.error(failed, "list", None))?.unwrap_or_default();
         let is_object = |key: &str| Kind::ALL.iter().any(|kind| self.location.object(*kind, key).is_some_and(is_real));

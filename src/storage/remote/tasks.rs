@@ -10,7 +10,7 @@ use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore};
 use tokio::runtime::{Builder, Runtime};
 
 use super::errors::{self, Refused};
-use super::timing::{STALL, patience_for};
+use super::timing::Patience;
 use super::traffic::Answer;
 use crate::storage::{ByteRange, StorageErrorKind};
 
@@ -145,10 +145,15 @@ impl Drop for Tasks {
 
 /// Does one thing that has to be answered within a time.
 pub(super) async fn within<T>(time: Duration, work: impl Future<Output = Result<T, Error>>) -> Done<T> {
-    let (done, status) = Answer::of(tokio::time::timeout(time, work)).await;
-    match done {
-        Ok(done) => done.map_err(|error| Failed::Client(Box::new(error), status)),
-        Err(_) => Err(Failed::Late(time)),
+    let (done, status) = answered(time, work).await?;
+    done.map_err(|error| Failed::Client(Box::new(error), status))
+}
+
+/// What is done within a time, and the status of the last answer.
+async fn answered<T>(time: Duration, work: impl Future<Output = T>) -> Done<(T, Option<u16>)> {
+    match Answer::of(tokio::time::timeout(time, work)).await {
+        (Ok(done), status) => Ok((done, status)),
+        (Err(_), _) => Err(Failed::Late(time)),
     }
 }
 
@@ -162,12 +167,12 @@ pub(super) enum Read {
 }
 
 /// Reads bytes of an object. What is longer than allowed is not read.
-pub(super) async fn read(store: Arc<dyn ObjectStore>, key: Path, range: ByteRange) -> Done<Read> {
+pub(super) async fn read(store: Arc<dyn ObjectStore>, key: Path, range: ByteRange, patience: Patience) -> Done<Read> {
     let mut options = GetOptions::default();
     if let ByteRange::Exactly { offset, length } = range {
         options.range = Some(GetRange::Bounded(offset..offset.saturating_add(length as u64)));
     }
-    let found = within(patience_for(0), async move { store.get_opts(&key, options).await }).await?;
+    let found = within(patience.least(), async move { store.get_opts(&key, options).await }).await?;
     let size = found.meta.size;
     let wanted = match range {
         ByteRange::UpTo(limit) if size > limit => return Ok(Read::OfSize(size)),
@@ -180,7 +185,7 @@ pub(super) async fn read(store: Arc<dyn ObjectStore>, key: Path, range: ByteRang
     // It is known to be no more than was asked for, or allowed; what does not come is not waited for with room.
     bytes.reserve_exact(usize::try_from(wanted.min(1 << 20)).unwrap_or(0));
     loop {
-        let next = within(STALL, async { pieces.next().await.transpose() }).await;
+        let next = within(patience.least(), async { pieces.next().await.transpose() }).await;
         let Some(piece) = next.map_err(broken_off)? else { break };
         if (bytes.len() + piece.len()) as u64 > wanted {
             return Err(Failed::Lost("more bytes came than the storage said"));
@@ -206,10 +211,10 @@ fn broken_off(failed: Failed) -> Failed {
 }
 
 /// Deletes one object; that there is none is as good.
-pub(super) fn delete(store: Arc<dyn ObjectStore>, key: Path) -> Task<()> {
+pub(super) fn delete(store: Arc<dyn ObjectStore>, key: Path, patience: Patience) -> Task<()> {
     Box::pin(async move {
         let one = futures_util::stream::iter([Ok(key)]).boxed();
-        let done = within(patience_for(0), async move {
+        let done = within(patience.least(), async move {
             store.delete_stream(one).next().await.unwrap_or_else(|| Err(no_answer())).map(drop)
         });
         match done.await {
@@ -220,22 +225,24 @@ pub(super) fn delete(store: Arc<dyn ObjectStore>, key: Path) -> Task<()> {
 }
 
 /// Deletes several objects at one request: as many results as keys, or one failure for all.
-pub(super) async fn delete_batch(store: Arc<dyn ObjectStore>, keys: Vec<Path>) -> Done<Vec<Done<()>>> {
+pub(super) async fn delete_batch(
+    store: Arc<dyn ObjectStore>,
+    keys: Vec<Path>,
+    patience: Patience,
+) -> Done<Vec<Done<()>>> {
     let count = keys.len();
-    let time = patience_for(0) * 2;
     let all = async move {
-        let mut results: Vec<Result<Path, Error>> =
-            store.delete_stream(futures_util::stream::iter(keys.into_iter().map(Ok)).boxed()).collect().await;
-        match results.len() {
-            length if length == count => Ok(results),
-            // All of it failed, and is told once.
-            1 => results.remove(0).and(Err(no_answer())),
-            _ => Err(no_answer()),
-        }
+        let keys = futures_util::stream::iter(keys.into_iter().map(Ok)).boxed();
+        store.delete_stream(keys).collect::<Vec<_>>().await
     };
-    let results = within(time, all).await?;
-    // Each of them was answered by the store, in the body of an answer that is a success.
-    Ok(results.into_iter().map(|one| one.map(drop).map_err(|error| Failed::Client(Box::new(error), None))).collect())
+    let (mut results, status) = answered(patience.least() * 2, all).await?;
+    let failed = |error| Failed::Client(Box::new(error), status);
+    match results.len() {
+        length if length == count => Ok(results.into_iter().map(|one| one.map(drop).map_err(failed)).collect()),
+        // All of it failed, and is told once.
+        1 => Err(failed(results.remove(0).err().unwrap_or_else(no_answer))),
+        _ => Err(failed(no_answer())),
+    }
 }
 
 fn no_answer() -> Error {
@@ -243,39 +250,48 @@ fn no_answer() -> Error {
 }
 
 /// A listing, page by page.
-pub(super) struct Pages(Option<Pin<Box<dyn Stream<Item = Result<ObjectMeta, Error>> + Send>>>);
+pub(super) struct Pages {
+    stream: Pin<Box<dyn Stream<Item = Result<ObjectMeta, Error>> + Send>>,
+    /// A failure that came after names which were handed on first.
+    failed: Option<Failed>,
+    patience: Patience,
+}
 
 impl Pages {
-    pub(super) fn new(store: &Arc<dyn ObjectStore>, prefix: &Path, after: Option<Path>) -> Self {
-        Self(Some(match after {
+    pub(super) fn new(store: &Arc<dyn ObjectStore>, prefix: &Path, after: Option<Path>, patience: Patience) -> Self {
+        let stream = match after {
             Some(after) => store.list_with_offset(Some(prefix), &after),
             None => store.list(Some(prefix)),
-        }))
+        };
+        // It is asked again at its end, where the client's own streams would panic.
+        Self { stream: stream.fuse().boxed(), failed: None, patience }
     }
 
     fn over() -> Self {
-        Self(None)
+        let (stream, patience) = (futures_util::stream::empty().boxed(), Patience::default());
+        Self { stream, failed: None, patience }
     }
 
-    /// What the store lists next. A failure after some names comes with the next page.
+    /// What the store lists next.
     async fn next(&mut self) -> Done<Option<Vec<ObjectMeta>>> {
-        let Some(stream) = &mut self.0 else { return Ok(None) };
-        let page = within(patience_for(0), async {
-            let mut ready = stream.ready_chunks(PAGE);
-            Ok(ready.next().await)
-        });
-        let Some(page) = page.await? else { return Ok(None) };
-        let mut names = Vec::with_capacity(page.len());
-        for one in page {
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
+        let mut ready = (&mut self.stream).ready_chunks(PAGE);
+        let (page, status) = answered(self.patience.least(), ready.next()).await?;
+        let mut names = Vec::new();
+        for one in page.into_iter().flatten() {
             match one {
                 Ok(meta) => names.push(meta),
-                Err(error) if names.is_empty() => return Err(Failed::Client(Box::new(error), None)),
                 Err(error) => {
-                    self.0 = Some(futures_util::stream::iter([Err(error)]).boxed());
+                    self.failed = Some(Failed::Client(Box::new(error), status));
                     break;
                 }
             }
         }
-        Ok(Some(names))
+        match self.failed.take_if(|_| names.is_empty()) {
+            Some(failed) => Err(failed),
+            None => Ok((!names.is_empty()).then_some(names)),
+        }
     }
 }

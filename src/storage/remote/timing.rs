@@ -3,19 +3,31 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What a request may take that moves no bytes worth mentioning.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// What a line has to carry at least, in bytes a second: half a Mbit/s. A pack of 64 MiB then has 18 minutes.
 const SLOWEST: u64 = 64 << 10;
 
-/// How long an answer to a request may take that sends so many bytes.
-pub(super) fn patience_for(bytes: u64) -> Duration {
-    PATIENCE + Duration::from_secs(bytes / SLOWEST)
+/// How long is waited for an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience(pub(super) Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Duration::from_secs(60))
+    }
 }
 
-/// How long the next piece of an answer may take. A download that goes on, however slowly, is never given up.
-pub(super) const STALL: Duration = PATIENCE;
+impl Patience {
+    /// ... to a request that moves no bytes worth mentioning; and for the next piece of an answer: a download that goes on,
+    /// however slowly, is never given up.
+    pub(super) fn least(self) -> Duration {
+        self.0
+    }
+
+    /// ... to a request that sends so many bytes.
+    pub(super) fn for_bytes(self, bytes: u64) -> Duration {
+        self.0 + Duration::from_secs(bytes / SLOWEST)
+    }
+}
 
 /// How many requests are sent at once: fewer after the store has asked for that, slowly more again.
 #[derive(Debug)]
@@ -60,8 +72,9 @@ mod tests {
 
     #[test]
     fn a_large_pack_has_time_on_a_slow_line() {
-        assert_eq!(patience_for(0), PATIENCE);
-        let pack = patience_for(64 << 20);
+        let patience = Patience::default();
+        assert_eq!(patience.for_bytes(0), patience.least());
+        let pack = patience.for_bytes(64 << 20);
         assert!(pack > Duration::from_secs(1000) && pack < Duration::from_secs(1200), "{pack:?}");
     }
 
