@@ -173,10 +173,12 @@ impl Repository {
 }
 
 impl LocalLog {
-    /// The key slot that opened last time, and the entries from the last one on that was read: what is needed to go on from
-    /// here, to be read at once.
+    /// The key slot that opened last time, the last entry that was read, and two names after it, by which the end of the log
+    /// is known: what is needed to go on from here, to be read at once. Mostly there is no more, and each name that is not
+    /// there costs a request. If there is more, it is read [`Entries::STRIDE_ON`](super::entries::Entries::STRIDE_ON)
+    /// entries at a time.
     pub(super) fn wanted(&self) -> Vec<(Name, u64)> {
-        const AHEAD: u64 = 16;
+        const AHEAD: u64 = 3;
         let entries = (self.number..self.number.saturating_add(AHEAD)).map(|number| (Name::log(number), SHORT));
         let slot = self.key.map(|key| (Name::new(Kind::Key, key), MAX_SLOT));
         slot.into_iter().chain(entries).collect()

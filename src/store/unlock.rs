@@ -55,7 +55,10 @@ impl<'a> Lock<'a> {
         broken: bool,
         local: Option<LocalLog>,
     ) -> Self {
-        let mut entries = Entries::new(backend);
+        let mut entries = match local {
+            Some(_) => Entries::moved_on(backend),
+            None => Entries::new(backend),
+        };
         let wanted = local.as_ref().map(LocalLog::wanted).unwrap_or_default();
         let slot = wanted.iter().find(|(name, _)| name.kind() == Kind::Key).map(|(name, _)| name.clone());
         if !wanted.is_empty() {

@@ -21,6 +21,7 @@ mod traffic;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
@@ -49,6 +50,8 @@ pub struct Remote {
     width: timing::Width,
     patience: timing::Patience,
     single_writer: bool,
+    /// Whether the store was seen to list names in no order.
+    is_unordered: AtomicBool,
 }
 
 impl Remote {
@@ -72,7 +75,7 @@ impl Remote {
             StorageError::new(StorageErrorKind::Exhausted, "open").at(location).because(error)
         })?;
         let (width, patience) = (timing::Width::new(CONCURRENCY), timing::Patience::default());
-        Ok(Self { location: location.clone(), store, tasks, counter, width, patience, single_writer: false })
+        Ok(Self { location: location.clone(), store, tasks, counter, width, patience, single_writer: false, is_unordered: AtomicBool::new(false) })
     }
 
     /// The same, which waits so long for an answer to a request without many bytes, or for more of an answer. What sends
@@ -129,6 +132,16 @@ impl Remote {
         // Some quote tags in one of the two only.
         let tag = meta.e_tag.as_ref().map(|tag| tag.trim_matches('"').to_string());
         ObjectMeta { modified, tag, ..ObjectMeta::new(name, meta.size) }
+    }
+
+    /// Of the keys that were listed, the objects of a kind after a name. Some stores begin at the name after which they
+    /// should.
+    fn objects(&self, kind: Kind, after: Option<&Name>, page: Vec<object_store::ObjectMeta>) -> Vec<ObjectMeta> {
+        let object = |meta: object_store::ObjectMeta| {
+            let name = self.location.object(kind, meta.location.as_ref())?;
+            after.is_none_or(|after| name > *after).then(|| self.meta(name, &meta))
+        };
+        page.into_iter().filter_map(object).collect()
     }
 
     /// What is left open by an answer to a create is looked at: whether the name is taken indeed.
@@ -297,28 +310,45 @@ impl Backend for Remote {
         }
         let prefix = self.location.key(kind.folder());
         let mut pages = tasks::Pages::new(&self.store, &prefix, after.map(|name| self.key(name)), self.patience);
-        let mut last = after.cloned();
+        // Of a store that lists in no order, all names are needed before the first one is known.
+        let mut unordered = self.is_unordered.load(Ordering::Relaxed).then(Vec::new);
+        let mut last: Option<Name> = None;
         loop {
             let (back, page) = self.tasks.page(pages);
             pages = back;
             self.note(&page);
             let page = page.map_err(|failed| self.error(failed, "list", None))?;
-            let Some(page) = page else { return Ok(()) };
-            for meta in page {
-                // Some stores begin at the name after which they should.
-                let Some(name) = self.location.object(kind, meta.location.as_ref()) else { continue };
-                if after.is_some_and(|after| name <= *after) {
+            let is_over = page.is_none();
+            let mut page = self.objects(kind, after, page.unwrap_or_default());
+            if unordered.is_none() && last.is_none() && !page.is_sorted_by(|one, next| one.name < next.name) {
+                self.is_unordered.store(true, Ordering::Relaxed);
+                unordered = Some(Vec::new());
+            }
+            match &mut unordered {
+                Some(all) if !is_over => {
+                    all.append(&mut page);
                     continue;
                 }
-                if last.as_ref().is_some_and(|last| name <= *last) {
-                    return Err(StorageError::new(StorageErrorKind::Unsupported, "list")
-                        .at(&self.location)
-                        .because("this store lists names in no order, so no repository can lie there"));
+                Some(all) => {
+                    page = std::mem::take(all);
+                    page.sort_by(|one, other| one.name.cmp(&other.name));
+                    page.dedup_by(|one, other| one.name == other.name);
                 }
-                last = Some(name.clone());
-                if let ControlFlow::Break(()) = each(self.meta(name, &meta)) {
+                None => {}
+            }
+            for meta in page {
+                if last.as_ref().is_some_and(|last| meta.name <= *last) {
+                    return Err(StorageError::new(StorageErrorKind::Other, "list")
+                        .at(&self.location)
+                        .because("the storage listed some names in order, and then one that should have come before"));
+                }
+                last = Some(meta.name.clone());
+                if let ControlFlow::Break(()) = each(meta) {
                     return Ok(());
                 }
+            }
+            if is_over {
+                return Ok(());
             }
         }
     }

@@ -17,8 +17,8 @@ use crate::storage::{ByteRange, StorageErrorKind};
 /// Threads for the connections. They encrypt and decrypt what goes over them, and hash what is sent.
 const THREADS: usize = 2;
 
-/// So many names are handed on at once.
-const PAGE: usize = 1000;
+/// So many names are handed on at once: at least those of one answer.
+const PAGE: usize = 5000;
 
 /// An operation that did not succeed.
 #[derive(Debug)]

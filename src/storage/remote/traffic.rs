@@ -86,7 +86,16 @@ impl HttpService for Counted {
         // Until an answer comes, there is none: that of an earlier request would mislead.
         Answer::note(0);
         let is_head = request.method().as_str() == "HEAD";
-        let response = self.inner.execute(request).await?;
+        let is_part = request.headers().contains_key("range");
+        let mut response = self.inner.execute(request).await?;
+        // Some stores send a part, say which one it is, and call it a whole.
+        if is_part
+            && response.status().as_u16() == 200
+            && response.headers().contains_key("content-range")
+            && let Ok(partial) = 206.try_into()
+        {
+            *response.status_mut() = partial;
+        }
         Answer::note(response.status().as_u16());
         let length = response.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
         if !is_head {
