@@ -356,7 +356,7 @@ fn index(criterion: &mut Criterion) {
         let bytes = digest(format!("pack {number}").as_bytes());
         PackInfo { id: PackId::new(bytes), length: 16 << 20, suite: Suite::None, epoch: 0, salt: bytes, directory }
     };
-    let index = Index::open(Some(&folder.path().join("index.db")), [1; 32]).unwrap();
+    let index = Index::open(Some(&folder.path().join("index.db")), [1; 32], Default::default()).unwrap();
     for object in 0..ROWS / ROWS_OF_PACK / 20 {
         let packs: Vec<_> = (object * 20..object * 20 + 20).map(|n| info(n, n * ROWS_OF_PACK)).collect();
         index.insert_object(&IndexId::new(digest(&object.to_le_bytes())), &packs).unwrap();

@@ -10,17 +10,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use avro_snap::chunk::CutParams;
-use avro_snap::crypto::slot::KdfCost;
-use avro_snap::crypto::{Suite, SystemEntropy};
-use avro_snap::files::{Overwrite, Rules};
-use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, create};
+use avro_snap::crypto::SystemEntropy;
+use avro_snap::ops::create::{CreateOptions, CreateReport, create};
 use avro_snap::ops::restore::{RestoreOptions, restore};
 use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
-use avro_snap::runtime::Runtime;
 use avro_snap::storage::Local;
-use avro_snap::store::{CachePlace, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
+use avro_snap::store::{InitOptions, OpenOptions, Repository, SystemClock, Unlock};
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 
@@ -50,23 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (snapshot, name) in [(snapshots.first(), names.first()), (snapshots.last(), names.last())] {
         let (Some(snapshot), Some(name)) = (snapshot, name) else { return Err("there is nothing to restore".into()) };
         let target = work.join("restored").join(name);
-        let options = RestoreOptions {
-            target: target.clone(),
-            subfolder: Vec::new(),
-            include: Vec::new(),
-            exclude: Vec::new(),
-            overwrite: Overwrite::Always,
-            delete: false,
-            delete_despite_unreadable: false,
-            in_use: Vec::new(),
-            home: None,
-            dry_run: false,
-            verify: false,
-            restore_suid: false,
-            sparse: false,
-            salvage: false,
-            recode: None,
-        };
+        let options = RestoreOptions::new(target.clone());
         let report = restore(&repository, snapshot, &options, &Silent)?;
         let compared = compare(&nights.join(name), &target)?;
         println!(
@@ -82,48 +62,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn make_repository(folder: &Path) -> Result<Repository, Box<dyn Error>> {
     let backend: Arc<dyn avro_snap::storage::Backend> = Arc::new(Local::new(folder));
-    let options = InitOptions {
-        suite: Suite::Aes256Gcm,
-        password: Some(PASSWORD.to_vec()),
-        kdf: KdfCost::default(),
-        label: "quickstart".into(),
-        cut: CutParams::default(),
-        chunk_id_key: None,
-        settings: Settings::default(),
-    };
+    let options = InitOptions::default().password(PASSWORD.to_vec()).label("quickstart");
     Repository::init(&backend, &options, &SystemClock, &SystemEntropy)?;
-    let options = OpenOptions {
-        cache: CachePlace::Temporary,
-        state_folder: None,
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        runtime: Runtime::default(),
-    };
-    Ok(Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)?)
+    let unlock = Unlock::Password(&mut || Ok(PASSWORD.to_vec()));
+    Ok(Repository::open(backend, unlock, &OpenOptions::default())?)
 }
 
 fn take_snapshot(repository: &Repository, night: &Path) -> Result<CreateReport, Box<dyn Error>> {
-    let options = CreateOptions {
-        roots: vec![".".into()],
-        working_directory: night.to_path_buf(),
-        rules: Rules::new(),
-        stream: None,
-        series: Some("quickstart".into()),
-        parent: None,
-        host: "localhost".into(),
-        user: String::new(),
-        tags: Vec::new(),
-        time: None,
-        force: false,
-        ignore_ctime: false,
-        ignore_inode: false,
-        depth: Depth::Deep,
-        min_encode_speed: 6.0,
-        compression: Some(3),
-        skip_if_unchanged: false,
-        accept_losses: false,
-        dry_run: false,
-    };
+    let options = CreateOptions::new(["."]).working_directory(night).series("quickstart");
     Ok(create(repository, options, &Silent)?)
 }
 

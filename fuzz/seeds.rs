@@ -14,7 +14,7 @@ use avro_snap::id::{ChunkHasher, ChunkId, EntryHash, IndexId, KeyId, Kind, PackI
 use avro_snap::pack::{
     Chain, Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, Place, PlainChunk, make_parity,
 };
-use avro_snap::recipe::{Framer, Segment, Splitter, Treatment};
+use avro_snap::recipe::{Framer, Segment, Splitter, PayloadDecision};
 use avro_snap::store::log::{Body, LogEntry, ReplaceReason, RootReplacement, kind};
 use avro_snap::store::{Config, Features, Settings};
 use avro_snap::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry, Xattr};
@@ -162,8 +162,8 @@ fn recipes() {
         while let Some(segment) = framer.next_segment(true) {
             match segment {
                 Segment::Block(block) if decode => {
-                    let treatment = Treatment::Decode { plain: None, encoder: "null".into(), corrections: None };
-                    splitter.block(block, treatment, &mut map).unwrap();
+                    let decision = PayloadDecision::Decode { plain: None, encoder: "null".into(), corrections: None };
+                    splitter.block(block, decision, &mut map).unwrap();
                 }
                 segment => splitter.segment(segment, &mut map).unwrap(),
             }

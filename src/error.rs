@@ -1,25 +1,37 @@
 //! What can go wrong, with the path or id concerned and the cause. Hints for people are the command line's.
+//!
+//! [`Error`] has a variant for each situation, with what belongs to it. What holds for all of them is asked by methods: what
+//! kind of failure it is ([`Error::kind`]), what it is about ([`Error::subject`]), a stable name ([`Error::code`]), and the
+//! cause ([`source`](std::error::Error::source)), which is the error of the layer below with its own type. Texts are not looked at.
 
 mod code;
+mod context;
+mod kind;
+mod refusal;
 mod storage;
 mod subject;
 
 use std::path::{Path, PathBuf};
 
+pub use context::{Context, IoContext};
+pub use kind::ErrorKind;
+pub use refusal::{KeyRefusal, Refusal};
 pub use storage::{Flaw, StorageError, StorageErrorKind};
 pub use subject::Subject;
 
-use crate::id::{ChunkId, Kind, Name, PackId, RepositoryId, SnapshotId};
-use crate::wire::Malformed;
+use crate::id::{ChunkId, KeyId, Kind, Name, PackId, RepositoryId, SnapshotId};
 
-/// What the library's operations give.
+/// Result of the library's operations.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of a lower layer, with its own type.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything that can go wrong.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused something about a file that is none of the repository's.
+    /// The operating system refused something about a file outside of the repository.
     #[error("{action} {}: {source}", path.display())]
     Io {
         /// What was being done, as a verb: "read", "create", ...
@@ -37,7 +49,7 @@ pub enum Error {
     /// An object that should be in the repository is not.
     #[error("{name} is missing from the repository")]
     ObjectMissing {
-        /// Its name.
+        /// Name of the object in the storage.
         name: Name,
     },
 
@@ -46,48 +58,66 @@ pub enum Error {
     Damaged {
         /// The object, or what is made of several.
         name: Subject,
-        /// What is wrong.
+        /// What is wrong with its bytes.
         reason: String,
     },
 
     /// A chunk is in no pack that can be read.
     #[error("chunk {id} is in no pack of the repository")]
     ChunkMissing {
-        /// The chunk.
+        /// Id of the chunk that was wanted.
         id: ChunkId,
     },
 
     /// A chunk's pack is there but its bytes are not what they should be.
     #[error("chunk {id} in pack {pack} is damaged: {reason}")]
     ChunkDamaged {
-        /// The chunk.
+        /// Id of the chunk that was wanted.
         id: ChunkId,
-        /// The pack it should be in.
+        /// The pack that it was read from.
         pack: PackId,
-        /// What is wrong.
+        /// What is wrong with its bytes.
         reason: String,
     },
 
     /// A snapshot cannot be added (again): a prune deleted what it rests on.
     #[error("snapshot {snapshot} was not added: a prune has deleted {chunks} chunks that it needs")]
     Pruned {
-        /// The snapshot.
+        /// Id of the snapshot that was to be added.
         snapshot: SnapshotId,
-        /// How many chunks cannot be had any more.
+        /// Number of chunks that it needs and that were deleted.
         chunks: u64,
     },
 
-    /// A snapshot cannot be added: there is one of this name.
+    /// A snapshot cannot be added: there is one with this id.
     #[error("snapshot {snapshot} is in the repository already")]
     SnapshotExists {
+        /// Id of the snapshot.
+        snapshot: SnapshotId,
+    },
+
+    /// A root must not take the place of another.
+    #[error("the root of snapshot {snapshot} must not be replaced: {reason}")]
+    RootRefused {
         /// The snapshot.
         snapshot: SnapshotId,
+        /// What is wrong with the new root.
+        reason: String,
+    },
+
+    /// A key slot is not taken away.
+    #[error("key {key} {refusal}")]
+    KeyRefused {
+        /// The slot.
+        key: KeyId,
+        /// Why.
+        refusal: KeyRefusal,
     },
 
     /// A snapshot was removed while it was read, and a prune has deleted what it needs.
     #[error("snapshot {snapshot} was removed meanwhile, and a prune has deleted what it needs")]
     SnapshotRemoved {
-        /// The snapshot.
+        /// Id of the snapshot that was read.
         snapshot: SnapshotId,
     },
 
@@ -96,7 +126,7 @@ pub enum Error {
         "snapshot {snapshot} was stored in another way meanwhile, and a prune has deleted what it consisted of before"
     )]
     SnapshotReplaced {
-        /// The snapshot.
+        /// Id of the snapshot that was read.
         snapshot: SnapshotId,
     },
 
@@ -119,9 +149,9 @@ pub enum Error {
     /// Another version of the format, or features that this version does not know.
     #[error("{name} needs a newer version of snap: {reason}")]
     Unsupported {
-        /// What was read.
+        /// The object that was read.
         name: String,
-        /// What is not known.
+        /// The version or feature that is not known.
         reason: String,
     },
 
@@ -144,7 +174,7 @@ pub enum Error {
     KeysRotated {
         /// Which repository.
         repository: RepositoryId,
-        /// How often they were rotated by then: the number of the epoch that began.
+        /// Number of the rotation, counted from 1: that of the epoch that began with it.
         rotation: u32,
     },
 
@@ -155,7 +185,7 @@ pub enum Error {
         rotation: u32,
     },
 
-    /// The log is behind or beside what was seen before: somebody put an older state back.
+    /// The log is not a continuation of what was seen before: an older state was put back.
     #[error("the log of repository {repository} was rolled back: {reason}")]
     RolledBack {
         /// Which repository.
@@ -175,26 +205,26 @@ pub enum Error {
         packs: u64,
     },
 
-    /// Something else uses what is needed.
+    /// Another process uses what is needed.
     #[error("{what} is in use by another process")]
     Busy {
-        /// What.
+        /// What is in use, with its article.
         what: String,
     },
 
-    /// No snapshot fits.
+    /// No snapshot matches.
     #[error("no snapshot {wanted}")]
     NoSnapshot {
         /// What was asked for.
         wanted: String,
     },
 
-    /// Several snapshots fit.
+    /// Several snapshots match.
     #[error("snapshot id {wanted} is ambiguous ({count} matches)")]
     AmbiguousSnapshot {
-        /// What was asked for.
+        /// The beginning of an id.
         wanted: String,
-        /// How many fit.
+        /// Number of snapshots whose ids begin so.
         count: usize,
     },
 
@@ -208,13 +238,26 @@ pub enum Error {
     },
 
     /// A file of a snapshot is no sound Avro file, or a part of it is not. Nothing is wrong with the repository.
-    #[error("cannot read records of {path}: {reason}")]
+    #[error("cannot read records of {path}: {source}")]
     NoRecords {
-        /// The file.
+        /// Path of the file in the snapshot.
         path: String,
         /// What is not sound, and where.
-        reason: String,
+        source: Cause,
     },
+
+    /// A path of a snapshot is something else than what was asked for.
+    #[error("{path} is not {expected}")]
+    WrongKind {
+        /// The path in the snapshot.
+        path: String,
+        /// What was asked for, with its article: "a regular file".
+        expected: &'static str,
+    },
+
+    /// None of the sources of a new snapshot could be read.
+    #[error("none of the sources could be read; no snapshot was created")]
+    NothingSaved,
 
     /// A manifest names a path that must not be created.
     #[error("refused to restore {path:?}: {reason}")]
@@ -226,21 +269,21 @@ pub enum Error {
     },
 
     /// What was restored is not what was saved.
-    #[error("{path} was not restored: {reason}")]
+    #[error("{path} was not restored: {source}")]
     NotRestored {
-        /// The file.
+        /// Where it was to be written.
         path: String,
-        /// Why.
-        reason: String,
+        /// Why it was not, or what differs.
+        source: Cause,
     },
 
     /// The local cache database failed; the repository itself is not concerned.
-    #[error("the local index {} failed: {reason}", path.display())]
+    #[error("the local index {} failed: {source}", path.display())]
     Cache {
         /// The database file.
         path: PathBuf,
-        /// What it said.
-        reason: String,
+        /// What is wrong with it.
+        source: Cause,
     },
 
     /// A restore that is to delete was refused, before anything was written.
@@ -248,14 +291,48 @@ pub enum Error {
     DeleteRefused(Refusal),
 
     /// An argument makes no sense.
+    #[error("{reason}")]
+    InvalidArgument {
+        /// Which argument or option, as the library names it: "pattern", "target".
+        argument: &'static str,
+        /// The whole message: what was given, and what is wrong with it.
+        reason: String,
+    },
+
+    /// A request that makes no sense. New code says which one: [`InvalidArgument`](Self::InvalidArgument),
+    /// [`WrongKind`](Self::WrongKind), [`LimitExceeded`](Self::LimitExceeded) or [`Internal`](Self::Internal).
     #[error("{0}")]
     Invalid(String),
+
+    /// Something is larger than the format, or what is written, allows.
+    #[error("{what} is {value}, more than the limit of {limit}")]
+    LimitExceeded {
+        /// What was measured, with its unit.
+        what: String,
+        /// The value that was measured.
+        value: u64,
+        /// The largest value allowed.
+        limit: u64,
+    },
+
+    /// This machine has run out of something.
+    #[error("the system allows no more {what}: {source}")]
+    Exhausted {
+        /// Of what: "threads", "memory".
+        what: &'static str,
+        /// What the system said.
+        source: Cause,
+    },
+
+    /// What cannot happen has happened: a fault of this program.
+    #[error("internal error: {0}")]
+    Internal(String),
 
     /// Random bytes, key derivation or a cipher failed.
     #[error("cryptography failed: {0}")]
     Crypto(String),
 
-    /// The work was given up because whoever asked for it wants it no more ([`CancelToken`]).
+    /// The work was cancelled ([`CancelToken`]).
     ///
     /// [`CancelToken`]: crate::runtime::CancelToken
     #[error("interrupted")]
@@ -264,41 +341,6 @@ pub enum Error {
     /// A worker of a parallel operation ended before its time.
     #[error("a worker stopped before its work was done")]
     WorkerStopped,
-}
-
-/// Why a restore may not delete.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// What is missing in the snapshot may be what could not be read.
-    #[error(
-        "{count} paths could not be read when snapshot {snapshot} was made, so that what it lacks may be the only copy"
-    )]
-    Unreadable {
-        /// Which snapshot.
-        snapshot: String,
-        /// How many.
-        count: u64,
-    },
-
-    /// The target is the root of the system.
-    #[error("the target {} is the root of the file system", target.display())]
-    WholeSystem {
-        /// The target as it was given.
-        target: PathBuf,
-    },
-
-    /// All else would be removed from a home, or from a directory of the system.
-    #[error(
-        "all of {} would be replaced by what was saved of {}, and it is a home folder, holds one or belongs to the system",
-        place.display(), saved.display()
-    )]
-    Precious {
-        /// What would be swept.
-        place: PathBuf,
-        /// What was saved.
-        saved: PathBuf,
-    },
 }
 
 impl Error {
@@ -312,14 +354,24 @@ impl Error {
         Self::Damaged { name: name.into(), reason: reason.to_string() }
     }
 
+    /// An argument that makes no sense.
+    pub fn argument(argument: &'static str, reason: impl Into<String>) -> Self {
+        Self::InvalidArgument { argument, reason: reason.into() }
+    }
+
+    /// A path of a snapshot that is not `expected`.
+    pub fn wrong_kind(path: &[u8], expected: &'static str) -> Self {
+        Self::WrongKind { path: String::from_utf8_lossy(path).into_owned(), expected }
+    }
+
+    /// A file that was not restored.
+    pub fn not_restored(path: impl std::fmt::Display, cause: impl Into<Cause>) -> Self {
+        Self::NotRestored { path: path.to_string(), source: cause.into() }
+    }
+
     /// What kind of object of the repository it is about, if it is about one.
     pub fn object_kind(&self) -> Option<Kind> {
-        match self {
-            Self::Storage(error) => error.object().map(Name::kind),
-            Self::ObjectMissing { name } => Some(name.kind()),
-            Self::Damaged { name, .. } => name.kind(),
-            _ => None,
-        }
+        self.subject()?.kind()
     }
 
     /// Whether there was no room for what was to be written.
@@ -334,10 +386,7 @@ impl Error {
 
     /// Whether data that should be in the repository is lost or damaged.
     pub fn is_damage(&self) -> bool {
-        matches!(
-            self,
-            Self::ObjectMissing { .. } | Self::Damaged { .. } | Self::ChunkMissing { .. } | Self::ChunkDamaged { .. }
-        )
+        self.kind() == ErrorKind::Damage
     }
 }
 
@@ -349,29 +398,5 @@ impl From<StorageError> for Error {
             (StorageErrorKind::Damaged(_), Some(name)) => Self::damaged(name, error.reason()),
             _ => Self::Storage(error),
         }
-    }
-}
-
-/// Adds to a result what it was about.
-pub trait Context<T> {
-    /// Says which object was being read.
-    fn in_object(self, name: impl Into<Subject>) -> Result<T>;
-}
-
-impl<T> Context<T> for std::result::Result<T, Malformed> {
-    fn in_object(self, name: impl Into<Subject>) -> Result<T> {
-        self.map_err(|malformed| Error::damaged(name, malformed))
-    }
-}
-
-/// Adds the path to an error of the operating system.
-pub trait IoContext<T> {
-    /// Says what was being done with which file.
-    fn when(self, action: &'static str, path: impl AsRef<Path>) -> Result<T>;
-}
-
-impl<T> IoContext<T> for std::io::Result<T> {
-    fn when(self, action: &'static str, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|source| Error::io(action, path, source))
     }
 }

@@ -124,7 +124,7 @@ impl Digester {
         Self::default()
     }
 
-    /// Hashes `bytes` as well.
+    /// Hashes `bytes` too.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }

@@ -15,32 +15,19 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::sync::Arc;
 //!
-//! use avro_snap::options::{CachePlace, CutParams, KdfCost, Settings, Suite, SystemClock, SystemEntropy};
+//! use avro_snap::options::{KdfCost, SystemClock, SystemEntropy};
 //! use avro_snap::storage::{Backend, Local};
-//! use avro_snap::{InitOptions, OpenOptions, Repository, Runtime, Unlock};
+//! use avro_snap::{InitOptions, OpenOptions, Repository, Unlock};
 //!
 //! let folder = tempfile::tempdir()?;
 //! let storage: Arc<dyn Backend> = Arc::new(Local::new(folder.path().join("repository")));
 //! let password = b"correct horse battery staple";
-//! let init = InitOptions {
-//!     suite: Suite::Aes256Gcm,
-//!     password: Some(password.to_vec()),
-//!     kdf: KdfCost { memory_kib: 64, ..KdfCost::default() }, // For an example only: this is quickly guessed.
-//!     label: "me".into(),
-//!     cut: CutParams::default(),
-//!     chunk_id_key: None,
-//!     settings: Settings::default(),
-//! };
+//! let cheap = KdfCost { memory_kib: 64, ..KdfCost::default() }; // For an example only: this is quickly guessed.
+//! let init = InitOptions::default().password(password.to_vec()).kdf(cheap).label("me");
 //! let id = Repository::init(&storage, &init, &SystemClock, &SystemEntropy)?;
 //!
-//! let open = OpenOptions {
-//!     cache: CachePlace::Temporary,
-//!     state_folder: None,
-//!     clock: Arc::new(SystemClock),
-//!     entropy: Arc::new(SystemEntropy),
-//!     runtime: Runtime::default(),
-//! };
-//! let repository = Repository::open(storage, Unlock::Password(&mut || Ok(password.to_vec())), &open)?;
+//! let unlock = Unlock::Password(&mut || Ok(password.to_vec()));
+//! let repository = Repository::open(storage, unlock, &OpenOptions::default())?;
 //! assert_eq!(repository.id(), id);
 //! # Ok(())
 //! # }
@@ -48,17 +35,22 @@
 //!
 //! # Save
 //!
-//! [`create`] makes a snapshot of files and folders. What is known already is not stored again. (`saving` fills in all of
-//! [`CreateOptions`] for a folder, and `nights` is a folder with three nights of Avro files.)
+//! [`create`] makes a snapshot of files and folders. What is known already is not stored again. (`nights` is a folder with
+//! three nights of Avro files.)
+//!
+//! Options have setters, and the defaults of the program. They also come from any format that serde reads, such as TOML: the
+//! keys are the flags of the command line, and the values are written like theirs.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tour/setup.rs"));
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use avro_snap::{Silent, create};
+//! use avro_snap::{CreateOptions, Silent, create};
 //!
 //! let repository = new_repository()?;
-//! let first = create(&repository, saving(&nights().join("2026-03-01")), &Silent)?;
-//! let second = create(&repository, saving(&nights().join("2026-03-02")), &Silent)?;
+//! let first = create(&repository, CreateOptions::new([nights().join("2026-03-01")]).series("orders"), &Silent)?;
+//! let text = format!("sources = [{:?}]\nseries = \"orders\"\ntag = \"nightly,orders\"", nights().join("2026-03-02"));
+//! let options: CreateOptions = toml::from_str(&text)?;
+//! let second = create(&repository, options, &Silent)?;
 //! assert!(first.snapshot.is_some() && second.bytes_added < first.bytes_added / 2);
 //! # Ok(())
 //! # }
@@ -119,12 +111,12 @@
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tour/setup.rs"));
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use avro_snap::{Silent, Snapshot, restore};
+//! use avro_snap::{RestoreOptions, Silent, Snapshot, restore};
 //!
 //! let repository = new_repository()?;
 //! let snapshot = Snapshot::open(&repository, save(&repository, &nights())?)?;
 //! let target = tempfile::tempdir()?;
-//! let report = restore(&repository, &snapshot.root(), &restoring(target.path()), &Silent)?;
+//! let report = restore(&repository, &snapshot.root(), &RestoreOptions::new(target.path()), &Silent)?;
 //! assert!(report.failed.is_empty());
 //! let path = "2026-03-03/orders.avro";
 //! assert_eq!(std::fs::read(target.path().join(path))?, std::fs::read(nights().join(path))?);
@@ -139,14 +131,16 @@
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tour/setup.rs"));
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use avro_snap::{ForgetWanted, Listing, Silent, forget, plan_forget, prune};
+//! use std::time::Duration;
+//!
+//! use avro_snap::{ForgetWanted, Listing, PruneOptions, Silent, forget, plan_forget, prune};
 //!
 //! let repository = new_repository()?;
 //! let (old, new) = (save(&repository, &nights().join("2026-03-01"))?, save(&repository, &nights())?);
 //! let plan = plan_forget(&repository, &Listing::read(&repository), &ForgetWanted::These(vec![old]), false)?;
 //! assert!(plan.refused.is_empty());
 //! assert_eq!(forget(&repository, &plan)?, [old]);
-//! prune(&repository, &pruning(), &Silent)?;
+//! prune(&repository, &PruneOptions::default().grace(Duration::ZERO), &Silent)?; // Nobody is reading meanwhile.
 //! let left: Vec<_> = Listing::read(&repository).snapshots.iter().map(|root| root.id).collect();
 //! assert_eq!(left, [new]);
 //! # Ok(())
@@ -160,10 +154,9 @@
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tour/setup.rs"));
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use std::ops::ControlFlow;
 //! use std::sync::atomic::{AtomicU64, Ordering};
 //!
-//! use avro_snap::storage::{Abilities, Backend, ByteRange, Created, Kind, Memory, Name, ObjectMeta, PutTerms, Result};
+//! use avro_snap::storage::{Abilities, Backend, ByteRange, Created, Each, Kind, Memory, Name, ObjectMeta, PutTerms, Result};
 //!
 //! /// Counts the bytes that are put into another storage.
 //! #[derive(Debug, Default)]
@@ -198,12 +191,7 @@
 //!         self.inner.head(name)
 //!     }
 //!
-//!     fn list(
-//!         &self,
-//!         kind: Kind,
-//!         after: Option<&Name>,
-//!         each: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
-//!     ) -> Result<()> {
+//!     fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
 //!         self.inner.list(kind, after, each)
 //!     }
 //!
@@ -251,6 +239,8 @@ pub mod ingest;
 #[doc(hidden)]
 pub mod integrity;
 #[doc(hidden)]
+pub mod log;
+#[doc(hidden)]
 pub mod ops;
 #[doc(hidden)]
 pub mod pack;
@@ -270,11 +260,13 @@ pub mod storage;
 #[doc(hidden)]
 pub mod store;
 #[doc(hidden)]
+pub mod values;
+#[doc(hidden)]
 pub mod wire;
 
 #[doc(inline)]
 pub use self::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::SnapshotId,
     ops::check::{CheckOptions, CheckReport, check},
     ops::copy::{Copier, CopyOptions, CopyReport},
@@ -302,14 +294,14 @@ pub mod options {
         ops::check::DataSubset,
         ops::copy::Copied,
         ops::create::{Depth, StreamSource},
-        ops::forget::GroupBy,
+        ops::forget::{ForgetOptions, GroupBy},
         ops::prune::MaxUnused,
         ops::select::Filter,
         progress::{Change, Phase, Warning},
-        read::{Block, Blocks, Children, FileReader, Record, Records},
+        read::{Block, Blocks, Children, FileReader, Record, Records, Unsound},
         snapshot::SnapshotRoot,
         snapshot::entry::{EntryKind, FileEntry},
         snapshot::retention::Policy,
-        store::{CachePlace, Settings, SystemClock},
+        store::{CachePlace, Compression, SystemClock},
     };
 }

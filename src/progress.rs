@@ -1,4 +1,4 @@
-//! What the library tells whoever listens: a terminal, a test, or nobody. The library itself never prints.
+//! What the library reports while it works, to a terminal or a test. The library itself never prints.
 
 use std::path::Path;
 
@@ -16,18 +16,23 @@ pub trait Progress: Send + Sync {
         let _ = (files, bytes);
     }
 
-    /// So many bytes were dealt with since the last call.
+    /// `count` bytes were dealt with since the last call.
     fn bytes(&self, count: u64) {
         let _ = count;
     }
 
-    /// So many files were dealt with since the last call.
+    /// `count` files were dealt with since the last call.
     fn files(&self, count: u64) {
         let _ = count;
     }
 
-    /// The work is now at this path.
+    /// The work is now at this path. Whether it succeeds is not known yet.
     fn at(&self, path: &Path) {
+        let _ = path;
+    }
+
+    /// What was asked for is done with the file at this path: it is stored, copied or restored.
+    fn done(&self, path: &Path) {
         let _ = path;
     }
 
@@ -69,7 +74,7 @@ pub enum Phase {
     Restore,
     /// Reading what was restored and comparing.
     Verify,
-    /// Making what is stored anew.
+    /// Storing data again.
     Repair,
     /// Looking at the structure of the repository.
     CheckStructure,
@@ -83,18 +88,18 @@ pub enum Phase {
     Sweep,
 }
 
-/// Something worth telling that does not stop the work.
+/// Something worth knowing that does not stop the work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The file or object concerned.
     pub path: String,
     /// What is wrong with it, and what was done about it.
     pub message: String,
-    /// Whether the source file could not be (fully) stored, so that the exit code must tell.
+    /// Whether the source file could not be (fully) stored, so that the exit code must say so.
     pub incomplete: bool,
 }
 
-/// Nobody listens.
+/// Drops all reports.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

@@ -43,7 +43,7 @@ pub fn utc(nanoseconds: i128) -> String {
 /// Puts bytes that are mostly text into an object: as text under `name`, and under `name_hex` where that is not all.
 ///
 /// # Errors
-/// Those of the serialiser.
+/// Errors of the serialiser.
 pub fn put_text<M: SerializeMap>(map: &mut M, name: &str, bytes: &[u8]) -> Result<(), M::Error> {
     map.serialize_entry(name, &String::from_utf8_lossy(bytes))?;
     match std::str::from_utf8(bytes) {

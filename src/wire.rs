@@ -15,7 +15,7 @@ impl Malformed {
     }
 }
 
-/// What reading gives.
+/// Result of reading.
 pub type Result<T> = std::result::Result<T, Malformed>;
 
 /// Reads values one after the other from bytes.

@@ -13,14 +13,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "rooms/errors.rs"]
+mod errors;
+
 /// A top-level module of the library, and which other ones it may name: each with what for.
 struct Room {
     name: &'static str,
     uses: &'static [(&'static str, &'static str)],
 }
 
-/// Rooms that every room above them may name: ids, errors, progress, and how numbers are written.
-const COMMON: &[&str] = &["report", "progress", "error", "id", "wire"];
+/// Rooms that every room above them may name: values of options, reports, errors, progress, ids, and how numbers are written.
+const COMMON: &[&str] = &["values", "report", "progress", "error", "id", "wire"];
 
 /// The rooms, highest first.
 const ROOMS: &[Room] = &[
@@ -45,9 +48,9 @@ const ROOMS: &[Room] = &[
         name: "gc", // which packs go, what is moved first, and what is deleted when
         uses: &[
             ("ingest", "chunks that are moved are gathered into frames like new ones"),
-            ("store", "the catalogue, reachability, and the entries that condemn and sweep"),
+            ("store", "the catalog, the inventory, and what snapshots reach"),
+            ("log", "the rules of the entries that condemn and sweep ask it what is needed"),
             ("storage", "ages and lengths of objects; what is due is deleted"),
-            ("index", "what the log has retired, and since when"),
             ("pack", "packs are read frame by frame, and new ones written"),
             ("chunk", "kinds of chunks decide which of them share a frame"),
         ],
@@ -56,9 +59,9 @@ const ROOMS: &[Room] = &[
         name: "integrity", // is everything there and sound; what can be repaired
         uses: &[
             ("graph", "what of each snapshot is lost"),
-            ("store", "the log that findings are judged by, and the entries that record them"),
+            ("store", "the catalog that findings are judged by, and the parts that repairs go through"),
+            ("log", "what it has as condemned or damaged already"),
             ("storage", "which objects there are, and their bytes"),
-            ("index", "which packs are known, gone or damaged"),
             ("pack", "packs are verified frame by frame"),
             ("files", "the rule under which a rewritten snapshot names what is missing of it"),
             ("snapshot", "damaged snapshots are written again without what is lost"),
@@ -94,8 +97,9 @@ const ROOMS: &[Room] = &[
     Room {
         name: "graph", // what hangs on snapshots
         uses: &[
-            ("store", "nodes and rows are read from it, and the catalogue says what can be rebuilt"),
-            ("index", "what does not count any more, as the log has it"),
+            ("store", "nodes and rows are read from it, and the inventory says what can be rebuilt"),
+            ("log", "what does not count any more"),
+            ("index", "figures go pack by pack, by the numbers of the local index"),
             ("pack", "the share that a chunk has in its frame"),
             ("snapshot", "roots and rows"),
             ("recipe", "streams and their trees"),
@@ -103,8 +107,9 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
-        name: "store", // the repository: config, keys, log, catalogue, reading and writing chunks
+        name: "store", // the repository: config, keys, packs, catalog, reading and writing chunks
         uses: &[
+            ("log", "its log, and the facts that the rules of entries ask for"),
             ("storage", "objects by name"),
             ("runtime", "a repository owns what its work runs on"),
             ("index", "which pack holds a chunk"),
@@ -119,9 +124,18 @@ const ROOMS: &[Room] = &[
     Room {
         name: "index", // which pack holds a chunk; a cache
         uses: &[
+            ("log", "what is condemned or damaged does not count as stored"),
             ("cache", "its tables lie in a file that can be made again"),
             ("pack", "directories of packs are its rows"),
             ("crypto", "an index object says how each pack is sealed"),
+        ],
+    },
+    Room {
+        name: "log", // entries, their fold, and the rules under which each kind may be appended
+        uses: &[
+            ("runtime", "nothing is appended once the work is to end"),
+            ("storage", "an entry is an object that is created only if its name is free"),
+            ("crypto", "entries and checkpoints are sealed, and rotations prove their keys"),
         ],
     },
     Room {
@@ -168,6 +182,7 @@ const ROOMS: &[Room] = &[
     Room { name: "avro", uses: &[] },     // the parts of a container
     Room { name: "chunk", uses: &[] },    // pieces of a stream, cut by content
     Room { name: "crypto", uses: &[] },   // ciphers, keys, passwords
+    Room { name: "values", uses: &[] },   // how values of options are read
     Room { name: "report", uses: &[] },   // how reports are written for programs
     Room { name: "progress", uses: &[] }, // what the library reports while it works
     Room { name: "error", uses: &[] },    // what can go wrong
@@ -176,7 +191,8 @@ const ROOMS: &[Room] = &[
 ];
 
 /// In these rooms code is a function of the bytes that it is given: no files, no threads, no clock.
-const PURE: &[&str] = &["snapshot", "recipe", "avro", "chunk", "crypto", "report", "progress", "error", "id", "wire"];
+const PURE: &[&str] =
+    &["snapshot", "recipe", "avro", "chunk", "crypto", "values", "report", "progress", "error", "id", "wire"];
 
 /// What belongs to the binary: it stands above the library, and reaches it as `avro_snap`.
 const BINARY: &[&str] = &["cli", "main"];
@@ -206,8 +222,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rayon", &["ops", "gc", "integrity", "ingest", "read", "runtime"]),
     ("rpassword", &["cli"]),
     ("rusqlite", &["cache", "index", "hints"]),
-    // The system's calls. store asks for the name of the host only, which it writes into the log.
-    ("rustix", &["storage", "files", "store", "cli"]),
+    // The system's calls. log asks for the name of the host only, which it writes into entries.
+    ("rustix", &["storage", "files", "log", "cli"]),
     // The JSON of schemas; what `--json` prints; what is written beside a file that was restored in part; what a command
     // prints that knows credentials.
     ("serde_json", &["avro", "ops", "storage", "cli"]),
@@ -247,18 +263,19 @@ const EVERYWHERE: &[&str] = &["thiserror", "serde"];
 
 /// Where the parts of the standard library that touch the world are used.
 const WORLD: &[(&str, &[&str])] = &[
-    // storage keeps objects in files, files is the user's file system, cache has its database files, store remembers the
-    // head of the log in a file. ops holds files that `files` opened, and opens none.
-    ("std::fs", &["ops", "files", "store", "cache", "storage", "cli"]),
+    // storage keeps objects in files, files is the user's file system, cache has its database files, log remembers its head
+    // in a file, store which packs were verified. ops holds files that `files` opened, and opens none.
+    ("std::fs", &["ops", "files", "store", "log", "cache", "storage", "cli"]),
     // cli asks how many cores there are, and which thread panicked. storage waits before it asks a storage again, and its
     // conformance suite lets several threads create one name.
     ("std::thread", &["ops", "runtime", "storage", "cli"]),
-    // Engines measure how long a run took; files and store have clocks that callers can replace; store publishes an index
+    // Engines measure how long a run took; files and log have clocks that callers can replace; store publishes an index
     // object every few minutes.
-    ("std::time", &["ops", "gc", "files", "store", "storage", "cli"]),
+    ("std::time", &["ops", "gc", "files", "store", "log", "storage", "cli"]),
     ("std::env", &["files", "cli"]),
-    // storage runs the command that a profile names for credentials.
-    ("std::process", &["store", "storage", "cli", "main"]),
+    // The number of the process stands in entries, for people. storage runs the command that a profile names for
+    // credentials.
+    ("std::process", &["log", "storage", "cli", "main"]),
     ("std::net", &[]),
 ];
 
@@ -306,6 +323,28 @@ fn no_room_is_above_itself() {
             assert!(!COMMON.contains(used), "{} need not list {used}", room.name);
         }
     }
+}
+
+/// Entries are made and appended in one room, where the rule of each kind stands beside those of all others. The compiler
+/// sees to it that nobody else can call what appends; this sees to it that nobody makes an entry by hand.
+#[test]
+fn only_the_log_appends() {
+    let rooms = ROOMS.iter().map(|room| room.name).filter(|name| *name != "log");
+    let wrong: Vec<String> = rooms.flat_map(|room| entries_made(&code_of(room))).collect();
+    assert!(wrong.is_empty(), "entries of the log are made outside of it: {wrong:#?}");
+    let append = fs::read_to_string(src().join("log/append.rs")).unwrap();
+    let open: Vec<&str> = append.lines().filter(|line| line.contains("fn ") && line.contains("pub")).collect();
+    assert!(!open.is_empty() && open.iter().all(|line| line.contains("pub(super) fn")), "{open:#?}");
+}
+
+/// Where code names what entries are made of.
+fn entries_made(code: &[Source]) -> Vec<String> {
+    let makes = |path: &&Vec<String>| {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        path.contains(&"LogEntry") || path.windows(2).any(|pair| pair == ["log", "Body"] || pair == ["log", "*"])
+    };
+    let named = code.iter().flat_map(|source| source.paths.iter().filter(makes).map(|path| (&source.name, path)));
+    named.map(|(name, path)| format!("{name}: {}", path.join("::"))).collect()
 }
 
 #[test]
@@ -505,6 +544,8 @@ struct Source {
     depth: usize,
     /// Every path of two and more parts, and every path of a `use`, with groups taken apart.
     paths: Vec<Vec<String>>,
+    /// The words and signs of the code.
+    tokens: Vec<String>,
 }
 
 fn src() -> &'static Path {
@@ -542,7 +583,7 @@ fn code_of(module: &str) -> Vec<Source> {
         let below = file.strip_prefix(src()).unwrap();
         let parts = below.components().count();
         let depth = if below.ends_with("mod.rs") { parts - 1 } else { parts };
-        Source { name: below.display().to_string(), depth, paths: paths(&tokens) }
+        Source { name: below.display().to_string(), depth, paths: paths(&tokens), tokens }
     });
     sources.collect()
 }
@@ -752,8 +793,8 @@ fn is_name(token: &str) -> bool {
 
 /// A file of a module, `depth` below the top.
 fn made_up(depth: usize, text: &str) -> Vec<Source> {
-    let paths = paths(&without_tests(tokens(text)).0);
-    vec![Source { name: "made_up.rs".into(), depth, paths }]
+    let (tokens, _) = without_tests(tokens(text));
+    vec![Source { name: "made_up.rs".into(), depth, paths: paths(&tokens), tokens }]
 }
 
 #[test]
@@ -837,6 +878,20 @@ fn the_checker_lets_pass_what_is_at_home() {
         let wrong = away_from_home(module, &made_up(2, text));
         assert!(wrong.is_empty(), "{module}: {text}: {wrong:?}");
     }
+}
+
+#[test]
+fn the_checker_sees_entries_that_are_made_by_hand() {
+    for text in [
+        "use crate::log::Body;",
+        "use crate::log::{Log, LogEntry as Entry};",
+        "use crate::log; fn f() { log::Body::Swept { packs, indexes } }",
+        "use crate::log::*;",
+    ] {
+        assert!(!entries_made(&made_up(2, text)).is_empty(), "not seen: {text}");
+    }
+    let harmless = "use crate::log::{Log, State}; fn f() { log.swept(&packs, &[]) } struct Body;";
+    assert!(entries_made(&made_up(2, harmless)).is_empty());
 }
 
 #[test]

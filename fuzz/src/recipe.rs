@@ -12,8 +12,8 @@ use avro_snap::chunk::{ChunkMap, ChunkSource, CutParams};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::ChunkId;
 use avro_snap::recipe::{
-    Framer, PREFLATE, Part, RangeReader, RawBlock, Rebuild, Recipe, Reference, Segment, Splitter, StreamReader, ToEncode,
-    Treatment, Tree, View,
+    Framer, PREFLATE, Part, RangeReader, RawBlock, RecipeReader, Recipe, Reference, Segment, Splitter, StreamReader, ToEncode,
+    PayloadDecision, Tree, View,
 };
 use avro_snap::snapshot::ManifestReader;
 
@@ -57,8 +57,8 @@ pub fn split_rebuild(bytes: &[u8]) {
         while let Some(segment) = framer.next_segment(end) {
             let done = match segment {
                 Segment::Block(block) => {
-                    let treatment = treater.treat(&block);
-                    splitter.block(block, treatment, &mut map)
+                    let decision = treater.treat(&block);
+                    splitter.block(block, decision, &mut map)
                 }
                 segment => {
                     if let Segment::Header(header) = &segment {
@@ -118,17 +118,17 @@ impl Treater {
         self.hint = WriterHint::from_keys(header.entries().map(|(key, _)| key));
     }
 
-    fn treat(&mut self, block: &RawBlock) -> Treatment {
+    fn treat(&mut self, block: &RawBlock) -> PayloadDecision {
         BENCH.with_borrow_mut(|(decoder, encoders)| self.treat_with(block, decoder, encoders))
     }
 
-    fn treat_with(&mut self, block: &RawBlock, decoder: &mut Decoder, encoders: &mut Encoders) -> Treatment {
-        let Some(codec) = self.codec else { return Treatment::Keep };
+    fn treat_with(&mut self, block: &RawBlock, decoder: &mut Decoder, encoders: &mut Encoders) -> PayloadDecision {
+        let Some(codec) = self.codec else { return PayloadDecision::Keep };
         if codec == Codec::Null {
-            return Treatment::Decode { plain: None, encoder: "null".into(), corrections: None };
+            return PayloadDecision::Decode { plain: None, encoder: "null".into(), corrections: None };
         }
         let mut plain = Vec::new();
-        let Ok(consumed) = decoder.decode(codec, &block.payload, LIMIT, &mut plain) else { return Treatment::Keep };
+        let Ok(consumed) = decoder.decode(codec, &block.payload, LIMIT, &mut plain) else { return PayloadDecision::Keep };
         let sample = Sample { plain: &plain, payload: &block.payload, consumed };
         let prober = self.prober.get_or_insert_with(|| {
             let mut ids = candidates(codec, &self.hint, &sample);
@@ -139,7 +139,7 @@ impl Treater {
         });
         if let Some(id) = prober.find(encoders, &sample, &mut self.effort) {
             let encoder = id.to_string();
-            return Treatment::Decode { plain: Some(plain), encoder, corrections: None };
+            return PayloadDecision::Decode { plain: Some(plain), encoder, corrections: None };
         }
         if self.corrections
             && codec == Codec::Deflate
@@ -148,9 +148,9 @@ impl Treater {
             && split == plain
         {
             let encoder = PREFLATE.to_string();
-            return Treatment::Decode { plain: Some(plain), encoder, corrections: Some(corrections) };
+            return PayloadDecision::Decode { plain: Some(plain), encoder, corrections: Some(corrections) };
         }
-        Treatment::Keep
+        PayloadDecision::Keep
     }
 }
 
@@ -195,7 +195,7 @@ const MOST: usize = 4 << 20;
 
 /// The file, put together again.
 fn rebuilt<S: ChunkSource + ?Sized>(recipe: &Recipe, source: &S, limit: usize) -> Result<Vec<u8>> {
-    let (mut rebuild, mut file) = (Rebuild::new(recipe, source), Vec::new());
+    let (mut rebuild, mut file) = (RecipeReader::new(recipe, source), Vec::new());
     let mut parts = 0;
     while let Some(part) = rebuild.next_part()? {
         match part {

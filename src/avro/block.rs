@@ -58,7 +58,7 @@ impl Trouble {
     }
 }
 
-/// What looking into a block gave.
+/// What was found in a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Looked {
     /// How many of its records were found sound.
@@ -122,7 +122,7 @@ mod tests {
         let open = [0, 3, 0, !3, !0, 2, 4, 6];
         assert_eq!(look(Codec::Deflate, &open, 3), Looked { verified: 3, trouble: None });
         assert_eq!(look(Codec::Deflate, &open, 4).trouble.unwrap().reason(), "record 3 is missing");
-        assert_eq!(look(Codec::Deflate, &open, 2).trouble.unwrap().reason(), "bytes behind the last record");
+        assert_eq!(look(Codec::Deflate, &open, 2).trouble.unwrap().reason(), "bytes after the last record");
         assert!(Decoder::new().decode(Codec::Deflate, &open, 100, &mut Vec::new()).is_err());
     }
 

@@ -26,7 +26,7 @@ pub const MAX_REASONS: usize = 16;
 pub struct Obstacle {
     /// Where in the schema, like `address.lines[]`; empty for the whole.
     pub path: String,
-    /// What is wrong there.
+    /// Why data cannot be read there.
     pub reason: String,
 }
 
@@ -229,7 +229,7 @@ impl Resolver<'_> {
             && theirs != ours
         {
             let said = |decimal: super::schema::Decimal| format!("{}.{}", decimal.precision, decimal.scale);
-            self.fail(at, "", format!("a decimal of {} digits is none of {}", said(theirs), said(ours)));
+            self.fail(at, "", format!("a decimal of {} digits, not of {}", said(theirs), said(ours)));
         }
     }
 

@@ -146,14 +146,14 @@ fn every_branch_of_a_writer_must_be_readable() {
 fn decimals_keep_their_digits() {
     let of = |scale: u32| format!(r#"{{"type":"bytes","logicalType":"decimal","precision":9,"scale":{scale}}}"#);
     assert!(reads(&of(2), &of(2)).is_empty());
-    assert_eq!(reads(&of(2), &of(3)), ["a decimal of 9.2 digits is none of 9.3"]);
+    assert_eq!(reads(&of(2), &of(3)), ["a decimal of 9.2 digits, not of 9.3"]);
     assert!(reads(&of(2), "\"bytes\"").is_empty());
-    // Two of them in one schema are told apart.
+    // Two of them in one schema are different.
     let pair = |a, b| {
         let (a, b) = (of(a), of(b));
         format!(r#"{{"type":"record","name":"R","fields":[{{"name":"a","type":{a}}},{{"name":"b","type":{b}}}]}}"#)
     };
-    assert_eq!(reads(&pair(2, 3), &pair(2, 4)), ["b: a decimal of 9.3 digits is none of 9.4"]);
+    assert_eq!(reads(&pair(2, 3), &pair(2, 4)), ["b: a decimal of 9.3 digits, not of 9.4"]);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub const MAX_BLOCK: usize = 320 << 20;
 pub enum Parsed<T> {
     /// It is there, whole.
     Done(T),
-    /// Too few bytes: it is useless to ask again with fewer than so many in all, and possible that even these do not
+    /// Too few bytes. Asking again with fewer than this many in all is useless, and even these may not
     /// suffice. Always more than were given, and never more than the thing takes with its marker.
     More(usize),
     /// It is not there, and no more bytes will change that.
@@ -63,7 +63,7 @@ pub enum Flaw {
     /// The header goes on beyond [`MAX_HEADER`] bytes or [`MAX_METADATA`] entries.
     #[error("a header of more than 16 MiB or 65536 entries")]
     HeaderTooLarge {
-        /// So many bytes it must have at least; a file that is shorter is cut off or damaged.
+        /// It has at least this many bytes; a file that is shorter is cut off or damaged.
         least: usize,
     },
     /// `avro.codec` is not UTF-8.
@@ -176,7 +176,7 @@ pub fn lacks_only_magic(bytes: &[u8]) -> bool {
 
 /// Reads the block at the start of `bytes`, of a file whose marker is `marker`.
 ///
-/// Whether the payload holds as many records as the block says, only walking it tells.
+/// Whether the payload holds as many records as the block says, only walking it shows.
 pub fn parse_block(bytes: &[u8], marker: &[u8; MARKER]) -> Parsed<Block> {
     match block(bytes, marker) {
         Ok(block) => Parsed::Done(block),
@@ -185,7 +185,7 @@ pub fn parse_block(bytes: &[u8], marker: &[u8; MARKER]) -> Parsed<Block> {
     }
 }
 
-/// A header in one run of metadata, in this order, and this marker behind it.
+/// A header in one run of metadata, in this order, and this marker after it.
 pub fn encode_header<'e>(
     entries: impl ExactSizeIterator<Item = (&'e [u8], &'e [u8])>,
     marker: &[u8; MARKER],
@@ -217,7 +217,7 @@ pub fn put_block_header(out: &mut Vec<u8>, count: u64, payload_len: usize) {
     varint::encode(out, payload_len as i64);
 }
 
-/// Where `marker` first stands in `bytes`. With it a reader finds the next block behind a damaged one; a marker may
+/// Where `marker` first stands in `bytes`. With it a reader finds the next block after a damaged one; a marker may
 /// also occur by chance or in metadata, so what follows must still be parsed.
 pub fn find_marker(bytes: &[u8], marker: &[u8; MARKER]) -> Option<usize> {
     // Horspool: look at the last byte of the window and move on as far as that byte allows, mostly 16 bytes.
@@ -237,13 +237,13 @@ pub fn find_marker(bytes: &[u8], marker: &[u8; MARKER]) -> Option<usize> {
 
 /// Why reading stopped before its end.
 enum Stop {
-    /// So many bytes are needed in all, at least.
+    /// How many bytes are needed in all, at least.
     More(usize),
     /// It is of no use.
     Bad(Flaw),
 }
 
-/// The number at `at`, behind which at least `tail` more bytes must come.
+/// The number at `at`, after which at least `tail` more bytes must come.
 fn long(bytes: &[u8], at: usize, tail: usize) -> Result<Long, Stop> {
     match varint::decode(bytes.get(at..).unwrap_or_default()) {
         Ok(long) => Ok(long),
@@ -252,7 +252,7 @@ fn long(bytes: &[u8], at: usize, tail: usize) -> Result<Long, Stop> {
     }
 }
 
-/// Where the string at `at` stands, behind which at least `tail` more bytes must come.
+/// Where the string at `at` stands, after which at least `tail` more bytes must come.
 fn string(bytes: &[u8], at: usize, tail: usize) -> Result<Range<usize>, Stop> {
     let length = long(bytes, at, tail)?;
     let start = at + length.used;

@@ -73,7 +73,7 @@ fn metadata_may_lie_in_several_runs_and_the_last_of_a_key_counts() {
 }
 
 #[test]
-fn how_long_a_run_says_it_is_matters_to_nobody() {
+fn how_long_a_run_says_it_is_does_not_matter() {
     let mut bytes = header_of(&[(true, &[("a", b"1")])]);
     assert_eq!(bytes[5], 8);
     for announced in [0, 7, 10, 0x7f] {
@@ -124,7 +124,7 @@ fn a_block_is_its_numbers_its_payload_and_the_marker() {
 }
 
 #[test]
-fn padded_numbers_are_read_and_told() {
+fn padded_numbers_are_read_and_reported() {
     let bytes = [&[0x82, 0, 0][..], &SYNC].concat();
     assert_eq!(done(parse_block(&bytes, &SYNC)), Block { count: 1, header_len: 3, payload_len: 0, canonical: false });
 }

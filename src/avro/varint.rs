@@ -2,7 +2,7 @@
 //! "Binary encoding" in the Avro specification 1.12).
 //!
 //! The specification does not ask for the shortest form, so a number padded with `80 .. 00` is read too, and of the tenth
-//! byte only the lowest bit counts, as readers have it; whoever must write the same bytes again looks at
+//! byte only the lowest bit counts, as readers have it; to write the same bytes again, look at
 //! [`Long::canonical`].
 
 /// The most bytes a number can take.
@@ -11,7 +11,7 @@ pub const MAX_LENGTH: usize = 10;
 /// A number as it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Long {
-    /// The number.
+    /// The number, after undoing the zig-zag.
     pub value: i64,
     /// How many bytes it took, 1 to 10.
     pub used: usize,
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_padded_number_is_read_and_told_apart() {
+    fn a_padded_number_is_read_and_recognized() {
         assert_eq!(decode(&[0x82, 0]), Ok(Long { value: 1, used: 2, canonical: false }));
         assert_eq!(decode(&[0x82, 0x80, 0, 9]), Ok(Long { value: 1, used: 3, canonical: false }));
         let longest = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0];

@@ -14,8 +14,8 @@ mod deep;
 use super::schema::Schema;
 use super::varint::{self, Fault};
 
-/// How deep data may nest for [`Schema::skip`]: arrays, maps, unions and records that lead back to themselves. Whoever
-/// builds what was skipped needs stack for each level.
+/// How deep data may nest for [`Schema::skip`]: arrays, maps, unions and records that lead back to themselves. Building
+/// what was skipped needs stack for each level.
 pub const MAX_NESTING: usize = 512;
 
 /// How deep data may nest for [`Schema::walk_block`], which needs no stack for it. A level that has nothing left to read
@@ -31,7 +31,7 @@ pub enum WalkError {
     /// No bytes that follow could make this a datum of the schema.
     #[error("{reason} at byte {at}")]
     Invalid {
-        /// What is wrong.
+        /// Why the bytes are no record.
         reason: Reason,
         /// Where, as an index into the bytes that were walked.
         at: usize,
@@ -68,11 +68,11 @@ pub enum Reason {
 /// What one step of a walk does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Op {
-    /// So many bytes of any value.
+    /// A fixed number of bytes of any value.
     Skip(usize),
     /// A number: an int or a long.
     Long,
-    /// A length and so many bytes: bytes, string.
+    /// A length and that many bytes: bytes, string.
     Bytes,
     /// An int from 0 to below this.
     Enum(u32),
@@ -132,17 +132,17 @@ impl Schema {
     /// The work is bounded by the bytes that are there, whatever they say.
     ///
     /// # Errors
-    /// [`WalkError::Truncated`] where the bytes end too early (also where `at` is behind them), else
+    /// [`WalkError::Truncated`] where the bytes end too early (also where `at` is beyond them), else
     /// [`WalkError::Invalid`].
     pub fn skip(&self, bytes: &[u8], at: usize) -> Result<usize, WalkError> {
         self.program.shallow(bytes, at)
     }
 
     /// Walks the records of one block: `declared` of them must fill `bytes` exactly. They may nest as deep as
-    /// [`MAX_DEPTH`]. Tells `each` where each one ends,
+    /// [`MAX_DEPTH`]. Calls `each` with where each one ends,
     /// in order, until something is wrong.
     ///
-    /// Records of 0 bytes ([`Schema::always_empty`]) are counted, not told: there may be 2^63 of them.
+    /// Records of 0 bytes ([`Schema::always_empty`]) are counted, not returned: there may be 2^63 of them.
     pub fn walk_block(&self, bytes: &[u8], declared: u64, each: &mut impl FnMut(usize)) -> BlockWalk {
         let (mut verified, mut end) = (0, 0);
         if self.always_empty() {
@@ -170,7 +170,7 @@ pub struct BlockWalk {
     pub verified: u64,
     /// Where the last of them ends: up to here all is well.
     pub end: usize,
-    /// What is wrong behind that; `None` where the block holds what it declares and nothing else.
+    /// What is wrong after that; `None` where the block holds what it declares and nothing else.
     pub fault: Option<BlockFault>,
 }
 
@@ -181,7 +181,7 @@ pub enum BlockFault {
     #[error("{0}")]
     Record(WalkError),
     /// Bytes follow the last record.
-    #[error("bytes behind the last record")]
+    #[error("bytes after the last record")]
     Trailing,
 }
 
@@ -216,7 +216,7 @@ impl Program {
         &self.ops[start as usize..end as usize]
     }
 
-    /// Runs one list of ops. Plain lengths are not checked as they are added: what comes out may lie behind the bytes,
+    /// Runs one list of ops. Plain lengths are not checked as they are added: what comes out may lie beyond the bytes,
     /// which the next look at them, or else the caller, finds.
     fn run(&self, body: Body, bytes: &[u8], mut at: usize, depth: usize) -> Walked {
         if depth > MAX_NESTING {

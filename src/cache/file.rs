@@ -1,4 +1,4 @@
-//! One file, its tables, and who else uses it.
+//! One file, its tables, and the other processes that use it.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -27,14 +27,14 @@ pub(crate) struct Layout {
 #[derive(Debug)]
 pub(crate) struct CacheFile {
     connection: Connection,
-    place: Option<Place>,
+    place: Option<SharedFile>,
     row_key: [u8; 32],
     layout: Layout,
 }
 
 /// Where a file lies that outlives the process.
 #[derive(Debug)]
-struct Place {
+struct SharedFile {
     path: PathBuf,
     /// Locked (shared) for as long as this process uses the file.
     users: File,
@@ -48,7 +48,7 @@ impl CacheFile {
     /// If not even a temporary file can be made.
     pub(crate) fn open(path: Option<&Path>, row_key: [u8; 32], layout: Layout) -> Result<Self> {
         if let Some(path) = path
-            && let Ok(Some(place)) = Place::take(path)
+            && let Ok(Some(place)) = SharedFile::take(path)
         {
             match connect(&place.path, layout) {
                 Ok(connection) => return Ok(Self { connection, place: Some(place), row_key, layout }),
@@ -73,7 +73,7 @@ impl CacheFile {
     /// Does something that must not happen beside other processes that use the file; nothing where there are any.
     ///
     /// # Errors
-    /// Those of `work`.
+    /// Errors of `work`.
     pub(crate) fn alone<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<Option<T>> {
         let Some(place) = &self.place else { return work(self).map(Some) };
         if !place.is_alone() {
@@ -115,7 +115,7 @@ impl CacheFile {
     /// Changes whenever another process changed the file since this one looked.
     ///
     /// # Errors
-    /// Those of SQLite.
+    /// Errors of SQLite.
     pub(crate) fn version(&self) -> Result<i64> {
         Ok(self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
@@ -123,13 +123,13 @@ impl CacheFile {
     /// The error that something about the file is not what it should be.
     pub(crate) fn failed(&self, reason: &str) -> Error {
         let path = self.place.as_ref().map(|place| place.path.clone());
-        Error::Cache { path: path.unwrap_or_else(|| "index.db".into()), reason: reason.into() }
+        Error::Cache { path: path.unwrap_or_else(|| "index.db".into()), source: reason.into() }
     }
 
     /// Does several things at once, or none of them.
     ///
     /// # Errors
-    /// Those of `work` and of SQLite.
+    /// Errors of `work` and of SQLite.
     pub(crate) fn transaction<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let done = work();
@@ -148,7 +148,7 @@ impl CacheFile {
     }
 }
 
-impl Place {
+impl SharedFile {
     /// Takes part in using the file; none where another process is just making it again.
     fn take(path: &Path) -> Result<Option<Self>> {
         if let Some(folder) = path.parent() {
@@ -183,7 +183,7 @@ impl Place {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Cache { path: "index.db".into(), reason: error.to_string() }
+        Self::Cache { path: "index.db".into(), source: error.into() }
     }
 }
 
@@ -220,7 +220,7 @@ fn set_up(connection: &Connection, layout: Layout) -> Result<()> {
     connection.execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [layout.version])?;
     match layout_of(connection)? {
         Some(version) if version == layout.version => Ok(()),
-        _ => Err(Error::Cache { path: "index.db".into(), reason: "it is of another version".into() }),
+        _ => Err(Error::Cache { path: "index.db".into(), source: "it is of another version".into() }),
     }
 }
 
@@ -253,8 +253,8 @@ fn make_private_folder(folder: &Path) -> Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).when("create", folder)
 }
 
-/// Makes the file before SQLite does, so that nobody else can open it even for a moment. SQLite gives the files that it
-/// makes beside it the same rights.
+/// Makes the file before SQLite does, so that no other user can open it even for a moment. SQLite makes files
+/// beside it with the same rights.
 #[cfg(unix)]
 fn make_private_file(path: &Path) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;

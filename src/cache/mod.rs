@@ -3,7 +3,7 @@
 //! Several processes use one file at once: SQLite's write-ahead log lets readers go on beside one writer, and writers take
 //! turns. What must not happen beside other users of the file (making it again, dropping what somebody is still writing) is
 //! done only by a process that is alone with it. Beside each file lies an empty one, `NAME-users`: every process that uses
-//! the file holds a shared lock on it, so whoever gets the exclusive lock is alone.
+//! the file holds a shared lock on it, so a process with the exclusive lock is alone.
 
 mod file;
 

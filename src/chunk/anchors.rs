@@ -18,10 +18,10 @@ const WANTED_BITS: u32 = 4;
 /// The hashes of the anchors that chunks of any length have are below this; only shorter chunks have others, too.
 pub const SPARSE_BELOW: u64 = 1 << (64 - 12);
 
-/// The hash forgets what lies further back than this: each byte shifts out of the 64 bits after so many more.
+/// The hash forgets what lies further back than this: each byte shifts out of the 64 bits after this many more.
 const WINDOW: usize = 64;
 
-/// So many anchors are enough to find a chunk again. Only bytes that repeat themselves have more.
+/// How many anchors are enough to find a chunk again. Only bytes that repeat themselves have more.
 const MOST: usize = 512;
 
 /// The anchors of a chunk, in order.

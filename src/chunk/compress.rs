@@ -32,7 +32,7 @@ impl Compressor {
         self.0.compress(plain).map_err(|e| CompressError(e.to_string()))
     }
 
-    /// One Zstandard frame that holds all parts, end to end, with the border of a Zstandard block behind each: so each
+    /// One Zstandard frame that holds all parts, end to end, with the border of a Zstandard block after each: so each
     /// part gets statistics of its own, and still finds what repeats the parts before it.
     pub fn compress_parts(&mut self, parts: &[&[u8]]) -> Result<Vec<u8>, CompressError> {
         let total = parts.iter().map(|part| part.len()).sum();
@@ -80,7 +80,7 @@ impl Decompressor {
 
     /// The plain bytes of one Zstandard frame, which must be exactly `length` of them.
     pub fn decompress(&mut self, bytes: &[u8], length: usize) -> Result<Vec<u8>, CompressError> {
-        // Exactly the declared length is allocated: a frame that would give more fails, whatever it claims.
+        // Exactly the declared length is allocated: a frame that holds more fails, whatever it claims.
         let mut plain = Vec::with_capacity(length);
         self.0.decompress(&mut plain, bytes).map_err(CompressError::of_zstd)?;
         match plain.len() == length {

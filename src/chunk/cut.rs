@@ -61,7 +61,7 @@ impl CutParams {
 /// A piece of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Its bytes.
+    /// Bytes of the chunk.
     pub bytes: Vec<u8>,
     /// How many records end in it.
     pub records: u64,

@@ -65,7 +65,7 @@ pub fn decompress_delta(
     base: &[u8],
     length: usize,
 ) -> Result<Vec<u8>, CompressError> {
-    // Exactly the declared length is allocated: what would give more fails, whatever it claims.
+    // Exactly the declared length is allocated: what makes more fails, whatever it claims.
     let (mut plain, framed) = (Vec::with_capacity(length), [&MAGIC, body].concat());
     let undone = match base.starts_with(&DICTIONARY) {
         // Would be taken for a dictionary. As a prefix it is just bytes, but then it must live as long as the context.

@@ -1,4 +1,4 @@
-//! Chunks: pieces of a stream, cut by content, stored once. And the two traits through which everything above gives
+//! Chunks: pieces of a stream, cut by content, stored once. And the two traits through which everything above hands over
 //! chunks away and gets them back, without knowing what a repository is.
 
 mod anchors;
@@ -94,7 +94,7 @@ pub trait ChunkSink {
     }
 }
 
-/// Gives chunks back. Readers own their source: a reference to one is a source, and so is an [`Arc`] of one, for readers that
+/// Returns chunks. Readers own their source: a reference to one is a source, and so is an [`Arc`] of one, for readers that
 /// are kept.
 pub trait ChunkSource {
     /// The plain bytes of the chunk, whose id was recomputed from them.
@@ -130,7 +130,7 @@ impl<S: ChunkSource + ?Sized> ChunkSource for Arc<S> {
 #[derive(Debug, Clone)]
 pub struct ChunkMap {
     hasher: ChunkHasher,
-    /// The chunks.
+    /// Kind and bytes of each chunk.
     pub chunks: HashMap<ChunkId, (ChunkKind, Arc<[u8]>)>,
 }
 

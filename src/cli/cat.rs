@@ -6,6 +6,7 @@ use avro_snap::avro::records::{Encoding, RecordError};
 use avro_snap::error::Error;
 use avro_snap::ops::cat::{CatError, CatFormat, CatOptions, Given, cat};
 use avro_snap::read::avro_file::NotAvro;
+use avro_snap::values::comma_list;
 
 use super::Context;
 use super::elsewhere;
@@ -13,20 +14,22 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::count;
 use super::parity::warn_of_mended;
-use super::pick::{Filters, comma_list, selector};
+use super::pick::{Filters, selector};
 
 /// Print the records of an Avro file
 ///
-/// As JSON, a record a line: numbers, texts, lists and objects as one would expect; the value of a union without the name
-/// of its branch; bytes and fixed as texts of the characters 0 to 255; decimals, dates, times, timestamps, durations and
-/// UUIDs as texts ("12.30", "2026-03-01T12:30:00.000Z"; years outside of 0 to 9999 with a sign); NaN and infinities as
-/// texts, too. With `--json-encoding avro` as Avro's own JSON encoding: unions with the name of their branch, logical types
-/// as the numbers and bytes that they are.
+/// JSON, one record per line: numbers, texts, lists and objects as one would expect; the value of a union without the
+/// name of its branch; bytes and fixed as texts of the characters 0 to 255; decimals, dates, times, timestamps,
+/// durations and UUIDs as texts ("12.30", "2026-03-01T12:30:00.000Z"; years outside of 0 to 9999 with a sign); NaN and
+/// infinities as texts, too. With `--json-encoding avro` as Avro's own JSON encoding: unions with the name of their
+/// branch, logical types as the numbers and bytes that they are.
 ///
-/// Of a file that is damaged the sound records are printed, what is wrong is said, and the exit code is 3.
+/// The sound records of a damaged file are printed, its faults are reported, and the exit code is 3. A record with a string
+/// that is not UTF-8 is printed with U+FFFD in place of the invalid bytes; that is reported once, and the exit code is 3, too
+/// (`--format avro` prints such strings as they are).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which file of which snapshot
+    /// Snapshot, and the file in it
     #[arg(value_name = "SNAPSHOT:PATH")]
     what: OsString,
 
@@ -34,11 +37,11 @@ pub(crate) struct Args {
     #[arg(hide = true)]
     more: Option<OsString>,
 
-    /// Print at most so many records
+    /// Print at most N records
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<u64>,
 
-    /// Pass over so many records first; whole blocks of them are not even read
+    /// Skip the first N records; blocks that are skipped whole are not read
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
 
@@ -50,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "json", value_enum)]
     format: Format,
 
-    /// How JSON is written: for people and tools that know nothing of Avro, or in Avro's own JSON encoding
+    /// How JSON is written: for people and tools that do not know Avro, or in Avro's own JSON encoding
     #[arg(long, value_name = "ENCODING", default_value = "plain", value_enum)]
     json_encoding: JsonEncoding,
 
@@ -71,6 +74,22 @@ enum Format {
 }
 
 impl Args {
+    /// What the flags say.
+    pub(super) fn options(&self) -> CatOptions {
+        CatOptions::default()
+            .skip(self.skip)
+            .limit(self.limit)
+            .fields(self.fields.iter().flat_map(|list| comma_list(list)))
+            .format(match self.format {
+                Format::Json => CatFormat::Json,
+                Format::Avro => CatFormat::Avro,
+            })
+            .json_encoding(match self.json_encoding {
+                JsonEncoding::Plain => Encoding::Plain,
+                JsonEncoding::Avro => Encoding::Avro,
+            })
+    }
+
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let output = &context.output;
         let what = self.what.to_string_lossy();
@@ -82,17 +101,17 @@ impl Args {
         if let Some(more) = &self.more {
             let more = more.to_string_lossy();
             return Err(Failure::Usage(format!(
-                "`snap cat` takes one file, as SNAPSHOT:PATH; {more:?} is one too many"
+                "`snap cat` takes one file, as SNAPSHOT:PATH; {more:?} is not expected"
             )));
         }
         let selector = selector(Some(&self.what))?;
         if selector.path.is_empty() {
             return Err(Failure::Usage("say which file, like `snap cat latest:path/to/file.avro`".into()));
         }
-        let fields: Vec<String> = self.fields.iter().flat_map(|list| comma_list(list)).collect();
+        let options = self.options();
         let others = [
             (output.json, "--json"),
-            (!fields.is_empty(), "--fields"),
+            (!options.fields.is_empty(), "--fields"),
             (self.json_encoding == JsonEncoding::Avro, "--json-encoding avro"),
         ];
         if self.format == Format::Avro
@@ -102,12 +121,6 @@ impl Args {
         }
         let repository = context.open()?;
         let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
-        let format = match (self.format, self.json_encoding) {
-            (Format::Avro, _) => CatFormat::Avro,
-            (Format::Json, JsonEncoding::Plain) => CatFormat::Json(Encoding::Plain),
-            (Format::Json, JsonEncoding::Avro) => CatFormat::Json(Encoding::Avro),
-        };
-        let options = CatOptions { skip: self.skip, limit: self.limit, fields, format };
         let report = cat(&repository, &snapshot, &path, &options, &mut |given| match given {
             Given::Bytes(bytes) => output.bytes(bytes),
             // The record is JSON already; it is not read again only to be wrapped.
@@ -125,10 +138,18 @@ impl Args {
         for fault in &report.faults {
             output.error("unsound", &format!("{shown}: {fault}"), None);
         }
+        if report.lossy_records > 0 {
+            let records = count(report.lossy_records, "record");
+            let message = format!(
+                "{shown}: {records} printed with strings that are not UTF-8: U+FFFD stands for what cannot be written in JSON"
+            );
+            output.error("not_utf8", &message, Some("`--format avro` prints them as they are"));
+        }
         if output.json {
             output.object("summary", &report)?;
         }
         match report.faults.len() as u64 {
+            0 if report.lossy_records > 0 => Ok(Exit::Incomplete),
             0 => Ok(Exit::Done),
             faults => {
                 let message = format!(
@@ -147,7 +168,7 @@ impl Args {
 pub(super) fn failure(error: CatError) -> Failure {
     let message = error.to_string();
     match error {
-        CatError::Library(Error::Invalid(_)) => {
+        CatError::Library(Error::WrongKind { .. }) => {
             Failure::plain(message, "`snap ls --long` shows which files are Avro files")
         }
         CatError::Library(error) => Failure::Library(error),

@@ -1,6 +1,7 @@
 //! `snap check`
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use avro_snap::error::Error;
 use avro_snap::ops::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
@@ -8,13 +9,14 @@ use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check_each};
 use avro_snap::ops::select::{Filter, Selector};
 use avro_snap::storage::Kind;
 use avro_snap::store::Repository;
+use avro_snap::values::parse_duration;
 use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
 use super::failure::{Result, hint};
-use super::format::{count, local_time, parse_size, size};
-use super::lost::Teller;
+use super::format::{count, local_time, size};
+use super::lost::LossPrinter;
 use super::pick::whole;
 use super::progress::Meter;
 
@@ -31,16 +33,16 @@ pub(crate) struct Args {
     ///
     /// A share or size takes the packs that were not read on this machine for the longest time, so that a run every night
     /// reads everything in turn.
-    #[arg(long, value_name = "SUBSET", conflicts_with = "read_data", value_parser = parse_subset)]
+    #[arg(long, value_name = "SUBSET", conflicts_with = "read_data", value_parser = DataSubset::parse)]
     read_data_subset: Option<DataSubset>,
 
     /// Read and decode the packs that were not verified on this machine within this time, like 30d, 12h or 2w
-    #[arg(long, value_name = "AGE", conflicts_with_all = ["read_data", "read_data_subset"], value_parser = parse_age)]
-    max_age: Option<i64>,
+    #[arg(long, value_name = "AGE", conflicts_with_all = ["read_data", "read_data_subset"], value_parser = parse_duration)]
+    max_age: Option<Duration>,
 
     /// Decode the records of the Avro files in the latest snapshot of each series, against their schemas
     ///
-    /// Files that were not sound when they were saved are told (exit code 3); others that do not decode are damage.
+    /// Files that were not sound when they were saved are reported (exit code 3); others that do not decode are damage.
     #[arg(long)]
     avro: bool,
 
@@ -49,61 +51,28 @@ pub(crate) struct Args {
     snapshot: Vec<OsString>,
 }
 
-fn parse_subset(text: &str) -> std::result::Result<DataSubset, String> {
-    let wrong = || format!("{text:?} is no part: write it like 10%, 500M or 2/7");
-    if let Some(share) = text.strip_suffix('%') {
-        let percent: f64 = share.trim().parse().map_err(|_| wrong())?;
-        return match percent > 0.0 && percent <= 100.0 {
-            true => Ok(DataSubset::Share((percent * 10_000.0).ceil() as u32)),
-            false => Err(wrong()),
-        };
-    }
-    let Some((part, of)) = text.split_once('/') else {
-        let bytes = parse_size(text).ok().filter(|bytes| *bytes > 0);
-        // A bare number would be bytes, and who writes one means something else.
-        let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
-        return bytes.filter(|_| has_unit).map(DataSubset::Bytes).ok_or_else(wrong);
-    };
-    match (part.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?) {
-        (part, of) if (1..=of).contains(&part) => Ok(DataSubset::Part { part, of }),
-        _ => Err(wrong()),
-    }
-}
-
-/// A length of time, in nanoseconds.
-fn parse_age(text: &str) -> std::result::Result<i64, String> {
-    let wrong = || format!("{text:?} is no age: write it like 30d, 12h or 2w");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds: i64 = match unit {
-        'h' => 3600,
-        'd' => 86_400,
-        'w' => 7 * 86_400,
-        'y' => 365 * 86_400,
-        _ => return Err(wrong()),
-    };
-    let number: u32 = text.strip_suffix(unit).unwrap_or_default().parse().map_err(|_| wrong())?;
-    i64::from(number).checked_mul(seconds * 1_000_000_000).ok_or_else(wrong)
-}
-
 impl Args {
+    /// What the flags say.
+    pub(super) fn options(&self) -> CheckOptions {
+        let mut options = CheckOptions::default();
+        options.read_data = self.read_data;
+        options.read_data_subset = self.read_data_subset;
+        options.max_age = self.max_age;
+        options
+    }
+
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let selectors = self.snapshot.iter().map(|text| whole(text, "what is checked")).collect::<Result<Vec<_>>>()?;
         let repository = context.open_to_check()?;
-        let data = match (self.read_data, self.read_data_subset, self.max_age) {
-            (true, _, _) => DataSubset::All,
-            (false, Some(subset), _) => subset,
-            (false, None, Some(age)) => DataSubset::NotSince(repository.clock().now().saturating_sub(age)),
-            (false, None, None) => DataSubset::None,
-        };
         let meter = Meter::new(&context.output);
-        let mut teller = Teller::new(&context.output);
-        let options = CheckOptions { data };
-        let checked = check_each(&repository, options, &meter, &mut |lost| teller.tell(&lost));
+        let mut printer = LossPrinter::new(&context.output);
+        let options = self.options();
+        let checked = check_each(&repository, options, &meter, &mut |lost| printer.print(&lost));
         meter.finish();
-        teller.finish();
+        printer.finish();
         let report = checked?;
         // Where an older state is asked for, being one is no fault. It was said when it was opened.
-        let rolled_back = repository.rolled_back();
+        let rolled_back = repository.log().rolled_back();
         let is_surprise = rolled_back.is_some() && !context.globals.allow_rollback;
         let exit = match report.problems.len() as u64 {
             0 if is_surprise => Exit::Failed,
@@ -116,9 +85,9 @@ impl Args {
             explain(context, &repository, reason);
         }
         if !self.avro {
-            return context.told(exit, tell(context, &report, rolled_back));
+            return context.finish_with(exit, print_report(context, &report, rolled_back));
         }
-        let said = tell(context, &report, rolled_back);
+        let said = print_report(context, &report, rolled_back);
         let avro = self.records(context, &repository, selectors)?;
         let exit = match (exit, avro.damaged.is_empty() && avro.problems.is_empty(), avro.unsound.is_empty()) {
             (Exit::Done, true, true) => Exit::Done,
@@ -126,7 +95,7 @@ impl Args {
             (Exit::Failed, true, _) => Exit::Failed,
             _ => Exit::Damage,
         };
-        context.told(exit, said.and_then(|()| tell_avro(context, &avro)))
+        context.finish_with(exit, said.and_then(|()| print_avro(context, &avro)))
     }
 
     /// Decodes records.
@@ -153,7 +122,7 @@ impl Args {
     }
 }
 
-fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
+fn print_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
     let output = &context.output;
     for error in &report.problems {
         output.error(error.code(), &error.message(), None);
@@ -195,7 +164,7 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
     if !report.undecided.is_empty() {
         let places = count(report.undecided.len() as u64, "place");
         output.note(format_args!(
-            "{places} not looked into (an unknown codec, or too large): nothing is known to be wrong there"
+            "{places} not decoded (an unknown codec, or too large): nothing is known to be wrong there"
         ))?;
     }
     if !report.damaged.is_empty() || !report.problems.is_empty() {
@@ -203,7 +172,7 @@ fn tell_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {
         output.error(
             "damage",
             &format!("{problems} found"),
-            Some("`snap check --read-data` tells all that is damaged"),
+            Some("`snap check --read-data` lists all that is damaged"),
         );
     }
     Ok(())
@@ -219,7 +188,7 @@ fn explain(context: &Context, repository: &Repository, reason: &str) {
     let (id, location) = (repository.id(), repository.backend().location());
     let error = Error::RolledBack { repository: id, reason: reason.into() };
     let what = format!(
-        "{}; {newest}. What is in this state was checked as ever. What was saved, removed or pruned since is not in it: \
+        "{}; {newest}. What is in this state was checked as usual. What was saved, removed or pruned since is not in it: \
          that is as it should be for an older copy of the repository at {location}, and is a loss if this is the repository \
          itself",
         error.message()
@@ -227,18 +196,18 @@ fn explain(context: &Context, repository: &Repository, reason: &str) {
     context.output.error(error.code(), &what, hint(&error, &context.globals).as_deref());
 }
 
-/// So many problems are told to people.
-const TOLD: usize = 100;
+/// How many problems are printed for people.
+const SHOWN: usize = 100;
 
-fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> Result<()> {
+fn print_report(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> Result<()> {
     let output = &context.output;
-    let told = if output.json { report.problems.len() } else { TOLD };
-    for error in report.problems.iter().take(told) {
+    let shown = if output.json { report.problems.len() } else { SHOWN };
+    for error in report.problems.iter().take(shown) {
         output.error(error.code(), &error.message(), None);
     }
-    if report.problems.len() > told {
-        let more = report.problems.len() - told;
-        output.error("damage", &format!("{more} more problems are not told here: --json lists all"), None);
+    if report.problems.len() > shown {
+        let more = report.problems.len() - shown;
+        output.error("damage", &format!("{more} more problems are not listed here: --json lists all"), None);
     }
     if output.json {
         return Ok(output.object_with("summary", json!({"rolled_back": rolled_back}), report)?);
@@ -257,7 +226,7 @@ fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> R
     }
     if report.unindexed_packs > 0 {
         let packs = count(report.unindexed_packs, "pack");
-        output.note(format_args!("{packs} that nothing names: left by an interrupted run, no harm"))?;
+        output.note(format_args!("{packs} that nothing names: left by an interrupted run, harmless"))?;
     }
     if report.unused_packs > 0 {
         let packs = count(report.unused_packs, "pack");
@@ -279,7 +248,7 @@ fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> R
     if report.unsound_checkpoints > 0 {
         let checkpoints = count(report.unsound_checkpoints, "checkpoint");
         output.note(format_args!(
-            "{checkpoints} of the log not what the log says, and passed over, no harm: `snap repair index` deletes that"
+            "{checkpoints} of the log not what the log says, and ignored, harmless: `snap repair index` deletes that"
         ))?;
     }
     if report.unprotected_packs > 0 {
@@ -311,13 +280,17 @@ fn tell(context: &Context, report: &CheckReport, rolled_back: Option<&str>) -> R
                 _ if report.problems.iter().any(is_of_config) => {
                     "run `snap repair config` first: it writes both copies of the config again; then check again"
                 }
+                _ if report.problems.iter().all(is_of_key) => {
+                    "no data is lost: a key slot that is damaged or missing opens nothing any more. `snap key remove ID` takes \
+                     it out, `snap key add` makes a new one"
+                }
                 _ if is_mendable => "nothing is lost, and all of it can be read: `snap repair packs` puts that right",
-                (1.., 0) => "no data is lost: `snap repair index` makes lost index objects anew from the packs",
-                (1.., _) => "run `snap repair index` first: it makes lost index objects anew from the packs",
+                (1.., 0) => "no data is lost: `snap repair index` rebuilds lost index objects from the packs",
+                (1.., _) => "run `snap repair index` first: it rebuilds lost index objects from the packs",
                 (0, 0) => "no snapshot needs what is damaged, or it is stored elsewhere too: `snap repair packs` puts that right",
                 (0, _) => {
                     "what is not named above can still be restored, and what is left of damaged files with `snap restore \
-                     --salvage`. `snap repair snapshots` makes the repository take the lost data anew where it comes up \
+                     --salvage`. `snap repair snapshots` makes the repository store the lost data again where it comes up \
                      again; do not delete anything by hand"
                 }
             }),
@@ -331,28 +304,7 @@ fn is_of_config(problem: &Error) -> bool {
     problem.is_damage() && problem.object_kind() == Some(Kind::Config)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_read() {
-        assert_eq!((parse_age("30d"), parse_age("1h")), (Ok(30 * 86_400_000_000_000), Ok(3_600_000_000_000)));
-        for wrong in ["", "d", "30", "3m", "-1d", "1dd", "4294967295y"] {
-            assert!(parse_age(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn parts_are_read() {
-        assert_eq!(parse_subset("1/1"), Ok(DataSubset::Part { part: 1, of: 1 }));
-        assert_eq!(parse_subset("3/7"), Ok(DataSubset::Part { part: 3, of: 7 }));
-        assert_eq!(parse_subset("10%"), Ok(DataSubset::Share(100_000)));
-        assert_eq!(parse_subset("0.5 %"), Ok(DataSubset::Share(5000)));
-        assert_eq!(parse_subset("100%"), Ok(DataSubset::Share(1_000_000)));
-        assert_eq!(parse_subset("500M"), Ok(DataSubset::Bytes(500 << 20)));
-        for wrong in ["0/3", "4/3", "1/0", "1", "a/b", "1/2/3", "0%", "101%", "-1%", "NaN%", "%", "", "0M", "M", "7"] {
-            assert!(parse_subset(wrong).is_err(), "{wrong}");
-        }
-    }
+/// Whether a problem is that of a key slot.
+fn is_of_key(problem: &Error) -> bool {
+    problem.is_damage() && problem.object_kind() == Some(Kind::Key)
 }

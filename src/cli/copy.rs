@@ -65,7 +65,7 @@ struct Failed {
     error: Error,
 }
 
-/// What was done.
+/// What was copied so far.
 #[derive(Default)]
 struct Tally {
     copied: u64,
@@ -94,7 +94,7 @@ impl Args {
         };
         if self.from.reads_standard_input() && context.password_source()?.is_standard_input() {
             return Err(Failure::Usage(
-                "standard input gives one password only, not those of both repositories".into(),
+                "standard input holds one password only, not those of both repositories".into(),
             ));
         }
         let source = self.from.open(context, &place)?;
@@ -110,7 +110,7 @@ impl Args {
         match self.dry_run {
             true => {
                 tally.copied = plan.copy.len() as u64;
-                plan.copy.iter().try_for_each(|root| tell(context, root, None))?;
+                plan.copy.iter().try_for_each(|root| print_report(context, root, None))?;
             }
             false => self.copy(context, &source, &target, &plan.copy, &mut tally)?,
         }
@@ -120,7 +120,12 @@ impl Args {
             true if tally.vanished > 0 && !selectors.is_empty() => Exit::Failed,
             true => Exit::Done,
         };
-        context.told(exit, self.tell_all(context, &source, &tally))
+        context.finish_with(exit, self.print_all(context, &source, &tally))
+    }
+
+    /// What the flags say.
+    pub(super) fn options(&self) -> CopyOptions {
+        CopyOptions::default().compression(self.compression.map(Into::into))
     }
 
     fn copy(
@@ -131,8 +136,7 @@ impl Args {
         snapshots: &[SnapshotRoot],
         tally: &mut Tally,
     ) -> Result<()> {
-        let options = CopyOptions { compression: Compression::of(self.compression, &target.settings()).level() };
-        let mut copier = Copier::new(source, target, options)?;
+        let mut copier = Copier::new(source, target, self.options())?;
         for root in snapshots {
             let meter = Meter::new(&context.output);
             let copied = copier.copy(root, &meter);
@@ -141,7 +145,7 @@ impl Args {
                 Copied::Done(report) => {
                     tally.copied += 1;
                     tally.sum.add(&report);
-                    tell(context, root, Some(&report))?;
+                    print_report(context, root, Some(&report))?;
                 }
                 Copied::Present => tally.present += 1,
                 Copied::Removed => tally.vanished += 1,
@@ -151,7 +155,7 @@ impl Args {
         Ok(())
     }
 
-    fn tell_all(&self, context: &Context, source: &Repository, tally: &Tally) -> Result<()> {
+    fn print_all(&self, context: &Context, source: &Repository, tally: &Tally) -> Result<()> {
         let output = &context.output;
         for Failed { id, path, error } in &tally.failed {
             let path = path
@@ -192,9 +196,9 @@ impl Args {
         output.note(format_args!("{}", said.join("; ")))?;
         if !tally.failed.is_empty() {
             let what = count(tally.failed.len() as u64, "snapshot");
-            let hint = "`snap check` on the other repository tells all that is lost; `snap repair snapshots` there makes \
+            let hint = "`snap check` on the other repository lists all that is lost; `snap repair snapshots` there makes \
                         what is left ready to be copied";
-            output.error("damage", &format!("{what} could not be copied, as told above"), Some(hint));
+            output.error("damage", &format!("{what} could not be copied, as reported above"), Some(hint));
         }
         Ok(())
     }
@@ -268,8 +272,8 @@ struct Row<'a> {
     report: Option<&'a CopyReport>,
 }
 
-/// Says what became of a snapshot; without a report, what would.
-fn tell(context: &Context, root: &SnapshotRoot, report: Option<&CopyReport>) -> Result<()> {
+/// Prints what was done with a snapshot; without a report, what would be done.
+fn print_report(context: &Context, root: &SnapshotRoot, report: Option<&CopyReport>) -> Result<()> {
     let output = &context.output;
     if output.json {
         let row = Row { snapshot: root, copied: report.is_some(), report };

@@ -6,14 +6,12 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use avro_snap::chunk::CutParams;
-use avro_snap::crypto::Suite;
-use avro_snap::crypto::slot::KdfCost;
 use avro_snap::error::{Error, IoContext};
-use avro_snap::files::{Rules, list_text};
+use avro_snap::files::{Marker, list_text};
 use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, StreamSource, create};
 use avro_snap::ops::select::{Filter, manifest_path};
-use avro_snap::store::{Repository, Settings};
+use avro_snap::store::{InitOptions, Repository};
+use avro_snap::values::{comma_list, parse_size};
 use serde_json::json;
 
 use super::Context;
@@ -21,15 +19,14 @@ use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::feed;
-use super::format::{count, parse_size, seconds, size};
+use super::format::{count, seconds, size};
 use super::init;
-use super::open::{host, user};
 use super::parity::warn_of_mended;
 use super::password::is_standard_input;
-use super::pick::{comma_list, whole};
-use super::{places, stores};
+use super::pick::{patterns, whole};
 use super::progress::Meter;
 use super::when::{Day, parse_time};
+use super::{places, stores};
 
 /// Save files and directories as a new snapshot
 ///
@@ -70,7 +67,7 @@ pub(crate) struct Args {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Make the repository if there is none yet, encrypted with the password that is given
+    /// Create the repository if there is none yet, encrypted with the password that is given
     #[arg(long)]
     init: bool,
 
@@ -93,7 +90,7 @@ pub(crate) struct Args {
     /// Keep compressed blocks whole if encoding them again is slower than this, in MB of records per second and core
     ///
     /// Restoring them would take as long. 0 decodes every block that can be encoded again to the same bytes.
-    #[arg(long, value_name = "MB/S", default_value_t = 5.0)]
+    #[arg(long, value_name = "MB/S", default_value_t = CreateOptions::default().min_encode_speed, value_parser = CreateOptions::parse_speed)]
     min_encode_speed: f64,
 
     /// Compression of new data [default: that of the repository]
@@ -106,7 +103,7 @@ pub(crate) struct Args {
     #[arg(long)]
     fail_on_damaged: bool,
 
-    /// Take Avro files that are gone, or have fewer records than they had, for what they are to be from now on
+    /// Accept that Avro files are gone or have fewer records than before, and stop reporting it
     #[arg(long)]
     accept_losses: bool,
 
@@ -134,7 +131,7 @@ struct SourceArgs {
     #[arg(long, group = "stream", requires = "paths", conflicts_with_all = ["files_from", "files_from_raw"])]
     stdin_from_command: bool,
 
-    /// The path of that file in the snapshot
+    /// Set the path of that file in the snapshot
     #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stream")]
     stdin_filename: OsString,
 
@@ -150,7 +147,7 @@ struct SourceArgs {
     files_from_raw: Vec<PathBuf>,
 }
 
-/// What of it is not saved.
+/// Flags that exclude files.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Excluding")]
 struct ExcludeArgs {
@@ -211,51 +208,18 @@ impl Args {
             return Err(Failure::Usage("--series is empty: was a variable not set?".into()));
         }
         let parent = self.parent.as_deref().map(|text| whole(text, "the parent")).transpose()?;
-        let roots = self.roots(context)?;
-        let mut rules = self.exclude.rules()?;
+        let sources = self.sources(context)?;
+        let mut options = self.options()?.sources(sources).time(time);
+        options.read_patterns().map_err(Failure::of_arguments)?;
         let stream_path = self.source.stream_path()?;
         let place = context.repository_folder()?;
         let repository = self.open(context, &place)?;
-        let parent = match &parent {
-            Some(selector) => {
-                let mut listing = context.listing(&repository);
-                Some(context.choose_whole(&mut listing, selector.clone(), &Filter::default())?.id)
-            }
-            None => None,
-        };
-        for own in context.own_folders(&place, &repository).iter().filter(|folder| folder.exists()) {
-            rules.pass_over(own)?;
+        if let Some(selector) = &parent {
+            let mut listing = context.listing(&repository);
+            options.parent = Some(context.choose_whole(&mut listing, selector.clone(), &Filter::default())?.id);
         }
-        let stream = self.stream(stream_path)?;
-        let options = CreateOptions {
-            roots,
-            working_directory: std::env::current_dir().when("find", "the working directory")?,
-            rules,
-            stream,
-            parent,
-            series: self.series,
-            host: self
-                .host
-                .or_else(|| std::env::var("SNAP_HOST").ok())
-                .filter(|name| !name.is_empty())
-                .unwrap_or_else(host),
-            user: user(),
-            tags: distinct(self.tag.iter().flat_map(|list| comma_list(list))),
-            time,
-            force: self.force,
-            ignore_ctime: self.ignore_ctime,
-            ignore_inode: self.ignore_inode,
-            depth: match self.avro {
-                Avro::Deep => Depth::Deep,
-                Avro::Frame => Depth::Frame,
-                Avro::Bytes => Depth::Bytes,
-            },
-            min_encode_speed: self.min_encode_speed,
-            compression: Compression::of(self.compression, &repository.settings()).level(),
-            skip_if_unchanged: self.skip_if_unchanged,
-            accept_losses: self.accept_losses,
-            dry_run: self.dry_run,
-        };
+        options.pass_over = context.own_folders(&place, &repository);
+        options.stream = self.stream(stream_path)?;
         let meter = Meter::new(&context.output);
         let created = create(&repository, options, &meter);
         meter.finish();
@@ -266,7 +230,39 @@ impl Args {
             0 if self.fail_on_damaged && report.has_alarms() => Exit::Incomplete,
             0 => Exit::Done,
         };
-        context.told(exit, tell(context, &report, self.dry_run, self.skip_if_unchanged))
+        context.finish_with(exit, print_report(context, &report, self.dry_run, self.skip_if_unchanged))
+    }
+
+    /// What the flags say, without what needs the repository or standard input.
+    pub(super) fn options(&self) -> Result<CreateOptions> {
+        let Self { exclude, .. } = self;
+        let mut options = CreateOptions::new(&self.paths);
+        options.exclude = patterns(&exclude.exclude, false)?;
+        options.iexclude = patterns(&exclude.iexclude, true)?;
+        options.exclude_file.clone_from(&exclude.exclude_file);
+        let markers = exclude.exclude_if_present.iter().map(|text| Marker::new(text.as_bytes()));
+        options.exclude_if_present = markers.collect::<std::result::Result<_, _>>().map_err(Failure::of_arguments)?;
+        options.exclude_caches = exclude.exclude_caches;
+        options.exclude_larger_than = exclude.exclude_larger_than;
+        options.one_file_system = exclude.one_file_system;
+        options.series.clone_from(&self.series);
+        let host = self.host.clone().or_else(|| std::env::var("SNAP_HOST").ok()).filter(|name| !name.is_empty());
+        options.host = host.unwrap_or(options.host);
+        options.tag = distinct(self.tag.iter().flat_map(|list| comma_list(list)));
+        options.force = self.force;
+        options.ignore_ctime = self.ignore_ctime;
+        options.ignore_inode = self.ignore_inode;
+        options.avro = match self.avro {
+            Avro::Deep => Depth::Deep,
+            Avro::Frame => Depth::Frame,
+            Avro::Bytes => Depth::Bytes,
+        };
+        options.min_encode_speed = self.min_encode_speed;
+        options.compression = self.compression.map(Into::into);
+        options.skip_if_unchanged = self.skip_if_unchanged;
+        options.accept_losses = self.accept_losses;
+        options.dry_run = self.dry_run;
+        Ok(options)
     }
 
     /// What is saved instead of files.
@@ -303,11 +299,13 @@ impl Args {
                 if let Some(id) = places::known(context, place) {
                     return Err(not_there(place, &id));
                 }
-                let suite = Suite::Aes256Gcm;
                 init::refuse_strangers(place)?;
-                let (kdf, cut, settings) = (KdfCost::default(), CutParams::default(), Settings::default());
-                let made = init::make(context, place, suite, kdf, cut, None, settings)?;
-                context.output.note(format_args!("made repository {} at {}", made.0, place.display()))?;
+                let made = init::make(context, place, InitOptions::default())?;
+                context.output.note(format_args!(
+                    "created repository {} at {}",
+                    made.0.repository_id,
+                    place.display()
+                ))?;
                 context.open_knowing(place, &made.1.unwrap_or_default())
             }
             opened => opened,
@@ -317,7 +315,7 @@ impl Args {
     }
 
     /// All paths that are to be saved, each once.
-    fn roots(&self, context: &Context) -> Result<Vec<PathBuf>> {
+    fn sources(&self, context: &Context) -> Result<Vec<PathBuf>> {
         if self.source.stdin_from_command {
             return Ok(Vec::new());
         }
@@ -348,39 +346,7 @@ impl SourceArgs {
     }
 }
 
-impl ExcludeArgs {
-    fn rules(&self) -> Result<Rules> {
-        let mut rules = Rules::new();
-        let usage = |error: Error| match error {
-            Error::Invalid(message) => Failure::Usage(message),
-            error => error.into(),
-        };
-        for pattern in &self.exclude {
-            rules.exclude(pattern.as_bytes(), false).map_err(usage)?;
-        }
-        for pattern in &self.iexclude {
-            rules.exclude(pattern.as_bytes(), true).map_err(usage)?;
-        }
-        for file in &self.exclude_file {
-            rules.exclude_file(file, false).map_err(usage)?;
-        }
-        for marker in &self.exclude_if_present {
-            rules.exclude_if_present(marker.as_bytes()).map_err(usage)?;
-        }
-        if self.exclude_caches {
-            rules.exclude_caches();
-        }
-        if let Some(bytes) = self.exclude_larger_than {
-            rules.exclude_larger_than(bytes);
-        }
-        if self.one_file_system {
-            rules.one_file_system();
-        }
-        Ok(rules)
-    }
-}
-
-/// A path that was given. Whoever names a directory wants what is in it, also where it has become a link.
+/// A path that was given. What is meant by a directory is what is in it, also where it has become a link.
 fn followed(context: &Context, path: &Path) -> PathBuf {
     let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
     let bytes = path.as_os_str().as_bytes();
@@ -426,7 +392,7 @@ fn distinct<T: Clone + std::hash::Hash + Eq>(items: impl IntoIterator<Item = T>)
     items.into_iter().filter(|item| seen.insert(item.clone())).collect()
 }
 
-fn tell(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> Result<()> {
+fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> Result<()> {
     let output = &context.output;
     let CreateReport { avro, .. } = report;
     if output.json {

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     after: OsString,
 
-    /// Show also paths of which only metadata changed
+    /// Also show paths of which only metadata changed
     #[arg(long)]
     metadata: bool,
 
@@ -68,7 +68,7 @@ impl Args {
     }
 }
 
-/// The sizes of files, behind their path.
+/// The sizes of files, printed after their path.
 fn sizes(change: &Change<'_>) -> String {
     let file = |entry: Option<&avro_snap::snapshot::entry::FileEntry>| {
         entry.filter(|entry| kind(entry) == "file").map(|entry| size(entry.size))

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     what: OsString,
 
-    /// Path in the snapshot, if it does not follow its name
+    /// Path in the snapshot, if not given after a colon
     #[arg(value_name = "PATH")]
     inside: Option<OsString>,
 

@@ -11,7 +11,7 @@ pub(crate) fn answer(command: &str) -> Option<&'static str> {
             "there is nothing to migrate: every version of snap reads the repositories of older ones. `snap key rotate` \
              replaces keys, `snap repair packs --parity` adds redundancy"
         }
-        "rebuild-index" | "reindex" => "`snap repair index` makes lost index objects anew from the packs",
+        "rebuild-index" | "reindex" => "`snap repair index` rebuilds lost index objects from the packs",
         "mount" | "umount" => {
             "there is no mount yet: `snap ls` and `snap find` list files, `snap dump` prints a file or a directory as a tar \
              archive, `snap restore SNAPSHOT:PATH` writes a part"

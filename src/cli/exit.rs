@@ -1,6 +1,6 @@
 //! The exit codes: all of them, here.
 
-use avro_snap::error::Error;
+use avro_snap::error::{Error, ErrorKind};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +47,12 @@ Exit codes:
 impl Exit {
     /// What an error of the library ends the program with.
     pub(crate) fn of(error: &Error) -> Self {
-        match error {
-            Error::NoRepository { .. } => Self::NoRepository,
-            Error::Busy { .. } => Self::Busy,
-            Error::WrongPassword { .. } | Error::NoPassword { .. } | Error::OldExport { .. } => Self::Password,
-            Error::Interrupted => Self::Interrupted,
-            error if error.is_damage() => Self::Damage,
+        match error.kind() {
+            ErrorKind::NotFound if matches!(error, Error::NoRepository { .. }) => Self::NoRepository,
+            ErrorKind::Busy => Self::Busy,
+            ErrorKind::Password => Self::Password,
+            ErrorKind::Interrupted => Self::Interrupted,
+            ErrorKind::Damage => Self::Damage,
             _ => Self::Failed,
         }
     }

@@ -3,14 +3,14 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use avro_snap::error::{Error, Refusal, StorageErrorKind};
+use avro_snap::error::{Error, Refusal, StorageErrorKind, Subject};
 use avro_snap::storage::Kind;
 
 use super::exit::Exit;
 use super::globals::Globals;
 use super::output::STANDARD_OUTPUT;
 
-/// What verbs give.
+/// Result of a verb.
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 /// Why a command ended without its work done.
@@ -45,7 +45,15 @@ impl Failure {
         Self::Own { exit: Exit::Failed, code: "failed", message: message.into(), hint: Some(hint.into()) }
     }
 
-    /// There is no password to be had.
+    /// An error of what the arguments were made into: a usage error if the library says that one makes no sense.
+    pub(crate) fn of_arguments(error: Error) -> Self {
+        match error {
+            Error::InvalidArgument { reason, .. } => Self::Usage(reason),
+            error => Self::Library(error),
+        }
+    }
+
+    /// No password is available.
     pub(crate) fn no_password(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Own { exit: Exit::Password, code: "no_password", message: message.into(), hint: Some(hint.into()) }
     }
@@ -59,7 +67,7 @@ impl Failure {
         }
     }
 
-    /// Whether whoever read the output had enough of it. Nothing is wrong then.
+    /// Whether the reader of the output closed it, such as `head`. Nothing is wrong then.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Library(Error::Io { path, source, .. })
             if source.kind() == ErrorKind::BrokenPipe && path.as_os_str() == STANDARD_OUTPUT)
@@ -95,7 +103,7 @@ impl Failure {
 /// What helps against an error, where there is a way out.
 pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
     Some(match error {
-        Error::NoRepository { location } => format!("make one with `snap init -r {location}`, or check -r"),
+        Error::NoRepository { location } => format!("create one with `snap init -r {location}`, or check -r"),
         Error::CannotInit { .. } => "choose another place, or use what is there with -r".into(),
         Error::WrongPassword { .. } => {
             "check --password-file, --password-command, SNAP_PASSWORD, SNAP_PASSWORD_FILE; if all passwords are lost, \
@@ -104,29 +112,31 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         }
         Error::NoPassword { .. } => "give it with --password-file, --password-command or SNAP_PASSWORD".into(),
         Error::KeysRotated { .. } => {
-            "somebody ran `snap key rotate` meanwhile: run the command again, which opens the repository with the new keys. \
+            "the keys were rotated meanwhile: run the command again, which opens the repository with the new keys. \
              What was stored so far is there and is used then"
                 .into()
         }
-        Error::OldExport { .. } => "make a new one with `snap key export`, with a password of today".into(),
+        Error::OldExport { .. } => "make a new one with `snap key export`, with a current password".into(),
         Error::RolledBack { repository, .. } => {
             let head = globals.state_folder().map(|folder| folder.join(repository.to_string()).join("head"));
             let file = head.map_or_else(|| "the file `head` in the state folder".into(), |p| p.display().to_string());
             format!(
                 "the storage shows an older or another state than before: this is an older copy, a copy was put back, a disk \
-                 lost writes, or somebody tampers with it. --allow-rollback reads it as it is, and `snap check` says more. \
+                 lost writes, or it was tampered with. --allow-rollback reads it as it is, and `snap check` says more. \
                  Snapshots made since may be gone from the log: `snap recover` finds those whose data is there. Once you \
                  are sure that this is the state to go on with, remove {file}"
             )
         }
         Error::StorageAway { .. } => {
             "nothing was recorded and nothing is lost by this. Bring back the disk, mount or share that the packs lie on, then \
-             run `snap check`. Only if the packs are gone for good: --accept-missing-packs"
+             run `snap check`. Only if the packs are gone for good: `snap repair snapshots --accept-missing-packs` records \
+             that, and `snap create` stores again what is still there to be saved. Where a prune of a full disk was \
+             interrupted: `snap prune`"
                 .into()
         }
         Error::Busy { .. } => "wait until the other process is done, then run it again".into(),
         Error::Pruned { .. } => {
-            "for a new snapshot run `snap create` again, which reads what is missing anew; one that was removed cannot come \
+            "for a new snapshot run `snap create` again, which reads what is missing again; one that was removed cannot come \
              back any more"
                 .into()
         }
@@ -154,16 +164,24 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
             _ => "restore without --delete",
         }
         .into(),
-        Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists those that there are".into(),
+        Error::Exhausted { .. } => OUT_OF_RESOURCES.into(),
+        Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists all snapshots".into(),
         Error::SnapshotReplaced { .. } => "run the command again: it reads the snapshot as it is stored now".into(),
         Error::AmbiguousSnapshot { .. } => "give more digits of the id; `snap snapshots` lists them".into(),
+        Error::WrongKind { .. } => "`snap ls --long` shows what it is".into(),
         Error::NoPath { snapshot, .. } => format!("`snap ls {snapshot}` lists what is there"),
         Error::Unsupported { .. } => "use the version of snap that wrote it, or a later one".into(),
-        error if error.is_damage() => return Some(damage_hint(error.object_kind()).into()),
+        error if error.is_damage() => {
+            let help = damage_hint(error.object_kind());
+            in_its_place(error, globals).map_or_else(|| help.into(), |there| format!("{there}. Then: {help}"))
+        }
         Error::Storage(error) => return storage_hint(error.kind()).map(Into::into),
         _ => return None,
     })
 }
+
+/// What helps where this machine has run out of something.
+const OUT_OF_RESOURCES: &str = "this machine has run out of threads, open files or memory: see `ulimit -a`";
 
 /// What helps where the storage of the repository is full.
 const FULL_REPOSITORY: &str = "the disk is full. What was stored before is safe; make room and run it again, it goes on \
@@ -198,20 +216,43 @@ fn is_below(path: &Path, folder: &Path) -> bool {
     there.is_some_and(|path| path.starts_with(folder))
 }
 
+/// What to do first where something that is no file lies in the place of the object that the error is about: no repair removes
+/// that.
+pub(super) fn in_its_place(error: &Error, globals: &Globals) -> Option<String> {
+    let (Error::ObjectMissing { name } | Error::Damaged { name: Subject::Object(name), .. }) = error else {
+        return None;
+    };
+    let path = super::open::folder(globals.repo.as_deref()?).ok()?.join(name.to_string());
+    let there = path.symlink_metadata().ok().filter(|there| !there.is_file())?;
+    let what = match there.file_type() {
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_symlink() => "a symbolic link",
+        _ => "no file",
+    };
+    Some(format!(
+        "{} is {what}, where a file of the repository belongs: look at what it is, and move it away",
+        path.display()
+    ))
+}
+
 /// What helps where an object of this kind is missing or damaged.
 fn damage_hint(kind: Option<Kind>) -> &'static str {
     match kind {
         Some(Kind::Config) => {
-            "without its config no repository can be opened: `snap repair config` makes it anew, from its second copy, from \
+            "without its config no repository can be opened: `snap repair config` rebuilds it from its second copy, from \
              a key export (--key-export), or with the help of the log and the packs. A copy of its 96 bytes from any backup \
-             of the repository does as well"
+             of the repository also works"
         }
         Some(Kind::Log) => {
             "the log of the repository is broken; the packs have the data: `snap recover` lists the snapshots that lie in \
              them and puts the log right"
         }
-        Some(Kind::Index) => "`snap repair index` makes lost index objects anew from the packs",
-        _ => "`snap check --read-data` tells all that is damaged; other files and snapshots can still be restored",
+        Some(Kind::Key) => {
+            "without a sound key slot no password opens the repository: `snap key import` makes one from a key export, and \
+             --key-export opens it without one. The files in its folder `keys`, from any copy of the repository, do as well"
+        }
+        Some(Kind::Index) => "`snap repair index` rebuilds lost index objects from the packs",
+        _ => "`snap check --read-data` lists all that is damaged; other files and snapshots can still be restored",
     }
 }
 
@@ -235,7 +276,7 @@ fn storage_hint(kind: StorageErrorKind) -> Option<&'static str> {
             "an answer of the storage was lost, so it may have been done. Nothing is half done: look at `snap snapshots`, \
              and run it again"
         }
-        StorageErrorKind::Exhausted => "this machine has run out of open files or memory: see `ulimit -a`",
+        StorageErrorKind::Exhausted => OUT_OF_RESOURCES,
         _ => return None,
     })
 }
@@ -278,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_told_once() {
+    fn each_cause_is_said_once() {
         let error = Error::io("read", "x", std::io::Error::other("no such luck"));
         assert_eq!(error.message(), "read x: no such luck");
     }

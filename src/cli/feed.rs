@@ -64,7 +64,7 @@ impl Read for CommandOutput {
 impl Drop for CommandOutput {
     fn drop(&mut self) {
         if self.verdict.is_none() {
-            // Nobody wants the rest of it.
+            // The rest of it is not needed.
             self.stdout = None;
             let _ = self.child.kill();
             let _ = self.child.wait();

@@ -25,7 +25,9 @@ pub(crate) struct Globals {
 
     /// Run this command, and use what it prints as the password [env: SNAP_PASSWORD_COMMAND]
     ///
-    /// It is split into words as in a shell, but no shell runs it.
+    /// It is split into words as in a shell, but no shell runs it. Its standard error goes to the terminal as it is, since it
+    /// may ask for something there. Where standard error is no terminal, the first 4 KiB are shown as a warning, escaped and
+    /// with *** in the place of the password; with --json, nothing of it is shown.
     #[arg(long, global = true, value_name = "COMMAND")]
     pub(crate) password_command: Option<String>,
 
@@ -53,7 +55,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
 
-    /// Use no local index: read that of the repository each time
+    /// Do not use a local index; read that of the repository each time
     #[arg(long, global = true)]
     pub(crate) no_cache: bool,
 
@@ -67,7 +69,7 @@ pub(crate) struct Globals {
 }
 
 impl Globals {
-    /// Takes over what the environment gives, and refuses flags that do not go together. That is looked at here, since
+    /// Takes over what the environment says, and refuses flags that do not go together. That is looked at here, since
     /// these flags may stand before the command, after it, or on both sides.
     pub(crate) fn settle(&mut self) -> Result<()> {
         self.repo = self.repo.take().or_else(|| given("SNAP_REPOSITORY"));

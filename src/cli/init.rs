@@ -1,14 +1,14 @@
 //! `snap init`
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use avro_snap::chunk::CutParams;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Secret, Suite, SystemEntropy};
-use avro_snap::id::RepositoryId;
+use avro_snap::pack::parse_share;
 use avro_snap::storage::Local;
-use avro_snap::store::{InitOptions, Repository, Settings, SystemClock};
-use serde_json::json;
+use avro_snap::store::{InitOptions, InitReport, SystemClock, init};
 
 use super::Context;
 use super::compression::Compression;
@@ -16,7 +16,6 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::from::OtherRepository;
 use super::open::{folder, who};
-use super::parity::parse_share;
 use super::{places, stores};
 
 /// Create a new repository
@@ -38,12 +37,12 @@ pub(crate) struct Args {
     /// Redundancy of stored data, as a share of it, like 5%: damage up to that share of each pack can be repaired
     ///
     /// It is for storage that neither checks nor repairs what it holds, like a single disk; bytes that have changed are
-    /// then read right, with a warning, and `snap repair packs` puts them right. A pack that is gone altogether does not
-    /// come back by it. `snap repair packs --parity` changes it later.
+    /// then corrected when they are read, with a warning, and `snap repair packs` repairs them. It cannot restore a
+    /// pack that is gone altogether. `snap repair packs --parity` changes it later.
     #[arg(long, value_name = "SHARE", default_value = "off", value_parser = parse_share)]
     parity: u32,
 
-    /// Make it in a directory that holds other files
+    /// Create it even in a directory that holds other files
     #[arg(long)]
     force: bool,
 
@@ -61,18 +60,21 @@ pub(crate) struct Args {
     from: OtherRepository,
 }
 
+/// The library's own cost of trying a password, as it is written.
+static KDF_MEMORY: LazyLock<String> = LazyLock::new(|| (KdfCost::default().memory_kib >> 10).to_string());
+
 /// How dear it is to try a password.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Kdf {
     /// Memory needed to try a password, in MiB: more makes guessing harder (8 to 2048)
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=2048))]
-    kdf_memory: u32,
+    #[arg(long, value_name = "MIB", default_value = KDF_MEMORY.as_str(), value_parser = KdfCost::parse_memory)]
+    kdf_memory: KdfCost,
 }
 
 impl Kdf {
     /// As the library takes it.
     pub(crate) fn cost(self) -> KdfCost {
-        KdfCost { memory_kib: self.kdf_memory << 10, ..KdfCost::default() }
+        self.kdf_memory
     }
 }
 
@@ -86,7 +88,7 @@ pub(crate) enum Encryption {
     /// XChaCha20-Poly1305
     #[value(name = "xchacha20-poly1305")]
     ChaCha,
-    /// None: everybody who can read the storage can read the data
+    /// No encryption: anyone who can read the storage can read the data
     None,
 }
 
@@ -113,23 +115,17 @@ impl Args {
             Some(other) => self.taken_over(context, &folder(other)?)?,
             None => (CutParams::default(), None),
         };
-        let suite = self.encryption.suite();
-        let mut settings = self.compression.settings();
-        if self.parity > 0 {
-            settings.set_parity(self.parity);
-        }
-        let (id, _) = make(context, &place, suite, self.kdf.cost(), cut, chunk_id_key, settings)?;
+        let mut options = self.options().cut(cut);
+        options.chunk_id_key = chunk_id_key;
+        let suite = options.encryption;
+        let (report, _) = make(context, &place, options)?;
         let output = &context.output;
         let said = match output.json {
-            true => output.object(
-                "summary",
-                json!({
-                    "repository_id": id.to_string(),
-                    "location": place.to_string_lossy(),
-                    "encryption": suite.name(),
-                }),
-            ),
-            false => output.note(format_args!("made repository {id} at {} ({})", place.display(), suite.name())),
+            true => output.object("summary", &report),
+            false => {
+                let id = report.repository_id;
+                output.note(format_args!("created repository {id} at {} ({})", place.display(), suite.name()))
+            }
         };
         let said = said.and_then(|()| match suite {
             Suite::None => Ok(()),
@@ -137,13 +133,22 @@ impl Args {
                 "Without its password nothing in it can be read. `snap key export` makes a second way in."
             )),
         });
-        context.told(Exit::Done, said.map_err(Failure::from))
+        context.finish_with(Exit::Done, said.map_err(Failure::from))
     }
 
-    /// What the other repository gives to this one.
+    /// What the flags say.
+    pub(super) fn options(&self) -> InitOptions {
+        InitOptions::default()
+            .encryption(self.encryption.suite())
+            .kdf(self.kdf.cost())
+            .compression(self.compression)
+            .parity(self.parity)
+    }
+
+    /// What this repository takes over from the other one.
     fn taken_over(&self, context: &Context, other: &Path) -> Result<(CutParams, Option<Secret>)> {
         let other = self.from.open(context, other)?;
-        let key = other.keyring().map(|keyring| keyring.chunk_id_key.clone());
+        let key = other.keys().keyring().map(|keyring| keyring.chunk_id_key.clone());
         match (key.is_some(), self.encryption) {
             (true, Encryption::None) => Err(Failure::Usage(
                 "the other repository is encrypted: its chunk-id key cannot be kept in one that is not".into(),
@@ -177,25 +182,17 @@ pub(crate) fn refuse_strangers(place: &Path) -> Result<()> {
     })
 }
 
-/// Makes the repository, and gives the password that was given for it.
-pub(crate) fn make(
-    context: &Context,
-    place: &Path,
-    suite: Suite,
-    kdf: KdfCost,
-    cut: CutParams,
-    chunk_id_key: Option<Secret>,
-    settings: Settings,
-) -> Result<(RepositoryId, Option<Vec<u8>>)> {
-    let password = match suite {
+/// Makes the repository, and returns the password that was given for it, too.
+pub(crate) fn make(context: &Context, place: &Path, mut options: InitOptions) -> Result<(InitReport, Option<Vec<u8>>)> {
+    options.password = match options.encryption {
         Suite::None => None,
         _ => Some(context.password_source()?.password("password of the new repository", true, &context.output)?),
     };
-    let options = InitOptions { suite, password: password.clone(), kdf, label: who(), cut, chunk_id_key, settings };
+    options.label = who();
     if stores::is_store(place) {
         stores::look_into(context, place)?;
     }
-    let id = Repository::init(&context.backend(place)?, &options, &SystemClock, &SystemEntropy)?;
-    places::remember(context, place, id);
-    Ok((id, password))
+    let report = init(&context.backend(place)?, &options, &SystemClock, &SystemEntropy)?;
+    places::remember(context, place, report.repository_id);
+    Ok((report, options.password))
 }

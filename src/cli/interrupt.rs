@@ -96,7 +96,7 @@ pub(crate) fn install(when: When, json: bool) {
 }
 
 /// `nohup` sets it to be ignored. That SIGINT is ignored (which shells do to what they start in the background) says
-/// nothing: whoever sends it then means it.
+/// nothing: then it is meant.
 fn signals() -> Vec<i32> {
     match is_ignored(SIGHUP) {
         true => vec![SIGINT, SIGTERM],
@@ -130,7 +130,7 @@ fn wait(terminal: Option<&Terminal>) {
     while LISTENS.load(Ordering::Relaxed) && Instant::now() < until && signals.pending().next().is_none() {
         std::thread::sleep(STEP);
     }
-    // From here on a signal ends it, even if nobody reads what is said.
+    // From here on a signal ends it, even if its output is not read.
     at_once.store(true, Ordering::Relaxed);
     avro_snap::files::remove_temporaries();
     if let Some(path) = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use avro_snap::error::IoContext;
 use avro_snap::id::KeyId;
 use avro_snap::ops::select::check_digits;
-use avro_snap::store::{KeyDescription, Repository, Rotated};
+use avro_snap::store::passwords::{
+    KeyReport, NewPassword, RotationReport, add_key, change_key, remove_key, rotate_keys,
+};
+use avro_snap::store::{KeyDescription, Repository};
 use serde_json::json;
 
 use super::Context;
@@ -38,7 +41,7 @@ enum What {
     Passwd(NewKey),
     /// Remove a password
     ///
-    /// Somebody who knew it and kept a copy of the repository (or of its keys) can still read that copy.
+    /// Anyone who knew it and kept a copy of the repository (or of its keys) can still read that copy.
     Remove {
         /// Id of the key, at least its first 4 digits (see `snap key list`)
         #[arg(value_name = "ID")]
@@ -52,7 +55,7 @@ enum What {
     /// written from now on.
     ///
     /// Data that is stored already stays under the old keys until `snap prune --reencrypt` moves it; index and packs are
-    /// then under the new ones alone. The log stays as it is: who has the old keys can still read what it says up to now
+    /// then under the new ones alone. The log stays as it is: anyone with the old keys can still read what it says up to now
     /// (ids and times of snapshots, on which machine each was made). Nothing takes back what somebody has read or copied
     /// before. The key that names chunks never changes, so what was stored once is not stored again.
     Rotate {
@@ -104,9 +107,16 @@ impl NewKey {
         Source::find(self.new_password_file.as_deref(), self.new_password_command.as_deref(), "SNAP_NEW")
     }
 
-    fn add(&self, context: &Context, repository: &Repository, source: &Source) -> Result<KeyId> {
+    /// Asks for the new password, and does something with it.
+    fn with<T>(
+        &self,
+        context: &Context,
+        source: &Source,
+        work: impl FnOnce(NewPassword<'_>) -> avro_snap::error::Result<T>,
+    ) -> Result<T> {
         let password = source.password("new password", true, &context.output)?;
-        Ok(repository.add_key(&password, self.kdf.cost(), &self.label.clone().unwrap_or_else(who))?)
+        let label = self.label.clone().unwrap_or_else(who);
+        Ok(work(NewPassword { password: &password, kdf: self.kdf.cost(), label: &label })?)
     }
 }
 
@@ -117,8 +127,8 @@ impl Args {
             What::Add(new) => {
                 let (source, repository) = (new.source()?, context.open()?);
                 encrypted(&repository)?;
-                let id = new.add(context, &repository, &source)?;
-                said(context, "added", id)
+                let report = new.with(context, &source, |new| add_key(&repository, new))?;
+                said(context, "added", report)
             }
             What::Passwd(new) => change(context, new),
             What::Remove { id } => remove(context, id),
@@ -128,24 +138,24 @@ impl Args {
                 let source = new.source()?;
                 let text = std::fs::read_to_string(export).when("read", export)?;
                 let repository = context.open_by_export(&context.repository_folder()?, &text)?;
-                let id = new.add(context, &repository, &source)?;
-                said(context, "added", id)
+                let report = new.with(context, &source, |new| add_key(&repository, new))?;
+                said(context, "added", report)
             }
         }
     }
 }
 
-fn said(context: &Context, what: &str, id: KeyId) -> Result<Exit> {
+fn said(context: &Context, what: &str, report: KeyReport) -> Result<Exit> {
     let said = match context.output.json {
-        true => context.output.object("summary", json!({"key_id": id.to_string(), "done": what})),
-        false => context.output.note(format_args!("{what} key {id}")),
+        true => context.output.object("summary", report),
+        false => context.output.note(format_args!("{what} key {}", report.key_id)),
     };
-    context.told(Exit::Done, said.map_err(Failure::from))
+    context.finish_with(Exit::Done, said.map_err(Failure::from))
 }
 
 /// One without keys says so before a new password is asked for.
 fn encrypted(repository: &Repository) -> Result<()> {
-    match repository.keyring() {
+    match repository.keys().keyring() {
         Some(_) => Ok(()),
         None => Err(Failure::plain(
             "the repository is not encrypted: it has no keys",
@@ -158,9 +168,9 @@ fn list(context: &Context) -> Result<Exit> {
     let output = &context.output;
     let (repository, password) = context.open_with_password()?;
     // None where it was opened with a key export.
-    let in_use = password.and_then(|password| repository.find_key(&password).ok());
+    let in_use = password.and_then(|password| repository.keys().find(&password).ok());
     let mut table = Table::new(&["", "ID", "For", "Made", "Memory"], &[4]).cutting(&[2]);
-    for key in repository.keys() {
+    for key in repository.keys().list() {
         let info = key.info.as_ref();
         let is_in_use = Some(key.id) == in_use;
         if output.json {
@@ -190,18 +200,17 @@ fn change(context: &Context, new: &NewKey) -> Result<Exit> {
     }
     let (source, (repository, password)) = (new.source()?, context.open_with_password()?);
     encrypted(&repository)?;
-    let old = repository.find_key(&password.unwrap_or_default())?;
+    let old = repository.keys().find(&password.unwrap_or_default())?;
     // The new one first: whatever happens, there is a way in.
-    let id = new.add(context, &repository, &source)?;
-    repository.remove_key(old)?;
-    said(context, "changed the password; it is now", id)
+    let report = new.with(context, &source, |new| change_key(&repository, old, new))?;
+    said(context, "changed the password; it is now", report)
 }
 
 fn rotate(context: &Context, new: &NewKey, remove_other_keys: bool) -> Result<Exit> {
     let (source, (mut repository, password)) = (new.source()?, context.open_with_password()?);
     encrypted(&repository)?;
-    let own = password.as_ref().map(|password| repository.find_key(password)).transpose()?;
-    let (own, others): (Vec<_>, Vec<_>) = repository.keys().into_iter().partition(|key| Some(key.id) == own);
+    let own = password.as_ref().map(|password| repository.keys().find(password)).transpose()?;
+    let (own, others): (Vec<_>, Vec<_>) = repository.keys().list().into_iter().partition(|key| Some(key.id) == own);
     let name = |key: &KeyDescription| match &key.info {
         Some(info) => format!("{} ({})", key.id, info.label),
         None => key.id.to_string(),
@@ -213,7 +222,7 @@ fn rotate(context: &Context, new: &NewKey, remove_other_keys: bool) -> Result<Ex
             code: "other_keys",
             message: format!("{} would open nothing any more: {names}", count(others.len() as u64, "other key")),
             hint: Some(
-                "--remove-other-keys takes them away; after that `snap key add` gives each owner a new one".into(),
+                "--remove-other-keys removes them; after that `snap key add` makes a new one for each owner".into(),
             ),
         });
     }
@@ -223,41 +232,27 @@ fn rotate(context: &Context, new: &NewKey, remove_other_keys: bool) -> Result<Ex
     };
     let kept = own.first().and_then(|key| key.info.as_ref()).map(|info| info.label.clone());
     let label = new.label.clone().or(kept).unwrap_or_else(who);
-    let leaving: Vec<KeyId> = own.iter().chain(&others).map(|key| key.id).collect();
-    let rotated = repository.rotate_key(&password, new.kdf.cost(), &label, &leaving)?;
+    let new = NewPassword { password: &password, kdf: new.kdf.cost(), label: &label };
+    let rotated = rotate_keys(&mut repository, new, own.first().map(|key| key.id), others)?;
     let output = &context.output;
     if let Some(error) = &rotated.left {
         let why = error.message();
         output.warn(&format!("old keys open nothing any more, but not all could be deleted; `snap prune` will: {why}"));
     }
     let said = match output.json {
-        true => {
-            let removed = others
-                .iter()
-                .map(|key| json!({"id": key.id.to_string(), "label": key.info.as_ref().map(|info| &info.label)}));
-            output.object(
-                "summary",
-                json!({
-                    "key_id": rotated.key.to_string(),
-                    "done": "rotated",
-                    "rotation": rotated.rotation,
-                    "removed_keys": removed.collect::<Vec<_>>(),
-                }),
-            )
-        }
-        false => tell_rotated(context, &rotated, &names),
+        true => output.object("summary", &rotated),
+        false => print_rotated(context, &rotated, &names),
     };
-    context.told(Exit::Done, said.map_err(Failure::from))
+    context.finish_with(Exit::Done, said.map_err(Failure::from))
 }
 
-fn tell_rotated(context: &Context, rotated: &Rotated, others: &str) -> avro_snap::error::Result<()> {
+fn print_rotated(context: &Context, rotated: &RotationReport, others: &str) -> avro_snap::error::Result<()> {
     let output = &context.output;
-    output.note(format_args!("rotated the keys (rotation {}); the key is now {}", rotated.rotation, rotated.key))?;
+    output.note(format_args!("rotated the keys (rotation {}); the key is now {}", rotated.rotation, rotated.key_id))?;
     if !others.is_empty() {
-        output.note(format_args!("taken away: {others}. `snap key add` gives each owner a new one."))?;
+        output.note(format_args!("removed: {others}. `snap key add` makes a new one for each owner."))?;
     }
-    output
-        .note(format_args!("Key exports of before do not open it any more: make a new one with `snap key export`."))?;
+    output.note(format_args!("Older key exports do not open it any more: make a new one with `snap key export`."))?;
     output.note(format_args!("What is stored stays under the old keys until `snap prune --reencrypt` moves it."))
 }
 
@@ -267,7 +262,7 @@ fn remove(context: &Context, prefix: &str) -> Result<Exit> {
     check_digits(prefix).map_err(|error| Failure::Usage(error.to_string()))?;
     let prefix = prefix.to_ascii_lowercase();
     let fitting: Vec<KeyId> =
-        repository.keys().iter().map(|key| key.id).filter(|id| id.to_string().starts_with(&prefix)).collect();
+        repository.keys().list().iter().map(|key| key.id).filter(|id| id.to_string().starts_with(&prefix)).collect();
     let id = match fitting.as_slice() {
         [id] => *id,
         [] => return Err(Failure::plain(format!("there is no key {prefix}"), "`snap key list` lists them")),
@@ -277,16 +272,15 @@ fn remove(context: &Context, prefix: &str) -> Result<Exit> {
         }
     };
     if let Some(password) = password
-        && repository.keys().len() > 1
-        && repository.find_key(&password)? == id
+        && repository.keys().list().len() > 1
+        && repository.keys().find(&password)? == id
     {
         return Err(Failure::plain(
             format!("{id} is the key that the repository was just opened with"),
             "open it with another password, or use `snap key passwd`",
         ));
     }
-    repository.remove_key(id)?;
-    said(context, "removed", id)
+    said(context, "removed", remove_key(&repository, id)?)
 }
 
 fn export(context: &Context, output: &Path) -> Result<Exit> {
@@ -299,7 +293,7 @@ fn export(context: &Context, output: &Path) -> Result<Exit> {
     }
     let repository = context.open()?;
     encrypted(&repository)?;
-    let text = repository.export_keys()?;
+    let text = repository.keys().export()?;
     if output == Path::new("-") {
         context.output.bytes(text.as_bytes())?;
         return Ok(Exit::Done);
@@ -309,9 +303,9 @@ fn export(context: &Context, output: &Path) -> Result<Exit> {
     let said = match context.output.json {
         true => context.output.object("summary", json!({"file": output.to_string_lossy()})),
         false => context.output.note(format_args!(
-            "wrote {}. Who has it can read the whole repository: keep it safe, and away from the repository.",
+            "wrote {}. Anyone who has it can read the whole repository: keep it safe, and away from the repository.",
             output.display()
         )),
     };
-    context.told(Exit::Done, said.map_err(Failure::from))
+    context.finish_with(Exit::Done, said.map_err(Failure::from))
 }

@@ -1,4 +1,4 @@
-//! What snapshots have lost, as it is told: all of it as JSON, the beginning of it to people.
+//! Printing what snapshots have lost: all of it as JSON, only the beginning for people.
 
 use std::ops::Range;
 
@@ -8,41 +8,41 @@ use avro_snap::error::Result;
 use avro_snap::ops::check::Lost;
 use avro_snap::recipe::{Loss, Ranges};
 
-/// So many are told to people.
-const TOLD: u64 = 50;
+/// How many losses are printed for people.
+const SHOWN: u64 = 50;
 
-/// So many ranges of a file are told to people.
+/// How many ranges of a file are printed for people.
 const RANGES: usize = 8;
 
-/// Tells what snapshots have lost.
+/// Prints what snapshots have lost.
 #[derive(Debug)]
-pub(crate) struct Teller<'a> {
+pub(crate) struct LossPrinter<'a> {
     output: &'a Output,
-    told: u64,
+    shown: u64,
 }
 
-impl<'a> Teller<'a> {
+impl<'a> LossPrinter<'a> {
     pub(crate) fn new(output: &'a Output) -> Self {
-        Self { output, told: 0 }
+        Self { output, shown: 0 }
     }
 
-    /// Tells one thing that is lost.
-    pub(crate) fn tell(&mut self, lost: &Lost) -> Result<()> {
-        self.told += 1;
+    /// Prints one thing that is lost.
+    pub(crate) fn print(&mut self, lost: &Lost) -> Result<()> {
+        self.shown += 1;
         if self.output.json {
             return self.output.object("lost", lost);
         }
-        if self.told <= TOLD {
+        if self.shown <= SHOWN {
             self.output.error("lost", &text(lost), None);
         }
         Ok(())
     }
 
-    /// Says how much was not told.
+    /// Says how many were not printed.
     pub(crate) fn finish(&self) {
-        if !self.output.json && self.told > TOLD {
-            let more = count(self.told - TOLD, "more loss").replace("losss", "losses");
-            self.output.error("lost", &format!("{more} not told here: --json lists all"), None);
+        if !self.output.json && self.shown > SHOWN {
+            let more = count(self.shown - SHOWN, "more loss").replace("losss", "losses");
+            self.output.error("lost", &format!("{more} not listed here: --json lists all"), None);
         }
     }
 }
@@ -53,7 +53,7 @@ fn text(lost: &Lost) -> String {
         Lost::Snapshot { cause, .. } => format!("snapshot {snapshot} is lost: {}", cause.message()),
         Lost::Rows { after, last, rows, .. } => {
             let (after, last) = (String::from_utf8_lossy(after), String::from_utf8_lossy(last));
-            let from = if after.is_empty() { "from the first".into() } else { format!("behind {after}") };
+            let from = if after.is_empty() { "from the first".into() } else { format!("after {after}") };
             format!("snapshot {snapshot} has lost {} of its manifest: {from} up to {last}", count(*rows, "row"))
         }
         Lost::File { path, size: length, loss, cause, .. } => {

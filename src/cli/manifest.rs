@@ -39,23 +39,21 @@ impl Args {
         };
         let repository = context.open()?;
         let snapshot = context.choose_whole(&mut context.listing(&repository), selector, &self.filters.filter()?)?;
-        let mut length = 0;
+        let mut report = None;
         file::write(Some(&self.output), &context.output, |write| {
-            length = manifest(&repository, &snapshot, write)?;
+            report = Some(manifest(&repository, &snapshot, write)?);
             Ok(())
         })?;
         warn_of_mended(&context.output, &repository);
         if self.output == Path::new("-") {
             return Ok(Exit::Done);
         }
-        let (id, path) = (snapshot.id, &self.output);
+        let Some(report) = report else { return Ok(Exit::Done) };
+        let path = &self.output;
         let said = match context.output.json {
-            true => context.output.object(
-                "summary",
-                json!({"snapshot_id": id.to_string(), "file": path.to_string_lossy(), "bytes": length}),
-            ),
-            false => context.output.note(format_args!("wrote {} ({})", path.display(), size(length))),
+            true => context.output.object_with("summary", json!({"file": path.to_string_lossy()}), report),
+            false => context.output.note(format_args!("wrote {} ({})", path.display(), size(report.bytes))),
         };
-        context.told(Exit::Done, said.map_err(Failure::from))
+        context.finish_with(Exit::Done, said.map_err(Failure::from))
     }
 }

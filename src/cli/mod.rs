@@ -1,4 +1,4 @@
-//! The command line: what it takes, and what comes of it. One file a verb; all printing goes through [`output`].
+//! The command line: arguments, output and exit codes. One file a verb; all printing goes through [`output`].
 
 mod cat;
 mod check;
@@ -47,6 +47,9 @@ mod table;
 mod tag;
 mod when;
 mod words;
+
+#[cfg(test)]
+mod options_tests;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -171,11 +174,11 @@ impl Verb {
     /// What is said if it is interrupted.
     fn when_interrupted(&self) -> When {
         match self {
-            Self::Create(_) => When::Changing("run it again, it uses what is stored by now"),
-            Self::Copy(_) => When::Changing("run it again, the snapshots that are copied by now stay"),
+            Self::Create(_) => When::Changing("run it again, it uses what is stored so far"),
+            Self::Copy(_) => When::Changing("run it again, the snapshots copied so far stay"),
             Self::Restore(_) => When::Changing(
-                "no file in the target is half written; run it again, with --overwrite if-changed if it shall keep the \
-                 files that are restored by now",
+                "no file in the target is half written; run it again, with --overwrite if-changed to keep the \
+                 files restored so far",
             ),
             Self::Init(_) => When::Changing("run it again if there is no repository yet"),
             Self::Key(_) => When::Changing("`snap key list` says what is done; run it again if it is not"),
@@ -183,7 +186,7 @@ impl Verb {
                 When::Changing("`snap snapshots` says what is done; run it again if it is not")
             }
             Self::Prune(_) | Self::Repair(_) | Self::Recover(_) => {
-                When::Changing("run it again, it goes on from what is done by now")
+                When::Changing("run it again, it continues from what is done so far")
             }
             _ => When::Reading,
         }
@@ -206,8 +209,8 @@ impl Context {
         }
     }
 
-    /// The exit code of work that is done, even where nobody reads what is said about it any more.
-    fn told(&self, exit: Exit, said: Result<()>) -> Result<Exit> {
+    /// The exit code of work that is done, even where its output is not read any more.
+    fn finish_with(&self, exit: Exit, said: Result<()>) -> Result<Exit> {
         match said.and_then(|()| self.output.flush().map_err(Failure::from)) {
             Err(failure) if !failure.is_closed_pipe() => Err(failure),
             _ => Ok(exit),

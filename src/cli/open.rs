@@ -5,13 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use avro_snap::crypto::SystemEntropy;
 use avro_snap::error::{Error, IoContext};
+use avro_snap::files::{host, user};
 use avro_snap::storage::{Backend, Local};
 use avro_snap::store::{CachePlace, LogDamage, LostConfig, OpenOptions, Repository, SystemClock, Unlock};
 
 use super::Context;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, in_its_place};
 use super::password::Source;
 use super::stores;
 
@@ -68,7 +68,7 @@ impl Context {
         self.open_with_password().map(|(repository, _)| repository)
     }
 
-    /// Opens the repository as far as its log goes; gives what is wrong with that.
+    /// Opens the repository as far as its log goes; returns what is wrong with that.
     pub(crate) fn open_broken(&self) -> Result<(Repository, Option<LogDamage>)> {
         let folder = self.repository_folder()?;
         let backend = self.backend(&folder)?;
@@ -97,7 +97,7 @@ impl Context {
             source.password(&format!("password of {}", folder.display()), false, &self.output).map_err(|failure| {
                 let message = failure.message();
                 failed.replace(Some(failure));
-                Error::Invalid(message)
+                Error::argument("password", message)
             })
         };
         let done = work(Unlock::Password(&mut ask));
@@ -109,11 +109,13 @@ impl Context {
 
     /// Says what is wrong with an open repository, and did not keep it from being opened.
     fn warn_of(&self, repository: &Repository) {
-        if let Some(error) = repository.config_trouble() {
+        if let Some(error) = repository.config().trouble() {
             let said = error.message();
-            self.output.warn(&format!("{said}. `snap repair config` makes it anew: do so before the next is lost"));
+            let first = in_its_place(error, &self.globals).map_or_else(String::new, |first| format!("{first}. Then "));
+            self.output
+                .warn(&format!("{said}. {first}`snap repair config` rebuilds it: do so before the other one is lost"));
         }
-        if let Some(reason) = repository.rolled_back().filter(|_| self.globals.allow_rollback) {
+        if let Some(reason) = repository.log().rolled_back().filter(|_| self.globals.allow_rollback) {
             self.output.warn(&format!(
                 "THIS IS AN OLDER OR ANOTHER STATE OF THE REPOSITORY: {reason}. It is read all the same (--allow-rollback); \
                  snapshots made since are not in it, and nothing is written to it"
@@ -141,7 +143,7 @@ impl Context {
         Ok(repository)
     }
 
-    /// Opens the repository, and gives the password where one was needed.
+    /// Opens the repository, and returns the password where one was needed.
     pub(crate) fn open_with_password(&self) -> Result<(Repository, Option<Vec<u8>>)> {
         self.open_repository(false)
     }
@@ -184,7 +186,7 @@ impl Context {
         loop {
             let given = RefCell::new(None);
             let failed = RefCell::new(None);
-            // What goes wrong here is told as it is, not as what the library makes of it.
+            // What goes wrong here is reported as it is, not as what the library makes of it.
             let mut ask = || match source.password(what, false, &self.output) {
                 Ok(password) => {
                     given.replace(Some(password.clone()));
@@ -193,7 +195,7 @@ impl Context {
                 Err(failure) => {
                     let message = failure.message();
                     failed.replace(Some(failure));
-                    Err(Error::Invalid(message))
+                    Err(Error::argument("password", message))
                 }
             };
             let opened = self.open_with(backend.clone(), Unlock::Password(&mut ask), rollback);
@@ -224,28 +226,14 @@ impl Context {
     }
 
     fn options(&self) -> OpenOptions {
-        OpenOptions {
-            cache: self.globals.cache_folder().map_or(CachePlace::Temporary, CachePlace::Folder),
-            state_folder: self.globals.state_folder(),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-            runtime: self.globals.runtime(),
-        }
+        OpenOptions::default()
+            .cache(self.globals.cache_folder().map_or(CachePlace::Temporary, CachePlace::Folder))
+            .state_folder(self.globals.state_folder())
+            .runtime(self.globals.runtime())
     }
 }
 
-/// Who works on which machine: `anna@host`.
+/// The user and the machine: `anna@host`.
 pub(crate) fn who() -> String {
     format!("{}@{}", user(), host())
-}
-
-/// Who works, by name or number.
-pub(crate) fn user() -> String {
-    let name = uzers::get_current_username().map(|name| name.to_string_lossy().into_owned());
-    name.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
-}
-
-/// The name of this machine.
-pub(crate) fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -100,7 +100,7 @@ impl Output {
         }
         let text = serde_json::to_string(&Message { message_type, report });
         // Reports are objects with names that are texts, so that it cannot fail.
-        self.line(text.map_err(|error| Error::Invalid(format!("this is no JSON: {error}")))?)
+        self.line(text.map_err(|error| Error::Internal(format!("this is no JSON: {error}")))?)
     }
 
     /// The same, beside what the command line knows alone: what was asked for, such as `dry_run`.
@@ -167,7 +167,7 @@ impl Output {
         self.error(failure.code(), &failure.message(), failure.hint(globals).as_deref());
     }
 
-    /// A line on standard error. That nobody hears it is no reason to stop.
+    /// A line on standard error. That it cannot be written is no reason to stop.
     pub(crate) fn to_stderr(&self, line: &str) {
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terminals_are_told_nothing_that_they_would_obey() {
+    fn nothing_that_a_terminal_would_obey_is_printed() {
         assert_eq!(printable_path("a/ö".as_bytes()).as_ref(), "a/ö".as_bytes());
         assert_eq!(printable_path(b"a\x1b[2J\xff").as_ref(), b"a\\x1b[2J\\xff");
         assert_eq!(printable_path(b"a\nb").as_ref(), b"a\\x0ab");

@@ -21,7 +21,7 @@ pub(crate) fn of_matches(matches: &ArgMatches) -> String {
     page
 }
 
-/// The command that was meant, as far as arguments that could not be parsed tell.
+/// The command that was meant, as far as arguments that could not be parsed say.
 pub(crate) fn of_arguments(command: &Command, arguments: &[OsString]) -> String {
     let (mut page, mut command) = (String::from("snap"), command);
     let mut arguments = arguments.iter().skip(1);
@@ -56,7 +56,7 @@ fn takes_value(command: &Command, flag: &str) -> bool {
 /// Says what is wrong with arguments that clap does not take, or prints the help that was asked for.
 pub(crate) fn refuse(mut error: clap::Error, mut command: Command, arguments: &[OsString]) -> Exit {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // That nobody reads it is no reason to fail.
+        // That it cannot be written is no reason to fail.
         drop(error.print());
         return Exit::Done;
     }

@@ -4,7 +4,9 @@ use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use avro_snap::error::Error;
 
@@ -15,6 +17,11 @@ use super::words;
 
 /// The longest password, in bytes. Anything longer is some other file.
 const LONGEST: u64 = 64 << 10;
+
+/// How many bytes are shown of what a password command writes to standard error.
+const REMARKS: usize = 4 << 10;
+/// ... and how many lines.
+const REMARK_LINES: usize = 20;
 
 /// Where one password comes from.
 #[derive(Debug, Clone)]
@@ -68,7 +75,7 @@ impl Source {
     pub(crate) fn password(&self, what: &str, new: bool, output: &Output) -> Result<Vec<u8>> {
         let password = match self {
             Self::File(file) => read_file(file, output)?,
-            Self::Command(command) => run(command)?,
+            Self::Command(command) => run(command, output)?,
             Self::Given(password) => password.clone(),
             Self::Terminal => ask(what, new)?,
         };
@@ -109,32 +116,92 @@ fn read_file(file: &Path, output: &Output) -> Result<Vec<u8>> {
     without_line_break(password, "password file")
 }
 
-fn run(command: &str) -> Result<Vec<u8>> {
+fn run(command: &str, output: &Output) -> Result<Vec<u8>> {
+    let words = words::split(command);
+    // Its arguments may hold the password, so they are not shown.
+    let called = words.iter().flatten().next().map_or_else(String::new, |program| format!(" {program:?}"));
     let failed = |reason: String| {
         Failure::no_password(
-            format!("the password command {command:?} {reason}"),
+            format!("the password command{called} {reason}"),
             "no shell runs it: give a program and its arguments, or `sh -c '...'`",
         )
     };
-    let words = words::split(command).ok_or_else(|| failed("has a quote that is not closed".into()))?;
+    let words = words.as_ref().ok_or_else(|| failed("has a quote that is not closed".into()))?;
     let (program, arguments) = words.split_first().ok_or_else(|| failed("is empty".into()))?;
+    let passes_on = std::io::stderr().is_terminal() && !output.json;
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command.args(arguments).stdin(Stdio::inherit()).stdout(Stdio::piped());
+    command.stderr(if passes_on { Stdio::inherit() } else { Stdio::piped() });
     let mut child = command.spawn().map_err(|error| failed(format!("cannot be run: {error}")))?;
+    let remarks = child.stderr.take().map(Remarks::of).transpose();
     let mut password = Vec::new();
     let read = match child.stdout.take() {
-        Some(stdout) => stdout.take(LONGEST + 1).read_to_end(&mut password),
-        None => Ok(0),
+        Some(stdout) if remarks.is_ok() => stdout.take(LONGEST + 1).read_to_end(&mut password),
+        _ => Ok(0),
     };
     // One that prints on and on is stopped. What it printed is shown nowhere: it may be what somebody keeps secret.
-    if read.is_err() || password.len() as u64 > LONGEST {
+    if read.is_err() || remarks.is_err() || password.len() as u64 > LONGEST {
         let _ = child.kill();
     }
     let status = child.wait().map_err(|error| failed(format!("cannot be waited for: {error}")))?;
     read.map_err(|error| failed(format!("cannot be read from: {error}")))?;
+    let remarks = remarks.map_err(|error| failed(format!("cannot be read from: {error}")))?;
+    let said = remarks.map(|remarks| remarks.without(&password)).unwrap_or_default();
+    match (said.is_empty(), output.json) {
+        (true, _) => {}
+        (false, false) => {
+            said.lines().take(REMARK_LINES).for_each(|line| output.warn(&format!("the password command says: {line}")));
+        }
+        // Whatever collects JSON keeps it, and reads no prompts.
+        (false, true) => output.warn("the password command wrote to standard error, which is not shown with --json"),
+    }
     match status.success() || password.len() as u64 > LONGEST {
         true => without_line_break(password, "output of the password command"),
         false => Err(failed(format!("failed ({status})"))),
+    }
+}
+
+/// What a password command writes to standard error, where that is no terminal.
+struct Remarks {
+    text: Arc<Mutex<Vec<u8>>>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Remarks {
+    /// Reads it all, so that the command does not wait, and keeps the beginning.
+    fn of(mut stderr: ChildStderr) -> std::io::Result<Self> {
+        let (text, (end, ended)) = (Arc::<Mutex<Vec<u8>>>::default(), mpsc::channel());
+        let kept = text.clone();
+        std::thread::Builder::new().spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = stderr.read(&mut buffer) {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let room = REMARKS.saturating_sub(kept.len()).min(count);
+                kept.extend_from_slice(buffer.get(..room).unwrap_or_default());
+            }
+            let _ = end.send(());
+        })?;
+        Ok(Self { text, ended })
+    }
+
+    /// It as a text, in which something else stands for the password: a command that is traced (`sh -x`) may print it.
+    fn without(self, password: &[u8]) -> String {
+        // What the command left running may hold its standard error open for ever.
+        let _ = self.ended.recv_timeout(Duration::from_secs(1));
+        let text = std::mem::take(&mut *self.text.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_cut_off = text.len() >= REMARKS;
+        let (text, password) = (String::from_utf8_lossy(&text), String::from_utf8_lossy(password));
+        let password = password.trim();
+        if password.is_empty() {
+            return text.trim().to_owned();
+        }
+        let mut text = text.replace(password, "***");
+        // The text may end within the password.
+        let parts = password.char_indices().rev().filter_map(|(end, _)| password.get(..end));
+        if let Some(part) = parts.filter(|part| !part.is_empty()).find(|part| is_cut_off && text.ends_with(part)) {
+            text.truncate(text.len() - part.len());
+        }
+        text.trim().to_owned()
     }
 }
 
@@ -166,7 +233,7 @@ fn ask(what: &str, new: bool) -> Result<Vec<u8>> {
         })
     };
     let password = prompt(format!("{what}: "))?;
-    if new && prompt(format!("{what}, once more: "))? != password {
+    if new && prompt(format!("{what}, again: "))? != password {
         return Err(Failure::no_password("the two passwords are not the same", "try again"));
     }
     Ok(password.into_bytes())

@@ -4,12 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use avro_snap::error::{Error, IoContext};
+use avro_snap::error::Error;
 use avro_snap::files::Pattern;
 use avro_snap::id::SnapshotId;
 use avro_snap::ops::select::{Doubt, Filter, Listing, Selector, manifest_path};
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::store::Repository;
+use avro_snap::values::comma_list;
 
 use super::Context;
 use super::failure::{Failure, Result};
@@ -18,8 +19,8 @@ use super::output::Output;
 use super::when::{Day, parse_time};
 
 /// Patterns of paths as they were given.
-pub(crate) fn patterns(texts: &[OsString]) -> Result<Vec<Pattern>> {
-    let pattern = |text: &OsString| Pattern::new(text.as_bytes(), false);
+pub(crate) fn patterns(texts: &[OsString], insensitive: bool) -> Result<Vec<Pattern>> {
+    let pattern = |text: &OsString| Pattern::new(text.as_bytes(), insensitive);
     texts.iter().map(pattern).collect::<std::result::Result<_, Error>>().map_err(|e| Failure::Usage(e.to_string()))
 }
 
@@ -61,11 +62,6 @@ impl Filters {
 
     /// As the library takes them.
     pub(crate) fn filter(&self) -> Result<Filter> {
-        let absolute = |path: &PathBuf| -> Result<Vec<u8>> {
-            let absolute = std::path::absolute(path).when("resolve", path)?;
-            // A slash at the end of a path says nothing about what it names.
-            Ok(absolute.components().collect::<PathBuf>().as_os_str().as_bytes().to_vec())
-        };
         // An unset variable in a script must not choose anything.
         for (flag, values) in [("--host", &self.host), ("--series", &self.series)] {
             if values.iter().any(|value| value.trim().is_empty()) {
@@ -73,22 +69,14 @@ impl Filters {
             }
         }
         let at = self.at.as_deref().map(|text| parse_time(text, Day::Ends)).transpose();
-        Ok(Filter {
-            hosts: self.host.clone(),
-            series: self.series.clone(),
-            tags: self.tag.iter().map(|list| comma_list(list)).collect(),
-            paths: self.path.iter().map(absolute).collect::<Result<_>>()?,
-            at: at.map_err(Failure::Usage)?,
-        })
+        let mut filter = Filter::default().host(&self.host).series(&self.series).at(at.map_err(Failure::Usage)?);
+        filter.tag = self.tag.iter().map(|list| comma_list(list)).collect();
+        filter.path = self.path.iter().map(|path| Filter::saved_path(path)).collect::<std::result::Result<_, _>>()?;
+        Ok(filter)
     }
 }
 
-/// The parts of a list with commas.
-pub(crate) fn comma_list(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-}
-
-/// The beginning of an id, in lower case. Nothing at all, which an unset variable gives, is none.
+/// The beginning of an id, in lower case. An empty text, as of an unset variable, is none.
 pub(crate) fn id_prefix(text: &OsStr) -> Result<String> {
     let text = text.to_string_lossy();
     match !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -97,7 +85,7 @@ pub(crate) fn id_prefix(text: &OsStr) -> Result<String> {
     }
 }
 
-/// Understands `SNAPSHOT[:PATH]`. None means the latest.
+/// Parses `SNAPSHOT[:PATH]`. None means the latest.
 pub(crate) fn selector(text: Option<&OsStr>) -> Result<Selector> {
     Selector::parse(text.map_or(&b"latest"[..], OsStr::as_bytes)).map_err(|error| Failure::Usage(error.to_string()))
 }
@@ -144,7 +132,7 @@ pub(crate) fn paths_in(selector: &Selector, paths: &[OsString]) -> Result<Vec<Ve
     paths.iter().map(path).collect()
 }
 
-/// Understands the name of a whole snapshot.
+/// Parses the name of a whole snapshot.
 pub(crate) fn whole(text: &OsStr, what: &str) -> Result<Selector> {
     let selector = selector(Some(text))?;
     match selector.may_be_whole() {
@@ -154,7 +142,7 @@ pub(crate) fn whole(text: &OsStr, what: &str) -> Result<Selector> {
 }
 
 impl Context {
-    /// All snapshots of the repository. Those that cannot be read are told.
+    /// All snapshots of the repository. Those that cannot be read are reported.
     pub(crate) fn listing(&self, repository: &Repository) -> Listing {
         let listing = Listing::read(repository);
         for (id, error) in &listing.unreadable {
@@ -184,10 +172,7 @@ impl Context {
         if !selector.path.is_empty() {
             return Err(Failure::Usage(format!("`{selector}` is a whole snapshot: no path goes here")));
         }
-        selector.pick_to_delete(listing, filter).map_err(|error| match error {
-            Error::Invalid(message) => Failure::Usage(message),
-            error => error.into(),
-        })
+        selector.pick_to_delete(listing, filter).map_err(Failure::of_arguments)
     }
 
     /// The whole snapshot of a listing that is meant.

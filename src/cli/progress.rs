@@ -165,15 +165,18 @@ impl Progress for Meter<'_> {
     }
 
     fn at(&self, path: &Path) {
-        if self.output.verbose {
-            let say = || self.output.line(self.output.path(path.as_os_str().as_bytes()));
-            // A reader who left is noticed when the summary is written.
-            let _ = self.bar.as_ref().map_or_else(say, |bar| bar.suspend(say));
-        }
         if (self.bar.is_some() || self.status)
             && let Ok(mut shown) = self.shown.try_lock()
         {
             shown.at = path.to_path_buf();
+        }
+    }
+
+    fn done(&self, path: &Path) {
+        if self.output.verbose {
+            let say = || self.output.line(self.output.path(path.as_os_str().as_bytes()));
+            // A reader who left is noticed when the summary is written.
+            let _ = self.bar.as_ref().map_or_else(say, |bar| bar.suspend(say));
         }
     }
 

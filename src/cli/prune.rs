@@ -1,16 +1,17 @@
 //! `snap prune`
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use avro_snap::ops::prune::{Fate, MaxUnused, PruneOptions, PruneReport, Tally, prune, prune_without_room};
 use avro_snap::store::Repository;
+use avro_snap::values::{duration_text, parse_duration, parse_size};
 use serde_json::json;
 
 use super::Context;
-use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
-use super::format::{count, parse_size, size};
+use super::format::{count, size};
 use super::parity::warn_of_mended;
 use super::progress::Meter;
 
@@ -28,20 +29,23 @@ pub(crate) struct Args {
     #[command(flatten)]
     limits: Limits,
 
-    /// Make room on a disk that is full: delete what no snapshot needs before the log says so
+    /// Free space on a full disk: delete what no snapshot needs before the log says so
     ///
-    /// Try without it first: `snap prune --grace 0` works without a free byte in most cases. NOBODY ELSE MAY USE THE
+    /// Try without it first: `snap prune --grace 0` works without a free byte in most cases. NO OTHER PROCESS MAY USE THE
     /// REPOSITORY MEANWHILE: what somebody is just saving is lost with it. It implies --grace 0. The id of the repository
     /// may be given, and must be the right one then.
     #[arg(long, value_name = "REPOSITORY_ID", num_args = 0..=1, default_missing_value = "", require_equals = false)]
     unsafe_recover_no_free_space: Option<String>,
 }
 
+/// The library's own grace, as it is written.
+static GRACE: LazyLock<String> = LazyLock::new(|| duration_text(PruneOptions::default().grace));
+
 /// How far a prune goes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Limits {
     /// Tolerate this much unused data: a share like 5%, a size like 500M, or `unlimited`
-    #[arg(long, value_name = "LIMIT", default_value = "5%", value_parser = parse_limit)]
+    #[arg(long, value_name = "LIMIT", default_value_t = PruneOptions::default().max_unused, value_parser = MaxUnused::parse)]
     max_unused: MaxUnused,
 
     /// Repack at most SIZE bytes per run; the next prune continues
@@ -55,7 +59,7 @@ pub(crate) struct Limits {
     /// Re-encrypt packs that are sealed under keys from before the last `snap key rotate`
     ///
     /// Once the grace has passed and they are deleted, the old keys open nothing of the data any more. The log stays as it
-    /// is: who has the old keys can read what it says up to the rotation (names of snapshots, times, on which machine).
+    /// is: anyone with the old keys can read what it says up to the rotation (names of snapshots, times, on which machine).
     /// Together with --max-repack-size it is done bit by bit.
     #[arg(long)]
     reencrypt: bool,
@@ -64,50 +68,25 @@ pub(crate) struct Limits {
     ///
     /// Until then restores that began earlier can end, and removed snapshots can be brought back. It also says how old
     /// things must be that no snapshot names, to count as left behind by an interrupted run. 0 deletes at once.
-    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = GRACE.as_str(), value_parser = parse_duration)]
     grace: Duration,
-}
-
-/// Reads a share or a size.
-fn parse_limit(text: &str) -> std::result::Result<MaxUnused, String> {
-    if text == "unlimited" {
-        return Ok(MaxUnused::Percent(100.0));
-    }
-    match text.strip_suffix('%') {
-        None => parse_size(text).map(MaxUnused::Bytes),
-        Some(number) => match number.trim().parse() {
-            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(MaxUnused::Percent(percent)),
-            _ => Err(format!("{text:?} is no share: write it like 5%")),
-        },
-    }
-}
-
-/// Reads a length of time.
-fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
-    let wrong = || format!("{text:?} is no length of time: write it like 90m, 12h or 7d");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "" if digits.bytes().all(|digit| digit == b'0') => 1,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let repository = context.open()?;
         let recovers = self.recovers(&repository)?;
-        let (report, exit) = self.limits.prune(context, &repository, self.dry_run, recovers)?;
-        context.told(exit, tell(context, &report, self.dry_run))
+        let (report, exit) = prune_with(context, &repository, &self.options(), recovers)?;
+        context.finish_with(exit, print_report(context, &report, self.dry_run))
     }
 }
 
 impl Args {
+    /// What the flags say.
+    pub(super) fn options(&self) -> PruneOptions {
+        self.limits.options(self.dry_run)
+    }
+
     /// Whether room is to be made by all means.
     fn recovers(&self, repository: &Repository) -> Result<bool> {
         let own = repository.id().to_string();
@@ -123,43 +102,43 @@ impl Args {
 }
 
 impl Limits {
-    fn prune(
-        &self,
-        context: &Context,
-        repository: &Repository,
-        dry_run: bool,
-        recovers: bool,
-    ) -> Result<(PruneReport, Exit)> {
-        let options = PruneOptions {
-            max_unused: self.max_unused,
-            max_repack: self.max_repack_size,
-            repack_small: self.repack_small,
-            reencrypt: self.reencrypt,
-            grace: self.grace,
-            compression: Compression::of(None, &repository.settings()).level(),
-            dry_run,
-        };
-        let meter = Meter::new(&context.output);
-        let pruned = match recovers {
-            true => prune_without_room(repository, &options, &meter),
-            false => prune(repository, &options, &meter),
-        };
-        meter.finish();
-        warn_of_mended(&context.output, repository);
-        let report = pruned?;
-        let exit = if report.lost_chunks > 0 { Exit::Damage } else { Exit::Done };
-        Ok((report, exit))
+    fn options(&self, dry_run: bool) -> PruneOptions {
+        PruneOptions::default()
+            .max_unused(self.max_unused)
+            .max_repack_size(self.max_repack_size)
+            .repack_small(self.repack_small)
+            .reencrypt(self.reencrypt)
+            .grace(self.grace)
+            .dry_run(dry_run)
     }
 
-    /// Prunes after snapshots were removed, and says what came of it.
+    /// Prunes after snapshots were removed, and prints the result.
     pub(crate) fn prune_after(&self, context: &Context, repository: &Repository) -> Result<Exit> {
-        let (report, exit) = self.prune(context, repository, false, false)?;
-        tell(context, &report, false)?;
+        let (report, exit) = prune_with(context, repository, &self.options(false), false)?;
+        print_report(context, &report, false)?;
         Ok(exit)
     }
 }
 
-fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
+fn prune_with(
+    context: &Context,
+    repository: &Repository,
+    options: &PruneOptions,
+    recovers: bool,
+) -> Result<(PruneReport, Exit)> {
+    let meter = Meter::new(&context.output);
+    let pruned = match recovers {
+        true => prune_without_room(repository, options, &meter),
+        false => prune(repository, options, &meter),
+    };
+    meter.finish();
+    warn_of_mended(&context.output, repository);
+    let report = pruned?;
+    let exit = if report.lost_chunks > 0 { Exit::Damage } else { Exit::Done };
+    Ok((report, exit))
+}
+
+fn print_report(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
     let output = &context.output;
     if report.lost_chunks > 0 {
         let lost = count(report.lost_chunks, "chunk");
@@ -201,7 +180,7 @@ fn tell(context: &Context, report: &PruneReport, dry_run: bool) -> Result<()> {
     }
     if report.old_keys.packs > 0 {
         let old = format!("{}, {}", count(report.old_keys.packs, "pack"), size(report.old_keys.bytes));
-        output.note(format_args!("kept under keys of before the last rotation: {old}; --reencrypt moves them"))?;
+        output.note(format_args!("kept under keys from before the last rotation: {old}; --reencrypt moves them"))?;
     }
     output.note(format_args!("unused and kept: {}", size(report.unused_bytes_left)))?;
     let swept = format!("{}, {}", count(report.swept.packs, "condemned pack"), size(report.swept.bytes));
@@ -223,32 +202,10 @@ fn reason(fate: Fate) -> &'static str {
         Fate::Deferred => "left for the next prune",
         Fate::Young => "too young to be judged",
         Fate::Damaged => "damaged and needed",
-        Fate::Unused => "nothing of it is needed",
-        Fate::Gone => "gone, and nothing of it is needed",
+        Fate::Unused => "not needed",
+        Fate::Gone => "gone, and not needed",
         Fate::PartlyUnused => "too much of it is unused",
         Fate::Small => "small",
         Fate::OldKey => "sealed under an older key",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_and_lengths_of_time_are_read() {
-        assert_eq!(parse_limit("5%"), Ok(MaxUnused::Percent(5.0)));
-        assert_eq!(parse_limit("0"), Ok(MaxUnused::Bytes(0)));
-        assert_eq!(parse_limit("10M"), Ok(MaxUnused::Bytes(10 << 20)));
-        assert_eq!(parse_limit("unlimited"), Ok(MaxUnused::Percent(100.0)));
-        for wrong in ["%", "101%", "-1%", "x", "NaN%"] {
-            assert!(parse_limit(wrong).is_err(), "{wrong}");
-        }
-        for (text, seconds) in [("0", 0), ("0s", 0), ("90m", 5400), ("12h", 43_200), ("7d", 604_800)] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for wrong in ["", "5", "d", "1w", "-1d", "1 d", "99999999999999999999d"] {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use avro_snap::ops::recover::{Candidate, Found, bring_back, bring_back_and_mend, find_snapshots};
-use avro_snap::store::{LogDamage, RebuiltLog, Repository, SnapshotRecord};
+use avro_snap::ops::recover::{Candidate, Found, RecoverReport, find_snapshots, recover};
+use avro_snap::store::LogDamage;
 use serde_json::json;
 
 use super::Context;
@@ -20,7 +20,7 @@ use super::table::Table;
 /// is lost, because it was removed on purpose (shown as far as the log still says so), or because its `create` was
 /// interrupted at the very end. If the log itself is broken, recovering also repairs it: the entries after the break are
 /// appended again. What only a lost entry said is gone: later changes of tags, removals of snapshots and of passwords.
-/// Nobody else may use the repository at the same time.
+/// No other process may use the repository at the same time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Bring back these snapshots, even if they were removed or are damaged
@@ -42,16 +42,10 @@ impl Args {
         let found = found?;
         let chosen = self.choose(&found, &wanted)?;
         let writes = self.all || !chosen.is_empty();
-        let rebuilt = match &damage {
-            Some(damage) if writes => Some(bring_back_and_mend(&repository, damage, chosen)?),
-            _ => {
-                bring_back(&repository, chosen)?;
-                None
-            }
-        };
+        let report = recover(&repository, damage.as_ref(), &found, chosen, writes)?;
         // A damaged copy of the config is put right even by a listing: that changes nothing that anybody could miss.
-        if writes || repository.config_trouble().is_some() {
-            for name in repository.keep_config()? {
+        if writes || repository.config().trouble().is_some() {
+            for name in repository.config().keep()? {
                 context.output.note(format_args!("{name} was written again from its other copy"))?;
             }
         }
@@ -60,8 +54,8 @@ impl Args {
             (true, _) if !found.unsound.is_empty() || !found.unreadable.is_empty() => Exit::Damage,
             _ => Exit::Done,
         };
-        let said = tell(context, &repository, damage.as_ref(), rebuilt.as_ref(), &found, writes);
-        context.told(exit, said)
+        let said = print_report(context, damage.as_ref(), &found, &report, writes);
+        context.finish_with(exit, said)
     }
 
     fn choose<'f>(&self, found: &'f Found, wanted: &[String]) -> Result<Vec<&'f Candidate>> {
@@ -92,24 +86,18 @@ impl Args {
     }
 }
 
-fn tell(
+fn print_report(
     context: &Context,
-    repository: &Repository,
     damage: Option<&LogDamage>,
-    rebuilt: Option<&RebuiltLog>,
     found: &Found,
+    report: &RecoverReport,
     writes: bool,
 ) -> Result<()> {
     let output = &context.output;
-    let state = repository.state();
-    let is_back = |candidate: &Candidate| {
-        let has_root = |record: &SnapshotRecord| candidate.replaces.is_none() || record.root == candidate.chunk;
-        writes && state.snapshots.iter().any(|record| record.id == candidate.root.id && has_root(record))
-    };
     if let Some(damage) = damage {
         let at = format!("the log is broken at entry {}: {}", damage.at, damage.cause.message());
-        let behind = format!("{} behind it can be read, {} cannot", damage.behind, damage.unreadable);
-        output.error("log_broken", &format!("{at}; {behind}"), None);
+        let after = format!("{} after it can be read, {} cannot", damage.behind, damage.unreadable);
+        output.error("log_broken", &format!("{at}; {after}"), None);
     }
     for (_, error) in &found.unsound {
         output.error(error.code(), &error.message(), None);
@@ -123,19 +111,9 @@ fn tell(
     }
     if output.json {
         for candidate in &found.candidates {
-            output.object_with("candidate", json!({"brought_back": is_back(candidate)}), candidate)?;
+            output.object_with("candidate", json!({"brought_back": report.is_back(candidate)}), candidate)?;
         }
-        return Ok(output.object(
-            "summary",
-            json!({
-                "log_broken_at": damage.map(|damage| damage.at),
-                "log_entries_kept": rebuilt.map(|rebuilt| rebuilt.kept),
-                "keys_added": rebuilt.map_or(0, |rebuilt| rebuilt.keys.len()),
-                "snapshots": state.snapshots.len(),
-                "candidates": found.candidates.len(),
-                "brought_back": found.candidates.iter().filter(|candidate| is_back(candidate)).count(),
-            }),
-        )?);
+        return Ok(output.object("summary", report)?);
     }
     if !found.candidates.is_empty() {
         let mut table = Table::new(&["ID", "Time", "Host", "Files", "State", "Series"], &[3]).cutting(&[2, 4, 5]);
@@ -146,19 +124,17 @@ fn tell(
                 local_time(root.time),
                 root.host.clone(),
                 root.totals.files.to_string(),
-                state_of(candidate, is_back(candidate)),
+                state_of(candidate, report.is_back(candidate)),
                 root.series.clone(),
             ]);
         }
         table.print(output)?;
     }
-    if let Some(rebuilt) = rebuilt {
-        output.note(format_args!(
-            "the log is whole again, with {}",
-            count(rebuilt.kept, "entry").replace("entrys", "entries")
-        ))?;
-        if !rebuilt.keys.is_empty() {
-            let keys = count(rebuilt.keys.len() as u64, "key");
+    if let Some(kept) = report.log_entries_kept {
+        output
+            .note(format_args!("the log is whole again, with {}", count(kept, "entry").replace("entrys", "entries")))?;
+        if report.keys_added > 0 {
+            let keys = count(report.keys_added, "key");
             output.note(format_args!("{keys} taken from the key slots that are there: see `snap key list`"))?;
         }
     }
@@ -168,7 +144,7 @@ fn tell(
             output.note(format_args!("{} found that the log does not name", count(candidates, "snapshot")))?;
         }
         (candidates, true) => {
-            let back = found.candidates.iter().filter(|candidate| is_back(candidate)).count();
+            let back = report.brought_back.len();
             output.note(format_args!("{back} of {} brought back", count(candidates, "snapshot")))?;
         }
     }

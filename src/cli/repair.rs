@@ -24,11 +24,11 @@ use super::progress::Meter;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    what: What,
+    pub(super) what: What,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
+pub(super) enum What {
     Config(config::Args),
     Index(index::Args),
     Packs(packs::Args),
@@ -44,7 +44,7 @@ enum What {
 }
 
 #[derive(Debug, clap::Args)]
-struct Payloads {
+pub(super) struct Payloads {
     /// Snapshots to store in another way [default: all that match the filters]
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<OsString>,
@@ -83,8 +83,14 @@ impl Args {
 }
 
 impl Payloads {
+    /// What the flags say.
+    pub(in crate::cli) fn options(&self) -> Result<PayloadOptions> {
+        let options = PayloadOptions::default().encoder(&self.encoder).include(patterns(&self.include, false)?);
+        Ok(options.compression(self.compression.map(Into::into)).dry_run(self.dry_run))
+    }
+
     fn run(self, context: &Context) -> Result<Exit> {
-        let include = patterns(&self.include)?;
+        let options = self.options()?;
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         if !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage(
@@ -96,12 +102,6 @@ impl Payloads {
             return Err(Failure::Usage("say which snapshots: by their ids, `latest`, or filters like --host".into()));
         }
         let repository = context.open()?;
-        let options = PayloadOptions {
-            encoders: self.encoder.clone(),
-            include,
-            compression: Compression::of(self.compression, &repository.settings()).level(),
-            dry_run: self.dry_run,
-        };
         let mut listing = context.listing(&repository);
         let mut chosen = Vec::new();
         let is_named = !selectors.is_empty();
@@ -120,13 +120,18 @@ impl Payloads {
             if !report.failed.is_empty() {
                 exit = Exit::Damage;
             }
-            tell(context, snapshot, &options, &report)?;
+            print_report(context, snapshot, &options, &report)?;
         }
-        context.told(exit, Ok(()))
+        context.finish_with(exit, Ok(()))
     }
 }
 
-fn tell(context: &Context, snapshot: &SnapshotRoot, options: &PayloadOptions, report: &PayloadReport) -> Result<()> {
+fn print_report(
+    context: &Context,
+    snapshot: &SnapshotRoot,
+    options: &PayloadOptions,
+    report: &PayloadReport,
+) -> Result<()> {
     let output = &context.output;
     if output.json {
         let asked = json!({"dry_run": options.dry_run, "snapshot_id": snapshot.id});
@@ -147,7 +152,7 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &PayloadOptions, re
     }
     if !report.failed.is_empty() {
         let what = count(report.failed.len() as u64, "file");
-        output.error("damaged", &format!("{what} could not be rebuilt, as told above"), None);
+        output.error("damaged", &format!("{what} could not be rebuilt, as reported above"), None);
     }
     Ok(())
 }

@@ -25,15 +25,15 @@ use super::progress::Meter;
 /// hash of the one that was saved.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which snapshot, and what of it: the components of PATH do not appear in the target
+    /// Snapshot, and perhaps a path in it: the components of PATH do not appear in the target
     #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present = "at")]
     snapshot: Option<OsString>,
 
-    /// Where to; it is made if it is not there
+    /// Directory to restore into; created if missing
     #[arg(short, long, value_name = "DIR")]
     target: OsString,
 
-    /// What happens to files that are there already
+    /// When to overwrite files that exist in the target
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     overwrite: When,
 
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// save stays: what its patterns, sizes and marker files left out, the repository and snap's own folders, sockets, other
     /// file systems. A folder that stands where a file belongs is replaced. A symbolic link is removed as a link, and what it
     /// points to is never entered: a link where the snapshot has a folder is replaced by the folder with --overwrite always,
-    /// unless it stands in the place of a path that was saved itself; then nothing is restored there, and that is said
+    /// unless it stands in place of a path that was saved itself; then nothing is restored there, and that is said
     /// (restore SNAPSHOT:PATH into the folder that it leads to). `--dry-run -v` names all that would go. Refused where something
     /// could not be read when the snapshot was made, for the root of the file system (unless each --include
     /// begins with a / and a plain name), and for a home or a folder of the system that is not what was saved.
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "delete")]
     delete_despite_unreadable: bool,
 
-    /// Look at everything, write nothing, and say what would be restored and removed
+    /// Write nothing; show what would be restored and removed
     ///
     /// With -v, each path is printed with a sign: + it is not there, M it is there with another size or time, = it is there
     /// with the same, - it would be removed.
@@ -67,11 +67,11 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
 
-    /// Give programs back their set-user-id and set-group-id bits and their capabilities
+    /// Restore the set-user-id and set-group-id bits and the capabilities of programs
     #[arg(long)]
     restore_suid: bool,
 
-    /// Make holes of blocks of zeros, also in files that had none
+    /// Write blocks of zeros as holes (sparse files), also in files that had none
     #[arg(long)]
     sparse: bool,
 
@@ -79,10 +79,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "CODEC", conflicts_with = "verify")]
     recode: Option<Recode>,
 
-    /// Of files of which data is lost, write what is left
+    /// Write what is left of files that have lost data
     ///
-    /// Of an Avro file that is a valid one of the blocks that are whole; of any other file, its bytes with zeros for what
-    /// is lost. What is missing stands in FILE.salvage.json beside it. Such files are not what was saved: the exit code is
+    /// An Avro file is written as a valid one with the blocks that are whole; any other file with zeros for what is
+    /// lost. What is missing stands in FILE.salvage.json beside it. Such files are not what was saved: the exit code is
     /// 21. Without this, they are not written.
     #[arg(long, conflicts_with_all = ["recode", "dry_run"])]
     salvage: bool,
@@ -94,17 +94,17 @@ pub(crate) struct Args {
     filters: Filters,
 }
 
-/// What happens to files that are there already.
+/// When to overwrite files that exist in the target.
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
 enum When {
-    /// They are replaced
+    /// Overwrite them in any case
     #[default]
     Always,
-    /// They are replaced if size or modification time differ
+    /// If size or modification time differ; else only mode, owner and attributes are set
     IfChanged,
-    /// They are replaced if the snapshot's are newer
+    /// If the snapshot's are newer; others stay as they are
     IfNewer,
-    /// They stay
+    /// Keep existing files as they are
     Never,
 }
 
@@ -128,43 +128,21 @@ impl Args {
             return Err(Failure::Usage("--target is empty: was a variable not set?".into()));
         }
         let selector = selector(self.snapshot.as_deref())?;
-        let (include, exclude) = (self.patterns.includes()?, self.patterns.excludes()?);
+        let mut options = self.options()?;
+        options.target = std::path::absolute(&self.target).when("resolve", std::path::Path::new(&self.target))?;
+        options.read_patterns().map_err(Failure::of_arguments)?;
         let repository = context.open()?;
         let (snapshot, subfolder) = context.pick(&repository, selector, &self.filters)?;
-        let options = RestoreOptions {
-            target: std::path::absolute(&self.target).when("resolve", std::path::Path::new(&self.target))?,
-            subfolder,
-            include: include.patterns.clone(),
-            exclude: exclude.patterns,
-            overwrite: match self.overwrite {
-                When::Always => Overwrite::Always,
-                When::IfChanged => Overwrite::IfChanged,
-                When::IfNewer => Overwrite::IfNewer,
-                When::Never => Overwrite::Never,
-            },
-            delete: self.delete,
-            delete_despite_unreadable: self.delete_despite_unreadable,
-            in_use: context.own_folders(&context.repository_folder()?, &repository),
-            home: given("HOME"),
-            dry_run: self.dry_run,
-            verify: self.verify,
-            restore_suid: self.restore_suid,
-            sparse: self.sparse,
-            recode: self.recode.map(|codec| match codec {
-                Recode::Null => Codec::Null,
-                Recode::Deflate => Codec::Deflate,
-                Recode::Snappy => Codec::Snappy,
-                Recode::Zstandard => Codec::Zstandard,
-            }),
-            salvage: self.salvage,
-        };
+        options.subfolder = subfolder;
+        options.in_use = context.own_folders(&context.repository_folder()?, &repository);
+        options.home = given("HOME");
         let meter = Meter::new(&context.output);
         let restored = restore(&repository, &snapshot, &options, &meter);
         meter.finish();
         warn_of_mended(&context.output, &repository);
         let report = restored?;
         for number in &report.unmatched_includes {
-            context.output.warn(&format!("nothing in the snapshot matches {}", include.given(*number)));
+            context.output.warn(&format!("nothing in the snapshot matches {}", self.patterns.given(&options, *number)));
         }
         let exit = match report.failed.as_slice() {
             [] if !report.salvaged.is_empty() => Exit::RestoredWithDamage,
@@ -173,11 +151,44 @@ impl Args {
             failed if failed.iter().any(|(_, error)| error.is_damage()) => Exit::RestoredWithDamage,
             _ => Exit::Failed,
         };
-        context.told(exit, tell(context, &snapshot, &options, &report))
+        context.finish_with(exit, print_report(context, &snapshot, &options, &report))
     }
 }
 
-fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, report: &RestoreReport) -> Result<()> {
+impl Args {
+    /// What the flags say, without what needs the repository.
+    pub(super) fn options(&self) -> Result<RestoreOptions> {
+        let mut options = self.patterns.options()?;
+        options.target = self.target.clone().into();
+        options.overwrite = match self.overwrite {
+            When::Always => Overwrite::Always,
+            When::IfChanged => Overwrite::IfChanged,
+            When::IfNewer => Overwrite::IfNewer,
+            When::Never => Overwrite::Never,
+        };
+        options.delete = self.delete;
+        options.delete_despite_unreadable = self.delete_despite_unreadable;
+        options.dry_run = self.dry_run;
+        options.verify = self.verify;
+        options.restore_suid = self.restore_suid;
+        options.sparse = self.sparse;
+        options.recode = self.recode.map(|codec| match codec {
+            Recode::Null => Codec::Null,
+            Recode::Deflate => Codec::Deflate,
+            Recode::Snappy => Codec::Snappy,
+            Recode::Zstandard => Codec::Zstandard,
+        });
+        options.salvage = self.salvage;
+        Ok(options)
+    }
+}
+
+fn print_report(
+    context: &Context,
+    snapshot: &SnapshotRoot,
+    options: &RestoreOptions,
+    report: &RestoreReport,
+) -> Result<()> {
     let output = &context.output;
     if output.json {
         let asked = json!({
@@ -207,6 +218,14 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
     }
     for (number, said) in [
         (report.files_skipped, "left as they were there"),
+        (
+            report.metadata_restored,
+            if options.dry_run {
+                "of them would get their mode, owner or attributes of the snapshot"
+            } else {
+                "of them got their mode, owner or attributes of the snapshot"
+            },
+        ),
         (report.deleted, if options.dry_run { "would be removed" } else { "removed" }),
         (report.verified, "read again and found right"),
         (report.recoded, "written with another codec"),
@@ -221,7 +240,7 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
         output.note(format_args!("{number} not in the snapshot and kept: {}", kept_because(*why)))?;
     }
     if !report.not_deleted.is_empty() {
-        let message = format!("{} could not be removed, as told above", report.not_deleted.len());
+        let message = format!("{} could not be removed, as reported above", report.not_deleted.len());
         output.error("not_deleted", &message, None);
     }
     if !report.salvaged.is_empty() {
@@ -239,7 +258,7 @@ fn tell(context: &Context, snapshot: &SnapshotRoot, options: &RestoreOptions, re
             }
             (true, true) => Some("`snap check` says what is lost and what helps"),
         };
-        output.error("not_restored", &format!("{what} could not be restored, as told above"), hint);
+        output.error("not_restored", &format!("{what} could not be restored, as reported above"), hint);
     }
     Ok(())
 }

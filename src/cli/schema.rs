@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use avro_snap::avro::compat::{Comparison, Obstacle, changes};
-use avro_snap::error::Error;
 use avro_snap::ops::schema::{FileSchema, What, log, ls, schema_of};
 use avro_snap::ops::select::manifest_path;
 use avro_snap::report;
@@ -236,13 +235,13 @@ impl Log {
         let filter = self.filters.filter()?;
         let repository = context.open()?;
         let listing = context.listing(&repository);
-        let events = log(&repository, listing.fitting(&filter), &path).map_err(|error| match error {
-            Error::Invalid(message) => Failure::plain(
-                message,
+        let events = log(&repository, listing.fitting(&filter), &path)?;
+        if events.is_empty() {
+            return Err(Failure::plain(
+                format!("{} is in none of the snapshots", String::from_utf8_lossy(&path)),
                 "give it as `snap ls` prints it; `snap find NAME` looks for files in all snapshots",
-            ),
-            error => Failure::Library(error),
-        })?;
+            ));
+        }
         let several = events.iter().any(|event| event.snapshot.series != events[0].snapshot.series);
         for event in &events {
             if output.json {

@@ -71,20 +71,20 @@ impl Args {
             context.output.warn(&format!("{parts} cannot be read, so the figures are too small; see `snap check`"));
         }
         match context.output.json {
-            true => self.tell_json(context, &found)?,
-            false => self.tell(context, &found, all)?,
+            true => self.print_json(context, &found)?,
+            false => self.print_report(context, &found, all)?,
         }
         Ok(Exit::Done)
     }
 
-    fn tell_json(&self, context: &Context, found: &Stats) -> Result<()> {
+    fn print_json(&self, context: &Context, found: &Stats) -> Result<()> {
         if !self.total {
             found.snapshots.iter().try_for_each(|one| context.output.object("snapshot", one))?;
         }
         Ok(context.output.object("summary", found)?)
     }
 
-    fn tell(&self, context: &Context, found: &Stats, all: bool) -> Result<()> {
+    fn print_report(&self, context: &Context, found: &Stats, all: bool) -> Result<()> {
         let output = &context.output;
         if !self.total && !found.snapshots.is_empty() {
             each(&found.snapshots).print(output)?;

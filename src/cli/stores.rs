@@ -23,8 +23,14 @@ const ELSEWHERE: [(&str, &str); 14] = [
     ("swift:", "OpenStack speaks S3 as well: write s3://BUCKET/PREFIX, with its address in AWS_ENDPOINT_URL"),
     ("sftp:", "mount it (sshfs, NFS) and give the directory, or use an object store: s3://, gs://, az://"),
     ("ssh:", "mount it (sshfs, NFS) and give the directory, or use an object store: s3://, gs://, az://"),
-    ("rest:", "there is no server of snap's own: use an object store (s3://, gs://, az://), such as one behind MinIO or Garage"),
-    ("rclone:", "mount it (`rclone mount --vfs-cache-mode writes`) and give the directory, or use an object store: s3://"),
+    (
+        "rest:",
+        "there is no server of snap's own: use an object store (s3://, gs://, az://), such as one behind MinIO or Garage",
+    ),
+    (
+        "rclone:",
+        "mount it (`rclone mount --vfs-cache-mode writes`) and give the directory, or use an object store: s3://",
+    ),
 ];
 
 /// Whether a place is in an object store, and no directory.
@@ -120,7 +126,8 @@ mod reached {
     }
 
     impl Verdict {
-        const ALL: [(Self, &'static str); 2] = [(Self::CreatesOnce, "creates-once"), (Self::SingleWriter, "single-writer")];
+        const ALL: [(Self, &'static str); 2] =
+            [(Self::CreatesOnce, "creates-once"), (Self::SingleWriter, "single-writer")];
 
         fn of(findings: Findings) -> Self {
             if findings.creates_once() { Self::CreatesOnce } else { Self::SingleWriter }
@@ -134,7 +141,8 @@ mod reached {
     /// Where this machine keeps what it found: of the bucket at this address, and not of the prefix.
     fn file(context: &Context, place: &Path) -> Option<PathBuf> {
         let location = Location::parse(&place.to_string_lossy()).ok()?;
-        let variables = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "GOOGLE_BASE_URL"];
+        let variables =
+            ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "GOOGLE_BASE_URL"];
         let addresses: Vec<String> = variables.iter().map(|name| std::env::var(name).unwrap_or_default()).collect();
         let store = format!("{}://{} {}", location.scheme().name(), location.bucket(), addresses.join(" "));
         let hash = digest(store.as_bytes());
@@ -208,7 +216,8 @@ mod tests {
             ("gcs://bucket", "gs://"),
             ("https://example.org/x", "directory"),
         ] {
-            let failure = out_of_reach(Path::new(place)).unwrap_or_else(|| panic!("{place} is said to be within reach"));
+            let failure =
+                out_of_reach(Path::new(place)).unwrap_or_else(|| panic!("{place} is said to be within reach"));
             let Failure::Own { message, hint, .. } = failure else { panic!("{place}") };
             assert!(message.starts_with(place) && hint.as_ref().is_some_and(|hint| hint.contains(instead)), "{hint:?}");
         }

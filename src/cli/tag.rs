@@ -4,13 +4,13 @@ use std::ffi::OsString;
 
 use avro_snap::ops::select::Selector;
 use avro_snap::ops::tag::{TagChange, tag};
-use serde_json::json;
+use avro_snap::values::comma_list;
 
 use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::count;
-use super::pick::{Filters, comma_list, selector};
+use super::pick::{Filters, selector};
 
 /// Change the tags of snapshots
 #[derive(Debug, clap::Args)]
@@ -67,12 +67,10 @@ impl Args {
         }
         let mut changed = 0;
         for snapshot in &chosen {
-            let did = tag(&repository, snapshot, &change)?;
-            changed += u64::from(did);
+            let report = tag(&repository, snapshot, &change)?;
+            changed += u64::from(report.changed);
             if context.output.json {
-                let tags = change.apply(&snapshot.tags);
-                let id = snapshot.id.to_string();
-                context.output.object("snapshot", json!({"id": id, "tags": tags, "changed": did}))?;
+                context.output.object("snapshot", &report)?;
             }
         }
         context.output.note(format_args!("changed the tags of {}", count(changed, "snapshot")))?;

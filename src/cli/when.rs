@@ -7,9 +7,9 @@ use jiff::{Span, Timestamp, ToSpan, Zoned};
 /// What a day or month without a time of day stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Day {
-    /// Its first moment.
+    /// The first moment of the day.
     Begins,
-    /// Its last.
+    /// The last moment of the day.
     Ends,
 }
 
@@ -17,7 +17,7 @@ pub(crate) enum Day {
 pub(crate) const FORMS: &str = "like 2026-07-14, \"2026-07-14 12:00\", 2026-07 (a month), 2026-07-14T12:00:00Z, today, \
                                 yesterday, \"2 days ago\" or @1700000000 (seconds since 1970)";
 
-/// Reads a time. Those without a zone are local. Gives nanoseconds since 1970 (UTC).
+/// Reads a time. Those without a zone are local. Returns nanoseconds since 1970 (UTC).
 ///
 /// # Errors
 /// What is wrong with it, as a sentence. A time is never moved: one that clocks skip or that does not fit is an error.
@@ -27,7 +27,7 @@ pub(crate) fn parse_time(text: &str, day: Day) -> Result<i64, String> {
 
 fn parse_time_at(text: &str, day: Day, now: &Zoned) -> Result<i64, String> {
     let text = text.trim();
-    let wrong = || format!("{text:?} is no time: write it {FORMS}");
+    let wrong = || format!("{text:?} is not a time: write it {FORMS}");
     let far = || too_far(text);
     let moment = match relative(text, now) {
         Some(found) => found.map_err(|_| far())?.resolve(day, now.time_zone())?,
@@ -133,7 +133,7 @@ fn absolute(text: &str, day: Day, zone: &TimeZone) -> Result<Option<Timestamp>, 
     let ambiguous = zone.to_ambiguous_timestamp(wall);
     let found = match (ambiguous.offset(), day) {
         (AmbiguousOffset::Gap { .. }, _) => {
-            return Err(format!("{text:?} is no time: clocks were put forward and never showed it"));
+            return Err(format!("{text:?} is not a time: clocks were put forward and never showed it"));
         }
         (AmbiguousOffset::Unambiguous { .. }, _) | (AmbiguousOffset::Fold { .. }, Day::Begins) => ambiguous.earlier(),
         (AmbiguousOffset::Fold { .. }, Day::Ends) => ambiguous.later(),
@@ -191,7 +191,7 @@ mod tests {
             "2026-07-14T12:00:60Z",
         ] {
             let error = at(wrong, Day::Ends).unwrap_err();
-            assert!(error.contains("is no time"), "{wrong}: {error}");
+            assert!(error.contains("is not a time"), "{wrong}: {error}");
         }
     }
 

@@ -11,7 +11,7 @@ pub trait Entropy: Send + Sync {
 }
 
 impl dyn Entropy + '_ {
-    /// So many random bytes.
+    /// `N` random bytes.
     pub fn array<const N: usize>(&self) -> Result<[u8; N], CryptoError> {
         let mut bytes = [0; N];
         self.fill(&mut bytes)?;
@@ -25,11 +25,11 @@ pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), CryptoError> {
-        getrandom::fill(bytes).map_err(|e| CryptoError(format!("the system gives no random bytes: {e}")))
+        getrandom::fill(bytes).map_err(|e| CryptoError(format!("the system returns no random bytes: {e}")))
     }
 }
 
-/// A generator that gives the same bytes for the same seed. For tests and simulations, never for real keys.
+/// A generator that returns the same bytes for the same seed. For tests and simulations, never for real keys.
 pub struct SeededEntropy(Mutex<blake3::OutputReader>);
 
 impl SeededEntropy {

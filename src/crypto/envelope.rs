@@ -159,6 +159,11 @@ impl Envelope {
         self.repository
     }
 
+    /// The secrets, where it has any.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.keyring.as_ref()
+    }
+
     /// The epoch whose key seals what is new; 0 in an unencrypted repository.
     pub fn epoch(&self) -> u32 {
         self.keyring.as_ref().map_or(0, Keyring::current_epoch)
@@ -231,7 +236,7 @@ mod tests {
         let sealed = new.seal_in(0, &entropy, Kind::Index, "", b"body").unwrap();
         assert_eq!(old.open(Kind::Index, "", &sealed).unwrap(), b"body");
         assert!(new.seal_in(2, &entropy, Kind::Index, "", b"body").is_err());
-        // An object that says it is of a later epoch than it is opens for nobody.
+        // An object that says it is of a later epoch than it is does not open.
         let mut forged = sealed;
         forged[8] = 1;
         assert!(new.open(Kind::Index, "", &forged).is_err());

@@ -24,6 +24,11 @@ impl Suite {
         [Self::None, Self::Aes256Gcm, Self::XChaCha20Poly1305].into_iter().find(|suite| *suite as u8 == number)
     }
 
+    /// The suite of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::None, Self::Aes256Gcm, Self::XChaCha20Poly1305].into_iter().find(|suite| suite.name() == name)
+    }
+
     /// Its name on the command line and in listings.
     pub fn name(self) -> &'static str {
         match self {
@@ -55,7 +60,7 @@ enum Key {
 }
 
 /// Seals and opens the parts of one pack. Its key belongs to this pack alone (it follows from the pack's salt), so
-/// numbering the parts gives nonces that never repeat under it.
+/// numbering the parts makes nonces that never repeat under it.
 pub struct PackCipher {
     key: Key,
     place: Vec<u8>,

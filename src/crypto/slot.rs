@@ -30,6 +30,18 @@ impl Default for KdfCost {
 }
 
 impl KdfCost {
+    /// Reads how much memory it takes, in MiB: 8 to 2048.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence.
+    pub fn parse_memory(text: &str) -> std::result::Result<Self, String> {
+        match text.parse() {
+            Ok(mib @ 8..=2048) => Ok(Self { memory_kib: mib << 10, ..Self::default() }),
+            Ok(mib) => Err(format!("{mib} is not in 8..=2048")),
+            Err(_) => Err(format!("{text:?} is no number of MiB")),
+        }
+    }
+
     /// Beyond these a slot is refused: a hostile one could otherwise keep the reader busy for ever.
     pub const MAX: KdfCost = KdfCost { memory_kib: 2 << 20, passes: 16, lanes: 16 };
 
@@ -78,7 +90,7 @@ pub enum SlotError {
 /// Seals the keyring under a password.
 ///
 /// # Errors
-/// If `info` asks for an absurd cost, or the system gives no memory or random bytes.
+/// If `info` asks for an absurd cost, or the system returns no memory or random bytes.
 pub fn seal(
     entropy: &dyn Entropy,
     keyring: &Keyring,

@@ -1,7 +1,7 @@
 //! What can go wrong with the storage that a repository lies on.
 //!
 //! A backend says what kind of failure it was; what follows from it is decided above: whether to try again, to read back,
-//! to mend, or to give up. Nobody looks at texts or numbers of the system for that.
+//! to mend, or to give up. Texts and numbers of the system are not looked at for that.
 
 use std::error::Error;
 use std::fmt;
@@ -133,6 +133,11 @@ impl StorageError {
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.0.place = Some(place.to_string());
         self
+    }
+
+    /// Whether there is no such object since something else lies in its place, such as a folder or a link.
+    pub fn is_taken(&self) -> bool {
+        self.kind() == StorageErrorKind::NotFound && self.0.source.is_some()
     }
 
     /// ... for this reason.

@@ -1,16 +1,26 @@
 //! What an error is about.
 
 use std::fmt;
+use std::path::PathBuf;
 
-use crate::id::{Kind, Name};
+use crate::id::{ChunkId, Kind, Name, RepositoryId, SnapshotId};
 
-/// What an error is about: an object of the repository, all objects of a kind, or something that is made of several.
+/// What an error is about: an object of the repository, all objects of a kind, a snapshot, a path, or something in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Subject {
     /// One object.
     Object(Name),
     /// The objects of a kind, as a whole.
     All(Kind),
+    /// A chunk.
+    Chunk(ChunkId),
+    /// A repository.
+    Repository(RepositoryId),
+    /// A snapshot.
+    Snapshot(SnapshotId),
+    /// A path, in the file system or in a snapshot.
+    Path(PathBuf),
     /// Something else, in words.
     Other(String),
 }
@@ -21,7 +31,7 @@ impl Subject {
         match self {
             Self::Object(name) => Some(name.kind()),
             Self::All(kind) => Some(*kind),
-            Self::Other(_) => None,
+            _ => None,
         }
     }
 }
@@ -31,6 +41,10 @@ impl fmt::Display for Subject {
         match self {
             Self::Object(name) => name.fmt(f),
             Self::All(kind) => f.write_str(kind.folder()),
+            Self::Chunk(id) => write!(f, "chunk {id}"),
+            Self::Repository(id) => write!(f, "repository {id}"),
+            Self::Snapshot(id) => write!(f, "snapshot {id}"),
+            Self::Path(path) => path.display().fmt(f),
             Self::Other(words) => f.write_str(words),
         }
     }

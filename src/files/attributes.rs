@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::stat::timespec;
+use super::stat::{Seen, timespec};
 use super::xattrs;
 use crate::progress::{Progress, Warning};
 use crate::snapshot::entry::{EntryKind, FileEntry, Time, Xattr};
 
 /// The bits that make a program run as its owner or group.
 const SET_IDS: u32 = 0o6000;
-/// The attribute that gives a program rights of root.
+/// The attribute that grants a program rights of root.
 const CAPABILITY: &[u8] = b"security.capability";
-/// The attribute that gives others access, beside the mode.
+/// The attribute that grants others access, beside the mode.
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 /// What file systems keep for themselves among the attributes that root sees.
 const BOOKKEEPING: [&[u8]; 5] =
@@ -46,7 +46,7 @@ impl From<&FileEntry> for Attributes {
 pub(super) struct Means {
     /// Whether programs get back the set-uid and set-gid bits and the capabilities that they had.
     pub(super) set_ids: bool,
-    /// Whether this is root, who may give files away.
+    /// Whether this is root, which may change the owner of files.
     pub(super) root: bool,
 }
 
@@ -97,7 +97,7 @@ impl Thing<'_> {
         }
     }
 
-    /// The names of its attributes; none where that cannot be told.
+    /// The names of its attributes; none where they cannot be read.
     fn xattrs(&self) -> Vec<Vec<u8>> {
         let names = match self {
             Self::Open(fd) => xattrs::filled(|buffer| rustix::fs::flistxattr(fd, buffer)),
@@ -106,6 +106,15 @@ impl Thing<'_> {
             Self::Link(_) => return Vec::new(),
         };
         xattrs::split(&names.unwrap_or_default()).map(<[u8]>::to_vec).collect()
+    }
+
+    /// Its attributes, sorted by name, as far as they can be read.
+    fn attributes(&self) -> Vec<Xattr> {
+        match self {
+            Self::Link(_) => Vec::new(),
+            // What is in `/proc` leads to the thing itself.
+            _ => xattrs::read(&self.path(), true).unwrap_or_default().0,
+        }
     }
 
     fn remove_xattr(&self, name: &[u8]) -> rustix::io::Result<()> {
@@ -124,7 +133,34 @@ impl Thing<'_> {
 }
 
 impl Attributes {
-    /// Sets everything that this process may set; whatever cannot be set is a warning about `shown`. Tells whether
+    /// Whether a file that is there has other metadata than this, as far as this process can set it. A mode or a capability
+    /// that is there as in the snapshot does not differ, though restoring would not give it.
+    pub(super) fn differ(&self, thing: &Thing<'_>, seen: &Seen, means: Means) -> bool {
+        let same_owner = (seen.uid, seen.gid) == (self.uid, self.gid);
+        let mine = means.root || seen.uid == rustix::process::geteuid().as_raw();
+        let may_have = |gid| means.root || (mine && is_own_group(gid));
+        let owner_differs = (means.root && !same_owner) || (seen.gid != self.gid && may_have(self.gid));
+        let privileged = means.set_ids && (means.root || same_owner);
+        let mode = if privileged { self.mode } else { self.mode & !SET_IDS };
+        let mode_differs = seen.mode != mode && seen.mode != self.mode;
+        let there = thing.attributes();
+        let matters = |xattr: &&Xattr| {
+            is_restorable(&xattr.name)
+                && (xattr.name != CAPABILITY || privileged)
+                && (means.root || xattr.name.starts_with(b"user.") || xattr.name.starts_with(b"system."))
+        };
+        let xattrs_differ = there.iter().filter(matters).ne(self.xattrs.iter().filter(matters));
+        owner_differs || mode_differs || xattrs_differ || self.has_other_capability(thing)
+    }
+
+    /// Whether a file that is there has a capability that the snapshot does not have like this.
+    pub(super) fn has_other_capability(&self, thing: &Thing<'_>) -> bool {
+        let of = |xattrs: &[Xattr]| xattrs.iter().find(|xattr| xattr.name == CAPABILITY).cloned();
+        let there = of(&thing.attributes());
+        there.is_some() && there != of(&self.xattrs)
+    }
+
+    /// Sets everything that this process may set; whatever cannot be set is a warning about `shown`. Returns whether
     /// set-id bits or capabilities were left out.
     ///
     /// The order matters: giving a file away takes its set-id bits and capabilities, attributes can be set only while
@@ -136,13 +172,13 @@ impl Attributes {
         };
         let owned = self.set_owner(thing, means, &warn);
         let closed = self.remove_others(thing, &warn);
-        // A program that runs as its owner must not run as somebody else, nor have rights that nobody asked for.
+        // A program that runs as its owner must not run as another user, nor have rights that were not asked for.
         let privileged = means.set_ids && owned == Owned::Both;
         let dropped = self.set_xattrs(thing, means, privileged, &warn);
-        // In a directory the bit says which group new files get, and gives nobody any rights.
+        // In a directory the bit says which group new files get, and grants no rights.
         let keeps_ids = privileged || (self.directory && owned != Owned::Neither);
         let mode = if keeps_ids { self.mode } else { self.mode & !SET_IDS };
-        // An ACL that could not be removed gives others what the mode gives the group.
+        // An ACL that could not be removed grants others what the mode grants the group.
         let allowed = if closed { mode } else { mode & !0o070 };
         if let Err(error) = thing.set_mode(Mode::from_bits_truncate(allowed as _)) {
             warn("the mode could not be restored", error);
@@ -179,7 +215,7 @@ impl Attributes {
                 continue;
             }
             if name == ACCESS_ACL {
-                // Without its ACL, a thing would for a moment give its group what its ACL gave to all that it named.
+                // Without its ACL, a thing would for a moment grant its group what its ACL granted to all that it named.
                 let _ = thing.set_mode(Mode::from_bits_truncate((self.mode & 0o700) as _));
             }
             match thing.remove_xattr(&name) {
@@ -194,7 +230,7 @@ impl Attributes {
         closed
     }
 
-    /// Sets the entry's attributes. Tells whether capabilities were left out.
+    /// Sets the entry's attributes. Returns whether capabilities were left out.
     fn set_xattrs(&self, thing: &Thing<'_>, means: Means, privileged: bool, warn: &dyn Fn(&str, Errno)) -> bool {
         let mut dropped = false;
         // An ACL changes the mode too, so it comes after the others.
@@ -227,7 +263,13 @@ enum Owned {
     Neither,
 }
 
-/// Whether an attribute belongs to the state of a file that snapshots keep. Labels that the system gives to files
+/// Whether a file that belongs to this process may be given to the group.
+fn is_own_group(gid: u32) -> bool {
+    let is_it = |group: Gid| group.as_raw() == gid;
+    is_it(rustix::process::getegid()) || rustix::process::getgroups().unwrap_or_default().into_iter().any(is_it)
+}
+
+/// Whether an attribute belongs to the state of a file that snapshots keep. Labels that the system puts on files
 /// (`security.selinux`), and what a file system notes for itself, do not.
 fn is_restorable(name: &[u8]) -> bool {
     name.starts_with(b"user.")

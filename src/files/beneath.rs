@@ -123,7 +123,7 @@ impl Beneath {
 
     /// Opens a file for reading; none if there is no such file. Anything else in its place is an error.
     pub(super) fn open_file(&self, path: &[u8]) -> Result<Option<File>> {
-        let (above, name) = parted(path);
+        let (above, name) = split_parent(path);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let opened = self.folder(above).and_then(|above| rustix::fs::openat(above, name, flags, Mode::empty()));
         match opened {
@@ -153,7 +153,7 @@ fn open_one(folder: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> 
 }
 
 /// Parts a path into its directory (empty for the top) and its last component.
-pub(super) fn parted(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_parent(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (&[], path),

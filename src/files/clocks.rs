@@ -16,9 +16,9 @@ pub struct Clocks {
 
 #[derive(Debug, Clone, Copy)]
 enum Known {
-    /// So many nanoseconds ahead of ours.
+    /// How far it is ahead of ours, in nanoseconds.
     Ahead(i64),
-    /// It was asked so often in vain.
+    /// How often it was asked without an answer.
     Failed(u32),
 }
 
@@ -48,7 +48,7 @@ impl Clocks {
     }
 }
 
-/// The time that the file system gives a file which is made now.
+/// The time that the file system puts on a file which is made now.
 #[cfg(target_os = "linux")]
 fn time_of(folder: &Path, dev: u64) -> Option<i64> {
     use super::place::Place;

@@ -134,7 +134,7 @@ impl<'c> Ground<'c> {
     }
 
     /// Whether this name in it is a root, or leads to one.
-    pub fn leads_to_root(&self, name: &[u8]) -> bool {
+    pub fn is_ancestor_of_root(&self, name: &[u8]) -> bool {
         self.node.is_some_and(|node| node.below.contains_key(name))
     }
 

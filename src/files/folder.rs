@@ -19,15 +19,15 @@ pub struct Folder {
 /// Something that lies in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
-    /// What it is.
+    /// Whether it is a folder, a link or anything else.
     pub kind: FoundKind,
     /// Its length in bytes.
     pub size: u64,
-    /// Its file system.
+    /// Device number of its file system.
     pub dev: u64,
-    /// Its number there.
+    /// Its inode number.
     pub inode: u64,
-    /// Whether another file system begins here, or the same one is mounted once more.
+    /// Whether another file system begins here, or the same one is mounted again.
     pub is_border: bool,
 }
 
@@ -52,7 +52,7 @@ impl Folder {
         Ok(Self { fd, dev })
     }
 
-    /// Its file system.
+    /// Device number of its file system.
     pub fn dev(&self) -> u64 {
         self.dev
     }
@@ -99,7 +99,7 @@ impl Folder {
         false
     }
 
-    /// Whether a file of this name begins so; none if there is nothing of this name. What cannot be read does not
+    /// Whether the file `name` begins so; none if there is no such file. What cannot be read does not
     /// begin with anything.
     pub fn begins_with(&self, name: &[u8], header: &[u8]) -> Option<bool> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {

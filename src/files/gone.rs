@@ -12,18 +12,18 @@ use super::place::Place;
 use super::rules::Rules;
 use super::stat::Seen;
 
-/// What became of a file that was saved once and was not met now.
+/// State of a file that was saved once and was not met now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It is not there, or something else is in its place or on the way to it.
     Gone,
-    /// It is there, or nobody can tell.
+    /// It is there, or that cannot be found out.
     Unknown,
     /// It is not to be saved any more.
     LeftOut,
 }
 
-/// What a walk was to meet.
+/// The part of the tree that a walk was to meet.
 #[derive(Debug)]
 pub struct Covered {
     /// Where each root lies, by its path in the manifest.
@@ -47,7 +47,7 @@ impl Covered {
         })
     }
 
-    /// What became of the file of this path.
+    /// State of the file at this path.
     pub fn fate(&self, tree_path: &[u8]) -> Fate {
         let Some((root, below)) = self.root_of(tree_path) else { return Fate::LeftOut };
         if self.rules.excludes_path(root) {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_gone_is_told_from_what_was_not_to_be_met() {
+    fn what_is_gone_is_kept_apart_from_what_was_not_to_be_met() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir_all(at("data/deep")).unwrap();

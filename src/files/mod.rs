@@ -1,8 +1,8 @@
 //! The edge to the user's file system: reading what is to be saved, writing what is restored.
 //!
-//! [`source`] walks directories and tells what lies there, in the order of a manifest; [`open`] opens files to read
+//! [`source`] walks directories and returns what lies there, in the order of a manifest; [`open`] opens files to read
 //! them. [`target`] writes beneath one directory and never outside of it, whatever the manifest says and whatever
-//! links lie there. This module knows nothing of repositories.
+//! links lie there. This module does not know repositories.
 
 pub mod attributes;
 pub mod beneath;
@@ -26,6 +26,8 @@ pub mod writer;
 mod list;
 mod names;
 mod place;
+mod renew;
+mod restore_target;
 mod roots;
 mod tree;
 mod xattrs;
@@ -39,12 +41,13 @@ pub use open::{open_for_reading, stat_of};
 pub use pattern::{Matchable, Pattern};
 pub use policy::{Existing, Overwrite};
 pub use reading::{Held, Reading};
-pub use rules::Rules;
-pub use source::{Problem, Source, SourceFile};
+pub use restore_target::{RestoreTarget, TargetAbilities, TargetFile};
+pub use rules::{Marker, Rules};
+pub use source::{Problem, Source, SourceFile, Trouble};
 pub use spared::{Spare, Spared, left_out, with_unreadable};
 pub use stat::{FileStat, now};
 pub use target::{Target, TargetOptions};
 pub use temporary::remove_temporaries;
 pub use tree::{Fates, SourceOpener, SourceReader, SourceTree};
-pub use whereabouts::{is_same, resolved};
+pub use whereabouts::{host, is_same, resolved, user, working_directory};
 pub use writer::FileWriter;

@@ -14,7 +14,7 @@ use crate::error::{Error, IoContext, Result};
 /// Opens a regular file to read it from beginning to end. The path may be longer than the system takes at once.
 ///
 /// A symbolic link in its place is not followed, a pipe is not waited for, and the time of the last access is left
-/// alone where that is permitted. Reading never waits: some files of the system call themselves regular, and give bytes
+/// alone where that is permitted. Reading never waits: some files of the system call themselves regular, and have bytes
 /// only when there is news. Fails for anything that is no regular file.
 pub fn open_for_reading(path: &Path) -> Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -28,7 +28,7 @@ pub fn open_for_reading(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// The stat of an open file. Equal before and after reading means that nobody wrote meanwhile.
+/// The stat of an open file. Equal before and after reading means that it was not written meanwhile.
 pub fn stat_of(file: &File) -> io::Result<FileStat> {
     Ok(Seen::from(rustix::fs::fstat(file)?).stat)
 }

@@ -5,11 +5,18 @@
 //! from the root of the file system, any other may begin at any component. A path also matches if something above it
 //! does. A leading `!` takes back what patterns before it matched.
 
+use std::path::Path;
+
+use serde::Deserializer;
+
+use super::rules::patterns_in;
 use crate::error::{Error, Result};
+use crate::values;
 
 /// A pattern, understood.
 #[derive(Debug, Clone)]
 pub struct Pattern {
+    text: Box<[u8]>,
     negated: bool,
     anchored: bool,
     insensitive: bool,
@@ -72,10 +79,11 @@ impl Matchable {
 }
 
 impl Pattern {
-    /// Understands a pattern. Fails if a `[` is not closed or if there is nothing to match.
+    /// Parses a pattern. Fails if a `[` is not closed or if there is nothing to match.
     pub fn new(text: &[u8], insensitive: bool) -> Result<Self> {
-        let wrong =
-            |why: &str| Error::Invalid(format!("the pattern {:?} {why}", String::from_utf8_lossy(text).into_owned()));
+        let wrong = |why: &str| {
+            Error::argument("pattern", format!("the pattern {:?} {why}", String::from_utf8_lossy(text).into_owned()))
+        };
         let (negated, rest) = match text.strip_prefix(b"!") {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -94,8 +102,13 @@ impl Pattern {
         }
         match parts.is_empty() {
             true => Err(wrong("matches nothing")),
-            false => Ok(Self { negated, anchored: rest.starts_with(b"/"), insensitive, parts }),
+            false => Ok(Self { text: text.into(), negated, anchored: rest.starts_with(b"/"), insensitive, parts }),
         }
+    }
+
+    /// How it was written.
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// Whether it takes back what patterns before it matched.
@@ -129,6 +142,28 @@ impl Pattern {
         let components = if self.insensitive { &path.lower } else { &path.exact };
         let last = if self.anchored { 0 } else { components.len() };
         (0..=last).any(|from| is_all(&self.parts, components.get(from..).unwrap_or(&[])))
+    }
+
+    /// Patterns from an option.
+    pub(crate) fn sensitive<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<Self>, D::Error> {
+        values::from_texts(deserializer, |text| Self::new(text.as_bytes(), false).map_err(|error| error.to_string()))
+    }
+
+    /// Patterns from an option that ignores the case of letters.
+    pub(crate) fn insensitive<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<Self>, D::Error> {
+        values::from_texts(deserializer, |text| Self::new(text.as_bytes(), true).map_err(|error| error.to_string()))
+    }
+
+    /// Adds the patterns in a file, one in a line ([`patterns_in`]). Returns how many.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no list, or one of its patterns is none.
+    pub(crate) fn add_from(file: &Path, insensitive: bool, patterns: &mut Vec<Self>) -> Result<usize> {
+        let texts = patterns_in(file)?;
+        for text in &texts {
+            patterns.push(Self::new(text, insensitive)?);
+        }
+        Ok(texts.len())
     }
 
     /// What a list of patterns says of a path: the last one that matches decides.

@@ -1,14 +1,19 @@
 //! What happens to a file that is there already when it is to be restored.
 
+use rustix::fs::FileType;
+
+use super::stat::Seen;
 use crate::snapshot::entry::{EntryKind, FileEntry, Time};
 
 /// When what is there already is replaced. Directories are never replaced, their metadata always is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Overwrite {
     /// Always.
     #[default]
     Always,
-    /// If its type, size or modification time is another than in the snapshot.
+    /// If its type, size or modification time is another than in the snapshot. Mode, owner and attributes of a file that is
+    /// not replaced are set as in the snapshot.
     IfChanged,
     /// If the snapshot's modification time is later.
     IfNewer,
@@ -29,6 +34,18 @@ pub struct Existing {
     pub size: u64,
     /// Last change of its content.
     pub mtime: Time,
+}
+
+impl From<&Seen> for Existing {
+    fn from(seen: &Seen) -> Self {
+        Self {
+            is_file: seen.kind == FileType::RegularFile,
+            is_folder: seen.kind == FileType::Directory,
+            is_link: seen.kind == FileType::Symlink,
+            size: seen.stat.size,
+            mtime: seen.stat.mtime,
+        }
+    }
 }
 
 impl Overwrite {
@@ -77,6 +94,7 @@ mod tests {
             avro: None,
             origin: None,
             altered: None,
+            properties: Vec::new(),
         };
         let table = |entry: &FileEntry, existing: Option<Existing>| {
             [Always, IfChanged, IfNewer, Never].map(|policy| policy.writes(existing.as_ref(), entry))

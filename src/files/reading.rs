@@ -19,9 +19,10 @@ use crate::snapshot::entry::FileEntry;
 
 /// How many bytes are read of a file that says it has none, as those in `/proc` do.
 const UNSIZED: u64 = 64 << 20;
-/// A file of more bytes that takes no room on its disk is believed only if its file system can tell where its holes are.
+/// A file of more bytes that takes no room on its disk is believed only if its file system reports where its holes are.
 const BELIEVED: u64 = 1 << 30;
-/// The most bytes of holes in a file. Each of them is hashed, so a file of more would keep everything waiting for days.
+/// The most bytes of holes in a file. Each of them is hashed, so a file of more would keep everything waiting for days: BLAKE3
+/// has no short cut for zeros, since what it makes of a part depends on where that stands. A TiB takes some five minutes.
 const HOLES: u64 = 1 << 46;
 
 /// A regular file that is open to be read from beginning to end.
@@ -37,7 +38,7 @@ pub struct Reading {
     /// Up to where it is known that there is nothing but a hole, and from there on up to where there is data.
     hole_until: u64,
     data_until: u64,
-    /// Whether the file has holes and the file system tells where.
+    /// Whether the file has holes and the file system reports where.
     has_holes: bool,
 }
 
@@ -45,7 +46,7 @@ impl Reading {
     /// Opens a regular file. Nothing that is done with it waits for somebody else.
     ///
     /// # Errors
-    /// Those of the system, and for whatever is no regular file.
+    /// Errors of the system, and for anything that is no regular file.
     pub fn open(path: &Path) -> Result<Self> {
         let file = open_for_reading(path)?;
         let seen = seen_of(&file).when("stat", path)?;
@@ -86,7 +87,7 @@ impl Reading {
         self.seen.nlink
     }
 
-    /// Puts what the descriptor says into the row. Gives the attributes that could not be read.
+    /// Puts what the descriptor says into the row. Returns the attributes that could not be read.
     pub fn describe(&self, entry: &mut FileEntry) -> Vec<Error> {
         let seen = &self.seen;
         if entry.uid != seen.uid {
@@ -100,13 +101,13 @@ impl Reading {
         (entry.size, entry.sparse) = (seen.stat.size, seen.allocated < seen.stat.size);
         let (found, unread) = xattrs::read_open(&self.file);
         entry.xattrs = found;
-        unread.into_iter().map(|unread| told(&self.path, unread)).collect()
+        unread.into_iter().map(|unread| as_error(&self.path, unread)).collect()
     }
 
-    /// Reads on. Gives 0 at the end: that of the file, or where it ended when it was opened.
+    /// Reads on. Returns 0 at the end: that of the file, or where it ended when it was opened.
     ///
     /// # Errors
-    /// Those of the system; and where reading would have to wait.
+    /// Errors of the system; and where reading would have to wait.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let room = usize::try_from(self.limit - self.at).unwrap_or(usize::MAX).min(buffer.len());
         if room == 0 {
@@ -129,8 +130,10 @@ impl Reading {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return self
-                        .refuse("read", "it gives bytes only when somebody writes them: it is no ordinary file");
+                    return self.refuse(
+                        "read",
+                        "it has bytes only while another process writes them: it is not an ordinary file",
+                    );
                 }
                 Err(error) => return Err(error).when("read", &self.path),
             }
@@ -141,7 +144,7 @@ impl Reading {
     fn at_limit(&self) -> Result<usize> {
         let unsized_end = self.seen.stat.size == 0 && self.at > 0;
         if unsized_end && seen_of(&self.file).when("stat", &self.path)?.stat.size == 0 {
-            return self.refuse("read", "it says that it has no bytes, and gives them without end");
+            return self.refuse("read", "it says that it has no bytes, and returns them without end");
         }
         Ok(0)
     }
@@ -164,7 +167,7 @@ impl Reading {
                 (self.hole_until, self.data_until) = (data.min(self.limit), hole.min(self.limit));
                 data
             }
-            // Not every file system can tell.
+            // Not every file system reports holes.
             Err(_) => {
                 self.has_holes = false;
                 self.at
@@ -174,10 +177,10 @@ impl Reading {
         Ok(())
     }
 
-    /// What became of the file while it was read.
+    /// What happened to the file while it was read.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub fn end(&self) -> Result<Held> {
         let after = seen_of(&self.file).when("stat", &self.path)?;
         let known = |seen: &Seen| (seen.stat, seen.mode, seen.uid, seen.gid);
@@ -192,7 +195,7 @@ impl Reading {
 /// Whether a file held still while it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
-    /// Nobody changed it.
+    /// It was not changed.
     Still,
     /// It has more bytes than it had at first, which were not read.
     Grew,
@@ -205,7 +208,7 @@ fn seen_of(file: &File) -> io::Result<Seen> {
 }
 
 /// An attribute that could not be read, as it is reported.
-pub(super) fn told(path: &Path, (name, error): Unread) -> Error {
+pub(super) fn as_error(path: &Path, (name, error): Unread) -> Error {
     let name = String::from_utf8_lossy(&name).into_owned();
     let error = io::Error::new(io::Error::from(error).kind(), format!("{name}: {error}"));
     Error::io("read attributes", path, error)

@@ -34,7 +34,7 @@ pub(super) fn merged(roots: &[PathBuf], working_directory: &Path) -> Result<Node
     let mut top: Option<Node> = None;
     for root in roots {
         if root.as_os_str().is_empty() {
-            return Err(Error::Invalid("an empty path cannot be saved".into()));
+            return Err(Error::argument("paths", "an empty path cannot be saved"));
         }
         let base = if is_absolute(root) { Path::new("/") } else { working_directory };
         let absolute = cleaned(&working_directory.join(root));
@@ -59,7 +59,7 @@ pub(super) fn merged(roots: &[PathBuf], working_directory: &Path) -> Result<Node
         node.is_root = true;
         node.follow |= ends_in_slash(root);
     }
-    top.ok_or_else(|| Error::Invalid("there is nothing to save: no path was given".into()))
+    top.ok_or_else(|| Error::argument("paths", "there is nothing to save: no path was given"))
 }
 
 /// Where the roots lie, by their paths in the manifest.
@@ -87,7 +87,10 @@ pub(super) fn is_absolute(root: &Path) -> bool {
 
 /// Says that two places would be one in the manifest.
 pub(super) fn clash(one: &Path, other: &Path) -> Error {
-    Error::Invalid(format!("{} and {} would have the same path in the snapshot", one.display(), other.display()))
+    Error::argument(
+        "paths",
+        format!("{} and {} would have the same path in the snapshot", one.display(), other.display()),
+    )
 }
 
 /// Takes `.` and `..` out of an absolute path, by its text alone.

@@ -6,12 +6,14 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use serde::Deserializer;
 
 use super::list::list_text;
 use super::open::open_quietly;
 use super::pattern::Pattern;
 use crate::error::{Error, IoContext, Result};
 use crate::snapshot::{Rule, rules};
+use crate::values;
 
 /// The file that marks a directory as a cache (<https://bford.info/cachedir/>), and how it begins.
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
@@ -29,10 +31,41 @@ pub struct Rules {
 }
 
 /// A file whose presence says that nothing else in its directory is to be saved.
-#[derive(Debug, Clone)]
-struct Marker {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marker {
     name: Vec<u8>,
     header: Vec<u8>,
+}
+
+impl Marker {
+    /// Understands `NAME`, or `NAME:HEADER` for a file that begins so.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if that names no file.
+    pub fn new(text: &[u8]) -> Result<Self> {
+        let mut halves = text.splitn(2, |byte| *byte == b':');
+        let (name, header) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+        if name.is_empty() || name.contains(&b'/') {
+            return Err(Error::argument(
+                "exclude_if_present",
+                format!("{:?} names no file", String::from_utf8_lossy(text)),
+            ));
+        }
+        Ok(Self { name: name.to_vec(), header: header.to_vec() })
+    }
+
+    /// As it is written.
+    fn text(&self) -> Vec<u8> {
+        match self.header.is_empty() {
+            true => self.name.clone(),
+            false => [&self.name[..], b":", &self.header].concat(),
+        }
+    }
+
+    /// Markers from an option.
+    pub(crate) fn all<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<Self>, D::Error> {
+        values::from_texts(deserializer, |text| Self::new(text.as_bytes()).map_err(|error| error.to_string()))
+    }
 }
 
 impl Rules {
@@ -43,9 +76,15 @@ impl Rules {
 
     /// Leaves out what matches the pattern. It is matched with absolute paths; see [`pattern`](super::pattern).
     pub fn exclude(&mut self, pattern: &[u8], insensitive: bool) -> Result<()> {
-        self.patterns.push(Pattern::new(pattern, insensitive)?);
-        self.record(if insensitive { rules::EXCLUDE_INSENSITIVE } else { rules::EXCLUDE }, pattern);
+        self.exclude_pattern(Pattern::new(pattern, insensitive)?);
         Ok(())
+    }
+
+    /// Leaves out what matches the pattern.
+    pub fn exclude_pattern(&mut self, pattern: Pattern) {
+        let name = if pattern.is_insensitive() { rules::EXCLUDE_INSENSITIVE } else { rules::EXCLUDE };
+        self.record(name, pattern.text());
+        self.patterns.push(pattern);
     }
 
     /// Leaves out what matches the patterns in a file, one in a line. White space around a pattern, empty lines and
@@ -58,14 +97,14 @@ impl Rules {
     /// Leaves out all else in directories that hold a file `NAME`, or, for `NAME:HEADER`, one that begins with the
     /// header.
     pub fn exclude_if_present(&mut self, marker: &[u8]) -> Result<()> {
-        let mut halves = marker.splitn(2, |byte| *byte == b':');
-        let (name, header) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
-        if name.is_empty() || name.contains(&b'/') {
-            return Err(Error::Invalid(format!("{:?} names no file", String::from_utf8_lossy(marker))));
-        }
-        self.markers.push(Marker { name: name.to_vec(), header: header.to_vec() });
-        self.record(rules::EXCLUDE_IF_PRESENT, marker);
+        self.exclude_if_marked(Marker::new(marker)?);
         Ok(())
+    }
+
+    /// Leaves out all else in directories that hold this file.
+    pub fn exclude_if_marked(&mut self, marker: Marker) {
+        self.record(rules::EXCLUDE_IF_PRESENT, &marker.text());
+        self.markers.push(marker);
     }
 
     /// Leaves out all else in directories that hold a sound `CACHEDIR.TAG`.
@@ -99,12 +138,12 @@ impl Rules {
         self.recorded.push(Rule { name: name.into(), value: value.to_vec() });
     }
 
-    /// The same as a snapshot keeps it. What is passed over is not among it: that is known only when it is met.
+    /// The same as a snapshot keeps it. What is skipped is not among it: that is known only when it is met.
     pub fn recorded(&self) -> &[Rule] {
         &self.recorded
     }
 
-    /// Understands what a snapshot keeps.
+    /// Parses what a snapshot keeps.
     ///
     /// # Errors
     /// If there is a rule that this version does not know, or cannot understand.
@@ -166,7 +205,8 @@ impl Rules {
 /// If the file cannot be read.
 pub fn patterns_in(file: &Path) -> Result<Vec<Vec<u8>>> {
     let bytes = std::fs::read(file).when("read", file)?;
-    let lines = list_text(bytes).map_err(|why| Error::Invalid(format!("{}: {why}", file.display())))?;
+    let lines =
+        list_text(bytes).map_err(|why| Error::argument("exclude_file", format!("{}: {why}", file.display())))?;
     let lines = lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let variable = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec);
     Ok(lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(|line| expanded(line, variable)).collect())
@@ -187,7 +227,7 @@ fn begins_with(path: &Path, header: &[u8]) -> bool {
     read.is_ok() && start == header
 }
 
-/// Puts values in the place of variables; one that is not set leaves nothing, as in a shell.
+/// Puts values in place of variables; one that is not set leaves nothing, as in a shell.
 fn expanded(line: &[u8], variable: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<u8> {
     let mut out = Vec::with_capacity(line.len());
     let mut rest = line;

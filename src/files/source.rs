@@ -1,4 +1,4 @@
-//! Walks the roots and tells what lies there, in the order of a manifest.
+//! Walks the roots and returns what lies there, in the order of a manifest.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -18,7 +18,7 @@ use super::gone::Covered;
 use super::names::Names;
 use super::open::open_quietly;
 use super::place::Place;
-use super::reading::told;
+use super::reading::as_error;
 use super::roots::{self, Node};
 use super::rules::Rules;
 use super::stat::{FileStat, Seen};
@@ -36,14 +36,14 @@ pub struct SourceFile {
     /// Where it lies, absolute. May be longer than the system takes at once: open it with
     /// [`open_for_reading`](super::open_for_reading).
     pub fs_path: PathBuf,
-    /// Its row; `content`, `recipe`, `hard_link` and `avro` are left to whoever reads it.
+    /// Its row; `content`, `recipe`, `hard_link` and `avro` are filled in when it is read.
     pub entry: FileEntry,
     /// How many names the file has on its file system.
     pub nlink: u64,
-    /// Its file system. With `entry.inode` this tells which names are of one file.
+    /// Its file system. With `entry.inode` this says which names are of one file.
     pub dev: u64,
     /// It is a directory that was not asked for, and only leads to a root.
-    pub leads_to_root: bool,
+    pub is_ancestor_of_root: bool,
 }
 
 impl SourceFile {
@@ -54,7 +54,7 @@ impl SourceFile {
     }
 }
 
-/// Something that could not be looked at. The walk passes over it and goes on.
+/// Something that could not be looked at. The walk skips it and goes on.
 #[derive(Debug)]
 pub struct Problem {
     /// Its path in the manifest.
@@ -62,29 +62,47 @@ pub struct Problem {
     /// Where it lies.
     pub path: PathBuf,
     /// What is wrong.
-    pub error: Error,
-    /// Whether something is missing in the snapshot for it. Not so for a file that was removed just now.
-    pub incomplete: bool,
+    pub trouble: Trouble,
+}
+
+/// What the walk has to say of a path.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It could not be read: it is missing in the snapshot.
+    Unread(Error),
+    /// It was removed just now. Nothing is missing in the snapshot for it.
+    Gone(Error),
+    /// It is saved, and not as one might expect.
+    Note(String),
 }
 
 impl Problem {
-    /// As it is told.
+    /// Whether something is missing in the snapshot for it.
+    pub fn is_incomplete(&self) -> bool {
+        matches!(self.trouble, Trouble::Unread(_))
+    }
+
+    /// How it is reported.
     pub fn warning(&self) -> Warning {
-        let message = match &self.error {
-            Error::Io { action, source, .. } => format!("{action}: {source}"),
-            error => error.to_string(),
+        let message = match &self.trouble {
+            // The path is reported beside the message.
+            Trouble::Unread(Error::Io { action, source, .. }) | Trouble::Gone(Error::Io { action, source, .. }) => {
+                format!("{action}: {source}")
+            }
+            Trouble::Unread(error) | Trouble::Gone(error) => error.to_string(),
+            Trouble::Note(note) => note.clone(),
         };
-        Warning { path: self.path.display().to_string(), message, incomplete: self.incomplete }
+        Warning { path: self.path.display().to_string(), message, incomplete: self.is_incomplete() }
     }
 }
 
-/// A directory whose entries are being told.
+/// A directory whose entries are being returned.
 #[derive(Debug)]
 struct Level {
     tree_path: Vec<u8>,
     fs_path: PathBuf,
     names: IntoIter<Vec<u8>>,
-    /// Those of the names that are, or lead to, roots.
+    /// The names that are roots, or lead to them.
     planned: BTreeMap<Vec<u8>, Node>,
     /// The file system of the root above; none if this only leads to roots.
     within: Option<u64>,
@@ -92,7 +110,7 @@ struct Level {
 
 /// The walk: directories first, then what is in them, names in the order of their bytes.
 ///
-/// Holds the names of one directory for each level, and no open files. Sockets are passed over silently.
+/// Holds the names of one directory for each level, and no open files. Sockets are skipped silently.
 pub struct Source {
     rules: Rules,
     clock: Box<dyn Fn() -> i64 + Send>,
@@ -102,9 +120,9 @@ pub struct Source {
     /// Roots that are symbolic links and are saved as such: the first, and how many.
     links: Option<(PathBuf, u64)>,
     roots: BTreeMap<Vec<u8>, PathBuf>,
-    /// What is told before the walk goes on.
+    /// What is returned before the walk goes on.
     ready: VecDeque<std::result::Result<SourceFile, Problem>>,
-    /// Where something was met that is passed over.
+    /// Where something was met that is skipped.
     passed_over: Vec<PathBuf>,
 }
 
@@ -115,7 +133,7 @@ impl fmt::Debug for Source {
 }
 
 impl Source {
-    /// Walks these roots. Relative ones are taken from `working_directory`, which is absolute. `clock` tells the time
+    /// Walks these roots. Relative ones are taken from `working_directory`, which is absolute. `clock` returns the time
     /// in nanoseconds since 1970 ([`now`](super::now)).
     ///
     /// Fails if there are no roots, or if two of them would have the same path in the manifest. A root that is not
@@ -142,12 +160,12 @@ impl Source {
         Ok(source)
     }
 
-    /// Where something was met that is passed over ([`Rules::pass_over`]). Complete when the walk is.
+    /// Where something was met that is skipped ([`Rules::pass_over`]). Complete when the walk is.
     pub fn passed_over(&self) -> &[PathBuf] {
         &self.passed_over
     }
 
-    /// What is to be met, to tell what is gone from what was not to be saved.
+    /// What is to be met, to tell apart what is gone and what was not to be saved.
     pub fn covered(&self) -> Covered {
         Covered::new(self.roots.clone(), self.rules.clone())
     }
@@ -180,7 +198,8 @@ impl Source {
         incomplete: bool,
     ) {
         let error = Error::io(action, &path, error.into());
-        self.ready.push_back(Err(Problem { tree_path, path, error, incomplete }));
+        let trouble = if incomplete { Trouble::Unread(error) } else { Trouble::Gone(error) };
+        self.ready.push_back(Err(Problem { tree_path, path, trouble }));
     }
 
     /// Goes on with the entries of a directory that only leads to roots.
@@ -207,7 +226,7 @@ impl Source {
             if node.fs_path != here && names.binary_search(name).is_ok() {
                 let error = roots::clash(&here, &node.fs_path);
                 let tree_path = roots::joined(&tree_path, name);
-                self.ready.push_back(Err(Problem { tree_path, path: here, error, incomplete: true }));
+                self.ready.push_back(Err(Problem { tree_path, path: here, trouble: Trouble::Unread(error) }));
             }
         }
         if let Some(marker) = self.rules.marker(&fs_path, &names) {
@@ -221,7 +240,7 @@ impl Source {
         self.levels.push(Level { tree_path, fs_path, names: names.into_iter(), planned, within: Some(within) });
     }
 
-    /// Looks at one entry of the directory that is being told; false if there is none left.
+    /// Looks at one entry of the innermost directory; false if there is none left.
     fn step(&mut self) -> bool {
         let Some(level) = self.levels.last_mut() else { return false };
         let Some(name) = level.names.next() else {
@@ -286,7 +305,7 @@ impl Source {
             self.passed_over.push(here.fs_path);
             return;
         }
-        // Half of a file that a restore was writing, or is writing now. Nobody asked for it by its name.
+        // Half of a file that a restore was writing, or is writing now. It was not asked for by its name.
         if seen.kind != FileType::Directory
             && within.is_some()
             && fs_path.file_name().is_some_and(|name| is_temporary(name.as_bytes()))
@@ -335,7 +354,7 @@ impl Source {
     }
 
     /// Makes the row.
-    fn tell(&mut self, here: Here, seen: Seen, kind: EntryKind, leads_to_root: bool) {
+    fn tell(&mut self, here: Here, seen: Seen, kind: EntryKind, is_ancestor_of_root: bool) {
         let (seen, xattrs, unread) = here.described(seen);
         let now = self.clocks.on(seen.stat.dev, (self.clock)());
         let regular = kind == EntryKind::File;
@@ -358,12 +377,18 @@ impl Source {
         };
         let (nlink, dev) = (seen.nlink, seen.stat.dev);
         let Here { tree_path, fs_path, .. } = here;
-        let file =
-            SourceFile { tree_path: tree_path.clone(), fs_path: fs_path.clone(), entry, nlink, dev, leads_to_root };
+        let file = SourceFile {
+            tree_path: tree_path.clone(),
+            fs_path: fs_path.clone(),
+            entry,
+            nlink,
+            dev,
+            is_ancestor_of_root,
+        };
         self.ready.push_back(Ok(file));
         for unread in unread {
-            let (tree_path, path, error) = (tree_path.clone(), fs_path.clone(), told(&fs_path, unread));
-            self.ready.push_back(Err(Problem { tree_path, path, error, incomplete: true }));
+            let trouble = Trouble::Unread(as_error(&fs_path, unread));
+            self.ready.push_back(Err(Problem { tree_path: tree_path.clone(), path: fs_path.clone(), trouble }));
         }
     }
 
@@ -376,8 +401,7 @@ impl Source {
             "it is a symbolic link and saved as such, without what it points to{others}; a slash after the path of a \
              directory follows it"
         );
-        let error = Error::Invalid(message);
-        self.ready.push_back(Err(Problem { tree_path: Vec::new(), path: first, error, incomplete: false }));
+        self.ready.push_back(Err(Problem { tree_path: Vec::new(), path: first, trouble: Trouble::Note(message) }));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a sweep leaves alone, whoever asks for it: what `create` did not save is not in the snapshot, and is no rubbish
+//! What a sweep leaves alone in any case: what `create` did not save is not in the snapshot, and is no rubbish
 //! for that.
 
 use std::collections::{BTreeSet, HashSet};
@@ -34,7 +34,7 @@ pub fn with_unreadable(rules: &[Rule], more: impl IntoIterator<Item = Vec<u8>>) 
     others.into_iter().chain(left_out(&[], all)).collect()
 }
 
-/// Puts directories in the place of what is in them, until the list is no longer than this.
+/// Puts directories in place of what is in them, until the list is no longer than this.
 fn coarsened(paths: Vec<Vec<u8>>, (count, bytes): (usize, usize)) -> BTreeSet<Vec<u8>> {
     let mut paths: BTreeSet<_> = paths.into_iter().collect();
     while paths.len() > count || paths.iter().map(Vec::len).sum::<usize>() > bytes {
@@ -71,7 +71,7 @@ pub enum Spare {
     Unreadable,
     /// A pattern, a size or a file beside it said that it is not to be saved.
     LeftOut,
-    /// Another file system, or the same one once more.
+    /// Another file system, or the same one mounted again.
     #[serde(rename = "other_file_system")]
     Border,
     /// A socket, or something unknown: such things are not saved.
@@ -135,7 +135,7 @@ impl Spared {
         })
     }
 
-    /// Whether a file of this name may say that all beside it is left out.
+    /// Whether a file with this name may be a marker, by which all beside it is excluded.
     pub fn may_mark(&self, name: &[u8]) -> bool {
         self.rules.markers().any(|(marker, _)| marker == name)
     }

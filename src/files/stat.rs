@@ -1,4 +1,4 @@
-//! What the system tells about a file, and the times in it.
+//! What the system reports about a file, and the times in it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use crate::snapshot::entry::Time;
 /// A file changed so shortly before its stat may be changed again without its times telling.
 const RACY: i128 = 2_000_000_000;
 
-/// What tells whether a file was changed: equal before and after reading, the file was not.
+/// What shows whether a file was changed: equal before and after reading, the file was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStat {
     /// Length in bytes.
@@ -81,7 +81,7 @@ impl From<Stat> for Seen {
 }
 
 fn moment(seconds: i64, nanoseconds: i64) -> Time {
-    // Some network file systems give nanoseconds below 0 for times before 1970.
+    // Some network file systems return nanoseconds below 0 for times before 1970.
     let carried = seconds.saturating_add(nanoseconds.div_euclid(1_000_000_000));
     Time { seconds: carried, ..Time::from_nanoseconds(nanoseconds.rem_euclid(1_000_000_000)) }
 }

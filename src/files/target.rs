@@ -1,7 +1,7 @@
 //! Restoring beneath one directory.
 //!
 //! Every path of a manifest is resolved from the open directory without following any link, so nothing outside of it
-//! is read, made, changed or removed, whatever the manifest says and whoever puts links there meanwhile. Everything
+//! is read, made, changed or removed, whatever the manifest says and whatever links are put there meanwhile. Everything
 //! but directories is made without a name or under a temporary one ([`temporary`](super::temporary)) and takes its place
 //! all at once.
 
@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::{Attributes, Means, Thing};
-use super::beneath::{Beneath, check_path, parted};
+use super::beneath::{Beneath, check_path, split_parent};
 use super::folder::Folder;
 use super::policy::{Existing, Overwrite};
 use super::stat::Seen;
@@ -31,7 +31,7 @@ use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
 pub struct TargetOptions {
     /// What happens to what is there already.
     pub overwrite: Overwrite,
-    /// Whether set-uid and set-gid bits are restored, where the owner can be as well.
+    /// Whether set-uid and set-gid bits are restored, where the owner can be, too.
     pub restore_suid: bool,
 }
 
@@ -49,7 +49,7 @@ pub struct Target {
 /// What a directory gets when all is in it.
 #[derive(Debug)]
 enum Finish {
-    /// What its entry says.
+    /// Mode, owner and times of its entry.
     Entry(Attributes),
     /// The mode that it had before.
     Mode(u32),
@@ -82,27 +82,37 @@ impl Target {
     /// What is there at this path already. A link in the way is [`Error::UnsafePath`].
     pub fn existing(&self, path: &[u8]) -> Result<Option<Existing>> {
         check_path(path)?;
-        let (above, name) = parted(path);
+        let (above, name) = split_parent(path);
         let stat = self.beneath.folder(above).and_then(|at| rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat.map(Seen::from) {
-            Ok(Seen { stat, kind, .. }) => Ok(Some(Existing {
-                is_file: kind == FileType::RegularFile,
-                is_folder: kind == FileType::Directory,
-                is_link: kind == FileType::Symlink,
-                size: stat.size,
-                mtime: stat.mtime,
-            })),
+            Ok(seen) => Ok(Some(Existing::from(&seen))),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.beneath.refused("stat", path, error)),
         }
     }
 
-    /// Whether the entry is to be written at this path by the chosen [`Overwrite`]. To be asked before anything but a
-    /// directory is made.
-    pub fn wants(&self, path: &[u8], entry: &FileEntry) -> Result<bool> {
-        match self.options.overwrite {
-            Overwrite::Always => check_path(path).map(|()| true),
-            policy => Ok(policy.writes(self.existing(path)?.as_ref(), entry)),
+    pub(super) fn overwrite(&self) -> Overwrite {
+        self.options.overwrite
+    }
+
+    pub(super) fn means(&self) -> Means {
+        self.means
+    }
+
+    pub(super) fn beneath(&self) -> &Beneath {
+        &self.beneath
+    }
+
+    /// Sets what can be set on a thing at this path, and counts where set-id bits or capabilities were left out.
+    pub(super) fn set_attributes(
+        &self,
+        attributes: &Attributes,
+        thing: &Thing<'_>,
+        path: &[u8],
+        progress: &dyn Progress,
+    ) {
+        if attributes.set(thing, self.means, &self.shown(path), progress) {
+            self.dropped_set_ids.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -150,8 +160,8 @@ impl Target {
         Ok(())
     }
 
-    /// Prepares a directory that was there before: what interrupted restores left in it goes away, and whoever owns it may
-    /// write into it. Gives what it was.
+    /// Prepares a directory that was there before: what interrupted restores left in it goes away, and its owner may
+    /// write into it. Returns what it was.
     fn open_up(&self, folder: &OwnedFd, path: &[u8]) -> Result<Seen> {
         let there = rustix::fs::fstat(folder).map(Seen::from);
         let there = there.map_err(|error| self.beneath.refused("stat", path, error))?;
@@ -178,7 +188,7 @@ impl Target {
         directories.push((path.to_vec(), finish));
     }
 
-    /// Opens a directory; makes it, and those above it, if it is missing. Tells whether it is new.
+    /// Opens a directory; makes it, and those above it, if it is missing. Returns whether it is new.
     fn made(&self, path: &[u8]) -> Result<(OwnedFd, bool)> {
         match self.beneath.folder(path) {
             Err(Errno::NOENT | Errno::NOTDIR) => {}
@@ -215,7 +225,7 @@ impl Target {
     /// The directory in which something is to be made, and its name there.
     fn place<'p>(&self, path: &'p [u8]) -> Result<(OwnedFd, &'p [u8])> {
         check_path(path)?;
-        let (above, name) = parted(path);
+        let (above, name) = split_parent(path);
         let folder = match above.is_empty() {
             true => self.beneath.folder(b"").map_err(|error| self.beneath.refused("open", b"", error))?,
             false => self.made(above)?.0,
@@ -247,7 +257,7 @@ impl Target {
         let is_link = matches!(entry.kind, EntryKind::Symlink(_));
         let shown = self.shown(path);
         if matches!(entry.kind, EntryKind::File | EntryKind::Directory) {
-            return Err(Error::Invalid(format!("{} is no link, pipe or device", shown.display())));
+            return Err(Error::wrong_kind(path, "a link, pipe or device"));
         }
         match again(|| self.put_node(&folder, name, entry, &shown, progress)) {
             Ok(()) => Ok(true),
@@ -288,7 +298,7 @@ impl Target {
     /// Makes `path` another name of the file at `original`, which was restored before.
     pub fn hard_link(&self, path: &[u8], original: &[u8]) -> Result<()> {
         check_path(original)?;
-        let (above, original_name) = parted(original);
+        let (above, original_name) = split_parent(original);
         let from = self.beneath.folder(above).map_err(|error| self.beneath.refused("link", original, error))?;
         let (folder, name) = self.place(path)?;
         let folder = Arc::new(folder);
@@ -300,14 +310,14 @@ impl Target {
         again(put).map_err(io::Error::from).when("link", self.shown(path))
     }
 
-    /// Gives all directories their metadata, those below first: making something in a directory changes its times. To
+    /// Sets the metadata of all directories, those below first: making something in a directory changes its times. To
     /// be called once, when nothing is made any more. What cannot be set is a warning.
     pub fn finish_directories(&self, progress: &dyn Progress) {
         let mut directories = std::mem::take(&mut *self.directories.lock().unwrap_or_else(PoisonError::into_inner));
         directories.sort_by(|(a, _), (b, _)| path_order(b, a));
         for (path, finish) in directories {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let (above, name) = parted(&path);
+            let (above, name) = split_parent(&path);
             let opened = self.beneath.folder(above).and_then(|at| rustix::fs::openat(at, name, flags, Mode::empty()));
             let shown = self.shown(&path);
             match opened {
@@ -317,7 +327,7 @@ impl Target {
                             self.dropped_set_ids.fetch_add(1, Ordering::Relaxed);
                         }
                     }
-                    // Whoever could change it can change it back.
+                    // A user who could change it can change it back.
                     Finish::Mode(mode) => {
                         let _ = rustix::fs::fchmod(&folder, Mode::from_bits_truncate(mode as _));
                     }
@@ -354,7 +364,7 @@ fn clean(folder: &OwnedFd) {
     }
 }
 
-/// Does it once more if another restore, cleaning up, took a temporary name away that was in use: only files can be locked
+/// Does it again if another restore, cleaning up, took a temporary name away that was in use: only files can be locked
 /// against that.
 fn again(mut work: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
     match work() {
@@ -365,9 +375,9 @@ fn again(mut work: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result
 
 /// What something is opened with only to set its metadata, without any effect on it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const HOLD: OFlags = OFlags::PATH;
+pub(super) const HOLD: OFlags = OFlags::PATH;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-const HOLD: OFlags = OFlags::NONBLOCK;
+pub(super) const HOLD: OFlags = OFlags::NONBLOCK;
 
 #[cfg(not(any(target_os = "macos", target_os = "ios")))]
 fn make_special(folder: &OwnedFd, name: &str, kind: &EntryKind) -> rustix::io::Result<()> {

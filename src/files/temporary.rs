@@ -2,7 +2,7 @@
 //!
 //! Where the file system can, a file has no name at all until it is whole, so nothing is left of it whatever happens.
 //! Elsewhere it has a name of this shape, and so has, for a moment, whatever takes the place of something else. What is
-//! left when the process is killed is removed by the next restore that comes by, and is passed over by a walk.
+//! left when the process is killed is removed by the next restore that comes by, and is skipped by a walk.
 
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -17,7 +17,7 @@ use crate::id::{digest, hex};
 /// How such a name begins, and how it ends.
 const BEGIN: &str = ".snap-restore-";
 const END: &str = ".tmp";
-/// Digits of the random part; the check behind it has as many.
+/// Digits of the random part; the check after it has as many.
 const DIGITS: usize = 16;
 
 /// Whether this is the name of something that a restore has not finished. The second half of its digits is a hash of
@@ -33,7 +33,7 @@ fn name_of(random: &str) -> String {
     format!("{BEGIN}{random}{}{END}", hex(&hash[..DIGITS / 2]))
 }
 
-/// A name that nobody can foresee.
+/// A name that cannot be foreseen.
 pub(super) fn new_name() -> String {
     name_of(&format!("{:016x}", RandomState::new().hash_one(0)))
 }
@@ -79,9 +79,9 @@ pub fn remove_temporaries() {
     }
 }
 
-/// Tells other restores that a file is in the making, as long as it is open.
+/// Shows other restores that a file is in use, as long as it is open.
 pub(super) fn lock(file: BorrowedFd<'_>) {
-    // Where files cannot be locked, nobody can find out that this one is not, and nobody removes it.
+    // Where files cannot be locked, it cannot be found out that this one is not, and it is not removed.
     let _ = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
 }
 

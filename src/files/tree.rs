@@ -21,16 +21,16 @@ pub trait SourceTree: Send {
     /// What reads the files that the walk finds.
     fn opener(&self) -> Arc<dyn SourceOpener>;
 
-    /// What the walk is to meet, to tell what is gone from what was not to be saved.
+    /// What the walk is to meet, to tell apart what is gone and what was not to be saved.
     fn covered(&self) -> Box<dyn Fates>;
 
-    /// Where something was met that is passed over. Complete when the walk is.
+    /// Where something was met that is skipped. Complete when the walk is.
     fn passed_over(&self) -> &[PathBuf];
 }
 
-/// What became of files that an earlier snapshot has and the walk did not meet.
+/// State of files that an earlier snapshot has and the walk did not meet.
 pub trait Fates: Send {
-    /// What became of the file of this path of the manifest.
+    /// State of the file at this path of the manifest.
     fn fate(&self, tree_path: &[u8]) -> Fate;
 
     /// Whether a directory of this path is there.
@@ -74,7 +74,7 @@ pub trait SourceReader {
     /// [`Error::Io`] with the path of the file.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize>;
 
-    /// What became of the file while it was read.
+    /// What happened to the file while it was read.
     ///
     /// # Errors
     /// [`Error::Io`] with the path of the file.

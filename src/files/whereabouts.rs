@@ -1,9 +1,29 @@
-//! Where paths lead, whatever they are called.
+//! Where paths lead, whatever they are called; on which machine, and for whom.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::stat::Seen;
+use crate::error::{IoContext, Result};
+
+/// The name of this machine.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Who works, by name or number.
+pub fn user() -> String {
+    let name = uzers::get_current_username().map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+}
+
+/// The directory that relative paths count from.
+///
+/// # Errors
+/// If it cannot be found, since it was removed, for one.
+pub fn working_directory() -> Result<PathBuf> {
+    std::env::current_dir().when("find", "the working directory")
+}
 
 /// The path without links, `.` and `..`. What of it is not there yet stays as it is written.
 pub fn resolved(path: &Path) -> PathBuf {

@@ -30,7 +30,7 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// A name that nobody can foresee. Nothing is made yet.
+    /// A name that cannot be foreseen. Nothing is made yet.
     pub(super) fn new(folder: Arc<OwnedFd>) -> Self {
         Self { folder, name: temporary::new_name(), made: false }
     }
@@ -160,7 +160,7 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Goes on after so many zeros that take no room on the disk.
+    /// Skips `length` zeros, which take no space on the disk.
     pub fn write_hole(&mut self, length: u64) -> Result<()> {
         let end = self.written.checked_add(length).ok_or(Errno::FBIG).map_err(io::Error::from);
         let end = end.and_then(|end| self.file.seek(SeekFrom::Start(end))).when("write", &self.shown)?;
@@ -169,7 +169,7 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Gives the file its metadata and its name. What is there by that name is replaced; a link is replaced itself.
+    /// Sets the metadata of the file and names it. What is there by that name is replaced; a link is replaced itself.
     ///
     /// Fails with [`Error::NotRestored`] if the entry is of another size than what was written. Metadata that cannot
     /// be set is a warning.
@@ -177,12 +177,12 @@ impl FileWriter {
         self.finish_open(entry, progress).map(drop)
     }
 
-    /// As [`finish`](FileWriter::finish), and gives the file, to be read from its beginning. Its mode may not allow to open
+    /// As [`finish`](FileWriter::finish), and returns the file, to be read from its beginning. Its mode may not allow to open
     /// it again.
     pub fn finish_open(mut self, entry: &FileEntry, progress: &dyn Progress) -> Result<File> {
         if self.written != entry.size {
             let reason = format!("{} bytes were written, the snapshot has {}", self.written, entry.size);
-            return Err(Error::NotRestored { path: self.shown.display().to_string(), reason });
+            return Err(Error::not_restored(self.shown.display(), reason));
         }
         if self.ends_in_hole {
             self.file.set_len(self.written).when("write", &self.shown)?;
@@ -200,7 +200,7 @@ impl FileWriter {
         }
     }
 
-    /// Gives the file its name, in the place of whatever has it now.
+    /// Names the file, in place of whatever has the name now.
     fn take_place(&mut self, entry: &FileEntry, progress: &dyn Progress) -> rustix::io::Result<()> {
         let temporary = match self.temporary.take() {
             Some(temporary) => temporary,
@@ -221,7 +221,7 @@ impl FileWriter {
         temporary.rename(&self.name, self.replaces_folder)
     }
 
-    /// Where a file without a name can be made but cannot be given one: writes it once more, under a temporary name.
+    /// Where a file without a name can be made but cannot be given one: writes it again, under a temporary name.
     fn copy_named(&mut self) -> rustix::io::Result<Temporary> {
         let (mut file, temporary) = named(&self.folder)?;
         let copied = self.file.seek(SeekFrom::Start(0)).and_then(|_| io::copy(&mut self.file, &mut file));
@@ -247,12 +247,12 @@ fn nameless(_: &OwnedFd) -> Option<File> {
     None
 }
 
-/// Gives a file without a name this one, which must be free.
+/// Names a file that has no name. The name must be free.
 fn link(file: &File, folder: &OwnedFd, name: impl rustix::path::Arg) -> rustix::io::Result<()> {
     rustix::fs::linkat(rustix::fs::CWD, Thing::Open(file.as_fd()).path(), folder, name, AtFlags::SYMLINK_FOLLOW)
 }
 
-/// Gives a file without a name a temporary one.
+/// Names a file that has no name, for the time being.
 fn named_again(file: &File, folder: &Arc<OwnedFd>) -> rustix::io::Result<Temporary> {
     temporary::lock(file.as_fd());
     let mut temporary = Temporary::new(Arc::clone(folder));

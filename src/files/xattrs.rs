@@ -10,8 +10,8 @@ use crate::snapshot::entry::Xattr;
 /// The name of an attribute that could not be read, and why.
 pub(super) type Unread = (Vec<u8>, Errno);
 
-/// The attributes of a file, sorted by name; none where the file system has no such thing. Also tells which of them could
-/// not be read. Those of a link are its own, unless it is to be followed.
+/// The attributes of a file, sorted by name; none where the file system has no such thing. Also says which of them could
+/// not be read. The attributes of a link are its own, unless it is to be followed.
 pub(super) fn read(path: &Path, follow: bool) -> Result<(Vec<Xattr>, Vec<Unread>)> {
     match follow {
         true => collected(

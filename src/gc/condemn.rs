@@ -7,10 +7,10 @@ use super::repack::info_of;
 use super::survey::Survey;
 use crate::error::Result;
 use crate::id::{IndexId, PackId};
+use crate::log::{Collection, Condemnation};
 use crate::pack::PackInfo;
 use crate::progress::Progress;
-use crate::store::log::Body;
-use crate::store::{Repository, State};
+use crate::store::{PackNumber, Repository, State};
 
 /// How many packs one entry condemns at most: what is left, the next prune does.
 const MOST: usize = 200_000;
@@ -38,7 +38,7 @@ pub(super) struct Also<'p> {
 pub(super) fn condemn(
     repository: &Repository,
     survey: &mut Survey<'_>,
-    mut condemned: BTreeSet<u32>,
+    mut condemned: BTreeSet<PackNumber>,
     also: Also<'_>,
     report: &mut PruneReport,
     progress: &dyn Progress,
@@ -46,41 +46,57 @@ pub(super) fn condemn(
     while condemned.len() > MOST {
         condemned.pop_last();
     }
-    let mut published = Published { repository, objects: BTreeMap::new() };
-    let mut replaced = 0;
-    let appended = repository.append_checked(|state| {
-        survey.absorb(state, progress)?;
-        survey.shrink(state, &mut condemned);
-        let mut packs: Vec<PackId> = condemned.iter().map(|pack| survey.catalogue.packs()[*pack as usize].id).collect();
-        packs.extend(also.rubbish.iter().map(|(id, _)| *id).filter(|id| !state.standing.is_condemned(id)));
-        packs.sort_unstable();
-        // Another prune may have taken an object of an earlier attempt for one that was left behind. What was superseded
-        // counts no more, whoever names it: it has to be made anew.
-        published.objects.retain(|_, object| !state.standing.superseded.contains_key(object));
-        // Objects of an earlier attempt may name packs that are condemned by now.
-        let mine: BTreeSet<IndexId> = published.objects.values().copied().collect();
-        let order = IndexOrder::make(survey, state, &packs, also, &mine);
-        let mut added = Vec::new();
-        for group in order.groups(repository, state.next)? {
-            added.push(published.publish(group)?);
-        }
-        let mut superseded = order.superseded;
-        superseded.retain(|object| !added.contains(object));
-        replaced = superseded.len() as u64;
-        Ok(match packs.is_empty() {
-            true if added.is_empty() && superseded.is_empty() => None,
-            true => Some(Body::IndexReplace { added, superseded }),
-            false => Some(Body::Condemn { packs, added, superseded }),
-        })
-    })?;
+    let published = Published { repository, objects: BTreeMap::new() };
+    let mut collection = Condemning { survey, condemned: &mut condemned, also, published, replaced: 0, progress };
+    let appended = repository.log().condemn(repository.catalog(), &mut collection)?;
+    let replaced = collection.replaced;
     if appended.is_some() {
         report.indexes_replaced = replaced;
         for pack in &condemned {
-            report.condemned.add(survey.catalogue.packs()[*pack as usize].length);
+            report.condemned.add(survey.inventory.pack(*pack).length);
         }
         also.rubbish.iter().for_each(|(_, length)| report.condemned.add(*length));
     }
     Ok(())
+}
+
+/// A collection, as it is asked for by the rule of the entry.
+struct Condemning<'c, 'r> {
+    survey: &'c mut Survey<'r>,
+    condemned: &'c mut BTreeSet<PackNumber>,
+    also: Also<'c>,
+    published: Published<'c>,
+    /// How many index objects others took the place of in the last attempt.
+    replaced: u64,
+    progress: &'c dyn Progress,
+}
+
+impl Collection for Condemning<'_, '_> {
+    fn unneeded(&mut self, state: &State) -> Result<Vec<PackId>> {
+        self.survey.absorb(state, self.progress)?;
+        self.survey.shrink(state, self.condemned);
+        let inventory = &self.survey.inventory;
+        let mut packs: Vec<PackId> = self.condemned.iter().map(|pack| inventory.pack(*pack).id).collect();
+        packs.extend(self.also.rubbish.iter().map(|(id, _)| *id).filter(|id| !state.standing.is_condemned(id)));
+        Ok(packs)
+    }
+
+    fn reindex(&mut self, state: &State, packs: &[PackId]) -> Result<Condemnation> {
+        // Another prune may have taken an object of an earlier attempt for one that was left behind. What was superseded
+        // counts no more, whoever names it: it has to be made again.
+        self.published.objects.retain(|_, object| !state.standing.superseded.contains_key(object));
+        // Objects of an earlier attempt may name packs that are condemned by now.
+        let mine: BTreeSet<IndexId> = self.published.objects.values().copied().collect();
+        let order = IndexOrder::make(self.survey, state, packs, self.also, &mine);
+        let mut added = Vec::new();
+        for group in order.groups(self.published.repository, state.next)? {
+            added.push(self.published.publish(group)?);
+        }
+        let mut superseded = order.superseded;
+        superseded.retain(|object| !added.contains(object));
+        self.replaced = superseded.len() as u64;
+        Ok(Condemnation { added, superseded })
+    }
 }
 
 /// Which index objects go, and which packs have to be named anew.
@@ -140,7 +156,7 @@ impl IndexOrder {
             let info = match info_of(repository, pack) {
                 // Another prune has written it since the index was read. Or has deleted it, which the log says by now:
                 // then this entry cannot be appended, and the next attempt knows better.
-                Err(error) if error.is_damage() && repository.refresh_index()? => match info_of(repository, pack) {
+                Err(error) if error.is_damage() && repository.catalog().refresh()? => match info_of(repository, pack) {
                     Err(_) if repository.state().next != next => continue,
                     info => info.map_err(|_| error)?,
                 },
@@ -172,7 +188,7 @@ impl Published<'_> {
             return Ok(*object);
         }
         let infos = packs.iter().map(|pack| info_of(self.repository, pack).map(|info| (*info).clone()));
-        let (object, _) = self.repository.publish_index(&infos.collect::<Result<Vec<PackInfo>>>()?)?;
+        let (object, _) = self.repository.catalog().publish_index(&infos.collect::<Result<Vec<PackInfo>>>()?)?;
         self.objects.insert(packs, object);
         Ok(object)
     }

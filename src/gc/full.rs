@@ -11,10 +11,10 @@ use super::sweep::{self, delete_packs};
 use super::{Fate, PruneOptions, PruneReport, attempt, steadily};
 use crate::error::Result;
 use crate::id::PackId;
+use crate::log::{Collection, Condemnation};
 use crate::pack::pack_name;
 use crate::progress::{Phase, Progress};
-use crate::store::log::Body;
-use crate::store::{Repository, State};
+use crate::store::{PackNumber, Repository, State};
 
 /// How many packs one entry condemns at most: it has to fit into little room.
 const MOST: usize = 4000;
@@ -61,8 +61,8 @@ pub fn prune_without_room(
     if options.dry_run {
         return super::prune(repository, &options, progress);
     }
-    repository.check_collectable()?;
-    if let Some(gap) = repository.log_gap()? {
+    repository.log().check_collectable()?;
+    if let Some(gap) = repository.log().gap()? {
         return Err(gap);
     }
     let tidied_bytes = steadily(repository, &mut || delete_at_once(repository, progress))?;
@@ -75,10 +75,10 @@ pub fn prune_without_room(
 fn delete_at_once(repository: &Repository, progress: &dyn Progress) -> Result<u64> {
     let (mut survey, state) = Survey::settled(repository, Duration::ZERO, false, progress)?;
     // Snapshots that the log has by now are followed before anything is decided.
-    repository.refresh_index()?;
+    repository.catalog().refresh()?;
     survey.absorb(&repository.state(), progress)?;
     let unneeded = Unneeded::find(repository, &survey, &state)?;
-    repository.settle_log()?;
+    repository.log().settle()?;
     let open = state.standing.condemned.iter().filter(|(_, retired)| !retired.swept);
     let condemned = survey.deletable(&state, open.map(|(id, _)| *id).collect());
     let ids: Vec<PackId> = unneeded.ids(&survey).into_iter().chain(condemned).collect();
@@ -103,19 +103,11 @@ fn frugally(repository: &Repository, options: &PruneOptions, progress: &dyn Prog
     let mut unneeded = Unneeded::find(repository, &survey, &state)?;
     report.lost_chunks = unneeded.lost_chunks;
     report.bytes_before = unneeded.bytes_before;
-    let appended = repository.append_checked(|state| {
-        survey.absorb(state, progress)?;
-        survey.shrink(state, &mut unneeded.packs);
-        let mut packs = unneeded.ids(&survey);
-        packs.retain(|id| !state.standing.is_condemned(id));
-        packs.truncate(MOST);
-        packs.sort_unstable();
-        // That index objects name them still does no harm; the next prune that has room puts those in order.
-        Ok((!packs.is_empty()).then_some(Body::Condemn { packs, added: Vec::new(), superseded: Vec::new() }))
-    })?;
+    let mut collection = WithoutWriting { survey: &mut survey, unneeded: &mut unneeded, progress };
+    let appended = repository.log().condemn(repository.catalog(), &mut collection)?;
     if appended.is_some() {
         for pack in unneeded.packs.iter().take(MOST) {
-            report.condemned.add(survey.catalogue.packs()[*pack as usize].length);
+            report.condemned.add(survey.inventory.pack(*pack).length);
         }
         sweep::sweep(repository, &mut survey, options.grace, &mut report, progress)?;
         report.swept.packs += swept.packs;
@@ -124,10 +116,33 @@ fn frugally(repository: &Repository, options: &PruneOptions, progress: &dyn Prog
     Ok(report)
 }
 
+/// Condemns what nothing needs, and writes nothing but the entry.
+struct WithoutWriting<'c, 'r> {
+    survey: &'c mut Survey<'r>,
+    unneeded: &'c mut Unneeded,
+    progress: &'c dyn Progress,
+}
+
+impl Collection for WithoutWriting<'_, '_> {
+    fn unneeded(&mut self, state: &State) -> Result<Vec<PackId>> {
+        self.survey.absorb(state, self.progress)?;
+        self.survey.shrink(state, &mut self.unneeded.packs);
+        let mut packs = self.unneeded.ids(self.survey);
+        packs.retain(|id| !state.standing.is_condemned(id));
+        packs.truncate(MOST);
+        Ok(packs)
+    }
+
+    /// That index objects name them still does no harm; the next prune that has room puts those in order.
+    fn reindex(&mut self, _: &State, _: &[PackId]) -> Result<Condemnation> {
+        Ok(Condemnation::default())
+    }
+}
+
 /// Packs of which nothing is needed.
 struct Unneeded {
-    /// By their numbers in the catalogue.
-    packs: BTreeSet<u32>,
+    /// By their numbers in the inventory.
+    packs: BTreeSet<PackNumber>,
     /// Those that cannot even be read.
     rubbish: Vec<PackId>,
     lost_chunks: u64,
@@ -139,14 +154,14 @@ impl Unneeded {
         let young = survey.young_packs();
         let lost_chunks = survey.needs(state, &young, false).lost;
         // Nothing that is needed is to rest on packs that no index object names: none is written here.
-        let unnamed = survey.settled_unindexed().filter_map(|id| survey.catalogue.pack_number(&id));
-        let passed_over: BTreeSet<u32> = young.iter().copied().chain(unnamed).collect();
+        let unnamed = survey.settled_unindexed().filter_map(|id| survey.inventory.pack_number(&id));
+        let passed_over: BTreeSet<PackNumber> = young.iter().copied().chain(unnamed).collect();
         let needs = survey.needs(state, &passed_over, false);
-        let (numbers, facts): (Vec<u32>, Vec<_>) = survey.facts(state, &needs, &young).into_iter().unzip();
+        let (numbers, facts): (Vec<PackNumber>, Vec<_>) = survey.facts(state, &needs, &young).into_iter().unzip();
         let limits = Limits { max_unused: MaxUnused::Percent(100.0), max_repack: Some(0), small: 0, reencrypt: false };
         let fates = decide(&facts, limits);
         let unused = numbers.iter().zip(&fates).filter(|(_, fate)| matches!(fate, Fate::Unused | Fate::Gone));
-        let mut packs: BTreeSet<u32> = unused.map(|(number, _)| *number).collect();
+        let mut packs: BTreeSet<PackNumber> = unused.map(|(number, _)| *number).collect();
         survey.shrink(state, &mut packs);
         // What cannot be read cannot be needed, unless something needed is lost: then it may yet be made readable.
         let rubbish = if needs.lost == 0 { survey.old_rubbish() } else { Vec::new() };
@@ -161,7 +176,7 @@ impl Unneeded {
     }
 
     fn ids(&self, survey: &Survey<'_>) -> Vec<PackId> {
-        let packs = self.packs.iter().map(|number| survey.catalogue.packs()[*number as usize].id);
+        let packs = self.packs.iter().map(|number| survey.inventory.pack(*number).id);
         packs.chain(self.rubbish.iter().copied()).collect()
     }
 }

@@ -22,31 +22,63 @@ use plan::{Limits, decide};
 use repack::{Repacked, Repacker};
 use survey::Survey;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::progress::{Phase, Progress};
-use crate::store::Repository;
+use crate::store::{Compression, PackNumber, Repository};
+use crate::values;
 
 /// How to prune.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct PruneOptions {
     /// How much that is unused may be left lying about.
     pub max_unused: MaxUnused,
     /// How many needed bytes are copied at most.
-    pub max_repack: Option<u64>,
+    #[serde(deserialize_with = "values::some_size")]
+    pub max_repack_size: Option<u64>,
     /// Put small packs together.
     pub repack_small: bool,
     /// Copy packs that are sealed under keys of before the last rotation, and make index objects that are anew.
     pub reencrypt: bool,
     /// How long condemned packs stay, so that running restores can end; and how old things must be that no entry of the
     /// log names, to count as left behind.
+    #[serde(deserialize_with = "values::duration")]
     pub grace: Duration,
-    /// The Zstandard level of frames that are made anew; none leaves them uncompressed.
-    pub compression: Option<i32>,
+    /// How frames that are made again are compressed; as is set for the repository if none.
+    #[serde(skip)]
+    pub compression: Option<Compression>,
     /// Look at everything, write nothing.
     pub dry_run: bool,
+}
+
+impl Default for PruneOptions {
+    fn default() -> Self {
+        Self {
+            max_unused: MaxUnused::Percent(5.0),
+            max_repack_size: None,
+            repack_small: false,
+            reencrypt: false,
+            grace: Duration::from_secs(24 * 3600),
+            compression: None,
+            dry_run: false,
+        }
+    }
+}
+
+impl PruneOptions {
+    values::setters! {
+        is max_unused: MaxUnused;
+        is max_repack_size: Option<u64>;
+        is repack_small: bool;
+        is reencrypt: bool;
+        is grace: Duration;
+        is compression: Option<Compression>;
+        is dry_run: bool;
+    }
 }
 
 /// Result of a prune, or of a dry run.
@@ -127,7 +159,8 @@ const TIDY_AFTER: i64 = 24 * 3600 * 1_000_000_000;
 ///
 /// # Errors
 /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere, and the log has no record of its loss: then nothing is
-/// changed, since the reason may be an index or a listing that is not whole. And those of the repository.
+/// changed, since the reason may be an index or a listing that is not whole. [`Error::StorageAway`] if most packs are missing
+/// then, too. And those of the repository.
 pub fn prune(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
     match steadily(repository, &mut || attempt(repository, options, progress)) {
         Err(error) if error.is_full() && !options.dry_run => full::prune(repository, options, progress),
@@ -139,7 +172,7 @@ pub fn prune(repository: &Repository, options: &PruneOptions, progress: &dyn Pro
 fn steadily<T>(repository: &Repository, work: &mut dyn FnMut() -> Result<T>) -> Result<T> {
     match work() {
         Err(Error::Cache { .. }) => {
-            repository.rebuild_index()?;
+            repository.catalog().rebuild()?;
             work()
         }
         done => done,
@@ -148,8 +181,8 @@ fn steadily<T>(repository: &Repository, work: &mut dyn FnMut() -> Result<T>) -> 
 
 fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
     let began = Instant::now();
-    repository.check_collectable()?;
-    if let Some(gap) = repository.log_gap()? {
+    repository.log().check_collectable()?;
+    if let Some(gap) = repository.log().gap()? {
         return Err(gap);
     }
     let (mut survey, state) = Survey::settled(repository, options.grace, !options.dry_run, progress)?;
@@ -158,11 +191,11 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     let facts = survey.facts(&state, &needs, &young);
     let limits = Limits {
         max_unused: options.max_unused,
-        max_repack: options.max_repack,
+        max_repack: options.max_repack_size,
         small: if options.repack_small { repository.sizes().pack as u64 / 2 } else { 0 },
         reencrypt: options.reencrypt,
     };
-    let numbers: Vec<u32> = facts.iter().map(|(number, _)| *number).collect();
+    let numbers: Vec<PackNumber> = facts.iter().map(|(number, _)| *number).collect();
     let facts: Vec<_> = facts.into_iter().map(|(_, facts)| facts).collect();
     let fates = decide(&facts, limits);
     let mut report = PruneReport {
@@ -172,7 +205,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         ..PruneReport::default()
     };
     for ((number, facts), fate) in numbers.iter().zip(&facts).zip(&fates) {
-        let id = survey.catalogue.packs()[*number as usize].id;
+        let id = survey.inventory.pack(*number).id;
         report.packs.push(PlannedPack { id, length: facts.length, needed: facts.needed, fate: *fate });
         if facts.old_key && !fate.goes() {
             report.old_keys.add(facts.length);
@@ -190,41 +223,41 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         report.duration_secs = began.elapsed().as_secs_f64();
         return Ok(report);
     }
-    let with_fate = |wanted: &dyn Fn(Fate) -> bool| -> Vec<u32> {
+    let with_fate = |wanted: &dyn Fn(Fate) -> bool| -> Vec<PackNumber> {
         numbers.iter().zip(&fates).filter(|(_, fate)| wanted(**fate)).map(|(number, _)| *number).collect()
     };
     let to_copy = with_fate(&Fate::is_copied);
-    let bytes = to_copy.iter().map(|pack| survey.catalogue.packs()[*pack as usize].length).sum();
+    let bytes = to_copy.iter().map(|pack| survey.inventory.pack(*pack).length).sum();
     progress.begin(Phase::Repack, Some(to_copy.len() as u64), Some(bytes));
     let used = facts.iter().map(|facts| facts.needed).sum();
-    let settings = (options.max_unused.share(used), options.compression);
+    let settings = (options.max_unused.share(used), repository.settings().compression_level(options.compression));
     let Repacked { copied, written } = match to_copy.is_empty() {
         true => Repacked::default(),
         false => {
             let pool = repository.runtime().compute()?;
             // All manifests were followed; what is copied is not read through what they left behind.
-            repository.forget_frames();
+            repository.reader().forget_frames();
             let repacker = Repacker::new(repository, &survey, &needs, settings, progress);
             pool.install(|| repacker.run(&to_copy))?
         }
     };
     for info in &written {
         report.written.add(info.length);
-        survey.catalogue.add(info, false);
+        survey.inventory.add(info, false);
     }
-    let mut condemned: BTreeSet<u32> = with_fate(&|fate| fate.goes() && !fate.is_copied()).into_iter().collect();
+    let mut condemned: BTreeSet<PackNumber> = with_fate(&|fate| fate.goes() && !fate.is_copied()).into_iter().collect();
     condemned.extend(copied);
     let also = condemn::Also { rubbish: &rubbish, written: &written, reencrypt: options.reencrypt };
     condemn::condemn(repository, &mut survey, condemned, also, &mut report, progress)?;
     sweep::sweep(repository, &mut survey, options.grace, &mut report, progress)?;
-    repository.delete_former_keys()?;
+    repository.keys().delete_former()?;
     if let Some(now) = survey.storage_now {
         report.tidied_bytes = repository.backend().tidy(now.saturating_sub(TIDY_AFTER))?;
     }
     // Nothing rests on them, and the next prune tries again.
-    let _ = repository.sweep_checkpoints();
+    let _ = repository.log().sweep_checkpoints();
     // What is well to have, and nothing rests on. Where there is no room, the next prune tries again.
-    let _ = repository.keep_config();
+    let _ = repository.config().keep();
     let _ = repository.backend().keep_reserve();
     report.duration_secs = began.elapsed().as_secs_f64();
     Ok(report)

@@ -1,5 +1,11 @@
 //! What becomes of each pack: a decision about numbers, without any effect.
 
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::values;
+
 /// How much may be left lying about.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MaxUnused {
@@ -10,6 +16,23 @@ pub enum MaxUnused {
 }
 
 impl MaxUnused {
+    /// Reads a share like `5%`, a size like `500M`, or `unlimited`.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text == "unlimited" {
+            return Ok(Self::Percent(100.0));
+        }
+        match text.strip_suffix('%') {
+            None => values::parse_size(text).map(Self::Bytes),
+            Some(number) => match number.trim().parse() {
+                Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Self::Percent(percent)),
+                _ => Err(format!("{text:?} is not a share: write it like 5%")),
+            },
+        }
+    }
+
     /// In bytes, where so many bytes are used.
     pub fn bytes(self, used: u64) -> u64 {
         match self {
@@ -26,6 +49,21 @@ impl MaxUnused {
             Self::Percent(percent) => percent / 100.0,
             Self::Bytes(bytes) => bytes as f64 / (used.max(1) as f64 + bytes as f64),
         }
+    }
+}
+
+impl fmt::Display for MaxUnused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{bytes}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for MaxUnused {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        values::from_text(deserializer, Self::parse)
     }
 }
 
@@ -219,6 +257,22 @@ mod tests {
         let young = old(Facts { young: true, ..pack(100, 3) });
         let damaged = old(Facts { damaged: true, ..pack(100, 3) });
         assert_eq!(decide(&[young, damaged], reencrypt), [Fate::Young, Fate::Damaged]);
+    }
+
+    #[test]
+    fn limits_are_read_and_written() {
+        for (text, limit) in [
+            ("5%", MaxUnused::Percent(5.0)),
+            ("0", MaxUnused::Bytes(0)),
+            ("10M", MaxUnused::Bytes(10 << 20)),
+            ("unlimited", MaxUnused::Percent(100.0)),
+        ] {
+            assert_eq!(MaxUnused::parse(text), Ok(limit));
+            assert_eq!(MaxUnused::parse(&limit.to_string()), Ok(limit));
+        }
+        for wrong in ["%", "101%", "-1%", "x", "NaN%"] {
+            assert!(MaxUnused::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     proptest! {

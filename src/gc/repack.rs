@@ -13,7 +13,7 @@ use crate::ingest::{Common, Gathering};
 use crate::pack::{EncodedFrame, Encoding, FrameCodec, PackBuilder, PackInfo, PlainChunk};
 use crate::progress::{Progress, Warning};
 use crate::storage::StorageErrorKind;
-use crate::store::{FrameReader, Repository};
+use crate::store::{FrameReader, PackNumber, Repository};
 
 /// Copies out of packs.
 pub(super) struct Repacker<'r> {
@@ -41,7 +41,7 @@ struct Open {
 #[derive(Default)]
 pub(super) struct Repacked {
     /// Packs of which all that is needed was copied.
-    pub(super) copied: Vec<u32>,
+    pub(super) copied: Vec<PackNumber>,
     /// The new packs.
     pub(super) written: Vec<PackInfo>,
 }
@@ -62,8 +62,8 @@ impl<'r> Repacker<'r> {
     /// Copies what is needed of these packs, on all threads of the pool that this runs in.
     ///
     /// A pack of which something cannot be read stays: that is told, and not in what this gives.
-    pub(super) fn run(self, packs: &[u32]) -> Result<Repacked> {
-        let copied: Vec<Option<u32>> = packs
+    pub(super) fn run(self, packs: &[PackNumber]) -> Result<Repacked> {
+        let copied: Vec<Option<PackNumber>> = packs
             .par_iter()
             .map_init(
                 || Tools::new(self.level),
@@ -75,7 +75,7 @@ impl<'r> Repacker<'r> {
                         // Another prune condemned it meanwhile, and may have deleted it.
                         Err(error) if error.is_damage() && self.is_condemned(*pack)? => Ok(None),
                         Err(error) if error.is_damage() => {
-                            let path = format!("packs/{}", self.survey.catalogue.packs()[*pack as usize].id);
+                            let path = format!("packs/{}", self.survey.inventory.pack(*pack).id);
                             let message = format!("it is left as it is, since it cannot be copied: {error}");
                             self.progress.warning(&Warning { path, message, incomplete: false });
                             Ok(None)
@@ -99,11 +99,13 @@ impl<'r> Repacker<'r> {
     }
 
     /// Copies a pack, once more where something was missing that another prune may have moved: the bases of deltas.
-    fn copy_settled(&self, pack: u32, tools: &mut Tools) -> Result<()> {
-        let before = self.repository.standing().changed;
+    fn copy_settled(&self, pack: PackNumber, tools: &mut Tools) -> Result<()> {
+        let before = self.repository.catalog().standing().changed;
         match self.copy(pack, tools) {
             Err(error)
-                if error.is_damage() && !self.is_condemned(pack)? && self.repository.standing().changed != before =>
+                if error.is_damage()
+                    && !self.is_condemned(pack)?
+                    && self.repository.catalog().standing().changed != before =>
             {
                 self.copy(pack, tools)
             }
@@ -111,20 +113,20 @@ impl<'r> Repacker<'r> {
         }
     }
 
-    fn copy(&self, pack: u32, tools: &mut Tools) -> Result<()> {
-        let catalogue = &self.survey.catalogue;
-        let id = catalogue.packs()[pack as usize].id;
+    fn copy(&self, pack: PackNumber, tools: &mut Tools) -> Result<()> {
+        let inventory = &self.survey.inventory;
+        let id = inventory.pack(pack).id;
         let info = info_of(self.repository, &id)?;
-        let cipher = self.repository.cipher_of(&info)?;
+        let cipher = self.repository.packs().cipher_of(&info)?;
         let hasher = self.repository.hasher();
         // Nothing is handed on before all of the pack was read: a pack is copied whole or not at all.
-        for (at, (_, frame)) in catalogue.frames_of(pack).enumerate() {
+        for (at, (_, frame)) in inventory.frames_of(pack).enumerate() {
             let taken: Vec<bool> =
-                catalogue.places_of(frame).map(|(place, chunk, _)| self.needs.takes(place, chunk)).collect();
+                inventory.places_of(frame).map(|(place, chunk, _)| self.needs.takes(place, chunk)).collect();
             if !taken.contains(&true) {
                 continue;
             }
-            let needed: u64 = catalogue
+            let needed: u64 = inventory
                 .places_of(frame)
                 .zip(&taken)
                 .filter(|(_, taken)| **taken)
@@ -133,9 +135,9 @@ impl<'r> Repacker<'r> {
             let dead = 1.0 - needed as f64 / f64::from(frame.plain.max(1));
             let whole = taken.iter().all(|taken| *taken) || dead <= self.dead_share;
             let Some(listed) = info.directory.frames.get(at) else { continue };
-            let plain = tools.reader.read_frame(self.repository, &info, at)?;
+            let plain = tools.reader.read_frame(self.repository.reader(), &info, at)?;
             let chunks = split(&info, at, &plain, &hasher)?;
-            let body = || self.repository.unseal(&info, &cipher, at);
+            let body = || self.repository.packs().unseal(&info, &cipher, at);
             if whole || frame.encoding == Encoding::Delta {
                 self.push(info.encoded_frame(at, body()?)?)?;
                 continue;
@@ -176,9 +178,9 @@ impl<'r> Repacker<'r> {
     /// Seals, stores, and reads back: what is about to be condemned must not be replaced by something worse.
     fn store(&self, pack: PackBuilder) -> Result<()> {
         let repository = self.repository;
-        let sealed = repository.seal(pack)?;
+        let sealed = repository.packs().seal(pack)?;
         let name = sealed.info.name();
-        repository.store_pack(&sealed)?;
+        repository.packs().store(&sealed)?;
         let pieces = (0..).step_by(READ_BACK).zip(sealed.bytes.chunks(READ_BACK));
         for (offset, piece) in pieces {
             let read = match repository.backend().read_range(&name, offset, piece.len()) {
@@ -192,19 +194,19 @@ impl<'r> Repacker<'r> {
                 return Err(Error::damaged(name, "what was just written does not read back as it was"));
             }
         }
-        repository.index().insert_unpublished(&sealed.info)?;
+        repository.catalog().index().insert_unpublished(&sealed.info)?;
         self.written.lock().unwrap_or_else(PoisonError::into_inner).push(sealed.info);
         Ok(())
     }
 
-    fn is_condemned(&self, pack: u32) -> Result<bool> {
-        self.survey.catalogue.packs().get(pack as usize).map_or(Ok(false), |pack| self.was_condemned(&pack.id))
+    fn is_condemned(&self, pack: PackNumber) -> Result<bool> {
+        self.was_condemned(&self.survey.inventory.pack(pack).id)
     }
 
     /// Whether the pack is condemned by now.
     fn was_condemned(&self, pack: &PackId) -> Result<bool> {
-        self.repository.refresh_index()?;
-        Ok(self.repository.standing().is_condemned(pack))
+        self.repository.catalog().refresh()?;
+        Ok(self.repository.catalog().standing().is_condemned(pack))
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -252,5 +254,5 @@ fn split(info: &PackInfo, frame: usize, plain: &[u8], hasher: &ChunkHasher) -> R
 /// What a pack says about itself, as far as the local index has it.
 pub(super) fn info_of(repository: &Repository, id: &PackId) -> Result<Arc<PackInfo>> {
     let missing = || Error::ObjectMissing { name: crate::pack::pack_name(id) };
-    repository.index().find_pack(id)?.ok_or_else(missing)
+    repository.catalog().index().find_pack(id)?.ok_or_else(missing)
 }

@@ -1,6 +1,7 @@
 //! What there is, and what of it is needed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::Facts;
@@ -9,12 +10,14 @@ use crate::id::{ChunkId, IndexId, PackId, SnapshotId, hex};
 use crate::pack::{self, PackInfo};
 use crate::progress::{Phase, Progress, Warning};
 use crate::storage::{Kind, Name};
-use crate::store::{Bits, Catalogue, Derivation, Reach, ReadDirectories, Repository, State};
+use crate::store::{
+    ChunkNumber, ChunkSet, Derivation, Inventory, PackNumber, PlaceNumber, Reach, ReadDirectories, Repository, State,
+};
 
 /// Everything that a prune goes by. Grows as others append to the log.
 pub(super) struct Survey<'r> {
     repository: &'r Repository,
-    pub(super) catalogue: Catalogue,
+    pub(super) inventory: Inventory,
     reach: Reach,
     /// Snapshots that were followed.
     followed: BTreeSet<(SnapshotId, ChunkId)>,
@@ -57,11 +60,11 @@ pub(super) struct Object {
 /// What is needed, and where it is to be had.
 pub(super) struct Needs {
     /// Chunks that a snapshot reaches, or that those are made of.
-    pub(super) needed: Bits,
+    pub(super) needed: ChunkSet,
     /// Where each chunk is taken from.
     pub(super) from: Derivation,
     /// Packs in which something lies that is needed and lost.
-    pub(super) damaged: BTreeSet<u32>,
+    pub(super) damaged: BTreeSet<PackNumber>,
     /// Chunks that snapshots reach and that are lost.
     pub(super) lost: u64,
 }
@@ -72,29 +75,35 @@ impl<'r> Survey<'r> {
     /// what is missing by the log of before is not lost.
     ///
     /// # Errors
-    /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere and the log has no record of its loss; those of the
-    /// repository.
+    /// [`Error::ChunkMissing`] if a snapshot needs what is nowhere and the log has no record of its loss, or
+    /// [`Error::StorageAway`] if most packs are missing then; those of the repository.
     pub(super) fn settled(
         repository: &'r Repository,
         grace: Duration,
         may_write: bool,
         progress: &dyn Progress,
-    ) -> Result<(Self, State)> {
-        repository.settled(|| {
+    ) -> Result<(Self, Arc<State>)> {
+        let settled = repository.catalog().settled(|| {
             let (survey, state) = Self::make(repository, grace, may_write, progress)?;
             match survey.first_missing(&state) {
-                Some(id) if repository.has_moved(&state)? => Err(Error::ChunkMissing { id }),
+                Some(id) if repository.catalog().has_moved(&state)? => Err(Error::ChunkMissing { id }),
                 _ => Ok((survey, state)),
             }
-        })
+        });
+        match settled {
+            // What snapshots need is missing: perhaps with the disk that it lies on. Packs that nothing needs may be missing
+            // after a prune of a full disk was interrupted, which is no reason to refuse.
+            Err(error) if error.is_damage() => repository.catalog().refuse_if_away().and(Err(error)),
+            settled => settled,
+        }
     }
 
     /// A chunk that snapshots need, and that cannot be made from packs that the log names.
     fn first_missing(&self, state: &State) -> Option<ChunkId> {
-        let (catalogue, young) = (&self.catalogue, self.young_packs());
-        let order: Vec<u32> = (0..catalogue.packs().len() as u32).collect();
-        let sound = catalogue.derive(&state.standing, &order, |pack| !young.contains(&pack));
-        self.reach.used.iter().find(|chunk| !sound.has(*chunk)).map(|chunk| catalogue.id(chunk))
+        let (inventory, young) = (&self.inventory, self.young_packs());
+        let order: Vec<PackNumber> = inventory.pack_numbers().collect();
+        let sound = inventory.derive(&state.standing, &order, |pack| !young.contains(&pack));
+        self.reach.used.iter().find(|chunk| !sound.has(*chunk)).map(|chunk| inventory.id(chunk))
     }
 
     /// Looks at everything. Writes nothing but a probe that tells the storage's time, and that only if `may_write`.
@@ -103,12 +112,12 @@ impl<'r> Survey<'r> {
         grace: Duration,
         may_write: bool,
         progress: &dyn Progress,
-    ) -> Result<(Self, State)> {
-        repository.refresh_index()?;
+    ) -> Result<(Self, Arc<State>)> {
+        repository.catalog().refresh()?;
         let state = repository.state();
         let mut survey = Self {
             repository,
-            catalogue: Catalogue::default(),
+            inventory: Inventory::default(),
             reach: Reach::default(),
             followed: BTreeSet::new(),
             objects: BTreeMap::new(),
@@ -146,12 +155,12 @@ impl<'r> Survey<'r> {
             unlogged.extend(meta.name.file().parse::<IndexId>().map(|id| (id, meta.modified)));
         })?;
         unlogged.retain(|id, _| !state.indexes.contains(id) && !state.standing.superseded.contains_key(id));
-        self.outdated = self.repository.outdated_indexes(unlogged.keys())?;
+        self.outdated = self.repository.catalog().outdated_indexes(unlogged.keys())?;
         unlogged.retain(|id, _| !self.outdated.contains(id));
         for id in &state.indexes {
             if let Err(error) = self.read_object(id, false) {
                 // Another prune may have put others in its place and deleted it.
-                if !error.is_damage() || self.repository.has_moved(state)? {
+                if !error.is_damage() || self.repository.catalog().has_moved(state)? {
                     return Err(error);
                 }
                 // What is in its packs, they say themselves.
@@ -171,13 +180,13 @@ impl<'r> Survey<'r> {
     }
 
     fn read_object(&mut self, id: &IndexId, young: bool) -> Result<()> {
-        let infos = self.repository.read_index_object(id)?;
+        let infos = self.repository.catalog().read_index_object(id)?;
         for info in &infos {
-            self.catalogue.add(info, false);
+            self.inventory.add(info, false);
         }
-        let old_key = !self.repository.outdated_indexes([id])?.is_empty();
+        let old_key = !self.repository.catalog().outdated_indexes([id])?.is_empty();
         self.objects.insert(*id, Object { packs: infos.iter().map(|info| info.id).collect(), young, old_key });
-        let index = self.repository.index();
+        let index = self.repository.catalog().index();
         match infos.iter().all(|info| index.knows_pack(&info.id)) {
             true => Ok(()),
             // It came after the local index was brought up to date.
@@ -191,15 +200,15 @@ impl<'r> Survey<'r> {
         self.repository.backend().for_each(Kind::Pack, &mut |meta| {
             there.extend(meta.name.file().parse::<PackId>().map(|id| (id, (meta.size, meta.modified))));
         })?;
-        for number in 0..self.catalogue.packs().len() as u32 {
-            let pack = &self.catalogue.packs()[number as usize];
+        for number in self.inventory.pack_numbers() {
+            let pack = self.inventory.pack(number);
             let (id, length) = (pack.id, pack.length);
             let found = there.remove(&id).map(|(length, _)| length);
             if found != Some(length)
                 && !state.standing.is_condemned(&id)
                 && self.repository.backend().size(&pack::pack_name(&id))? != Some(length)
             {
-                self.catalogue.set_gone(number);
+                self.inventory.set_gone(number);
             }
         }
         let others: BTreeMap<PackId, (u64, Option<i64>)> = there.into_iter().collect();
@@ -208,7 +217,7 @@ impl<'r> Survey<'r> {
             match state.standing.condemned.get(&id) {
                 Some(retired) if retired.swept => self.revenants.push(id),
                 Some(_) => {}
-                None => match self.repository.read_directory(&id, length) {
+                None => match self.repository.packs().read_directory(&id, length) {
                     // Where an object is lost that the log names, what it named is nobody's unfinished work.
                     Ok(info) => match self.unreadable.is_empty() && self.is_young(made) {
                         true => {
@@ -224,10 +233,10 @@ impl<'r> Survey<'r> {
                 },
             }
         }
-        let ReadDirectories { sound, unsound } = self.repository.prove_packs(old)?;
+        let ReadDirectories { sound, unsound } = self.repository.reader().prove_packs(old)?;
         if may_write {
             // From here on what is needed may rest on them, and an index object is to name them.
-            self.repository.settle_packs(&sound)?;
+            self.repository.packs().settle(&sound)?;
         }
         sound.iter().try_for_each(|info| self.take_unindexed(info))?;
         self.rubbish.extend(unsound.iter().filter_map(|(id, _)| {
@@ -239,8 +248,8 @@ impl<'r> Survey<'r> {
 
     fn take_unindexed(&mut self, info: &PackInfo) -> Result<()> {
         self.unindexed.insert(info.id);
-        self.repository.index().insert_unpublished(info)?;
-        self.catalogue.add(info, false);
+        self.repository.catalog().index().insert_unpublished(info)?;
+        self.inventory.add(info, false);
         Ok(())
     }
 
@@ -271,37 +280,37 @@ impl<'r> Survey<'r> {
             self.followed.clear();
             self.reach = Reach::default();
         }
-        let sound = self.catalogue.derive_all(&state.standing);
+        let sound = self.inventory.derive_all(&state.standing);
         // What would be there, had nothing been damaged: what else is missing, nobody has accounted for.
-        let once = self.catalogue.derive_undamaged(&state.standing);
+        let once = self.inventory.derive_undamaged(&state.standing);
         for record in &state.snapshots {
             if !self.followed.insert((record.id, record.root)) {
                 continue;
             }
-            let mut lost = |catalogue: &Catalogue, id: &ChunkId, error: Error| match catalogue.find(id) {
+            let mut lost = |inventory: &Inventory, id: &ChunkId, error: Error| match inventory.find(id) {
                 Some(chunk) if !sound.has(chunk) && once.has(chunk) => Ok(()),
                 _ => Err(error),
             };
-            self.reach.follow(self.repository, &mut self.catalogue, &record.root, &mut lost)?;
+            self.reach.follow(self.repository, &mut self.inventory, &record.root, &mut lost)?;
             progress.files(1);
         }
         match self.reach.used.iter().find(|chunk| !sound.has(*chunk) && !once.has(*chunk)) {
-            Some(chunk) => Err(Error::ChunkMissing { id: self.catalogue.id(chunk) }),
+            Some(chunk) => Err(Error::ChunkMissing { id: self.inventory.id(chunk) }),
             None => Ok(()),
         }
     }
 
     /// Packs that no entry of the log names yet, and that may still be somebody's work.
-    pub(super) fn young_packs(&self) -> BTreeSet<u32> {
+    pub(super) fn young_packs(&self) -> BTreeSet<PackNumber> {
         let is_logged = |object: &&Object| !object.young;
         let logged: BTreeSet<&PackId> =
             self.objects.values().filter(is_logged).flat_map(|object| &object.packs).collect();
         let named = self.objects.values().filter(|object| object.young).flat_map(|object| &object.packs);
         let mut young = BTreeSet::new();
         for id in named.filter(|id| !logged.contains(id)) {
-            young.extend(self.catalogue.pack_number(id));
+            young.extend(self.inventory.pack_number(id));
         }
-        young.extend(self.young_unindexed.iter().filter_map(|id| self.catalogue.pack_number(id)));
+        young.extend(self.young_unindexed.iter().filter_map(|id| self.inventory.pack_number(id)));
         young
     }
 
@@ -319,46 +328,44 @@ impl<'r> Survey<'r> {
 
     /// What is needed, and where it is best taken from: where most of a pack is in use, so that others become empty.
     /// Where packs are moved to new keys, those that are under them come first.
-    pub(super) fn needs(&self, state: &State, young: &BTreeSet<u32>, reencrypt: bool) -> Needs {
-        let (catalogue, used) = (&self.catalogue, &self.reach.used);
-        let is_left = |pack: &u32| {
-            let epoch = catalogue.packs().get(*pack as usize).map(|pack| pack.epoch);
-            reencrypt && epoch.is_some_and(|epoch| epoch < self.repository.epoch())
-        };
-        let mut order: Vec<(u64, u32)> = (0..catalogue.packs().len() as u32)
+    pub(super) fn needs(&self, state: &State, young: &BTreeSet<PackNumber>, reencrypt: bool) -> Needs {
+        let (inventory, used) = (&self.inventory, &self.reach.used);
+        let is_left = |pack: &PackNumber| reencrypt && inventory.pack(*pack).epoch < self.repository.packs().epoch();
+        let mut order: Vec<(u64, PackNumber)> = inventory
+            .pack_numbers()
             .map(|pack| {
-                let places = catalogue.frames_of(pack).flat_map(|(_, frame)| catalogue.places_of(frame));
+                let places = inventory.frames_of(pack).flat_map(|(_, frame)| inventory.places_of(frame));
                 let share: u64 =
                     places.filter(|(_, chunk, _)| used.has(*chunk)).map(|(_, _, length)| u64::from(length)).sum();
                 (share, pack)
             })
             .collect();
         order.sort_unstable_by_key(|(share, pack)| (is_left(pack), std::cmp::Reverse(*share), *pack));
-        let order: Vec<u32> = order.into_iter().map(|(_, pack)| pack).collect();
+        let order: Vec<PackNumber> = order.into_iter().map(|(_, pack)| pack).collect();
         // What no entry of the log names yet may never be named: nothing that is needed rests on it.
-        let from = catalogue.derive(&state.standing, &order, |pack| !young.contains(&pack));
-        let mut needs = Needs { needed: Bits::default(), from, damaged: BTreeSet::new(), lost: 0 };
-        let mut open: Vec<u32> = used.iter().collect();
+        let from = inventory.derive(&state.standing, &order, |pack| !young.contains(&pack));
+        let mut needs = Needs { needed: ChunkSet::default(), from, damaged: BTreeSet::new(), lost: 0 };
+        let mut open: Vec<ChunkNumber> = used.iter().collect();
         // A writer that is at work may rest on what its own packs rest on.
-        for (_, frame) in young.iter().flat_map(|pack| catalogue.frames_of(*pack)) {
-            open.extend(catalogue.bases_of(frame));
+        for (_, frame) in young.iter().flat_map(|pack| inventory.frames_of(*pack)) {
+            open.extend(inventory.bases_of(frame));
         }
         loop {
-            let lost = needs.close(catalogue, open);
+            let lost = needs.close(inventory, open);
             needs.lost += lost.iter().filter(|chunk| used.has(*chunk)).count() as u64;
             if lost.count() == 0 {
                 return needs;
             }
             // What is left of a lost chunk stays, and so does what that is made of: it may come back.
             open = Vec::new();
-            for pack in 0..catalogue.packs().len() as u32 {
-                if state.standing.is_condemned(&catalogue.packs()[pack as usize].id) {
+            for (pack, known) in inventory.packs() {
+                if state.standing.is_condemned(&known.id) {
                     continue;
                 }
-                for (_, frame) in catalogue.frames_of(pack) {
-                    if catalogue.places_of(frame).any(|(_, chunk, _)| lost.has(chunk)) {
+                for (_, frame) in inventory.frames_of(pack) {
+                    if inventory.places_of(frame).any(|(_, chunk, _)| lost.has(chunk)) {
                         needs.damaged.insert(pack);
-                        open.extend(catalogue.bases_of(frame));
+                        open.extend(inventory.bases_of(frame));
                     }
                 }
             }
@@ -366,18 +373,18 @@ impl<'r> Survey<'r> {
     }
 
     /// What is known about each pack that is not condemned yet.
-    pub(super) fn facts(&self, state: &State, needs: &Needs, young: &BTreeSet<u32>) -> Vec<(u32, Facts)> {
-        let catalogue = &self.catalogue;
-        let packs = (0..).zip(catalogue.packs()).filter(|(_, pack)| !state.standing.is_condemned(&pack.id));
+    pub(super) fn facts(&self, state: &State, needs: &Needs, young: &BTreeSet<PackNumber>) -> Vec<(PackNumber, Facts)> {
+        let inventory = &self.inventory;
+        let packs = inventory.packs().filter(|(_, pack)| !state.standing.is_condemned(&pack.id));
         packs
             .map(|(number, pack)| {
                 let (mut needed, mut stored, mut any_dead) = (0u64, 0u64, false);
-                for (_, frame) in catalogue.frames_of(number) {
-                    let places = catalogue.places_of(frame).filter(|(place, chunk, _)| needs.takes(*place, *chunk));
+                for (_, frame) in inventory.frames_of(number) {
+                    let places = inventory.places_of(frame).filter(|(place, chunk, _)| needs.takes(*place, *chunk));
                     let (count, plain) =
                         places.fold((0u64, 0u64), |(count, sum), (_, _, length)| (count + 1, sum + u64::from(length)));
                     stored += u64::from(frame.stored);
-                    any_dead |= count < catalogue.places_of(frame).count() as u64;
+                    any_dead |= count < inventory.places_of(frame).count() as u64;
                     needed += match plain {
                         // Chunks without bytes need their place as well.
                         0 => count,
@@ -394,7 +401,7 @@ impl<'r> Survey<'r> {
                     }
                 };
                 let damaged = needs.damaged.contains(&number);
-                let (length, gone, old_key) = (pack.length, pack.gone, pack.epoch < self.repository.epoch());
+                let (length, gone, old_key) = (pack.length, pack.gone, pack.epoch < self.repository.packs().epoch());
                 (number, Facts { length, needed, gone, young: young.contains(&number), damaged, old_key })
             })
             .collect()
@@ -402,39 +409,39 @@ impl<'r> Survey<'r> {
 
     /// Takes packs out of a plan until all that snapshots reach stays as rebuildable as it is without those that are
     /// left in it. True if the plan was as good as it stood.
-    pub(super) fn shrink(&self, state: &State, condemned: &mut BTreeSet<u32>) -> bool {
+    pub(super) fn shrink(&self, state: &State, condemned: &mut BTreeSet<PackNumber>) -> bool {
         let before = condemned.len();
-        self.catalogue.spare(&state.standing, &self.reach.used, &self.young_packs(), condemned);
+        self.inventory.spare(&state.standing, &self.reach.used, &self.young_packs(), condemned);
         condemned.len() == before
     }
 
     /// Of packs that are condemned, those that can be deleted: nothing that is to be had of them is needed and to be
     /// had nowhere else. That is so for all of them, unless somebody broke the rules of the log.
     pub(super) fn deletable(&self, state: &State, packs: Vec<PackId>) -> Vec<PackId> {
-        let catalogue = &self.catalogue;
-        let sound = catalogue.derive_all(&state.standing);
+        let inventory = &self.inventory;
+        let sound = inventory.derive_all(&state.standing);
         let missing = self.reach.used.iter().filter(|chunk| !sound.has(*chunk));
-        let needed = catalogue.holders(&sound, missing, |_| true);
-        let is_needed = |id: &PackId| catalogue.pack_number(id).is_some_and(|pack| needed.contains(&pack));
+        let needed = inventory.holders(&sound, missing, |_| true);
+        let is_needed = |id: &PackId| inventory.pack_number(id).is_some_and(|pack| needed.contains(&pack));
         packs.into_iter().filter(|id| !is_needed(id)).collect()
     }
 }
 
 impl Needs {
     /// Whether this place is the one that the chunk is taken from, if it is needed.
-    pub(super) fn takes(&self, place: u32, chunk: u32) -> bool {
+    pub(super) fn takes(&self, place: PlaceNumber, chunk: ChunkNumber) -> bool {
         self.needed.has(chunk) && self.from.place(chunk) == Some(place)
     }
 
     /// Adds chunks, and what they are made of where they are taken from. Gives those that are lost.
-    fn close(&mut self, catalogue: &Catalogue, mut open: Vec<u32>) -> Bits {
-        let mut lost = Bits::default();
+    fn close(&mut self, inventory: &Inventory, mut open: Vec<ChunkNumber>) -> ChunkSet {
+        let mut lost = ChunkSet::default();
         while let Some(chunk) = open.pop() {
             if !self.needed.set(chunk) {
                 continue;
             }
-            match self.from.place(chunk).and_then(|place| catalogue.frame_of(place)) {
-                Some((_, frame)) => open.extend(catalogue.bases_of(frame)),
+            match self.from.place(chunk).and_then(|place| inventory.frame_of(place)) {
+                Some((_, frame)) => open.extend(inventory.bases_of(frame)),
                 None => drop(lost.set(chunk)),
             }
         }
@@ -450,10 +457,9 @@ fn storage_time(repository: &Repository, may_write: bool) -> Result<Option<i64>>
     }
     if !may_write {
         // The last entry of the log is not younger than now: what looks young by it is young.
-        let last = repository.state().next.saturating_sub(1);
-        return Ok(backend.head(&Name::log(last))?.and_then(|meta| meta.modified));
+        return repository.log().modified();
     }
-    let probe = Name::new(Kind::Session, hex(&repository.entropy().array::<8>()?));
+    let probe = Name::new(Kind::Session, hex(&repository.log().entropy().array::<8>()?));
     backend.create(&probe, b"what time is it?")?;
     let now = backend.head(&probe);
     backend.delete(&probe)?;

@@ -7,11 +7,10 @@ use super::survey::Survey;
 use super::{PruneReport, Tally};
 use crate::error::Result;
 use crate::id::{IndexId, PackId};
-use crate::index::Retired;
+use crate::log::Retired;
 use crate::pack::{pack_name, parity_name};
 use crate::progress::{Phase, Progress};
 use crate::storage::{Kind, Name};
-use crate::store::log::Body;
 use crate::store::{Repository, State};
 
 /// How many objects are deleted at once.
@@ -30,7 +29,7 @@ struct Due {
 
 impl Due {
     fn of(repository: &Repository, state: &State, grace: Duration) -> Self {
-        let now = repository.clock().now();
+        let now = repository.log().clock().now();
         let grace = i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
         let is_due = |retired: &Retired| now.saturating_sub(retired.time) >= grace;
         let open = state.standing.condemned.iter().filter(|(_, retired)| !retired.swept);
@@ -48,8 +47,8 @@ impl Due {
 fn tally(repository: &Repository, survey: &Survey<'_>, packs: &[PackId]) -> Result<Tally> {
     let backend = repository.backend();
     let known = |id: &PackId| {
-        let number = survey.catalogue.pack_number(id)?;
-        Some(survey.catalogue.packs().get(number as usize)?.length)
+        let number = survey.inventory.pack_number(id)?;
+        Some(survey.inventory.pack(number).length)
     };
     let mut tally = Tally::default();
     for id in packs {
@@ -141,8 +140,8 @@ pub(super) fn sweep(
     report: &mut PruneReport,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let state = repository.settled(|| {
-        repository.refresh_index()?;
+    let state = repository.catalog().settled(|| {
+        repository.catalog().refresh()?;
         let state = repository.state();
         survey.absorb(&state, progress).map(|()| state)
     })?;
@@ -152,7 +151,7 @@ pub(super) fn sweep(
     report.waiting = tally(repository, survey, &due.waiting)?;
     progress.begin(Phase::Sweep, Some((packs.len() + due.indexes.len()) as u64), None);
     if !packs.is_empty() || !due.indexes.is_empty() || !survey.revenants.is_empty() {
-        repository.settle_log()?;
+        repository.log().settle()?;
     }
     let mut parity = parity_objects(repository)?;
     let gone: Vec<PackId> = packs.iter().chain(&survey.revenants).copied().collect();
@@ -168,14 +167,7 @@ pub(super) fn sweep(
     if packs.is_empty() && due.indexes.is_empty() {
         return Ok(());
     }
-    repository.append_checked(|state| {
-        // Somebody else may have swept the same.
-        let is_open = |retired: Option<&Retired>| retired.is_some_and(|retired| !retired.swept);
-        let packs: Vec<_> = packs.iter().filter(|id| is_open(state.standing.condemned.get(id))).copied().collect();
-        let indexes: Vec<_> =
-            due.indexes.iter().filter(|id| is_open(state.standing.superseded.get(id))).copied().collect();
-        Ok((!packs.is_empty() || !indexes.is_empty()).then_some(Body::Swept { packs, indexes }))
-    })?;
-    repository.refresh_index()?;
+    repository.log().swept(&packs, &due.indexes)?;
+    repository.catalog().refresh()?;
     Ok(())
 }

@@ -1,16 +1,17 @@
 //! Following all snapshots beside those who write: nothing is called lost by an old log.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::loss::{BadFrame, Closure, Followed, Lost};
 use crate::error::Result;
 use crate::id::SnapshotId;
-use crate::store::{ATTEMPTS, Catalogue, Repository, State};
+use crate::store::{ATTEMPTS, Inventory, Repository, State};
 
 /// What all snapshots have lost.
 pub(crate) struct FollowedAll<'r> {
     /// The log, as of which this is so.
-    pub(crate) state: State,
+    pub(crate) state: Arc<State>,
     pub(crate) closure: Closure<'r>,
     /// The snapshots that have lost something.
     pub(crate) damaged: Vec<(SnapshotId, Followed)>,
@@ -32,16 +33,16 @@ pub(crate) fn follow_all<'r>(
     let (mut told, mut attempts) = (HashSet::new(), 0);
     'again: loop {
         attempts += 1;
-        repository.refresh_index()?;
+        repository.catalog().refresh()?;
         let state = repository.state();
-        let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, bad);
+        let closure = Closure::new(repository, Inventory::of_index(repository)?, &state.standing, bad);
         let mut damaged = Vec::new();
         for record in &state.snapshots {
             let followed = closure.snapshot(record, &mut |_| Ok(()))?;
             if !followed.is_damaged() {
                 continue;
             }
-            if attempts < ATTEMPTS && repository.has_moved(&state)? {
+            if attempts < ATTEMPTS && repository.catalog().has_moved(&state)? {
                 continue 'again;
             }
             if told.insert(record.id) {

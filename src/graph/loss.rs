@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkId, PackId, SnapshotId};
-use crate::index::Standing;
+use crate::log::Standing;
 use crate::recipe::{Loss, PieceWalk, Recipe, Reference, Stream, Tree, TreeReader, loss};
 use crate::snapshot::entry::{FileEntry, path_order};
 use crate::snapshot::{ManifestReader, SnapshotRoot};
 use crate::store::read_root;
-use crate::store::{Bits, Catalogue, Derivation, Repository, SnapshotRecord};
+use crate::store::{ChunkSet, Derivation, Inventory, Repository, SnapshotRecord};
 
 /// A pack, and the number of a frame in it that is not what it should be.
 pub(crate) type BadFrame = (PackId, u32);
@@ -112,13 +112,13 @@ pub(crate) struct Closure<'a> {
 /// The repository, and which chunks of it were met.
 struct Noting<'a> {
     repository: &'a Repository,
-    catalogue: Catalogue,
-    used: RefCell<Bits>,
+    inventory: Inventory,
+    used: RefCell<ChunkSet>,
 }
 
 impl ChunkSource for Noting<'_> {
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.used.borrow_mut().extend(self.catalogue.find(id));
+        self.used.borrow_mut().extend(self.inventory.find(id));
         self.repository.get(id)
     }
 }
@@ -127,13 +127,13 @@ impl<'a> Closure<'a> {
     /// Nothing was followed yet. `bad` are frames that were found not to be what they should be.
     pub(crate) fn new(
         repository: &'a Repository,
-        catalogue: Catalogue,
+        inventory: Inventory,
         standing: &Standing,
         bad: &HashSet<BadFrame>,
     ) -> Self {
-        let sound = catalogue.derive_sound(standing, |pack, frame| !bad.contains(&(*pack, frame)));
+        let sound = inventory.derive_sound(standing, |pack, frame| !bad.contains(&(*pack, frame)));
         Self {
-            source: Noting { repository, catalogue, used: RefCell::default() },
+            source: Noting { repository, inventory, used: RefCell::default() },
             sound,
             whole: RefCell::default(),
             whole_rows: RefCell::default(),
@@ -141,8 +141,8 @@ impl<'a> Closure<'a> {
     }
 
     /// What there is, and which chunks of it were met.
-    pub(crate) fn used(self) -> (Catalogue, Bits) {
-        (self.source.catalogue, self.source.used.into_inner())
+    pub(crate) fn used(self) -> (Inventory, ChunkSet) {
+        (self.source.inventory, self.source.used.into_inner())
     }
 
     /// Follows a snapshot, and tells what of it is lost.
@@ -305,7 +305,7 @@ impl<'a> Closure<'a> {
 
     /// Whether the chunk cannot be rebuilt from where nothing wrong was found.
     fn is_lost(&self, id: &ChunkId) -> Result<bool> {
-        let chunk = self.source.catalogue.find(id);
+        let chunk = self.source.inventory.find(id);
         self.source.used.borrow_mut().extend(chunk);
         Ok(!chunk.is_some_and(|chunk| self.sound.has(chunk)))
     }

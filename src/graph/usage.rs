@@ -8,14 +8,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::chunk::{ChunkKind, ChunkSource};
-use crate::error::{Context, Error, Result};
+use crate::chunk::ChunkKind;
+use crate::error::{Error, Result};
 use crate::id::ChunkId;
+use crate::index::CachedPack;
 use crate::pack::{Directory, Encoding, Frame};
-use crate::recipe::{Recipe, Reference, Stream};
+use crate::recipe::Recipe;
+use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
-use crate::snapshot::{SnapshotRoot, decode_row};
-use crate::store::{ATTEMPTS, Repository};
+use crate::store::{ATTEMPTS, Met, Repository, Visitor, walk_below};
+use crate::wire::Malformed;
 
 /// A snapshot as it is walked.
 pub(crate) type Walked<'r> = (ChunkId, &'r SnapshotRoot);
@@ -71,9 +73,9 @@ pub(crate) struct Usage<'a> {
 /// Where the chunks of each pack begin in the dense numbering.
 #[derive(Default)]
 struct Places {
-    packs: HashMap<u32, PackPlace>,
+    packs: HashMap<CachedPack, PackPlace>,
     /// Packs with deltas, latest first: bases mostly lie in earlier packs than what rests on them.
-    with_bases: Vec<u32>,
+    with_bases: Vec<CachedPack>,
     total: usize,
 }
 
@@ -86,8 +88,8 @@ struct PackPlace {
 impl Places {
     fn of(repository: &Repository) -> Result<Self> {
         let mut places = Self::default();
-        for number in repository.index().pack_numbers() {
-            let Some(info) = repository.index().numbered(number)? else { continue };
+        for number in repository.catalog().index().pack_numbers() {
+            let Some(info) = repository.catalog().index().numbered(number)? else { continue };
             let base =
                 u32::try_from(places.total).map_err(|_| Error::Invalid("more chunks than can be counted".into()))?;
             let frames = info.directory.frames.iter().map(|frame| frame.first).collect();
@@ -102,7 +104,7 @@ impl Places {
 
     /// The number of a chunk, by the location that is read first; none if it is nowhere.
     fn number(&self, repository: &Repository, id: &ChunkId) -> Result<Option<usize>> {
-        let locations = repository.index().locate(id)?;
+        let locations = repository.catalog().index().locate(id)?;
         Ok(locations.first().and_then(|location| {
             let place = self.packs.get(&location.pack)?;
             let number = place.base as usize + *place.frames.get(location.frame as usize)? as usize;
@@ -117,13 +119,13 @@ impl<'a> Usage<'a> {
     /// # Errors
     /// Those of the local index. What cannot be read is counted.
     pub(crate) fn of(repository: &'a Repository, snapshots: &[Walked<'_>], both_ways: bool) -> Result<Self> {
-        repository.refresh_index()?;
+        repository.catalog().refresh()?;
         for _ in 1..ATTEMPTS {
             let before = repository.state();
             match Self::walk(repository, snapshots, both_ways) {
                 Ok(usage) if usage.unreadable == 0 => return Ok(usage),
                 // Somebody may have moved it meanwhile.
-                usage if !repository.has_moved(&before)? => return usage,
+                usage if !repository.catalog().has_moved(&before)? => return usage,
                 _ => {}
             }
         }
@@ -132,7 +134,7 @@ impl<'a> Usage<'a> {
 
     fn walk(repository: &'a Repository, snapshots: &[Walked<'_>], both_ways: bool) -> Result<Self> {
         let places = Places::of(repository)?;
-        let mut walk = Walk::new(repository, &places);
+        let mut walk = Marking::new(repository, &places);
         let mut totals = Vec::with_capacity(snapshots.len());
         for (at, snapshot) in snapshots.iter().enumerate() {
             totals.push(walk.snapshot(snapshot, at as u32 + 1)?);
@@ -140,7 +142,7 @@ impl<'a> Usage<'a> {
         let (first, unreadable) = (walk.marks, walk.unreadable);
         let mut last = Vec::new();
         if both_ways {
-            let mut walk = Walk::new(repository, &places);
+            let mut walk = Marking::new(repository, &places);
             for (at, snapshot) in snapshots.iter().enumerate().rev() {
                 walk.snapshot(snapshot, at as u32 + 1)?;
             }
@@ -158,7 +160,7 @@ impl<'a> Usage<'a> {
             let (mut lost, mut first, mut last) = (0, std::mem::take(&mut self.first), std::mem::take(&mut self.last));
             changed = false;
             for pack in &self.places.with_bases {
-                let Some(info) = self.repository.index().numbered(*pack)? else { continue };
+                let Some(info) = self.repository.catalog().index().numbered(*pack)? else { continue };
                 let start = self.places.packs.get(pack).map_or(0, |place| place.base as usize);
                 for frame in info.directory.frames.iter().rev().filter(|frame| !frame.bases.is_empty()) {
                     let chunk = start + frame.first as usize;
@@ -188,9 +190,9 @@ impl<'a> Usage<'a> {
             let mark = marks.get(number).copied().unwrap_or(0);
             mark.checked_sub(1).map(|snapshot| snapshot as usize)
         };
-        for pack in self.repository.index().pack_numbers() {
+        for pack in self.repository.catalog().index().pack_numbers() {
             let Some(place) = self.places.packs.get(&pack) else { continue };
-            let Some(info) = self.repository.index().numbered(pack)? else { continue };
+            let Some(info) = self.repository.catalog().index().numbered(pack)? else { continue };
             for frame in &info.directory.frames {
                 let start = place.base as usize + frame.first as usize;
                 for (at, (plain, stored)) in shares(&info.directory, frame).enumerate() {
@@ -240,128 +242,112 @@ fn shares<'d>(directory: &'d Directory, frame: &'d Frame) -> impl Iterator<Item 
 }
 
 /// One walk over snapshots, from their roots to the last chunk.
-struct Walk<'a> {
+struct Marking<'a> {
     repository: &'a Repository,
     places: &'a Places,
     /// For each chunk the snapshot that met it first in this walk, counted from 1.
     marks: Vec<u32>,
+    /// The snapshot that is walked.
+    mark: u32,
     /// What the rows below a node or chunk of a manifest come to, by its number.
     below: HashMap<usize, RowTotals>,
     /// The nodes of streams that were opened.
     opened: HashSet<usize>,
+    /// What was met so far below each node of the manifest that is being followed, and below its root.
+    open: Vec<(usize, RowTotals)>,
+    totals: RowTotals,
     unreadable: u64,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Marking<'a> {
     fn new(repository: &'a Repository, places: &'a Places) -> Self {
         Self {
             repository,
             places,
             marks: vec![0; places.total],
+            mark: 0,
             below: HashMap::new(),
             opened: HashSet::new(),
+            open: Vec::new(),
+            totals: RowTotals::default(),
             unreadable: 0,
         }
     }
 
     fn snapshot(&mut self, (chunk, root): &Walked<'_>, mark: u32) -> Result<RowTotals> {
-        self.mark(chunk, mark)?;
-        if let Stream::Tree(tree) = &root.path_list {
-            self.stream(&tree.root, tree.levels(), mark)?;
-        }
-        match &root.manifest {
-            Some(tree) => self.manifest(&tree.root, tree.levels(), mark),
-            None => Ok(RowTotals::default()),
-        }
+        (self.mark, self.totals) = (mark, RowTotals::default());
+        self.open.clear();
+        self.meet(chunk, Met::Root)?;
+        walk_below(self.repository, root, self)?;
+        Ok(self.totals)
     }
 
-    /// Marks a chunk, if it has no mark yet, and gives its number.
-    fn mark(&mut self, id: &ChunkId, mark: u32) -> Result<Option<usize>> {
-        let number = self.places.number(self.repository, id)?;
-        match number.and_then(|number| self.marks.get_mut(number)) {
-            Some(met) if *met == 0 => *met = mark,
-            Some(_) => {}
-            None => self.unreadable += 1,
-        }
-        Ok(number)
-    }
-
-    fn manifest(&mut self, reference: &Reference, level: u8, mark: u32) -> Result<RowTotals> {
-        let Some(number) = self.mark(&reference.id, mark)? else { return Ok(RowTotals::default()) };
-        if let Some(totals) = self.below.get(&number) {
-            return Ok(*totals);
-        }
-        let mut totals = RowTotals::default();
-        match level {
-            0 => {
-                let rows = self.repository.get(&reference.id).and_then(|bytes| decode_rows(&bytes));
-                for row in self.or_count(rows)?.unwrap_or_default() {
-                    totals.add(self.row(&row, mark)?);
-                }
-            }
-            level => {
-                let children = reference.children(self.repository);
-                for child in self.or_count(children)?.unwrap_or_default() {
-                    totals.add(self.manifest(&child, level - 1, mark)?);
-                }
-            }
-        }
-        self.below.insert(number, totals);
-        Ok(totals)
-    }
-
-    fn row(&mut self, row: &FileEntry, mark: u32) -> Result<RowTotals> {
-        let mut totals = RowTotals::default();
-        if let Some(facts) = &row.avro {
-            totals.avro_files = 1;
-            totals.records = facts.declared_records;
-        }
-        if row.recipe.is_empty() {
-            return Ok(totals);
-        }
-        let recipe = Recipe::decode(&row.recipe).in_object("a recipe");
-        let Some(recipe) = self.or_count(recipe)? else { return Ok(totals) };
-        for stream in recipe.streams() {
-            totals.decoded = totals.decoded.saturating_add(stream.length());
-            if let Stream::Tree(tree) = stream {
-                self.stream(&tree.root, tree.levels(), mark)?;
-            }
-        }
-        Ok(totals)
-    }
-
-    fn stream(&mut self, reference: &Reference, level: u8, mark: u32) -> Result<()> {
-        let Some(number) = self.mark(&reference.id, mark)? else { return Ok(()) };
-        // A piece may have the very bytes of a node, so it is not the mark that says whether a node was opened.
-        if level == 0 || !self.opened.insert(number) {
-            return Ok(());
-        }
-        let children = reference.children(self.repository);
-        for child in self.or_count(children)?.unwrap_or_default() {
-            self.stream(&child, level - 1, mark)?;
-        }
-        Ok(())
-    }
-
-    /// What was read; what cannot be read because it is lost or damaged is counted.
-    fn or_count<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
-        match read {
-            Ok(read) => Ok(Some(read)),
-            Err(error) if error.is_damage() => {
-                self.unreadable += 1;
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+    /// What is counted for the node of the manifest that is being followed.
+    fn counted(&mut self) -> &mut RowTotals {
+        self.open.last_mut().map_or(&mut self.totals, |(_, totals)| totals)
     }
 }
 
-fn decode_rows(mut bytes: &[u8]) -> Result<Vec<FileEntry>> {
-    let mut rows = Vec::new();
-    while !bytes.is_empty() {
-        rows.push(decode_row(&mut bytes).in_object("a chunk of rows")?);
+impl Visitor for Marking<'_> {
+    /// Marks a chunk, if it has no mark yet.
+    fn meet(&mut self, chunk: &ChunkId, met: Met) -> Result<bool> {
+        let number = self.places.number(self.repository, chunk)?;
+        match number.and_then(|number| self.marks.get_mut(number)) {
+            Some(marked) if *marked == 0 => *marked = self.mark,
+            Some(_) => {}
+            None => self.unreadable += 1,
+        }
+        let Some(number) = number else { return Ok(false) };
+        Ok(match met {
+            Met::Root => true,
+            Met::Bytes(0) => false,
+            // A piece may have the very bytes of a node, so it is not the mark that says whether a node was opened.
+            Met::Bytes(_) => self.opened.insert(number),
+            Met::Rows(_) => match self.below.get(&number).copied() {
+                Some(totals) => {
+                    self.counted().add(totals);
+                    false
+                }
+                None => {
+                    self.open.push((number, RowTotals::default()));
+                    true
+                }
+            },
+        })
     }
-    Ok(rows)
+
+    fn leave(&mut self, met: Met) {
+        if let Met::Rows(_) = met
+            && let Some((number, totals)) = self.open.pop()
+        {
+            self.below.insert(number, totals);
+            self.counted().add(totals);
+        }
+    }
+
+    fn row(&mut self, row: &FileEntry, recipe: Option<std::result::Result<&Recipe, Malformed>>) -> Result<()> {
+        let mut totals = RowTotals::default();
+        if let Some(facts) = &row.avro {
+            (totals.avro_files, totals.records) = (1, facts.declared_records);
+        }
+        match recipe {
+            None => {}
+            Some(Ok(recipe)) => {
+                for stream in recipe.streams() {
+                    totals.decoded = totals.decoded.saturating_add(stream.length());
+                }
+            }
+            Some(Err(_)) => self.unreadable += 1,
+        }
+        self.counted().add(totals);
+        Ok(())
+    }
+
+    /// What cannot be read because it is lost or damaged is counted.
+    fn lost(&mut self, _: &ChunkId, _: Error) -> Result<()> {
+        self.unreadable += 1;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Only hints: losing them, or finding wrong ones, costs space or time and nothing else. So rows have no checksum, and
-//! whatever goes wrong here is passed over.
+//! whatever goes wrong here is skipped.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -147,7 +147,7 @@ impl HintFile {
         Ok(())
     }
 
-    /// Makes room, if more than half of so many rows are there; gives the number of rows that are left.
+    /// Drops old rows, if there are more than half of this many; returns the number of rows that are left.
     fn forget_old_anchors(&self, most: i64) -> Result<i64> {
         let connection = self.connection();
         let count = || connection.query_row("SELECT COUNT(*) FROM anchors", [], |row| row.get::<_, i64>(0));

@@ -5,7 +5,7 @@
 //! copied(source, chunk, tag)   one row a chunk of another repository: its id there, and its id here
 //! ```
 //!
-//! That two ids stand for the same bytes is true for ever, whatever becomes of either repository. Whether the chunk is
+//! That two ids stand for the same bytes is true for ever, whatever happens to either repository. Whether the chunk is
 //! (still) here is another question, which `chunks` answers. A row counts only with its keyed checksum, which also
 //! covers whose ids the first ones are.
 
@@ -23,14 +23,14 @@ const MAX_ROWS: i64 = 4_000_000;
 
 impl Hints {
     /// What a chunk of another repository is called in this one, if that was remembered. `naming` says how the other one
-    /// names its chunks: the id that it gives to no bytes.
+    /// names its chunks: the id of no bytes.
     pub fn copied(&self, naming: &ChunkId, source: &ChunkId) -> Option<ChunkId> {
         let file = self.file();
         let (chunk, tag) = file.copied(source).ok().flatten()?;
         (file.copied_tag(naming, source, &chunk) == tag).then_some(chunk)
     }
 
-    /// Remembers what chunks are called in either. Losing this costs time, so what goes wrong is passed over.
+    /// Remembers what chunks are called in either. Losing this costs time, so what goes wrong is skipped.
     pub fn remember_copied(&self, naming: &ChunkId, chunks: &[CopiedChunk]) {
         if !chunks.is_empty() {
             let _ = self.file().transaction(|file| file.insert_copied(naming, chunks));

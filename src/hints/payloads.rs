@@ -1,5 +1,5 @@
-//! Payloads of containers whose encoder was proven before: equal ones (an unchanged table is written anew each night, with
-//! another marker around the same blocks) need not be encoded again to prove it once more.
+//! Payloads of containers whose encoder was proven before: equal ones (an unchanged table is written again each night, with
+//! another marker around the same blocks) need not be encoded again to prove it again.
 //!
 //! ```text
 //! payloads(hash, encoder, tag)   one row a payload: BLAKE3 of it, and the id of the encoder that makes it
@@ -27,7 +27,7 @@ impl Hints {
         row.filter(|(encoder, tag)| file.payload_tag(payload, encoder) == *tag).map(|(encoder, _)| encoder)
     }
 
-    /// Remembers payloads that were proven. Losing this costs time, so what goes wrong is passed over.
+    /// Remembers payloads that were proven. Losing this costs time, so what goes wrong is skipped.
     pub fn remember_proven(&self, payloads: &[ProvenPayload]) {
         if !payloads.is_empty() {
             let _ = self.file().transaction(|file| file.insert_payloads(payloads));

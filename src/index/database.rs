@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Head, Location, decode_object, encode_object};
+use super::{CachedPack, Head, Location, decode_object, encode_object};
 use crate::cache::{CacheFile, Layout};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId};
@@ -34,7 +34,7 @@ const CHUNK_BITS: u32 = 24;
 /// What there is to know of a pack at once.
 #[derive(Debug)]
 pub(super) struct PackRow {
-    pub(super) number: u32,
+    pub(super) number: CachedPack,
     pub(super) id: PackId,
     pub(super) length: u64,
     /// How many base chunks its deltas need.
@@ -116,13 +116,13 @@ impl Database {
     }
 
     /// Drops packs and the rows of what lay in them, in one pass over the table.
-    pub(super) fn forget_packs(&self, numbers: &[u32]) -> Result<()> {
+    pub(super) fn forget_packs(&self, numbers: &[CachedPack]) -> Result<()> {
         if numbers.is_empty() {
             return Ok(());
         }
         self.connection().execute_batch("CREATE TEMP TABLE dropped (number INTEGER PRIMARY KEY)")?;
         for number in numbers {
-            self.connection().prepare_cached("INSERT OR IGNORE INTO dropped VALUES (?1)")?.execute([number])?;
+            self.connection().prepare_cached("INSERT OR IGNORE INTO dropped VALUES (?1)")?.execute([number.0])?;
         }
         self.connection().execute_batch(
             "DELETE FROM chunks WHERE pack IN (SELECT number FROM dropped);
@@ -161,31 +161,32 @@ impl Database {
         if self.pack_tag(number, &id, bases) != row.get::<_, i64>(5)? {
             return Err(self.failed("a pack's row has a wrong checksum"));
         }
-        Ok(PackRow { number, id: PackId::new(id), length, bases, object: object.map(IndexId::new) })
+        Ok(PackRow { number: CachedPack(number), id: PackId::new(id), length, bases, object: object.map(IndexId::new) })
     }
 
-    pub(super) fn pack(&self, number: u32) -> Result<PackInfo> {
+    pub(super) fn pack(&self, number: CachedPack) -> Result<PackInfo> {
         let mut statement =
             self.connection().prepare_cached("SELECT id, info_tag, info FROM packs WHERE number = ?1")?;
-        let mut rows = statement.query([number])?;
+        let mut rows = statement.query([number.0])?;
         let row = rows.next()?.ok_or_else(|| self.failed("a pack's row is gone"))?;
         let (id, tag): ([u8; 32], i64) = (row.get(0)?, row.get(1)?);
         let info = row.get_ref(2)?.as_blob().unwrap_or(&[]);
-        if self.info_tag(number, &id, info) != tag {
+        if self.info_tag(number.0, &id, info) != tag {
             return Err(self.failed("a pack's row has a wrong checksum"));
         }
         let decoded = decode_object(info).ok().and_then(|mut packs| packs.pop());
         decoded.ok_or_else(|| self.failed("a pack's row does not decode"))
     }
 
-    /// Adds a pack and where its chunks lie; gives its number, which is higher than `last` and than any that was ever
+    /// Adds a pack and where its chunks lie; returns its number, which is higher than `last` and than any that was ever
     /// given in this file: other processes hold on to packs by their numbers.
-    pub(super) fn insert_pack(&self, info: &PackInfo, last: u32) -> Result<u32> {
+    pub(super) fn insert_pack(&self, info: &PackInfo, last: CachedPack) -> Result<CachedPack> {
         let highest: Option<u32> = self
             .connection()
             .query_row("SELECT value FROM meta WHERE key = 'last_number'", [], |row| row.get(0))
             .optional()?;
-        let number = highest.unwrap_or(0).max(last).checked_add(1).ok_or_else(|| self.failed("no numbers are left"))?;
+        let highest = highest.unwrap_or(0).max(last.0);
+        let number = highest.checked_add(1).ok_or_else(|| self.failed("no numbers are left"))?;
         self.connection().execute("INSERT OR REPLACE INTO meta VALUES ('last_number', ?1)", [number])?;
         let encoded = encode_object(std::slice::from_ref(info));
         let bases = info.directory.bases.len() as u32;
@@ -210,13 +211,13 @@ impl Database {
             let slot = i64::from(frame) << CHUNK_BITS | i64::from(chunk);
             insert.execute(params![id.as_bytes(), number, slot, self.tag(id, &info.id, frame, chunk)])?;
         }
-        Ok(number)
+        Ok(CachedPack(number))
     }
 
-    pub(super) fn name_pack(&self, number: u32, object: &IndexId) -> Result<()> {
+    pub(super) fn name_pack(&self, number: CachedPack, object: &IndexId) -> Result<()> {
         self.connection()
             .prepare_cached("UPDATE packs SET object = ?2 WHERE number = ?1")?
-            .execute(params![number, object.as_bytes()])?;
+            .execute(params![number.0, object.as_bytes()])?;
         Ok(())
     }
 
@@ -250,7 +251,7 @@ impl Database {
             // Numbers that cannot be come from a damaged row, which does not count.
             if let (Ok(pack), Ok(frame)) = (u32::try_from(pack), u32::try_from(slot >> CHUNK_BITS)) {
                 let chunk = (slot & ((1 << CHUNK_BITS) - 1)) as u32;
-                locations.push((Location { pack, frame, chunk }, tag));
+                locations.push((Location { pack: CachedPack(pack), frame, chunk }, tag));
             }
         }
         Ok(locations)

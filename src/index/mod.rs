@@ -10,7 +10,6 @@
 
 mod database;
 mod object;
-mod standing;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::Path;
@@ -18,17 +17,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use database::Database;
 pub use object::{MAX_OBJECT, decode_object, encode_object};
-pub use standing::{Damage, Retired, Standing, Worth};
 
 use crate::error::Result;
 use crate::id::{ChunkId, IndexId, PackId};
+use crate::log::{SharedStanding, Worth};
 use crate::pack::PackInfo;
+
+/// A pack as this process knows it: the number of its row in the local index. Another process may know it by another number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CachedPack(u32);
+
+impl CachedPack {
+    /// The number of its row, for what is remembered beside the index.
+    pub fn row(self) -> u32 {
+        self.0
+    }
+}
 
 /// Where a chunk lies. A chunk may have several locations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Location {
-    /// Which pack; the number is this process's own.
-    pub pack: u32,
+    /// Which pack.
+    pub pack: CachedPack,
     /// Which frame of the pack.
     pub frame: u32,
     /// Which chunk of the frame.
@@ -43,27 +53,27 @@ pub type Head = (u64, [u8; 32]);
 pub struct Index {
     database: Mutex<Database>,
     packs: Mutex<Packs>,
+    /// What the log says about packs.
+    standing: SharedStanding,
 }
 
 /// What is known about packs, in memory: some hundred bytes a pack, and the directories used last.
 #[derive(Debug, Default)]
 struct Packs {
-    known: HashMap<u32, KnownPack>,
-    numbers: HashMap<PackId, u32>,
+    known: HashMap<CachedPack, KnownPack>,
+    numbers: HashMap<PackId, CachedPack>,
     /// Directories that were used lately, oldest first.
-    recent: VecDeque<(u32, Arc<PackInfo>)>,
+    recent: VecDeque<(CachedPack, Arc<PackInfo>)>,
     /// How many chunks these list.
     recent_chunks: usize,
-    /// Packs that were found to be gone from the repository, or cut off. Outlives the tables: they may be made anew at
+    /// Packs that were found to be gone from the repository, or cut off. Outlives the tables: they may be made again at
     /// any time, and what is gone must not count as stored again.
     gone: HashSet<PackId>,
     /// Those of them that were cut off: something may be read from them yet.
     cut_off: HashSet<PackId>,
-    /// What the log says about packs. Outlives the tables, too.
-    standing: Arc<Standing>,
     /// The highest number that was given in this process. None is given to another pack, whatever becomes of the tables:
     /// others hold on to locations and to frames by it.
-    last_number: u32,
+    last_number: CachedPack,
     /// The state of the file, as of which the tables are known here: other processes write into it, too.
     version: Option<i64>,
 }
@@ -95,7 +105,6 @@ impl Packs {
         *self = Self {
             gone: std::mem::take(&mut self.gone),
             cut_off: std::mem::take(&mut self.cut_off),
-            standing: std::mem::take(&mut self.standing),
             last_number: self.last_number,
             ..Self::default()
         };
@@ -109,14 +118,14 @@ const RECENT_CHUNKS: usize = 1 << 18;
 
 impl Index {
     /// The index that is cached in `path`, or in a temporary file where `path` is none. Whatever is wrong with the
-    /// file, it is made anew; if another process uses it, a temporary one serves.
+    /// file, it is made again; if another process uses it, a temporary one serves.
     ///
     /// `row_key` belongs to the repository; it makes the checksums of rows.
     ///
     /// # Errors
     /// If not even a temporary database can be made.
-    pub fn open(path: Option<&Path>, row_key: [u8; 32]) -> Result<Self> {
-        let index = Self { database: Mutex::new(Database::open(path, row_key)?), packs: Mutex::default() };
+    pub fn open(path: Option<&Path>, row_key: [u8; 32], standing: SharedStanding) -> Result<Self> {
+        let index = Self { database: Mutex::new(Database::open(path, row_key)?), packs: Mutex::default(), standing };
         // What an interrupted process left unpublished is found again in the packs themselves.
         let dropped = index.database().drop_unpublished();
         if dropped.and_then(|()| index.sync()).is_err() {
@@ -138,7 +147,7 @@ impl Index {
         let is_own = |id: &PackId| packs.numbers.contains_key(id);
         let rows: Vec<_> = rows.into_iter().filter(|row| row.object.is_some() || is_own(&row.id)).collect();
         packs.numbers = rows.iter().map(|row| (row.id, row.number)).collect();
-        packs.last_number = rows.iter().map(|row| row.number).fold(packs.last_number, u32::max);
+        packs.last_number = rows.iter().map(|row| row.number).fold(packs.last_number, CachedPack::max);
         packs.known = rows.into_iter().map(|row| (row.number, KnownPack::of(row))).collect();
         let Packs { recent, known, .. } = &mut *packs;
         recent.retain(|(number, info)| known.get(number).is_some_and(|pack| pack.id == info.id));
@@ -264,18 +273,13 @@ impl Index {
 
     /// Whether any pack was found to be gone that should be there.
     pub fn has_gone(&self) -> bool {
-        let packs = self.packs();
-        packs.gone.iter().any(|pack| !packs.standing.is_condemned(pack))
+        let standing = self.standing.get();
+        self.packs().gone.iter().any(|pack| !standing.is_condemned(pack))
     }
 
     /// Whether the pack was found to be gone, or cut off.
     pub fn is_gone(&self, id: &PackId) -> bool {
         self.packs().gone.contains(id)
-    }
-
-    /// What does not count any more, as the log has it now.
-    pub fn set_standing(&self, standing: Arc<Standing>) {
-        self.packs().standing = standing;
     }
 
     /// Where the chunk can be read from, best first; empty if it is nowhere. Condemned packs come last: they may be gone
@@ -293,13 +297,13 @@ impl Index {
     }
 
     fn locate_all(&self, id: &ChunkId) -> Result<Vec<(Location, Worth)>> {
-        // Always in this order: who puts packs in holds both as well.
+        // Always in this order: what puts packs in holds both, too.
         let database = self.database();
-        let packs = self.packs();
+        let (packs, standing) = (self.packs(), self.standing.get());
         let worth = |location: &Location, tag| match packs.known.get(&location.pack) {
             Some(pack) if packs.gone.contains(&pack.id) && !packs.cut_off.contains(&pack.id) => Worth::Nothing,
             Some(pack) if database.tag(id, &pack.id, location.frame, location.chunk) == tag => {
-                match packs.standing.worth(&pack.id, location.frame) {
+                match standing.worth(&pack.id, location.frame) {
                     Worth::Live if packs.cut_off.contains(&pack.id) => Worth::Condemned,
                     worth => worth,
                 }
@@ -315,7 +319,7 @@ impl Index {
     pub fn forget(&self, objects: &[IndexId], swept: &[PackId]) -> Result<()> {
         let mut database = self.database();
         let mut packs = self.packs();
-        let numbers: Vec<u32> = swept.iter().filter_map(|id| packs.numbers.get(id)).copied().collect();
+        let numbers: Vec<CachedPack> = swept.iter().filter_map(|id| packs.numbers.get(id)).copied().collect();
         database.transaction(|database| {
             objects.iter().try_for_each(|object| database.forget_object(object))?;
             database.forget_packs(&numbers)
@@ -330,12 +334,12 @@ impl Index {
     }
 
     /// Whether what lies in this pack may be a difference to other chunks.
-    pub fn has_deltas(&self, number: u32) -> bool {
+    pub fn has_deltas(&self, number: CachedPack) -> bool {
         self.packs().known.get(&number).is_none_or(|pack| pack.deltas)
     }
 
     /// What a pack says about itself.
-    pub fn pack(&self, number: u32) -> Result<Arc<PackInfo>> {
+    pub fn pack(&self, number: CachedPack) -> Result<Arc<PackInfo>> {
         if let Some((_, info)) = self.packs().recent.iter().find(|(recent, _)| *recent == number) {
             return Ok(info.clone());
         }
@@ -363,11 +367,19 @@ impl Index {
         Ok(info)
     }
 
+    /// What the pack in the row of this number says about itself, for what was remembered beside the index.
+    ///
+    /// # Errors
+    /// If there is none, or the cache is not what it was.
+    pub fn pack_in_row(&self, row: u32) -> Result<Arc<PackInfo>> {
+        self.pack(CachedPack(row))
+    }
+
     /// What the pack of this number says about itself; none if the index does not know it any more.
     ///
     /// # Errors
     /// If the cache is not what it was.
-    pub fn numbered(&self, number: u32) -> Result<Option<Arc<PackInfo>>> {
+    pub fn numbered(&self, number: CachedPack) -> Result<Option<Arc<PackInfo>>> {
         match self.pack(number) {
             Err(_) if !self.packs().known.contains_key(&number) => Ok(None),
             info => info.map(Some),
@@ -375,7 +387,7 @@ impl Index {
     }
 
     /// What a pack says about itself, by its name; none if the index does not know it (any more). Numbers may be given
-    /// anew while others read the log; names stay.
+    /// again while others read the log; names stay.
     ///
     /// # Errors
     /// If the cache is not what it was.
@@ -391,27 +403,27 @@ impl Index {
     }
 
     /// The number of a pack.
-    pub fn pack_number(&self, id: &PackId) -> Option<u32> {
+    pub fn pack_number(&self, id: &PackId) -> Option<CachedPack> {
         self.packs().numbers.get(id).copied()
     }
 
     /// The numbers of these packs.
-    pub fn numbers_of(&self, ids: &BTreeSet<PackId>) -> BTreeSet<u32> {
+    pub fn numbers_of(&self, ids: &BTreeSet<PackId>) -> BTreeSet<CachedPack> {
         let packs = self.packs();
         ids.iter().filter_map(|id| packs.numbers.get(id)).copied().collect()
     }
 
     /// The names of all packs, in the order in which they were taken in.
     pub fn pack_ids(&self) -> Vec<PackId> {
-        let mut packs: Vec<(u32, PackId)> =
+        let mut packs: Vec<(CachedPack, PackId)> =
             self.packs().known.iter().map(|(number, pack)| (*number, pack.id)).collect();
         packs.sort_unstable();
         packs.into_iter().map(|(_, id)| id).collect()
     }
 
     /// The numbers of all packs, in the order in which they were taken in.
-    pub fn pack_numbers(&self) -> Vec<u32> {
-        let mut numbers: Vec<u32> = self.packs().known.keys().copied().collect();
+    pub fn pack_numbers(&self) -> Vec<CachedPack> {
+        let mut numbers: Vec<CachedPack> = self.packs().known.keys().copied().collect();
         numbers.sort_unstable();
         numbers
     }
@@ -426,7 +438,7 @@ impl Index {
 }
 
 /// The number of a pack: another process may have taken it in already.
-fn number_of(database: &Database, info: &PackInfo, last: u32) -> Result<u32> {
+fn number_of(database: &Database, info: &PackInfo, last: CachedPack) -> Result<CachedPack> {
     match database.find_pack(&info.id)? {
         Some(row) => Ok(row.number),
         None => database.insert_pack(info, last),

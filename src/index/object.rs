@@ -13,7 +13,7 @@ const VERSION: u8 = 1;
 /// Ids are hashes and do not compress, so those of an object come to about as many bytes as the object has. To more than
 /// this many times that they come in forged objects only, a few MB of which would otherwise fill the memory.
 const MAX_RATIO: usize = 4;
-/// ... beyond so many bytes.
+/// ... beyond this many bytes.
 const ALWAYS: usize = 1 << 20;
 
 /// The body of an index object that names these packs.

@@ -2,7 +2,7 @@
 //!
 //! The content alone decides: a chunk is looked up by its anchors (`chunk::anchors`), which lead to the newest stored
 //! chunks that have them. No path, parent or place in a file is needed, so renamed files, moved rows and parts that were
-//! cut elsewhere find their bases as well.
+//! cut elsewhere find their bases, too.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -44,7 +44,7 @@ struct Candidate {
     first: u32,
 }
 
-/// Finds the bases of chunks by their anchors; for each none if there are none, or if nobody `asks`. They are looked up
+/// Finds the bases of chunks by their anchors; for each none if there are none, or if none is asked for. They are looked up
 /// together, and read one after the other: those of a thousand short chunks would not fit into memory.
 pub(crate) fn find_bases<'r>(
     repository: &'r Repository,
@@ -133,14 +133,14 @@ fn gather(
 }
 
 fn chunk_id(repository: &Repository, chunk: PackedChunk) -> Option<ChunkId> {
-    let info = repository.index().pack(chunk.pack).ok()?;
+    let info = repository.catalog().index().pack_in_row(chunk.pack).ok()?;
     info.directory.chunks.get(chunk.chunk as usize).map(|listed| listed.id)
 }
 
 /// The chunk, if it can be read.
 fn candidate(repository: &Repository, id: ChunkId, shared: usize, first: u32) -> Option<Candidate> {
-    let (place, _) = repository.links(&id).ok()?;
-    let bytes = repository.base(&id).ok()?;
+    let (place, _) = repository.catalog().links(&id).ok()?;
+    let bytes = repository.reader().base(&id).ok()?;
     Some(Candidate { id, place, bytes, shared, first })
 }
 
@@ -150,7 +150,7 @@ fn rungs_below(repository: &Repository, above: &[Candidate], anchors: &[Anchor])
     let mut open: Vec<ChunkId> = seen.iter().copied().collect();
     let mut rungs = Vec::new();
     while let Some(id) = open.pop() {
-        let (place, bases) = repository.links(&id)?;
+        let (place, bases) = repository.catalog().links(&id)?;
         match place.is_rung() {
             true => rungs.push((id, place)),
             false => open.extend(bases.into_iter().filter(|base| seen.insert(*base))),
@@ -162,7 +162,7 @@ fn rungs_below(repository: &Repository, above: &[Candidate], anchors: &[Anchor])
     let wanted: HashMap<u64, u32> = anchors.iter().rev().map(|anchor| (anchor.hash, anchor.at)).collect();
     let mut candidates = Vec::new();
     for (id, place) in rungs {
-        let bytes = repository.base(&id)?;
+        let bytes = repository.reader().base(&id)?;
         let places: HashSet<u32> =
             self::anchors(&bytes).iter().filter_map(|anchor| wanted.get(&anchor.hash).copied()).collect();
         if let Some(first) = places.iter().min().copied() {

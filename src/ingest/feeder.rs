@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::bases::has_bases;
 use super::gather::{Common, Gathering};
 use super::pipeline::Pipeline;
-use super::warm::Likeness;
+use super::primer::SimilarityHint;
 use crate::chunk::{ChunkKind, ChunkSink, MAX_CHUNK, RecordShape, is_zero};
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
@@ -19,7 +19,7 @@ pub(crate) struct Feeder<'p, 'r, 's> {
     scope: &'s rayon::Scope<'p>,
     open: Gathering,
     /// What the file at hand is probably like.
-    likeness: Likeness,
+    hint: SimilarityHint,
     /// The last piece of nothing but zeros: its length and name. A hole is made of equal ones.
     zeros: Option<(usize, ChunkId)>,
 }
@@ -30,19 +30,19 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
             pipeline,
             scope,
             open: Gathering::new(pipeline.frame_target),
-            likeness: Likeness::default(),
+            hint: SimilarityHint::default(),
             zeros: None,
         }
     }
 
     /// Chunks of another file follow, whose row in the last snapshot has this recipe.
     pub(crate) fn begin_file(&mut self, recipe: Option<&[u8]>) {
-        self.likeness = self.pipeline.warmth.likeness(recipe);
+        self.hint = self.pipeline.primer.hint(recipe);
     }
 
     /// The file is a container of this schema.
     pub(crate) fn schema(&mut self, fingerprint: u64) {
-        self.likeness.schema(fingerprint);
+        self.hint.schema(fingerprint);
     }
 
     /// Whether the chunk is stored, or on its way: then it need not be put in.
@@ -54,7 +54,7 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
     /// A chunk of the file at hand was not put in, since it is held.
     pub(crate) fn passed(&mut self, kind: ChunkKind, bytes: u64) {
         if has_bases(kind) {
-            self.pipeline.warmth.pass(&mut self.likeness, bytes, false);
+            self.pipeline.primer.pass(&mut self.hint, bytes, false);
         }
     }
 
@@ -112,15 +112,13 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
         let pipeline = self.pipeline;
         pipeline.check()?;
         if bytes.len() > MAX_CHUNK {
-            return Err(Error::Invalid(format!(
-                "a row or chunk of {} bytes is longer than a chunk may be",
-                bytes.len()
-            )));
+            let (value, limit) = (bytes.len() as u64, MAX_CHUNK as u64);
+            return Err(Error::LimitExceeded { what: "the length of a row or chunk in bytes".into(), value, limit });
         }
         let id = self.name(&bytes);
         let new = pipeline.writer.reserve(id)?;
         if has_bases(common.0) && pipeline.level.is_some() {
-            pipeline.warmth.pass(&mut self.likeness, bytes.len() as u64, new);
+            pipeline.primer.pass(&mut self.hint, bytes.len() as u64, new);
         }
         if new {
             pipeline.chunks_new.fetch_add(1, Ordering::Relaxed);

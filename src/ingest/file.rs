@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::encoder_finder::{Effort, EncoderFinder, Workbench};
 use super::feeder::Feeder;
 use super::room::{FEW, MIDDLE, Room};
-use super::treat::{Effort, Inspector, Workbench};
 use super::{AvroReport, Depth};
 use crate::avro::container::Header;
 use crate::chunk::CutParams;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::files::{FileStat, Held, SourceOpener};
 use crate::id::{ContentHash, Digester, digest};
 use crate::progress::Progress;
-use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, RawBlock, Segment, Splitter, Treatment};
+use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, PayloadDecision, RawBlock, Segment, Splitter};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
 use crate::store::Repository;
 
@@ -67,7 +67,7 @@ impl SchemaCache {
 /// How many bytes are read at once.
 const READ: usize = 1 << 20;
 
-/// Blocks that have to be decoded are gathered up to so many payload bytes, to be dealt with in parallel.
+/// Blocks that have to be decoded are gathered up to this many payload bytes, to be dealt with in parallel.
 const BATCH_BYTES: usize = 1 << 20;
 const BATCH_BLOCKS: usize = 256;
 
@@ -76,13 +76,13 @@ const TRIES: u32 = 3;
 
 /// What storing a file came to.
 pub(crate) struct Stored {
-    /// Its row.
+    /// Its row, complete.
     pub(crate) entry: FileEntry,
     /// The file that was read, where it has other names, too, and held still.
     pub(crate) shared: Option<FileStat>,
     /// How many bytes were read, counting repeated ones.
     pub(crate) bytes_read: u64,
-    /// What became of it while it was read, every time.
+    /// Whether it changed each time while it was read.
     pub(crate) held: Held,
     /// Attributes that could not be read, where this is not known already: the file is another one than was met.
     pub(crate) unread: Vec<Error>,
@@ -110,7 +110,7 @@ pub(crate) fn store_file(
         let unread = reading.describe(&mut entry);
         bytes_read += store_content(context, feeder, &mut |buffer| reading.read(buffer), &mut entry, expected)?;
         let held = match reading.end()? {
-            // Those of the system have bytes that their size does not tell.
+            // Files of the system have bytes that their size does not show.
             Held::Still if entry.size != stat.size => Held::Changed,
             held => held,
         };
@@ -125,7 +125,7 @@ pub(crate) fn store_file(
     }
 }
 
-/// Stores what `read` gives, and fills in what follows from it: size, hash, recipe, and what a container is like.
+/// Stores what `read` returns, and fills in what follows from it: size, hash, recipe, and what a container is like.
 pub(crate) fn store_content(
     context: &FileContext<'_>,
     feeder: &mut Feeder<'_, '_, '_>,
@@ -137,7 +137,7 @@ pub(crate) fn store_content(
     let mut file = ContainerFile {
         context,
         splitter: Splitter::new(context.cut),
-        inspector: None,
+        finder: None,
         expected,
         codec: String::new(),
         batch: Vec::new(),
@@ -199,7 +199,7 @@ pub(crate) fn store_content(
 struct ContainerFile<'a, 'c> {
     context: &'a FileContext<'c>,
     splitter: Splitter,
-    inspector: Option<Inspector<'c>>,
+    finder: Option<EncoderFinder<'c>>,
     expected: Option<&'a str>,
     codec: String,
     /// Blocks that are to be dealt with together.
@@ -219,7 +219,7 @@ impl ContainerFile<'_, '_> {
             Segment::Block(block) => {
                 self.batch_bytes += block.payload.len();
                 self.batch.push(block);
-                let waits = self.inspector.as_ref().is_some_and(Inspector::decodes)
+                let waits = self.finder.as_ref().is_some_and(EncoderFinder::decodes)
                     && self.batch_bytes < BATCH_BYTES
                     && self.batch.len() < BATCH_BLOCKS;
                 if waits { Ok(()) } else { self.flush(feeder) }
@@ -231,14 +231,14 @@ impl ContainerFile<'_, '_> {
                 let FileContext { bench, effort, schemas, repository, .. } = self.context;
                 let hints = repository.hints();
                 let schema = schemas.of(header);
-                self.inspector = Some(Inspector::new(bench, hints, *effort, header, schema.clone(), self.expected));
+                self.finder = Some(EncoderFinder::new(bench, hints, *effort, header, schema.clone(), self.expected));
                 feeder.schema(schema.fingerprint());
                 self.splitter.header(header, schema, feeder)
             }
         }
     }
 
-    /// Before so many bytes are gathered for the next block: where that is a large one, only one file does so at a time.
+    /// Before `wanted` bytes are gathered for the next block: where that is a large one, only one file does so at a time.
     fn large_ahead(&mut self, wanted: usize, feeder: &mut Feeder<'_, '_, '_>) -> Result<()> {
         match (wanted > MIDDLE, self.large.is_some()) {
             (true, false) => {
@@ -261,34 +261,34 @@ impl ContainerFile<'_, '_> {
         if blocks.is_empty() {
             return Ok(());
         }
-        let Some(inspector) = &mut self.inspector else {
-            return Err(Error::Invalid("a block without a header".into()));
+        let Some(finder) = &mut self.finder else {
+            return Err(Error::Internal("a block without a header".into()));
         };
         let FileContext { pool, bench, .. } = self.context;
-        let mut treatments = inspector.treat(pool, &blocks, Room::Batch);
+        let mut decisions = finder.decide(pool, &blocks, Room::Batch);
         let mut blocks = blocks;
         for at in 0..blocks.len() {
             let mut alone = None;
-            if treatments.get(at).is_some_and(Option::is_none) {
-                let waiting = treatments.iter().skip(at).take(FEW);
-                let end = at + waiting.take_while(|treatment| treatment.is_none()).count();
-                let few = inspector.treat(pool, blocks.get(at..end).unwrap_or_default(), Room::Few);
-                treatments.splice(at..end, few);
+            if decisions.get(at).is_some_and(Option::is_none) {
+                let waiting = decisions.iter().skip(at).take(FEW);
+                let end = at + waiting.take_while(|decision| decision.is_none()).count();
+                let few = finder.decide(pool, blocks.get(at..end).unwrap_or_default(), Room::Few);
+                decisions.splice(at..end, few);
             }
-            if treatments.get(at).is_some_and(Option::is_none) {
+            if decisions.get(at).is_some_and(Option::is_none) {
                 // Held until the block is in its streams.
                 alone = self.large.is_none().then(|| lock(&bench.large));
-                let one = inspector.treat(pool, blocks.get(at..=at).unwrap_or_default(), Room::One);
-                treatments.splice(at..=at, one);
+                let one = finder.decide(pool, blocks.get(at..=at).unwrap_or_default(), Room::One);
+                decisions.splice(at..=at, one);
             }
-            if let (Some(block), Some(treatment)) = (blocks.get_mut(at), treatments.get_mut(at)) {
+            if let (Some(block), Some(decision)) = (blocks.get_mut(at), decisions.get_mut(at)) {
                 let block = RawBlock {
                     count: block.count,
                     odd_head: block.odd_head.take(),
                     payload: std::mem::take(&mut block.payload),
                 };
-                let treatment = treatment.take().unwrap_or(Treatment::Keep(None));
-                self.splitter.block(block, treatment, feeder)?;
+                let decision = decision.take().unwrap_or(PayloadDecision::Keep(None));
+                self.splitter.block(block, decision, feeder)?;
             }
             drop(alone);
         }

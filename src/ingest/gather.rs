@@ -29,7 +29,7 @@ const MOST_FRAMES: usize = 256;
 const LEAST_SHAPED: usize = 8 << 10;
 
 impl Gathering {
-    /// With frames that are full at so many plain bytes.
+    /// With frames that are full at this many plain bytes.
     pub(crate) fn new(target: usize) -> Self {
         Self { target, frames: BTreeMap::new(), bytes: 0 }
     }
@@ -39,7 +39,7 @@ impl Gathering {
         std::mem::replace(self, Self::new(self.target))
     }
 
-    /// Adds a chunk. Gives the frame away that is to be handed on now, if there is one.
+    /// Adds a chunk. Returns the frame that is to be handed on now, if there is one.
     pub(crate) fn add(&mut self, common: Common, chunk: PlainChunk) -> Option<(Common, Vec<PlainChunk>)> {
         self.bytes += chunk.bytes.len();
         let (chunks, bytes) = self.frames.entry(common.clone()).or_default();

@@ -2,22 +2,22 @@
 //! stored in packs.
 
 mod bases;
+mod encoder_finder;
 mod feeder;
 mod file;
 mod gather;
 mod payload;
 mod pipeline;
+mod primer;
 mod report;
 mod room;
-mod treat;
-mod warm;
 
 pub use report::{AvroReport, Depth};
 
+pub(crate) use encoder_finder::{Effort, Workbench};
 pub(crate) use feeder::{Feeder, Unfilled};
 pub(crate) use file::{FileContext, SchemaCache, Stored, store_content, store_file};
 pub(crate) use gather::{Common, Gathering};
 pub(crate) use payload::take_apart_again;
 pub(crate) use pipeline::Pipeline;
-pub(crate) use treat::{Effort, Workbench};
-pub(crate) use warm::Warmth;
+pub(crate) use primer::AnchorPrimer;

@@ -8,11 +8,11 @@ use crate::avro::container::{Header, Parsed, parse_header};
 use crate::chunk::CutParams;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::read::{Prefetching, Rebuilder, Rebuilt};
-use crate::recipe::{CompiledSchema, Part, Segment, Splitter, Treatment};
+use crate::read::{FileAssembler, Prefetching, Rebuilt};
+use crate::recipe::{CompiledSchema, Part, PayloadDecision, Segment, Splitter};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
 
-/// A file that was taken apart once more.
+/// A file that was taken apart again.
 pub(crate) struct TakenApart {
     pub(crate) recipe: Vec<u8>,
     pub(crate) facts: AvroFacts,
@@ -22,7 +22,7 @@ pub(crate) struct TakenApart {
 
 /// Rebuilds a file and takes it apart again, with the payloads of those encoders kept as they are that are meant.
 pub(crate) fn take_apart_again(
-    rebuilder: &Rebuilder<'_, Prefetching<'_, '_>>,
+    assembler: &FileAssembler<'_, Prefetching<'_, '_>>,
     entry: &FileEntry,
     cut: CutParams,
     is_meant: &dyn Fn(&str) -> bool,
@@ -34,33 +34,35 @@ pub(crate) fn take_apart_again(
     let Some(facts) = &entry.avro else { return Err(damaged("it is that of no container")) };
     let mut splitter = Splitter::new(cut);
     let (mut is_null, mut changed) = (false, 0);
-    rebuilder.parts(entry, &mut |rebuilt| {
+    assembler.parts(entry, &mut |rebuilt| {
         progress.bytes(rebuilt.bytes().len() as u64);
         let Rebuilt { part, payload: made, .. } = rebuilt;
         match (part, made) {
             (Part::Header(bytes), _) => {
-                let Parsed::Done(header) = parse_header(&bytes) else { return Err(damaged("its header is none")) };
+                let Parsed::Done(header) = parse_header(&bytes) else {
+                    return Err(damaged("it holds no valid header"));
+                };
                 is_null = has_codec_null(&header);
                 let schema = Arc::new(CompiledSchema::of(&header));
                 splitter.header(&header, schema, feeder)
             }
             (Part::Bytes(bytes), _) => splitter.segment(Segment::Stray(bytes), feeder),
             (Part::Payload { payload, frame }, _) => {
-                let treatment = match is_null {
-                    true => Treatment::Decode { plain: None, encoder: "null".into(), corrections: None },
-                    false => Treatment::Keep(None),
+                let decision = match is_null {
+                    true => PayloadDecision::Decode { plain: None, encoder: "null".into(), corrections: None },
+                    false => PayloadDecision::Keep(None),
                 };
-                splitter.block(frame.block(payload), treatment, feeder)
+                splitter.block(frame.block(payload), decision, feeder)
             }
             (Part::Encode { plain, encoder, corrections, frame }, Some(payload)) => {
-                let treatment = match is_meant(&encoder) {
+                let decision = match is_meant(&encoder) {
                     true => {
                         changed += 1;
-                        Treatment::Keep(None)
+                        PayloadDecision::Keep(None)
                     }
-                    false => Treatment::Decode { plain: Some(plain), encoder, corrections },
+                    false => PayloadDecision::Decode { plain: Some(plain), encoder, corrections },
                 };
-                splitter.block(frame.block(payload), treatment, feeder)
+                splitter.block(frame.block(payload), decision, feeder)
             }
             (Part::Encode { .. }, None) => Err(Error::WorkerStopped),
         }

@@ -1,4 +1,4 @@
-//! The way of a chunk from the one who cut it into a pack: named, looked up, gathered into a frame, compressed, packed.
+//! The way of a chunk from the cutter into a pack: named, looked up, gathered into a frame, compressed, packed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,21 +6,21 @@ use std::sync::{Mutex, PoisonError};
 
 use super::bases::{Bases, find_bases, has_bases};
 use super::gather::{Common, Gathering};
-use super::warm::Warmth;
+use super::primer::AnchorPrimer;
 use crate::chunk::{ChunkKind, anchors};
 use crate::error::{Error, Result};
 use crate::hints::PackedChunk;
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
 use crate::pack::{EncodedFrame, FrameCodec, PackBuilder, PlainChunk};
 use crate::runtime::Gate;
-use crate::store::log::{ReplaceReason, RootReplacement};
 use crate::store::{Committed, Replaced, Repository, Writer};
+use crate::store::{ReplaceReason, RootReplacement};
 
 /// What all threads of one run share.
 pub(crate) struct Pipeline<'r> {
     repository: &'r Repository,
     /// Sees to it that the anchors of what new chunks are probably like are known.
-    pub(crate) warmth: Warmth<'r>,
+    pub(crate) primer: AnchorPrimer<'r>,
     pub(crate) writer: Writer<'r>,
     pub(crate) hasher: ChunkHasher,
     pub(crate) level: Option<i32>,
@@ -55,14 +55,14 @@ impl<'r> Pipeline<'r> {
     pub(crate) fn new(
         repository: &'r Repository,
         writer: Writer<'r>,
-        warmth: Warmth<'r>,
+        primer: AnchorPrimer<'r>,
         level: Option<i32>,
         dry_run: bool,
         threads: usize,
     ) -> Self {
         Self {
             repository,
-            warmth,
+            primer,
             writer,
             hasher: repository.hasher(),
             level,
@@ -89,7 +89,7 @@ impl<'r> Pipeline<'r> {
         self.writer.lost_packs()
     }
 
-    /// Stops everybody: the first failure is the one that is told.
+    /// Stops all threads: the first failure is the one that is reported.
     pub(crate) fn fail(&self, error: Error) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert(error);
@@ -182,11 +182,11 @@ impl<'r> Pipeline<'r> {
         }
         let ids: Vec<ChunkId> = pack.frames().iter().flat_map(|frame| &frame.chunks).map(|chunk| chunk.id).collect();
         let report = self.writer.store(pack)?;
-        let Some(number) = self.repository.index().pack_number(&report.pack) else { return Ok(()) };
+        let Some(number) = self.repository.catalog().index().pack_number(&report.pack) else { return Ok(()) };
         let mut pending = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
         let anchored: Vec<_> = (0..)
             .zip(ids)
-            .filter_map(|(chunk, id)| Some((PackedChunk { pack: number, chunk }, pending.remove(&id)?)))
+            .filter_map(|(chunk, id)| Some((PackedChunk { pack: number.row(), chunk }, pending.remove(&id)?)))
             .collect();
         drop(pending);
         self.repository.hints().remember_anchors(&anchored);
@@ -198,7 +198,8 @@ impl<'r> Pipeline<'r> {
         let idle = lock().pop();
         let mut codec = match idle {
             Some(codec) => codec,
-            None => FrameCodec::new(self.level).map_err(|e| Error::Invalid(e.to_string()))?,
+            None => FrameCodec::new(self.level)
+                .map_err(|error| Error::Exhausted { what: "memory to compress with", source: error.into() })?,
         };
         let done = work(&mut codec);
         lock().push(codec);
@@ -211,7 +212,7 @@ impl<'r> Pipeline<'r> {
         self.writer.commit(snapshot, root)
     }
 
-    /// When all frames were compressed: stores the last pack and gives snapshots new roots.
+    /// When all frames were compressed: stores the last pack and replaces the roots of snapshots.
     pub(crate) fn replace_roots(self, reason: ReplaceReason, roots: &[RootReplacement]) -> Result<Replaced> {
         self.store_rest()?;
         self.writer.replace_roots(reason, roots)
@@ -236,7 +237,7 @@ impl<'r> Pipeline<'r> {
         Ok(())
     }
 
-    /// After a failure: what was stored shall not have been in vain.
+    /// After a failure: publishes what was stored, so that the next run finds it.
     pub(crate) fn abandon(self) {
         let _ = self.writer.flush();
     }

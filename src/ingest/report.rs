@@ -1,9 +1,10 @@
 //! What a caller chooses about containers, and what is learned about them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How far to look into containers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Depth {
     /// Decode payloads where an encoder reproduces them.
     #[default]

@@ -1,6 +1,8 @@
 //! `check`: is everything there, and is it what it should be?
 
-use serde::Serialize;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::data;
 use super::structure::{self, Structure};
@@ -10,15 +12,48 @@ use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::pack;
 use crate::progress::{Phase, Progress};
-use crate::store::Repository;
+use crate::store::{Repository, check_settled, looks_away};
+use crate::values;
 
 use crate::graph::{Followed, FollowedAll, Lost, follow_all};
 
-/// What to look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What to look at. Without any of it, only what can be seen without reading data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct CheckOptions {
-    /// Which packs are read and decoded.
-    pub data: DataSubset,
+    /// Read and decode all packs.
+    pub read_data: bool,
+    /// Else read and decode these.
+    pub read_data_subset: Option<DataSubset>,
+    /// Else read and decode those that were not read and found sound on this machine for so long.
+    #[serde(deserialize_with = "values::some_duration")]
+    pub max_age: Option<Duration>,
+}
+
+impl CheckOptions {
+    /// Reads and decodes these packs.
+    pub fn reading(data: DataSubset) -> Self {
+        Self { read_data_subset: Some(data), ..Self::default() }
+    }
+
+    values::setters! {
+        is read_data: bool;
+        some read_data_subset: DataSubset;
+        some max_age: Duration;
+    }
+
+    /// Which packs are read and decoded, at this time, nanoseconds since 1970 (UTC).
+    pub fn data(&self, now: i64) -> DataSubset {
+        match (self.read_data, self.read_data_subset, self.max_age) {
+            (true, ..) => DataSubset::All,
+            (false, Some(subset), _) => subset,
+            (false, None, Some(age)) => {
+                DataSubset::NotSince(now.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)))
+            }
+            (false, None, None) => DataSubset::None,
+        }
+    }
 }
 
 /// A part of the packs.
@@ -28,7 +63,7 @@ pub enum DataSubset {
     None,
     /// All.
     All,
-    /// Those of this part (from 1 on) of so many.
+    /// The packs of this part, counted from 1, of all parts.
     Part {
         /// Which part.
         part: u32,
@@ -43,7 +78,40 @@ pub enum DataSubset {
     NotSince(i64),
 }
 
-/// What was found.
+impl DataSubset {
+    /// Reads a share like `10%`, a size like `500M`, or a part like `2/7`.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        let wrong = || format!("{text:?} is not a subset: write it like 10%, 500M or 2/7");
+        if let Some(share) = text.strip_suffix('%') {
+            let percent: f64 = share.trim().parse().map_err(|_| wrong())?;
+            return match percent > 0.0 && percent <= 100.0 {
+                true => Ok(Self::Share((percent * 10_000.0).ceil() as u32)),
+                false => Err(wrong()),
+            };
+        }
+        let Some((part, of)) = text.split_once('/') else {
+            let bytes = values::parse_size(text).ok().filter(|bytes| *bytes > 0);
+            // A bare number would be bytes, and is hardly ever meant so.
+            let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+            return bytes.filter(|_| has_unit).map(Self::Bytes).ok_or_else(wrong);
+        };
+        match (part.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?) {
+            (part, of) if (1..=of).contains(&part) => Ok(Self::Part { part, of }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DataSubset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        values::from_text(deserializer, Self::parse)
+    }
+}
+
+/// Result of the check.
 #[derive(Debug, Default, Serialize)]
 pub struct CheckReport {
     /// What is wrong, in the order in which it was found.
@@ -54,13 +122,13 @@ pub struct CheckReport {
     pub lost: Vec<Lost>,
     /// Snapshots looked at.
     pub snapshots: u64,
-    /// Snapshots that have lost something.
+    /// Snapshots that have lost data.
     pub damaged_snapshots: u64,
     /// Files (each once for every snapshot that holds it) of which something is lost, and rows of manifests that are.
     pub lost_paths: u64,
     /// Index objects that the log names and that cannot be read. The packs have what they said.
     pub lost_indexes: u64,
-    /// Packs passed over because they were read and found sound lately.
+    /// Packs skipped because they were read and found sound lately.
     pub packs_verified_before: u64,
     /// Packs that the index names.
     pub packs: u64,
@@ -84,7 +152,7 @@ pub struct CheckReport {
     pub mendable_packs: u64,
     /// Parity objects that are not what was written.
     pub unsound_parity: u64,
-    /// Checkpoints that are not what the log comes to. They are passed over, and harmless.
+    /// Checkpoints that are not what the log comes to. They are skipped, and harmless.
     pub unsound_checkpoints: u64,
     /// Packs that should have a parity object by the settings of the repository, and have none.
     pub unprotected_packs: u64,
@@ -99,16 +167,10 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Whether so many packs are missing that the storage is more likely away, in part, than the packs are lost.
+    /// Whether that many packs are missing that the storage is more likely away, in part, than the packs are lost.
     pub fn looks_away(&self) -> bool {
         looks_away(self.missing_packs, self.packs)
     }
-}
-
-/// Whether so many of the packs are missing that their disk, mount or share is more likely away than they are lost: all of
-/// them, or more than one and more than half.
-pub(crate) fn looks_away(missing: u64, packs: u64) -> bool {
-    missing > 0 && (missing >= packs || (missing > 1 && missing > packs / 2))
 }
 
 /// Looks at the repository. What is wrong is in the report, not an error.
@@ -130,24 +192,25 @@ pub fn check(repository: &Repository, options: CheckOptions, progress: &dyn Prog
 /// How much of what snapshots have lost stands in a report.
 const LISTED: usize = 1000;
 
-/// As [`check`], and hands all that snapshots have lost to `tell` instead of the report, as soon as it is found.
+/// As [`check`], and hands all that snapshots have lost to `each_loss` instead of the result, as soon as it is found.
 ///
 /// # Errors
-/// Those of `tell`, and if the work itself cannot be done.
+/// Errors of `each_loss`, and if the work itself cannot be done.
 pub fn check_each(
     repository: &Repository,
     options: CheckOptions,
     progress: &dyn Progress,
-    tell: &mut dyn FnMut(Lost) -> Result<()>,
+    each_loss: &mut dyn FnMut(Lost) -> Result<()>,
 ) -> Result<CheckReport> {
     // A cache that is stale or damaged must neither hide damage nor make any up.
-    repository.rebuild_index()?;
+    repository.catalog().rebuild()?;
     progress.begin(Phase::CheckStructure, None, None);
     let Structure { mut report, packs, mut bad, mut mendable } = structure::check_structure(repository)?;
-    if options.data != DataSubset::None {
-        bad.extend(data::check_data(repository, options.data, &packs, &mut report, &mut mendable, progress)?);
+    let wanted = options.data(repository.log().clock().now());
+    if wanted != DataSubset::None {
+        bad.extend(data::check_data(repository, wanted, &packs, &mut report, &mut mendable, progress)?);
     }
-    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
+    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, each_loss)?;
     check_history(repository, &mut report)?;
     report.snapshots = state.snapshots.len() as u64;
     report.damaged_snapshots = damaged.len() as u64;
@@ -156,17 +219,17 @@ pub fn check_each(
         report.problems.push(damaged_snapshot(id, &followed));
     }
     // What was met on the way only.
-    for pack in repository.mended_packs() {
+    for pack in repository.packs().mended_packs() {
         let is_known = state.standing.is_condemned(&pack) || state.standing.damaged.contains_key(&pack);
         if !is_known && mendable.insert(pack) {
             report.problems.push(is_mendable(&pack));
         }
     }
     report.mendable_packs = mendable.len() as u64;
-    let (catalogue, used) = closure.used();
-    for (number, pack) in (0..).zip(catalogue.packs()) {
-        let frames = catalogue.frames_of(number);
-        let is_used = frames.flat_map(|(_, frame)| catalogue.places_of(frame)).any(|(_, chunk, _)| used.has(chunk));
+    let (inventory, used) = closure.used();
+    for (number, pack) in inventory.packs() {
+        let frames = inventory.frames_of(number);
+        let is_used = frames.flat_map(|(_, frame)| inventory.places_of(frame)).any(|(_, chunk, _)| used.has(chunk));
         if !is_used && !pack.gone && !state.standing.is_condemned(&pack.id) {
             report.unused_packs += 1;
             report.unused_bytes += pack.length;
@@ -176,9 +239,9 @@ pub fn check_each(
 }
 
 /// What the log says from its first entry on: roots that were replaced by others of the same content, and what it comes to,
-/// which checkpoints say as well.
+/// which checkpoints say, too.
 fn check_history(repository: &Repository, report: &mut CheckReport) -> Result<()> {
-    let history = match repository.history() {
+    let history = match repository.log().history() {
         // As far as it was needed to open the repository it could be read.
         Err(error) if error.is_damage() => {
             report.problems.push(error);
@@ -188,7 +251,7 @@ fn check_history(repository: &Repository, report: &mut CheckReport) -> Result<()
     };
     report.unsound_checkpoints = history.unsound_checkpoints.len() as u64;
     for replaced in &history.replaced {
-        report.problems.extend(repository.check_settled(replaced)?);
+        report.problems.extend(check_settled(repository, replaced)?);
     }
     Ok(())
 }
@@ -206,7 +269,40 @@ fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {
     Error::damaged(format_args!("snapshot {}", id.short()), lost.join(", "))
 }
 
-/// A pack is damaged, and nothing of it is lost.
+/// A pack is damaged, and no data of it is lost.
 pub(super) fn is_mendable(pack: &PackId) -> Error {
     Error::damaged(pack::pack_name(pack), "its bytes are not what was written, but its parity brings all of them back")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read() {
+        for (text, part) in [
+            ("1/1", DataSubset::Part { part: 1, of: 1 }),
+            ("3/7", DataSubset::Part { part: 3, of: 7 }),
+            ("10%", DataSubset::Share(100_000)),
+            ("0.5 %", DataSubset::Share(5000)),
+            ("100%", DataSubset::Share(1_000_000)),
+            ("500M", DataSubset::Bytes(500 << 20)),
+        ] {
+            assert_eq!(DataSubset::parse(text), Ok(part));
+        }
+        for wrong in ["0/3", "4/3", "1/0", "1", "a/b", "1/2/3", "0%", "101%", "-1%", "NaN%", "%", "", "0M", "M", "7"] {
+            assert!(DataSubset::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn all_goes_before_a_part_and_a_part_before_an_age() {
+        let day = Duration::from_secs(86_400);
+        let aged = CheckOptions::default().max_age(day);
+        assert_eq!(aged.data(86_400_000_000_007), DataSubset::NotSince(7));
+        assert_eq!(aged.max_age(Duration::MAX).data(7), DataSubset::NotSince(7 - i64::MAX));
+        assert_eq!(aged.read_data_subset(DataSubset::Bytes(1)).data(0), DataSubset::Bytes(1));
+        assert_eq!(CheckOptions::reading(DataSubset::Bytes(1)).read_data(true).data(0), DataSubset::All);
+        assert_eq!(CheckOptions::default().data(0), DataSubset::None);
+    }
 }

@@ -8,13 +8,13 @@ use super::check::{CheckReport, DataSubset, is_mendable};
 use crate::error::{Error, Result};
 use crate::graph::BadFrame;
 use crate::id::{ChunkHasher, ChunkId, PackId, digest};
-use crate::index::Standing;
+use crate::log::Standing;
 use crate::pack::{self, FrameChunk};
 use crate::progress::{Phase, Progress};
 use crate::storage::{self, StorageErrorKind};
 use crate::store::{FrameReader, Opened, ParityFound, Repository, VerifiedPacks};
 
-/// Reads packs, decodes every frame, recomputes every chunk's id. Gives the frames that are not what they should be.
+/// Reads packs, decodes every frame, recomputes every chunk's id. Returns the frames that are not what they should be.
 pub(super) fn check_data(
     repository: &Repository,
     subset: DataSubset,
@@ -23,14 +23,14 @@ pub(super) fn check_data(
     mendable: &mut BTreeSet<PackId>,
     progress: &dyn Progress,
 ) -> Result<HashSet<BadFrame>> {
-    let ledger = repository.verified_packs();
+    let ledger = repository.packs().verified();
     let (chosen, bytes) = choose(repository, subset, &ledger, packs)?;
     if matches!(subset, DataSubset::NotSince(_)) {
         report.packs_verified_before = (packs.len() - chosen.len()) as u64;
     }
     progress.begin(Phase::CheckData, Some(chosen.len() as u64), Some(bytes));
     let pool = repository.runtime().compute()?;
-    let standing = repository.standing();
+    let standing = repository.catalog().standing();
     let mut found: Vec<PackFindings> = pool.install(|| {
         chosen
             .par_iter()
@@ -55,7 +55,7 @@ pub(super) fn check_data(
             report.problems.push(error);
         }
         if findings.mendable && !mendable.insert(*pack) {
-            // That was told when its length was looked at.
+            // That was reported when its length was looked at.
             report.problems.extend(findings.problems.into_iter().skip(1));
         } else {
             report.problems.extend(findings.problems);
@@ -77,13 +77,13 @@ fn take_back(
     found: &[PackFindings],
     report: &mut CheckReport,
 ) -> Result<()> {
-    let standing = repository.standing();
+    let standing = repository.catalog().standing();
     let is_meant = |(pack, findings): &(&PackId, &PackFindings)| findings.whole && standing.damaged.contains_key(*pack);
     let whole: Vec<PackId> = packs.iter().zip(found).filter(is_meant).map(|(pack, _)| *pack).collect();
     if whole.is_empty() {
         return Ok(());
     }
-    match repository.take_back_damage(&whole) {
+    match repository.reader().take_back_damage(&whole) {
         Ok(sound) => report.taken_back += sound.len() as u64,
         Err(Error::Storage(_) | Error::Unsupported { .. }) => {}
         Err(error) => return Err(error),
@@ -96,8 +96,8 @@ pub(crate) fn drop_condemned(repository: &Repository, packs: &[PackId], found: &
     if found.iter().all(PackFindings::is_sound) {
         return Ok(());
     }
-    repository.refresh_index()?;
-    let standing = repository.standing();
+    repository.catalog().refresh()?;
+    let standing = repository.catalog().standing();
     for (pack, findings) in packs.iter().zip(found) {
         if standing.is_condemned(pack) && !findings.is_sound() {
             *findings = PackFindings { gone: true, ..PackFindings::default() };
@@ -108,7 +108,7 @@ pub(crate) fn drop_condemned(repository: &Repository, packs: &[PackId], found: &
 
 /// Keeps which packs were found sound just now, and forgets those that were not, or are not there any more.
 fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[PackId], found: &[PackFindings]) -> Result<()> {
-    let now = repository.clock().now();
+    let now = repository.log().clock().now();
     for (pack, findings) in read.iter().zip(found) {
         let is_protected = !matches!(findings.parity, ParityFound::Unsound(_));
         match findings.is_sound() && !findings.gone && is_protected {
@@ -116,13 +116,13 @@ fn remember(repository: &Repository, mut ledger: VerifiedPacks, read: &[PackId],
             false => ledger.forget(pack),
         }
     }
-    ledger.retain(|pack| repository.index().knows_pack(pack) && !repository.index().is_gone(pack));
+    ledger.retain(|pack| repository.catalog().index().knows_pack(pack) && !repository.catalog().index().is_gone(pack));
     // Losing this costs reading, not data.
-    let _ = repository.remember_verified(&ledger);
+    let _ = repository.packs().remember_verified(&ledger);
     Ok(())
 }
 
-/// What was found in a pack. What the log has as lost already is not told again.
+/// What was found in a pack. What the log has as lost already is not reported again.
 #[derive(Debug)]
 pub(crate) struct PackFindings {
     /// That it is mendable comes first, where it is.
@@ -160,10 +160,10 @@ impl PackFindings {
 /// Reads a pack, decodes its frames, recomputes the ids of its chunks.
 ///
 /// Only what was read and is wrong is bad. What could not be read is not judged, and neither is a delta whose bases
-/// cannot be had.
+/// cannot be read.
 pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standing) -> Result<PackFindings> {
     let mut findings = PackFindings::default();
-    let Some(info) = repository.index().find_pack(id)? else {
+    let Some(info) = repository.catalog().index().find_pack(id)? else {
         // It was deleted meanwhile.
         return Ok(PackFindings { gone: true, ..findings });
     };
@@ -178,7 +178,7 @@ pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standi
     let is_sound = is_whole(&read);
     findings.whole = is_sound;
     findings.gone = read.as_ref().is_err_and(|error| error.kind() == StorageErrorKind::NotFound);
-    let mended = if is_sound || findings.gone { None } else { repository.mended_pack(&info.id) };
+    let mended = if is_sound || findings.gone { None } else { repository.packs().mended_pack(&info.id) };
     let bytes = match (mended, read) {
         (Some(bytes), _) => {
             findings.mendable = !is_known;
@@ -199,12 +199,12 @@ pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standi
     };
     findings.bytes = bytes.len() as u64;
     if is_sound {
-        match repository.find_parity(&info.id, &bytes) {
+        match repository.packs().find_parity(&info.id, &bytes) {
             Ok(parity) => findings.parity = parity,
             Err(error) => findings.unread = Some(error),
         }
     }
-    match repository.read_pack(&info.id, &bytes) {
+    match repository.packs().read_pack(&info.id, &bytes) {
         Ok(own) if own == *info => {}
         Ok(_) => findings.problems.push(Error::damaged(info.name(), "its directory is not what the index says")),
         // Of a pack that is known to be damaged, it is the frames that count.
@@ -224,7 +224,7 @@ pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standi
         let sealed = bytes.get(start..start + frame.stored as usize);
         let opened = sealed
             .ok_or_else(|| Error::damaged(info.name(), format!("it ends before frame {frame_number} does")))
-            .and_then(|sealed| reader.open(repository, &info, frame_number, sealed.to_vec()));
+            .and_then(|sealed| reader.open(repository.reader(), &info, frame_number, sealed.to_vec()));
         let wrong = match opened {
             Ok(Opened::Plain(plain)) => wrong_chunk(&plain, chunks, &hasher).map(|id| Error::ChunkDamaged {
                 id,
@@ -232,7 +232,7 @@ pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standi
                 reason: "its bytes do not hash to its id".into(),
             }),
             // Its own bytes are what was written. What is wrong with its bases is found where they lie; and a delta that
-            // nobody needs may outlive them. Where somebody needs it, the snapshot says so.
+            // no snapshot needs may outlive them. Where one needs it, the snapshot says so.
             Ok(Opened::WithoutBase(_)) => None,
             Err(error) if error.is_damage() => Some(error),
             Err(error) => {
@@ -252,11 +252,11 @@ pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standi
 fn wrong_chunk(plain: &[u8], chunks: &[FrameChunk], hasher: &ChunkHasher) -> Option<ChunkId> {
     let mut rest = plain;
     for chunk in chunks {
-        let Some((bytes, behind)) = rest.split_at_checked(chunk.length as usize) else { return Some(chunk.id) };
+        let Some((bytes, after)) = rest.split_at_checked(chunk.length as usize) else { return Some(chunk.id) };
         if hasher.id(bytes) != chunk.id {
             return Some(chunk.id);
         }
-        rest = behind;
+        rest = after;
     }
     None
 }
@@ -268,12 +268,12 @@ fn choose(
     ledger: &VerifiedPacks,
     packs: &[PackId],
 ) -> Result<(Vec<PackId>, u64)> {
-    let now = repository.clock().now();
+    let now = repository.log().clock().now();
     let mut found = Vec::new();
     for pack in packs {
         if subset.holds(pack, ledger, now) {
             let verified = ledger.verified(pack).filter(|time| *time <= now);
-            let length = repository.index().find_pack(pack)?.map_or(0, |info| info.length);
+            let length = repository.catalog().index().find_pack(pack)?.map_or(0, |info| info.length);
             found.push(Candidate { length, verified, id: *pack });
         }
     }

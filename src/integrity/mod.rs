@@ -1,7 +1,6 @@
 //! Is everything there, and is it what it should be? Packs are read and proven, snapshots followed; what is damaged is
 //! repaired as far as it can be, and snapshots that the log does not name are found.
 
-mod away;
 mod check;
 mod data;
 mod recover;

@@ -10,8 +10,10 @@ use crate::graph::Closure;
 use crate::id::{ChunkId, PackId, SnapshotId};
 use crate::progress::{Phase, Progress};
 use crate::snapshot::SnapshotRoot;
-use crate::store::log::RootReplacement;
-use crate::store::{ATTEMPTS, Catalogue, LogDamage, RebuiltLog, Repository, SnapshotRecord};
+use crate::store::{
+    ATTEMPTS, Inventory, LogDamage, RebuiltLog, Repository, RootReplacement, SnapshotRecord, add_found, rebuild_log,
+    replace_by_found,
+};
 
 /// A snapshot whose root lies in a pack and that the log does not name.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Whether nothing of it is lost.
+    /// Whether all of it can be read.
     pub fn is_whole(&self) -> bool {
         !self.nothing_left && self.lost == 0
     }
@@ -60,16 +62,16 @@ pub struct Found {
 /// I/O errors of the repository; not those that mean that something is lost.
 pub fn find_snapshots(repository: &Repository, progress: &dyn Progress) -> Result<Found> {
     progress.begin(Phase::Index, None, None);
-    repository.rebuild_index()?;
+    repository.catalog().rebuild()?;
     let mut attempts = 0;
     loop {
         attempts += 1;
         let before = repository.state();
         let found = look(repository, progress)?;
         let is_clean = found.candidates.is_empty() && found.unreadable.is_empty() && found.unsound.is_empty();
-        // Who is at work beside this may have named by now what looked lost, or deleted it by right.
-        let moved = match repository.has_moved(&before) {
-            // The log is broken: nobody goes on behind the break.
+        // Another process may have named meanwhile what looked lost, or deleted it by right.
+        let moved = match repository.catalog().has_moved(&before) {
+            // The log is broken: nothing is appended after the break.
             Err(error) if error.is_damage() => false,
             moved => moved?,
         };
@@ -80,17 +82,17 @@ pub fn find_snapshots(repository: &Repository, progress: &dyn Progress) -> Resul
 }
 
 fn look(repository: &Repository, progress: &dyn Progress) -> Result<Found> {
-    let mut found = Found { unsound: repository.adopt_all_locally()?, ..Found::default() };
+    let mut found = Found { unsound: repository.catalog().adopt_all_locally()?, ..Found::default() };
     let state = repository.state();
     let (mut met, mut roots) = (HashSet::new(), Vec::new());
-    for number in repository.index().pack_numbers() {
-        let Some(info) = repository.index().numbered(number)? else { continue };
+    for number in repository.catalog().index().pack_numbers() {
+        let Some(info) = repository.catalog().index().numbered(number)? else { continue };
         let frames = info.directory.iter().filter(|(frame, _)| frame.kind == ChunkKind::Root);
         roots.extend(frames.flat_map(|(_, chunks)| chunks).map(|chunk| chunk.id).filter(|id| met.insert(*id)));
     }
     progress.begin(Phase::CheckStructure, Some(roots.len() as u64), None);
     let bad = HashSet::new();
-    let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, &bad);
+    let closure = Closure::new(repository, Inventory::of_index(repository)?, &state.standing, &bad);
     let mut by_snapshot: BTreeMap<SnapshotId, Vec<FoundRoot>> = BTreeMap::new();
     for chunk in roots {
         progress.files(1);
@@ -174,15 +176,15 @@ pub fn bring_back<'c>(
 ) -> Result<Vec<SnapshotId>> {
     let Sorted { removed, replaced, lost } = Sorted::new(candidates);
     // What is recorded as damaged and is whole again, they may rest on.
-    if repository.log_gap().is_ok_and(|gap| gap.is_none()) {
-        repository.take_back_damage(&repository.damaged_packs())?;
+    if repository.log().gap().is_ok_and(|gap| gap.is_none()) {
+        repository.reader().take_back_damage(&repository.catalog().damaged_packs())?;
     }
-    repository.add_found(&lost)?;
+    add_found(repository, &lost)?;
     let removed: Vec<SnapshotId> = removed.iter().map(|candidate| candidate.root.id).collect();
     // What a prune has condemned since has to be copied for these.
     repository.revive(&removed)?;
     let roots: Vec<RootReplacement> = replaced.iter().filter_map(|candidate| candidate.replacement()).collect();
-    let replaced = repository.replace_by_found(&roots)?;
+    let replaced = replace_by_found(repository, &roots)?;
     Ok(lost.into_iter().map(|(id, _)| id).chain(removed).chain(replaced).collect())
 }
 
@@ -196,7 +198,7 @@ pub fn bring_back_and_mend<'c>(
     candidates: impl IntoIterator<Item = &'c Candidate>,
 ) -> Result<RebuiltLog> {
     let Sorted { removed, replaced, lost } = Sorted::new(candidates);
-    let rebuilt = repository.rebuild_log(damage, &lost)?;
+    let rebuilt = rebuild_log(repository, damage, &lost)?;
     bring_back(repository, removed.into_iter().chain(replaced))?;
     Ok(rebuilt)
 }

@@ -4,26 +4,30 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rayon::prelude::*;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::away::refuse_if_away;
 use super::data::{PackFindings, check_pack, drop_condemned};
 use super::repair_parity as parity;
 use crate::chunk::ChunkSource;
 use crate::error::{Error, Result};
 use crate::graph::BadFrame;
 use crate::id::{ChunkId, PackId};
-use crate::index::Worth;
-use crate::pack::PlainChunk;
+use crate::log::Worth;
+use crate::pack::{PlainChunk, parse_share};
 use crate::progress::{Phase, Progress};
-use crate::store::{Catalogue, Copies, Repository, Writer};
+use crate::store::{Copies, Inventory, Repository, Writer};
+use crate::values;
 
 /// Which packs are looked at, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct PackRepairOptions {
     /// These; all if there are none.
+    #[serde(deserialize_with = "packs")]
     pub packs: Vec<PackId>,
-    /// From now on new packs get so much redundancy, in thousandths of their length; as it is set if none.
+    /// Redundancy of new packs from now on, in thousandths of their length; none leaves the setting of the repository as it is.
+    #[serde(deserialize_with = "some_share")]
     pub parity: Option<u32>,
     /// Judge also where most packs are missing, as if the storage were away ([`Error::StorageAway`]).
     pub accept_missing_packs: bool,
@@ -31,10 +35,27 @@ pub struct PackRepairOptions {
     pub dry_run: bool,
 }
 
+impl PackRepairOptions {
+    values::setters! {
+        each packs: PackId;
+        some parity: u32;
+        is accept_missing_packs: bool;
+        is dry_run: bool;
+    }
+}
+
+fn packs<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<PackId>, D::Error> {
+    values::from_texts(deserializer, |text| text.parse().map_err(|error| format!("{text:?}: {error}")))
+}
+
+fn some_share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<u32>, D::Error> {
+    values::from_text(deserializer, parse_share).map(Some)
+}
+
 /// A pack of which something is damaged.
 #[derive(Debug, Serialize)]
 pub struct DamagedPack {
-    /// Its name.
+    /// Id of the damaged pack.
     pub id: PackId,
     /// How many frames it has.
     pub frames: u64,
@@ -59,14 +80,14 @@ pub struct DamagedPack {
 pub struct PackRepair {
     /// Packs that were read.
     pub packs: u64,
-    /// Those of which something is damaged.
+    /// The packs that are damaged.
     pub damaged: Vec<DamagedPack>,
     /// Sound packs that a parity object was made for (or would be), since there was none or none that was sound.
     pub protected: u64,
 }
 
 /// Reads packs, and takes what is sound out of damaged ones into new ones: each frame is sealed by itself. Then the log
-/// gets to know that the damaged ones are lost, and a later prune deletes what is left of them. Of a pack that its parity
+/// records that the damaged ones are lost, and a later prune deletes what is left of them. Of a pack that its parity
 /// makes whole again, everything is sound. Sound packs get a parity object where one should be and is not, or is not sound.
 ///
 /// # Errors
@@ -77,21 +98,21 @@ pub fn repair_packs(
     progress: &dyn Progress,
 ) -> Result<PackRepair> {
     let share = options.parity.unwrap_or_else(|| repository.settings().parity());
-    repository.rebuild_index()?;
+    repository.catalog().rebuild()?;
     if !options.accept_missing_packs {
-        refuse_if_away(repository)?;
+        repository.catalog().refuse_if_away()?;
     }
     if !options.dry_run {
-        repository.keep_config()?;
+        repository.config().keep()?;
         parity::set_share(repository, share)?;
     }
     if !options.dry_run {
-        repository.take_back_damage(&repository.damaged_packs())?;
+        repository.reader().take_back_damage(&repository.catalog().damaged_packs())?;
     }
-    let standing = repository.standing();
+    let standing = repository.catalog().standing();
     let mut packs = Vec::new();
-    for id in repository.index().pack_ids() {
-        let Some(info) = repository.index().find_pack(&id)? else { continue };
+    for id in repository.catalog().index().pack_ids() {
+        let Some(info) = repository.catalog().index().find_pack(&id)? else { continue };
         let meant = options.packs.is_empty() || options.packs.contains(&info.id);
         let left = (0..info.directory.frames.len()).any(|frame| standing.worth(&info.id, frame as u32) == Worth::Live);
         if meant && left {
@@ -117,10 +138,10 @@ pub fn repair_packs(
     }
     let bad: HashSet<_> = damaged.iter().flat_map(|(_, findings)| findings.bad.iter().copied()).collect();
     let given_up: BTreeSet<PackId> = damaged.iter().map(|(pack, _)| *pack).collect();
-    let without = repository.index().numbers_of(&given_up);
+    let without = repository.catalog().index().numbers_of(&given_up);
     let mut wanted = BTreeMap::new();
     for (pack, findings) in damaged {
-        let Some(info) = repository.index().find_pack(&pack)? else { continue };
+        let Some(info) = repository.catalog().index().find_pack(&pack)? else { continue };
         let mut pack = DamagedPack {
             id: info.id,
             frames: info.directory.frames.len() as u64,
@@ -134,7 +155,7 @@ pub fn repair_packs(
         for (at, (frame, chunks)) in info.directory.iter().enumerate() {
             let is_lost = bad.contains(&(info.id, at as u32)) || standing.is_damaged(&info.id, at as u32);
             for chunk in chunks {
-                let elsewhere = repository.index().locate_live(&chunk.id)?;
+                let elsewhere = repository.catalog().index().locate_live(&chunk.id)?;
                 let mut elsewhere = elsewhere.iter().filter(|location| !without.contains(&location.pack));
                 match (elsewhere.next(), is_lost) {
                     (Some(_), _) => {}
@@ -163,14 +184,14 @@ fn record(
     bad: &HashSet<BadFrame>,
     given_up: &BTreeSet<PackId>,
 ) -> Result<()> {
-    repository.record_damage_by(|state| {
-        repository.refresh_index()?;
-        let catalogue = Catalogue::of_index(repository)?;
-        let elsewhere = catalogue.derive_sound(&state.standing, |pack, _| !given_up.contains(pack));
-        let is_elsewhere = |chunk: &ChunkId| catalogue.find(chunk).is_some_and(|chunk| elsewhere.has(chunk));
+    repository.log().damaged(repository.catalog(), &mut |state| {
+        repository.catalog().refresh()?;
+        let inventory = Inventory::of_index(repository)?;
+        let elsewhere = inventory.derive_sound(&state.standing, |pack, _| !given_up.contains(pack));
+        let is_elsewhere = |chunk: &ChunkId| inventory.find(chunk).is_some_and(|chunk| elsewhere.has(chunk));
         let mut recorded = Vec::new();
         for pack in damaged {
-            let Some(info) = repository.index().find_pack(&pack.id)? else { continue };
+            let Some(info) = repository.catalog().index().find_pack(&pack.id)? else { continue };
             let mut sound = info.directory.iter().enumerate().filter(|(at, _)| {
                 !bad.contains(&(pack.id, *at as u32)) && !state.standing.is_damaged(&pack.id, *at as u32)
             });
@@ -243,9 +264,9 @@ pub(super) fn look_at_all(
 /// What is wrong with a pack, if it is so again when it is read a second time: an error on the way from the disk must not
 /// get into the log.
 ///
-/// What its parity brings back is not bad, but the pack is.
+/// What its parity restores is not bad, but the pack is.
 fn look_twice(repository: &Repository, pack: &PackId) -> Result<PackFindings> {
-    let standing = repository.standing();
+    let standing = repository.catalog().standing();
     let first = check_pack(repository, pack, &standing)?;
     if first.is_sound() {
         return Ok(first);

@@ -14,7 +14,7 @@ pub(super) fn set_share(repository: &Repository, share: u32) -> Result<()> {
     }
     let mut settings = Settings::default();
     settings.set_parity(share);
-    repository.change_settings(settings)
+    repository.log().change_settings(&settings)
 }
 
 /// Whether a sound pack beside which this was found is to get a parity object.
@@ -27,11 +27,11 @@ pub(super) fn is_due(found: &ParityFound, share: u32) -> bool {
 }
 
 /// Makes parity objects of these packs, on all threads of the pool that this runs in. A pack that turns out to be damaged
-/// meanwhile is passed over.
+/// meanwhile is skipped.
 pub(super) fn renew(repository: &Repository, packs: &[PackId], progress: &dyn Progress) -> Result<()> {
     progress.begin(Phase::Repair, Some(packs.len() as u64), None);
     packs.par_iter().try_for_each(|pack| {
-        let renewed = repository.renew_parity(pack);
+        let renewed = repository.packs().renew_parity(pack);
         progress.files(1);
         match renewed {
             Err(error) if error.is_damage() => Ok(()),

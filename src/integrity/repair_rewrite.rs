@@ -1,10 +1,9 @@
-//! Making a damaged snapshot once more, without the files of which something is lost.
+//! Rewriting a damaged snapshot without the files that have lost data.
 
 use std::collections::HashSet;
 
-use super::repair_snapshots::not_rewritten;
 use crate::chunk::{ChunkKind, ChunkSink};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::with_unreadable;
 use crate::graph::Closure;
 use crate::id::{ChunkHasher, ChunkId, SnapshotId};
@@ -15,7 +14,7 @@ use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals};
 use crate::store::read_root;
 use crate::store::{Copies, Repository, SnapshotRecord, Writer};
 
-/// The tag of a snapshot that was made in the place of a damaged one.
+/// The tag of a snapshot that was made in place of a damaged one.
 const TAG: &str = "rewritten";
 
 struct Sink<'w, 'r> {
@@ -46,9 +45,9 @@ pub(super) fn rewrite(repository: &Repository, record: &SnapshotRecord, closure:
     let mut manifest = ManifestWriter::new(repository.hasher());
     let mut totals = Totals { unreadable: old.totals.unreadable, ..Totals::default() };
     let (mut left_out, mut rows_lost) = (HashSet::new(), false);
-    // Where rows are lost, nobody knows what they named: the directory that holds all that it can be.
+    // Where rows are lost, it is not known what they named: the directory that holds all that it can be.
     let (mut unknown, mut before) = (Vec::new(), Vec::new());
-    let tree = old.manifest.as_ref().ok_or_else(|| not_rewritten("it has no manifest"))?;
+    let tree = old.manifest.as_ref().ok_or_else(|| Error::Internal("a damaged snapshot without a manifest".into()))?;
     let mut leaves = TreeReader::new(tree, repository);
     while let Some((reference, lost)) = leaves.next_or_lost()? {
         let rows = match lost {
@@ -84,7 +83,7 @@ pub(super) fn rewrite(repository: &Repository, record: &SnapshotRecord, closure:
             manifest.push(&row, &mut sink)?;
         }
     }
-    let id = SnapshotId::new(repository.entropy().array()?);
+    let id = SnapshotId::new(repository.log().entropy().array()?);
     let mut tags = old.tags.clone();
     if !tags.iter().any(|tag| tag == TAG) {
         tags.push(TAG.into());

@@ -2,32 +2,44 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::away::refuse_if_away;
 use super::repair_packs::look_at_all;
 use super::repair_rewrite::rewrite;
 use super::structure::cut_off;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{BadFrame, Closure, FollowedAll, Lost, follow_all};
 use crate::id::{PackId, SnapshotId};
 use crate::pack::pack_name;
 use crate::progress::{Phase, Progress};
-use crate::store::{Catalogue, Repository};
+use crate::store::{Inventory, Repository};
+use crate::values;
 
 /// What to do about damaged snapshots.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct SnapshotRepairOptions {
     /// Read and decode all packs, to find frames that are damaged; else only what is missing is found.
     pub read_data: bool,
     /// Remove snapshots with no recoverable files: their root, their whole manifest, or all data of all their files is lost.
     pub forget: bool,
-    /// Make damaged snapshots once more, without the files of which something is lost.
+    /// Rewrite damaged snapshots without the files that have lost data.
     pub rewrite: bool,
     /// Judge also where most packs are missing, as if the storage were away ([`Error::StorageAway`]).
     pub accept_missing_packs: bool,
     /// Look at everything, write nothing.
     pub dry_run: bool,
+}
+
+impl SnapshotRepairOptions {
+    values::setters! {
+        is read_data: bool;
+        is forget: bool;
+        is rewrite: bool;
+        is accept_missing_packs: bool;
+        is dry_run: bool;
+    }
 }
 
 /// A snapshot of which something is lost.
@@ -41,7 +53,7 @@ pub struct DamagedSnapshot {
     /// Rows of its manifest that are lost.
     #[serde(rename = "rows_lost")]
     pub rows: u64,
-    /// Nothing of it is left.
+    /// Whether none of its files can be recovered.
     pub nothing_left: bool,
     /// It was dropped (or would be).
     pub forgotten: bool,
@@ -54,31 +66,31 @@ pub struct DamagedSnapshot {
 pub struct SnapshotRepair {
     /// Snapshots that were looked at.
     pub snapshots: u64,
-    /// Those of which something is lost.
+    /// The snapshots that have lost data.
     pub damaged: Vec<DamagedSnapshot>,
     /// What the log did not know to be lost before: packs with the numbers of frames; none for a whole pack.
     #[serde(serialize_with = "recorded")]
     pub recorded: Vec<(PackId, Vec<u32>)>,
 }
 
-/// Looks at all snapshots, and hands what they have lost to `tell`. What is lost is recorded in the log: from then on it
+/// Looks at all snapshots, and hands what they have lost to `each_loss`. What is lost is recorded in the log: from then on it
 /// does not count as stored, so it comes back when the same data is saved again.
 ///
 /// # Errors
-/// [`Error::StorageAway`] if most packs are missing; those of `tell` and of the repository.
+/// [`Error::StorageAway`] if most packs are missing; those of `each_loss`, and of reading the repository.
 pub fn repair_snapshots(
     repository: &Repository,
     options: &SnapshotRepairOptions,
     progress: &dyn Progress,
-    tell: &mut dyn FnMut(Lost) -> Result<()>,
+    each_loss: &mut dyn FnMut(Lost) -> Result<()>,
 ) -> Result<SnapshotRepair> {
-    repository.rebuild_index()?;
-    repository.adopt_all_locally()?;
+    repository.catalog().rebuild()?;
+    repository.catalog().adopt_all_locally()?;
     if !options.accept_missing_packs {
-        refuse_if_away(repository)?;
+        repository.catalog().refuse_if_away()?;
     }
     if options.read_data && !options.dry_run {
-        repository.take_back_damage(&repository.damaged_packs())?;
+        repository.reader().take_back_damage(&repository.catalog().damaged_packs())?;
     }
     progress.begin(Phase::CheckStructure, None, None);
     let Gone { packs: lost_packs, cut_off: mut bad } = gone_packs(repository)?;
@@ -92,8 +104,8 @@ pub fn repair_snapshots(
     found.values_mut().for_each(|frames| frames.sort_unstable());
     let found: Vec<(PackId, Vec<u32>)> = found.into_iter().collect();
 
-    // Judged by a log that is younger than what was found missing: who deletes something has said so there before.
-    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, tell)?;
+    // Judged by a log that is younger than what was found missing: what deletes something has said so there before.
+    let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, each_loss)?;
     let mut repair = SnapshotRepair { snapshots: state.snapshots.len() as u64, ..SnapshotRepair::default() };
     repair.damaged.extend(damaged.iter().map(|(id, followed)| {
         let nothing_left = followed.is_hopeless();
@@ -110,8 +122,8 @@ pub fn repair_snapshots(
         repair.recorded = state.standing.new_damage(found);
         return Ok(repair);
     }
-    repository.keep_config()?;
-    repair.recorded = repository.record_damage(&found)?;
+    repository.config().keep()?;
+    repair.recorded = repository.catalog().record_damage(&found)?;
     if options.rewrite {
         for damaged in repair.damaged.iter_mut().filter(|damaged| !damaged.nothing_left) {
             if let Some(record) = state.snapshots.iter().find(|record| record.id == damaged.id) {
@@ -129,7 +141,7 @@ pub fn repair_snapshots(
     Ok(repair)
 }
 
-/// Drops those of these snapshots of which nothing is left as of the very log that the entry follows. Gives them.
+/// Drops those of these snapshots of which nothing is left as of the very log that the entry follows. Returns them.
 fn forget_hopeless(
     repository: &Repository,
     nothing_left: &[SnapshotId],
@@ -138,9 +150,9 @@ fn forget_hopeless(
     if nothing_left.is_empty() {
         return Ok(Vec::new());
     }
-    repository.drop_hopeless(|state| {
-        repository.refresh_index()?;
-        let closure = Closure::new(repository, Catalogue::of_index(repository)?, &state.standing, bad);
+    repository.log().remove_lost_snapshots(repository.catalog(), &mut |state| {
+        repository.catalog().refresh()?;
+        let closure = Closure::new(repository, Inventory::of_index(repository)?, &state.standing, bad);
         let mut still = Vec::new();
         for record in state.snapshots.iter().filter(|record| nothing_left.contains(&record.id)) {
             if closure.snapshot(record, &mut |_| Ok(()))?.is_hopeless() {
@@ -151,7 +163,7 @@ fn forget_hopeless(
     })
 }
 
-/// What is not there.
+/// What is missing.
 struct Gone {
     /// Packs that should be there and are not.
     packs: BTreeSet<PackId>,
@@ -161,19 +173,19 @@ struct Gone {
 
 /// What is not there of packs that the log does not have as condemned or lost.
 fn gone_packs(repository: &Repository) -> Result<Gone> {
-    repository.refresh_index()?;
-    let standing = repository.standing();
+    repository.catalog().refresh()?;
+    let standing = repository.catalog().standing();
     let mut gone = Gone { packs: BTreeSet::new(), cut_off: HashSet::new() };
-    for (id, length) in repository.index().packs_known() {
+    for (id, length) in repository.catalog().index().packs_known() {
         if standing.is_condemned(&id) {
             continue;
         }
         // Asked for one by one: a listing proves nothing.
         match repository.backend().size(&pack_name(&id))? {
-            // What parity brings back is not lost.
-            Some(found) if found < length && repository.mended_pack(&id).is_some() => {}
+            // What parity restores is not lost.
+            Some(found) if found < length && repository.packs().mended_pack(&id).is_some() => {}
             Some(found) if found < length => {
-                if let Some(info) = repository.index().find_pack(&id)? {
+                if let Some(info) = repository.catalog().index().find_pack(&id)? {
                     let frames = cut_off(&info, found).collect::<Vec<_>>();
                     gone.cut_off.extend(frames.into_iter().filter(|(pack, frame)| !standing.is_damaged(pack, *frame)));
                 }
@@ -181,7 +193,7 @@ fn gone_packs(repository: &Repository) -> Result<Gone> {
             Some(_) => {}
             None => match repository.backend().read(&pack_name(&id), length) {
                 Err(error) if error.is_damage() => {
-                    repository.index().mark_gone(&id);
+                    repository.catalog().index().mark_gone(&id);
                     gone.packs.insert(id);
                 }
                 read => drop(read?),
@@ -191,20 +203,15 @@ fn gone_packs(repository: &Repository) -> Result<Gone> {
     Ok(gone)
 }
 
-/// Reads all packs but those; gives the frames that are damaged, and that the log does not have as such.
+/// Reads all packs but those; returns the frames that are damaged, and that the log does not have as such.
 fn bad_frames(repository: &Repository, gone: &BTreeSet<PackId>, progress: &dyn Progress) -> Result<HashSet<BadFrame>> {
-    let (standing, index) = (repository.standing(), repository.index());
+    let (standing, index) = (repository.catalog().standing(), repository.catalog().index());
     let is_meant = |pack: &PackId| !gone.contains(pack) && !index.is_gone(pack) && !standing.is_condemned(pack);
     let packs: Vec<PackId> = index.pack_ids().into_iter().filter(is_meant).collect();
     progress.begin(Phase::CheckData, Some(packs.len() as u64), None);
     let pool = repository.runtime().compute()?;
     let found = pool.install(|| look_at_all(repository, &packs, progress))?;
     Ok(found.into_iter().flat_map(|findings| findings.bad).collect())
-}
-
-/// What is to be said of a snapshot that cannot be made once more.
-pub(super) fn not_rewritten(reason: &str) -> Error {
-    Error::Invalid(format!("a damaged snapshot was not made once more: {reason}"))
 }
 
 /// Which frames of which packs; no frames for all of a pack.

@@ -6,7 +6,7 @@ use super::check::{CheckReport, is_mendable};
 use crate::error::{Error, Result};
 use crate::graph::BadFrame;
 use crate::id::{IndexId, PackId};
-use crate::index::Damage;
+use crate::log::Damage;
 use crate::pack::PackInfo;
 use crate::storage::{Kind, Name};
 use crate::store::{ATTEMPTS, Repository, State};
@@ -36,15 +36,15 @@ pub(super) struct Structure {
 pub(super) fn check_structure(repository: &Repository) -> Result<Structure> {
     let mut attempts = 0;
     loop {
-        repository.refresh_index()?;
+        repository.catalog().refresh()?;
         let state = repository.state();
         let mut structure = Structure::default();
-        structure.report.problems.extend(repository.check_config());
-        structure.report.problems.extend(repository.check_keys());
-        structure.report.problems.extend(repository.log_gap()?);
+        structure.report.problems.extend(repository.config().check());
+        structure.report.problems.extend(repository.keys().check());
+        structure.report.problems.extend(repository.log().gap()?);
         check_packs(repository, &state, &mut structure)?;
         attempts += 1;
-        if structure.report.problems.is_empty() || attempts >= ATTEMPTS || !repository.has_moved(&state)? {
+        if structure.report.problems.is_empty() || attempts >= ATTEMPTS || !repository.catalog().has_moved(&state)? {
             return Ok(structure);
         }
     }
@@ -54,13 +54,13 @@ pub(super) fn check_structure(repository: &Repository) -> Result<Structure> {
 fn check_packs(repository: &Repository, state: &State, structure: &mut Structure) -> Result<()> {
     let Structure { report, packs, bad, mendable } = structure;
     let mut objects = state.indexes.clone();
-    // What is called otherwise is none of the repository's.
+    // Anything with another name does not belong to the repository.
     repository.backend().for_each(Kind::Index, &mut |meta| {
         objects.extend(meta.name.file().parse::<IndexId>());
     })?;
     objects.retain(|object| !state.standing.superseded.contains_key(object));
     for object in &objects {
-        match repository.read_index_object(object) {
+        match repository.catalog().read_index_object(object) {
             Err(error) if error.is_damage() => {
                 report.lost_indexes += u64::from(state.indexes.contains(object));
                 report.problems.push(error);
@@ -79,10 +79,10 @@ fn check_packs(repository: &Repository, state: &State, structure: &mut Structure
             unprotected.remove(meta.name.file());
         })?;
     }
-    for id in repository.index().pack_ids() {
-        let Some(info) = repository.index().find_pack(&id)? else { continue };
+    for id in repository.catalog().index().pack_ids() {
+        let Some(info) = repository.catalog().index().find_pack(&id)? else { continue };
         if let Some(retired) = state.standing.condemned.get(&info.id) {
-            // Whether it is there still is nobody's concern.
+            // It does not matter whether it is still there.
             report.condemned_packs += u64::from(!retired.swept);
             there.remove(&info.name());
             continue;
@@ -93,14 +93,14 @@ fn check_packs(repository: &Repository, state: &State, structure: &mut Structure
         let is_lost = damage == Some(&Damage::Whole);
         report.unprotected_packs += u64::from(!is_lost && unprotected.contains(info.name().file()));
         report.chunks += info.directory.chunks.len() as u64;
-        // A listing may be behind: what it does not show is asked for.
+        // A listing may be out of date: what it does not show is asked for.
         let length = match there.remove(&info.name()) {
             Some(length) => Some(length),
             None => repository.backend().size(&info.name())?,
         };
         match length {
             Some(length) if length == info.length => {}
-            Some(_) if damage.is_none() && repository.mended_pack(&info.id).is_some() => {
+            Some(_) if damage.is_none() && repository.packs().mended_pack(&info.id).is_some() => {
                 mendable.insert(info.id);
                 report.problems.push(is_mendable(&info.id));
             }
@@ -121,7 +121,7 @@ fn check_packs(repository: &Repository, state: &State, structure: &mut Structure
         match length {
             // Even in one that was cut off, frames may still be sound.
             Some(_) => packs.push(info.id),
-            None => repository.index().mark_gone(&info.id),
+            None => repository.catalog().index().mark_gone(&info.id),
         }
     }
     let is_condemned = |name: &Name| name.file().parse::<PackId>().is_ok_and(|pack| state.standing.is_condemned(&pack));

@@ -25,7 +25,7 @@ use crate::store::Repository;
 pub struct Finding {
     /// A snapshot that holds it.
     pub snapshot: SnapshotId,
-    /// Where.
+    /// Its path in the snapshot.
     pub path: Vec<u8>,
     /// What was known about it when it was saved.
     pub state: AvroState,
@@ -35,7 +35,7 @@ pub struct Finding {
     pub reason: String,
 }
 
-/// What was found.
+/// Result of the check.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct AvroCheckReport {
     /// Avro files in the snapshots.
@@ -57,7 +57,7 @@ pub struct AvroCheckReport {
     /// Files whose records were all sound when they were saved, and are not now.
     #[serde(serialize_with = "report::count")]
     pub damaged: Vec<Finding>,
-    /// What could not be read.
+    /// Errors of files that could not be read.
     #[serde(serialize_with = "report::count")]
     pub problems: Vec<Error>,
 }
@@ -72,10 +72,10 @@ pub fn latest_of_each_series<'l>(
     latest
 }
 
-/// So many files are looked at in one go.
+/// How many files are looked at in one go.
 const BATCH: usize = 1024;
 
-/// So many bytes of blocks are decoded in one go, and so many blocks: they may be of no bytes.
+/// How many bytes of blocks are decoded in one go, and how many blocks: they may be of no bytes.
 const BATCH_BYTES: usize = 4 << 20;
 const BATCH_BLOCKS: usize = 4096;
 
@@ -83,7 +83,7 @@ const BATCH_BLOCKS: usize = 4096;
 const LISTED: usize = 20;
 
 /// Decodes the records of the Avro files in these snapshots. What is wrong is in the report, not an error. Files that
-/// were saved without looking into them (`--avro bytes`) are not known to be Avro, and are passed over.
+/// were saved without looking into them (`--avro bytes`) are not known to be Avro, and are skipped.
 ///
 /// # Errors
 /// If a manifest cannot be read, or the work itself cannot be done.
@@ -115,12 +115,12 @@ pub fn avro_check(
     Ok(report)
 }
 
-type Job = (SnapshotId, FileEntry, AvroFacts);
+type CheckJob = (SnapshotId, FileEntry, AvroFacts);
 
 fn look(
     repository: &Repository,
     pool: &rayon::ThreadPool,
-    jobs: Vec<Job>,
+    jobs: Vec<CheckJob>,
     report: &mut AvroCheckReport,
     progress: &dyn Progress,
 ) {
@@ -167,24 +167,24 @@ fn look(
         // Only of records that were looked at when they were saved it is known what they were.
         let was_sound = facts.state.is_sound() && facts.verified_records == facts.declared_records;
         let list = if was_sound { &mut report.damaged } else { &mut report.unsound };
-        let told = looked.faults.len();
+        let faults = looked.faults.len();
         for fault in looked.faults {
             let reason = fault.to_string();
             list.push(finding(Some(fault), reason));
         }
-        if told == 0 && !has_flaw && facts.state.is_alarm() {
+        if faults == 0 && !has_flaw && facts.state.is_alarm() {
             report.unsound.push(finding(None, format!("it was {} when it was saved", facts.state.name())));
         }
-        if was_sound && told == 0 && looked.records != facts.verified_records {
+        if was_sound && faults == 0 && looked.records != facts.verified_records {
             let reason = format!("it has {} records where {} were saved", looked.records, facts.verified_records);
             report.damaged.push(finding(None, reason));
         }
     }
 }
 
-/// What looking into one file gave.
+/// What was found in one file.
 #[derive(Default)]
-struct Looked {
+struct FileFindings {
     blocks: u64,
     records: u64,
     faults: Vec<Fault>,
@@ -215,13 +215,13 @@ impl From<NotAvro> for Closed {
     }
 }
 
-fn look_into(repository: &Repository, row: &FileEntry, state: AvroState) -> Result<Looked> {
-    let closed = |reason: NotAvro| Looked { closed: Some(reason.into()), ..Looked::default() };
+fn look_into(repository: &Repository, row: &FileEntry, state: AvroState) -> Result<FileFindings> {
+    let closed = |reason: NotAvro| FileFindings { closed: Some(reason.into()), ..FileFindings::default() };
     let mut file = match AvroFile::open(repository, row)? {
         Ok(file) => file,
         // Its header is too large, for one.
         Err(reason) if state == AvroState::BeyondLimits => {
-            return Ok(Looked { closed: Some(Closed::Undecided(reason.to_string())), ..Looked::default() });
+            return Ok(FileFindings { closed: Some(Closed::Undecided(reason.to_string())), ..FileFindings::default() });
         }
         Err(reason) => return Ok(closed(reason)),
     };
@@ -229,7 +229,7 @@ fn look_into(repository: &Repository, row: &FileEntry, state: AvroState) -> Resu
         (Ok(schema), Ok(codec)) => (schema, codec),
         (Err(reason), _) | (_, Err(reason)) => return Ok(closed(reason)),
     };
-    let (mut looked, mut batch, mut bytes, mut blocks) = (Looked::default(), Vec::new(), 0, 0);
+    let (mut looked, mut batch, mut bytes, mut blocks) = (FileFindings::default(), Vec::new(), 0, 0);
     let mut strays = 0u64;
     while let Some(piece) = file.next_piece(|_| true)? {
         match piece {
@@ -260,15 +260,15 @@ fn look_into(repository: &Repository, row: &FileEntry, state: AvroState) -> Resu
     Ok(looked)
 }
 
-impl Looked {
-    fn add(&mut self, blocks: Vec<(u64, Found)>) {
+impl FileFindings {
+    fn add(&mut self, blocks: Vec<(u64, BlockFinding)>) {
         for (records, found) in blocks {
             self.records = self.records.saturating_add(records);
             match found {
-                Found::Nothing => {}
-                Found::Fault(fault) => self.fault(Some(fault)),
-                Found::BeyondLimits(fault) if self.undecided.len() < LISTED => self.undecided.push(fault),
-                Found::BeyondLimits(_) => {}
+                BlockFinding::Nothing => {}
+                BlockFinding::Fault(fault) => self.fault(Some(fault)),
+                BlockFinding::BeyondLimits(fault) if self.undecided.len() < LISTED => self.undecided.push(fault),
+                BlockFinding::BeyondLimits(_) => {}
             }
         }
     }
@@ -287,18 +287,18 @@ impl Looked {
 }
 
 /// What was found in a block.
-enum Found {
+enum BlockFinding {
     Nothing,
     Fault(Fault),
     BeyondLimits(Fault),
 }
 
 /// Walks the records of blocks, on all threads of the pool that this runs in.
-fn decode(schema: &Schema, codec: Codec, blocks: &[StoredBlock]) -> Vec<(u64, Found)> {
+fn decode(schema: &Schema, codec: Codec, blocks: &[StoredBlock]) -> Vec<(u64, BlockFinding)> {
     let one = |(decoder, buffer): &mut (Decoder, Vec<u8>), block: &StoredBlock| {
         let found = |is_beyond_limits, record, reason: String| {
             let fault = Fault { block: block.ordinal, record, reason };
-            if is_beyond_limits { Found::BeyondLimits(fault) } else { Found::Fault(fault) }
+            if is_beyond_limits { BlockFinding::BeyondLimits(fault) } else { BlockFinding::Fault(fault) }
         };
         let plain = match block.plain(codec, decoder, buffer) {
             Ok(plain) => plain,
@@ -306,7 +306,7 @@ fn decode(schema: &Schema, codec: Codec, blocks: &[StoredBlock]) -> Vec<(u64, Fo
         };
         let walked = schema.walk_block(plain, block.count, &mut |_| {});
         let wrong = match walked.fault {
-            None => Found::Nothing,
+            None => BlockFinding::Nothing,
             Some(BlockFault::Trailing) => found(false, None, BlockFault::Trailing.to_string()),
             Some(BlockFault::Record(WalkError::Truncated)) if walked.end == plain.len() => {
                 found(false, Some(walked.verified), "it is missing".into())

@@ -1,6 +1,6 @@
 //! `cat`: the records of an Avro file in a snapshot.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::avro::codec::{Codec, Decoder};
 use crate::avro::container::{Header, MARKER, put_block_header};
@@ -9,42 +9,55 @@ use crate::avro::schema::Schema;
 use crate::avro::walk::{BlockFault, WalkError};
 use crate::error::{Error, Result};
 use crate::id::digest;
-use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock, regular_file};
+use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock};
+use crate::read::regular_file;
 use crate::report;
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
 use crate::store::unless_moved;
+use crate::values;
 
 /// Which records, and how.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct CatOptions {
-    /// Pass over so many records.
+    /// Pass over this many records.
     pub skip: u64,
-    /// Give at most so many.
+    /// Give at most this many.
     pub limit: Option<u64>,
     /// Only these fields, like `a` or `b.c`; all if there are none. Not for [`CatFormat::Avro`].
+    #[serde(deserialize_with = "values::words")]
     pub fields: Vec<String>,
-    /// How they are given.
+    /// As what they are printed.
     pub format: CatFormat,
+    /// How JSON is written. Not for [`CatFormat::Avro`].
+    pub json_encoding: Encoding,
 }
 
-/// How records are given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl CatOptions {
+    values::setters! {
+        is skip: u64;
+        is limit: Option<u64>;
+        each fields: String;
+        is format: CatFormat;
+        is json_encoding: Encoding;
+    }
+}
+
+/// As what records are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CatFormat {
     /// As JSON, as [`records`](crate::avro::records) says.
-    Json(Encoding),
+    #[default]
+    Json,
     /// As a container without compression.
     Avro,
 }
 
-impl Default for CatFormat {
-    fn default() -> Self {
-        Self::Json(Encoding::Plain)
-    }
-}
-
-/// What is given.
+/// What is handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given<'a> {
     /// A record begins: its place in the file, from 0 on.
@@ -82,6 +95,9 @@ impl std::fmt::Display for Fault {
 pub struct CatReport {
     /// Records that were given.
     pub records: u64,
+    /// Of these, how many hold strings that are not UTF-8, so that U+FFFD stands for what is none. 0 for
+    /// [`CatFormat::Avro`], which gives them as they are.
+    pub lossy_records: u64,
     /// What is wrong with the file as far as it was looked at, the first 100 of it.
     #[serde(serialize_with = "report::count")]
     pub faults: Vec<Fault>,
@@ -90,7 +106,7 @@ pub struct CatReport {
 /// How many faults are listed.
 const LISTED: usize = 100;
 
-/// Why there is nothing to give.
+/// Why no records can be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatError {
@@ -98,7 +114,7 @@ pub enum CatError {
     #[error(transparent)]
     Library(#[from] Error),
     /// The file cannot be looked into.
-    #[error("{path} cannot be looked into: {reason}")]
+    #[error("cannot read records of {path}: {reason}")]
     NotAvro {
         /// Which file.
         path: String,
@@ -139,12 +155,14 @@ fn printed(
     let not_avro = |reason| CatError::NotAvro { path: String::from_utf8_lossy(path).into_owned(), reason };
     let file = AvroFile::open(repository, &entry)?.map_err(not_avro)?;
     let (schema, codec) = (file.schema().map_err(not_avro)?, file.codec().map_err(not_avro)?);
-    let run = Run { codec, options, entry: &entry };
+    let run = CatRun { codec, options, entry: &entry };
     match options.format {
-        CatFormat::Json(encoding) => {
+        CatFormat::Json => {
             let fields = Fields::new(options.fields.iter().map(String::as_str), &schema)?;
-            let mut sink = JsonSink { writer: RecordWriter::new(&schema, &fields, encoding), give };
-            Ok(run.go(file, &schema, &mut sink)?)
+            let mut sink =
+                JsonSink { writer: RecordWriter::new(&schema, &fields, options.json_encoding), lossy: 0, give };
+            let report = run.go(file, &schema, &mut sink)?;
+            Ok(CatReport { lossy_records: sink.lossy, ..report })
         }
         CatFormat::Avro => {
             let (header, marker) = run.header(file.header());
@@ -157,10 +175,10 @@ fn printed(
 
 /// Where records go.
 trait Sink {
-    /// A sound record. Gives what is wrong with it after all.
+    /// A sound record. Returns what is wrong with it after all.
     fn record(&mut self, ordinal: u64, datum: &[u8]) -> Result<Option<String>>;
 
-    /// So many records of no bytes come; says how many of them need not be handed over.
+    /// Records of no bytes come, as many as this; returns how many of them need not be handed over.
     fn empty(&mut self, _: u64) -> u64 {
         0
     }
@@ -171,6 +189,7 @@ trait Sink {
 
 struct JsonSink<'a, 'g> {
     writer: RecordWriter<'a>,
+    lossy: u64,
     give: &'g mut dyn FnMut(Given<'_>) -> Result<()>,
 }
 
@@ -184,7 +203,10 @@ impl Sink for JsonSink<'_, '_> {
             give(Given::Json(json))
         })?;
         match written {
-            Ok(()) => give(Given::End).map(|()| None),
+            Ok(()) => {
+                self.lossy += u64::from(self.writer.was_lossy());
+                give(Given::End).map(|()| None)
+            }
             Err(error) => Ok(Some(error.to_string())),
         }
     }
@@ -226,13 +248,13 @@ impl Sink for AvroSink<'_> {
     }
 }
 
-struct Run<'a> {
+struct CatRun<'a> {
     codec: Codec,
     options: &'a CatOptions,
     entry: &'a FileEntry,
 }
 
-impl Run<'_> {
+impl CatRun<'_> {
     fn go(&self, mut file: AvroFile<&Repository>, schema: &Schema, sink: &mut dyn Sink) -> Result<CatReport> {
         let mut report = CatReport::default();
         let (mut decoder, mut buffer) = (Decoder::new(), Vec::new());
@@ -283,7 +305,7 @@ impl Run<'_> {
         Ok(report)
     }
 
-    /// Gives records of a block; says how many were skipped and how many were given.
+    /// Hands records of a block over; returns how many were skipped and how many were handed over.
     fn block(
         &self,
         block: &StoredBlock,

@@ -14,7 +14,7 @@ use crate::store::unless_any_moved;
 /// One side of the comparison: a snapshot, and what in it is looked at (as manifests write paths; empty for all).
 #[derive(Debug, Clone, Copy)]
 pub struct Side<'a> {
-    /// The snapshot.
+    /// Root of the snapshot.
     pub snapshot: &'a SnapshotRoot,
     /// A path in it.
     pub path: &'a [u8],
@@ -108,7 +108,7 @@ impl DiffSummary {
 /// Hands every difference to `each`, in the order of the paths. Reads both manifests side by side.
 ///
 /// # Errors
-/// [`Error::NoPath`] if one of the paths is not there; those of the repository; those of `each`, at the first of which
+/// [`Error::NoPath`] if one of the paths is not there; errors of reading the manifests; those of `each`, at the first of which
 /// it stops.
 pub fn diff(
     repository: &Repository,

@@ -17,10 +17,10 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Understands a pattern ([`pattern`](crate::files::pattern) says how).
+    /// Parses a pattern ([`pattern`](crate::files::pattern) says how).
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::error::Error::Invalid) if it is none.
+    /// [`Error::InvalidArgument`](crate::error::Error::InvalidArgument) if it is none.
     pub fn new(pattern: &[u8], insensitive: bool) -> Result<Self> {
         let whole_path = pattern.contains(&b'/') || pattern == b"**";
         Ok(Self { pattern: Pattern::new(pattern, insensitive)?, whole_path })
@@ -34,7 +34,7 @@ impl Wanted {
 /// What is looked for, and how old it may be.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
-    /// One of these fits.
+    /// One of these matches.
     pub wanted: Vec<Wanted>,
     /// Changed at this time or later.
     pub oldest: Option<Time>,
@@ -62,7 +62,7 @@ pub struct Match {
     pub snapshots: Vec<usize>,
 }
 
-/// Hands what fits to `each`, in the order of paths: each path once for every content that it had, in the order in which
+/// Hands what matches to `each`, in the order of paths: each path once for every content that it had, in the order in which
 /// the snapshots are given. Of each snapshot what is at or below its path is searched. All manifests are read side by
 /// side, so memory holds a chunk of rows of each, and the matches of one path.
 ///
@@ -117,7 +117,7 @@ struct Side<'a> {
     snapshot: &'a SnapshotRoot,
     path: &'a [u8],
     rows: ManifestReader<&'a Repository>,
-    /// The next row that fits.
+    /// The next row that matches.
     row: Option<FileEntry>,
 }
 

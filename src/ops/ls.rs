@@ -45,7 +45,7 @@ impl Summary {
 ///
 /// # Errors
 /// [`Error::NoPath`] if there is nothing at or below the path; [`Error::SnapshotRemoved`] if the snapshot was removed
-/// meanwhile; those of the repository; those of `each`, at the first
+/// meanwhile; errors of reading the manifest; those of `each`, at the first
 /// of which it stops.
 pub fn ls(
     repository: &Repository,

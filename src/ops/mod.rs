@@ -29,8 +29,8 @@ fn is_at_or_below(path: &[u8], folder: &[u8]) -> bool {
     }
 }
 
-/// Goes on behind a path and all that lies below it, without reading that.
+/// Skips a path and all that lies below it, without reading that.
 fn skip_below<S: crate::chunk::ChunkSource>(rows: &mut ManifestReader<S>, path: &[u8]) -> crate::error::Result<()> {
-    // In the order of paths `/` counts as 0, and no name holds a real 0: this is right behind the last path below.
+    // In the order of paths `/` counts as 0, and no name holds a real 0: this is right after the last path below.
     rows.seek(&[path, b"\x01"].concat())
 }

@@ -11,7 +11,8 @@ use crate::avro::container::Header;
 use crate::avro::schema::{Kind, Schema};
 use crate::error::{Context, Error, Result};
 use crate::id::hex;
-use crate::read::avro_file::{AvroFile, NotAvro, header_of, regular_file};
+use crate::read::avro_file::{AvroFile, NotAvro, header_of};
+use crate::read::{Lookup, regular_file};
 use crate::recipe::{Recipe, Stream};
 use crate::report::{put_text, utc};
 use crate::snapshot::SnapshotRoot;
@@ -35,7 +36,7 @@ impl FileSchema {
         Ok(Self { text: text.to_owned(), schema })
     }
 
-    /// The full name of the record (or the like) that the records are, or what they are.
+    /// The full name of the record, enum or fixed type that the records are; else what they are.
     pub fn name(&self) -> String {
         match &self.schema.node(self.schema.root()).kind {
             Kind::Record { name, .. } | Kind::Enum { name, .. } | Kind::Fixed { name, .. } => name.clone(),
@@ -47,7 +48,7 @@ impl FileSchema {
 /// The schema of a file in a snapshot, or why it has none.
 ///
 /// # Errors
-/// [`Error::NoPath`], [`Error::Invalid`] if it is no regular file; those of the repository.
+/// [`Error::NoPath`], [`Error::WrongKind`] if it is no regular file; errors of reading manifests and headers.
 pub fn schema_of(
     repository: &Repository,
     snapshot: &SnapshotRoot,
@@ -75,10 +76,10 @@ pub struct Listed {
 }
 
 /// The different schemas of the Avro files at and below a path (empty for all), in the order in which they first occur.
-/// Schemas are told apart by their full text.
+/// Schemas are compared by their full text.
 ///
 /// # Errors
-/// [`Error::NoPath`] if there is nothing at the path; those of the repository.
+/// [`Error::NoPath`] if there is nothing at the path; errors of reading manifests and headers.
 pub fn ls(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<Vec<Listed>> {
     unless_moved(repository, snapshot, listed(repository, snapshot, path))
 }
@@ -133,7 +134,7 @@ fn listed(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Resu
 pub struct Event<'a> {
     /// The first snapshot that shows it.
     pub snapshot: &'a SnapshotRoot,
-    /// What happened.
+    /// The change.
     pub what: What,
 }
 
@@ -144,7 +145,7 @@ pub enum What {
     Appeared(Arc<FileSchema>),
     /// It has another schema.
     Changed {
-        /// The one before.
+        /// The schema before.
         before: Arc<FileSchema>,
         /// This one.
         after: Arc<FileSchema>,
@@ -164,10 +165,11 @@ struct Known {
     schema: Option<std::result::Result<Arc<FileSchema>, NotAvro>>,
 }
 
-/// Follows a path through snapshots, given by their time. Snapshots are compared with those of their own series.
+/// Follows a path through snapshots, given by their time. Snapshots are compared with those of their own series. There are no
+/// events if none of the snapshots has a regular file at this path.
 ///
 /// # Errors
-/// [`Error::Invalid`] if none of them has the path; those of the repository.
+/// Errors of reading manifests and headers.
 pub fn log<'a>(
     repository: &Repository,
     snapshots: impl Iterator<Item = &'a SnapshotRoot>,
@@ -176,10 +178,10 @@ pub fn log<'a>(
     let (mut events, mut series): (Vec<Event<'a>>, HashMap<&str, Known>) = Default::default();
     for snapshot in snapshots {
         let known = series.entry(&snapshot.series).or_default();
-        let entry = match regular_file(repository, snapshot, path) {
-            Ok(entry) => Some(entry),
-            Err(Error::NoPath { .. } | Error::Invalid(_)) => None,
-            Err(error) => return unless_moved(repository, snapshot, Err(error)),
+        let found = unless_moved(repository, snapshot, Lookup::in_snapshot(repository, snapshot, path))?;
+        let entry = match found {
+            Lookup::File { row, .. } => Some(row),
+            Lookup::Other | Lookup::Absent => None,
         };
         let what = match (entry, known.schema.take()) {
             (None, None) => None,
@@ -197,10 +199,7 @@ pub fn log<'a>(
         };
         events.extend(what.map(|what| Event { snapshot, what }));
     }
-    match events.is_empty() {
-        false => Ok(events),
-        true => Err(Error::Invalid(format!("{} is in none of the snapshots", String::from_utf8_lossy(path)))),
-    }
+    Ok(events)
 }
 
 type Found = std::result::Result<Arc<FileSchema>, NotAvro>;

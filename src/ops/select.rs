@@ -4,10 +4,16 @@ mod selector;
 
 pub use selector::{CLOCK_TOLERANCE, Doubt, Selector, Which, check_digits};
 
-use crate::error::{Error, Result};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::error::{Error, IoContext, Result};
 use crate::id::SnapshotId;
 use crate::snapshot::SnapshotRoot;
 use crate::store::{ATTEMPTS, Repository, read_roots};
+use crate::values;
 
 /// The snapshots of a repository.
 #[derive(Debug, Default)]
@@ -29,15 +35,15 @@ impl Listing {
         let mut listing = Self::default();
         for _ in 0..ATTEMPTS {
             let state = repository.state();
-            listing = Self { now: repository.clock().now(), ..Self::default() };
+            listing = Self { now: repository.log().clock().now(), ..Self::default() };
             for (record, root) in state.snapshots.iter().zip(read_roots(repository, &state.snapshots)) {
                 match root {
                     Ok(root) => listing.snapshots.push(root),
                     Err(error) => listing.unreadable.push((record.id, error)),
                 }
             }
-            // What is wrong with the log itself is told to who opens the repository.
-            if listing.unreadable.is_empty() || !repository.has_moved(&state).unwrap_or(false) {
+            // What is wrong with the log itself is reported when the repository is opened.
+            if listing.unreadable.is_empty() || !repository.catalog().has_moved(&state).unwrap_or(false) {
                 break;
             }
         }
@@ -51,53 +57,98 @@ impl Listing {
         root.time > self.now.saturating_add(CLOCK_TOLERANCE)
     }
 
-    /// Those that fit, in order.
+    /// The snapshots that match, in order.
     pub fn fitting<'l>(&'l self, filter: &Filter) -> impl DoubleEndedIterator<Item = &'l SnapshotRoot> {
         self.snapshots.iter().filter(|root| filter.fits(root))
     }
 }
 
-/// Narrows down which snapshots are looked at. Empty lists let everything through.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Which snapshots are considered. Empty lists match everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct Filter {
     /// Made on one of these hosts.
-    pub hosts: Vec<String>,
+    #[serde(deserialize_with = "names")]
+    pub host: Vec<String>,
     /// Of one of these series.
+    #[serde(deserialize_with = "names")]
     pub series: Vec<String>,
     /// Having all tags of one of these lists. An empty list stands for no tags at all.
-    pub tags: Vec<Vec<String>>,
+    #[serde(deserialize_with = "values::lists")]
+    pub tag: Vec<Vec<String>>,
     /// With all of these paths, absolute, among those that were saved.
-    pub paths: Vec<Vec<u8>>,
+    #[serde(deserialize_with = "paths")]
+    pub path: Vec<Vec<u8>>,
     /// Not later than this, nanoseconds since 1970 (UTC).
+    #[serde(skip)]
     pub at: Option<i64>,
 }
 
 impl Filter {
-    /// Whether a snapshot passes.
+    values::setters! {
+        each host: String;
+        each series: String;
+        is tag: Vec<Vec<String>>;
+        each path: Vec<u8>;
+        is at: Option<i64>;
+    }
+
+    /// A path as snapshots name what was saved: absolute, without a slash at its end.
+    ///
+    /// # Errors
+    /// If it is relative, and the working directory cannot be found.
+    pub fn saved_path(path: &Path) -> Result<Vec<u8>> {
+        let absolute = std::path::absolute(path).when("resolve", path)?;
+        // A slash at the end of a path says nothing about what it names.
+        Ok(absolute.components().collect::<PathBuf>().into_os_string().into_vec())
+    }
+
+    /// The name of a host or a series. An empty one, which an unset variable leaves, must not choose anything.
+    ///
+    /// # Errors
+    /// If it is empty.
+    pub fn name(text: &str) -> std::result::Result<String, String> {
+        match text.trim() {
+            "" => Err("a name is empty: was a variable not set?".into()),
+            _ => Ok(text.to_owned()),
+        }
+    }
+
+    /// Whether a snapshot matches.
     pub fn fits(&self, root: &SnapshotRoot) -> bool {
         let tagged = |wanted: &Vec<String>| match wanted.is_empty() {
             true => root.tags.is_empty(),
             false => wanted.iter().all(|tag| root.tags.contains(tag)),
         };
-        (self.hosts.is_empty() || self.hosts.contains(&root.host))
+        (self.host.is_empty() || self.host.contains(&root.host))
             && (self.series.is_empty() || self.series.contains(&root.series))
-            && (self.tags.is_empty() || self.tags.iter().any(tagged))
-            && self.paths.iter().all(|path| root.paths.contains(path))
+            && (self.tag.is_empty() || self.tag.iter().any(tagged))
+            && self.path.iter().all(|path| root.paths.contains(path))
             && self.at.is_none_or(|at| root.time <= at)
     }
+}
+
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<String>, D::Error> {
+    values::from_texts(deserializer, Filter::name)
+}
+
+fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<Vec<u8>>, D::Error> {
+    values::from_texts(deserializer, |text| Filter::saved_path(Path::new(text)).map_err(|error| error.to_string()))
 }
 
 /// A path as people write it, the way manifests write it: without `/` at its ends, without empty and `.` components.
 ///
 /// # Errors
-/// [`Error::Invalid`] for one that leads upwards.
+/// [`Error::InvalidArgument`] for one that leads upwards.
 pub fn manifest_path(path: &[u8]) -> Result<Vec<u8>> {
     let components: Vec<&[u8]> =
         path.split(|byte| *byte == b'/').filter(|component| !matches!(*component, b"" | b".")).collect();
-    match components.contains(&&b".."[..]) || path.contains(&0) {
-        true => Err(Error::Invalid(format!("{:?} is no path in a snapshot", String::from_utf8_lossy(path)))),
-        false => Ok(components.join(&b'/')),
+    if components.contains(&&b".."[..]) || path.contains(&0) {
+        let shown = String::from_utf8_lossy(path);
+        return Err(Error::argument("path", format!("{shown:?} is not a path in a snapshot")));
     }
+    Ok(components.join(&b'/'))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::id::SnapshotId;
 use crate::snapshot::SnapshotRoot;
 use crate::store::{Objects, Repository};
 
-/// So much of something that is stored.
+/// An amount of stored data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     /// Chunks.
@@ -33,7 +33,7 @@ impl Amount {
     }
 }
 
-/// What the files of snapshots come to.
+/// Numbers of the files of snapshots.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Held {
     /// Regular files.
@@ -51,7 +51,7 @@ pub struct Held {
 /// One snapshot.
 #[derive(Debug, Clone)]
 pub struct SnapshotStats {
-    /// Which one.
+    /// Root of the snapshot.
     pub snapshot: SnapshotRoot,
     /// Its files.
     pub held: Held,
@@ -61,7 +61,7 @@ pub struct SnapshotStats {
     pub only: Amount,
 }
 
-/// What was found.
+/// Result of the walk.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
     /// The snapshots that were asked for, the oldest first.
@@ -74,7 +74,7 @@ pub struct Stats {
     pub by_encoding: BTreeMap<Encoding, Amount>,
     /// The same by what they hold.
     pub by_kind: BTreeMap<ChunkKind, Amount>,
-    /// Those of them that no other snapshot needs.
+    /// The part of them that no other snapshot needs.
     pub only: Amount,
     /// Chunks of the repository that no snapshot at all needs, and second copies.
     pub unused: Amount,
@@ -84,7 +84,7 @@ pub struct Stats {
     pub unreadable: u64,
 }
 
-/// Looks at the snapshots for which `chosen` says yes. All others are walked, too: who shares what is seen only so.
+/// Looks at the snapshots for which `chosen` says yes. All others are walked, too: only so is it seen what is shared.
 /// Takes 8 bytes of memory for each chunk of the repository (16 if some are chosen and others not), and what reading a
 /// manifest takes.
 ///

@@ -1,6 +1,9 @@
-//! `tag`: what people say about a snapshot.
+//! `tag`: changes the tags of snapshots.
+
+use serde::Serialize;
 
 use crate::error::Result;
+use crate::id::SnapshotId;
 use crate::snapshot::SnapshotRoot;
 use crate::store::Repository;
 
@@ -9,7 +12,7 @@ use crate::store::Repository;
 pub struct TagChange {
     /// These instead of all that there are.
     pub set: Option<Vec<String>>,
-    /// These as well.
+    /// These too.
     pub add: Vec<String>,
     /// Not these.
     pub remove: Vec<String>,
@@ -29,16 +32,28 @@ impl TagChange {
     }
 }
 
-/// Changes the tags of a snapshot; says whether there was anything to change. The snapshot itself, and its id, stay.
+/// Result of changing the tags of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TagReport {
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// Its tags by now.
+    pub tags: Vec<String>,
+    /// Whether there was anything to change.
+    pub changed: bool,
+}
+
+/// Changes the tags of a snapshot. The snapshot itself, and its id, stay.
 ///
 /// # Errors
 /// I/O errors and damaged objects of the repository.
-pub fn tag(repository: &Repository, snapshot: &SnapshotRoot, change: &TagChange) -> Result<bool> {
-    if change.apply(&snapshot.tags) == snapshot.tags {
-        return Ok(false);
+pub fn tag(repository: &Repository, snapshot: &SnapshotRoot, change: &TagChange) -> Result<TagReport> {
+    let tags = change.apply(&snapshot.tags);
+    let changed = tags != snapshot.tags;
+    if changed {
+        repository.log().change_tags(snapshot.id, &snapshot.tags, &|tags| change.apply(tags))?;
     }
-    repository.change_tags(snapshot.id, &snapshot.tags, |tags| change.apply(tags))?;
-    Ok(true)
+    Ok(TagReport { id: snapshot.id, tags, changed })
 }
 
 #[cfg(test)]

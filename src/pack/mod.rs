@@ -20,7 +20,7 @@ pub use chain::{Chain, Place};
 pub use directory::{Directory, Frame, FrameChunk, MAX_BASES, MAX_DEPTH};
 pub use frame::{EncodedFrame, Encoding, FrameCodec, PlainChunk};
 pub use header::{HEADER_LEN, Header, TRAILER_LEN, Trailer};
-pub use parity::{MAX_PARITY, MAX_SHARE, Parity, make_parity, parity_name};
+pub use parity::{MAX_PARITY, MAX_SHARE, Parity, make_parity, parity_name, parse_share};
 
 use crate::crypto::{FrameContext, Keyring, PackCipher, Suite};
 use crate::error::{Context, Error, Result};

@@ -21,6 +21,25 @@ pub const MAX_PARITY: u64 = MAX_PACK + (3 << 20);
 /// The greatest share, in thousandths of a pack.
 pub const MAX_SHARE: u32 = 1000;
 
+/// Reads a share of a pack, like `5%`, `2.5%`, `5` or `off`, as thousandths.
+///
+/// # Errors
+/// What is wrong with it, as a sentence.
+pub fn parse_share(text: &str) -> std::result::Result<u32, String> {
+    let wrong = || format!("{text:?} is not a share: write it like 5% or 2.5%, at most 100%, or off");
+    if text == "off" {
+        return Ok(0);
+    }
+    let number = text.strip_suffix('%').unwrap_or(text);
+    let (whole, tenth) = number.split_once('.').unwrap_or((number, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if !is_number(whole) || !is_number(tenth) || tenth.len() > 1 {
+        return Err(wrong());
+    }
+    let share = whole.parse::<u32>().ok().and_then(|whole| whole.checked_mul(10)?.checked_add(tenth.parse().ok()?));
+    share.filter(|share| *share <= MAX_SHARE).ok_or_else(wrong)
+}
+
 /// Shards are multiples of this many bytes, and at least one.
 const SHARD_UNIT: usize = 64;
 

@@ -250,3 +250,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn shares_are_read() {
+    for (text, share) in
+        [("5%", 50), ("5", 50), ("2.5%", 25), ("0.1", 1), ("100%", 1000), ("0", 0), ("0%", 0), ("off", 0)]
+    {
+        assert_eq!(parse_share(text), Ok(share), "{text}");
+    }
+    for wrong in ["", "%", "5%%", "-1%", "+5", "100.1%", "101", "0.05%", "2.", ".5", "five", "5 %", "4294967295"] {
+        assert!(parse_share(wrong).is_err(), "{wrong}");
+    }
+}

@@ -1,4 +1,4 @@
-//! An Avro file in a snapshot, block by block: without encoding anything again, and without reading what is passed over.
+//! An Avro file in a snapshot, block by block: without encoding anything again, and without reading what is skipped.
 
 use crate::avro::codec::{Codec, DecodeError, Decoder, MAX_DECODED};
 use crate::avro::container::{Header, Parsed, parse_header};
@@ -9,25 +9,7 @@ use crate::recipe::{
     Class, ContainerRecipe, Entry, Finding, Framer, LayoutReader, Recipe, Segment, Stream, StreamReader, View,
     known_length,
 };
-use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::{EntryKind, FileEntry};
-use crate::store::Repository;
-
-/// The row of a regular file, or of the first name of it where the path is a hard link.
-///
-/// # Errors
-/// [`Error::NoPath`]; [`Error::Invalid`] if it is no regular file.
-pub(crate) fn regular_file(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<FileEntry> {
-    let no_path = || Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() };
-    let mut entry = snapshot.rows(repository).find(path)?.ok_or_else(no_path)?;
-    if let Some(first) = entry.hard_link.take() {
-        entry = snapshot.rows(repository).find(&first)?.ok_or_else(no_path)?;
-    }
-    match entry.kind {
-        EntryKind::File => Ok(entry),
-        _ => Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path)))),
-    }
-}
+use crate::snapshot::entry::FileEntry;
 
 /// Why a file cannot be looked into. Nothing is wrong with the repository then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +18,7 @@ pub enum NotAvro {
     /// It does not begin like a container.
     #[error("not an Avro file")]
     NoContainer,
-    /// Its header is none that can be read.
+    /// Its header cannot be read.
     #[error("its header is not sound{}", .0.as_ref().map(|flaw| format!(": {flaw}")).unwrap_or_default())]
     Header(Option<String>),
     /// The header names no schema that is a text.
@@ -53,7 +35,7 @@ pub enum NotAvro {
 /// A container on its way through its blocks.
 pub struct AvroFile<S> {
     header: Header,
-    place: Place<S>,
+    place: BlockSource<S>,
     blocks: u64,
     passed: Lengths,
 }
@@ -79,7 +61,7 @@ impl Lengths {
     }
 }
 
-enum Place<S> {
+enum BlockSource<S> {
     Recipe(Box<Streams<S>>),
     /// It was saved without looking into it.
     Bytes(Box<Framed<S>>),
@@ -110,7 +92,7 @@ pub enum Piece {
         /// How many records it says it holds.
         count: u64,
     },
-    /// So many bytes that belong to no sound block.
+    /// This many bytes belong to no sound block.
     Stray(u64),
 }
 
@@ -141,7 +123,7 @@ impl StoredBlock {
         Ok(buffer)
     }
 
-    /// The same for one who keeps it.
+    /// As [`plain`](Self::plain), as a buffer of its own.
     pub(super) fn into_plain(self, codec: Codec, decoder: &mut Decoder) -> std::result::Result<Vec<u8>, DecodeError> {
         if self.decoded || codec == Codec::Null {
             return Ok(self.bytes);
@@ -178,18 +160,18 @@ impl<S: ChunkSource + Clone> AvroFile<S> {
                     entries: Vec::new().into_iter(),
                     recipe,
                 };
-                Ok(Ok(Self { header, place: Place::Recipe(Box::new(streams)), blocks: 0, passed: Lengths::NONE }))
+                Ok(Ok(Self { header, place: BlockSource::Recipe(Box::new(streams)), blocks: 0, passed: Lengths::NONE }))
             }
             Recipe::Plain(stream) => Framed::open(source, &stream),
         }
     }
 
-    /// The header.
+    /// The header of the container: schema, codec, marker.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The schema.
+    /// The schema that the records were written with.
     ///
     /// # Errors
     /// Why there is none.
@@ -198,7 +180,7 @@ impl<S: ChunkSource + Clone> AvroFile<S> {
         Schema::parse(text).map_err(NotAvro::Schema)
     }
 
-    /// The codec.
+    /// The codec of the blocks.
     ///
     /// # Errors
     /// If it is not known.
@@ -215,15 +197,15 @@ impl<S: ChunkSource + Clone> AvroFile<S> {
         }
     }
 
-    /// The next piece. Blocks whose number of records `wanted` refuses are passed over, their bytes not read where they
+    /// The next piece. Blocks whose number of records `wanted` refuses are skipped, their bytes not read where they
     /// need not be.
     ///
     /// # Errors
     /// If chunks are lost or damaged.
     pub fn next_piece(&mut self, wanted: impl FnOnce(u64) -> bool) -> Result<Option<Piece>> {
         let piece = match &mut self.place {
-            Place::Recipe(streams) => streams.next_piece(self.blocks, wanted)?,
-            Place::Bytes(framed) => framed.next_piece(self.blocks, wanted)?,
+            BlockSource::Recipe(streams) => streams.next_piece(self.blocks, wanted)?,
+            BlockSource::Bytes(framed) => framed.next_piece(self.blocks, wanted)?,
         };
         let piece = piece.map(|(piece, lengths)| {
             self.passed.add(lengths);
@@ -241,7 +223,7 @@ pub(crate) fn header_of<S: ChunkSource + ?Sized>(source: &S, recipe: &ContainerR
     bytes.extend_from_slice(&recipe.marker);
     match parse_header(&bytes) {
         Parsed::Done(header) => Ok(header),
-        _ => Err(Error::damaged("the recipe", "the header that it keeps is none")),
+        _ => Err(Error::damaged("the recipe", "it holds no valid header")),
     }
 }
 
@@ -279,7 +261,7 @@ impl<S: ChunkSource> Framed<S> {
         let mut framed = Self { stream, framer: Framer::new(true), end: false };
         match framed.next_segment()? {
             Some(Segment::Header(header)) => {
-                let place = Place::Bytes(Box::new(framed));
+                let place = BlockSource::Bytes(Box::new(framed));
                 Ok(Ok(AvroFile { header: *header, place, blocks: 0, passed: Lengths::NONE }))
             }
             _ => Ok(Err(match framed.framer.finding() {

@@ -9,7 +9,7 @@ use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::Digester;
 use crate::read::is_trusted;
-use crate::recipe::{PREFLATE, Part, Rebuild, Recipe};
+use crate::recipe::{PREFLATE, Part, Recipe, RecipeReader};
 use crate::snapshot::entry::FileEntry;
 
 /// Contexts for encoding, used again and again by whichever thread needs one.
@@ -30,7 +30,7 @@ impl EncoderBench {
 }
 
 /// Rebuilds files.
-pub(crate) struct Rebuilder<'a, S: ?Sized> {
+pub(crate) struct FileAssembler<'a, S: ?Sized> {
     pub(crate) source: &'a S,
     pub(crate) pool: &'a rayon::ThreadPool,
     pub(crate) encoders: &'a EncoderBench,
@@ -38,7 +38,7 @@ pub(crate) struct Rebuilder<'a, S: ?Sized> {
 
 /// A part of a file that was rebuilt.
 pub(crate) struct Rebuilt<'b> {
-    /// What it was made of.
+    /// The part of the recipe that it was made of.
     pub(crate) part: Part,
     /// What an encoder made of it, where one had to.
     pub(crate) payload: Option<Vec<u8>>,
@@ -63,24 +63,23 @@ enum Checks {
     Passed,
 }
 
-/// Blocks that have to be encoded are gathered up to so many bytes, to be dealt with in parallel; and so many blocks, since
+/// Blocks that have to be encoded are gathered up to this many bytes, to be dealt with in parallel; and this many blocks, since
 /// they may be of no bytes.
 const BATCH_BYTES: usize = 4 << 20;
 const BATCH_BLOCKS: usize = 4096;
 
-impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
+impl<S: ChunkSource + ?Sized> FileAssembler<'_, S> {
     /// Hands the content to `write`, for a file that counts only if all of it is right: its hash is compared with the
     /// row's. The checks of the layout, which say where a file differs, are looked at only where it does, in a second pass.
     ///
     /// # Errors
     /// If a chunk is lost or damaged, or if what was rebuilt is not bit for bit what was saved.
     pub(crate) fn rebuild(&self, entry: &FileEntry, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        match self.pass(entry, Checks::Passed, &mut |rebuilt| write(rebuilt.bytes())) {
-            Err(differs @ Error::NotRestored { .. }) => {
-                self.pass(entry, Checks::Compared, &mut |_| Ok(())).and(Err(differs))
-            }
-            done => done,
+        if self.pass(entry, Checks::Passed, &mut |rebuilt| write(rebuilt.bytes()))? {
+            return Ok(());
         }
+        self.pass(entry, Checks::Compared, &mut |_| Ok(()))?;
+        Err(differs(entry))
     }
 
     /// Hands the parts of the content to `each`, in order, and compares the hash of their bytes with the row's. Each MiB of
@@ -89,14 +88,14 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
     /// # Errors
     /// As of `rebuild`.
     pub(crate) fn parts(&self, entry: &FileEntry, each: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>) -> Result<()> {
-        self.pass(entry, Checks::Compared, each)
+        if self.pass(entry, Checks::Compared, each)? { Ok(()) } else { Err(differs(entry)) }
     }
 
-    fn pass(&self, entry: &FileEntry, checks: Checks, each: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>) -> Result<()> {
+    fn pass(&self, entry: &FileEntry, checks: Checks, each: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>) -> Result<bool> {
         let shown = String::from_utf8_lossy(&entry.path);
         let recipe = Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))?;
         let mut digester = Digester::new();
-        let mut rebuild = Rebuild::new(&recipe, self.source);
+        let mut rebuild = RecipeReader::new(&recipe, self.source);
         let (mut batch, mut bytes, mut block) = (Vec::new(), 0, Vec::new());
         loop {
             let part = rebuild.next_part()?;
@@ -133,13 +132,8 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
                 break;
             }
         }
-        match entry.content {
-            Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
-            _ => Err(Error::NotRestored {
-                path: shown.into_owned(),
-                reason: "what was rebuilt is not what was saved".into(),
-            }),
-        }
+        let rebuilt = digester.finish();
+        Ok(entry.content.is_some_and(|hash| *hash.as_bytes() == rebuilt))
     }
 
     /// Encodes the parts that have to be, on all threads of the pool.
@@ -158,6 +152,10 @@ impl<S: ChunkSource + ?Sized> Rebuilder<'_, S> {
             _ => self.pool.install(|| parts.into_par_iter().map(encode).collect()),
         }
     }
+}
+
+fn differs(entry: &FileEntry) -> Error {
+    Error::not_restored(String::from_utf8_lossy(&entry.path), "what was rebuilt is not what was saved")
 }
 
 /// The payload that an encoder makes, with its corrections.

@@ -45,7 +45,7 @@ impl Dir {
     }
 
     /// The first `limit` entries in it that come after this name (from the start on if none), in the order of the names'
-    /// bytes; fewer at the end. Only the parts of the manifest that hold them are read; what lies below them is passed over.
+    /// bytes; fewer at the end. Only the parts of the manifest that hold them are read; what lies below them is skipped.
     ///
     /// # Errors
     /// [`Error::NoPath`] if the folder is not there any more, which only a snapshot that was changed on purpose can cause;
@@ -54,10 +54,10 @@ impl Dir {
         self.snapshot.steady(|root| self.page(root, name, limit))
     }
 
-    /// The entry with this name in it; none if there is none.
+    /// The entry with this name in it, if there is one.
     ///
     /// # Errors
-    /// Those of reading the manifest.
+    /// Errors of reading the manifest.
     pub fn child(&self, name: impl AsRef<[u8]>) -> Result<Option<FileEntry>> {
         if self.is_no_name(name.as_ref()) { Ok(None) } else { self.snapshot.entry(self.path_of(name.as_ref())) }
     }

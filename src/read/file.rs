@@ -3,11 +3,11 @@
 use std::io::{self, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Blocks, Ranges, Records, Snapshot};
+use super::{Blocks, Lookup, Ranges, Records, Snapshot};
 use crate::error::{Error, Result};
 use crate::recipe::View;
 use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
 
 /// A regular file of a snapshot, which it owns a share of. Clones are cheap, and several threads can read at once.
@@ -40,7 +40,7 @@ pub(super) struct Opened {
 impl File {
     pub(super) fn open(snapshot: &Snapshot, path: &[u8]) -> Result<Self> {
         snapshot.steady(|root| {
-            let (row, hard_link) = content_row(snapshot, root, path)?;
+            let (row, hard_link) = content_row(snapshot, root, path)?.file(path, snapshot.id())?;
             let entry = FileEntry { path: path.to_vec(), hard_link, ..row.clone() };
             let opened = Opened::new(snapshot, root, row)?;
             let plain = opened.ranges.view(View::Plain);
@@ -67,7 +67,7 @@ impl File {
     /// How many bytes the view has. Reads what is known about the file's blocks once.
     ///
     /// # Errors
-    /// Those of reading, and those of [`read_at`](File::read_at).
+    /// Errors of reading the layout, and those of [`read_at`](File::read_at).
     pub fn len(&self, view: View) -> Result<u64> {
         self.steady(view, |opened| opened.ranges.length(self.view(view)))
     }
@@ -138,15 +138,14 @@ impl File {
             return Ok(opened);
         }
         let snapshot = &self.0.snapshot;
-        let row = match content_row(snapshot, root, &self.0.entry.path) {
-            Err(Error::NoPath { .. } | Error::Invalid(_)) => return Err(self.replaced()),
-            row => row?.0,
+        let Lookup::File { row, .. } = content_row(snapshot, root, &self.0.entry.path)? else {
+            return Err(self.replaced());
         };
         let same = |row: &FileEntry| (row.content, row.size, row.altered);
         if row.content.is_none() || same(&row) != same(&opened.row) {
             return Err(self.replaced());
         }
-        let opened = Arc::new(Opened::new(snapshot, root, row)?);
+        let opened = Arc::new(Opened::new(snapshot, root, *row)?);
         *lock() = opened.clone();
         Ok(opened)
     }
@@ -164,17 +163,8 @@ impl Opened {
 }
 
 /// The row that has the content of this path, and the first name of a hard link.
-fn content_row(snapshot: &Snapshot, root: &SnapshotRoot, path: &[u8]) -> Result<(FileEntry, Option<Vec<u8>>)> {
-    let find = |path: &[u8]| snapshot.find(root, path)?.ok_or_else(|| snapshot.no_path(path));
-    let row = find(path)?;
-    let (row, hard_link) = match &row.hard_link {
-        Some(first) => (find(first)?, Some(first.clone())),
-        None => (row, None),
-    };
-    match row.kind {
-        EntryKind::File => Ok((row, hard_link)),
-        _ => Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path)))),
-    }
+fn content_row(snapshot: &Snapshot, root: &SnapshotRoot, path: &[u8]) -> Result<Lookup> {
+    Lookup::with(path, |path| snapshot.find(root, path))
 }
 
 impl std::fmt::Debug for File {

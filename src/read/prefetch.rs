@@ -31,8 +31,8 @@ impl ChunkSource for Prefetching<'_, '_> {
     }
 
     fn will_need(&self, id: &ChunkId) {
-        // What cannot be found is told when it is really asked for.
-        let Ok(Some(key)) = self.repository.frame_of(id) else { return };
+        // What cannot be found is reported when it is really asked for.
+        let Ok(Some(key)) = self.repository.catalog().frame_of(id) else { return };
         let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
         if lately.contains(&key) {
             return;
@@ -43,6 +43,6 @@ impl ChunkSource for Prefetching<'_, '_> {
         lately.push_back(key);
         drop(lately);
         let repository = self.repository;
-        self.scope.spawn(move |_| repository.prefetch(key));
+        self.scope.spawn(move |_| repository.reader().prefetch(key));
     }
 }

@@ -26,10 +26,10 @@ struct Shared<S> {
     plain: RangeReader<S>,
     encoders: Arc<EncoderBench>,
     /// Places where somebody read last, the latest at the end.
-    places: Mutex<VecDeque<Place<S>>>,
+    places: Mutex<VecDeque<OpenPosition<S>>>,
 }
 
-struct Place<S> {
+struct OpenPosition<S> {
     view: View,
     /// The byte after those that were read.
     next: u64,
@@ -47,7 +47,7 @@ impl<S: ChunkSource + Clone> Ranges<S> {
     /// The file of this row. Of a hard link it is the row of its first name that has the content.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it is no regular file; if its recipe or header is lost or damaged.
+    /// [`Error::WrongKind`] if it is no regular file; if its recipe or header is lost or damaged.
     pub fn open(source: S, entry: &FileEntry) -> Result<Self> {
         Self::open_with(source, entry, Arc::default())
     }
@@ -56,7 +56,7 @@ impl<S: ChunkSource + Clone> Ranges<S> {
     pub(super) fn open_with(source: S, entry: &FileEntry, encoders: Arc<EncoderBench>) -> Result<Self> {
         let shown = String::from_utf8_lossy(&entry.path);
         if entry.kind != EntryKind::File || entry.hard_link.is_some() {
-            return Err(Error::Invalid(format!("{shown} is not a regular file with a content of its own")));
+            return Err(Error::wrong_kind(&entry.path, "a regular file with a content of its own"));
         }
         let recipe = match entry.recipe.is_empty() {
             true => Recipe::Plain(Stream::Empty),
@@ -132,23 +132,23 @@ impl<S> Shared<S> {
         }
     }
 
-    fn places(&self) -> MutexGuard<'_, VecDeque<Place<S>>> {
+    fn places(&self) -> MutexGuard<'_, VecDeque<OpenPosition<S>>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<S: ChunkSource + Clone> Shared<S> {
     /// A place to read from: where somebody stopped just there, else the one that was left alone for longest, else a new one.
-    fn take(&self, view: View, offset: u64) -> Place<S> {
+    fn take(&self, view: View, offset: u64) -> OpenPosition<S> {
         let mut places = self.places();
-        let of_view = |place: &Place<S>| place.view == view;
+        let of_view = |place: &OpenPosition<S>| place.view == view;
         let here = places.iter().position(|place| of_view(place) && place.next == offset);
         let any = || if places.len() < PLACES { None } else { places.iter().position(of_view) };
         let found = here.or_else(any).and_then(|number| places.remove(number));
-        found.unwrap_or_else(|| Place { view, next: 0, reader: self.reader(view).clone() })
+        found.unwrap_or_else(|| OpenPosition { view, next: 0, reader: self.reader(view).clone() })
     }
 
-    fn give_back(&self, mut place: Place<S>) {
+    fn give_back(&self, mut place: OpenPosition<S>) {
         place.reader.rest(KEPT_BLOCK);
         let mut places = self.places();
         if places.len() >= PLACES {

@@ -7,7 +7,7 @@ use super::avro_file::{AvroFile, NotAvro, Piece, StoredBlock};
 use crate::avro::codec::{Codec, Decoder};
 use crate::avro::records::{Encoding, Fields, RecordWriter};
 use crate::avro::schema::Schema;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::recipe::View;
 use crate::snapshot::SnapshotRoot;
 use crate::store::Repository;
@@ -21,13 +21,13 @@ pub struct Block {
     pub first_record: u64,
     /// How many records it says it holds.
     pub records: u64,
-    /// Where it begins in the [plain view](View::Plain); none where nobody knows without encoding what stands before it.
+    /// Where it begins in the [plain view](View::Plain); none where that is not known without encoding what stands before it.
     pub offset: Option<u64>,
     /// Its records, decoded, end to end.
     pub bytes: Vec<u8>,
 }
 
-/// The blocks of a file in order. What is no sound block is passed over.
+/// The blocks of a file in order. What is no sound block is skipped.
 ///
 /// A block that cannot be decoded is an [`Error::NoRecords`], after which the next one comes. After any other error nothing comes.
 ///
@@ -71,12 +71,12 @@ impl Blocks {
             ended: false,
         };
         let cursor = blocks.cursor()?;
-        blocks.codec = cursor.avro.codec().map_err(|reason| blocks.not_avro(&reason))?;
+        blocks.codec = cursor.avro.codec().map_err(|reason| blocks.not_avro(reason))?;
         blocks.cursor = Some(cursor);
         Ok(blocks)
     }
 
-    fn not_avro(&self, reason: &NotAvro) -> Error {
+    fn not_avro(&self, reason: NotAvro) -> Error {
         no_records(&self.file, reason)
     }
 
@@ -84,7 +84,7 @@ impl Blocks {
     fn cursor(&self) -> Result<Cursor> {
         self.file.steady(View::Exact, |opened| {
             let repository = self.file.snapshot().repository().clone();
-            let avro = AvroFile::open(repository, &opened.row)?.map_err(|reason| self.not_avro(&reason))?;
+            let avro = AvroFile::open(repository, &opened.row)?.map_err(|reason| self.not_avro(reason))?;
             Ok(Cursor { root: opened.root.clone(), avro })
         })
     }
@@ -101,7 +101,7 @@ impl Blocks {
                 None => {
                     let repository = file.snapshot().repository().clone();
                     let mut avro =
-                        AvroFile::open(repository, &opened.row)?.map_err(|reason| no_records(&file, &reason))?;
+                        AvroFile::open(repository, &opened.row)?.map_err(|reason| no_records(&file, reason))?;
                     pass_blocks(&mut avro, self.passed)?;
                     Cursor { root: opened.root.clone(), avro }
                 }
@@ -139,12 +139,12 @@ impl Blocks {
         let (ordinal, records) = (block.ordinal, block.count);
         match block.into_plain(self.codec, &mut self.decoder) {
             Ok(bytes) => Ok(Block { ordinal, first_record, records, offset, bytes }),
-            Err(error) => Err(no_records(&self.file, format_args!("block {ordinal}: {error}"))),
+            Err(error) => Err(no_records(&self.file, Unsound { block: ordinal, record: None, source: error.into() })),
         }
     }
 }
 
-/// Passes over so many blocks.
+/// Skips `count` blocks.
 fn pass_blocks(avro: &mut AvroFile<Arc<Repository>>, count: u64) -> Result<()> {
     let mut passed = 0;
     while passed < count {
@@ -157,8 +157,21 @@ fn pass_blocks(avro: &mut AvroFile<Arc<Repository>>, count: u64) -> Result<()> {
     Ok(())
 }
 
-fn no_records(file: &File, reason: impl ToString) -> Error {
-    Error::NoRecords { path: file.shown(), reason: reason.to_string() }
+/// What is not sound in an Avro file: the cause of an [`Error::NoRecords`] that is about a block.
+#[derive(Debug, thiserror::Error)]
+#[error("block {block}{}: {source}", record.map(|record| format!(", record {record}")).unwrap_or_default())]
+#[non_exhaustive]
+pub struct Unsound {
+    /// In which of the file's sound blocks, counted from 0.
+    pub block: u64,
+    /// Which record, counted from the start of the block; none if it is not about one.
+    pub record: Option<u64>,
+    /// What is wrong with it.
+    pub source: Cause,
+}
+
+fn no_records(file: &File, source: impl Into<Cause>) -> Error {
+    Error::NoRecords { path: file.shown(), source: source.into() }
 }
 
 impl Iterator for Blocks {
@@ -199,10 +212,10 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record as JSON, in one line without the line's end.
+    /// The record as JSON, in one line without the line's end. Of a string that is not UTF-8, U+FFFD stands for what is none.
     ///
     /// # Errors
-    /// [`Error::NoRecords`] if it holds a string that is no text, or makes too much of it.
+    /// [`Error::NoRecords`] if values that take no bytes make too much text of it.
     pub fn to_json(&self, encoding: Encoding) -> Result<String> {
         let mut text = String::new();
         self.write_json(encoding, &mut |part| {
@@ -215,11 +228,11 @@ impl Record {
     /// The same in parts, for records whose text is long.
     ///
     /// # Errors
-    /// Those of `write`, and as of [`to_json`](Record::to_json).
+    /// Errors of `write`, and as of [`to_json`](Record::to_json).
     pub fn write_json(&self, encoding: Encoding, write: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
         let written = RecordWriter::new(&self.schema, &Fields::ALL, encoding).write(&self.bytes, write)?;
         let path = || format!("record {}", self.ordinal);
-        written.map_err(|error| Error::NoRecords { path: path(), reason: error.to_string() })
+        written.map_err(|error| Error::NoRecords { path: path(), source: error.into() })
     }
 
     /// The schema that it is written with.
@@ -255,7 +268,7 @@ impl Records {
     pub(super) fn open(blocks: Blocks, first: u64) -> Result<Self> {
         let header = blocks.cursor.as_ref().map(|cursor| (cursor.avro.schema(), cursor.avro.header().schema_text()));
         let (schema, text) = header.unwrap_or((Err(NotAvro::NoSchema), None));
-        let schema = Arc::new(schema.map_err(|reason| blocks.not_avro(&reason))?);
+        let schema = Arc::new(schema.map_err(|reason| blocks.not_avro(reason))?);
         let schema_text = text.unwrap_or_default().into();
         Ok(Self { blocks, schema, schema_text, first, current: None })
     }
@@ -294,15 +307,14 @@ impl Records {
                 self.current = None;
                 None
             }
-            left => self.fault(None, format_args!("{left} bytes after its last record")),
+            left => self.fault(None, format!("{left} bytes after its last record")),
         }
     }
 
     /// Something that is not sound, after which nothing of the block is read.
-    fn fault(&mut self, record: Option<u64>, reason: impl std::fmt::Display) -> Option<Result<Record>> {
+    fn fault(&mut self, record: Option<u64>, cause: impl Into<Cause>) -> Option<Result<Record>> {
         let block = self.current.take()?.block.ordinal;
-        let place = record.map_or_else(String::new, |record| format!(", record {record}"));
-        Some(Err(no_records(&self.blocks.file, format_args!("block {block}{place}: {reason}"))))
+        Some(Err(no_records(&self.blocks.file, Unsound { block, record, source: cause.into() })))
     }
 }
 

@@ -40,16 +40,16 @@ impl Snapshot {
     /// # Errors
     /// [`Error::NoSnapshot`]; [`Error::Unsupported`] if it needs a newer version; those of reading.
     pub fn open(repository: &Arc<Repository>, id: SnapshotId) -> Result<Self> {
-        let find = || repository.state().snapshots.into_iter().find(|record| record.id == id);
+        let find = || repository.state().snapshot(id).cloned();
         let found = match find() {
             None => {
-                repository.refresh_index()?;
+                repository.catalog().refresh()?;
                 find()
             }
             found => found,
         };
         let record = found.ok_or_else(|| Error::NoSnapshot { wanted: id.to_string() })?;
-        let root = repository.settled(|| read_root(repository, &record))?;
+        let root = repository.catalog().settled(|| read_root(repository, &record))?;
         Ok(Self::of_root(repository, root))
     }
 
@@ -62,14 +62,16 @@ impl Snapshot {
     /// All snapshots that there are now, in the order in which they were added.
     ///
     /// # Errors
-    /// Those of reading the log and the roots.
+    /// Errors of reading the log and the roots.
     pub fn list(repository: &Arc<Repository>) -> Result<Vec<Self>> {
-        repository.refresh_index()?;
-        let roots = repository.settled(|| read_roots(repository, &repository.state().snapshots).into_iter().collect());
+        repository.catalog().refresh()?;
+        let roots = repository
+            .catalog()
+            .settled(|| read_roots(repository, &repository.state().snapshots).into_iter().collect());
         roots.map(|roots: Vec<_>| roots.into_iter().map(|root| Self::of_root(repository, root)).collect())
     }
 
-    /// Its id.
+    /// Id of the snapshot, which stays the same under a new root.
     pub fn id(&self) -> SnapshotId {
         self.0.id
     }
@@ -84,10 +86,10 @@ impl Snapshot {
         &self.0.repository
     }
 
-    /// The entry at this path; none if there is none. The empty path has none.
+    /// The entry at this path, if there is one. The empty path has none.
     ///
     /// # Errors
-    /// Those of reading the manifest.
+    /// Errors of reading the manifest.
     pub fn entry(&self, path: impl AsRef<[u8]>) -> Result<Option<FileEntry>> {
         let path = trimmed(path.as_ref());
         self.steady(|root| self.find(root, path))
@@ -96,7 +98,7 @@ impl Snapshot {
     /// The folder at this path. The empty path is the one that holds all.
     ///
     /// # Errors
-    /// [`Error::NoPath`]; [`Error::Invalid`] if it is something else; those of reading the manifest.
+    /// [`Error::NoPath`]; [`Error::WrongKind`] if it is something else; those of reading the manifest.
     pub fn dir(&self, path: impl AsRef<[u8]>) -> Result<Dir> {
         let path = trimmed(path.as_ref());
         let entry = self.steady(|root| self.find_dir(root, path))?;
@@ -106,7 +108,7 @@ impl Snapshot {
     /// The regular file at this path. A hard link is followed.
     ///
     /// # Errors
-    /// [`Error::NoPath`]; [`Error::Invalid`] if it is something else; those of reading the manifest and the file's header.
+    /// [`Error::NoPath`]; [`Error::WrongKind`] if it is something else; those of reading the manifest and the file's header.
     pub fn file(&self, path: impl AsRef<[u8]>) -> Result<File> {
         File::open(self, trimmed(path.as_ref()))
     }
@@ -134,9 +136,7 @@ impl Snapshot {
         let is_below = |row: &FileEntry| row.path.get(path.len()) == Some(&b'/') && row.path.starts_with(path);
         match rows.peek()? {
             Some(row) if row.path == path && row.kind == EntryKind::Directory => Ok(Some(row.clone())),
-            Some(row) if row.path == path => {
-                Err(Error::Invalid(format!("{} is not a folder", String::from_utf8_lossy(path))))
-            }
+            Some(row) if row.path == path => Err(Error::wrong_kind(path, "a folder")),
             Some(row) if is_below(row) => Ok(None),
             _ => Err(self.no_path(path)),
         }
@@ -152,7 +152,7 @@ impl Snapshot {
         let repository = &*self.0.repository;
         let (mut replacements, mut again) = (0, false);
         loop {
-            let (root, before) = (self.root(), repository.log_length());
+            let (root, before) = (self.root(), repository.log().length());
             let error = match work(&root) {
                 Err(error) if error.is_damage() => error,
                 done => return done,
@@ -165,7 +165,7 @@ impl Snapshot {
                 }
                 Ok(Since::Replaced(_)) => return Err(Error::SnapshotReplaced { snapshot: self.0.id }),
                 // What was missing may have been moved, which another thread may have noticed first.
-                Ok(Since::Same) if !again || repository.log_length() != before => again = true,
+                Ok(Since::Same) if !again || repository.log().length() != before => again = true,
                 Ok(Since::Same) | Err(_) => return Err(error),
             }
         }
@@ -191,7 +191,7 @@ pub(super) struct Kept<'r>(&'r Repository);
 
 impl ChunkSource for Kept<'_> {
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.0.get_kept(id)
+        self.0.reader().get_kept(id)
     }
 }
 

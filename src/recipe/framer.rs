@@ -22,7 +22,7 @@ pub struct RawBlock {
     pub count: u64,
     /// Its two numbers, where they are not in the shortest form.
     pub odd_head: Option<Vec<u8>>,
-    /// Its payload.
+    /// The payload, compressed as in the file.
     pub payload: Vec<u8>,
 }
 
@@ -48,7 +48,7 @@ pub enum Finding {
     Sound,
     /// No container.
     NotAContainer,
-    /// Begins like a container, but its header is none that can be read.
+    /// Begins like a container, but its header cannot be read.
     BadHeader(Option<Flaw>),
     /// It ends within a block.
     Torn,
@@ -58,17 +58,17 @@ pub enum Finding {
     BeyondLimits(Flaw),
 }
 
-/// What may stand behind the last marker of a sound file: line ends and NULs, which editors, transfers and file systems
+/// What may stand after the last marker of a sound file: line ends and NULs, which editors, transfers and file systems
 /// leave there.
 pub fn is_filler(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'\n' | b'\r' | 0))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum FramerState {
     Start,
     Blocks,
-    /// Behind a block that is not sound: the next marker is looked for.
+    /// After a block that is not sound: the next marker is looked for.
     Lost,
     Plain,
 }
@@ -78,24 +78,24 @@ enum Place {
 pub struct Framer {
     buffer: Vec<u8>,
     start: usize,
-    place: Place,
+    place: FramerState,
     marker: [u8; MARKER],
     finding: Finding,
     /// What was found before the place that is lost.
     before: Finding,
     /// How many bytes were given, as parts.
     given: u64,
-    /// How many of them stand behind the last marker, where no block is.
+    /// How many of them stand after the last marker, where no block is.
     tail: u64,
     /// Whether these are nothing but filler.
     only_filler: bool,
     /// Where a block ends that is too large, if its size is true.
     large_end: Option<u64>,
-    /// A header that is too large has at least so many bytes, if its lengths are true.
+    /// A header that is too large has at least this many bytes, if its lengths are true.
     large_header: Option<(u64, Flaw)>,
-    /// The file begins with NULs in the place of a magic.
+    /// The file begins with NULs in place of a magic.
     zeroed: bool,
-    /// It makes no sense to look before so many bytes are there.
+    /// It makes no sense to look before this many bytes are there.
     wanted: usize,
     containers: bool,
 }
@@ -109,7 +109,7 @@ const KEPT: usize = 16 << 20;
 /// How much more than a block that is waited for may lie in the buffer.
 const READ_AHEAD: usize = 1 << 20;
 
-/// From so many bytes on, a payload is not copied out of the buffer.
+/// From this many bytes on, a payload is not copied out of the buffer.
 const NOT_COPIED: usize = 8 << 20;
 
 /// What a block may take, with its numbers and its marker.
@@ -121,7 +121,7 @@ impl Framer {
         Self {
             buffer: Vec::new(),
             start: 0,
-            place: if containers { Place::Start } else { Place::Plain },
+            place: if containers { FramerState::Start } else { FramerState::Plain },
             marker: [0; MARKER],
             finding: if containers { Finding::Sound } else { Finding::NotAContainer },
             before: Finding::Sound,
@@ -142,9 +142,9 @@ impl Framer {
             // A length that leads beyond the end of the file says nothing about how large the header is.
             (_, Some((least, _))) if least > self.given => Finding::BadHeader(None),
             (_, Some((_, flaw))) => Finding::BeyondLimits(flaw),
-            _ if self.place == Place::Lost && self.tail > 0 && self.only_filler => self.before,
+            _ if self.place == FramerState::Lost && self.tail > 0 && self.only_filler => self.before,
             (Finding::Damaged(Flaw::TooLarge { .. }), _)
-                if self.place == Place::Lost && self.large_end.is_some_and(|end| end > self.given) =>
+                if self.place == FramerState::Lost && self.large_end.is_some_and(|end| end > self.given) =>
             {
                 self.worse(Finding::Torn)
             }
@@ -152,9 +152,9 @@ impl Framer {
         }
     }
 
-    /// How many bytes stand behind the last marker where no block is; final as [`finding`](Framer::finding) is.
+    /// How many bytes stand after the last marker where no block is; final as [`finding`](Framer::finding) is.
     pub fn stray_bytes(&self) -> u64 {
-        if self.place == Place::Lost { self.tail } else { 0 }
+        if self.place == FramerState::Lost { self.tail } else { 0 }
     }
 
     /// Whether the file begins with NULs: what a crash leaves of one that was not written out.
@@ -197,16 +197,16 @@ impl Framer {
             }
             self.wanted = 1;
             match self.place {
-                Place::Start => match self.header(end)? {
+                FramerState::Start => match self.header(end)? {
                     Some(header) => return Some(Segment::Header(Box::new(header))),
-                    None => self.place = Place::Plain,
+                    None => self.place = FramerState::Plain,
                 },
-                Place::Blocks => match self.block(end)? {
+                FramerState::Blocks => match self.block(end)? {
                     Some(block) => return Some(Segment::Block(block)),
-                    None => (self.place, self.tail, self.only_filler) = (Place::Lost, 0, true),
+                    None => (self.place, self.tail, self.only_filler) = (FramerState::Lost, 0, true),
                 },
-                Place::Lost => return self.stray(end).map(Segment::Stray),
-                Place::Plain => return Some(Segment::Plain(self.take(waiting.min(PART)))),
+                FramerState::Lost => return self.stray(end).map(Segment::Stray),
+                FramerState::Plain => return Some(Segment::Plain(self.take(waiting.min(PART)))),
             }
         }
     }
@@ -219,7 +219,7 @@ impl Framer {
                 self.start += header.length;
                 self.given += header.length as u64;
                 self.marker = header.marker;
-                self.place = Place::Blocks;
+                self.place = FramerState::Blocks;
                 Some(Some(header))
             }
             Parsed::More(least) if !end && least <= MAX_HEADER => {
@@ -253,7 +253,7 @@ impl Framer {
         }
     }
 
-    /// The block; `Some(None)` if what follows is none; `None` if more bytes are needed.
+    /// The block; `Some(None)` if what follows is not a block; `None` if more bytes are needed.
     fn block(&mut self, end: bool) -> Option<Option<RawBlock>> {
         let waiting = &self.buffer[self.start..];
         match container::parse_block(waiting, &self.marker) {
@@ -310,7 +310,7 @@ impl Framer {
         let looked_at = waiting.len().min(PART);
         let length = match container::find_marker(&waiting[..looked_at], &self.marker) {
             Some(at) => {
-                self.place = Place::Blocks;
+                self.place = FramerState::Blocks;
                 // It only seemed to end within a block: its size is damaged.
                 if self.finding == Finding::Torn {
                     self.finding = self.worse(Finding::Damaged(Flaw::Marker));

@@ -49,7 +49,7 @@ impl Class {
 /// One block, or one run of stray bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is.
+    /// How its bytes are kept.
     pub class: Class,
     /// How many records the block says it holds; 0 for stray bytes.
     pub count: u64,
@@ -82,12 +82,12 @@ impl Entry {
 /// How many entries a segment has at most.
 const SEGMENT: usize = 4096;
 
-/// A check is written when at least so many bytes were rebuilt since the one before, and at the end of a segment.
+/// A check is written when at least this many bytes were rebuilt since the one before, and at the end of a segment.
 const CHECK_EVERY: u64 = 1 << 20;
 
 const VERSION: u8 = 1;
 
-/// Watches the bytes of the blocks and stray runs as they stand in the file, and tells when a check is due: so a failure
+/// Watches the bytes of the blocks and stray runs as they stand in the file, and says when a check is due: so a failure
 /// names its place.
 #[derive(Debug, Default)]
 pub(super) struct Checker {
@@ -97,7 +97,7 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    /// Takes in the payload (or stray bytes) of an entry; gives the check if one is due after it.
+    /// Takes in the payload (or stray bytes) of an entry; returns the check if one is due after it.
     pub(super) fn entry(&mut self, payload: &[u8], last_of_segment: bool) -> Option<CheckHash> {
         self.hasher.update(payload);
         self.bytes += payload.len() as u64;
@@ -293,7 +293,7 @@ impl<S: ChunkSource> LayoutReader<S> {
         self.stream.left()
     }
 
-    /// Passes over so many bytes of the layout, which must be whole segments.
+    /// Passes over this many bytes of the layout, which must be whole segments.
     pub(super) fn skip(&mut self, bytes: u64) -> Result<()> {
         self.stream.skip(bytes)
     }

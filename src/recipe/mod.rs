@@ -3,7 +3,7 @@
 //! A [`Recipe`] says of which streams a file is made. A sound Avro container is taken apart ([`Framer`], [`Splitter`]):
 //! its records, end to end, are one stream; payloads that are kept as they are another; stray bytes a third; how the
 //! blocks lie is written down in the layout; the random marker stands in the recipe itself. Any other file is one stream
-//! of bytes. [`Rebuild`] goes the other way, and [`RangeReader`] does for any range of a file. Nothing here knows files or threads: bytes come in pieces, chunks go to a
+//! of bytes. [`RecipeReader`] goes the other way, and [`RangeReader`] does for any range of a file. Nothing here knows files or threads: bytes come in pieces, chunks go to a
 //! [`ChunkSink`](crate::chunk::ChunkSink), and blocks that need much computing are handed out, so that the caller can
 //! deal with several at once.
 
@@ -21,19 +21,19 @@ mod views;
 pub use framer::{Finding, Framer, RawBlock, Segment, is_filler};
 pub use layout::{Check, CheckHash, Class, Entry, LayoutReader, LayoutSegment, LayoutWriter};
 pub use ranges::{Encode, RangeReader, ToEncode};
-pub use rebuild::{BlockFrame, MAX_ENTRY, Part, Rebuild};
-pub use split::{CompiledSchema, Split, Splitter, Treatment};
+pub use rebuild::{BlockFrame, MAX_ENTRY, Part, RecipeReader};
+pub use split::{CompiledSchema, PayloadDecision, Split, Splitter};
 pub use state::AvroState;
 pub use stream::{Stream, StreamBuilder, StreamReader};
 pub use survey::{ContainerSurvey, Loss, PieceWalk, Placed, Ranges, Stretch, WalkedPiece, loss};
-pub use tree::{Reference, Tree, TreeBuilder, TreeReader, visit_tree};
+pub use tree::{Reference, Tree, TreeBuilder, TreeReader, node_in};
 pub use views::View;
 
 pub(crate) use ranges::known_length;
 
 use crate::wire::{self, Malformed, Reader, Write};
 
-/// Below so many bytes a stream is kept in the recipe itself.
+/// Below this many bytes a stream is kept in the recipe itself.
 pub const INLINE_BELOW: usize = 512;
 
 /// The frozen id of the encoder whose output always needs corrections.
@@ -183,8 +183,9 @@ mod tests {
             while let Some(segment) = framer.next_segment(end) {
                 match segment {
                     Segment::Block(block) if decode => {
-                        let treatment = Treatment::Decode { plain: None, encoder: "null".into(), corrections: None };
-                        splitter.block(block, treatment, map).unwrap();
+                        let decision =
+                            PayloadDecision::Decode { plain: None, encoder: "null".into(), corrections: None };
+                        splitter.block(block, decision, map).unwrap();
                     }
                     segment => splitter.segment(segment, map).unwrap(),
                 }
@@ -195,7 +196,7 @@ mod tests {
 
     fn rebuild(recipe: &Recipe, map: &ChunkMap) -> Vec<u8> {
         let recipe = Recipe::decode(&recipe.encode()).unwrap();
-        let (mut rebuild, mut file) = (Rebuild::new(&recipe, map), Vec::new());
+        let (mut rebuild, mut file) = (RecipeReader::new(&recipe, map), Vec::new());
         while let Some(part) = rebuild.next_part().unwrap() {
             match part {
                 Part::Header(bytes) => file.extend(bytes),

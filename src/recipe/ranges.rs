@@ -159,7 +159,7 @@ impl<S: ChunkSource + Clone> RangeReader<S> {
         Ok(())
     }
 
-    /// The entry that has this place of the view, and its bytes there; none behind the end.
+    /// The entry that has this place of the view, and its bytes there; none after the end.
     fn find(&mut self, place: u64, encode: &mut Encode<'_>) -> Result<Option<(usize, Range<u64>)>> {
         if !self.segment.as_ref().is_some_and(|segment| segment.has(self.file.view, place))
             && self.seek(place)?.is_some()
@@ -176,7 +176,7 @@ impl<S: ChunkSource + Clone> RangeReader<S> {
         }
     }
 
-    /// Loads the segment of the layout that has this place. Where none has, gives what is behind the last one.
+    /// Loads the segment of the layout that has this place. Where none has, returns what is after the last one.
     fn seek(&mut self, place: u64) -> Result<Option<Mark>> {
         let (file, view) = (self.file.clone(), self.file.view);
         let Recipe::Container(recipe) = &file.recipe else { return Err(contradiction()) };
@@ -334,7 +334,7 @@ pub(crate) fn known_length(recipe: &ContainerRecipe, view: View, entry: &Entry) 
 fn header_of<S: ChunkSource>(recipe: &ContainerRecipe, source: S) -> Result<Vec<u8>> {
     let length = recipe.header.length();
     if length > MAX_HEADER as u64 {
-        return Err(Error::damaged("the recipe", "the header that it keeps is none"));
+        return Err(Error::damaged("the recipe", "it holds no valid header"));
     }
     let mut bytes = Vec::new();
     StreamReader::new(&recipe.header, source).read(length as usize, &mut bytes)?;
@@ -354,7 +354,7 @@ struct Track<S> {
 }
 
 impl<S: ChunkSource + Clone> Track<S> {
-    /// Appends so many bytes from this place on.
+    /// Appends this many bytes from this place on.
     fn read(&mut self, at: u64, length: u64, out: &mut Vec<u8>) -> Result<()> {
         if length == 0 {
             return Ok(());

@@ -18,9 +18,9 @@ pub enum Part {
     Bytes(Vec<u8>),
     /// A block whose payload is these bytes.
     Payload {
-        /// The payload.
+        /// The payload as it stands in the file.
         payload: Vec<u8>,
-        /// What its frame needs.
+        /// Count, marker and form of the block around it.
         frame: BlockFrame,
     },
     /// A block whose payload an encoder makes from these bytes.
@@ -31,7 +31,7 @@ pub enum Part {
         encoder: String,
         /// What its output has to be corrected by.
         corrections: Option<Vec<u8>>,
-        /// What its frame needs.
+        /// Count, marker and form of the block around it.
         frame: BlockFrame,
     },
 }
@@ -78,14 +78,14 @@ impl BlockFrame {
     }
 }
 
-/// Gives the parts of one file in order. The caller encodes what has to be encoded (several at once, if it likes) and
+/// Returns the parts of one file in order. The caller encodes what has to be encoded (several at once, if it likes) and
 /// hands every payload, and bytes that are no block, to
-/// [`check`](Rebuild::check) in the same order.
-pub struct Rebuild<S> {
-    place: Place<S>,
+/// [`check`](RecipeReader::check) in the same order.
+pub struct RecipeReader<S> {
+    place: ReaderState<S>,
 }
 
-enum Place<S> {
+enum ReaderState<S> {
     Plain(StreamReader<S>),
     Container(Box<Container<S>>),
 }
@@ -131,12 +131,12 @@ impl Check {
     }
 }
 
-impl<S: ChunkSource + Clone> Rebuild<S> {
+impl<S: ChunkSource + Clone> RecipeReader<S> {
     /// At the start of the file.
     pub fn new(recipe: &Recipe, source: S) -> Self {
         let place = match recipe {
-            Recipe::Plain(stream) => Place::Plain(StreamReader::new(stream, source)),
-            Recipe::Container(recipe) => Place::Container(Box::new(Container {
+            Recipe::Plain(stream) => ReaderState::Plain(StreamReader::new(stream, source)),
+            Recipe::Container(recipe) => ReaderState::Container(Box::new(Container {
                 begun: false,
                 header: StreamReader::new(&recipe.header, source.clone()),
                 layout: LayoutReader::new(&recipe.layout, source.clone()),
@@ -155,11 +155,11 @@ impl<S: ChunkSource + Clone> Rebuild<S> {
     /// The next part.
     pub fn next_part(&mut self) -> Result<Option<Part>> {
         match &mut self.place {
-            Place::Plain(stream) => {
+            ReaderState::Plain(stream) => {
                 let bytes = stream.some()?;
                 Ok(bytes.map(|bytes| Part::Bytes(bytes.to_vec())))
             }
-            Place::Container(container) => container.next_part(),
+            ReaderState::Container(container) => container.next_part(),
         }
     }
 
@@ -169,8 +169,8 @@ impl<S: ChunkSource + Clone> Rebuild<S> {
     /// [`Error::Damaged`] if what was rebuilt is not what was saved.
     pub fn check(&mut self, payload: &[u8]) -> Result<()> {
         match &mut self.place {
-            Place::Container(container) => container.check.payload(payload),
-            Place::Plain(_) => Ok(()),
+            ReaderState::Container(container) => container.check.payload(payload),
+            ReaderState::Plain(_) => Ok(()),
         }
     }
 }
@@ -239,8 +239,8 @@ fn read_all<S: ChunkSource>(stream: &mut StreamReader<S>) -> Result<Vec<u8>> {
     stream.read_entry(stream.left())
 }
 
-impl<S> std::fmt::Debug for Rebuild<S> {
+impl<S> std::fmt::Debug for RecipeReader<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Rebuild(..)")
+        f.write_str("RecipeReader(..)")
     }
 }

@@ -16,7 +16,7 @@ use crate::error::Result;
 
 /// What is done with the payload of a block.
 #[derive(Debug)]
-pub enum Treatment {
+pub enum PayloadDecision {
     /// It is kept as it is; what looking into it gave, where that was done.
     Keep(Option<Looked>),
     /// It decodes to these bytes, from which this encoder makes exactly the payload again. `None` for the decoded bytes
@@ -65,7 +65,7 @@ pub struct Split {
 pub struct CompiledSchema {
     /// The schema, or why there is none to walk records with.
     schema: std::result::Result<Schema, Trouble>,
-    /// Its CRC-64-AVRO fingerprint; 0 where there is none.
+    /// CRC-64-AVRO fingerprint of the schema; 0 where there is none.
     fingerprint: u64,
     /// How to take its records apart into columns; none where they cannot be.
     shape: Option<Arc<RecordShape>>,
@@ -123,7 +123,7 @@ struct Container {
     encoders: Vec<(String, u64)>,
     layout: LayoutWriter,
     records: Track,
-    /// Records behind a place where the walk failed have no borders.
+    /// Records after a place where the walk failed have no borders.
     walking: bool,
     payloads: Payloads,
     strays: Track,
@@ -154,7 +154,7 @@ impl Splitter {
                 self.header(&header, schema, sink)
             }
             Segment::Plain(bytes) => self.plain.push(&bytes, sink),
-            Segment::Block(block) => self.block(block, Treatment::Keep(None), sink),
+            Segment::Block(block) => self.block(block, PayloadDecision::Keep(None), sink),
             Segment::Stray(bytes) => match &mut self.container {
                 Some(container) => container.stray(&bytes, sink),
                 None => self.plain.push(&bytes, sink),
@@ -174,10 +174,15 @@ impl Splitter {
     }
 
     /// The next block.
-    pub fn block(&mut self, block: RawBlock, treatment: Treatment, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+    pub fn block(
+        &mut self,
+        block: RawBlock,
+        decision: PayloadDecision,
+        sink: &mut (impl ChunkSink + ?Sized),
+    ) -> Result<()> {
         match &mut self.container {
-            Some(container) => container.block(block, treatment, sink),
-            // The framer gives no block before a header.
+            Some(container) => container.block(block, decision, sink),
+            // The framer returns no block before a header.
             None => self.plain.push(&block.payload, sink),
         }
     }
@@ -258,7 +263,12 @@ impl Container {
         };
     }
 
-    fn block(&mut self, block: RawBlock, treatment: Treatment, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
+    fn block(
+        &mut self,
+        block: RawBlock,
+        decision: PayloadDecision,
+        sink: &mut (impl ChunkSink + ?Sized),
+    ) -> Result<()> {
         self.blocks += 1;
         self.declared_records = self.declared_records.saturating_add(block.count);
         let mut entry = Entry {
@@ -269,8 +279,8 @@ impl Container {
             corrections: 0,
             odd_head: block.odd_head,
         };
-        match treatment {
-            Treatment::Keep(looked) => {
+        match decision {
+            PayloadDecision::Keep(looked) => {
                 self.raw += 1;
                 match looked {
                     Some(looked) => {
@@ -285,7 +295,7 @@ impl Container {
                 }
                 self.payloads.push(&block.payload, sink)?;
             }
-            Treatment::Decode { plain, encoder, corrections } => {
+            PayloadDecision::Decode { plain, encoder, corrections } => {
                 let plain = plain.as_deref().unwrap_or(&block.payload);
                 entry.class = if corrections.is_some() { Class::Corrected } else { Class::Records };
                 entry.length = plain.len() as u64;
@@ -422,11 +432,11 @@ struct Payloads {
     small: Vec<u8>,
 }
 
-/// Payloads of at least so many bytes are not joined with others, ...
+/// Payloads of at least this many bytes are not joined with others, ...
 const OWN_CHUNK: usize = 4 << 10;
-/// ... those above so many are cut, ...
+/// ... those above this many are cut, ...
 const CUT_ABOVE: usize = 1 << 20;
-/// ... and joined ones make a chunk when they come to so many.
+/// ... and joined ones make a chunk when they come to this many.
 const JOINED: usize = 64 << 10;
 
 impl Payloads {

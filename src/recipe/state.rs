@@ -3,7 +3,7 @@
 /// How sound a container is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AvroState {
-    /// Header and all blocks are sound and the file ends after the last marker, or with stray line ends or NULs behind it.
+    /// Header and all blocks are sound and the file ends after the last marker, or with stray line ends or NULs after it.
     Ok,
     /// A sound header and nothing else.
     HeaderOnly,
@@ -13,7 +13,7 @@ pub enum AvroState {
     Torn,
     /// Something in it is not as it should be, or records are not what the schema says.
     Damaged,
-    /// Has the magic of a container but is none that snap understands.
+    /// Has the magic of a container, and snap does not understand it.
     Foreign,
     /// The framing is sound, but payloads were not decoded, so nothing is known of the records.
     Undecoded,
@@ -48,7 +48,7 @@ impl AvroState {
         }
     }
 
-    /// Whether something is known to be wrong with the file, so that people have to be told, `--fail-on-damaged` fails
+    /// Whether something is known to be wrong with the file, so that it has to be reported, `--fail-on-damaged` fails
     /// and a sound state from before must be kept. What was not looked into, and what goes beyond this program's limits,
     /// is no such thing.
     pub fn is_alarm(self) -> bool {

@@ -113,7 +113,7 @@ impl StreamBuilder {
         Self { shape, ..Self::default() }
     }
 
-    /// The next piece, in which so many records end. Pieces of no bytes are passed over.
+    /// The next piece, in which this many records end. Pieces of no bytes are skipped.
     pub fn push(
         &mut self,
         kind: ChunkKind,
@@ -151,7 +151,7 @@ impl StreamBuilder {
         self.tree.push(Reference { id, length, records, last: Vec::new() }, sink)
     }
 
-    /// The stream.
+    /// Ends the stream and returns its recipe.
     pub fn finish(self, sink: &mut (impl ChunkSink + ?Sized)) -> Result<Stream> {
         match (self.first, self.tree.finish(sink)?) {
             (Some((_, bytes, _)), _) => Ok(Stream::Inline(bytes)),
@@ -192,7 +192,7 @@ impl<S: ChunkSource> StreamReader<S> {
         self.left
     }
 
-    /// Skips so many bytes. Nothing of them is read from the source where whole pieces can be passed over.
+    /// Skips this many bytes. Nothing of them is read from the source where whole pieces can be skipped.
     pub fn skip(&mut self, mut count: u64) -> Result<()> {
         count = count.min(self.left);
         self.left -= count;
@@ -339,7 +339,7 @@ mod tests {
         }
     }
 
-    /// A stream whose tree has so many levels of nodes with these lengths; all its pieces are one chunk of 3 bytes.
+    /// A stream whose tree has this many levels of nodes with these lengths; all its pieces are one chunk of 3 bytes.
     fn forged(map: &mut ChunkMap, lengths: &[u64], levels: u8) -> Stream {
         let mut id = map.put(ChunkKind::Bytes, b"abc".to_vec()).unwrap();
         let mut lengths = lengths.to_vec();

@@ -1,7 +1,7 @@
 //! What of a file is lost when chunks of it are: which bytes, blocks and records. And the way to what is left of it.
 //!
-//! The references of a tree say how long what hangs on them is, so a place behind a lost chunk is known as well as one
-//! before it. Only a lost segment of a layout leaves a gap: what lies behind the last one is placed from the end.
+//! The references of a tree say how long what hangs on them is, so a place after a lost chunk is known as well as one
+//! before it. Only a lost segment of a layout leaves a gap: what lies after the last one is placed from the end.
 
 mod loss;
 mod pieces;
@@ -28,7 +28,7 @@ pub(super) type IsLost<'f> = &'f mut dyn FnMut(&ChunkId) -> Result<bool>;
 /// A part of a container, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stretch {
-    /// The header.
+    /// The header of the container.
     Header {
         /// Whether it is lost.
         lost: bool,
@@ -37,7 +37,7 @@ pub enum Stretch {
     Block(Placed),
     /// Bytes that belong to no block.
     Stray {
-        /// How many.
+        /// Length in bytes.
         length: u64,
         /// Whether they are lost.
         lost: bool,
@@ -78,7 +78,7 @@ struct Offsets {
 }
 
 impl Offsets {
-    /// Goes over an entry; gives where it lies in its own stream and in the corrections.
+    /// Goes over an entry; returns where it lies in its own stream and in the corrections.
     fn pass(&mut self, entry: &Entry) -> [Range<u64>; 2] {
         let own = match entry.class {
             Class::Records | Class::Corrected => &mut self.records,
@@ -122,14 +122,14 @@ pub struct ContainerSurvey<'r, 's, S: ?Sized> {
     corrections: Window<'s, S>,
     entries: VecDeque<Entry>,
     at: Offsets,
-    /// The first and the last piece of the layout that are lost, and where what comes behind the last one lies.
+    /// The first and the last piece of the layout that are lost, and where what comes after the last one lies.
     gap: Option<(u64, u64, Option<Offsets>)>,
     /// How many pieces of the layout were gone through.
     segment: u64,
 }
 
 impl<'r, 's, S: ChunkSource + ?Sized> ContainerSurvey<'r, 's, S> {
-    /// At the start of the file. Goes through the layout once, to see whether something of it is lost.
+    /// At the start of the file. Goes through the layout once, to see whether a part of it is lost.
     ///
     /// # Errors
     /// As of [`loss`].
@@ -139,19 +139,19 @@ impl<'r, 's, S: ChunkSource + ?Sized> ContainerSurvey<'r, 's, S> {
         source: &'s S,
         is_lost: IsLost<'_>,
     ) -> Result<Self> {
-        let (mut gap, mut behind) = (None, Offsets::default());
+        let (mut gap, mut after) = (None, Offsets::default());
         let mut layout = PieceWalk::new(&recipe.layout, source);
         let mut segment = 0;
         while let Some(entries) = next_entries(&mut layout, is_lost)? {
             match entries {
                 Some(entries) => {
                     for entry in &entries {
-                        behind.pass(entry);
+                        after.pass(entry);
                     }
                 }
                 None => {
                     let first = gap.map_or(segment, |(first, _)| first);
-                    (gap, behind) = (Some((first, segment)), Offsets::default());
+                    (gap, after) = (Some((first, segment)), Offsets::default());
                 }
             }
             segment += 1;
@@ -174,7 +174,7 @@ impl<'r, 's, S: ChunkSource + ?Sized> ContainerSurvey<'r, 's, S> {
             corrections: Window::new(&recipe.corrections, source),
             entries: VecDeque::new(),
             at: Offsets::default(),
-            gap: gap.map(|(first, last)| (first, last, behind.placed_before(end))),
+            gap: gap.map(|(first, last)| (first, last, after.placed_before(end))),
             segment: 0,
             recipe,
         })
@@ -198,20 +198,20 @@ impl<'r, 's, S: ChunkSource + ?Sized> ContainerSurvey<'r, 's, S> {
             let segment = self.segment;
             self.segment += 1;
             match self.gap {
-                Some((first, last, behind)) if (first..=last).contains(&segment) => {
+                Some((first, last, after)) if (first..=last).contains(&segment) => {
                     if segment < last {
                         continue;
                     }
                     let before = self.at;
-                    // Where even that does not come out, nothing behind the gap can be placed.
-                    let Some(behind) = behind else {
+                    // Where even that does not come out, nothing after the gap can be placed.
+                    let Some(after) = after else {
                         self.layout = PieceWalk::new(&Stream::Empty, self.layout.source);
                         return Ok(Some(Stretch::Unknown { blocks: 0..0, records: 0..0 }));
                     };
-                    self.at = behind;
+                    self.at = after;
                     return Ok(Some(Stretch::Unknown {
-                        blocks: before.blocks..behind.blocks.max(before.blocks),
-                        records: before.record_count..behind.record_count.max(before.record_count),
+                        blocks: before.blocks..after.blocks.max(before.blocks),
+                        records: before.record_count..after.record_count.max(before.record_count),
                     }));
                 }
                 _ => self.entries = entries.unwrap_or_default().into(),
@@ -239,7 +239,7 @@ impl<'r, 's, S: ChunkSource + ?Sized> ContainerSurvey<'r, 's, S> {
     /// The header with its marker, right after it was given and was not lost.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Errors of the source.
     pub fn read_header(&self) -> Result<Vec<u8>> {
         let mut header = self.header.read(&(0..self.recipe.header.length()))?;
         header.extend_from_slice(&self.recipe.marker);
@@ -249,7 +249,7 @@ impl<'r, 's, S: ChunkSource + ?Sized> ContainerSurvey<'r, 's, S> {
     /// A sound block, right after it was given.
     ///
     /// # Errors
-    /// Those of the source; [`Error::Damaged`] if the block names no encoder of the recipe.
+    /// Errors of the source; [`Error::Damaged`] if the block names no encoder of the recipe.
     pub fn read_block(&self, block: &Placed) -> Result<Part> {
         let [own, corrections] = &block.ranges;
         let frame = BlockFrame::new(&block.entry, self.recipe.marker);

@@ -1,8 +1,8 @@
-//! A gate that lets only so many in at once.
+//! A gate that lets only a number of threads in at once.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Lets only so many in at once; who comes later waits.
+/// Lets only a number of threads in at once; the others wait.
 #[derive(Debug)]
 pub(crate) struct Gate {
     free: Mutex<usize>,
@@ -21,7 +21,7 @@ impl Gate {
         *free -= 1;
     }
 
-    /// Gives the place back.
+    /// Frees the place.
     pub(crate) fn leave(&self) {
         *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.left.notify_one();

@@ -45,7 +45,7 @@ impl Runtime {
         self.0.threads
     }
 
-    /// What ends the work.
+    /// The token that ends all work of this runtime.
     pub fn cancel_token(&self) -> &CancelToken {
         &self.0.cancel
     }

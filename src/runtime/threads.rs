@@ -1,12 +1,11 @@
 //! Starting threads. The system may allow fewer than are wanted (`ulimit -u`, limits of a container): then the work is done
-//! with those that there are, and where there is none, it is an error like any other.
+//! with those that there are, and where not even one can be started, that is an error like any other.
 
-use std::io;
 use std::thread::{Builder, Scope};
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 
-/// A pool of so many threads, or of as many as the system allows.
+/// A pool of this many threads, or of as many as the system allows.
 ///
 /// # Errors
 /// If there cannot be even one.
@@ -16,7 +15,7 @@ pub(super) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
         match rayon::ThreadPoolBuilder::new().num_threads(wanted).build() {
             Ok(pool) => return Ok(pool),
             Err(_) if wanted > 1 => wanted /= 2,
-            Err(error) => return Err(none(&error)),
+            Err(error) => return Err(none(error)),
         }
     }
 }
@@ -26,7 +25,7 @@ pub(super) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
 /// # Errors
 /// If the system allows no more.
 pub(crate) fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, work: impl FnOnce() + Send + 'scope) -> Result<()> {
-    Builder::new().spawn_scoped(scope, work).map(drop).map_err(|error: io::Error| none(&error))
+    Builder::new().spawn_scoped(scope, work).map(drop).map_err(none)
 }
 
 /// Starts several threads, each with work that `make` makes; with fewer, if the system allows no more.
@@ -48,6 +47,6 @@ pub(crate) fn spawn_many<'scope, W: FnOnce() + Send + 'scope>(
     Ok(())
 }
 
-fn none(reason: &dyn std::fmt::Display) -> Error {
-    Error::Invalid(format!("the system allows no more threads ({reason}): see `ulimit -u` and `ulimit -v`"))
+fn none(source: impl Into<Cause>) -> Error {
+    Error::Exhausted { what: "threads", source: source.into() }
 }

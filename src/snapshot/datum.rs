@@ -1,6 +1,7 @@
 //! Avro's binary encoding, as far as rows and roots need it ("Binary Encoding" in the Avro specification 1.12). The
 //! `apache-avro` package reads the same bytes (a test shows it) but takes several times as long for each row.
 
+use super::entry::Property;
 use crate::avro::varint;
 use crate::wire::{Malformed, Result};
 
@@ -47,6 +48,19 @@ impl DatumWriter<'_> {
         }
         self.unsigned(0);
     }
+}
+
+/// Writes the properties of a row or a root.
+pub(super) fn write_properties(writer: &mut DatumWriter<'_>, properties: &[Property]) {
+    writer.array(properties, |writer, property| {
+        writer.bytes(property.name.as_bytes());
+        writer.bytes(&property.value);
+    });
+}
+
+/// Reads what [`write_properties`] wrote.
+pub(super) fn read_properties(reader: &mut DatumReader<'_>) -> Result<Vec<Property>> {
+    reader.array(|reader| Ok(Property { name: reader.text()?, value: reader.bytes()?.to_vec() }))
 }
 
 /// Reads values one after the other.

@@ -15,7 +15,7 @@ pub struct FileEntry {
     /// Where it stood: components parted by `/`, no leading `/`, no empty, `.` or `..` component. Raw bytes, since names
     /// need not be UTF-8.
     pub path: Vec<u8>,
-    /// What it is.
+    /// File, directory, link, device or pipe.
     pub kind: EntryKind,
     /// Permission, set-id and sticky bits (`07777`).
     pub mode: u32,
@@ -55,6 +55,8 @@ pub struct FileEntry {
     /// When the content was changed on purpose after it was saved, nanoseconds since 1970 (UTC). Such a file does not come
     /// back as it was saved.
     pub altered: Option<i64>,
+    /// What later versions say about it. Names that are not known are kept and have no effect.
+    pub properties: Vec<Property>,
 }
 
 impl FileEntry {
@@ -86,8 +88,18 @@ impl FileEntry {
             avro: None,
             origin: None,
             altered: None,
+            properties: Vec::new(),
         }
     }
+}
+
+/// Something further about a row or a root (`docs/format.md`, "Properties"): the place for what later versions add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Property {
+    /// What it says.
+    pub name: String,
+    /// Its value, in a form that the name decides.
+    pub value: Vec<u8>,
 }
 
 /// A moment with the full range of a file system's times: ext4 reaches the year 2446, tmpfs and XFS go further than 64 bits
@@ -145,7 +157,7 @@ pub enum EntryKind {
 /// The number of a device node (not of the file system it lies on).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Device {
-    /// Which driver.
+    /// Number of the driver.
     pub major: u32,
     /// Which device of that driver.
     pub minor: u32,
@@ -156,7 +168,7 @@ pub struct Device {
 pub struct Xattr {
     /// Its name, `user.something`.
     pub name: Vec<u8>,
-    /// Its value.
+    /// Its value, as raw bytes.
     pub value: Vec<u8>,
 }
 
@@ -191,7 +203,7 @@ pub struct AvroFacts {
 
 /// The order of rows in a manifest: component by component, so that a directory stands right before what is in it.
 pub fn path_order(a: &[u8], b: &[u8]) -> Ordering {
-    // No component holds a NUL, so '/' as the smallest byte gives the order of components.
+    // No component holds a NUL, so '/' as the smallest byte makes the order of components.
     let key = |c: &u8| if *c == b'/' { 0 } else { *c };
     a.iter().map(key).cmp(b.iter().map(key))
 }

@@ -15,7 +15,7 @@ const BLOCK: usize = 64 << 10;
 /// Hands the bytes of the container to `write`, piece by piece. The rows have the schema [`EXPORT`](schema::EXPORT).
 ///
 /// # Errors
-/// Those of the source and of `write`.
+/// Errors of reading chunks from the source, and of `write`.
 pub fn export_manifest<S: ChunkSource + ?Sized>(
     root: &SnapshotRoot,
     source: &S,

@@ -10,9 +10,9 @@ use crate::id::ChunkHasher;
 use crate::recipe::{Reference, Tree, TreeBuilder, TreeReader};
 use crate::wire::Malformed;
 
-/// A chunk of rows ends behind a row whose path's hash has so many low bits zero, which is one in 128, ...
+/// A chunk of rows ends after a row whose path's hash has this many low bits zero, which is one in 128, ...
 const ROW_BITS: u32 = 7;
-/// ... and when it has so many bytes in any case.
+/// ... and in any case when it has this many bytes.
 const MAX_ROWS: usize = 512 << 10;
 
 /// Writes a manifest.
@@ -35,7 +35,7 @@ impl ManifestWriter {
     pub fn push(&mut self, entry: &FileEntry, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
         if !self.last.is_empty() && path_order(&self.last, &entry.path).is_ge() {
             let path = String::from_utf8_lossy(&entry.path);
-            return Err(Error::Invalid(format!("{path} does not come after the path before it")));
+            return Err(Error::Internal(format!("{path} does not come after the path before it")));
         }
         encode_row(entry, &mut self.rows);
         self.count += 1;

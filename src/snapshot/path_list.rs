@@ -16,7 +16,7 @@ const MAX_LIST: u64 = 256 << 20;
 /// Splits a list of paths into what stands in the root, and the stream of all of them where that is not all.
 ///
 /// # Errors
-/// Those of the sink.
+/// Errors of the sink.
 pub fn put_paths(paths: &[Vec<u8>], sink: &mut (impl ChunkSink + ?Sized)) -> Result<(Vec<Vec<u8>>, Stream)> {
     let mut bytes = 0_usize;
     let fits = |path: &&Vec<u8>| {

@@ -1,6 +1,7 @@
 //! The root of a snapshot: what belongs to it as a whole. A chunk of its own kind, named by the log.
 
-use super::datum::{DatumReader, DatumWriter};
+use super::datum::{DatumReader, DatumWriter, read_properties, write_properties};
+use super::entry::Property;
 use super::manifest::ManifestReader;
 use crate::chunk::ChunkSource;
 use crate::id::{ChunkId, SnapshotId};
@@ -10,7 +11,7 @@ use crate::wire::{Malformed, Reader, Result};
 /// What belongs to a snapshot as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotRoot {
-    /// Its name.
+    /// Id of the snapshot; a replaced root keeps it.
     pub id: SnapshotId,
     /// What it is one of: the snapshots of a series follow each other.
     pub series: String,
@@ -35,7 +36,7 @@ pub struct SnapshotRoot {
     /// When content of the snapshot was last changed on purpose, nanoseconds since 1970 (UTC). Earlier roots must not come
     /// back then.
     pub altered: Option<i64>,
-    /// Its figures.
+    /// How many files and bytes it has.
     pub totals: Totals,
     /// What was left out, and why.
     pub rules: Vec<Rule>,
@@ -43,12 +44,14 @@ pub struct SnapshotRoot {
     pub path_list: Stream,
     /// Its manifest; none if that has no rows.
     pub manifest: Option<Tree>,
+    /// What later versions say about it. Names that are not known are kept and have no effect.
+    pub properties: Vec<Property>,
 }
 
 /// One reason for leaving something out of a snapshot (`docs/format.md`, "Snapshot root", lists the names).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// What kind of rule.
+    /// Name of the kind of rule (`snapshot::rules`).
     pub name: String,
     /// What it is about: a pattern, a path, a number.
     pub value: Vec<u8>,
@@ -91,6 +94,7 @@ impl SnapshotRoot {
             rules: Vec::new(),
             path_list: Stream::Empty,
             manifest: None,
+            properties: Vec::new(),
         }
     }
 
@@ -129,6 +133,7 @@ impl SnapshotRoot {
             writer.unsigned(tree.root.records);
             writer.bytes(&tree.root.last);
         });
+        write_properties(&mut writer, &self.properties);
         bytes
     }
 
@@ -166,6 +171,7 @@ impl SnapshotRoot {
             let (length, records) = (reader.unsigned()?, reader.unsigned()?);
             Ok(Tree { root: Reference { id, length, records, last: reader.bytes()?.to_vec() }, height })
         })?;
+        let properties = read_properties(&mut reader)?;
         match reader.rest.len() {
             0 => Ok(Self {
                 id,
@@ -184,6 +190,7 @@ impl SnapshotRoot {
                 rules,
                 path_list: paths_in_full,
                 manifest,
+                properties,
             }),
             left => Err(Malformed(format!("{left} bytes too many in a snapshot root"))),
         }
@@ -231,6 +238,7 @@ mod tests {
                 rules: vec![Rule { name: "exclude".into(), value: b"*.log".to_vec() }],
                 path_list: Stream::Inline(b"\x01x".to_vec()),
                 manifest: tree.then_some(Tree { root: reference, height }),
+                properties: vec![Property { name: "org.example".into(), value: vec![0, 255] }],
             };
             let bytes = root.encode();
             let schema = crate::avro::schema::Schema::parse(super::super::schema::ROOT).unwrap();

@@ -1,6 +1,7 @@
 //! Rows as bytes.
 
 use super::datum::{DatumReader, DatumWriter};
+use super::datum::{read_properties, write_properties};
 use super::entry::{AvroFacts, AvroState, Device, EntryKind, FileEntry, Origin, Time, Xattr};
 use crate::id::ContentHash;
 use crate::wire::{Malformed, Result};
@@ -62,6 +63,7 @@ pub fn encode_row(entry: &FileEntry, out: &mut Vec<u8>) {
         writer.option(origin.version.as_ref(), |writer, version| writer.bytes(version.as_bytes()));
     });
     writer.option(entry.altered, DatumWriter::long);
+    write_properties(&mut writer, &entry.properties);
 }
 
 fn time(reader: &mut DatumReader<'_>) -> Result<Time> {
@@ -117,6 +119,7 @@ pub fn decode_row(bytes: &mut &[u8]) -> Result<FileEntry> {
     let origin =
         reader.option(|reader| Ok(Origin { tag: reader.text()?, version: reader.option(DatumReader::text)? }))?;
     let altered = reader.option(DatumReader::long)?;
+    let properties = read_properties(&mut reader)?;
     *bytes = reader.rest;
     Ok(FileEntry {
         path,
@@ -139,11 +142,13 @@ pub fn decode_row(bytes: &mut &[u8]) -> Result<FileEntry> {
         avro,
         origin,
         altered,
+        properties,
     })
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::entry::Property;
     use super::*;
     use proptest::prelude::*;
 
@@ -179,46 +184,50 @@ pub(super) mod tests {
         let time = || (any::<i64>(), 0..1_000_000_000u32).prop_map(|(seconds, nanos)| Time { seconds, nanos });
         let times = (time(), time(), any::<u64>(), any::<u64>(), any::<bool>(), any::<bool>());
         let origin = any::<(String, Option<String>)>().prop_map(|(tag, version)| Origin { tag, version });
-        let later = (prop::option::of(origin), any::<Option<i64>>());
+        let property = any::<(String, Vec<u8>)>().prop_map(|(name, value)| Property { name, value });
+        let later = (prop::option::of(origin), any::<Option<i64>>(), prop::collection::vec(property, 0..3));
         let rest = (prop::collection::vec(xattr, 0..3), any::<Option<[u8; 32]>>(), any::<Vec<u8>>());
         (any::<Vec<u8>>(), kind, owner, times, any::<Option<Vec<u8>>>(), rest, prop::option::of(facts), later).prop_map(
-            |(path, kind, owner, times, hard_link, (xattrs, content, recipe), avro, (origin, altered))| FileEntry {
-                path,
-                kind,
-                mode: owner.0.into(),
-                uid: owner.1.into(),
-                gid: owner.2.into(),
-                user: owner.3,
-                group: owner.4,
-                mtime: times.0,
-                ctime: times.1,
-                inode: times.2,
-                size: times.3,
-                racy: times.4,
-                sparse: times.5,
-                hard_link,
-                xattrs,
-                content: content.map(ContentHash::new),
-                recipe,
-                avro,
-                origin,
-                altered,
+            |(path, kind, owner, times, hard_link, (xattrs, content, recipe), avro, (origin, altered, properties))| {
+                FileEntry {
+                    path,
+                    kind,
+                    mode: owner.0.into(),
+                    uid: owner.1.into(),
+                    gid: owner.2.into(),
+                    user: owner.3,
+                    group: owner.4,
+                    mtime: times.0,
+                    ctime: times.1,
+                    inode: times.2,
+                    size: times.3,
+                    racy: times.4,
+                    sparse: times.5,
+                    hard_link,
+                    xattrs,
+                    content: content.map(ContentHash::new),
+                    recipe,
+                    avro,
+                    origin,
+                    altered,
+                    properties,
+                }
             },
         )
     }
 
     proptest! {
         #[test]
-        fn a_row_is_read_back(entry in entries(), behind: Vec<u8>) {
+        fn a_row_is_read_back(entry in entries(), after: Vec<u8>) {
             let mut bytes = Vec::new();
             encode_row(&entry, &mut bytes);
             // The published schema says where the row ends, too.
             let schema = crate::avro::schema::Schema::parse(super::super::schema::ROW).unwrap();
             prop_assert_eq!(schema.skip(&bytes, 0), Ok(bytes.len()));
-            bytes.extend(&behind);
+            bytes.extend(&after);
             let mut rest = &bytes[..];
             prop_assert_eq!(decode_row(&mut rest)?, entry);
-            prop_assert_eq!(rest, &behind[..]);
+            prop_assert_eq!(rest, &after[..]);
         }
 
         #[test]

@@ -1,4 +1,4 @@
-//! The names of the rules in a root (`docs/format.md`, "Snapshot root"). They stand here together, since whoever adds one has
+//! The names of the rules in a root (`docs/format.md`, "Snapshot root"). They stand here together, since adding one means
 //! to say whether a restore that deletes may pass over it: a name that it does not know stops such a restore.
 
 /// A pattern of `--exclude`.

@@ -13,7 +13,7 @@ use crate::recipe::{Tree, TreeReader};
 /// encoding) is none of these: the hash of its content is. Chunks of rows that both have are not read.
 ///
 /// # Errors
-/// Those of the source: damage where rows cannot be read that only one of the roots has.
+/// Errors of reading chunks from the source: damage where rows cannot be read that only one of the roots has.
 pub fn first_difference<S: ChunkSource + ?Sized>(
     one: &SnapshotRoot,
     other: &SnapshotRoot,

@@ -48,7 +48,10 @@ pub const ROW: &str = r#"{
       {"name": "tag", "type": "string", "doc": "entity tag of the source object"},
       {"name": "version", "type": ["null", "string"], "doc": "version id of the source object"}]}]},
     {"name": "altered", "type": ["null", {"type": "long", "logicalType": "timestamp-nanos"}],
-      "doc": "when the content was changed on purpose after it was saved"}
+      "doc": "when the content was changed on purpose after it was saved"},
+    {"name": "properties", "type": {"type": "array", "items": {"type": "record", "name": "Property", "fields": [
+      {"name": "name", "type": "string"},
+      {"name": "value", "type": "bytes"}]}}, "doc": "what later versions add"}
   ]
 }"#;
 
@@ -136,7 +139,10 @@ pub const ROOT: &str = r#"{
       {"name": "root", "type": {"type": "fixed", "name": "ChunkId", "size": 32}},
       {"name": "bytes", "type": "long"},
       {"name": "rows", "type": "long"},
-      {"name": "last", "type": "bytes"}]}]}
+      {"name": "last", "type": "bytes"}]}]},
+    {"name": "properties", "type": {"type": "array", "items": {"type": "record", "name": "Property", "fields": [
+      {"name": "name", "type": "string"},
+      {"name": "value", "type": "bytes"}]}}, "doc": "what later versions add"}
   ]
 }"#;
 

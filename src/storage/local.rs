@@ -14,7 +14,7 @@ mod strangers;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -88,6 +88,13 @@ impl Local {
             Err(error) if error.kind() == io::ErrorKind::NotFound && relative != Path::new("") => {
                 self.folder(relative.parent().unwrap_or(Path::new("")))?;
                 self.make_folder(relative)?
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory && relative != Path::new("") => {
+                return Err(StorageError::new(StorageErrorKind::Other, "open")
+                    .at(self.root.join(relative).display())
+                    .because(
+                        "no folder lies in the place of a folder of the repository: look at it, and move it away",
+                    ));
             }
             opened => opened.during("open", self.root.join(relative))?,
         };
@@ -171,16 +178,25 @@ impl Local {
     /// Opens an object for reading, and says how long it is. Whatever is no regular file is no object, and is not opened: a
     /// pipe would wait, and a device may do anything.
     fn open(&self, name: &Name) -> Result<(File, u64)> {
-        let (folder, _) = self.find(name)?.ok_or_else(|| StorageError::not_found(name))?;
+        let (folder, _) = self.find(name)?.ok_or_else(|| self.missing(name))?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = match rustix::fs::openat(&folder, name.file(), flags, Mode::empty()) {
-            Err(Errno::NOENT | Errno::LOOP) => return Err(StorageError::not_found(name)),
+            Err(Errno::NOENT | Errno::LOOP) => return Err(self.missing(name)),
             opened => File::from(opened.during("open", self.path_of(name))?),
         };
         let metadata = file.metadata().during("stat", self.path_of(name))?;
         match metadata.is_file() {
             true => Ok((file, metadata.len())),
-            false => Err(StorageError::not_found(name)),
+            false => Err(self.missing(name)),
+        }
+    }
+
+    /// There is no such object; and what lies in its place, if anything does.
+    fn missing(&self, name: &Name) -> StorageError {
+        let missing = StorageError::not_found(name);
+        match std::fs::symlink_metadata(self.path_of(name)) {
+            Ok(there) if !there.is_file() => missing.because(format!("{} lies in its place", what(there.file_type()))),
+            _ => missing,
         }
     }
 
@@ -201,7 +217,13 @@ impl Local {
         let created = match folders::look(&folder.file, name.file()).during("stat", &path)? {
             Some(stat) if folders::is_file(&stat) => Created::Exists,
             // Nobody must take it for an object that is stored.
-            Some(_) => return Err(StorageError::new(StorageErrorKind::Damaged(Flaw::NotAFile), "write")),
+            Some(_) => {
+                let failure = StorageError::new(StorageErrorKind::Damaged(Flaw::NotAFile), "write");
+                return Err(match std::fs::symlink_metadata(&path) {
+                    Ok(there) => failure.because(format!("{} lies in its place", what(there.file_type()))),
+                    Err(_) => failure,
+                });
+            }
             None => {
                 if name.kind() == Kind::Log {
                     self.folder(Path::new(Kind::Index.folder()))?;
@@ -262,6 +284,17 @@ impl Local {
 const CONCURRENCY: usize = 4;
 
 /// The folder of an object, relative to the root.
+/// What is no regular file, in words.
+fn what(kind: std::fs::FileType) -> &'static str {
+    match kind {
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_symlink() => "a symbolic link",
+        kind if kind.is_fifo() => "a pipe",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    }
+}
+
 fn folder_of(name: &Name) -> PathBuf {
     let path = PathBuf::from(name.to_string());
     path.parent().unwrap_or(Path::new("")).to_path_buf()

@@ -32,6 +32,7 @@ macro_rules! forward {
     };
 }
 
+pub(crate) mod batch;
 mod cache;
 pub mod conformance;
 mod limit;

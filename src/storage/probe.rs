@@ -53,7 +53,9 @@ impl fmt::Display for Findings {
         match (self.refuses_second, self.winners) {
             (false, _) => f.write_str("a name that is taken is given away again"),
             (true, 1) => f.write_str("each name is given once"),
-            (true, winners) => write!(f, "of {RACERS} writers, {winners} were told that one and the same name is theirs"),
+            (true, winners) => {
+                write!(f, "of {RACERS} writers, {winners} were told that one and the same name is theirs")
+            }
         }
     }
 }
@@ -130,7 +132,8 @@ fn lists(backend: &dyn Backend, names: &[Name]) -> Result<bool> {
             }
             std::ops::ControlFlow::Continue(())
         })?;
-        let expected: Vec<Name> = names.iter().filter(|name| after.is_none_or(|after| *name > after)).cloned().collect();
+        let expected: Vec<Name> =
+            names.iter().filter(|name| after.is_none_or(|after| *name > after)).cloned().collect();
         is_right &= listed == expected && lengths.values().all(|length| *length == LENGTH as u64);
     }
     Ok(is_right)

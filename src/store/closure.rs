@@ -7,35 +7,36 @@
 //! Each place says how deep it is: a reader undoes a difference of depth d with places of its bases that are less deep
 //! than d, and takes no others. So no reader runs in a circle, and what is found here is what readers find.
 
+use super::{ChunkNumber, PlaceNumber};
 use crate::pack::MAX_DEPTH;
 
 /// One place where a chunk lies.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'b> {
     /// The place's own number.
-    pub number: u32,
+    pub number: PlaceNumber,
     /// The chunk that lies there.
-    pub chunk: u32,
+    pub chunk: ChunkNumber,
     /// How many differences have to be undone at most; 0 if the chunk stands alone there.
     pub depth: u8,
     /// The chunks that it is a difference to.
-    pub bases: &'b [u32],
+    pub bases: &'b [ChunkNumber],
 }
 
 /// For each rebuildable chunk one place of it. Together these places rest on nothing but each other, without a circle.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Derivation(Vec<u32>);
+pub struct Derivation(Vec<PlaceNumber>);
 
-const NONE: u32 = u32::MAX;
+const NONE: PlaceNumber = PlaceNumber::NONE;
 
 impl Derivation {
     /// The place that was chosen for a chunk; none if it is not rebuildable.
-    pub fn place(&self, chunk: u32) -> Option<u32> {
-        self.0.get(chunk as usize).copied().filter(|place| *place != NONE)
+    pub fn place(&self, chunk: ChunkNumber) -> Option<PlaceNumber> {
+        self.0.get(chunk.index()).copied().filter(|place| *place != NONE)
     }
 
     /// Whether the chunk can be made from what is there.
-    pub fn has(&self, chunk: u32) -> bool {
+    pub fn has(&self, chunk: ChunkNumber) -> bool {
         self.place(chunk).is_some()
     }
 }
@@ -50,9 +51,9 @@ pub fn derive<'b>(chunks: usize, places: impl Iterator<Item = Place<'b>>) -> Der
     const UNKNOWN: u8 = u8::MAX;
     let (mut chosen, mut depths) = (vec![NONE; chunks], vec![UNKNOWN; chunks]);
     let mut deltas: Vec<Vec<Delta>> = (0..=MAX_DEPTH).map(|_| Vec::new()).collect();
-    let mut bases: Vec<u32> = Vec::new();
+    let mut bases: Vec<ChunkNumber> = Vec::new();
     for place in places {
-        let at = place.chunk as usize;
+        let at = place.chunk.index();
         if at >= chunks {
             continue;
         }
@@ -66,8 +67,8 @@ pub fn derive<'b>(chunks: usize, places: impl Iterator<Item = Place<'b>>) -> Der
     }
     for (depth, deltas) in deltas.iter().enumerate() {
         for delta in deltas {
-            let at = delta.chunk as usize;
-            let is_there = |base: &u32| depths.get(*base as usize).is_some_and(|base| usize::from(*base) < depth);
+            let at = delta.chunk.index();
+            let is_there = |base: &ChunkNumber| depths.get(base.index()).is_some_and(|base| usize::from(*base) < depth);
             let bases = &bases[delta.bases.start as usize..delta.bases.end as usize];
             if chosen[at] == NONE && !bases.is_empty() && bases.iter().all(is_there) {
                 (chosen[at], depths[at]) = (delta.place, depth as u8);
@@ -78,8 +79,8 @@ pub fn derive<'b>(chunks: usize, places: impl Iterator<Item = Place<'b>>) -> Der
 }
 
 struct Delta {
-    place: u32,
-    chunk: u32,
+    place: PlaceNumber,
+    chunk: ChunkNumber,
     bases: std::ops::Range<u32>,
 }
 
@@ -88,11 +89,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    type Given = (u32, u8, Vec<u32>);
+    type Given = (ChunkNumber, u8, Vec<ChunkNumber>);
+
+    fn chunk(number: usize) -> ChunkNumber {
+        ChunkNumber::at(number)
+    }
+
+    fn chunks(numbers: &[usize]) -> Vec<ChunkNumber> {
+        numbers.iter().copied().map(chunk).collect()
+    }
 
     fn derived(chunks: usize, places: &[Given]) -> Derivation {
         let place = |(number, (chunk, depth, bases)): (usize, &'static Given)| Place {
-            number: number as u32,
+            number: PlaceNumber::at(number),
             chunk: *chunk,
             depth: *depth,
             bases,
@@ -103,7 +112,7 @@ mod tests {
     }
 
     /// What a reader does: it tries every place, with places of the bases that are less deep.
-    fn can_read(places: &[Given], chunk: u32, below: u8) -> bool {
+    fn can_read(places: &[Given], chunk: ChunkNumber, below: u8) -> bool {
         places.iter().any(|(of, depth, bases)| {
             *of == chunk && *depth < below && bases.iter().all(|base| can_read(places, *base, *depth))
         })
@@ -111,53 +120,57 @@ mod tests {
 
     #[test]
     fn two_chunks_that_are_differences_to_each_other_are_not_there() {
-        let circle = [(0, 1, vec![1]), (1, 1, vec![0])];
-        assert!(!derived(2, &circle).has(0) && !derived(2, &circle).has(1));
-        let with_a_full_copy = [(0, 1, vec![1]), (1, 1, vec![0]), (1, 0, vec![])];
+        let circle = [(chunk(0), 1, chunks(&[1])), (chunk(1), 1, chunks(&[0]))];
+        assert!(!derived(2, &circle).has(chunk(0)) && !derived(2, &circle).has(chunk(1)));
+        let [a, b] = circle;
+        let with_a_full_copy = [a, b, (chunk(1), 0, vec![])];
         let derivation = derived(2, &with_a_full_copy);
-        assert_eq!((derivation.place(0), derivation.place(1)), (Some(0), Some(2)));
+        let places = [0, 1].map(|number| derivation.place(chunk(number)));
+        assert_eq!(places, [Some(PlaceNumber::at(0)), Some(PlaceNumber::at(2))]);
     }
 
     #[test]
     fn chains_are_followed_as_far_as_readers_go() {
-        let chain: Vec<_> =
-            (0..20u8).map(|n| (n.into(), n, if n == 0 { vec![] } else { vec![u32::from(n) - 1] })).collect();
+        let chain: Vec<_> = (0..20u8)
+            .map(|n| (chunk(n.into()), n, chunks(&[usize::from(n).wrapping_sub(1)][..usize::from(n.min(1))])))
+            .collect();
         let derivation = derived(20, &chain);
-        assert!(derivation.has(u32::from(MAX_DEPTH)) && !derivation.has(u32::from(MAX_DEPTH) + 1));
+        let last = usize::from(MAX_DEPTH);
+        assert!(derivation.has(chunk(last)) && !derivation.has(chunk(last + 1)));
     }
 
     proptest! {
         #[test]
         fn what_is_derived_is_what_readers_can_read(
-            places in prop::collection::vec((0u32..9, 0u8..5, prop::collection::vec(0u32..10, 1..3)), 0..24),
+            places in prop::collection::vec((0usize..9, 0u8..5, prop::collection::vec(0usize..10, 1..3)), 0..24),
         ) {
             let places: Vec<Given> = places
                 .into_iter()
-                .map(|(chunk, depth, bases)| (chunk, depth, if depth == 0 { vec![] } else { bases }))
+                .map(|(of, depth, bases)| (chunk(of), depth, if depth == 0 { vec![] } else { chunks(&bases) }))
                 .collect();
             let derivation = derived(9, &places);
-            for chunk in 0..9 {
-                prop_assert_eq!(derivation.has(chunk), can_read(&places, chunk, 17), "chunk {}", chunk);
+            for chunk in (0..9).map(chunk) {
+                prop_assert_eq!(derivation.has(chunk), can_read(&places, chunk, 17), "{:?}", chunk);
                 let Some(place) = derivation.place(chunk) else { continue };
-                let (of, depth, bases) = &places[place as usize];
+                let (of, depth, bases) = &places[place.index()];
                 // No place of the chunk that is less deep can be read, and the bases' own places come strictly before.
                 prop_assert_eq!((*of, can_read(&places, chunk, *depth)), (chunk, false));
-                prop_assert!(bases.iter().all(|base| places[derivation.place(*base).unwrap() as usize].1 < *depth));
+                prop_assert!(bases.iter().all(|base| places[derivation.place(*base).unwrap().index()].1 < *depth));
             }
         }
     }
 
     #[test]
     fn a_million_chunks_take_no_time() {
-        let count = 1_000_000u32;
-        let bases: Vec<u32> = (0..count).map(|n| n.wrapping_sub(1)).collect();
+        let count = 1_000_000usize;
+        let bases: Vec<ChunkNumber> = (0..count).map(|n| chunk(n.wrapping_sub(1))).collect();
         let began = std::time::Instant::now();
         let places = (0..count).map(|n| {
-            let bases = if n % 8 == 0 { &[][..] } else { &bases[n as usize..=n as usize] };
-            Place { number: n, chunk: n, depth: (n % 8) as u8, bases }
+            let bases = if n % 8 == 0 { &[][..] } else { &bases[n..=n] };
+            Place { number: PlaceNumber::at(n), chunk: chunk(n), depth: (n % 8) as u8, bases }
         });
-        let derivation = derive(count as usize, places);
-        assert!((0..count).all(|chunk| derivation.has(chunk)));
+        let derivation = derive(count, places);
+        assert!((0..count).all(|number| derivation.has(chunk(number))));
         assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
     }
 }

@@ -2,11 +2,12 @@
 //! suffered, one changed byte is found by trying all. What is found counts only if the log began with it.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use super::Repository;
 use super::config::{Config, MAX_CONFIG};
 use crate::error::{Error, Result};
 use crate::id::{IndexId, PackId, digest};
+use crate::log::Log;
 use crate::storage::StorageErrorKind::{BadMedium, Damaged, NotFound};
 use crate::storage::{Backend, Kind, Name, ObjectMeta, create_resolved};
 
@@ -34,6 +35,7 @@ pub(super) fn find(backend: &dyn Backend) -> Result<FoundConfig> {
             Ok(config) => return Ok(FoundConfig::new(config, bytes, None)),
             Err(malformed) => Error::damaged(Name::config(), malformed),
         },
+        Err(error) if error.is_taken() => Error::damaged(Name::config(), error.reason()),
         Err(error) if error.kind() == NotFound => Error::damaged(Name::config(), "it is missing"),
         Err(error) => Error::damaged(Name::config(), error),
     };
@@ -130,19 +132,39 @@ pub(super) fn write_both(backend: &dyn Backend, bytes: &[u8]) -> Result<Vec<Name
     Ok(made)
 }
 
-impl Repository {
-    /// What is wrong with the first copy of the config, where the repository was opened without it.
-    pub fn config_trouble(&self) -> Option<&Error> {
-        self.config_trouble.as_ref()
+/// The config of an open repository, and its copies in the storage.
+#[derive(Debug)]
+pub struct KeptConfig {
+    log: Arc<Log>,
+    config: Config,
+    trouble: Option<Error>,
+}
+
+impl std::ops::Deref for KeptConfig {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl KeptConfig {
+    pub(super) fn new(log: Arc<Log>, config: Config, trouble: Option<Error>) -> Self {
+        Self { log, config, trouble }
+    }
+
+    /// What is wrong with the first copy, where the repository was opened without it.
+    pub fn trouble(&self) -> Option<&Error> {
+        self.trouble.as_ref()
     }
 
     /// What is wrong with the copies of the config. That there is no second one is not: repositories of before it have
     /// none.
-    pub fn check_config(&self) -> Vec<Error> {
+    pub fn check(&self) -> Vec<Error> {
         let mut problems = Vec::new();
         let wanted = self.config.encode();
         for name in [Name::config(), Name::config_copy()] {
-            match self.backend.read(&name, MAX_CONFIG) {
+            match self.log.backend().read(&name, MAX_CONFIG) {
                 Ok(bytes) if bytes == wanted => {}
                 Ok(_) => problems.push(Error::damaged(name, "its bytes are not those that the log began with")),
                 Err(error) if error.kind() == NotFound && name == Name::config_copy() => {}
@@ -153,19 +175,19 @@ impl Repository {
     }
 
     /// The copies of the config that are not what they should be, or missing.
-    pub fn unsound_configs(&self) -> Vec<Name> {
+    pub fn unsound(&self) -> Vec<Name> {
         let wanted = self.config.encode();
-        let is_unsound = |name: &Name| !self.backend.read(name, MAX_CONFIG).is_ok_and(|bytes| bytes == wanted);
+        let is_unsound = |name: &Name| !self.log.backend().read(name, MAX_CONFIG).is_ok_and(|bytes| bytes == wanted);
         [Name::config(), Name::config_copy()].into_iter().filter(is_unsound).collect()
     }
 
-    /// Makes the copies of the config that are damaged or missing anew. Gives their names.
+    /// Makes the copies of the config that are damaged or missing again. Returns their names.
     ///
     /// # Errors
     /// Those of the backend.
-    pub fn keep_config(&self) -> Result<Vec<Name>> {
-        self.check_writable()?;
-        write_both(&*self.backend, &self.config.encode())
+    pub fn keep(&self) -> Result<Vec<Name>> {
+        self.log.check_writable()?;
+        write_both(&**self.log.backend(), &self.config.encode())
     }
 }
 

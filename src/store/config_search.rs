@@ -4,16 +4,16 @@
 
 use std::ops::ControlFlow;
 
-use super::config::{Config, Features};
+use super::config::Config;
 use super::config_copies::write_both;
-use super::log::{Body, MAX_ENTRY};
 use super::open::Unlock;
 use super::unlock::Lock;
-use super::{Clock, keys, open_entry};
+use super::{Clock, Features, key_export, tried};
 use crate::chunk::CutParams;
 use crate::crypto::{Envelope, Keyring, PRELUDE_LEN, Prelude, Suite, open_prelude, slot};
 use crate::error::{Error, Result};
 use crate::id::{KeyId, RepositoryId, digest};
+use crate::log::Beginning;
 use crate::pack::{HEADER_LEN, Header};
 use crate::storage::{Backend, Kind, Name};
 use crate::wire::Reader;
@@ -77,7 +77,7 @@ impl LostConfig {
     /// [`Error::NoRepository`] if nothing of a repository is there; those of opening the keys.
     pub fn look(backend: &dyn Backend, unlock: Unlock<'_>, clock: &dyn Clock) -> Result<Self> {
         let exported = match &unlock {
-            Unlock::Export(text) => keys::exported_config(text)?,
+            Unlock::Export(text) => key_export::exported_config(text)?,
             Unlock::Password(_) => None,
         };
         let Some(trace) = trace(backend)? else {
@@ -86,13 +86,13 @@ impl LostConfig {
         let repository = trace.repository;
         let keyring = match (trace.is_encrypted, unlock) {
             (false, _) => None,
-            (true, Unlock::Password(ask)) => Some(keys::Tried::default().unlock(backend, repository, &ask()?)?),
-            (true, Unlock::Export(text)) => match keys::parse_export(text)? {
+            (true, Unlock::Password(ask)) => Some(tried::Tried::default().unlock(backend, repository, &ask()?)?),
+            (true, Unlock::Export(text)) => match key_export::parse_export(text)? {
                 (own, keyring) if own == repository => Some(keyring),
                 (other, _) => return Err(Lock::other_export(other)),
             },
         };
-        let begun = beginning(backend, repository, keyring)?;
+        let begun = begun(backend, repository, keyring)?;
         match (exported, begun) {
             (Some(config), Some(begun)) if digest(&config.encode()) == begun.hash => Ok(Self::Exported(config)),
             (Some(config), None) if config.repository == repository => Ok(Self::Exported(config)),
@@ -119,7 +119,7 @@ struct Trace {
 }
 
 /// The first entry of the log.
-struct Beginning {
+struct Begun {
     hash: [u8; 32],
     times: Vec<i64>,
 }
@@ -139,7 +139,7 @@ impl Trace {
         Config { repository: self.repository, suite, created, cut: CutParams::default(), features }
     }
 
-    fn search(&self, begun: Beginning) -> ConfigSearch {
+    fn search(&self, begun: Begun) -> ConfigSearch {
         // What the versions so far have put into new repositories.
         let features = [Features::KNOWN, Features::DELTA, Features::default()];
         let shapes = features.iter().flat_map(|features| {
@@ -176,22 +176,15 @@ fn prelude(backend: &dyn Backend, name: &Name, kind: Kind) -> Option<Prelude> {
 }
 
 /// What the first entry of the log says, where it can be read.
-fn beginning(backend: &dyn Backend, repository: RepositoryId, keyring: Option<Keyring>) -> Result<Option<Beginning>> {
-    let name = Name::log(0);
-    let bytes = match backend.read(&name, MAX_ENTRY) {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_damage() => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let Ok((_, entry)) = open_entry(&Envelope::new(repository, keyring), &name, &bytes) else { return Ok(None) };
-    let Body::Init { config, keys } = entry.body else { return Ok(None) };
+fn begun(backend: &dyn Backend, repository: RepositoryId, keyring: Option<Keyring>) -> Result<Option<Begun>> {
+    let Some(beginning) = Beginning::read(backend, &Envelope::new(repository, keyring))? else { return Ok(None) };
     // A key slot is made between the config and the entry, and much nearer to the config.
     let made = |key: &KeyId| {
         let bytes = backend.read(&Name::new(Kind::Key, key), slot::MAX_SLOT).ok()?;
         slot::info(&bytes).ok().map(|info| info.created)
     };
-    let slots = keys.iter().filter_map(|(key, _)| made(key));
-    Ok(Some(Beginning { hash: config, times: slots.chain([entry.time]).collect() }))
+    let slots = beginning.keys.iter().filter_map(made);
+    Ok(Some(Begun { hash: beginning.config, times: slots.chain([beginning.time]).collect() }))
 }
 
 #[cfg(test)]
@@ -209,11 +202,11 @@ mod tests {
         };
         let lost = config(1_790_000_000_123_456_789);
         let trace = Trace { repository: lost.repository, is_encrypted: true, suite: None };
-        let begun = |after| Beginning { hash: digest(&lost.encode()), times: vec![lost.created + after] };
+        let begun = |after| Begun { hash: digest(&lost.encode()), times: vec![lost.created + after] };
         assert_eq!(trace.search(begun(0)).look(0), Some(lost.clone()));
         assert_eq!(trace.search(begun(SLICE - 1)).look(0), Some(lost.clone()));
         assert_eq!(trace.search(begun(SLICE)).look(0), None);
         assert_eq!(trace.search(begun(SLICE)).look(1), Some(lost.clone()));
-        assert_eq!(trace.search(Beginning { hash: [0; 32], times: vec![i64::MIN] }).look(u64::MAX), None);
+        assert_eq!(trace.search(Begun { hash: [0; 32], times: vec![i64::MIN] }).look(u64::MAX), None);
     }
 }

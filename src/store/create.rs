@@ -3,35 +3,135 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::config::{Config, Features, MAX_CONFIG};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::config::{Config, MAX_CONFIG};
 use super::config_copies::{self, is_anything_there};
 use super::keys::new_slot;
-use super::log::{Body, LogEntry};
-use super::{Clock, Repository, Settings, State, writer_name};
+use super::{Clock, Compression, Features, Repository, Settings};
 use crate::chunk::CutParams;
 use crate::crypto::slot::KdfCost;
 use crate::crypto::{Entropy, Envelope, Keyring, Secret, Suite};
 use crate::error::{Error, Result};
-use crate::id::{EntryHash, RepositoryId, digest};
+use crate::id::{RepositoryId, digest};
+use crate::log::NewLog;
+use crate::pack::parse_share;
 use crate::storage::{Backend, Created, Kind, Name, create_resolved};
+use crate::values;
 
 /// How a new repository is to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct InitOptions {
     /// How packs are sealed.
-    pub suite: Suite,
-    /// The password of the first key slot; needed exactly if the suite encrypts.
+    #[serde(deserialize_with = "encryption")]
+    pub encryption: Suite,
+    /// The password of the first key slot; needed exactly if packs are encrypted.
+    #[serde(skip)]
     pub password: Option<Vec<u8>>,
-    /// What deriving a key from it costs.
+    /// What deriving a key from it costs. In text, its memory in MiB.
+    #[serde(rename = "kdf-memory", deserialize_with = "kdf")]
     pub kdf: KdfCost,
     /// Who or what the first key slot is for.
+    #[serde(skip)]
     pub label: String,
     /// How streams are cut.
+    #[serde(skip)]
     pub cut: CutParams,
     /// The chunk-id key of another repository, where chunks are to have the same ids.
+    #[serde(skip)]
     pub chunk_id_key: Option<Secret>,
-    /// What everybody who writes into it goes by.
-    pub settings: Settings,
+    /// How new data is compressed where nobody says so.
+    pub compression: Compression,
+    /// How much redundancy new packs get, in thousandths of their length. In text, a share like `5%`, or `off`.
+    #[serde(deserialize_with = "share")]
+    pub parity: u32,
+}
+
+impl Default for InitOptions {
+    fn default() -> Self {
+        Self {
+            encryption: Suite::Aes256Gcm,
+            password: None,
+            kdf: KdfCost::default(),
+            label: String::new(),
+            cut: CutParams::default(),
+            chunk_id_key: None,
+            compression: Compression::default(),
+            parity: 0,
+        }
+    }
+}
+
+impl InitOptions {
+    values::setters! {
+        is encryption: Suite;
+        is password: Option<Vec<u8>>;
+        is kdf: KdfCost;
+        is label: String;
+        is cut: CutParams;
+        is chunk_id_key: Option<Secret>;
+        is compression: Compression;
+        is parity: u32;
+    }
+
+    /// What everybody who writes into the repository goes by.
+    fn settings(&self) -> Settings {
+        let mut settings = Settings::default();
+        if self.compression != Compression::default() {
+            settings.set_compression(self.compression);
+        }
+        if self.parity > 0 {
+            settings.set_parity(self.parity);
+        }
+        settings
+    }
+}
+
+fn encryption<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Suite, D::Error> {
+    values::from_text(deserializer, |text| {
+        Suite::from_name(text)
+            .ok_or_else(|| format!("{text:?} is no encryption: aes-256-gcm, xchacha20-poly1305, none"))
+    })
+}
+
+fn kdf<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<KdfCost, D::Error> {
+    values::from_text(deserializer, KdfCost::parse_memory)
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
+    values::from_text(deserializer, parse_share)
+}
+
+/// Result of making a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InitReport {
+    /// The new repository.
+    pub repository_id: RepositoryId,
+    /// Where it is.
+    pub location: String,
+    /// How it is encrypted.
+    #[serde(serialize_with = "name")]
+    pub encryption: Suite,
+}
+
+fn name<S: Serializer>(suite: &Suite, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(suite.name())
+}
+
+/// Makes a repository, as [`Repository::init`] does.
+///
+/// # Errors
+/// As of [`Repository::init`].
+pub fn init(
+    backend: &Arc<dyn Backend>,
+    options: &InitOptions,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<InitReport> {
+    let repository_id = Repository::init(backend, options, clock, entropy)?;
+    Ok(InitReport { repository_id, location: backend.location(), encryption: options.encryption })
 }
 
 impl Repository {
@@ -64,7 +164,7 @@ impl Repository {
             Some(config) => config,
             None => Config {
                 repository: RepositoryId::new(entropy.array()?),
-                suite: options.suite,
+                suite: options.encryption,
                 created: clock.now(),
                 cut: options.cut,
                 features: Features::KNOWN,
@@ -72,7 +172,7 @@ impl Repository {
         };
         // One time for all of it: so the config can be found again by what the first entry says.
         let (repository, now) = (config.repository, config.created);
-        let keyring = match options.suite {
+        let keyring = match options.encryption {
             Suite::None => None,
             _ => {
                 let mut keyring = Keyring::random(entropy)?;
@@ -95,24 +195,22 @@ impl Repository {
             create_resolved(&**backend, &slot.name, &slot.bytes)?;
         }
         let envelope = Envelope::new(repository, keyring);
-        let mut log = FirstEntries { backend: &**backend, envelope, entropy, now, state: State::default() };
+        let mut log = NewLog::new(&**backend, envelope, entropy, now);
         let keys = first.iter().map(|slot| slot.logged()).collect();
         if is_taken_over {
             // Whoever made it may have died before it was durable.
             backend.settle(&Name::config())?;
         }
         let is_first = (is_taken_over || create_resolved(&**backend, &Name::config(), &config_bytes)? == Created::New)
-            && log.append(Body::Init { config: digest(&config_bytes), keys })?;
+            && log.init(digest(&config_bytes), keys)?;
         if !is_first {
             // The own slot opens nothing. It would only be tried.
             let _ = first.map(|slot| backend.delete(&slot.name));
             return Err(cannot("somebody else made one at the same time"));
         }
-        if !options.settings.is_empty() {
-            let settings = options.settings.clone();
-            if !log.append(Body::Config { features: Features::default(), settings })? {
-                return Err(Error::Busy { what: "the new repository, before its settings were written,".into() });
-            }
+        let settings = options.settings();
+        if !settings.is_empty() && !log.settings(settings)? {
+            return Err(Error::Busy { what: "the new repository, before its settings were written,".into() });
         }
         // Last, when nobody takes it for unfinished any more. Without the second copy the repository is whole all the same,
         // and the next prune tries again.
@@ -143,7 +241,7 @@ fn unfinished(backend: &dyn Backend, options: &InitOptions) -> Result<Config> {
     };
     match config {
         Some(config)
-            if (config.suite, config.cut) == (options.suite, options.cut)
+            if (config.suite, config.cut) == (options.encryption, options.cut)
                 && Features::KNOWN.contains(config.features) =>
         {
             Ok(config)
@@ -155,39 +253,6 @@ fn unfinished(backend: &dyn Backend, options: &InitOptions) -> Result<Config> {
         None => Err(cannot(
             "there is a file `config` that is no config of a repository, and nothing else of one: if it is of no use, remove it",
         )),
-    }
-}
-
-/// A repository whose log is being begun. Nobody else knows it yet.
-struct FirstEntries<'a> {
-    backend: &'a dyn Backend,
-    envelope: Envelope,
-    entropy: &'a dyn Entropy,
-    now: i64,
-    state: State,
-}
-
-impl FirstEntries<'_> {
-    /// False if somebody else has written an entry there.
-    fn append(&mut self, body: Body) -> Result<bool> {
-        let entry = LogEntry {
-            sequence: self.state.next,
-            previous: self.state.head,
-            transaction: self.entropy.array()?,
-            time: self.now,
-            writer: writer_name(),
-            body,
-        };
-        let name = Name::log(self.state.next);
-        let bytes = self.envelope.seal(self.entropy, Kind::Log, &name.to_string(), &entry.encode())?;
-        // A storage may have taken the entry, failed to say so, and answered a repetition of its own request.
-        if create_resolved(self.backend, &name, &bytes)? == Created::Exists
-            && self.backend.read(&name, bytes.len() as u64).ok().as_deref() != Some(&bytes)
-        {
-            return Ok(false);
-        }
-        self.state.apply(&entry, EntryHash::new(digest(&bytes)))?;
-        Ok(true)
     }
 }
 

@@ -139,10 +139,11 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::CachedPack;
 
     #[test]
     fn of_those_who_want_a_frame_one_decodes_it_and_the_impatient_go_away() {
-        let (cache, key) = (FrameCache::default(), (1, 2));
+        let (cache, key) = (FrameCache::default(), (CachedPack::default(), 2));
         let asked = |patience, decode: &dyn Fn() -> Result<Vec<u8>>| cache.get(key, Purpose::Asked, patience, decode);
         let never = || -> Result<Vec<u8>> { Err(Error::Invalid("it is decoded twice".into())) };
         std::thread::scope(|threads| {
@@ -157,8 +158,11 @@ mod tests {
         });
         assert_eq!(*asked(Patience::GivesUp, &never).unwrap(), *b"plain");
         // A failure leaves it to the next one.
-        assert!(cache.get((1, 3), Purpose::Base, Patience::GivesUp, never).is_err());
-        assert_eq!(*cache.get((1, 3), Purpose::Base, Patience::GivesUp, || Ok(vec![7])).unwrap(), [7]);
+        assert!(cache.get((CachedPack::default(), 3), Purpose::Base, Patience::GivesUp, never).is_err());
+        assert_eq!(
+            *cache.get((CachedPack::default(), 3), Purpose::Base, Patience::GivesUp, || Ok(vec![7])).unwrap(),
+            [7]
+        );
         assert_eq!(cache.bytes_decoded(), 6);
     }
 }

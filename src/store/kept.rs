@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Repository;
+use super::ChunkReader;
 use crate::chunk::ChunkSource;
 use crate::error::Result;
 use crate::id::ChunkId;
@@ -55,13 +55,13 @@ impl KeptChunks {
     }
 }
 
-impl Repository {
+impl ChunkReader {
     /// The plain bytes of a chunk that will be asked for again soon, by several threads perhaps: 16 MiB of such are kept.
     ///
     /// # Errors
     /// As of reading any chunk.
     pub fn get_kept(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.runtime.go_on()?;
+        self.log.runtime().go_on()?;
         if let Some(bytes) = self.kept.get(id) {
             return Ok(bytes);
         }
@@ -70,7 +70,7 @@ impl Repository {
         Ok(bytes)
     }
 
-    /// How many bytes of chunks are kept for [`get_kept`](Repository::get_kept).
+    /// How many bytes of chunks are kept for [`get_kept`](ChunkReader::get_kept).
     pub fn bytes_kept(&self) -> usize {
         self.kept.held().bytes
     }

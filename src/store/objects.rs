@@ -31,7 +31,7 @@ impl Repository {
     pub fn objects(&self) -> Result<Objects> {
         let mut objects = Objects::default();
         for kind in Kind::ALL {
-            self.backend.for_each(kind, &mut |ObjectMeta { size, .. }| match kind {
+            self.backend().for_each(kind, &mut |ObjectMeta { size, .. }| match kind {
                 Kind::Pack => {
                     objects.packs += 1;
                     objects.pack_bytes += size;

@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Repository;
+use super::Packs;
 use crate::crypto::PackCipher;
 use crate::error::{Context, Error, Result};
 use crate::id::{PackId, digest};
-use crate::pack::{self, MAX_PACK, MAX_PARITY, PackBuilder, PackInfo, Parity, SealedPack, parity_name};
+use crate::pack::{self, MAX_PACK, MAX_PARITY, PackInfo, Parity, SealedPack, parity_name};
 use crate::storage::{Created, Name, StorageErrorKind, create_resolved};
 
 /// Where a pack cannot be read in one piece, it is read in pieces of so many bytes, ...
@@ -44,22 +44,14 @@ pub enum ParityFound {
     Unsound(Error),
 }
 
-impl Repository {
-    /// Seals a pack under the newest key.
-    ///
-    /// # Errors
-    /// If there are no random bytes, or the pack is not what was put into it.
-    pub(crate) fn seal(&self, builder: PackBuilder) -> Result<SealedPack> {
-        builder.seal(self.id(), self.config.suite, self.keyring.as_ref(), &*self.entropy)
-    }
-
+impl Packs {
     /// Writes a pack, and its parity object where the repository is set so. Gives how many bytes that took.
     ///
     /// # Errors
     /// Those of the backend, and [`Error::Damaged`] if there is a pack of this name.
-    pub fn store_pack(&self, sealed: &SealedPack) -> Result<u64> {
+    pub fn store(&self, sealed: &SealedPack) -> Result<u64> {
         let name = sealed.info.name();
-        if create_resolved(&*self.backend, &name, &sealed.bytes)? == Created::Exists {
+        if create_resolved(self.backend(), &name, &sealed.bytes)? == Created::Exists {
             return Err(Error::damaged(name, "a pack of this name is there already, which cannot be"));
         }
         Ok(sealed.bytes.len() as u64 + self.protect(&sealed.info.id, &sealed.bytes)?)
@@ -67,8 +59,11 @@ impl Repository {
 
     /// Makes the parity object of a pack with these bytes, if there is to be one and there is none. Gives its length.
     pub(super) fn protect(&self, pack: &PackId, bytes: &[u8]) -> Result<u64> {
-        let Some(object) = pack::make_parity(self.id(), pack, bytes, self.settings().parity()) else { return Ok(0) };
-        match create_resolved(&*self.backend, &parity_name(pack), &object)? {
+        let Some(object) = pack::make_parity(self.log.repository(), pack, bytes, self.log.state().settings.parity())
+        else {
+            return Ok(0);
+        };
+        match create_resolved(self.backend(), &parity_name(pack), &object)? {
             Created::New => Ok(object.len() as u64),
             Created::Exists => Ok(0),
         }
@@ -80,13 +75,13 @@ impl Repository {
     /// Those of the backend that say nothing about the object.
     pub fn find_parity(&self, pack: &PackId, bytes: &[u8]) -> Result<ParityFound> {
         let name = parity_name(pack);
-        let object = match self.backend.read(&name, MAX_PARITY) {
+        let object = match self.backend().read(&name, MAX_PARITY) {
             Ok(object) => object,
             Err(error) if error.kind() == StorageErrorKind::NotFound => return Ok(ParityFound::Missing),
             Err(error) if error.is_damage() => return Ok(ParityFound::Unsound(error.into())),
             Err(error) => return Err(error.into()),
         };
-        Ok(match Parity::read(&object, self.id()).in_object(&name) {
+        Ok(match Parity::read(&object, self.log.repository()).in_object(&name) {
             Ok(parity) if parity.pack() == *pack && parity.is_made_of(bytes) => ParityFound::Sound,
             Ok(_) => ParityFound::Unsound(Error::damaged(name, "it is not what is made of its pack")),
             Err(error) => ParityFound::Unsound(error),
@@ -100,14 +95,14 @@ impl Repository {
     /// Those of the backend, and [`Error::Damaged`] if the pack is not sound.
     pub fn renew_parity(&self, pack: &PackId) -> Result<bool> {
         let name = pack::pack_name(pack);
-        let bytes = self.backend.read(&name, MAX_PACK)?;
+        let bytes = self.backend().read(&name, MAX_PACK)?;
         if digest(&bytes) != *pack.as_bytes() {
             return Err(Error::damaged(name, "its bytes do not hash to its name"));
         }
         match self.find_parity(pack, &bytes)? {
             ParityFound::Sound => return Ok(false),
             ParityFound::Missing => {}
-            ParityFound::Unsound(_) => self.backend.delete(&parity_name(pack))?,
+            ParityFound::Unsound(_) => self.backend().delete(&parity_name(pack))?,
         }
         Ok(self.protect(pack, &bytes)? > 0)
     }
@@ -119,7 +114,7 @@ impl Repository {
     /// Those of the backend, and [`Error::Damaged`] if they cannot be had.
     pub fn unseal(&self, info: &PackInfo, cipher: &PackCipher, number: usize) -> Result<Vec<u8>> {
         let frame = info.frame(number)?;
-        let sealed = self.backend.read_range(&info.name(), u64::from(frame.offset), frame.stored as usize);
+        let sealed = self.backend().read_range(&info.name(), u64::from(frame.offset), frame.stored as usize);
         let failure = match sealed.map_err(Error::from).and_then(|sealed| info.unseal(cipher, number, sealed)) {
             Err(error) if may_be_mended(&error) => error,
             unsealed => return unsealed,
@@ -142,8 +137,8 @@ impl Repository {
             _ if mended.nothing_left.contains(pack) => return None,
             _ => {}
         }
-        let object = self.backend.read(&parity_name(pack), MAX_PARITY).ok()?;
-        let parity = Parity::read(&object, self.id()).ok().filter(|parity| parity.pack() == *pack);
+        let object = self.backend().read(&parity_name(pack), MAX_PARITY).ok()?;
+        let parity = Parity::read(&object, self.log.repository()).ok().filter(|parity| parity.pack() == *pack);
         let left = self.what_is_left(&pack::pack_name(pack))?;
         match parity.and_then(|parity| parity.mend(&left)) {
             Some(bytes) => {
@@ -172,16 +167,16 @@ impl Repository {
     /// None where not a byte can be had, or where the storage fails in another way than by a bad medium: then it is the way
     /// to the object that is not there, and not its bytes, and asking for each sector would only take long.
     fn what_is_left(&self, name: &Name) -> Option<Vec<u8>> {
-        match self.backend.read(name, MAX_PACK) {
+        match self.backend().read(name, MAX_PACK) {
             Ok(bytes) => return Some(bytes),
             Err(error) if !is_of_the_bytes(error.kind()) => return None,
             Err(_) => {}
         }
-        let length = self.backend.size(name).ok()??.min(MAX_PACK);
+        let length = self.backend().size(name).ok()??.min(MAX_PACK);
         let (mut bytes, mut any) = (vec![0; length as usize], false);
         // Whether the part could be read; none where it is of no use to ask for others.
         let mut fill = |start: u64, end: u64| {
-            let read = match self.backend.read_range(name, start, (end - start) as usize) {
+            let read = match self.backend().read_range(name, start, (end - start) as usize) {
                 Ok(read) => read,
                 Err(error) => return is_of_the_bytes(error.kind()).then_some(false),
             };

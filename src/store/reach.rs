@@ -1,28 +1,22 @@
 //! What a snapshot reaches: its root, the tree of its manifest, the rows, and the trees of all files.
 
-use super::bits::Bits;
-use super::{Catalogue, Repository};
-use crate::chunk::ChunkSource;
-use crate::error::{Context, Error, Result};
+use super::walk::{Met, Visitor, walk};
+use super::{ChunkNumber, ChunkSet, Inventory, Repository};
+use crate::error::{Error, Result};
 use crate::id::ChunkId;
-use crate::recipe::{Recipe, Reference, Stream, Tree, visit_tree};
-use crate::snapshot::{ManifestReader, SnapshotRoot};
+use crate::recipe::Recipe;
+use crate::snapshot::entry::FileEntry;
+use crate::wire::Malformed;
 
 /// What snapshots reach, as far as they were followed.
 #[derive(Debug, Default)]
 pub struct Reach {
     /// The numbers of all chunks that are reached.
-    pub used: Bits,
-    /// What was followed already, by level and by what the tree holds. Equal bytes have one id, whatever they are: that
-    /// a chunk was met as a piece of a file must not hide what hangs on it as a node.
-    followed: [Vec<Bits>; 2],
-}
-
-/// What hangs on a tree: pieces of a file, or rows of a manifest.
-#[derive(Clone, Copy)]
-enum Holds {
-    Bytes = 0,
-    Rows = 1,
+    pub used: ChunkSet,
+    /// The chunks of rows and nodes of manifests that were followed, by level.
+    rows: Vec<ChunkSet>,
+    /// The nodes of streams that were.
+    bytes: Vec<ChunkSet>,
 }
 
 impl Reach {
@@ -34,95 +28,49 @@ impl Reach {
     pub fn follow(
         &mut self,
         repository: &Repository,
-        catalogue: &mut Catalogue,
+        inventory: &mut Inventory,
         root: &ChunkId,
-        lost: &mut dyn FnMut(&Catalogue, &ChunkId, Error) -> Result<()>,
+        lost: &mut dyn FnMut(&Inventory, &ChunkId, Error) -> Result<()>,
     ) -> Result<()> {
-        self.used.set(catalogue.number(root));
-        let read =
-            repository.get(root).and_then(|bytes| SnapshotRoot::decode(&bytes).in_object("the root of a snapshot"));
-        let root = match read {
-            Ok(read) => read,
-            Err(error) if error.is_damage() => return lost(catalogue, root, error),
-            Err(error) => return Err(error),
+        walk(repository, root, &mut Following { reach: self, inventory, lost })
+    }
+
+    /// Whether a chunk was not followed yet as what it is met as now.
+    fn is_new(&mut self, chunk: ChunkNumber, met: Met) -> bool {
+        let (levels, level) = match met {
+            Met::Root => return true,
+            Met::Bytes(0) => return false,
+            Met::Rows(level) => (&mut self.rows, usize::from(level)),
+            Met::Bytes(level) => (&mut self.bytes, usize::from(level)),
         };
-        super::Features::check(root.required_read, super::Features::KNOWN.read, "to follow a snapshot of")?;
-        if let Stream::Tree(tree) = &root.path_list {
-            self.tree(repository, catalogue, tree, Holds::Bytes, lost)?;
+        if levels.len() <= level {
+            levels.resize_with(level + 1, ChunkSet::default);
         }
-        match &root.manifest {
-            Some(tree) => self.tree(repository, catalogue, tree, Holds::Rows, lost),
-            None => Ok(()),
-        }
+        levels[level].set(chunk)
+    }
+}
+
+struct Following<'f> {
+    reach: &'f mut Reach,
+    inventory: &'f mut Inventory,
+    lost: &'f mut dyn FnMut(&Inventory, &ChunkId, Error) -> Result<()>,
+}
+
+impl Visitor for Following<'_> {
+    fn meet(&mut self, chunk: &ChunkId, met: Met) -> Result<bool> {
+        let number = self.inventory.number(chunk);
+        self.reach.used.set(number);
+        Ok(self.reach.is_new(number, met))
     }
 
-    fn tree(
-        &mut self,
-        repository: &Repository,
-        catalogue: &mut Catalogue,
-        tree: &Tree,
-        holds: Holds,
-        lost: &mut dyn FnMut(&Catalogue, &ChunkId, Error) -> Result<()>,
-    ) -> Result<()> {
-        // Rows are gone through after the tree that names them, a few at a time: both need the catalogue.
-        let mut rows: Vec<Reference> = Vec::new();
-        let catalogue_cell = std::cell::RefCell::new(catalogue);
-        let mut visit = |reference: &Reference, level: u8| {
-            let number = catalogue_cell.borrow_mut().number(&reference.id);
-            self.used.set(number);
-            let is_new = match (level, holds) {
-                (0, Holds::Bytes) => false,
-                _ => self.is_new(number, level, holds),
-            };
-            if is_new && level == 0 {
-                rows.push(reference.clone());
-            }
-            Ok(is_new)
-        };
-        visit_tree(tree, repository, &mut visit, &mut |id, error| lost(&catalogue_cell.borrow(), id, error))?;
-        let catalogue = catalogue_cell.into_inner();
-        for reference in rows {
-            if let Err(error) = self.rows(repository, catalogue, &reference, lost) {
-                match error.is_damage() {
-                    true => lost(catalogue, &reference.id, error)?,
-                    false => return Err(error),
-                }
-            }
-        }
-        Ok(())
+    fn row(&mut self, row: &FileEntry, recipe: Option<std::result::Result<&Recipe, Malformed>>) -> Result<()> {
+        let Some(Err(malformed)) = recipe else { return Ok(()) };
+        // It was read as it was written, so it is no damage; but what hangs on it is not known.
+        let path = String::from_utf8_lossy(&row.path);
+        Err(Error::Invalid(format!("the recipe of {path}: {malformed}")))
     }
 
-    /// Follows the files of a chunk of rows.
-    fn rows(
-        &mut self,
-        repository: &Repository,
-        catalogue: &mut Catalogue,
-        reference: &Reference,
-        lost: &mut dyn FnMut(&Catalogue, &ChunkId, Error) -> Result<()>,
-    ) -> Result<()> {
-        let leaf = Tree { root: reference.clone(), height: 0 };
-        let mut rows = ManifestReader::new(Some(&leaf), repository);
-        while let Some(row) = rows.next_row()? {
-            if row.recipe.is_empty() {
-                continue;
-            }
-            let name = format_args!("the recipe of {}", String::from_utf8_lossy(&row.path)).to_string();
-            let recipe =
-                Recipe::decode(&row.recipe).map_err(|malformed| Error::Invalid(format!("{name}: {malformed}")))?;
-            for stream in recipe.streams() {
-                if let Stream::Tree(tree) = stream {
-                    self.tree(repository, catalogue, tree, Holds::Bytes, lost)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn is_new(&mut self, number: u32, level: u8, holds: Holds) -> bool {
-        let levels = &mut self.followed[holds as usize];
-        if levels.len() <= usize::from(level) {
-            levels.resize_with(usize::from(level) + 1, Bits::default);
-        }
-        levels[usize::from(level)].set(number)
+    fn lost(&mut self, chunk: &ChunkId, error: Error) -> Result<()> {
+        (self.lost)(self.inventory, chunk, error)
     }
 }

@@ -6,16 +6,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::frame_cache::{Patience, Purpose};
-use super::{Repository, batch};
+use super::frame_cache::{FrameCache, Patience, Purpose};
+use super::kept::KeptChunks;
+use super::{Catalog, Packs};
 use crate::chunk::{ChunkSource, MAX_BASE_BYTES};
 use crate::error::{Error, Result};
-use crate::id::ChunkId;
-use crate::index::Location;
-use crate::pack::{Encoding, Frame, PackInfo, Place};
+use crate::id::{ChunkHasher, ChunkId};
+use crate::index::{CachedPack, Location};
+use crate::log::Log;
+use crate::pack::{Encoding, Frame, PackInfo};
+use crate::storage::batch;
 
-/// Names a frame: the index's number of its pack, and which one it is there.
-pub type FrameKey = (u32, u32);
+/// Names a frame: its pack, as this process knows it, and which one it is there.
+pub type FrameKey = (CachedPack, u32);
 
 /// How many frames may be decoded to get one chunk. No writer makes chains that need a tenth of it; a forged directory
 /// could name four other bases sixteen times over.
@@ -86,36 +89,31 @@ impl FrameReader {
     }
 
     /// The plain bytes of one frame.
-    pub fn read(&mut self, repository: &Repository, key: FrameKey) -> Result<Vec<u8>> {
-        self.read_within(repository, key, &mut Effort::patient())
+    pub fn read(&mut self, reader: &ChunkReader, key: FrameKey) -> Result<Vec<u8>> {
+        self.read_within(reader, key, &mut Effort::patient())
     }
 
     /// The plain bytes of one frame of this pack.
-    pub fn read_frame(&mut self, repository: &Repository, info: &PackInfo, number: usize) -> Result<Vec<u8>> {
-        self.read_frame_within(repository, info, number, &mut Effort::patient())
+    pub fn read_frame(&mut self, reader: &ChunkReader, info: &PackInfo, number: usize) -> Result<Vec<u8>> {
+        self.read_frame_within(reader, info, number, &mut Effort::patient())
     }
 
-    fn read_within(
-        &mut self,
-        repository: &Repository,
-        (pack, number): FrameKey,
-        effort: &mut Effort,
-    ) -> Result<Vec<u8>> {
-        let info = repository.index.pack(pack)?;
-        self.read_frame_within(repository, &info, number as usize, effort)
+    fn read_within(&mut self, reader: &ChunkReader, (pack, number): FrameKey, effort: &mut Effort) -> Result<Vec<u8>> {
+        let info = reader.catalog.index().pack(pack)?;
+        self.read_frame_within(reader, &info, number as usize, effort)
     }
 
     fn read_frame_within(
         &mut self,
-        repository: &Repository,
+        reader: &ChunkReader,
         info: &PackInfo,
         number: usize,
         effort: &mut Effort,
     ) -> Result<Vec<u8>> {
         effort.spend(info)?;
-        let cipher = repository.cipher_of(info)?;
-        let body = repository.unseal(info, &cipher, number)?;
-        match self.decode_within(repository, info, number, &body, effort)? {
+        let cipher = reader.packs.cipher_of(info)?;
+        let body = reader.packs.unseal(info, &cipher, number)?;
+        match self.decode_within(reader, info, number, &body, effort)? {
             Opened::Plain(plain) => Ok(plain),
             Opened::WithoutBase(error) => Err(error),
         }
@@ -126,17 +124,17 @@ impl FrameReader {
     /// # Errors
     /// [`Error::Damaged`] or [`Error::ChunkDamaged`] if these bytes are not what was written; and what says nothing about
     /// them.
-    pub fn open(&mut self, repository: &Repository, info: &PackInfo, number: usize, sealed: Vec<u8>) -> Result<Opened> {
-        let cipher = repository.cipher_of(info)?;
+    pub fn open(&mut self, reader: &ChunkReader, info: &PackInfo, number: usize, sealed: Vec<u8>) -> Result<Opened> {
+        let cipher = reader.packs.cipher_of(info)?;
         let body = info.unseal(&cipher, number, sealed)?;
         let mut effort = Effort::patient();
         effort.spend(info)?;
-        self.decode_within(repository, info, number, &body, &mut effort)
+        self.decode_within(reader, info, number, &body, &mut effort)
     }
 
     fn decode_within(
         &mut self,
-        repository: &Repository,
+        reader: &ChunkReader,
         info: &PackInfo,
         number: usize,
         body: &[u8],
@@ -144,16 +142,16 @@ impl FrameReader {
     ) -> Result<Opened> {
         let frame = info.frame(number)?;
         if frame.encoding != Encoding::Delta {
-            return repository.frames.with_codec(|codec| info.decode_frame(codec, number, body)).map(Opened::Plain);
+            return reader.frames.with_codec(|codec| info.decode_frame(codec, number, body)).map(Opened::Plain);
         }
-        let base = match repository.base_of(info, frame, effort)? {
+        let base = match reader.base_of(info, frame, effort)? {
             Ok(base) => base,
             Err(error) => return Ok(Opened::WithoutBase(error)),
         };
-        let plain = repository.frames.with_codec(|codec| info.decode_delta(codec, number, body, &base))?;
+        let plain = reader.frames.with_codec(|codec| info.decode_delta(codec, number, body, &base))?;
         // What others rest on is looked at once, here.
         match info.directory.chunks_of(frame) {
-            [chunk] if repository.hasher().id(&plain) == chunk.id => Ok(Opened::Plain(plain)),
+            [chunk] if reader.hasher.id(&plain) == chunk.id => Ok(Opened::Plain(plain)),
             [chunk, ..] => Err(wrong_id(&chunk.id, info)),
             [] => Err(Error::damaged(info.name(), format!("frame {number} has no chunk"))),
         }
@@ -164,54 +162,20 @@ fn wrong_id(id: &ChunkId, info: &PackInfo) -> Error {
     Error::ChunkDamaged { id: *id, pack: info.id, reason: "its bytes do not hash to its id".into() }
 }
 
-impl Repository {
-    /// Where a chunk can be read from. If the local index knows nothing about it, the index is made anew first: a
-    /// damaged cache must not make data look lost.
-    pub fn locate(&self, id: &ChunkId) -> Result<Vec<Location>> {
-        if let Ok(locations) = self.index.locate(id)
-            && !locations.is_empty()
-        {
-            return Ok(locations);
-        }
-        self.rebuild_index_once()?;
-        match self.index.locate(id)? {
-            locations if locations.is_empty() => Err(Error::ChunkMissing { id: *id }),
-            locations => Ok(locations),
-        }
-    }
+/// Reads chunks, wherever they lie. Frames that were decoded are kept for a while, for all who read.
+#[derive(Debug)]
+pub struct ChunkReader {
+    pub(super) log: Arc<Log>,
+    pub(super) packs: Arc<Packs>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) hasher: ChunkHasher,
+    frames: FrameCache,
+    pub(super) kept: KeptChunks,
+}
 
-    /// These locations with how many deltas each needs, the fewest first.
-    fn by_depth(&self, locations: Vec<Location>) -> Result<Vec<(u8, Location)>> {
-        let depth = |location: Location| {
-            if !self.index.has_deltas(location.pack) {
-                return Ok((0, location));
-            }
-            let info = self.index.pack(location.pack)?;
-            Ok((info.frame(location.frame as usize).map_or(u8::MAX, |frame| frame.place.depth), location))
-        };
-        let mut places = locations.into_iter().map(depth).collect::<Result<Vec<_>>>()?;
-        places.sort_by_key(|place| place.0);
-        Ok(places)
-    }
-
-    /// The frame that a chunk would be read from; none if the local index knows nothing about it.
-    pub fn frame_of(&self, id: &ChunkId) -> Result<Option<FrameKey>> {
-        let places = self.by_depth(self.index.locate(id)?)?;
-        Ok(places.first().map(|(_, location)| (location.pack, location.frame)))
-    }
-
-    /// Where in a chain of deltas a stored chunk stands, and what it rests on, at the place with the fewest deltas. Condemned
-    /// packs do not count.
-    ///
-    /// # Errors
-    /// [`Error::ChunkMissing`] if the local index knows nothing about it.
-    pub fn links(&self, id: &ChunkId) -> Result<(Place, Vec<ChunkId>)> {
-        let places = self.by_depth(self.index.locate_live(id)?)?;
-        let (_, location) = places.first().ok_or(Error::ChunkMissing { id: *id })?;
-        let info = self.index.pack(location.pack)?;
-        let frame = info.frame(location.frame as usize)?;
-        let bases = frame.bases.iter().filter_map(|number| info.directory.bases.get(*number as usize));
-        Ok((frame.place, bases.copied().collect()))
+impl ChunkReader {
+    pub(super) fn new(log: Arc<Log>, packs: Arc<Packs>, catalog: Arc<Catalog>, hasher: ChunkHasher) -> Self {
+        Self { log, packs, catalog, hasher, frames: FrameCache::default(), kept: KeptChunks::default() }
     }
 
     /// The plain bytes of a chunk that is to become the base of another.
@@ -240,10 +204,11 @@ impl Repository {
     /// Reads the frames of these chunks at once and decodes them, so that the chunks are at hand soon after. Deltas are left
     /// to whoever asks for them, and so is all that is wrong.
     pub fn prefetch_chunks(&self, chunks: &[ChunkId]) {
-        let keys: BTreeSet<FrameKey> = chunks.iter().filter_map(|id| self.frame_of(id).ok().flatten()).collect();
+        let keys: BTreeSet<FrameKey> =
+            chunks.iter().filter_map(|id| self.catalog.frame_of(id).ok().flatten()).collect();
         let mut wanted = Vec::new();
         for (pack, number) in keys {
-            let Ok(info) = self.index.pack(pack) else { continue };
+            let Ok(info) = self.catalog.index().pack(pack) else { continue };
             let Ok(frame) = info.frame(number as usize) else { continue };
             if frame.encoding != Encoding::Delta {
                 let range = (info.name(), u64::from(frame.offset), frame.stored as usize);
@@ -260,7 +225,7 @@ impl Repository {
             let (portion, others) = rest.split_at(fits.count().max(1));
             rest = others;
             let ranges: Vec<_> = portion.iter().map(|(.., range)| range.clone()).collect();
-            for ((key, info, _), sealed) in portion.iter().zip(batch::read_ranges(&*self.backend, &ranges)) {
+            for ((key, info, _), sealed) in portion.iter().zip(batch::read_ranges(&**self.log.backend(), &ranges)) {
                 let Ok(sealed) = sealed else { continue };
                 let decode = || match FrameReader::new()?.open(self, info, key.1 as usize, sealed)? {
                     Opened::Plain(plain) => Ok(plain),
@@ -304,7 +269,9 @@ impl Repository {
     /// a frame by its number holds on to that number.
     fn get_below(&self, id: &ChunkId, depth: u8, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
         let mut failure = Error::ChunkMissing { id: *id };
-        for (_, location) in self.by_depth(self.index.locate(id)?)?.into_iter().filter(|place| place.0 < depth) {
+        for (_, location) in
+            self.catalog.by_depth(self.catalog.index().locate(id)?)?.into_iter().filter(|place| place.0 < depth)
+        {
             match self.chunk_at(id, location, purpose, effort) {
                 Ok(bytes) => return Ok(bytes),
                 // Somebody else decodes what it rests on: nothing is wrong with the place.
@@ -320,7 +287,7 @@ impl Repository {
     fn get_located(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
         match self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort::patient()) {
             // Its pack may be gone because a prune moved what was needed of it elsewhere.
-            Err(error) if error.is_damage() && self.refresh_index().unwrap_or(false) => {
+            Err(error) if error.is_damage() && self.catalog.refresh().unwrap_or(false) => {
                 self.get_below(id, u8::MAX, Purpose::Asked, &mut Effort::patient())
             }
             got => got,
@@ -329,7 +296,7 @@ impl Repository {
 
     fn chunk_at(&self, id: &ChunkId, location: Location, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {
         let plain = self.frame((location.pack, location.frame), purpose, effort)?;
-        let info = self.index.pack(location.pack)?;
+        let info = self.catalog.index().pack(location.pack)?;
         let damaged = |reason: &str| Error::ChunkDamaged { id: *id, pack: info.id, reason: reason.into() };
         let frame = info.frame(location.frame as usize)?;
         let chunks = info.directory.chunks_of(frame);
@@ -340,29 +307,29 @@ impl Repository {
         let start: usize = chunks.iter().take(location.chunk as usize).map(|chunk| chunk.length as usize).sum();
         let bytes = plain.get(start..start + chunk.length as usize);
         let bytes = bytes.ok_or_else(|| damaged("its frame is too short"))?;
-        match self.hasher().id(bytes) == *id {
+        match self.hasher.id(bytes) == *id {
             true => Ok(bytes.into()),
             false => Err(wrong_id(id, &info)),
         }
     }
 }
 
-impl ChunkSource for Repository {
+impl ChunkSource for ChunkReader {
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.runtime.go_on()?;
-        let before = self.lock_state().next;
+        self.log.runtime().go_on()?;
+        let before = self.log.length();
         let failure = match self.get_located(id) {
             Err(error) if error.is_damage() || matches!(error, Error::Cache { .. }) => error,
             got => return got,
         };
         // Its pack may be gone because a prune moved what was needed of it elsewhere. Another thread may have noticed.
-        let refreshed = match self.refresh_index() {
+        let refreshed = match self.catalog.refresh() {
             // What was moved since, these keys cannot read.
             Err(error @ Error::KeysRotated { .. }) => return Err(error),
             refreshed => refreshed.unwrap_or(false),
         };
         // Or another process that shares the local index has forgotten that pack.
-        if (refreshed || self.lock_state().next != before || matches!(failure, Error::Cache { .. }))
+        if (refreshed || self.log.length() != before || matches!(failure, Error::Cache { .. }))
             && let Ok(bytes) = self.get_located(id)
         {
             return Ok(bytes);
@@ -371,11 +338,11 @@ impl ChunkSource for Repository {
             // The local index failed, or knows nothing of the chunk or of what it rests on (a damaged cache must not make
             // data look lost), or was made anew after the chunk was looked up.
             Error::Cache { .. } | Error::ChunkMissing { .. } => {
-                self.rebuild_index_once()?;
+                self.catalog.rebuild_once()?;
                 if let Ok(bytes) = self.get_located(id) {
                     return Ok(bytes);
                 }
-                self.recall_condemned()?;
+                self.catalog.recall_condemned()?;
                 self.get_located(id)
             }
             failure => Err(failure),

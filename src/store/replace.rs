@@ -1,12 +1,7 @@
 //! New roots for snapshots that are there. Everything that names a snapshot stays; what only its old root reached is garbage
-//! from then on.
-//!
-//! The rules are those of adding a snapshot, and one more: a root is replaced only where it is the one that the new one was
-//! made from. That is looked at again in each attempt to append, so of two that replace the same root one learns that it
-//! was too late, and decides again.
+//! from then on. The rule of the entry stands in the log ([`Log::replace_roots`](crate::log::Log::replace_roots)).
 
-use super::log::{Body, ReplaceReason, RootReplacement};
-use super::{Features, Repository, State, Writer};
+use super::{Features, PastReplacement, ReplaceReason, Repository, RootReplacement, Writer};
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::{ChunkId, SnapshotId};
@@ -25,13 +20,6 @@ pub struct Replaced {
     pub bytes_added: u64,
 }
 
-impl RootReplacement {
-    /// Whether the snapshot is there and has the root that is to be replaced.
-    pub(super) fn is_current(&self, state: &State) -> bool {
-        state.snapshots.iter().any(|record| record.id == self.snapshot && record.root == self.old)
-    }
-}
-
 impl Writer<'_> {
     /// Gives snapshots new roots, by one entry. All packs must have been stored. Those that were removed meanwhile, or have
     /// another root than the old one that is named, are passed over.
@@ -40,34 +28,13 @@ impl Writer<'_> {
     /// what the old root reached as well: that is as safe, or as lost, as it was.
     ///
     /// # Errors
-    /// [`Error::ChunkMissing`] if a chunk was announced and never stored. [`Error::Invalid`] if a new root is not one of its
+    /// [`Error::ChunkMissing`] if a chunk was announced and never stored. [`Error::RootRefused`] if a new root is not one of its
     /// snapshot, or holds other content where the reason says that it is the same. [`Error::Pruned`] if something that is
     /// needed was deleted. Then nothing is replaced.
     pub fn replace_roots(self, reason: ReplaceReason, wanted: &[RootReplacement]) -> Result<Replaced> {
         self.flush()?;
         self.check_complete()?;
-        for replacement in wanted {
-            match self.repository.check_replacement(reason, replacement) {
-                // What only an old root reached is deleted once there is another.
-                Err(error) if error.is_damage() && self.repository.is_outrun(replacement)? => {}
-                checked => checked?,
-            }
-        }
-        let mut roots = Vec::new();
-        let appended = self.repository.append_checked(|state| {
-            roots = wanted.iter().filter(|replacement| replacement.is_current(state)).copied().collect();
-            if roots.is_empty() {
-                return Ok(None);
-            }
-            if self.sound_at() != state.last_loss() {
-                for replacement in &roots {
-                    self.secure(state, replacement.snapshot, &replacement.new, Some(&replacement.old))?;
-                }
-                self.is_sound_at(state.last_loss());
-            }
-            let indexes = self.unnamed_indexes(state)?;
-            Ok(Some(Body::ReplaceRoots { reason, roots: roots.clone(), indexes }))
-        })?;
+        let (roots, appended) = self.repository.log.replace_roots(&self, reason, wanted)?;
         let entry_bytes = appended.map_or(0, |appended| appended.bytes);
         let mut replaced = Replaced {
             entry: appended.map(|appended| appended.sequence),
@@ -84,62 +51,78 @@ impl Writer<'_> {
     }
 }
 
-impl Repository {
-    /// Replaces roots of which something is lost by later ones that were found in packs. Gives the snapshots concerned.
-    ///
-    /// # Errors
-    /// As of [`Writer::replace_roots`].
-    pub fn replace_by_found(&self, roots: &[RootReplacement]) -> Result<Vec<SnapshotId>> {
-        if roots.is_empty() {
-            return Ok(Vec::new());
-        }
-        let writer = Writer::new(self)?;
-        writer.doubt();
-        Ok(writer.replace_roots(ReplaceReason::Repaired, roots)?.replaced)
+/// Replaces roots of which something is lost by later ones that were found in packs. Returns the snapshots concerned.
+///
+/// # Errors
+/// As of [`Writer::replace_roots`].
+pub fn replace_by_found(repository: &Repository, roots: &[RootReplacement]) -> Result<Vec<SnapshotId>> {
+    if roots.is_empty() {
+        return Ok(Vec::new());
     }
+    let writer = Writer::new(repository)?;
+    writer.doubt();
+    Ok(writer.replace_roots(ReplaceReason::Repaired, roots)?.replaced)
+}
 
-    /// Whether the snapshot has another root by now, or is gone.
-    fn is_outrun(&self, replacement: &RootReplacement) -> Result<bool> {
-        self.refresh_index()?;
-        Ok(!replacement.is_current(&self.lock_state()))
+/// What is wrong with a root that was replaced by one of the same content: the path of something that is another since.
+/// None if nothing is, or where the old root cannot be read any more.
+///
+/// # Errors
+/// Those of reading chunks that say nothing about one.
+pub fn check_settled(repository: &Repository, past: &PastReplacement) -> Result<Option<Error>> {
+    if past.reason != ReplaceReason::Settled {
+        return Ok(None);
     }
+    match check_replacement(repository, past.reason, &past.roots) {
+        Ok(()) => Ok(None),
+        // What only the old root reached, a prune may have deleted by right; what the new one lacks is reported elsewhere.
+        Err(error) if error.is_damage() => Ok(None),
+        Err(error @ Error::RootRefused { .. }) => {
+            let name = format!("snapshot {}", past.roots.snapshot.short());
+            Ok(Some(Error::damaged(name, format!("entry {} of the log: {error}", past.entry))))
+        }
+        Err(error) => Err(error),
+    }
+}
 
-    /// Makes sure that a new root is one of the same snapshot.
-    pub(super) fn check_replacement(&self, reason: ReplaceReason, replacement: &RootReplacement) -> Result<()> {
-        let RootReplacement { snapshot, old, new } = replacement;
-        let wrong =
-            |what: &str| Error::Invalid(format!("the root of snapshot {snapshot} must not be replaced: {what}"));
-        let new = self.root_in(new)?;
-        Features::check(new.required_read, Features::KNOWN.read, "to replace the root of a snapshot of")?;
-        if new.id != *snapshot {
-            return Err(wrong("the new root is that of another snapshot"));
-        }
-        let old = match self.root_in(old) {
-            Ok(old) => old,
-            // Nothing of it is left to compare with, and the snapshot is better off with any other root.
-            Err(error) if error.is_damage() && reason != ReplaceReason::Settled => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let named = |root: &SnapshotRoot| {
-            let SnapshotRoot { series, host, user, time, parent, .. } = root;
-            (series.clone(), host.clone(), user.clone(), *time, *parent)
-        };
-        if named(&new) != named(&old) {
-            return Err(wrong("the new root has another series, host, user, time or parent"));
-        }
-        if new.revision <= old.revision || new.altered < old.altered {
-            return Err(wrong("the new root is not a later one"));
-        }
-        match reason {
-            ReplaceReason::Settled => match first_difference(&old, &new, self)? {
-                None => Ok(()),
-                Some(path) => Err(wrong(&format!("{:?} is not what it was", String::from_utf8_lossy(&path)))),
-            },
-            _ => Ok(()),
-        }
+/// Makes sure that a new root is one of the same snapshot.
+pub(super) fn check_replacement(
+    repository: &Repository,
+    reason: ReplaceReason,
+    replacement: &RootReplacement,
+) -> Result<()> {
+    let RootReplacement { snapshot, old, new } = replacement;
+    let wrong = |reason: &str| Error::RootRefused { snapshot: *snapshot, reason: reason.into() };
+    let new = root_in(repository, new)?;
+    Features::check(new.required_read, Features::KNOWN.read, "to replace the root of a snapshot of")?;
+    if new.id != *snapshot {
+        return Err(wrong("the new root is that of another snapshot"));
     }
+    let old = match root_in(repository, old) {
+        Ok(old) => old,
+        // Nothing of it is left to compare with, and the snapshot is better off with any other root.
+        Err(error) if error.is_damage() && reason != ReplaceReason::Settled => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let named = |root: &SnapshotRoot| {
+        let SnapshotRoot { series, host, user, time, parent, .. } = root;
+        (series.clone(), host.clone(), user.clone(), *time, *parent)
+    };
+    if named(&new) != named(&old) {
+        return Err(wrong("the new root has another series, host, user, time or parent"));
+    }
+    if new.revision <= old.revision || new.altered < old.altered {
+        return Err(wrong("the new root is not a later one"));
+    }
+    match reason {
+        ReplaceReason::Settled => match first_difference(&old, &new, repository)? {
+            None => Ok(()),
+            Some(path) => Err(wrong(&format!("{:?} is not what it was", String::from_utf8_lossy(&path)))),
+        },
+        _ => Ok(()),
+    }
+}
 
-    fn root_in(&self, chunk: &ChunkId) -> Result<SnapshotRoot> {
-        SnapshotRoot::decode(&self.get(chunk)?).in_object(format_args!("the root of a snapshot in chunk {chunk}"))
-    }
+fn root_in(repository: &Repository, chunk: &ChunkId) -> Result<SnapshotRoot> {
+    SnapshotRoot::decode(&repository.get(chunk)?).in_object(format_args!("the root of a snapshot in chunk {chunk}"))
 }

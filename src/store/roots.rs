@@ -9,7 +9,7 @@ use crate::snapshot::SnapshotRoot;
 /// once.
 pub fn read_roots(repository: &Repository, records: &[SnapshotRecord]) -> Vec<Result<SnapshotRoot>> {
     let chunks: Vec<_> = records.iter().map(|record| record.root).collect();
-    let roots = repository.roots(&chunks).into_iter();
+    let roots = repository.reader.roots(&chunks).into_iter();
     roots.zip(records).map(|(bytes, record)| decode_root(&bytes?, record)).collect()
 }
 
@@ -47,7 +47,7 @@ pub enum Since {
 /// # Errors
 /// Those of reading the log, and the new root.
 pub fn since(repository: &Repository, root: &SnapshotRoot) -> Result<Since> {
-    repository.refresh_index()?;
+    repository.catalog.refresh()?;
     let state = repository.state();
     let Some(record) = state.snapshots.iter().find(|record| record.id == root.id) else { return Ok(Since::Removed) };
     let now = read_root(repository, record)?;

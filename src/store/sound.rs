@@ -3,49 +3,33 @@
 
 use std::collections::BTreeSet;
 
-use super::log::Body;
-use super::{FrameReader, Opened, Repository};
+use super::{ChunkReader, FrameReader, Opened};
 use crate::error::Result;
 use crate::id::{PackId, digest};
-use crate::index::Damage;
+use crate::log::Damage;
 use crate::pack::{self, PackInfo};
 
-impl Repository {
-    /// Packs of which the log has something as damaged, and that are not condemned.
-    pub fn damaged_packs(&self) -> Vec<PackId> {
-        let standing = self.standing();
-        standing.damaged.keys().filter(|pack| !standing.is_condemned(pack)).copied().collect()
-    }
-
+impl ChunkReader {
     /// Reads those of these packs that the log has something of as damaged, and says in the log what of that is sound after
     /// all: from then on it counts again. Gives the packs concerned.
-    ///
-    /// All is read anew for each attempt to append, so that no damage is taken back that was recorded after it was read.
     ///
     /// # Errors
     /// Those of the backend that say nothing about a pack.
     pub fn take_back_damage(&self, packs: &[PackId]) -> Result<Vec<PackId>> {
-        self.check_writable()?;
-        let mut sound = Vec::new();
-        self.append_checked(|state| {
-            sound.clear();
-            for pack in packs.iter().filter(|pack| !state.standing.is_condemned(pack)) {
-                let Some(damage) = state.standing.damaged.get(pack) else { continue };
-                if let Some(frames) = self.sound_frames(pack, damage)? {
-                    // From here on something may rest on it.
-                    self.backend.settle(&pack::pack_name(pack))?;
-                    sound.push((*pack, frames));
-                }
+        self.log.sound(&*self.catalog, packs, &mut |pack, damage| {
+            let frames = self.sound_frames(pack, damage)?;
+            if frames.is_some() {
+                // From here on something may rest on it.
+                self.packs.backend().settle(&pack::pack_name(pack))?;
             }
-            Ok((!sound.is_empty()).then(|| Body::Sound { packs: sound.clone() }))
-        })?;
-        Ok(sound.into_iter().map(|(pack, _)| pack).collect())
+            Ok(frames)
+        })
     }
 
     /// Which of the frames that are recorded as damaged are sound: an empty list if all of the pack is, none if none of them
     /// is. Of a pack that is recorded as a whole, all have to be.
     fn sound_frames(&self, id: &PackId, damage: &Damage) -> Result<Option<Vec<u32>>> {
-        let bytes = match self.backend.read(&pack::pack_name(id), pack::MAX_PACK) {
+        let bytes = match self.packs.backend().read(&pack::pack_name(id), pack::MAX_PACK) {
             Err(error) if error.is_damage() => return Ok(None),
             read => read?,
         };
@@ -53,7 +37,7 @@ impl Repository {
         if digest(&bytes) != *id.as_bytes() {
             return Ok(None);
         }
-        let info = match self.read_pack(id, &bytes) {
+        let info = match self.packs.read_pack(id, &bytes) {
             Err(error) if error.is_damage() => return Ok(None),
             read => read?,
         };
@@ -87,7 +71,7 @@ impl Repository {
             Err(error) if error.is_damage() => return Ok(false),
             Err(error) => return Err(error),
         };
-        let (mut rest, hasher) = (plain.as_slice(), self.hasher());
+        let (mut rest, hasher) = (plain.as_slice(), &self.hasher);
         for chunk in chunks {
             match rest.split_at_checked(chunk.length as usize) {
                 Some((bytes, behind)) if hasher.id(bytes) == chunk.id => rest = behind,

@@ -1,35 +1,26 @@
 //! Which keys open a repository: those of a key slot that the log names, or of an export. Whether the log names a slot is
 //! known only once the log was read with what is in the slot.
 
-use super::entries::Entries;
-use super::local::LocalLog;
-use super::{State, checkpoint, keys, read_log};
+use super::key_export;
+use super::tried::Tried;
 use crate::crypto::{Envelope, Keyring, PRELUDE_LEN, epoch_of};
 use crate::error::{Error, Result};
 use crate::id::{KeyId, RepositoryId};
-use crate::storage::{Backend, Kind, Name, ObjectMeta};
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use crate::log::{LocalCopies, Opening, ReadLog};
+use crate::storage::{Backend, Kind, ObjectMeta};
 
 /// The keys of a repository, and its log as they open it.
 pub(super) struct Unlocked {
-    pub(super) keyring: Option<Keyring>,
     pub(super) envelope: Envelope,
-    pub(super) state: State,
-    /// How many entries were not read, since a checkpoint stands for them.
-    pub(super) skipped: u64,
+    pub(super) read: ReadLog,
     /// The key slot that opened.
     pub(super) key: Option<KeyId>,
-    /// The hashes of entries that were read.
-    pub(super) hashes: BTreeMap<u64, [u8; 32]>,
-    /// Entries were seen in a listing beyond the end of the log, or nobody has looked.
-    pub(super) may_have_gap: bool,
 }
 
 impl Unlocked {
     /// The last epoch that the keys know.
     fn epoch(&self) -> u32 {
-        self.keyring.as_ref().map_or(0, Keyring::current_epoch)
+        self.envelope.epoch()
     }
 }
 
@@ -37,11 +28,7 @@ impl Unlocked {
 pub(super) struct Lock<'a> {
     backend: &'a dyn Backend,
     /// The log as it lies there: each key that is tried is tried on the same bytes.
-    entries: RefCell<Entries<'a>>,
-    /// What this machine has of the log.
-    local: Option<LocalLog>,
-    /// The key slot that opened last time.
-    slot: RefCell<Option<(Name, Vec<u8>)>>,
+    log: Opening<'a>,
     repository: RepositoryId,
     /// Its log is taken as far as it goes.
     broken: bool,
@@ -53,19 +40,9 @@ impl<'a> Lock<'a> {
         backend: &'a dyn Backend,
         repository: RepositoryId,
         broken: bool,
-        local: Option<LocalLog>,
+        local: Option<&LocalCopies>,
     ) -> Self {
-        let mut entries = match local {
-            Some(_) => Entries::moved_on(backend),
-            None => Entries::new(backend),
-        };
-        let wanted = local.as_ref().map(LocalLog::wanted).unwrap_or_default();
-        let slot = wanted.iter().find(|(name, _)| name.kind() == Kind::Key).map(|(name, _)| name.clone());
-        if !wanted.is_empty() {
-            entries.read(wanted);
-        }
-        let slot = slot.and_then(|name| entries.take(&name).map(|bytes| (name, bytes)));
-        Self { backend, entries: RefCell::new(entries), local, slot: RefCell::new(slot), repository, broken }
+        Self { backend, log: Opening::new(backend, broken, local), repository, broken }
     }
 
     /// Reads the log with these keys.
@@ -73,35 +50,20 @@ impl<'a> Lock<'a> {
     /// # Errors
     /// [`Error::KeysRotated`] if they are older than the log, and those of reading it.
     pub(super) fn open(&self, keyring: Option<Keyring>) -> Result<Unlocked> {
-        let envelope = Envelope::new(self.repository, keyring.clone());
-        let mut entries = self.entries.borrow_mut();
-        // A broken log is followed from its first entry on: that is where its breaks are found.
-        let mut state = match self.broken {
-            true => State::default(),
-            false => checkpoint::begin(&mut entries, &envelope, self.local.as_ref())?,
-        };
-        let skipped = state.next;
-        match read_log(&mut entries, &envelope, &mut state) {
-            Err(error) if self.broken && error.is_damage() => {}
-            read => read?,
-        }
-        let may_have_gap = !entries.has_looked() || entries.last_listed().is_some_and(|last| last >= state.next);
-        let mut hashes: BTreeMap<_, _> = entries.hashes().collect();
-        while hashes.len() > super::RECENT {
-            hashes.pop_first();
-        }
-        Ok(Unlocked { keyring, envelope, state, skipped, key: None, hashes, may_have_gap })
+        let envelope = Envelope::new(self.repository, keyring);
+        let read = self.log.read(&envelope)?;
+        Ok(Unlocked { envelope, read, key: None })
     }
 
     /// ... with those of an export.
     pub(super) fn open_by_export(&self, text: &str) -> Result<Unlocked> {
-        let keyring = match keys::parse_export(text)? {
+        let keyring = match key_export::parse_export(text)? {
             (repository, keyring) if repository == self.repository => keyring,
             (other, _) => return Err(Self::other_export(other)),
         };
         match self.open(Some(keyring)) {
             Err(Error::KeysRotated { rotation, .. }) => Err(Error::OldExport { rotation }),
-            Ok(unlocked) if !self.broken && unlocked.epoch() > unlocked.state.epoch => {
+            Ok(unlocked) if !self.broken && unlocked.epoch() > unlocked.read.state.epoch => {
                 Err(self.rolled_back("the key export", &unlocked))
             }
             unlocked => unlocked,
@@ -119,8 +81,8 @@ impl<'a> Lock<'a> {
         if self.broken {
             return self.open_broken(password);
         }
-        let (mut tried, mut ahead, mut failed) = (keys::Tried::default(), None, None);
-        if let Some((name, bytes)) = self.slot.take() {
+        let (mut tried, mut ahead, mut failed) = (Tried::default(), None, None);
+        if let Some((name, bytes)) = self.log.take_slot() {
             tried.begin_with(name, bytes);
         }
         let mut looked_at = 0;
@@ -138,10 +100,10 @@ impl<'a> Lock<'a> {
             match self.open(Some(keyring)) {
                 // A slot of before a rotation, or of one that did not come about.
                 Err(Error::KeysRotated { .. }) => {}
-                Ok(unlocked) if unlocked.epoch() > unlocked.state.epoch => {
+                Ok(unlocked) if unlocked.epoch() > unlocked.read.state.epoch => {
                     ahead = Some(self.rolled_back("a key slot that the password opens", &unlocked));
                 }
-                Ok(unlocked) if tried.is_logged(&unlocked.state) => {
+                Ok(unlocked) if tried.is_logged(&unlocked.read.state) => {
                     return Ok(Unlocked { key: tried.opened(), ..unlocked });
                 }
                 Ok(_) => {}
@@ -156,7 +118,7 @@ impl<'a> Lock<'a> {
     /// Where the log is broken, it may not name the slot: then the keys that fit best to what is there.
     fn open_broken(&self, password: &[u8]) -> Result<Unlocked> {
         let needed = self.epoch_needed()?;
-        let (mut tried, mut best) = (keys::Tried::default(), None::<(bool, u32, Unlocked)>);
+        let (mut tried, mut best) = (Tried::default(), None::<(bool, u32, Unlocked)>);
         let mut looked_at = 0;
         loop {
             let keyring = match tried.unlock(self.backend, self.repository, password) {
@@ -176,16 +138,16 @@ impl<'a> Lock<'a> {
                 unlocked => unlocked?,
             };
             let (epoch, named) =
-                (unlocked.epoch(), !unlocked.state.keys.is_empty() && tried.is_logged(&unlocked.state));
+                (unlocked.epoch(), !unlocked.read.state.keys.is_empty() && tried.is_logged(&unlocked.read.state));
             let suffices = needed.is_none_or(|needed| epoch >= needed);
             if named && suffices {
                 return Ok(unlocked);
             }
             // A slot of a rotation that did not come about knows a key too many; one of before a rotation, too few.
             // A slot of an `init` that did not come about opens no entry at all.
-            let reads = unlocked.state.next > 0;
+            let reads = unlocked.read.state.next > 0;
             let is_better = best.as_ref().is_none_or(|(best_suffices, best_epoch, best)| {
-                match (reads, best.state.next > 0, suffices, best_suffices) {
+                match (reads, best.read.state.next > 0, suffices, best_suffices) {
                     (true, false, ..) => true,
                     (false, true, ..) => false,
                     (_, _, true, true) if needed.is_some() => epoch < *best_epoch,
@@ -216,7 +178,7 @@ impl<'a> Lock<'a> {
     }
 
     fn rolled_back(&self, what: &str, unlocked: &Unlocked) -> Error {
-        let (known, there) = (unlocked.epoch(), unlocked.state.epoch);
+        let (known, there) = (unlocked.epoch(), unlocked.read.state.epoch);
         let reason = format!(
             "{what} knows of key rotation {known}, the log of {there}. Either that rotation was cut short, and the password \
              of before it opens the repository, or the log was put back to before it"

@@ -11,10 +11,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::Repository;
-use super::remembered::replace;
+use super::Packs;
 use crate::error::{Error, Result};
 use crate::id::{PackId, digest};
+use crate::log::replace_file;
 use crate::wire::{Reader, Write};
 
 const MAGIC: &[u8; 8] = b"SNAPVRF1";
@@ -77,9 +77,9 @@ impl VerifiedPacks {
     }
 }
 
-impl Repository {
+impl Packs {
     /// Which packs were found sound on this machine, and when. Nothing where that is not kept, or cannot be read.
-    pub fn verified_packs(&self) -> VerifiedPacks {
+    pub fn verified(&self) -> VerifiedPacks {
         self.verified_path().and_then(|path| VerifiedPacks::read(&path)).unwrap_or_default()
     }
 
@@ -89,11 +89,11 @@ impl Repository {
     /// If there is no place for it, or it cannot be written.
     pub fn remember_verified(&self, packs: &VerifiedPacks) -> Result<()> {
         let path = self.verified_path().ok_or_else(|| Error::Invalid("there is no folder to remember it in".into()))?;
-        replace(&path, &packs.encode())
+        replace_file(&path, &packs.encode())
     }
 
     fn verified_path(&self) -> Option<PathBuf> {
-        self.remembered.as_ref().map(|head| head.with_file_name("verified"))
+        self.log.remembered().map(|head| head.with_file_name("verified"))
     }
 }
 

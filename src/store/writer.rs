@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::log::Body;
-use super::{Appended, Features, FrameKey, ReadDirectories, Repository, State};
+use super::away::{looks_away, should_be_there};
+use super::{Features, FrameKey, ReadDirectories, Repository};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
-use crate::index::{Index, Standing};
+use crate::index::Index;
+use crate::log::Standing;
 use crate::pack::{self, Chain, EncodedFrame, Encoding, PACK_FRAMES, PackBuilder, PackInfo};
 use crate::storage::Kind;
 
@@ -20,6 +21,8 @@ const TIME_AN_INDEX: Duration = Duration::from_secs(240);
 /// Writes into a repository. Shared by all threads of one run.
 pub struct Writer<'a> {
     pub(super) repository: &'a Repository,
+    /// Whether so many packs were missing at first that their storage may be away.
+    looked_away: bool,
     inner: Mutex<Inner>,
 }
 
@@ -68,18 +71,18 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// If the repository needs features that this version does not know.
     pub fn new(repository: &'a Repository) -> Result<Self> {
-        repository.check_writable()?;
+        repository.log.check_writable()?;
         // The next entry would fill a gap with one that the later ones do not follow from: nobody could read them any more.
-        if let Some(gap) = repository.log_gap()? {
+        if let Some(gap) = repository.log.gap()? {
             return Err(gap);
         }
         // What was appended since the repository was opened may have moved what is stored.
-        repository.refresh_index()?;
+        repository.catalog.refresh()?;
         let state = repository.state();
-        let adopted = adopt_packs(repository, &state.standing)?;
+        let Found { adopted, looked_away } = adopt_packs(repository, &state.standing)?;
         let is_new =
             |object: &IndexId| !state.indexes.contains(object) && !state.standing.superseded.contains_key(object);
-        let known = repository.with_index(Index::objects)?.into_iter();
+        let known = repository.catalog.with_index(Index::objects)?.into_iter();
         let inner = Inner {
             in_flight: HashSet::new(),
             resting: HashSet::new(),
@@ -90,12 +93,20 @@ impl<'a> Writer<'a> {
             written: 0,
             sound_at: state.last_loss(),
         };
-        Ok(Self { repository, inner: Mutex::new(inner) })
+        Ok(Self { repository, looked_away, inner: Mutex::new(inner) })
+    }
+
+    /// Refuses where most packs are missing, as if their disk or mount were away: all would be stored a second time.
+    ///
+    /// # Errors
+    /// As of [`Catalog::refuse_if_away`](super::Catalog::refuse_if_away).
+    pub fn refuse_if_away(&self) -> Result<()> {
+        if self.looked_away { self.repository.catalog.refuse_if_away() } else { Ok(()) }
     }
 
     /// Whether packs that the index names are missing: then what older snapshots hold may be lost.
     pub fn lost_packs(&self) -> bool {
-        self.repository.index.has_gone()
+        self.repository.catalog.index().has_gone()
     }
 
     /// Announces a chunk. True if it has to be put into a frame: it is neither stored for good nor announced by anybody
@@ -130,13 +141,13 @@ impl<'a> Writer<'a> {
 
     /// ... in a place that needs fewer than so many deltas. `met` are those that were looked at in vain.
     fn is_stored_below(&self, id: &ChunkId, depth: u8, met: &mut HashSet<FrameKey>) -> Result<bool> {
-        let index = self.repository.index();
-        for location in self.repository.with_index(|index| index.locate_live(id))? {
+        let index = self.repository.catalog.index();
+        for location in self.repository.catalog.with_index(|index| index.locate_live(id))? {
             let key = (location.pack, location.frame);
             if !index.has_deltas(location.pack) {
                 return Ok(true);
             }
-            let info = self.repository.with_index(|index| index.pack(location.pack))?;
+            let info = self.repository.catalog.with_index(|index| index.pack(location.pack))?;
             let Ok(frame) = info.frame(location.frame as usize) else { continue };
             if frame.place.depth >= depth || met.contains(&key) {
                 continue;
@@ -177,12 +188,12 @@ impl<'a> Writer<'a> {
             Encoding::Delta => Features::DELTA,
             Encoding::Columnar => Features::COLUMNAR,
         });
-        repository.require_features(needed.fold(Features::default(), Features::union))?;
-        let sealed = repository.seal(builder)?;
-        let bytes = repository.store_pack(&sealed)?;
+        repository.log.require_features(needed.fold(Features::default(), Features::union))?;
+        let sealed = repository.packs.seal(builder)?;
+        let bytes = repository.packs.store(&sealed)?;
         let chunks = sealed.info.directory.chunks.len() as u64;
         let report = PackReport { pack: sealed.info.id, chunks, bytes };
-        repository.with_index(|index| index.insert_unpublished(&sealed.info))?;
+        repository.catalog.with_index(|index| index.insert_unpublished(&sealed.info))?;
         let mut inner = self.lock();
         for chunk in &sealed.info.directory.chunks {
             inner.in_flight.remove(&chunk.id);
@@ -201,7 +212,7 @@ impl<'a> Writer<'a> {
     /// How many bytes a pack would add to the repository: it is sealed, and not stored.
     pub fn weigh(&self, builder: PackBuilder) -> Result<u64> {
         let repository = self.repository;
-        let sealed = repository.seal(builder)?;
+        let sealed = repository.packs.seal(builder)?;
         let parity =
             crate::pack::make_parity(repository.id(), &sealed.info.id, &sealed.bytes, repository.settings().parity());
         let index = crate::index::encode_object(std::slice::from_ref(&sealed.info));
@@ -209,7 +220,7 @@ impl<'a> Writer<'a> {
     }
 
     fn publish(&self, packs: &[PackInfo]) -> Result<()> {
-        let (object, bytes) = self.repository.publish_index(packs)?;
+        let (object, bytes) = self.repository.catalog.publish_index(packs)?;
         let mut inner = self.lock();
         inner.objects.insert(object);
         inner.written += bytes;
@@ -228,7 +239,7 @@ impl<'a> Writer<'a> {
 
     /// Makes the snapshot exist. All packs must have been stored.
     ///
-    /// Its entry is appended only behind a log in whose light everything that it reaches is stored for good. If a prune
+    /// Its entry is appended only after a log in whose light everything that it reaches is stored for good. If a prune
     /// condemned packs meanwhile, what the snapshot needs of them is copied first.
     ///
     /// # Errors
@@ -238,13 +249,7 @@ impl<'a> Writer<'a> {
     pub fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
         self.flush()?;
         self.check_complete()?;
-        // A log that adds a snapshot twice can be read by nobody.
-        let appended = self.add_snapshot(snapshot, root, |state| {
-            match state.snapshots.iter().any(|record| record.id == snapshot) {
-                true => Err(Error::SnapshotExists { snapshot }),
-                false => Ok(()),
-            }
-        })?;
+        let appended = self.repository.log.add_snapshot(&self, snapshot, root)?;
         // From here on the snapshot exists, and nothing may say that it does not.
         self.advance_cache();
         Ok(Committed { snapshot, entry: appended.sequence, bytes_added: self.lock().written + appended.bytes })
@@ -253,44 +258,12 @@ impl<'a> Writer<'a> {
     /// Says to the local index how far it is complete. An older head in it costs a look at the log, no more.
     fn advance_cache(&self) {
         let state = self.repository.state();
-        let Ok(known) = self.repository.with_index(Index::objects) else { return };
+        let Ok(known) = self.repository.catalog.with_index(Index::objects) else { return };
         let known: HashSet<IndexId> = known.into_iter().collect();
         // Others may have appended meanwhile: then the cache is complete only after it has read what they stored.
         if let Some(head) = state.head_entry().filter(|_| state.indexes.iter().all(|object| known.contains(object))) {
-            let _ = self.repository.index.set_head(head);
+            let _ = self.repository.catalog.index().set_head(head);
         }
-    }
-
-    /// Appends the entry of a snapshot, in every attempt after `allowed` and after everything that it reaches was made
-    /// sure of.
-    pub(super) fn add_snapshot(
-        &self,
-        snapshot: SnapshotId,
-        root: ChunkId,
-        mut allowed: impl FnMut(&State) -> Result<()>,
-    ) -> Result<Appended> {
-        self.repository.append(|state| {
-            allowed(state)?;
-            if self.sound_at() != state.last_loss() {
-                self.secure(state, snapshot, &root, None)?;
-                self.is_sound_at(state.last_loss());
-            }
-            Ok(Body::AddSnapshot { snapshot, root, indexes: self.unnamed_indexes(state)? })
-        })
-    }
-
-    /// The index objects that an entry after this state of the log has to name: those of this run, and those of others that
-    /// the index has learned of since. Something may rest on what the latter name, and whoever wrote them may not live to
-    /// name them.
-    pub(super) fn unnamed_indexes(&self, state: &State) -> Result<Vec<IndexId>> {
-        let known = self.repository.with_index(Index::objects)?;
-        let inner = self.lock();
-        let is_new =
-            |object: &&IndexId| !state.indexes.contains(*object) && !state.standing.superseded.contains_key(*object);
-        let mut indexes: Vec<IndexId> = inner.objects.iter().chain(&known).filter(is_new).copied().collect();
-        indexes.sort_unstable();
-        indexes.dedup();
-        Ok(indexes)
     }
 
     /// Whether every chunk that was announced is stored.
@@ -334,33 +307,46 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// What comparing packs with the index came to.
+struct Found {
+    /// Packs that no index object names, and that this run takes over.
+    adopted: Vec<PackInfo>,
+    /// Whether most of the packs that should be there are not.
+    looked_away: bool,
+}
+
 /// Compares the packs that are there with those that are indexed. Marks those that are gone or were cut off, so that
 /// their chunks are stored again, and reads the directories of those that no index object names.
-fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackInfo>> {
+fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Found> {
     let mut there = HashMap::new();
     let mut unknown = Vec::new();
-    repository.backend.for_each(Kind::Pack, &mut |meta| {
+    repository.backend().for_each(Kind::Pack, &mut |meta| {
         if let Ok(id) = meta.name.file().parse::<PackId>() {
             there.insert(id, meta.size);
-            if !repository.index.names_pack(&id) && !standing.is_condemned(&id) {
+            if !repository.catalog.index().names_pack(&id) && !standing.is_condemned(&id) {
                 unknown.push((id, meta.size));
             }
         }
     })?;
-    for (id, length) in repository.index.packs_known() {
+    let (mut missing, mut packs) = (0, 0);
+    for (id, length) in repository.catalog.index().packs_known() {
         // A listing proves nothing: ask for the pack itself. Condemned ones may be gone.
         if standing.is_condemned(&id) {
             continue;
         }
         let mut found = there.get(&id).copied();
         if found != Some(length) {
-            found = repository.backend.size(&pack::pack_name(&id))?;
+            found = repository.backend().size(&pack::pack_name(&id))?;
+        }
+        if should_be_there(&id, standing) {
+            packs += 1;
+            missing += u64::from(found.is_none());
         }
         if found.is_none() {
-            repository.index.mark_gone(&id);
+            repository.catalog.index().mark_gone(&id);
         } else if found != Some(length) {
-            repository.index.mark_cut_off(&id);
-        } else if !there.contains_key(&id) && !repository.index.names_pack(&id) {
+            repository.catalog.index().mark_cut_off(&id);
+        } else if !there.contains_key(&id) && !repository.catalog.index().names_pack(&id) {
             // An earlier run of this process stored it and could not publish it, and the listing is behind: what counts
             // as stored must be named.
             unknown.push((id, length));
@@ -373,22 +359,24 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Vec<PackI
             // One that is not sound, or was deleted meanwhile, is no use, and no harm; nor is one that cannot be read just
             // now. Where its directory could be, and this process reads by it, nothing new may rest on it all the same: no
             // index object names it.
-            Err(error) if error.is_damage() || matches!(error, Error::Storage(_)) => repository.index.mark_gone(&id),
+            Err(error) if error.is_damage() || matches!(error, Error::Storage(_)) => {
+                repository.catalog.index().mark_gone(&id)
+            }
             Err(error) => return Err(error),
         }
     }
-    let ReadDirectories { sound: adopted, unsound } = repository.prove_packs(adopted)?;
-    unsound.iter().for_each(|(id, _)| repository.index.mark_gone(id));
-    adopted.iter().try_for_each(|info| repository.with_index(|index| index.insert_unpublished(info)))?;
-    Ok(adopted)
+    let ReadDirectories { sound: adopted, unsound } = repository.reader.prove_packs(adopted)?;
+    unsound.iter().for_each(|(id, _)| repository.catalog.index().mark_gone(id));
+    adopted.iter().try_for_each(|info| repository.catalog.with_index(|index| index.insert_unpublished(info)))?;
+    Ok(Found { adopted, looked_away: looks_away(missing, packs) })
 }
 
 /// Takes over a pack that another run wrote and did not live to name. It may have died before its folder was durable.
 fn adopt(repository: &Repository, id: &PackId, length: u64) -> Result<PackInfo> {
     let name = pack::pack_name(id);
-    let bytes = repository.backend.read(&name, length.min(pack::MAX_PACK))?;
-    let info = repository.read_pack(id, &bytes)?;
-    repository.settle_packs([&info])?;
-    repository.protect(id, &bytes)?;
+    let bytes = repository.backend().read(&name, length.min(pack::MAX_PACK))?;
+    let info = repository.packs.read_pack(id, &bytes)?;
+    repository.packs.settle([&info])?;
+    repository.packs.protect(id, &bytes)?;
     Ok(info)
 }

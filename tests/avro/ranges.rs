@@ -10,7 +10,7 @@ use avro_snap::avro::encoder::{EncoderId, Encoders, preflate_join, preflate_spli
 use avro_snap::avro::varint;
 use avro_snap::chunk::{ChunkMap, ChunkSource, CutParams};
 use avro_snap::error::Result;
-use avro_snap::recipe::{PREFLATE, RangeReader, RawBlock, Recipe, Segment, Splitter, ToEncode, Treatment, View};
+use avro_snap::recipe::{PREFLATE, PayloadDecision, RangeReader, RawBlock, Recipe, Segment, Splitter, ToEncode, View};
 
 use crate::deflate::{Rng, env};
 
@@ -145,16 +145,16 @@ fn made(rng: &mut Rng, codec: &str, blocks: usize, odd: Oddities) -> Made {
         plain.extend(MARKER);
         let (keep, correct) = (odd.raw && rng.below(3) == 0, odd.corrected && rng.below(2) == 0);
         let split = if correct && codec == "deflate" { preflate_split(&payload, 1 << 26) } else { None };
-        let treatment = match split {
-            _ if keep => Treatment::Keep(None),
+        let decision = match split {
+            _ if keep => PayloadDecision::Keep(None),
             Some((split, corrections)) if split == decoded => {
-                Treatment::Decode { plain: Some(split), encoder: PREFLATE.into(), corrections: Some(corrections) }
+                PayloadDecision::Decode { plain: Some(split), encoder: PREFLATE.into(), corrections: Some(corrections) }
             }
-            _ => Treatment::Decode { plain: Some(decoded), encoder: id.to_string(), corrections: None },
+            _ => PayloadDecision::Decode { plain: Some(decoded), encoder: id.to_string(), corrections: None },
         };
         is_plain &= !keep || payload.is_empty();
         let raw = RawBlock { count: count as u64, odd_head: is_odd.then_some(head), payload };
-        splitter.block(raw, treatment, &mut map).unwrap();
+        splitter.block(raw, decision, &mut map).unwrap();
         if odd.strays && (rng.below(4) == 0 || block + 1 == blocks) {
             let stray = vec![7; 1 + rng.below(5000)];
             assert!(find_marker(&stray, &MARKER).is_none());
@@ -278,8 +278,8 @@ fn ranges_of_a_file_of_many_segments() {
                 bytes(out, payload);
                 out.extend(MARKER);
             }
-            let treatment = Treatment::Decode { plain: Some(plain), encoder: id.to_string(), corrections: None };
-            splitter.block(RawBlock { count: 1, odd_head: None, payload }, treatment, &mut map).unwrap();
+            let decision = PayloadDecision::Decode { plain: Some(plain), encoder: id.to_string(), corrections: None };
+            splitter.block(RawBlock { count: 1, odd_head: None, payload }, decision, &mut map).unwrap();
         }
         many.recipe = splitter.finish(&mut map).unwrap().recipe;
         many.map = Arc::new(map);

@@ -16,12 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use avro_snap::crypto::{Suite, SystemEntropy};
+use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
-use avro_snap::runtime::Runtime;
 use avro_snap::storage::{Backend, Kind, Memory, Name};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Unlock};
 use faults::{Files, Overlay, Verdict, judge, memory_of, objects_of, restored};
 use lab::{CHEAP, Lab, PASSWORD, files_of, fixtures};
 
@@ -50,7 +49,7 @@ fn sample(suite: Suite) -> Sample {
     let memory = Memory::new();
     let lab = Lab::on(Arc::new(memory.clone()), suite);
     if suite != Suite::None {
-        lab.open().add_key(b"another", CHEAP, "a second key").unwrap();
+        lab.open().keys().add(b"another", CHEAP, "a second key").unwrap();
     }
     let mut expected = BTreeMap::new();
     let mut ids = vec![lab.save(&folder).snapshot.unwrap()];
@@ -263,13 +262,7 @@ fn older_entries_of_the_log_replayed_under_later_names_are_noticed() {
 }
 
 fn open_remembering(backend: Arc<dyn Backend>, state: &Path) -> avro_snap::error::Result<Repository> {
-    let options = OpenOptions {
-        cache: CachePlace::Temporary,
-        state_folder: Some(state.to_path_buf()),
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        runtime: Runtime::default(),
-    };
+    let options = OpenOptions::default().state_folder(Some(state.to_path_buf()));
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)
 }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use avro_snap::crypto::Suite;
+use avro_snap::index::CachedPack;
 use avro_snap::pack::{PackInfo, read_pack};
 use avro_snap::storage::{
     self, Abilities, Backend, ByteRange, Created, Each, Kind, Memory, Name, ObjectMeta, PutTerms, StorageErrorKind,
@@ -83,7 +84,7 @@ impl Backend for Rotten {
 }
 
 /// A pack, its number in the index, and what each of its frames holds.
-type Frames = (Arc<PackInfo>, u32, Vec<Vec<u8>>);
+type Frames = (Arc<PackInfo>, CachedPack, Vec<Vec<u8>>);
 
 /// A repository, and what its frames hold.
 struct Sample {
@@ -123,10 +124,10 @@ impl Sample {
             }
         }
         let (mut reader, mut frames) = (FrameReader::new().unwrap(), BTreeMap::new());
-        for number in repository.index().pack_numbers() {
-            let info = repository.index().pack(number).unwrap();
+        for number in repository.catalog().index().pack_numbers() {
+            let info = repository.catalog().index().pack(number).unwrap();
             let plain = (0..info.directory.frames.len() as u32)
-                .map(|frame| reader.read(&repository, (number, frame)).unwrap())
+                .map(|frame| reader.read(repository.reader(), (number, frame)).unwrap())
                 .collect();
             frames.insert(info.name(), (info, number, plain));
         }
@@ -146,24 +147,25 @@ impl Sample {
             Kind::Pack => {
                 let (info, number, plain) = &self.frames[name];
                 for (frame, plain) in plain.iter().enumerate() {
-                    if let Ok(read) = self.reader.read(&self.repository, (*number, frame as u32)) {
+                    if let Ok(read) = self.reader.read(self.repository.reader(), (*number, frame as u32)) {
                         assert!(read == *plain, "WRONG BYTES: frame {frame} of {name}, {what}");
                     }
                 }
                 let bytes = self.rotten.bytes(name).unwrap();
                 let repository = &self.repository;
-                !read_pack(&info.id, &bytes, repository.id(), repository.keyring()).is_ok_and(|read| read == **info)
+                !read_pack(&info.id, &bytes, repository.id(), repository.keys().keyring().as_ref())
+                    .is_ok_and(|read| read == **info)
             }
-            Kind::Index => self.repository.read_index_object(&name.file().parse().unwrap()).is_err(),
+            Kind::Index => self.repository.catalog().read_index_object(&name.file().parse().unwrap()).is_err(),
             // Config, keys, log: read when the repository is opened, or looked at by `check`.
             _ => match self.life.open() {
                 Err(_) => true,
                 Ok(repository) => {
                     // Opening goes on from a checkpoint; `check` follows the log from its first entry on.
-                    let history = repository.history();
+                    let history = repository.log().history();
                     history.map_or(true, |history| !history.unsound_checkpoints.is_empty())
-                        || !repository.check_keys().is_empty()
-                        || !repository.check_config().is_empty()
+                        || !repository.keys().check().is_empty()
+                        || !repository.config().check().is_empty()
                 }
             },
         }

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use avro_gen::Random;
-use avro_snap::chunk::CutParams;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::SnapshotId;
@@ -25,7 +24,7 @@ use avro_snap::pack::read_pack;
 use avro_snap::progress::Silent;
 use avro_snap::storage::StorageErrorKind::{Other, UnknownOutcome};
 use avro_snap::storage::{Backend, Kind, Memory};
-use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, SystemClock};
+use avro_snap::store::{CachePlace, InitOptions, Repository, SystemClock};
 use faults::{Crashing, FailingOnce, Files, Moment, all_files, check_all, judge, objects_of, restored};
 use lab::{CHEAP, Lab, PASSWORD, files_of, fixtures, saving};
 
@@ -61,15 +60,11 @@ impl Days {
 }
 
 fn init(backend: &Arc<dyn Backend>, suite: Suite) -> Result<()> {
-    let options = InitOptions {
-        suite,
-        password: (suite != Suite::None).then(|| PASSWORD.to_vec()),
-        kdf: CHEAP,
-        label: "crash".into(),
-        cut: CutParams::default(),
-        chunk_id_key: None,
-        settings: Settings::default(),
-    };
+    let options = InitOptions::default()
+        .encryption(suite)
+        .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
+        .kdf(CHEAP)
+        .label("crash");
     Repository::init(backend, &options, &SystemClock, &SystemEntropy).map(drop)
 }
 
@@ -108,7 +103,7 @@ fn workload(backend: &Arc<dyn Backend>, suite: Suite, days: &Days, stubborn: boo
         }
     }
     if on && suite != Suite::None {
-        let added = lab(backend).try_open().and_then(|repository| repository.add_key(SECOND, CHEAP, "second"));
+        let added = lab(backend).try_open().and_then(|repository| repository.keys().add(SECOND, CHEAP, "second"));
         done.key_added = added.is_ok();
         note(added.map(drop));
     }
@@ -136,12 +131,12 @@ fn recovers(memory: &Arc<dyn Backend>, suite: Suite, done: &Done, days: &Days, w
         assert_eq!(restored(&repository, *id, &days.states[*day]), Some(true), "{what}: day {day}");
     }
     // Those that nobody was told of are whole as well.
-    for record in repository.state().snapshots {
+    for record in repository.state().snapshots.clone() {
         let files = all_files(&repository, record.id).unwrap_or_else(|| panic!("{what}: {} is not whole", record.id));
         assert!(days.states.contains(&files), "{what}: {} holds something else", record.id);
     }
     if done.key_added {
-        repository.find_key(SECOND).unwrap_or_else(|error| panic!("{what}: {error}"));
+        repository.keys().find(SECOND).unwrap_or_else(|error| panic!("{what}: {error}"));
     }
     drop(repository);
     let report = create(&lab.open(), saving(&days.folder(1)), &Silent)
@@ -242,7 +237,7 @@ fn stored(repository: &Repository) -> (u64, u64) {
     for (name, object) in objects_of(&**repository.backend()) {
         if name.kind() == Kind::Pack {
             let id = name.file().parse().unwrap();
-            let info = read_pack(&id, &object, repository.id(), repository.keyring()).unwrap();
+            let info = read_pack(&id, &object, repository.id(), repository.keys().keyring().as_ref()).unwrap();
             chunks += info.directory.chunks.len() as u64;
             bytes += info.directory.chunks.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>();
         }

@@ -21,9 +21,8 @@ use avro_snap::crypto::Suite;
 use avro_snap::id::{SnapshotId, digest};
 use avro_snap::ops::create::create;
 use avro_snap::progress::Silent;
-use avro_snap::runtime::Runtime;
 use avro_snap::storage::Local;
-use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Unlock};
 use faults::{all_files, check_all};
 use lab::{Lab, PASSWORD, fixtures, saving};
 
@@ -41,13 +40,8 @@ fn hashes(files: faults::Files) -> Hashes {
 }
 
 fn open(folder: &Path) -> avro_snap::error::Result<Repository> {
-    let options = OpenOptions {
-        cache: CachePlace::Folder(folder.join("cache")),
-        state_folder: Some(folder.join("state")),
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(avro_snap::crypto::SystemEntropy),
-        runtime: Runtime::default(),
-    };
+    let options =
+        OpenOptions::default().cache(CachePlace::Folder(folder.join("cache"))).state_folder(Some(folder.join("state")));
     let backend = Arc::new(Local::new(folder.join("repository")));
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)
 }
@@ -122,7 +116,7 @@ fn kill_9_at_any_moment_of_create_loses_nothing() {
             let report = check_all(&repository).unwrap();
             assert!(report.problems.is_empty(), "{what}: {:?}", report.problems);
             with_garbage += usize::from(report.unindexed_packs > 0);
-            let snapshots = repository.state().snapshots;
+            let snapshots = repository.state().snapshots.clone();
             for record in &snapshots {
                 expected.entry(record.id).or_insert_with(|| {
                     committed += 1;
@@ -141,7 +135,7 @@ fn kill_9_at_any_moment_of_create_loses_nothing() {
             expected.insert(next.snapshot.unwrap(), state);
         }
         let repository = open(folder).unwrap();
-        for record in repository.state().snapshots {
+        for record in repository.state().snapshots.clone() {
             let files = all_files(&repository, record.id).map(hashes);
             assert!(files.as_ref() == Some(&expected[&record.id]), "{} in the end, seed {seed}", record.id);
         }

@@ -346,7 +346,7 @@ fn all_at_once(root: &Path, seed: u64) -> Result<Story, String> {
                     let backend = disk(own.clone());
                     let process = Dice::new(seed ^ (actor as u64 + 1) << 40 ^ (round + 1) << 50).next();
                     let Ok(repository) = open(backend, clock, process) else { continue };
-                    let there = repository.state().snapshots;
+                    let there = repository.state().snapshots.clone();
                     match actor {
                         PRUNE.. => drop(prune(&repository, &thorough(false), &Silent)),
                         FORGET => {

@@ -66,15 +66,10 @@ struct Ledger {
 }
 
 fn thorough(grace: bool) -> PruneOptions {
-    PruneOptions {
-        max_unused: MaxUnused::Bytes(0),
-        max_repack: None,
-        repack_small: false,
-        reencrypt: false,
-        grace: if grace { Duration::from_secs(3600) } else { Duration::ZERO },
-        compression: None,
-        dry_run: false,
-    }
+    PruneOptions::default()
+        .max_unused(MaxUnused::Bytes(0))
+        .grace(if grace { Duration::from_secs(3600) } else { Duration::ZERO })
+        .compression(avro_snap::options::Compression::Off)
 }
 
 /// One seed's run.
@@ -185,13 +180,13 @@ impl Run {
 
     fn forgets(&self) {
         self.processes(FORGET, 3, |repository, dice| {
-            let there = repository.state().snapshots;
+            let there = repository.state().snapshots.clone();
             if there.is_empty() {
                 return Ok(());
             }
             let id = there[dice.below(there.len())].id;
             if dice.one_in(4) {
-                return repository.set_tags(id, &[format!("tag{}", dice.below(9))]);
+                return repository.log().set_tags(id, &[format!("tag{}", dice.below(9))]).map(drop);
             }
             // From here on it may be gone, whatever the answer is.
             self.ledger().forgotten.insert(id);
@@ -204,7 +199,7 @@ impl Run {
 
     fn restores(&self) {
         self.processes(RESTORE, 4, |repository, dice| {
-            let there = repository.state().snapshots;
+            let there = repository.state().snapshots.clone();
             if there.is_empty() {
                 return Ok(());
             }
@@ -231,7 +226,7 @@ impl Run {
 
     fn settles(&self, actor: usize) {
         self.processes(actor, 4, |repository, dice| {
-            let there = repository.state().snapshots;
+            let there = repository.state().snapshots.clone();
             if there.is_empty() {
                 return Ok(());
             }
@@ -249,13 +244,10 @@ impl Run {
 
     fn prunes(&self, actor: usize) {
         self.processes(actor, 2, |repository, dice| {
-            let options = PruneOptions {
-                max_unused: [MaxUnused::Bytes(0), MaxUnused::Bytes(3000)][dice.below(2)],
-                repack_small: dice.one_in(2),
-                reencrypt: false,
-                // Where some prune without a grace, others come with one.
-                ..thorough(self.grace || dice.one_in(2))
-            };
+            let options = thorough(self.grace || dice.one_in(2))
+                .max_unused([MaxUnused::Bytes(0), MaxUnused::Bytes(3000)][dice.below(2)])
+                .repack_small(dice.one_in(2))
+                .reencrypt(false);
             let report = prune(repository, &options, &Silent)?;
             self.finds("prune", report.lost_chunks as usize)?;
             self.store.note(|| format!("{actor} pruned: {:?}, {:?}", report.condemned, report.swept));
@@ -268,14 +260,13 @@ impl Run {
     fn repairs(&self) {
         self.processes(REPAIR, 3, |repository, dice| {
             if dice.one_in(3) {
-                let options =
-                    PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false };
+                let options = PackRepairOptions::default();
                 let report = repair_packs(repository, &options, &Silent)?;
                 return self.finds("repair packs", report.damaged.len());
             }
             let (read_data, rewrite, dry_run) = (dice.one_in(2), false, dice.one_in(4));
             let options =
-                SnapshotRepairOptions { read_data, forget: true, rewrite, accept_missing_packs: false, dry_run };
+                SnapshotRepairOptions::default().read_data(read_data).forget(true).rewrite(rewrite).dry_run(dry_run);
             let report = repair_snapshots(repository, &options, &Silent, &mut |_| Ok(()))?;
             self.finds("repair snapshots", report.damaged.len() + report.recorded.len())
         });
@@ -284,7 +275,7 @@ impl Run {
     fn checks(&self) {
         self.processes(CHECK, 3, |repository, dice| {
             let data = if dice.one_in(3) { DataSubset::All } else { DataSubset::None };
-            let report = check(repository, CheckOptions { data }, &Silent)?;
+            let report = check(repository, CheckOptions::reading(data), &Silent)?;
             self.finds("check", report.problems.len())
         });
     }
@@ -323,7 +314,7 @@ impl Run {
                 }
             }
         }
-        match check(&repository, CheckOptions { data: DataSubset::All }, &Silent) {
+        match check(&repository, CheckOptions::reading(DataSubset::All), &Silent) {
             Ok(report) => {
                 wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}")));
                 if report.unsound_checkpoints > 0 {
@@ -508,7 +499,7 @@ fn what_was_acknowledged_and_torn_or_lost_is_found_and_gives_no_wrong_bytes() {
         }
         let there: BTreeSet<SnapshotId> = state.snapshots.iter().map(|record| record.id).collect();
         assert!(acknowledged.is_subset(&there), "seed {seed}");
-        let report = check(&repository, CheckOptions { data: DataSubset::All }, &Silent).unwrap();
+        let report = check(&repository, CheckOptions::reading(DataSubset::All), &Silent).unwrap();
         assert!(whole || !report.problems.is_empty(), "seed {seed}: a snapshot is not whole, and check is content");
         if report.problems.is_empty() {
             harmless += 1;

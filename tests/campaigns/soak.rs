@@ -37,7 +37,7 @@ fn needed(repository: &Repository) -> BTreeSet<ChunkId> {
         };
         stream.each_chunk(repository, each).unwrap();
     };
-    for record in repository.state().snapshots {
+    for record in repository.state().snapshots.clone() {
         chunks.insert(record.root);
         let root = read_root(repository, &record).unwrap();
         if let Some(tree) = &root.manifest {
@@ -53,7 +53,7 @@ fn needed(repository: &Repository) -> BTreeSet<ChunkId> {
     // What a difference rests on is needed as well.
     let mut open: Vec<ChunkId> = chunks.iter().copied().collect();
     while let Some(id) = open.pop() {
-        let (_, bases) = repository.links(&id).unwrap();
+        let (_, bases) = repository.catalog().links(&id).unwrap();
         open.extend(bases.into_iter().filter(|base| chunks.insert(*base)));
     }
     chunks
@@ -65,7 +65,9 @@ fn dead(repository: &Repository, needed: &BTreeSet<ChunkId>) -> (u64, u64) {
     let backend = repository.backend();
     for ObjectMeta { name, .. } in backend.list_all(Kind::Pack).unwrap() {
         let bytes = backend.read(&name, MAX_PACK).unwrap();
-        let info = read_pack(&name.file().parse().unwrap(), &bytes, repository.id(), repository.keyring()).unwrap();
+        let info =
+            read_pack(&name.file().parse().unwrap(), &bytes, repository.id(), repository.keys().keyring().as_ref())
+                .unwrap();
         for chunk in &info.directory.chunks {
             all += u64::from(chunk.length);
             if !needed.contains(&chunk.id) || !met.insert(chunk.id) {

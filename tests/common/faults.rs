@@ -293,7 +293,7 @@ pub fn judge(lab: &Lab, expected: &BTreeMap<SnapshotId, Files>) -> Verdict {
 }
 
 pub fn check_all(repository: &Repository) -> Result<CheckReport> {
-    check(repository, CheckOptions { data: DataSubset::All }, &Silent)
+    check(repository, CheckOptions::reading(DataSubset::All), &Silent)
 }
 
 /// The files of the snapshot, if it is there and all of it comes back.
@@ -312,7 +312,7 @@ pub fn restored(repository: &Repository, id: SnapshotId, files: &Files) -> Optio
     }
     let snapshot = listing.snapshots.into_iter().find(|snapshot| snapshot.id == id)?;
     let target = quick_folder();
-    let options = avro_snap::ops::restore::RestoreOptions { ..restoring(target.path()) };
+    let options = restoring(target.path());
     let done = restore(repository, &snapshot, &options, &Silent);
     let found = files_of(target.path());
     for (path, bytes) in &found {

@@ -7,20 +7,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use avro_snap::chunk::CutParams;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Result;
-use avro_snap::files::{Overwrite, Rules};
 use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check};
-use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, create};
+use avro_snap::ops::create::{CreateOptions, CreateReport, create};
 use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
 use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
 use avro_snap::runtime::{CancelToken, Runtime};
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::storage::{Backend, Kind, Memory};
-use avro_snap::store::{CachePlace, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
+use avro_snap::store::{CachePlace, InitOptions, OpenOptions, Repository, SystemClock, Unlock};
 
 pub const PASSWORD: &[u8] = b"open sesame";
 
@@ -40,15 +38,11 @@ impl Lab {
     }
 
     pub fn on(backend: Arc<dyn Backend>, suite: Suite) -> Self {
-        let options = InitOptions {
-            suite,
-            password: (suite != Suite::None).then(|| PASSWORD.to_vec()),
-            kdf: CHEAP,
-            label: "lab".into(),
-            cut: CutParams::default(),
-            chunk_id_key: None,
-            settings: Settings::default(),
-        };
+        let options = InitOptions::default()
+            .encryption(suite)
+            .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
+            .kdf(CHEAP)
+            .label("lab");
         Repository::init(&backend, &options, &SystemClock, &SystemEntropy).unwrap();
         Self { backend, cache: CachePlace::Temporary }
     }
@@ -58,13 +52,7 @@ impl Lab {
     }
 
     pub fn try_open(&self) -> Result<Repository> {
-        let options = OpenOptions {
-            cache: self.cache.clone(),
-            state_folder: None,
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-            runtime: Runtime::new(2, CancelToken::default()),
-        };
+        let options = OpenOptions::default().cache(self.cache.clone()).runtime(Runtime::new(2, CancelToken::default()));
         Repository::open(self.backend.clone(), Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)
     }
 
@@ -94,53 +82,22 @@ impl Lab {
     }
 
     pub fn check(&self, data: DataSubset) -> CheckReport {
-        check(&self.open(), CheckOptions { data }, &Silent).unwrap()
+        check(&self.open(), CheckOptions::reading(data), &Silent).unwrap()
     }
 }
 
 /// Options that save what is in a folder, whatever the folder is called.
 pub fn saving(folder: &Path) -> CreateOptions {
-    CreateOptions {
-        roots: vec![".".into()],
-        working_directory: folder.to_path_buf(),
-        rules: Rules::new(),
-        parent: None,
-        stream: None,
-        series: Some("lab".into()),
-        host: "lab".into(),
-        user: "tester".into(),
-        tags: Vec::new(),
-        time: None,
-        force: false,
-        ignore_ctime: false,
-        ignore_inode: false,
-        depth: Depth::Deep,
-        min_encode_speed: 6.0,
-        compression: Some(3),
-        skip_if_unchanged: false,
-        accept_losses: false,
-        dry_run: false,
-    }
+    CreateOptions::new(vec!["."])
+        .working_directory(folder.to_path_buf())
+        .series("lab")
+        .host("lab")
+        .user("tester")
+        .min_encode_speed(6.0)
 }
 
 pub fn restoring(target: &Path) -> RestoreOptions {
-    RestoreOptions {
-        target: target.to_path_buf(),
-        subfolder: Vec::new(),
-        include: Vec::new(),
-        exclude: Vec::new(),
-        overwrite: Overwrite::Always,
-        delete: false,
-        delete_despite_unreadable: false,
-        in_use: Vec::new(),
-        home: None,
-        dry_run: false,
-        verify: false,
-        restore_suid: false,
-        sparse: false,
-        recode: None,
-        salvage: false,
-    }
+    RestoreOptions::new(target.to_path_buf())
 }
 
 /// All regular files below a folder, by their path in it.

@@ -92,7 +92,15 @@ pub fn in_a_row(requests: &[Request]) -> usize {
     let mut by_end: Vec<&Request> = requests.iter().collect();
     by_end.sort_by_key(|request| request.ended);
     let mut last: Option<Instant> = None;
-    by_end.iter().filter(|request| last.is_none_or(|end| request.begun >= end) && { last = Some(request.ended); true }).count()
+    by_end
+        .iter()
+        .filter(|request| {
+            last.is_none_or(|end| request.begun >= end) && {
+                last = Some(request.ended);
+                true
+            }
+        })
+        .count()
 }
 
 pub fn bytes_sent(requests: &[Request]) -> u64 {

@@ -14,8 +14,7 @@ use avro_snap::storage::remote::{Location, Remote};
 
 /// The account of Azurite, which its documentation names.
 const ACCOUNT: &str = "devstoreaccount1";
-const ACCOUNT_KEY: &str =
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+const ACCOUNT_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +70,12 @@ impl Kind {
                 command.envs([("SERVICES", "s3"), ("BIND_HOST", "127.0.0.1")]).env("GATEWAY_PORT", port.to_string())
             }
             Self::Moto => command.args(["-H", "127.0.0.1", "-p"]).arg(port.to_string()),
-            Self::Azurite => command
-                .args(["--blobHost", "127.0.0.1", "--blobPort"])
-                .arg(port.to_string())
-                .args(["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]),
+            Self::Azurite => command.args(["--blobHost", "127.0.0.1", "--blobPort"]).arg(port.to_string()).args([
+                "--inMemoryPersistence",
+                "--skipApiVersionCheck",
+                "--disableTelemetry",
+                "--silent",
+            ]),
             Self::Rclone => {
                 std::fs::create_dir(data.join("buckets")).unwrap();
                 command.args(["serve", "s3", "--addr", &address, "--auth-key", "key,secret"]).arg(data.join("buckets"))
@@ -193,4 +194,3 @@ c.request("PUT", f"/{account}/{bucket}?restype=container", headers={"x-ms-date":
 r = c.getresponse(); body = r.read()
 assert r.status == 201, (r.status, body)
 "#;
-

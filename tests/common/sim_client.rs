@@ -7,20 +7,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use avro_snap::chunk::{ChunkKind, ChunkSink, CutParams};
+use avro_snap::chunk::{ChunkKind, ChunkSink};
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{SeededEntropy, Suite};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
+use avro_snap::log::{ReplaceReason, RootReplacement};
 use avro_snap::pack::{Chain, EncodedFrame, FrameCodec, Place, PlainChunk};
 use avro_snap::recipe::{Recipe, StreamBuilder, StreamReader};
 use avro_snap::runtime::{CancelToken, Runtime};
 use avro_snap::snapshot::entry::FileEntry;
 use avro_snap::snapshot::{ManifestWriter, SnapshotRoot, Totals};
 use avro_snap::storage::Backend;
-use avro_snap::store::log::{Body, ReplaceReason, RootReplacement};
 use avro_snap::store::{
-    CachePlace, Clock, InitOptions, OpenOptions, Repository, Sizes, SnapshotRecord, State, Unlock, Writer, read_root,
+    CachePlace, Clock, InitOptions, OpenOptions, Repository, Sizes, SnapshotRecord, Unlock, Writer, read_root,
 };
 
 use crate::sim_store::Dice;
@@ -84,15 +84,11 @@ impl Clock for SimClock {
 }
 
 pub fn init(backend: &Arc<dyn Backend>, suite: Suite, clock: &SimClock, seed: u64) -> Result<()> {
-    let options = InitOptions {
-        suite,
-        password: (suite != Suite::None).then(|| b"password".to_vec()),
-        kdf: KdfCost { memory_kib: 64, passes: 1, lanes: 1 },
-        label: "sim".into(),
-        cut: CutParams::default(),
-        chunk_id_key: None,
-        settings: avro_snap::store::Settings::default(),
-    };
+    let options = InitOptions::default()
+        .encryption(suite)
+        .password((suite != Suite::None).then(|| b"password".to_vec()))
+        .kdf(KdfCost { memory_kib: 64, passes: 1, lanes: 1 })
+        .label("sim");
     Repository::init(backend, &options, clock, &SeededEntropy::new(seed)).map(drop)
 }
 
@@ -101,13 +97,11 @@ pub fn open(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64) -> Resu
 }
 
 pub fn open_with(backend: Arc<dyn Backend>, clock: &Arc<SimClock>, seed: u64, cache: CachePlace) -> Result<Repository> {
-    let options = OpenOptions {
-        cache,
-        state_folder: None,
-        clock: clock.clone(),
-        entropy: Arc::new(SeededEntropy::new(seed)),
-        runtime: Runtime::new(1, CancelToken::default()),
-    };
+    let options = OpenOptions::default()
+        .cache(cache)
+        .clock(clock.clone())
+        .entropy(Arc::new(SeededEntropy::new(seed)))
+        .runtime(Runtime::new(1, CancelToken::default()));
     let mut repository = Repository::open(backend, Unlock::Password(&mut || Ok(b"password".to_vec())), &options)?;
     if seed % 2 == 1 {
         // So that they play a part in logs that are short.
@@ -132,7 +126,9 @@ impl Feed<'_, '_> {
     /// The chunk as a delta of one that is like it, where there is one on which something new may rest.
     fn delta(&mut self, kind: ChunkKind, chunk: &PlainChunk) -> Result<Option<EncodedFrame>> {
         for base in self.alike.iter().filter(|base| **base != chunk.id) {
-            let (Ok((place, _)), Ok(bytes)) = (self.repository.links(base), self.repository.base(base)) else {
+            let (Ok((place, _)), Ok(bytes)) =
+                (self.repository.catalog().links(base), self.repository.reader().base(base))
+            else {
                 continue;
             };
             let Some(place) = Place::step_above([place]) else { continue };
@@ -197,7 +193,7 @@ pub fn save(
     let state = repository.state();
     let parents = state.snapshots.iter().rev().filter_map(|record| read_root(repository, record).ok());
     let parent = parents.into_iter().find(|root| root.series == series);
-    let id = SnapshotId::new(repository.entropy().array().map_err(|e| Error::Crypto(e.to_string()))?);
+    let id = SnapshotId::new(repository.log().entropy().array().map_err(|e| Error::Crypto(e.to_string()))?);
     begun(id);
     let done = store(repository, &writer, id, series, content, habits, parent.as_ref());
     match done {
@@ -218,7 +214,7 @@ fn store(
     habits: Habits,
     parent: Option<&SnapshotRoot>,
 ) -> Result<ChunkId> {
-    let codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
+    let codec = FrameCodec::new(None).map_err(|e| Error::Internal(e.to_string()))?;
     let mut feed = Feed {
         writer,
         hasher: repository.hasher(),
@@ -259,7 +255,7 @@ fn store(
     let root = SnapshotRoot {
         series: series.into(),
         host: "sim".into(),
-        time: repository.clock().now(),
+        time: repository.log().clock().now(),
         parent: parent.map(|parent| parent.id),
         program: "sim".into(),
         totals,
@@ -295,7 +291,7 @@ pub fn new_root(
     let state = repository.state();
     let Some(record) = state.snapshots.iter().find(|record| record.id == id) else { return Ok(None) };
     let old = read_root(repository, record)?;
-    let codec = FrameCodec::new(None).map_err(|e| Error::Invalid(e.to_string()))?;
+    let codec = FrameCodec::new(None).map_err(|e| Error::Internal(e.to_string()))?;
     let (hasher, alike) = (repository.hasher(), Vec::new());
     let mut feed = Feed { writer, hasher, codec, open: BTreeMap::new(), repository, deltas: false, alike };
     let mut root = store_again(repository, &old, &mut feed)?;
@@ -364,8 +360,8 @@ pub fn contents_now(repository: &Repository, record: &SnapshotRecord) -> Result<
             Err(error) if error.is_damage() => error,
             read => return read,
         };
-        repository.refresh_index()?;
-        let now = repository.state().snapshots.into_iter().find(|now| now.id == record.id);
+        repository.catalog().refresh()?;
+        let now = repository.state().snapshots.clone().into_iter().find(|now| now.id == record.id);
         match now.filter(|now| now.root != record.root) {
             Some(now) => record = now,
             None => return Err(error),
@@ -380,7 +376,5 @@ pub fn expected(content: &Content) -> BTreeMap<Vec<u8>, Vec<u8>> {
 
 /// Removes a snapshot from the log.
 pub fn forget(repository: &Repository, id: SnapshotId) -> Result<()> {
-    let body = Body::RemoveSnapshots { snapshots: vec![id] };
-    let is_there = |state: &State| state.snapshots.iter().any(|record| record.id == id);
-    repository.append_checked(|state| Ok(is_there(state).then(|| body.clone()))).map(drop)
+    repository.log().remove_snapshots(&[id], &[]).map(drop)
 }

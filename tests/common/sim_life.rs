@@ -72,15 +72,11 @@ pub fn cheap() -> KdfCost {
 
 /// Frees all that can be freed. With a grace, nothing that was condemned just now is deleted yet.
 pub fn thorough(grace: bool) -> PruneOptions {
-    PruneOptions {
-        max_unused: MaxUnused::Bytes(0),
-        max_repack: None,
-        repack_small: false,
-        reencrypt: true,
-        grace: if grace { Duration::from_secs(86_400) } else { Duration::ZERO },
-        compression: None,
-        dry_run: false,
-    }
+    PruneOptions::default()
+        .max_unused(MaxUnused::Bytes(0))
+        .reencrypt(true)
+        .grace(if grace { Duration::from_secs(86_400) } else { Duration::ZERO })
+        .compression(avro_snap::options::Compression::Off)
 }
 
 /// What was promised to whom.
@@ -174,7 +170,7 @@ impl Life {
                 self.ledger.returning.remove(&id);
             }
             Deed::Undo => {
-                let removed = repository.state().removed;
+                let removed = repository.state().removed.clone();
                 let Some(last) = removed.last() else { return Ok(()) };
                 let id = last.record.id;
                 self.ledger.returning.insert(id);
@@ -190,11 +186,11 @@ impl Life {
             }
             Deed::Tag => {
                 let Some(id) = chosen else { return Ok(()) };
-                repository.set_tags(id, &[format!("tag{}", roll % 7)])?;
+                repository.log().set_tags(id, &[format!("tag{}", roll % 7)])?;
             }
             Deed::Key => {
                 if self.suite != Suite::None && !self.ledger.key_added {
-                    repository.add_key(NEW_KEY, cheap(), "another")?;
+                    repository.keys().add(NEW_KEY, cheap(), "another")?;
                     self.ledger.key_added = true;
                 }
             }
@@ -203,7 +199,7 @@ impl Life {
                     // Whatever comes of it, other passwords need not open it any more.
                     self.ledger.key_added = false;
                     let mut repository = repository;
-                    let keys: Vec<_> = repository.state().keys.into_keys().collect();
+                    let keys: Vec<_> = repository.state().keys.keys().copied().collect();
                     repository.rotate_key(b"password", cheap(), "rotated", &keys)?;
                 }
             }
@@ -215,23 +211,16 @@ impl Life {
             Deed::Repair => match roll % 3 {
                 0 => drop(repair_index(&repository, true, false, &Silent)?),
                 1 => {
-                    let options = PackRepairOptions {
-                        packs: Vec::new(),
-                        parity: None,
-                        accept_missing_packs: false,
-                        dry_run: false,
-                    };
+                    let options = PackRepairOptions::default();
                     repair_packs(&repository, &options, &Silent)?;
                 }
                 _ => {
                     let (read_data, rewrite, dry_run) = (roll.is_multiple_of(2), false, false);
-                    let options = SnapshotRepairOptions {
-                        read_data,
-                        forget: true,
-                        rewrite,
-                        accept_missing_packs: false,
-                        dry_run,
-                    };
+                    let options = SnapshotRepairOptions::default()
+                        .read_data(read_data)
+                        .forget(true)
+                        .rewrite(rewrite)
+                        .dry_run(dry_run);
                     repair_snapshots(&repository, &options, &Silent, &mut |_| Ok(()))?;
                 }
             },
@@ -251,11 +240,11 @@ impl Life {
             Ok(repository) => repository,
             Err(error) => return vec![format!("it cannot be opened: {error}")],
         };
-        if repository.standing().has_damage() {
+        if repository.catalog().standing().has_damage() {
             wrong.push("damage is recorded where there is none".into());
         }
         self.compare(&repository, &mut wrong);
-        match check(&repository, CheckOptions { data: DataSubset::All }, &Silent) {
+        match check(&repository, CheckOptions::reading(DataSubset::All), &Silent) {
             Ok(report) => {
                 wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}")));
                 if report.unsound_checkpoints > 0 {
@@ -265,7 +254,7 @@ impl Life {
             Err(error) => wrong.push(format!("check fails: {error}")),
         }
         if self.ledger.key_added
-            && let Err(error) = repository.find_key(NEW_KEY)
+            && let Err(error) = repository.keys().find(NEW_KEY)
         {
             wrong.push(format!("a key that was added is not there: {error}"));
         }

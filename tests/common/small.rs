@@ -16,8 +16,7 @@ use avro_snap::ops::create::create;
 use avro_snap::ops::prune::{MaxUnused, PruneOptions, PruneReport, prune};
 use avro_snap::progress::Silent;
 use avro_snap::storage::{Backend, Kind};
-use avro_snap::store::log::Body;
-use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, Sizes, SystemClock};
+use avro_snap::store::{CachePlace, InitOptions, Repository, Sizes, SystemClock};
 
 use crate::avro_gen::Random;
 use crate::faults::{Files, check_all, restored};
@@ -25,15 +24,11 @@ use crate::lab::{CHEAP, Lab, PASSWORD, saving};
 
 /// A repository in this place, for the first time.
 pub fn init(backend: &Arc<dyn Backend>, suite: Suite) -> Lab {
-    let options = InitOptions {
-        suite,
-        password: (suite != Suite::None).then(|| PASSWORD.to_vec()),
-        kdf: CHEAP,
-        label: String::new(),
-        cut: CutParams { min: 256, average: 512, max: 2048, align: 0 },
-        chunk_id_key: None,
-        settings: Settings::default(),
-    };
+    let options = InitOptions::default()
+        .encryption(suite)
+        .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
+        .kdf(CHEAP)
+        .cut(CutParams { min: 256, average: 512, max: 2048, align: 0 });
     Repository::init(backend, &options, &SystemClock, &SystemEntropy).unwrap();
     lab(backend)
 }
@@ -70,21 +65,12 @@ pub fn save(lab: &Lab, files: &Files) -> Result<SnapshotId> {
 }
 
 pub fn forget(lab: &Lab, snapshots: &[SnapshotId]) -> Result<()> {
-    let snapshots = snapshots.to_vec();
-    try_open(lab)?.append_checked(|_| Ok(Some(Body::RemoveSnapshots { snapshots: snapshots.clone() }))).map(drop)
+    try_open(lab)?.log().remove_snapshots(snapshots, &[]).map(drop)
 }
 
 /// Nothing unused is left, nothing waits.
 pub fn thorough() -> PruneOptions {
-    PruneOptions {
-        max_unused: MaxUnused::Bytes(0),
-        max_repack: None,
-        repack_small: false,
-        reencrypt: false,
-        grace: Duration::ZERO,
-        compression: Some(3),
-        dry_run: false,
-    }
+    PruneOptions::default().max_unused(MaxUnused::Bytes(0)).grace(Duration::ZERO)
 }
 
 pub fn run_prune(lab: &Lab, options: &PruneOptions) -> Result<PruneReport> {

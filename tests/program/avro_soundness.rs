@@ -91,7 +91,7 @@ impl Story {
 fn a_schema_that_readers_refuse_is_damaged_and_its_records_are_stored_and_printed() {
     for (schema, reason) in [
         (r#"{"type":"enum","name":"E","symbols":["A","A"]}"#, "names the symbol \"A\" twice"),
-        (r#"{"type":"enum","name":"E","symbols":["A","B"],"default":"Z"}"#, "is none of its symbols"),
+        (r#"{"type":"enum","name":"E","symbols":["A","B"],"default":"Z"}"#, "is not one of its symbols"),
         ("\u{feff}{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}", "a byte order mark"),
     ] {
         let story = Story::new();

@@ -136,3 +136,33 @@ fn declared_counts_do_not_wrap() {
         assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn a_string_that_is_not_utf8_is_printed_as_far_as_it_can_be_and_said_once() {
+    let schema = r#"{"type":"record","name":"R","fields":[{"name":"s","type":["null","string"]}]}"#;
+    let blocks = [(2, &[2, 4, b'a', 0xff, 2, 2, b'b'][..]), (1, &[2, 6, 0xfe, b'"', 0xfd])];
+    let snap = saved(&[("latin.avro", container(schema, "null", blocks))]);
+    for (more, expected) in [
+        (&[][..], ["{\"s\":\"a\u{fffd}\"}", "{\"s\":\"b\"}", "{\"s\":\"\u{fffd}\\\"\u{fffd}\"}"]),
+        (
+            &["--json-encoding", "avro"],
+            [
+                "{\"s\":{\"string\":\"a\u{fffd}\"}}",
+                "{\"s\":{\"string\":\"b\"}}",
+                "{\"s\":{\"string\":\"\u{fffd}\\\"\u{fffd}\"}}",
+            ],
+        ),
+    ] {
+        let ran = snap.ends(3, &[&["cat", "latest:data/latin.avro"], more].concat());
+        assert_eq!(ran.lines(), expected);
+        assert!(ran.stderr.contains("2 records printed with strings that are not UTF-8"), "{}", ran.stderr);
+        assert_eq!(ran.stderr.matches("UTF-8").count(), 1, "{}", ran.stderr);
+    }
+    let ran = snap.ends(3, &["cat", "--json", "latest:data/latin.avro"]);
+    assert_eq!((&ran.summary()["lossy_records"], &ran.error()["code"]), (&2.into(), &"not_utf8".into()));
+    assert_eq!(ran.objects("record").len(), 3);
+    // What is not printed is not said, and the bytes can be had as they are.
+    snap.ok(&["cat", "--skip", "1", "-n", "1", "latest:data/latin.avro"]);
+    let avro = snap.ok(&["cat", "--format", "avro", "latest:data/latin.avro"]).bytes;
+    assert!(avro.windows(3).any(|bytes| bytes == [4, b'a', 0xff]));
+}

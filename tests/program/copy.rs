@@ -374,6 +374,8 @@ fn what_the_target_has_lost_is_sent_again_with_the_next_snapshot() {
     place.save("source", "2026-03-01 12:00", &[]);
     place.copy("source", "target", &[]);
     place.packs("target").iter().for_each(|pack| fs::remove_file(pack).unwrap());
+    // Where all packs are missing, nothing is written before somebody says that they are lost.
+    place.run(22, "target", &["repair", "snapshots", "--accept-missing-packs"]);
     place.snap.write("tables/b", noise(2, 1000));
     let kept = place.keep("kept");
     place.save("source", "2026-03-02 12:00", &[]);

@@ -13,7 +13,7 @@ use cli::{PASSWORD, Snap, finish, text};
 fn a_repository_is_made_and_is_empty() {
     let snap = Snap::bare();
     let made = snap.ok(&["init"]);
-    assert!(made.stdout.starts_with("made repository "), "{}", made.stdout);
+    assert!(made.stdout.starts_with("created repository "), "{}", made.stdout);
     assert!(made.stdout.contains("aes-256-gcm"));
     assert_eq!(snap.ok(&["snapshots"]).lines(), ["0 snapshots"]);
     assert_eq!(snap.ok(&["snapshots", "--json"]).stdout, "");
@@ -425,5 +425,82 @@ fn a_reader_who_leaves_is_no_error() {
         let script = format!("{{ \"$0\" {arguments}; echo $? >&2; }} | true");
         let ran = finish(&mut snap.in_shell(&script, &[]));
         assert_eq!(ran.stderr, "0\n", "{arguments}");
+    }
+}
+
+#[test]
+fn what_a_password_command_writes_to_standard_error_gives_no_password_away() {
+    let snap = Snap::new();
+    // As a traced shell does it.
+    let traced = format!("sh -c 'echo \"{PASSWORD}\"; printf \"+ echo {PASSWORD}\\n\\033[2J\\n\" >&2; exit $0'");
+    for (exit, code) in [("0", 0), ("7", 12)] {
+        // Nor does the command itself, where it fails.
+        let command = format!("{traced} {exit}");
+        let ran = snap.ends(code, &["snapshots", "--password-command", &command]);
+        let said: Vec<&str> = ran.stderr.lines().filter(|line| line.contains("the password command says:")).collect();
+        assert_eq!(said.len(), 2, "{}", ran.stderr);
+        assert!(said[0].ends_with("+ echo ***") && said[1].ends_with("\\x1b[2J"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains(PASSWORD), "{}", ran.stderr);
+        let ran = snap.ends(code, &["snapshots", "--json", "--password-command", &command]);
+        assert!(!ran.stderr.contains("[2J") && ran.stderr.contains("not shown with --json"), "{}", ran.stderr);
+    }
+    // Only the beginning is shown of one that writes on and on, and it is not cut within the password.
+    let long = format!("sh -c 'echo \"{PASSWORD}\"; yes \"{PASSWORD}\" | head -c 300000 | tr -d \"\\n\" >&2'");
+    let ran = snap.ends(0, &["snapshots", "--password-command", &long]);
+    assert!(ran.stderr.len() < 5000 && ran.stderr.contains("***"), "{} bytes", ran.stderr.len());
+    assert!(!ran.stderr.contains("corr") && !ran.stderr.contains("horse"), "{}", ran.stderr);
+    // What it leaves running is not waited for.
+    let leaves = format!("sh -c 'echo \"{PASSWORD}\"; sleep 60 >/dev/null & echo done >&2'");
+    let began = std::time::Instant::now();
+    let ran = snap.ends(0, &["snapshots", "--password-command", &leaves]);
+    assert!(ran.stderr.contains("says: done") && began.elapsed().as_secs() < 40, "{}", ran.stderr);
+}
+
+#[test]
+fn numbers_that_make_no_sense_are_refused() {
+    let snap = Snap::new();
+    snap.write("data/file", "x");
+    let cases: [(&[&str], &str, &[&str]); 13] = [
+        (
+            &["create", "data"],
+            "--min-encode-speed",
+            &["nan", "NaN", "inf", "-inf", "-1", "-0.1", "", " ", "x", "1e999"],
+        ),
+        (&["create", "data"], "--exclude-larger-than", &["nan", "inf", "-1", "", "1.5G", "1e9", "k", "99999999999T"]),
+        (&["create", "data"], "--threads", &["0", "-1", "", "nan", "1.5", "99999999999999999999"]),
+        (&["prune"], "--max-unused", &["nan", "nan%", "inf%", "-1%", "101%", "", "%", "-1", "1e400%"]),
+        (&["prune"], "--max-repack-size", &["nan", "inf", "-1", "", "1.5"]),
+        (&["prune"], "--grace", &["nan", "inf", "-1d", "", "d", "5", "1.5d", "99999999999999999999d"]),
+        (
+            &["check"],
+            "--read-data-subset",
+            &["nan%", "inf%", "-1%", "0%", "101%", "", "%", "0/3", "4/3", "1/0", "5", "0M"],
+        ),
+        (&["check"], "--max-age", &["nan", "inf", "-1d", "", "d", "5", "1.5d", "99999999999d"]),
+        (&["repair", "packs"], "--parity", &["nan", "inf", "-1%", "", "%", "101%", "0.05%"]),
+        (&["forget"], "--keep-last", &["nan", "inf", "-2", "", "1.5", "99999999999999999999"]),
+        (&["forget"], "--keep-within", &["nan", "inf", "-1d", "", "d", "5", "1.5d", "99999999999d"]),
+        (&["cat", "latest:data/file"], "--limit", &["nan", "inf", "-1", "", "1.5"]),
+        (&["snapshots"], "--latest", &["nan", "inf", "-1", "", "1.5"]),
+    ];
+    for (verb, flag, values) in cases {
+        for value in values {
+            let ran = snap.run(&[verb, &[&format!("{flag}={value}")]].concat());
+            assert_eq!(ran.code, 2, "{verb:?} {flag}={value}: {} {}", ran.stdout, ran.stderr);
+        }
+    }
+    // The largest that can be written do no harm.
+    for arguments in [
+        &["create", "data", "--min-encode-speed", "1e300"][..],
+        &["create", "data", "--force", "--min-encode-speed", "0"],
+        &["prune", "--dry-run", "--grace", "18446744073709551615s"],
+        &["prune", "--dry-run", "--max-unused", "16777215T"],
+        &["check", "--max-age", "200y"],
+        &["forget", "--dry-run", "--keep-within", "4294967295y4294967295m4294967295d4294967295h"],
+        &["forget", "--dry-run", "--keep-last", "4294967295"],
+        &["snapshots", "--latest", "18446744073709551615"],
+    ] {
+        let ran = snap.run(arguments);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{arguments:?}");
     }
 }

@@ -65,7 +65,7 @@ fn interrupt(mut child: Child, signals: &[Signal]) -> (Option<i32>, String) {
 #[test]
 fn a_signal_ends_the_program_with_a_line() {
     let snap = Snap::new();
-    let expected = "snap: interrupted: the repository is intact; run it again, it uses what is stored by now\n";
+    let expected = "snap: interrupted: the repository is intact; run it again, it uses what is stored so far\n";
     for signals in [&[Signal::INT][..], &[Signal::TERM], &[Signal::HUP], &[Signal::INT, Signal::INT]] {
         let (code, said) = interrupt(waiting(&snap, &[]), signals);
         assert_eq!(code, Some(130), "{signals:?}");
@@ -213,7 +213,7 @@ fn every_long_verb_of_the_library_ends_when_its_token_says_so() {
     let lab = Lab::new(Suite::Aes256Gcm);
     lab.save(source.path());
     let forgotten = lab.save(source.path()).snapshot.unwrap();
-    lab.open().remove_snapshots(&[forgotten], &[]).unwrap();
+    lab.open().log().remove_snapshots(&[forgotten], &[]).unwrap();
     let target = tempfile::tempdir().unwrap();
     let ended = |verb: &str, work: &dyn Fn(&Repository) -> Result<()>| {
         let repository = lab.open();
@@ -225,7 +225,7 @@ fn every_long_verb_of_the_library_ends_when_its_token_says_so() {
     ended("create", &|repository| create(repository, saving(source.path()), &Silent).map(drop));
     ended("restore", &|repository| restore(repository, &snapshot, &restoring(target.path()), &Silent).map(drop));
     ended("dump", &|repository| dump(repository, &snapshot, b"inside/0", &mut |_| Ok(())).map(drop));
-    let all = CheckOptions { data: DataSubset::All };
+    let all = CheckOptions::reading(DataSubset::All);
     ended("check", &|repository| check(repository, all, &Silent).map(drop));
     ended("stats", &|repository| {
         stats(repository, &Listing { snapshots: vec![snapshot.clone()], ..Listing::default() }, &[snapshot.id].into())
@@ -233,8 +233,7 @@ fn every_long_verb_of_the_library_ends_when_its_token_says_so() {
     });
     ended("ls", &|repository| ls(repository, &snapshot, b"", true, &mut |_| Ok(())).map(drop));
     ended("repair packs", &|repository| {
-        let options =
-            PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false };
+        let options = PackRepairOptions::default();
         repair_packs(repository, &options, &Silent).map(drop)
     });
     ended("prune", &|repository| run_prune(repository).map(drop));
@@ -244,14 +243,10 @@ fn every_long_verb_of_the_library_ends_when_its_token_says_so() {
 }
 
 fn run_prune(repository: &Repository) -> Result<PruneReport> {
-    let options = PruneOptions {
-        max_unused: MaxUnused::Bytes(0),
-        max_repack: None,
-        repack_small: true,
-        reencrypt: false,
-        grace: Duration::ZERO,
-        compression: None,
-        dry_run: false,
-    };
+    let options = PruneOptions::default()
+        .max_unused(MaxUnused::Bytes(0))
+        .repack_small(true)
+        .grace(Duration::ZERO)
+        .compression(avro_snap::options::Compression::Off);
     prune(repository, &options, &Silent)
 }

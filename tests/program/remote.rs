@@ -75,7 +75,12 @@ fn lives(user: &User<'_>) {
     other.snap.write("data/more.txt", "from another machine");
     other.ok(&["create", "data"]);
     let listed = user.ok(&["snapshots", "--json"]);
-    assert_eq!(listed.stdout.matches("\"snapshot_id\"").count().max(listed.stdout.matches("\"id\"").count()), 2, "{}", listed.stdout);
+    assert_eq!(
+        listed.stdout.matches("\"snapshot_id\"").count().max(listed.stdout.matches("\"id\"").count()),
+        2,
+        "{}",
+        listed.stdout
+    );
 }
 
 #[test]
@@ -173,7 +178,9 @@ const LATENCY: Duration = Duration::from_millis(100);
 fn costs(what: &str, requests: &[Request]) -> (usize, usize, u64) {
     let bodies: Vec<String> = requests
         .iter()
-        .map(|request| format!("{} {} {}", request.method, request.target.rsplit("repo").next().unwrap_or(""), request.sent))
+        .map(|request| {
+            format!("{} {} {}", request.method, request.target.rsplit("repo").next().unwrap_or(""), request.sent)
+        })
         .collect();
     let costs = (requests.len(), in_a_row(requests), bytes_sent(requests));
     println!("{what}: {} requests, {} in a row, {} bytes sent\n  {}", costs.0, costs.1, costs.2, bodies.join("\n  "));

@@ -317,6 +317,23 @@ fn a_link_gives_way_to_the_folder_that_belongs_there_but_not_one_in_the_place_of
 }
 
 #[test]
+fn a_link_above_a_root_is_called_a_link() {
+    let snap = Snap::new();
+    snap.write("s/d/f", "file");
+    snap.ok(&["create", "s/d"]);
+    fs::rename(snap.work("s"), snap.work("disk2")).unwrap();
+    symlink("disk2", snap.work("s")).unwrap();
+    let ran = snap.ends(1, &["restore", "latest", "-t", ".", "--delete"]);
+    assert!(
+        ran.stderr.contains("a symbolic link stands in its place, above the paths that were saved"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.stderr.contains("folder"), "{}", ran.stderr);
+    assert_eq!(fs::read_link(snap.work("s")).unwrap(), Path::new("disk2"));
+}
+
+#[test]
 fn the_root_of_the_system_is_refused_whatever_it_is_called() {
     let snap = Snap::new();
     snap.write("s/file", "x");

@@ -390,3 +390,127 @@ fn what_is_remembered_of_repositories_is_read_by_nobody_else() {
         assert!(files > 0);
     }
 }
+
+/// Restores into `out` over what is there already.
+fn restore_over(snap: &Snap, policy: &str, more: &[&str]) -> serde_json::Value {
+    let arguments = ["restore", "latest", "--target", "out", "--json", "--overwrite", policy];
+    snap.ok(&[&arguments[..], more].concat()).summary()
+}
+
+#[test]
+fn an_unchanged_file_gets_its_metadata_back_and_keeps_its_content() {
+    let snap = Snap::new();
+    let file = snap.write("src/file", "saved");
+    let has_xattrs = set_xattr(&file, "user.own", b"1");
+    set_mode(&file, 0o440);
+    set_old(&file);
+    snap.ok(&["create", "src"]);
+    snap.ok(&["restore", "latest", "--target", "out"]);
+    let out = snap.work("out/src/file");
+    let spoil = || {
+        set_mode(&out, 0o666);
+        // Other content of the same size and time, which shows that it is not written again.
+        fs::write(&out, "xaved").unwrap();
+        if has_xattrs {
+            assert!(set_xattr(&out, "user.own", b"2") && set_xattr(&out, "user.other", b"3"));
+        }
+        set_old(&out);
+    };
+    let own = |path: &Path| {
+        let mut value = [0; 8];
+        let length = rustix::fs::getxattr(path, "user.own", &mut value[..]).unwrap();
+        value[..length].to_vec()
+    };
+    for policy in ["if-newer", "never"] {
+        spoil();
+        let said = restore_over(&snap, policy, &[]);
+        assert_eq!((&said["files_skipped"], &said["metadata_restored"]), (&1.into(), &0.into()), "{policy}");
+        assert_eq!(mode(&out), 0o666, "{policy}");
+    }
+    let said = restore_over(&snap, "if-changed", &["--dry-run"]);
+    assert_eq!((&said["metadata_restored"], mode(&out)), (&1.into(), 0o666), "a dry run changes nothing");
+    let said = restore_over(&snap, "if-changed", &[]);
+    assert_eq!((&said["files_skipped"], &said["metadata_restored"]), (&1.into(), &1.into()));
+    assert_eq!((fs::read_to_string(&out).unwrap().as_str(), mode(&out), mtime(&out)), ("xaved", 0o440, LONG_AGO));
+    if has_xattrs {
+        assert_eq!((xattrs(&out), own(&out)), (vec!["user.own".to_owned()], b"1".to_vec()));
+    }
+    // What is right is not touched: the next `create` would read it again.
+    let before = fs::metadata(&out).map(|file| (file.ctime(), file.ctime_nsec())).unwrap();
+    assert_eq!(restore_over(&snap, "if-changed", &[])["metadata_restored"], 0);
+    assert_eq!(fs::metadata(&out).map(|file| (file.ctime(), file.ctime_nsec())).unwrap(), before);
+}
+
+#[test]
+fn other_names_of_an_unchanged_file_keep_their_metadata() {
+    let snap = Snap::new();
+    for name in ["alone", "first"] {
+        set_old(&snap.write(&format!("src/{name}"), "saved"));
+        set_mode(&snap.work(&format!("src/{name}")), 0o600);
+    }
+    fs::hard_link(snap.work("src/first"), snap.work("src/second")).unwrap();
+    snap.ok(&["create", "src"]);
+    snap.ok(&["restore", "latest", "--target", "out"]);
+    let out = |name: &str| snap.work(&format!("out/src/{name}"));
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    for name in ["alone", "first"] {
+        fs::hard_link(out(name), snap.work(&format!("outside-{name}"))).unwrap();
+        set_mode(&out(name), 0o644);
+    }
+    let said = restore_over(&snap, "if-changed", &[]);
+    // They share their metadata with names that nobody asked to restore, so others take their place.
+    assert_eq!(said["metadata_restored"], 0, "{said}");
+    for name in ["alone", "first", "second"] {
+        assert_eq!((mode(&out(name)), fs::read_to_string(out(name)).unwrap().as_str()), (0o600, "saved"), "{name}");
+    }
+    assert_eq!(inode(&out("first")), inode(&out("second")));
+    for name in ["alone", "first"] {
+        let outside = snap.work(&format!("outside-{name}"));
+        assert_eq!(mode(&outside), 0o644, "{name}");
+        assert_ne!(inode(&outside), inode(&out(name)), "{name}");
+    }
+}
+
+#[test]
+fn an_unchanged_file_gets_its_owner_back() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root gives files away");
+        return;
+    }
+    let snap = Snap::new();
+    let file = snap.write("src/file", "saved");
+    chown(&file, Some(12345), Some(12346)).unwrap();
+    set_mode(&file, 0o640);
+    snap.ok(&["create", "src"]);
+    snap.ok(&["restore", "latest", "--target", "out"]);
+    let out = snap.work("out/src/file");
+    chown(&out, Some(0), Some(0)).unwrap();
+    set_mode(&out, 0o4755);
+    assert_eq!(restore_over(&snap, "if-changed", &[])["metadata_restored"], 1);
+    let there = fs::metadata(&out).unwrap();
+    assert_eq!((there.uid(), there.gid(), mode(&out)), (12345, 12346, 0o640));
+}
+
+#[test]
+fn verbose_names_what_was_restored_and_not_what_failed_or_was_left() {
+    let snap = Snap::new();
+    for name in ["fails", "left", "restored"] {
+        set_old(&snap.write(&format!("src/{name}"), "saved"));
+    }
+    fs::hard_link(snap.work("src/restored"), snap.work("src/same")).unwrap();
+    let saved = snap.ok(&["create", "-v", "src"]).stdout;
+    for name in ["fails", "left", "restored"] {
+        assert!(saved.lines().any(|line| line.ends_with(&format!("src/{name}"))), "{name}: {saved}");
+    }
+    // What stands there is not removed without --delete.
+    snap.write("out/src/fails/in-the-way", "");
+    set_old(&snap.write("out/src/left", "there!"));
+    let left = snap.work("out/src/left");
+    fs::write(&left, "there").unwrap();
+    set_old(&left);
+    let ran = snap.ends(1, &["restore", "-v", "latest", "--target", "out", "--overwrite", "if-changed"]);
+    let mut named: Vec<&str> = ran.lines().into_iter().filter(|line| line.starts_with("src/")).collect();
+    named.sort_unstable();
+    assert_eq!(named, ["src/restored", "src/same"], "{}", ran.stdout);
+    assert!(ran.stderr.contains("src/fails"), "{}", ran.stderr);
+}

@@ -21,9 +21,9 @@ use std::sync::Mutex;
 
 use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Refusal};
-use avro_snap::files::{Overwrite, Pattern, Rules};
-use avro_snap::ops::create::{CreateOptions, create};
-use avro_snap::ops::restore::{RestoreOptions, restore};
+use avro_snap::files::{Marker, Overwrite, Pattern};
+use avro_snap::ops::create::create;
+use avro_snap::ops::restore::restore;
 use avro_snap::progress::{Change, Progress, Silent};
 use avro_snap::snapshot::entry::EntryKind;
 use avro_snap::store::Repository;
@@ -450,36 +450,29 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
     });
     let given: Vec<PathBuf> = given.collect();
     model.roots = roots.iter().map(|root| join(&prefix, root).trim_end_matches('/').to_owned()).collect();
-    let mut rules = Rules::new();
+    let mut options = saving(&place).sources(given).working_directory(place.clone()).series(seed.to_string());
     for pattern in ["*.log", "cache"] {
         if random.percent(30) {
-            rules.exclude(pattern.as_bytes(), false).unwrap();
+            options.exclude.push(Pattern::new(pattern.as_bytes(), false).unwrap());
             model.left_out.push(pattern.into());
         }
     }
     if random.percent(30) {
-        rules.exclude_larger_than(50);
+        options.exclude_larger_than = Some(50);
         model.larger_than = Some(50);
     }
     if random.percent(30) {
-        rules.exclude_if_present(b".nobackup").unwrap();
+        options.exclude_if_present.push(Marker::new(b".nobackup").unwrap());
         model.markers = true;
     }
     if random.percent(20) {
-        rules.one_file_system();
+        options.one_file_system = true;
     }
     let repo = place.join("repo");
     if random.percent(30) && fs::symlink_metadata(&repo).is_ok_and(|stat| stat.is_dir()) {
-        rules.pass_over(&repo).unwrap();
+        options.pass_over.push(repo);
         model.passed_over = Some(join(&prefix, "repo"));
     }
-    let options = CreateOptions {
-        roots: given,
-        working_directory: place.clone(),
-        rules,
-        series: Some(seed.to_string()),
-        ..saving(&place)
-    };
     let Ok(report) = create(repository, options, &Silent) else {
         counts.without_roots += 1;
         return tidy(&place, locked, &pool);
@@ -573,16 +566,15 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
         in_use.push(target.join("repo"));
         model.in_use = Some("repo".into());
     }
-    let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text.as_bytes(), false).unwrap()).collect();
-    let mut options = RestoreOptions {
-        subfolder: model.sub.clone().into_bytes(),
-        include: patterns(&model.include),
-        exclude: patterns(&model.exclude),
-        overwrite,
-        delete: model.delete,
-        in_use,
-        ..restoring(&target)
-    };
+    let patterns =
+        |texts: &[String]| texts.iter().map(|text| Pattern::new(text.as_bytes(), false).unwrap()).collect::<Vec<_>>();
+    let mut options = restoring(&target)
+        .subfolder(model.sub.clone().into_bytes())
+        .include(patterns(&model.include))
+        .exclude(patterns(&model.exclude))
+        .overwrite(overwrite)
+        .delete(model.delete)
+        .in_use(in_use);
     if !model.sub.is_empty() && !model.has_row(&model.sub) {
         counts.without_roots += 1;
         return tidy(&place, locked, &pool);
@@ -601,7 +593,7 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
     options.delete_despite_unreadable = true;
     let gone = model.gone();
     let dry = Removed::default();
-    restore(repository, &snapshot, &RestoreOptions { dry_run: true, ..restore_again(&options) }, &dry).unwrap();
+    restore(repository, &snapshot, &options.clone().dry_run(true), &dry).unwrap();
     assert_eq!(picture(&target), model.before, "a dry run changes nothing");
     assert_eq!(dry.0.into_inner().unwrap(), gone, "what a dry run names\n{model:#?}");
     let real = Removed::default();
@@ -622,18 +614,6 @@ fn run(seed: u64, base: &Path, repository: &Repository, counts: &mut Counts) {
         assert!(Command::new("umount").arg(target.join(mount)).status().unwrap().success());
     }
     tidy(&place, locked, &pool);
-}
-
-fn restore_again(options: &RestoreOptions) -> RestoreOptions {
-    RestoreOptions {
-        target: options.target.clone(),
-        subfolder: options.subfolder.clone(),
-        include: options.include.clone(),
-        exclude: options.exclude.clone(),
-        in_use: options.in_use.clone(),
-        home: None,
-        ..*options
-    }
 }
 
 /// Puts what cannot be read back where it came from: it must be there, whatever was done.

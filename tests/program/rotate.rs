@@ -98,7 +98,11 @@ fn what_is_stored_is_moved_to_the_new_keys_by_a_prune() {
         assert_eq!((&ran.summary()["done"], &ran.summary()["rotation"]), (&"rotated".into(), &seed.into()));
     }
     let untouched = snap.ok(&["prune", "--grace", "0"]);
-    assert!(untouched.stdout.contains("kept under keys of before the last rotation: 2 packs"), "{}", untouched.stdout);
+    assert!(
+        untouched.stdout.contains("kept under keys from before the last rotation: 2 packs"),
+        "{}",
+        untouched.stdout
+    );
     assert_eq!(packs_and_indexes(&snap)[0], (0, 1));
 
     let plan = snap.ok(&["prune", "--reencrypt", "--dry-run", "--json"]);

@@ -396,8 +396,8 @@ fn the_repository_is_made_on_the_way_if_so_wished() {
     let snap = Snap::bare();
     snap.write("a/file", "content");
     snap.ends(10, &["create", "a"]);
-    assert!(snap.ok(&["create", "a", "--init"]).stdout.starts_with("made repository"));
-    assert!(!snap.ok(&["create", "a", "--init"]).stdout.contains("made repository"));
+    assert!(snap.ok(&["create", "a", "--init"]).stdout.starts_with("created repository"));
+    assert!(!snap.ok(&["create", "a", "--init"]).stdout.contains("created repository"));
     assert_eq!(snap.ok(&["snapshots", "--json"]).objects("snapshot").len(), 2);
     // Encrypted, with the password that was given.
     assert_eq!(finish(snap.command(&["snapshots"]).env("SNAP_PASSWORD", "wrong")).code, 12);

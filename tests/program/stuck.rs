@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use cli::{Snap, text};
+use cli::{PASSWORD, Snap, text};
 
 const CONFIGS: [&str; 2] = ["config", "config2"];
 
@@ -106,10 +106,10 @@ fn a_config_with_a_changed_byte_or_none_at_all_locks_nothing() {
         let ran = snap.ends(22, &["check"]);
         assert!(ran.stderr.contains("hint: run `snap repair config` first"), "{what}: {}", ran.stderr);
         let ran = snap.ends(0, &["repair", "config", "--dry-run"]);
-        assert!(ran.stdout.contains("would be made anew"), "{what}: {}", ran.stdout);
+        assert!(ran.stdout.contains("would be rebuilt"), "{what}: {}", ran.stdout);
         assert_eq!(fs::read(repository(&snap, "config")).ok(), first, "{what}");
         let ran = snap.ends(0, &["repair", "config"]);
-        assert!(ran.stdout.contains("config") && ran.stdout.contains("made anew"), "{what}: {}", ran.stdout);
+        assert!(ran.stdout.contains("config") && ran.stdout.contains("rebuilt"), "{what}: {}", ran.stdout);
         for name in CONFIGS {
             assert_eq!(fs::read(repository(&snap, name)).unwrap(), sound, "{what}");
         }
@@ -423,5 +423,156 @@ fn nobody_else_can_read_what_is_remembered_whatever_the_umask() {
                 assert_eq!(mode, 0o700, "umask {umask}: {}", entry.path().display());
             }
         }
+    }
+}
+
+#[test]
+fn what_lies_in_the_place_of_the_config_is_named_with_the_way_out() {
+    type Put = fn(&Path);
+    let put: [(&str, Put); 3] = [
+        ("a folder", |path| fs::create_dir(path).unwrap()),
+        ("a symbolic link", |path| symlink("config2", path).unwrap()),
+        ("no file", |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success())),
+    ];
+    for (what, put) in put {
+        for lost in [&["config"][..], &CONFIGS] {
+            let snap = plain();
+            save(&snap, "one");
+            lost.iter().for_each(|name| fs::remove_file(repository(&snap, name)).unwrap());
+            let config = repository(&snap, "config");
+            put(&config);
+            let way_out = format!("{} is {what}, where a file of the repository belongs", config.display());
+            // With the second copy all goes on, with a warning.
+            let code = if lost.len() == 1 { 0 } else { 22 };
+            for (code, arguments) in [(code, &["snapshots"][..]), (22, &["repair", "config"])] {
+                let ran = snap.ends(code, arguments);
+                assert!(ran.stderr.contains(&way_out), "{what} {lost:?} {arguments:?}: {}", ran.stderr);
+            }
+            assert!(config.symlink_metadata().is_ok(), "nothing foreign is removed");
+            fs::rename(&config, snap.path("moved-away")).unwrap();
+            snap.ends(0, &["repair", "config"]);
+            is_sound(&snap, "one");
+        }
+    }
+}
+
+/// A repository with five packs, and its newest snapshot.
+fn five_packs(snap: &Snap) {
+    for number in 0..5 {
+        save(snap, &format!("night {number}"));
+    }
+    assert_eq!(files(&repository(snap, "packs")).len(), 5);
+}
+
+#[test]
+fn packs_that_are_away_are_not_stored_again() {
+    for gone in ["empty", "missing"] {
+        let snap = plain();
+        five_packs(&snap);
+        let (packs, aside) = (repository(&snap, "packs"), snap.path("aside"));
+        fs::rename(&packs, &aside).unwrap();
+        if gone == "empty" {
+            fs::create_dir(&packs).unwrap();
+        }
+        let other = text(&snap.path("other"));
+        let from = text(&snap.path("repository"));
+        snap.ok(&["-r", &other, "init", "--encryption", "none"]);
+        snap.ok(&["-r", &other, "create", "-q", "--series", "other", "data"]);
+        let refusals: [&[&str]; 6] = [
+            &["create", "data"],
+            &["create", "--no-cache", "data"],
+            &["create", "--dry-run", "data"],
+            &["copy", "--from-repo", &other],
+            &["prune", "--grace", "0"],
+            &["prune", "--dry-run"],
+        ];
+        for arguments in refusals {
+            let ran = snap.ends(1, &[arguments, &["--json"]].concat());
+            let error = ran.error();
+            assert_eq!(error["code"], "storage_away", "{gone} {arguments:?}: {error}");
+            assert!(error["hint"].as_str().unwrap().contains("snap repair snapshots --accept-missing-packs"));
+        }
+        assert!(!packs.exists() || files(&packs).is_empty(), "nothing was stored");
+        let _ = fs::remove_dir(&packs);
+        fs::rename(&aside, &packs).unwrap();
+        snap.ok(&["create", "-q", "data"]);
+        is_sound(&snap, "night 4");
+        assert_eq!(files(&packs).len(), 6, "a root was stored, and nothing else");
+        drop(from);
+    }
+}
+
+#[test]
+fn what_is_truly_lost_does_not_keep_anybody_from_writing() {
+    // A pack or two of five.
+    let snap = plain();
+    five_packs(&snap);
+    files(&repository(&snap, "packs")).into_iter().take(2).for_each(|(pack, _)| fs::remove_file(pack).unwrap());
+    snap.ends(0, &["create", "-q", "--force", "data"]);
+    // All of them, once that is recorded.
+    let snap = plain();
+    five_packs(&snap);
+    fs::remove_dir_all(repository(&snap, "packs")).unwrap();
+    snap.ends(1, &["create", "data"]);
+    snap.ends(22, &["repair", "snapshots", "--accept-missing-packs", "--forget"]);
+    snap.ends(0, &["create", "-q", "data"]);
+    is_sound(&snap, "night 4");
+    snap.ok(&["prune", "-q", "--grace", "0"]);
+    snap.ok(&["check", "-q", "--read-data"]);
+}
+
+#[test]
+fn a_folder_in_the_place_of_an_entry_of_the_log_costs_nothing_that_comes_after_it() {
+    let snap = plain();
+    (0..4).for_each(|number| save(&snap, &format!("night {number}")));
+    snap.ok(&["tag", "latest", "--add", "kept"]);
+    snap.ok(&["forget", "-q", "latest~3"]);
+    let (entry, log) = (repository(&snap, "log/00000000000000000002"), repository(&snap, "log"));
+    fs::remove_file(&entry).unwrap();
+    fs::create_dir(&entry).unwrap();
+    let before = files(&log);
+    // What this machine remembers of the log would do as well.
+    [".local/state/snap", ".cache/snap"].iter().for_each(|folder| {
+        let _ = fs::remove_dir_all(snap.path("home").join(folder));
+    });
+    for arguments in [&["snapshots"][..], &["recover", "--all"]] {
+        let ran = snap.ends(22, arguments);
+        assert!(ran.stderr.contains("is a folder, where a file of the repository belongs"), "{}", ran.stderr);
+        assert_eq!(files(&log), before, "{arguments:?}: nothing is taken out of the log");
+    }
+    fs::remove_dir(&entry).unwrap();
+    snap.ends(0, &["recover", "--all"]);
+    let listed = snap.ok(&["snapshots", "--json"]);
+    let tagged = listed.objects("snapshot").iter().filter(|object| object["tags"][0] == "kept").count();
+    assert_eq!((listed.objects("snapshot").len(), tagged), (3, 1), "{}", listed.stdout);
+    is_sound(&snap, "night 3");
+}
+
+#[test]
+fn the_way_out_of_a_lost_key_slot_leads_on() {
+    for damaged in [true, false] {
+        let snap = encrypted();
+        save(&snap, "one");
+        let export = text(&snap.path("export"));
+        snap.ok(&["key", "export", "-o", &export]);
+        let slots = files(&repository(&snap, "keys"));
+        let lost = slots[0].0.file_name().unwrap().to_str().unwrap().to_owned();
+        for (slot, mut bytes) in slots {
+            bytes[30] ^= 0xff;
+            bytes[31] ^= 0xff;
+            fs::remove_file(&slot).unwrap();
+            if damaged {
+                fs::write(&slot, bytes).unwrap();
+            }
+        }
+        let ran = snap.ends(22, &["snapshots"]);
+        assert!(ran.stderr.contains("hint: ") && ran.stderr.contains("snap key import"), "{}", ran.stderr);
+        snap.ok(&["snapshots", "--key-export", &export]);
+        let password = snap.password_file("new", PASSWORD);
+        snap.ends(0, &["key", "import", &export, "--new-password-file", &password, "--kdf-memory", "8"]);
+        let ran = snap.ends(22, &["check"]);
+        assert!(ran.stderr.contains("`snap key remove ID`"), "{}", ran.stderr);
+        snap.ends(0, &["key", "remove", &lost]);
+        is_sound(&snap, "one");
     }
 }

@@ -15,34 +15,26 @@ use avro_gen::Random;
 use avro_snap::chunk::CutParams;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::id::{ChunkId, SnapshotId};
-use avro_snap::ops::create::{CreateOptions, create};
+use avro_snap::ops::create::create;
 use avro_snap::ops::forget::{Wanted, forget, plan, savings};
 use avro_snap::ops::select::Listing;
 use avro_snap::ops::stats::stats;
 use avro_snap::progress::Silent;
 use avro_snap::recipe::{Recipe, Stream};
 use avro_snap::storage::{Backend, Local, Memory};
-use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, SystemClock};
+use avro_snap::store::{CachePlace, InitOptions, Repository, SystemClock};
 use lab::{CHEAP, Lab, saving};
 
 /// A repository of small chunks.
 fn lab(backend: Arc<dyn Backend>, average: u32) -> Lab {
     let cut = CutParams { min: average / 4, average, max: average * 4, align: 0 };
-    let options = InitOptions {
-        suite: Suite::None,
-        password: None,
-        kdf: CHEAP,
-        label: String::new(),
-        cut,
-        chunk_id_key: None,
-        settings: Settings::default(),
-    };
+    let options = InitOptions::default().encryption(Suite::None).kdf(CHEAP).cut(cut);
     Repository::init(&backend, &options, &SystemClock, &SystemEntropy).unwrap();
     Lab { backend, cache: CachePlace::Temporary }
 }
 
 fn save(lab: &Lab, folder: &Path, time: i64) {
-    let options = CreateOptions { time: Some(time), compression: Some(1), ..saving(folder) };
+    let options = saving(folder).time(Some(time)).compression(avro_snap::options::Compression::Fast);
     create(&lab.open(), options, &Silent).unwrap();
 }
 
@@ -69,7 +61,7 @@ fn needed(repository: &Repository) -> Vec<(SnapshotId, HashSet<ChunkId>)> {
         // What a difference rests on is needed as well.
         let mut open: Vec<ChunkId> = ids.iter().copied().collect();
         while let Some(id) = open.pop() {
-            let (_, bases) = repository.links(&id).unwrap();
+            let (_, bases) = repository.catalog().links(&id).unwrap();
             open.extend(bases.into_iter().filter(|base| ids.insert(*base)));
         }
         (root.id, ids)
@@ -79,7 +71,12 @@ fn needed(repository: &Repository) -> Vec<(SnapshotId, HashSet<ChunkId>)> {
 
 /// The plain length of every chunk of the index.
 fn lengths(repository: &Repository) -> HashMap<ChunkId, u64> {
-    let packs = repository.index().pack_numbers().into_iter().map(|number| repository.index().pack(number).unwrap());
+    let packs = repository
+        .catalog()
+        .index()
+        .pack_numbers()
+        .into_iter()
+        .map(|number| repository.catalog().index().pack(number).unwrap());
     packs
         .flat_map(|info| info.directory.chunks.iter().map(|c| (c.id, u64::from(c.length))).collect::<Vec<_>>())
         .collect()

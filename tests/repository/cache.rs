@@ -19,9 +19,10 @@ use avro_snap::chunk::CutParams;
 use avro_snap::crypto::{Secret, Suite, SystemEntropy};
 use avro_snap::id::{IndexId, PackId, RepositoryId, SnapshotId};
 use avro_snap::index::Index;
+use avro_snap::log::SharedStanding;
 use avro_snap::pack::{Directory, PackInfo};
 use avro_snap::storage::{Backend, Kind, Memory};
-use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, SystemClock};
+use avro_snap::store::{CachePlace, InitOptions, Repository, SystemClock};
 use faults::{Files, Overlay, check_all, judge, restored};
 use lab::{CHEAP, Lab, PASSWORD, files_of};
 
@@ -63,15 +64,12 @@ fn sample(suite: Suite) -> Sample {
 
 /// A repository with small chunks, so that there are many of them.
 fn init(backend: &Arc<dyn Backend>, suite: Suite, chunk_id_key: Option<Secret>) -> RepositoryId {
-    let options = InitOptions {
-        suite,
-        password: (suite != Suite::None).then(|| PASSWORD.to_vec()),
-        kdf: CHEAP,
-        label: String::new(),
-        cut: CutParams { min: 256, average: 512, max: 2048, align: 0 },
-        chunk_id_key,
-        settings: Settings::default(),
-    };
+    let options = InitOptions::default()
+        .encryption(suite)
+        .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
+        .kdf(CHEAP)
+        .cut(CutParams { min: 256, average: 512, max: 2048, align: 0 })
+        .chunk_id_key(chunk_id_key);
     Repository::init(backend, &options, &SystemClock, &SystemEntropy).unwrap()
 }
 
@@ -178,8 +176,8 @@ fn a_cache_of_a_repository_that_was_put_back_to_an_older_state_is_forgotten() {
     let repository = lab.open();
     let (first, second) = (repository.state().snapshots[0].clone(), repository.state().snapshots[1].clone());
     overlay = overlay.with(&avro_snap::storage::Name::log(second.added), None);
-    let of_second = repository.index().locate(&second.root).unwrap();
-    let pack = repository.index().pack(of_second[0].pack).unwrap();
+    let of_second = repository.catalog().index().locate(&second.root).unwrap();
+    let pack = repository.catalog().index().pack(of_second[0].pack).unwrap();
     let lab = |overlay: Overlay| Lab { backend: Arc::new(overlay), cache: CachePlace::Folder(folder.clone()) };
     let lab = lab(overlay.with(&pack.name(), None));
     let report = lab.save(&sample.data);
@@ -207,7 +205,7 @@ fn a_repository_that_takes_over_the_keys_of_another_does_not_take_over_its_cache
     let sample = sample(Suite::Aes256Gcm);
     let (folder, database) = sample.cache(1, "own");
     let first = Lab { backend: Arc::new(sample.memory.clone()), cache: CachePlace::Temporary };
-    let key = first.open().keyring().unwrap().chunk_id_key.clone();
+    let key = first.open().keys().keyring().unwrap().chunk_id_key.clone();
     let memory: Arc<dyn Backend> = Arc::new(Memory::new());
     let id = init(&memory, Suite::Aes256Gcm, Some(key));
     fs::rename(database.parent().unwrap(), folder.join(id.to_string())).unwrap();
@@ -224,7 +222,7 @@ fn two_at_once_with_one_cache_do_not_get_into_each_others_way() {
     let (folder, _) = sample.cache(0, "shared");
     let lab = Lab { backend: Arc::new(sample.memory.clone()), cache: CachePlace::Folder(folder.clone()) };
     let holder = lab.open();
-    assert!(holder.index().is_persistent());
+    assert!(holder.catalog().index().is_persistent());
     sample.works_with(&folder, "another one holds the cache");
     drop(holder);
     sample.works_with(&folder, "nobody holds the cache any more");
@@ -237,7 +235,7 @@ fn two_at_once_with_one_cache_do_not_get_into_each_others_way() {
                 for _ in 0..6 {
                     let repository = lab.open();
                     if n == 0 {
-                        repository.rebuild_index().unwrap();
+                        repository.catalog().rebuild().unwrap();
                     }
                     let saved = avro_snap::ops::create::create(
                         &repository,
@@ -378,24 +376,27 @@ fn a_cache_is_shared_and_each_takes_in_what_another_wrote() {
     let (folder, _) = sample.cache(1, "shared");
     let lab = Lab { backend: Arc::new(Overlay::new(&sample.memory)), cache: CachePlace::Folder(folder) };
     let reader = lab.open();
-    let before = reader.index().packs_known().len();
+    let before = reader.catalog().index().packs_known().len();
     // One that lives on, and nights that come and go beside it.
     for night in 0..3 {
         fs::write(sample.data.join(format!("night-{night}")), noise(&mut Random::new(night), 300_000)).unwrap();
         let snapshot = lab.save(&sample.data).snapshot.unwrap();
-        assert!(lab.open().index().is_persistent(), "beside a reader");
-        assert!(reader.index().is_persistent());
-        reader.refresh().unwrap();
+        assert!(lab.open().catalog().index().is_persistent(), "beside a reader");
+        assert!(reader.catalog().index().is_persistent());
+        reader.log().refresh().unwrap();
         assert_eq!(restored(&reader, snapshot, &files_of(&sample.data)), Some(true), "night {night}");
     }
-    assert!(reader.index().packs_known().len() > before, "the reader knows what the nights have stored");
+    assert!(reader.catalog().index().packs_known().len() > before, "the reader knows what the nights have stored");
 }
 
 #[test]
 fn numbers_of_packs_are_not_given_twice_whoever_forgets_packs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("index.db");
-    let (one, other) = (Index::open(Some(&path), [7; 32]).unwrap(), Index::open(Some(&path), [7; 32]).unwrap());
+    let (one, other) = (
+        Index::open(Some(&path), [7; 32], SharedStanding::default()).unwrap(),
+        Index::open(Some(&path), [7; 32], SharedStanding::default()).unwrap(),
+    );
     let pack = |n: u8| PackInfo {
         id: PackId::new([n; 32]),
         length: 0,
@@ -439,7 +440,7 @@ fn a_damaged_cache_that_others_use_is_left_to_them() {
     let mut bytes = fs::read(&database).unwrap();
     bytes[..4096].fill(0xa5);
     fs::write(&database, &bytes).unwrap();
-    assert!(!lab.open().index().is_persistent(), "beside the holder it is not made again");
+    assert!(!lab.open().catalog().index().is_persistent(), "beside the holder it is not made again");
     drop(holder);
-    assert!(lab.open().index().is_persistent(), "alone it is");
+    assert!(lab.open().catalog().index().is_persistent(), "alone it is");
 }

@@ -17,9 +17,8 @@ use avro_snap::ops::check::{CheckOptions, DataSubset, check};
 use avro_snap::ops::prune::{MaxUnused, PruneOptions, prune};
 use avro_snap::ops::repair::repair_index;
 use avro_snap::progress::Silent;
-use avro_snap::runtime::Runtime;
 use avro_snap::storage::{Backend, Kind, Memory, Name};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, State, SystemClock, Unlock};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Unlock};
 
 type Objects = BTreeMap<Name, Vec<u8>>;
 
@@ -40,7 +39,7 @@ fn grow(lab: &Lab, entries: u64) {
     let id = repository.state().snapshots[0].id;
     while repository.state().next < entries {
         let next = repository.state().next;
-        repository.set_tags(id, &[format!("tag {next}")]).unwrap();
+        repository.log().set_tags(id, &[format!("tag {next}")]).unwrap();
     }
 }
 
@@ -57,15 +56,10 @@ fn without_checkpoints(objects: &Objects) -> Objects {
 }
 
 fn prune_all(lab: &Lab) {
-    let options = PruneOptions {
-        max_unused: MaxUnused::Bytes(0),
-        max_repack: None,
-        repack_small: false,
-        reencrypt: false,
-        grace: Duration::ZERO,
-        compression: None,
-        dry_run: false,
-    };
+    let options = PruneOptions::default()
+        .max_unused(MaxUnused::Bytes(0))
+        .grace(Duration::ZERO)
+        .compression(avro_snap::options::Compression::Off);
     prune(&lab.open(), &options, &Silent).unwrap();
 }
 
@@ -85,7 +79,7 @@ fn every_64th_entry_is_followed_by_one_and_a_prune_leaves_two() {
         grow(&lab, 261);
         let made = checkpoints(&memory);
         assert_eq!(made.len(), 1, "{made:?}");
-        let report = check(&lab.open(), CheckOptions { data: DataSubset::None }, &Silent).unwrap();
+        let report = check(&lab.open(), CheckOptions::reading(DataSubset::None), &Silent).unwrap();
         assert!(report.problems.is_empty() && report.unsound_checkpoints == 0, "{report:?}");
     }
 }
@@ -141,7 +135,7 @@ fn a_checkpoint_of_another_history_of_the_same_repository_does_not_count() {
         let fork = memory_of(&before);
         let other = Lab { backend: Arc::new(fork.clone()), cache: CachePlace::Temporary };
         let id = other.open().state().snapshots[0].id;
-        other.open().set_tags(id, &["another history".into()]).unwrap();
+        other.open().log().set_tags(id, &["another history".into()]).unwrap();
         grow(&other, 130);
         let mut mixed = objects_of(&memory);
         let truth = open(&mixed).unwrap().state();
@@ -152,7 +146,7 @@ fn a_checkpoint_of_another_history_of_the_same_repository_does_not_count() {
 
 /// A checkpoint that says that the snapshot has another root, sealed as if it were a real one.
 fn forged(repository: &Repository, sealed: &[u8], number: u64, epoch: u32) -> Vec<u8> {
-    let envelope = Envelope::new(repository.id(), repository.keyring().cloned());
+    let envelope = Envelope::new(repository.id(), repository.keys().keyring());
     let name = Name::checkpoint(number).to_string();
     let mut body = envelope.open(Kind::Checkpoint, &name, sealed).unwrap();
     let root = *repository.state().snapshots[0].root.as_bytes();
@@ -171,7 +165,7 @@ fn one_that_is_forged_is_found_by_check_and_deleted_by_repair_index() {
         memory.delete(&name).unwrap();
         memory.create(&name, &lie).unwrap();
         assert_ne!(lab.open().state(), truth);
-        let report = check(&lab.open(), CheckOptions { data: DataSubset::None }, &Silent).unwrap();
+        let report = check(&lab.open(), CheckOptions::reading(DataSubset::None), &Silent).unwrap();
         assert_eq!(report.unsound_checkpoints, 1);
         let repair = repair_index(&lab.open(), false, true, &Silent).unwrap();
         assert_eq!((repair.unsound_checkpoints, checkpoints(&memory)), (1, vec![63, 127]));
@@ -184,7 +178,7 @@ fn one_that_is_forged_is_found_by_check_and_deleted_by_repair_index() {
 fn who_has_only_the_keys_of_before_a_rotation_cannot_make_one_that_counts() {
     let (memory, lab) = grown(Suite::Aes256Gcm, 130);
     let mut repository = lab.open();
-    let leaving: Vec<_> = repository.state().keys.into_keys().collect();
+    let leaving: Vec<_> = repository.state().keys.keys().copied().collect();
     repository.rotate_key(PASSWORD, CHEAP, "new", &leaving).unwrap();
     assert_eq!(checkpoints(&memory), [63, 127, 130], "the one who rotates writes one");
     let truth = lab.open().state();
@@ -200,7 +194,7 @@ fn who_has_only_the_keys_of_before_a_rotation_cannot_make_one_that_counts() {
     grow(&lab, 140);
     prune_all(&lab);
     prune_all(&lab);
-    let report = check(&lab.open(), CheckOptions { data: DataSubset::None }, &Silent).unwrap();
+    let report = check(&lab.open(), CheckOptions::reading(DataSubset::None), &Silent).unwrap();
     assert!(report.problems.is_empty() && report.unsound_checkpoints == 0, "{report:?}");
     assert!(checkpoints(&memory).contains(&130), "{:?}", checkpoints(&memory));
 }
@@ -211,7 +205,7 @@ fn what_a_checkpoint_stands_for_is_not_read_and_check_misses_it() {
     let truth = lab.open().state();
     (5..60).for_each(|number| memory.delete(&Name::log(number)).unwrap());
     assert_eq!(lab.open().state(), truth);
-    let report = check(&lab.open(), CheckOptions { data: DataSubset::None }, &Silent).unwrap();
+    let report = check(&lab.open(), CheckOptions::reading(DataSubset::None), &Silent).unwrap();
     assert!(report.problems.iter().any(|problem| problem.to_string().contains("log/")), "{:?}", report.problems);
     checkpoints(&memory).into_iter().for_each(|number| memory.delete(&Name::checkpoint(number)).unwrap());
     assert!(lab.try_open().is_err());
@@ -221,13 +215,7 @@ fn what_a_checkpoint_stands_for_is_not_read_and_check_misses_it() {
 fn a_log_that_was_put_back_is_noticed_also_where_a_checkpoint_stands_for_the_place() {
     let state_folder = quick_folder();
     let open_here = |backend: &Memory, folder: &Path| {
-        let options = OpenOptions {
-            cache: CachePlace::Temporary,
-            state_folder: Some(folder.to_path_buf()),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-            runtime: Runtime::default(),
-        };
+        let options = OpenOptions::default().state_folder(Some(folder.to_path_buf()));
         Repository::open(Arc::new(backend.clone()), Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)
     };
     let (memory, lab) = grown(Suite::Aes256Gcm, 20);
@@ -237,7 +225,7 @@ fn a_log_that_was_put_back_is_noticed_also_where_a_checkpoint_stands_for_the_pla
     // The same repository, with another history from entry 20 on; in which the entry that was seen lies all the same.
     let other = Lab { backend: Arc::new(fork.clone()), cache: CachePlace::Temporary };
     let id = other.open().state().snapshots[0].id;
-    other.open().set_tags(id, &["another history".into()]).unwrap();
+    other.open().log().set_tags(id, &["another history".into()]).unwrap();
     grow(&other, 70);
     assert!(matches!(open_here(&fork, state_folder.path()), Err(Error::RolledBack { .. })));
     let seen = Name::log(29);
@@ -259,19 +247,19 @@ fn a_state_with_everything_in_it_comes_back_from_a_checkpoint() {
         std::fs::write(folder.path().join("file"), format!("night {night}").repeat(3000)).unwrap();
         let id = lab.save(folder.path()).snapshot.unwrap();
         if night < 2 {
-            lab.open().drop_snapshots(&[id]).unwrap();
+            lab.open().log().remove_snapshots(&[id], &[]).unwrap();
             removed.push(id);
             prune_all(&lab);
         }
     }
-    lab.open().add_key(b"another", CHEAP, "another").unwrap();
+    lab.open().keys().add(b"another", CHEAP, "another").unwrap();
     let repository = lab.open();
-    let pack = repository.index().pack_ids()[0];
-    repository.record_damage(&[(pack, vec![0])]).unwrap();
+    let pack = repository.catalog().index().pack_ids()[0];
+    repository.catalog().record_damage(&[(pack, vec![0])]).unwrap();
     drop(repository);
     grow(&lab, 130);
     let objects = objects_of(&memory);
-    let (from_checkpoint, from_log): (State, State) =
+    let (from_checkpoint, from_log) =
         (open(&objects).unwrap().state(), open(&without_checkpoints(&objects)).unwrap().state());
     assert_eq!(from_checkpoint, from_log);
     assert!(from_log.removed.len() == 2 && !from_log.standing.condemned.is_empty() && from_log.standing.has_damage());

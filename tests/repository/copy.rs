@@ -21,7 +21,6 @@ use avro_snap::id::{ChunkHasher, ChunkId, SnapshotId};
 use avro_snap::ops::check::DataSubset;
 use avro_snap::ops::copy::{Copied, Copier, CopyOptions, CopyReport};
 use avro_snap::ops::create::create;
-use avro_snap::ops::prune::PruneOptions;
 use avro_snap::ops::select::Listing;
 use avro_snap::pack::PlainChunk;
 use avro_snap::progress::{Progress, Silent};
@@ -35,7 +34,7 @@ use lab::{Lab, files_of, fixtures, saving};
 
 /// Copies all snapshots that are not there.
 fn copy_all(source: &Repository, target: &Repository) -> Result<CopyReport> {
-    let mut copier = Copier::new(source, target, CopyOptions { compression: Some(3) })?;
+    let mut copier = Copier::new(source, target, CopyOptions::default())?;
     let mut sum = CopyReport::default();
     for root in Listing::read(source).snapshots {
         match copier.copy(&root, &Silent)? {
@@ -176,7 +175,7 @@ fn corrections_of_an_unencrypted_repository_are_not_believed() {
         for suite in [Suite::None, Suite::Aes256Gcm] {
             let (source, target) = (source.open(), Lab::new(suite).open());
             let root = Listing::read(&source).snapshots.remove(0);
-            let mut copier = Copier::new(&source, &target, CopyOptions { compression: Some(3) }).unwrap();
+            let mut copier = Copier::new(&source, &target, CopyOptions::default()).unwrap();
             match copier.copy(&root, &Silent).unwrap() {
                 Copied::Done(_) => assert!(expected, "{recipe:?}"),
                 Copied::Failed { path, error } => {
@@ -194,8 +193,8 @@ fn corrections_of_an_unencrypted_repository_are_not_believed() {
 fn a_repository_is_not_copied_to_itself() {
     let lab = Lab::new(Suite::None);
     let (one, other) = (lab.open(), lab.open());
-    let options = CopyOptions { compression: Some(3) };
-    assert!(matches!(Copier::new(&one, &other, options), Err(Error::Invalid(_))));
+    let options = CopyOptions::default();
+    assert!(matches!(Copier::new(&one, &other, options), Err(Error::InvalidArgument { .. })));
 }
 
 /// Does something once, when so many files were begun.
@@ -224,7 +223,7 @@ fn a_prune_in_the_target_takes_nothing_away_from_a_copy() {
     let second = small::save(&source, &files).unwrap();
     let source = source.open();
     let roots = Listing::read(&source).snapshots;
-    let options = CopyOptions { compression: Some(3) };
+    let options = CopyOptions::default();
     for (grace, kinds) in [(Duration::ZERO, 2), (Duration::from_secs(86_400), 1)] {
         let (mut outright, mut again) = (0, 0);
         for moment in 0..=files.len() {
@@ -235,7 +234,7 @@ fn a_prune_in_the_target_takes_nothing_away_from_a_copy() {
             let (pruned, first) = (target.clone(), roots[0].id);
             let action = move || {
                 small::forget(&pruned, &[first]).unwrap();
-                small::run_prune(&pruned, &PruneOptions { grace, ..small::thorough() }).unwrap();
+                small::run_prune(&pruned, &small::thorough().grace(grace)).unwrap();
             };
             let meanwhile = Meanwhile { left: moment.into(), action: Mutex::new(Some(Box::new(action))) };
             match copier.copy(&roots[1], &meanwhile) {

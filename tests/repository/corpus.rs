@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use avro_snap::crypto::Suite;
 use avro_snap::ops::check::DataSubset;
-use avro_snap::ops::create::{CreateOptions, Depth, create};
+use avro_snap::ops::create::{Depth, create};
 use avro_snap::progress::Silent;
 use lab::{Lab, assert_same, corpus, fixtures, saving};
 
@@ -17,7 +17,7 @@ fn comes_back(folder: &Path) {
     for suite in [Suite::Aes256Gcm, Suite::None] {
         for depth in [Depth::Deep, Depth::Frame, Depth::Bytes] {
             let lab = Lab::new(suite);
-            let report = create(&lab.open(), CreateOptions { depth, ..saving(folder) }, &Silent).unwrap();
+            let report = create(&lab.open(), saving(folder).avro(depth), &Silent).unwrap();
             assert_eq!(report.unreadable, 0);
             let target = tempfile::tempdir().unwrap();
             let restored = lab.restore_last(target.path()).unwrap();
@@ -78,7 +78,7 @@ fn costs(nights: &[PathBuf], suite: Suite, depth: Depth) -> (Vec<u64>, Lab) {
     let lab = Lab::new(suite);
     let mut before = 0;
     let cost = |night: &PathBuf| {
-        create(&lab.open(), CreateOptions { depth, ..saving(night) }, &Silent).unwrap();
+        create(&lab.open(), saving(night).avro(depth), &Silent).unwrap();
         let after = lab.size();
         after - std::mem::replace(&mut before, after)
     };

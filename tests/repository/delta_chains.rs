@@ -126,7 +126,7 @@ fn a_chunk_of_several_places_is_read_from_the_one_with_the_least_deltas() {
     // The base of the delta is nowhere: it must not even be asked for.
     store(&repository, vec![delta(&next, &base.bytes, 3, vec![base.id]), full(&next)]);
     let repository = lab.open();
-    assert_eq!(repository.locate(&next.id).unwrap().len(), 2);
+    assert_eq!(repository.catalog().locate(&next.id).unwrap().len(), 2);
     assert!(*repository.get(&next.id).unwrap() == next.bytes[..]);
 }
 

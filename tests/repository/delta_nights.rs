@@ -47,11 +47,11 @@ fn comes_back(lab: &Lab, folder: &Path) -> f64 {
     let target = tempfile::tempdir().unwrap();
     let repository = lab.open();
     let snapshot = lab.last(&repository);
-    let before = repository.bytes_decoded();
+    let before = repository.reader().bytes_decoded();
     let restored = restore(&repository, &snapshot, &restoring(target.path()), &Silent).unwrap();
     assert!(restored.failed.is_empty(), "{:?}", restored.failed.first());
     assert_same(folder, target.path());
-    let decoded = repository.bytes_decoded() - before;
+    let decoded = repository.reader().bytes_decoded() - before;
     let mut rows = snapshot.rows(&repository);
     let mut streams = 0;
     while let Some(row) = rows.next_row().unwrap() {
@@ -67,8 +67,8 @@ fn comes_back(lab: &Lab, folder: &Path) -> f64 {
 /// The longest chain of deltas.
 fn deepest(lab: &Lab) -> u8 {
     let (repository, mut deepest) = (lab.open(), 0);
-    for number in repository.index().pack_numbers() {
-        let info = repository.index().pack(number).unwrap();
+    for number in repository.catalog().index().pack_numbers() {
+        let info = repository.catalog().index().pack(number).unwrap();
         deepest = info.directory.frames.iter().map(|frame| frame.place.depth).max().unwrap_or(0).max(deepest);
     }
     deepest

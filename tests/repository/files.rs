@@ -119,6 +119,7 @@ fn entry(kind: EntryKind, mode: u32, size: u64) -> FileEntry {
         avro: None,
         origin: None,
         altered: None,
+        properties: Vec::new(),
     }
 }
 
@@ -279,7 +280,7 @@ fn roots_come_with_the_directories_above_them() {
     let roots: Vec<&Path> = roots.iter().map(PathBuf::as_path).collect();
     let (mut files, problems) = walk_with(&roots, Rules::new());
     assert_eq!(problems.len(), 2, "the root that is not there, and what leads to it: {problems:?}");
-    assert!(problems.iter().all(|problem| problem.incomplete && problem.warning().incomplete));
+    assert!(problems.iter().all(|problem| problem.is_incomplete() && problem.warning().incomplete));
     let start = folder.path().as_os_str().len();
     let above = files.iter().take_while(|file| file.tree_path.len() < start).count();
     assert_eq!(above, folder.path().components().count() - 1);
@@ -364,7 +365,7 @@ fn what_may_not_be_read_is_reported_and_passed_over() {
     let (files, problems) = walk_with(&[folder.path()], Rules::new());
     assert_eq!(files.iter().filter(|file| file.tree_path.ends_with(b"y")).count(), 1);
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].incomplete && problems[0].path.ends_with("closed"));
+    assert!(problems[0].is_incomplete() && problems[0].path.ends_with("closed"));
     assert!(open_for_reading(&folder.path().join("file")).is_err());
     set_mode(&folder.path().join("closed"), 0o700);
 }
@@ -379,7 +380,7 @@ fn a_directory_that_goes_away_is_reported() {
     let rest: Vec<_> = source.collect();
     assert_eq!(rest.len(), 2);
     let gone = rest[0].as_ref().unwrap_err();
-    assert!(!gone.incomplete && gone.path.ends_with("b"), "what is removed is not missing");
+    assert!(!gone.is_incomplete() && gone.path.ends_with("b"), "what is removed is not missing");
     assert!(rest[1].is_ok());
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use avro_gen::Random;
 use avro_snap::crypto::Suite;
 use avro_snap::id::SnapshotId;
-use avro_snap::ops::prune::{PruneOptions, PruneReport, prune_without_room};
+use avro_snap::ops::prune::{PruneReport, prune_without_room};
 use avro_snap::progress::Silent;
 use avro_snap::storage::{Backend, Kind, Memory, StorageErrorKind};
 use faults::Files;
@@ -74,7 +74,7 @@ fn what_is_condemned_goes_without_a_free_byte_and_all_the_rest_follows() {
     for suite in [Suite::None, Suite::Aes256Gcm] {
         let (memory, kept) = sample(suite);
         let condemned = small::lab(&(Arc::new(memory.clone()) as Arc<dyn Backend>));
-        run_prune(&condemned, &PruneOptions { grace: Duration::from_secs(3600), ..thorough() }).unwrap();
+        run_prune(&condemned, &thorough().grace(Duration::from_secs(3600))).unwrap();
         let (inner, lab) = full(&memory);
         let before = used(&inner);
         let report = run_prune(&lab, &thorough()).unwrap();

@@ -1,8 +1,8 @@
 //! Repositories that an earlier build made, kept in `fixtures/golden/`: every later one reads them, and goes on in a copy.
 //!
-//! They are made by `cargo test --test repository -- --ignored golden::make_golden`, which is to be done only while the format may
-//! still change: afterwards a new version gets new ones beside these. They do not come out the same bytes twice (inodes,
-//! ctimes, and the host and process that the log names, are in them), though ids, salts and times do.
+//! The format is final, so those of version 1 are never made again ([`FROZEN`]); what a later version adds gets new ones beside
+//! them. `cargo test --test repository -- --ignored golden::make_golden` shows how they were made. They do not come out the same bytes
+//! twice (inodes, ctimes, and the host and process that the log names, are in them), though ids, salts and times do.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use avro_snap::chunk::CutParams;
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Entropy, SeededEntropy, Suite, SystemEntropy};
 use avro_snap::id::{digest, hex};
@@ -31,7 +30,7 @@ use avro_snap::pack::Encoding;
 use avro_snap::progress::Silent;
 use avro_snap::runtime::{CancelToken, Runtime};
 use avro_snap::storage::{Backend, Local};
-use avro_snap::store::{CachePlace, Clock, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
+use avro_snap::store::{Clock, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 use faults::check_all;
 use lab::{fixtures, restoring, saving};
 
@@ -39,6 +38,8 @@ const GOLDEN: [(&str, Suite); 2] = [("v1-encrypted", Suite::Aes256Gcm), ("v1-pla
 /// The encrypted one again, with parity, after its keys were rotated and its packs moved to the new ones.
 const ROTATED: (&str, Suite) = ("v1-rotated", Suite::Aes256Gcm);
 const PASSWORD: &[u8] = b"golden";
+/// BLAKE3 of what all golden repositories of version 1 consist of: for each file in order its path, a zero, and its BLAKE3.
+const FROZEN: &str = "9eb2a0c6a26073bb51ab2d9999efcb6a35917f51948b8299a59ffaaa7dd22e3f";
 /// No repository may be larger.
 const MOST: u64 = 90_000;
 
@@ -56,20 +57,14 @@ impl Clock for Steps {
 }
 
 fn open(root: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Repository {
-    let options = OpenOptions {
-        cache: CachePlace::Temporary,
-        state_folder: None,
-        clock,
-        entropy,
-        runtime: Runtime::new(1, CancelToken::default()),
-    };
+    let options = OpenOptions::default().clock(clock).entropy(entropy).runtime(Runtime::new(1, CancelToken::default()));
     let backend: Arc<dyn Backend> = Arc::new(Local::new(root));
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).unwrap()
 }
 
 /// How many frames are deltas.
 fn deltas(repository: &Repository) -> usize {
-    let index = repository.index();
+    let index = repository.catalog().index();
     let of_pack = |number| {
         let info = index.pack(number).unwrap();
         info.directory.frames.iter().filter(|frame| frame.encoding == Encoding::Delta).count()
@@ -137,12 +132,31 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
+fn golden_repositories_are_the_bytes_that_they_were() {
+    let is_of_version_1 = |path: &Path| {
+        path.starts_with("content.txt")
+            || ["v1-encrypted", "v1-plain", "v1-rotated"].iter().any(|name| path.starts_with(name))
+    };
+    let mut all = Vec::new();
+    for (path, hash) in frozen(&place("")).into_iter().filter(|(path, _)| is_of_version_1(path)) {
+        all.extend_from_slice(path.as_os_str().as_bytes());
+        all.push(0);
+        all.extend_from_slice(&hash);
+    }
+    assert_eq!(
+        hex(&digest(&all)),
+        FROZEN,
+        "the format is final: golden repositories of version 1 are never made again"
+    );
+}
+
+#[test]
 fn golden_repositories_are_read_as_on_the_day_they_were_made() {
     let before = frozen(&place(""));
     for (name, suite) in GOLDEN.into_iter().chain([ROTATED]) {
         let repository = open(&place(name), Arc::new(SystemClock), Arc::new(SystemEntropy));
         assert_eq!(repository.config().suite, suite, "{name}");
-        let epoch = repository.keyring().map_or(0, avro_snap::crypto::Keyring::current_epoch);
+        let epoch = repository.keys().keyring().map_or(0, |keyring| keyring.current_epoch());
         assert_eq!((epoch, repository.settings().parity()), if name == ROTATED.0 { (1, 50) } else { (0, 0) }, "{name}");
         let (found, expected) = (restored(&repository), expected());
         assert_eq!(found.len(), 2, "{name}");
@@ -154,7 +168,7 @@ fn golden_repositories_are_read_as_on_the_day_they_were_made() {
         assert!(report.problems.is_empty(), "{name}: {:?}", report.problems);
         assert_eq!((report.snapshots, report.unindexed_packs), (2, 0), "{name}");
         assert!(deltas(&repository) > 0, "{name}: no chunk is kept as the difference to another");
-        let history = repository.history().unwrap();
+        let history = repository.log().history().unwrap();
         assert_eq!((history.replaced.len(), history.unsound_checkpoints.len()), (1, 0), "{name}");
         assert!(place(name).join("ckpt").read_dir().unwrap().count() > 0, "{name} has no checkpoint");
     }
@@ -255,15 +269,11 @@ fn make_golden() {
         let backend: Arc<dyn Backend> = Arc::new(Local::new(place(name)));
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(suite as u64));
         let clock: Arc<dyn Clock> = Arc::new(Steps((1_772_323_200 * 1_000_000_000).into()));
-        let options = InitOptions {
-            suite,
-            password: (suite != Suite::None).then(|| PASSWORD.to_vec()),
-            kdf: KdfCost { memory_kib: 1024, passes: 2, lanes: 4 },
-            label: "golden".into(),
-            cut: CutParams::default(),
-            chunk_id_key: None,
-            settings: Settings::default(),
-        };
+        let options = InitOptions::default()
+            .encryption(suite)
+            .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
+            .kdf(KdfCost { memory_kib: 1024, passes: 2, lanes: 4 })
+            .label("golden");
         Repository::init(&backend, &options, &*clock, &*entropy).unwrap();
         repositories.push((name, clock, entropy));
     }
@@ -276,7 +286,7 @@ fn make_golden() {
         for (name, clock, entropy) in &repositories {
             let repository = open(&place(name), clock.clone(), entropy.clone());
             let mut options = saving(&data);
-            options.tags = vec![format!("day {day}")];
+            options.tag = vec![format!("day {day}")];
             create(&repository, options, &Silent).unwrap();
         }
     }
@@ -284,11 +294,10 @@ fn make_golden() {
         let repository = open(&place(name), clock.clone(), entropy.clone());
         // One snapshot is stored in another way, and the log is long enough for a checkpoint.
         let first = repository.state().snapshots[0].id;
-        let options =
-            PayloadOptions { encoders: Vec::new(), include: Vec::new(), compression: Some(3), dry_run: false };
+        let options = PayloadOptions::default();
         assert!(keep_payloads(&repository, first, &options, &Silent).unwrap().replaced);
         while repository.state().next < 66 {
-            repository.set_tags(first, &["day 1".into()]).unwrap();
+            repository.log().set_tags(first, &["day 1".into()]).unwrap();
         }
     }
     fs::write(place("content.txt"), text).unwrap();
@@ -324,19 +333,11 @@ fn make_rotated() {
     let mut repository = open(&root, clock, Arc::new(SeededEntropy::new(77)));
     let mut settings = Settings::default();
     settings.set_parity(50);
-    repository.change_settings(settings).unwrap();
-    let leaving: Vec<_> = repository.keys().iter().map(|key| key.id).collect();
+    repository.log().change_settings(&settings).unwrap();
+    let leaving: Vec<_> = repository.keys().list().iter().map(|key| key.id).collect();
     let cost = KdfCost { memory_kib: 1024, passes: 2, lanes: 4 };
     repository.rotate_key(PASSWORD, cost, "golden", &leaving).unwrap();
-    let options = avro_snap::ops::prune::PruneOptions {
-        max_unused: avro_snap::ops::prune::MaxUnused::Percent(5.0),
-        max_repack: None,
-        repack_small: false,
-        reencrypt: true,
-        grace: Duration::ZERO,
-        compression: Some(3),
-        dry_run: false,
-    };
+    let options = avro_snap::ops::prune::PruneOptions::default().reencrypt(true).grace(Duration::ZERO);
     let report = avro_snap::ops::prune::prune(&repository, &options, &Silent).unwrap();
     assert!(report.written.packs > 0 && report.old_keys.packs == 0, "{report:?}");
     let _ = fs::remove_file(root.join("reserve"));

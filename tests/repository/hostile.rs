@@ -19,16 +19,17 @@ use avro_snap::crypto::Suite;
 use avro_snap::error::{Error, Result};
 use avro_snap::files::Overwrite;
 use avro_snap::id::{ChunkHasher, ChunkId, ContentHash, SnapshotId, digest};
+use avro_snap::ops::copy::{Copied, Copier, CopyOptions};
 use avro_snap::ops::create::create;
 use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
+use avro_snap::ops::select::Listing;
 use avro_snap::pack::{FrameCodec, PlainChunk};
 use avro_snap::progress::Silent;
 use avro_snap::recipe::{Recipe, Reference, Stream, Tree, TreeBuilder};
-use avro_snap::runtime::Runtime;
-use avro_snap::snapshot::entry::{EntryKind, FileEntry};
+use avro_snap::snapshot::entry::{EntryKind, FileEntry, Property};
 use avro_snap::snapshot::{ManifestWriter, Rule, SnapshotRoot, Totals, encode_row};
 use avro_snap::storage::{Backend, Local, Memory};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock, Writer};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Unlock, Writer};
 use faults::{all_files, check_all};
 use lab::{Lab, PASSWORD, files_of, restoring, saving};
 
@@ -51,6 +52,10 @@ impl ChunkSink for Sink<'_, '_> {
 
 /// A snapshot of whatever rows one likes: through the manifest's own writer where it takes them, else past it.
 fn forge(repository: &Repository, rows: &[FileEntry]) -> SnapshotRoot {
+    forge_with(repository, rows, Vec::new())
+}
+
+fn forge_with(repository: &Repository, rows: &[FileEntry], properties: Vec<Property>) -> SnapshotRoot {
     let writer = Writer::new(repository).unwrap();
     let mut sink = Sink { writer: &writer, hasher: repository.hasher() };
     let mut manifest = ManifestWriter::new(repository.hasher());
@@ -60,7 +65,7 @@ fn forge(repository: &Repository, rows: &[FileEntry]) -> SnapshotRoot {
         Err(_) => past_the_writer(rows, &mut sink),
     };
     let root = SnapshotRoot {
-        id: SnapshotId::new(repository.entropy().array().unwrap()),
+        id: SnapshotId::new(repository.log().entropy().array().unwrap()),
         series: "forged".into(),
         host: "enemy".into(),
         user: "enemy".into(),
@@ -79,6 +84,7 @@ fn forge(repository: &Repository, rows: &[FileEntry]) -> SnapshotRoot {
             .to_vec(),
         path_list: avro_snap::recipe::Stream::Empty,
         manifest: tree,
+        properties,
     };
     let chunk = sink.put(ChunkKind::Root, root.encode()).unwrap();
     writer.store(writer.take_open().unwrap()).unwrap();
@@ -183,8 +189,28 @@ impl Ground {
     }
 }
 
+#[test]
+fn properties_that_are_not_known_have_no_effect_and_are_kept() {
+    let property = |name: &str| Property { name: name.into(), value: vec![0, 255, 7] };
+    let (lab, other, ground) = (Lab::new(Suite::Aes256Gcm), Lab::new(Suite::None), Ground::new());
+    let repository = lab.open();
+    let row = FileEntry { properties: vec![property("later")], ..file("a", b"content") };
+    let root = forge_with(&repository, std::slice::from_ref(&row), vec![property("org.example.owner")]);
+    let report = restore(&repository, &root, &options(&ground.target()), &Silent).unwrap();
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert_eq!(fs::read(ground.target().join("a")).unwrap(), b"content");
+    assert!(check_all(&repository).unwrap().problems.is_empty());
+
+    let target = other.open();
+    let mut copier = Copier::new(&repository, &target, CopyOptions::default()).unwrap();
+    assert!(matches!(copier.copy(&root, &Silent).unwrap(), Copied::Done(_)));
+    let copied = Listing::read(&target).snapshots.swap_remove(0);
+    assert_eq!(copied.properties, root.properties);
+    assert_eq!(copied.rows(&target).next_row().unwrap(), Some(row));
+}
+
 fn options(target: &Path) -> RestoreOptions {
-    RestoreOptions { ..restoring(target) }
+    restoring(target)
 }
 
 fn restore_rows(rows: &[FileEntry], options: &RestoreOptions) -> Result<RestoreReport> {
@@ -277,7 +303,7 @@ fn nothing_is_written_through_a_link_of_the_manifest() {
                 hard_link("through", "loop/file", b"hostile"),
                 file("sound", b"sound"),
             ]);
-            let restored = restore_rows(&rows, &RestoreOptions { delete, ..options(&ground.target()) });
+            let restored = restore_rows(&rows, &options(&ground.target()).delete(delete));
             let what = format!("a link to {to}, delete {delete}: {restored:?}");
             ground.assert_untouched(&what);
             if let Ok(report) = restored {
@@ -324,7 +350,7 @@ fn manifests_that_are_not_sorted_or_name_a_path_twice_are_refused() {
     for (what, rows) in cases {
         for sub in ["", "a"] {
             let ground = Ground::new();
-            let options = RestoreOptions { subfolder: sub.into(), ..options(&ground.target()) };
+            let options = options(&ground.target()).subfolder(sub);
             let restored = restore_rows(&rows, &options);
             match sub {
                 "" => assert!(restored.as_ref().is_err_and(Error::is_damage), "{what}: {restored:?}"),
@@ -403,7 +429,7 @@ fn links_that_lie_in_the_target_are_replaced_never_followed() {
             file("sub/way/below", b"hostile"),
             file("zound", b"sound"),
         ]);
-        let options = RestoreOptions { delete, overwrite, ..options(&target) };
+        let options = options(&target).delete(delete).overwrite(overwrite);
         let restored = restore_rows(&rows, &options);
         let what = format!("planted links, delete {delete}, {overwrite:?}: {restored:?}");
         ground.assert_untouched(&what);
@@ -437,7 +463,7 @@ fn a_hard_link_never_leads_to_what_was_there_before() {
                 first.content = Some(ContentHash::new([0; 32]));
             }
             let rows = vec![first, hard_link("b", "a", b"new content")];
-            let report = restore_rows(&rows, &RestoreOptions { overwrite, ..options(&ground.target()) }).unwrap();
+            let report = restore_rows(&rows, &options(&ground.target()).overwrite(overwrite)).unwrap();
             let what = format!("{overwrite:?}, damaged {damaged}: {report:?}");
             match fs::read(ground.target().join("b")) {
                 Ok(bytes) => assert!(bytes == b"new content" && !damaged, "{what}: WRONG BYTES"),
@@ -448,20 +474,14 @@ fn a_hard_link_never_leads_to_what_was_there_before() {
         let ground = Ground::new();
         fs::write(ground.target().join("b"), b"to stay").unwrap();
         let rows = vec![file("a", b"new content"), hard_link("b", "a", b"new content")];
-        restore_rows(&rows, &RestoreOptions { overwrite, ..options(&ground.target()) }).unwrap();
+        restore_rows(&rows, &options(&ground.target()).overwrite(overwrite)).unwrap();
         let expected: &[u8] = if overwrite == Overwrite::Always { b"new content" } else { b"to stay" };
         assert_eq!(fs::read(ground.target().join("b")).unwrap(), expected, "{overwrite:?}");
     }
 }
 
 fn open_with(backend: Arc<dyn Backend>, password: &[u8]) -> Result<Repository> {
-    let options = OpenOptions {
-        cache: CachePlace::Temporary,
-        state_folder: None,
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(avro_snap::crypto::SystemEntropy),
-        runtime: Runtime::default(),
-    };
+    let options = OpenOptions::default();
     Repository::open(backend, Unlock::Password(&mut || Ok(password.to_vec())), &options)
 }
 

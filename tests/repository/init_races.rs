@@ -10,27 +10,20 @@ use crate::small;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use avro_snap::chunk::CutParams;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::RepositoryId;
 use avro_snap::storage::{Backend, Kind, Memory};
-use avro_snap::store::{InitOptions, Repository, Settings, SystemClock};
+use avro_snap::store::{InitOptions, Repository, SystemClock};
 use faults::{Crashing, Moment, memory_of, objects_of};
 use lab::{CHEAP, PASSWORD};
 
 fn options(suite: Suite, parity: u32) -> InitOptions {
-    let mut settings = Settings::default();
-    settings.set_parity(parity);
-    InitOptions {
-        suite,
-        password: (suite != Suite::None).then(|| PASSWORD.to_vec()),
-        kdf: CHEAP,
-        label: String::new(),
-        cut: CutParams::default(),
-        chunk_id_key: None,
-        settings,
-    }
+    InitOptions::default()
+        .encryption(suite)
+        .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
+        .kdf(CHEAP)
+        .parity(parity)
 }
 
 fn init(backend: &Arc<dyn Backend>, options: &InitOptions) -> Result<RepositoryId> {

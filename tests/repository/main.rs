@@ -59,6 +59,7 @@ mod repair;
 mod repair_judges;
 mod repair_payloads;
 mod replace;
+mod restore_target;
 mod rotate;
 mod round_trips;
 mod source_tree;

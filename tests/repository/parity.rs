@@ -23,7 +23,7 @@ use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Result;
 use avro_snap::id::{PackId, SnapshotId};
 use avro_snap::ops::check::CheckReport;
-use avro_snap::ops::prune::{Fate, PruneOptions};
+use avro_snap::ops::prune::Fate;
 use avro_snap::ops::repair::{PackRepair, PackRepairOptions, repair_index, repair_packs};
 use avro_snap::pack::{make_parity, pack_name, parity_name};
 use avro_snap::progress::Silent;
@@ -34,17 +34,12 @@ use lab::{CHEAP, Lab, PASSWORD};
 use small::{all_is_well, forget, noise, run_prune, save, thorough};
 
 fn init(backend: &Arc<dyn Backend>, suite: Suite, share: u32) -> Result<()> {
-    let mut settings = Settings::default();
-    settings.set_parity(share);
-    let options = InitOptions {
-        suite,
-        password: (suite != Suite::None).then(|| PASSWORD.to_vec()),
-        kdf: CHEAP,
-        label: String::new(),
-        cut: CutParams { min: 256, average: 512, max: 2048, align: 0 },
-        chunk_id_key: None,
-        settings,
-    };
+    let options = InitOptions::default()
+        .encryption(suite)
+        .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
+        .kdf(CHEAP)
+        .cut(CutParams { min: 256, average: 512, max: 2048, align: 0 })
+        .parity(share);
     Repository::init(backend, &options, &SystemClock, &SystemEntropy).map(drop)
 }
 
@@ -89,8 +84,7 @@ impl Sample {
     }
 
     fn repair(&self) -> PackRepair {
-        let options =
-            PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false };
+        let options = PackRepairOptions::default();
         repair_packs(&small::open(&self.lab), &options, &Silent).unwrap()
     }
 
@@ -100,7 +94,7 @@ impl Sample {
         for (id, files) in &self.saved {
             assert_eq!(restored(&repository, *id, files), Some(true), "{what}: {id}");
         }
-        repository.mended_packs()
+        repository.packs().mended_packs()
     }
 
     fn check(&self) -> CheckReport {
@@ -253,7 +247,7 @@ fn beyond_reach_damage_is_reported_and_no_wrong_byte_is_read() {
             // Panics on wrong bytes, and on what is missing without a word.
             lost += u64::from(restored(&repository, *id, files) != Some(true));
         }
-        assert!(repository.mended_packs().is_empty(), "{seed}: {what}");
+        assert!(repository.packs().mended_packs().is_empty(), "{seed}: {what}");
         let report = sample.check();
         assert!(!report.problems.is_empty() && report.mendable_packs == 0, "{seed}: {what}: {:?}", report.problems);
         sample.repair();
@@ -363,15 +357,15 @@ fn a_sector_that_cannot_be_read_is_mended_too() {
     lab.backend = bad_sector(&memory, &object, 409_600..417_792);
     let repository = lab.open();
     assert_eq!(restored(&repository, id, &files), Some(true));
-    assert_eq!(repository.mended_packs(), [object.file().parse().unwrap()]);
+    assert_eq!(repository.packs().mended_packs(), [object.file().parse().unwrap()]);
     let report = check_all(&lab.open()).unwrap();
     assert_eq!((report.mendable_packs, report.problems.len()), (1, 1), "{:?}", report.problems);
-    let options = PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false };
+    let options = PackRepairOptions::default();
     let repair = repair_packs(&lab.open(), &options, &Silent).unwrap();
     assert!(repair.damaged.len() == 1 && repair.damaged[0].mended && repair.damaged[0].lost_chunks == 0);
     let repository = lab.open();
     assert_eq!(restored(&repository, id, &files), Some(true));
-    assert!(repository.mended_packs().is_empty());
+    assert!(repository.packs().mended_packs().is_empty());
 }
 
 #[test]
@@ -433,7 +427,7 @@ fn a_prune_that_dies_at_any_operation_leaves_nothing_that_the_next_one_does_not_
         let sample = Sample::new(&mut random, 50);
         let ids: Vec<_> = sample.saved.keys().copied().collect();
         forget(&sample.lab, &ids[..1]).unwrap();
-        let plan = run_prune(&sample.lab, &PruneOptions { dry_run: true, ..thorough() }).unwrap();
+        let plan = run_prune(&sample.lab, &thorough().dry_run(true)).unwrap();
         if plan.tally(Fate::is_copied).packs > 0 {
             break (sample, ids);
         }
@@ -472,7 +466,7 @@ fn parity_goes_with_its_pack_and_what_is_left_alone_goes_later() {
     let stray = parity_name(&PackId::new([7; 32]));
     sample.memory.create(&stray, b"its pack is gone").unwrap();
     // This storage says no times: what is left alone may be somebody's work.
-    run_prune(&sample.lab, &PruneOptions { grace: Duration::from_secs(60), ..thorough() }).unwrap();
+    run_prune(&sample.lab, &thorough().grace(Duration::from_secs(60))).unwrap();
     assert!(sample.memory.size(&stray).unwrap().is_some());
     let ids: Vec<_> = sample.saved.keys().copied().collect();
     forget(&sample.lab, &ids[..1]).unwrap();
@@ -492,7 +486,7 @@ fn without_the_setting_nothing_is_written_for_it() {
     // A setting that a later version may make has no effect.
     let mut settings = Settings::default();
     settings.set(Settings::PARITY, "two packs of three".into());
-    lab.open().change_settings(settings).unwrap();
+    lab.open().log().change_settings(&settings).unwrap();
     save(&lab, &noise(&mut Random::new(2), 1, 5_000)).unwrap();
     assert_eq!(small::count(&memory, Kind::Parity), (0, 0));
 }

@@ -17,7 +17,7 @@ use avro_gen::{Generated, Random};
 use avro_snap::avro::encoder::{EncoderId, Encoders};
 use avro_snap::avro::varint;
 use avro_snap::crypto::Suite;
-use avro_snap::ops::create::{CreateOptions, Depth, create};
+use avro_snap::ops::create::{Depth, create};
 use avro_snap::progress::Silent;
 use avro_snap::store::CachePlace;
 use faults::{all_files, check_all};
@@ -156,7 +156,7 @@ fn live(seed: u64, days: usize) {
         }
         let depth = if random.one_in(5) { [Depth::Frame, Depth::Bytes][random.below(2)] } else { Depth::Deep };
         let force = random.one_in(6);
-        let options = CreateOptions { depth, force, ..saving(&folder) };
+        let options = saving(&folder).avro(depth).force(force);
         let report = create(&lab.open(), options, &Silent)
             .unwrap_or_else(|error| panic!("day {day} of SNAP_LIFE={seed},{days}: {error}"));
         assert_eq!(report.unreadable, 0);

@@ -17,9 +17,8 @@ use avro_gen::Random;
 use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
-use avro_snap::ops::prune::{Fate, MaxUnused, PruneOptions};
+use avro_snap::ops::prune::{Fate, MaxUnused};
 use avro_snap::storage::{Backend, Kind, Memory};
-use avro_snap::store::log::Body;
 use faults::{Files, check_all};
 use lab::Lab;
 use small::{all_is_well, count, forget, init, noise, open, run_prune, save, thorough};
@@ -54,7 +53,7 @@ fn what_was_forgotten_is_freed_and_the_rest_is_as_before() {
         let nights = nights(&lab);
         let before = count(&backend, Kind::Pack);
         forget(&lab, &[nights[0].0, nights[1].0]).unwrap();
-        let planned = run_prune(&lab, &PruneOptions { dry_run: true, ..thorough() }).unwrap();
+        let planned = run_prune(&lab, &thorough().dry_run(true)).unwrap();
         assert_eq!(count(&backend, Kind::Pack), before, "a dry run changes nothing");
         assert!(planned.tally(Fate::goes).packs > 0 && planned.condemned.packs == 0);
         let report = run_prune(&lab, &thorough()).unwrap();
@@ -81,7 +80,7 @@ fn condemned_packs_wait_and_the_next_prune_sweeps_them() {
     let nights = nights(&lab);
     forget(&lab, &[nights[0].0, nights[1].0]).unwrap();
     let before = count(&backend, Kind::Pack);
-    let day = PruneOptions { grace: Duration::from_secs(86_400), ..thorough() };
+    let day = thorough().grace(Duration::from_secs(86_400));
     let report = run_prune(&lab, &day).unwrap();
     assert!(report.condemned.packs > 0 && report.swept.packs == 0 && report.waiting.packs == report.condemned.packs);
     assert_eq!(count(&backend, Kind::Pack).0, before.0 + report.written.packs as usize);
@@ -101,7 +100,7 @@ fn removed_snapshots_come_back_until_they_are_swept() {
     let nights = nights(&lab);
     let all: BTreeMap<_, _> = nights.iter().cloned().collect();
     let first = nights[0].0;
-    open(&lab).set_tags(first, &["kept".into()]).unwrap();
+    open(&lab).log().set_tags(first, &["kept".into()]).unwrap();
     forget(&lab, &[first, nights[1].0]).unwrap();
     open(&lab).revive(&[first, nights[1].0]).unwrap();
     all_is_well(&lab, &all, "before a prune");
@@ -110,7 +109,7 @@ fn removed_snapshots_come_back_until_they_are_swept() {
         Some(vec!["kept".into()])
     );
     forget(&lab, &[first]).unwrap();
-    let day = PruneOptions { grace: Duration::from_secs(86_400), ..thorough() };
+    let day = thorough().grace(Duration::from_secs(86_400));
     assert!(run_prune(&lab, &day).unwrap().condemned.packs > 0);
     open(&lab).revive(&[first]).unwrap();
     all_is_well(&lab, &all, "after packs were condemned");
@@ -128,9 +127,8 @@ fn what_may_stay_unused_is_left_alone() {
     let (_, lab) = memory(Suite::None);
     let nights = nights(&lab);
     forget(&lab, &[nights[0].0]).unwrap();
-    let all =
-        run_prune(&lab, &PruneOptions { max_unused: MaxUnused::Percent(100.0), dry_run: true, ..thorough() }).unwrap();
-    let none = run_prune(&lab, &PruneOptions { dry_run: true, ..thorough() }).unwrap();
+    let all = run_prune(&lab, &thorough().max_unused(MaxUnused::Percent(100.0)).dry_run(true)).unwrap();
+    let none = run_prune(&lab, &thorough().dry_run(true)).unwrap();
     assert_eq!(all.tally(Fate::is_copied).packs, 0);
     assert!(
         all.unused_bytes_left > none.unused_bytes_left && none.unused_bytes_left == 0,
@@ -138,7 +136,7 @@ fn what_may_stay_unused_is_left_alone() {
         all.unused_bytes_left,
         none.unused_bytes_left
     );
-    let little = PruneOptions { max_repack: Some(1), ..thorough() };
+    let little = thorough().max_repack_size(Some(1));
     let report = run_prune(&lab, &little).unwrap();
     assert!(report.written.packs == 0 && report.tally(|fate| fate == Fate::Deferred).packs > 0);
 }
@@ -155,7 +153,7 @@ fn small_packs_are_put_together() {
     let before = count(&backend, Kind::Pack).0;
     assert_eq!(run_prune(&lab, &thorough()).unwrap().condemned.packs, 0);
     assert_eq!(count(&backend, Kind::Index).0, 1, "index objects were");
-    run_prune(&lab, &PruneOptions { repack_small: true, ..thorough() }).unwrap();
+    run_prune(&lab, &thorough().repack_small(true)).unwrap();
     assert!(count(&backend, Kind::Pack).0 * 3 < before);
     all_is_well(&lab, &expected, "put together");
 }
@@ -167,8 +165,13 @@ fn damage_that_is_recorded_stops_nothing_and_heals_when_the_data_comes_again() {
     forget(&lab, &[nights[0].0]).unwrap();
     // Some packs are gone. What the snapshots themselves are made of is not among them.
     let repository = open(&lab);
-    let infos: Vec<_> =
-        repository.index().pack_numbers().into_iter().map(|number| repository.index().pack(number).unwrap()).collect();
+    let infos: Vec<_> = repository
+        .catalog()
+        .index()
+        .pack_numbers()
+        .into_iter()
+        .map(|number| repository.catalog().index().pack(number).unwrap())
+        .collect();
     let is_data = |info: &&std::sync::Arc<avro_snap::pack::PackInfo>| {
         info.directory.frames.iter().all(|frame| frame.kind == avro_snap::chunk::ChunkKind::Bytes)
     };
@@ -182,7 +185,7 @@ fn damage_that_is_recorded_stops_nothing_and_heals_when_the_data_comes_again() {
     assert!(matches!(run_prune(&lab, &thorough()), Err(error) if error.is_damage()), "nobody has accounted for it");
     assert_eq!(count(&backend, Kind::Pack).0, packs - lost.len(), "nothing was changed");
     let damage: Vec<_> = lost.iter().map(|name| (name.file().parse().unwrap(), vec![])).collect();
-    open(&lab).record_damage(&damage).unwrap();
+    open(&lab).catalog().record_damage(&damage).unwrap();
     let report = run_prune(&lab, &thorough()).unwrap();
     assert!(report.lost_chunks > 0, "{report:?}");
     run_prune(&lab, &thorough()).unwrap();
@@ -250,7 +253,8 @@ fn random_histories_keep_every_snapshot_that_lives() {
                     let grace = Duration::from_secs([0, 0, 3600][random.below(3)]);
                     let repack_small = random.below(2) == 0;
                     let max_unused = MaxUnused::Percent(unused);
-                    run_prune(&lab, &PruneOptions { max_unused, grace, repack_small, ..thorough() }).unwrap();
+                    run_prune(&lab, &thorough().max_unused(max_unused).grace(grace).repack_small(repack_small))
+                        .unwrap();
                 }
             }
             all_is_well(&lab, &live, &what);
@@ -258,7 +262,7 @@ fn random_histories_keep_every_snapshot_that_lives() {
         run_prune(&lab, &thorough()).unwrap();
         run_prune(&lab, &thorough()).unwrap();
         all_is_well(&lab, &live, "in the end");
-        let used = run_prune(&lab, &PruneOptions { dry_run: true, ..thorough() }).unwrap();
+        let used = run_prune(&lab, &thorough().dry_run(true)).unwrap();
         assert_eq!(used.unused_bytes_left, 0, "case {case}");
         assert_eq!(used.bytes_before, count(&backend, Kind::Pack).1);
     }
@@ -276,7 +280,7 @@ fn the_log_says_what_a_prune_did() {
     assert_eq!(state.next, before + 2, "Condemn and Swept");
     assert!(state.standing.condemned.values().all(|retired| retired.entry == before && retired.swept));
     assert!(state.standing.superseded.values().all(|retired| retired.entry == before && retired.swept));
-    let none = open(&lab).append_checked(|_| Ok(None::<Body>)).unwrap();
+    let none = open(&lab).log().swept(&[], &[]).unwrap();
     assert_eq!((none, open(&lab).state().next), (None, state.next));
 }
 
@@ -304,7 +308,7 @@ fn what_is_young_is_nobodys_garbage_yet() {
         file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
     }
     let before = count(&backend, Kind::Pack).0;
-    let hour = PruneOptions { grace: Duration::from_secs(3600), ..thorough() };
+    let hour = thorough().grace(Duration::from_secs(3600));
     let report = run_prune(&lab, &hour).unwrap();
     assert_eq!(report.tally(|fate| fate == Fate::Young).packs, 1);
     assert_eq!((report.condemned.packs, count(&backend, Kind::Pack).0), (0, before));

@@ -16,10 +16,10 @@ use avro_gen::Random;
 use avro_snap::chunk::{ChunkKind, CutParams};
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::id::SnapshotId;
-use avro_snap::ops::prune::{MaxUnused, PruneOptions};
+use avro_snap::ops::prune::MaxUnused;
 use avro_snap::pack::{Chain, EncodedFrame, Encoding, FrameCodec, PackBuilder, Place, PlainChunk};
 use avro_snap::storage::{Backend, Kind, Memory};
-use avro_snap::store::{InitOptions, Repository, Settings, Sizes, SystemClock, Writer};
+use avro_snap::store::{InitOptions, Repository, Sizes, SystemClock, Writer};
 use faults::Files;
 use lab::{Lab, saving};
 use small::{all_is_well, count, forget, init, lab, noise, open, run_prune, save, thorough, write_all};
@@ -30,9 +30,9 @@ fn duplicate(lab: &Lab, random: &mut Random) -> usize {
     let writer = Writer::new(&repository).unwrap();
     let mut builder = PackBuilder::default();
     let mut frames = 0;
-    for number in repository.index().pack_numbers() {
-        let info = repository.index().pack(number).unwrap();
-        let cipher = info.cipher(repository.id(), repository.keyring()).unwrap();
+    for number in repository.catalog().index().pack_numbers() {
+        let info = repository.catalog().index().pack(number).unwrap();
+        let cipher = info.cipher(repository.id(), repository.keys().keyring().as_ref()).unwrap();
         for (at, frame) in info.directory.frames.iter().enumerate() {
             if random.one_in(2) {
                 continue;
@@ -90,15 +90,12 @@ fn what_lies_in_several_places_is_kept_once() {
 /// A repository whose chunks are long enough for deltas.
 fn delta_lab() -> (Arc<dyn Backend>, Lab) {
     let backend: Arc<dyn Backend> = Arc::new(Memory::new());
-    let options = InitOptions {
-        suite: Suite::None,
-        password: None,
-        kdf: lab::CHEAP,
-        label: String::new(),
-        cut: CutParams { min: 4096, average: 8192, max: 16_384, align: 0 },
-        chunk_id_key: None,
-        settings: Settings::default(),
-    };
+    let options = InitOptions::default().encryption(Suite::None).kdf(lab::CHEAP).cut(CutParams {
+        min: 4096,
+        average: 8192,
+        max: 16_384,
+        align: 0,
+    });
     Repository::init(&backend, &options, &SystemClock, &SystemEntropy).unwrap();
     (backend.clone(), lab(&backend))
 }
@@ -121,7 +118,12 @@ fn delta_save(lab: &Lab, files: &Files) -> SnapshotId {
 
 fn deltas(lab: &Lab) -> usize {
     let repository = lab.open();
-    let packs = repository.index().pack_numbers().into_iter().map(|number| repository.index().pack(number).unwrap());
+    let packs = repository
+        .catalog()
+        .index()
+        .pack_numbers()
+        .into_iter()
+        .map(|number| repository.catalog().index().pack(number).unwrap());
     packs.map(|info| info.directory.frames.iter().filter(|frame| frame.encoding == Encoding::Delta).count()).sum()
 }
 
@@ -153,7 +155,7 @@ fn chains_of_differences_outlive_what_they_began_with() {
             if random.one_in(2) {
                 let grace = Duration::from_secs([0, 3600][random.below(2)]);
                 let max_unused = MaxUnused::Percent([0.0, 20.0][random.below(2)]);
-                let options = PruneOptions { grace, max_unused, ..thorough() };
+                let options = thorough().grace(grace).max_unused(max_unused);
                 avro_snap::ops::prune::prune(&delta_open(&lab), &options, &avro_snap::progress::Silent).unwrap();
             }
             all_is_well(&lab, &live, &what);

@@ -72,7 +72,7 @@ fn prunes(lab: &Lab, options: &PruneOptions) -> Result<Option<SnapshotId>> {
 }
 
 fn waiting() -> PruneOptions {
-    PruneOptions { grace: Duration::from_secs(86_400), ..thorough() }
+    thorough().grace(Duration::from_secs(86_400))
 }
 
 /// Runs `outer`, with `inner` coming in before its n-th operation, for every n. Gives how many of the outer ones failed
@@ -110,7 +110,7 @@ fn at_every_step(
         // Whoever comes next finds all in order, and frees what is left.
         run_prune(&lab(&backend), &thorough()).unwrap_or_else(|error| panic!("{what}: {error}"));
         all_is_well(&lab(&backend), &expected, &what);
-        let again = run_prune(&lab(&backend), &PruneOptions { dry_run: true, ..thorough() }).unwrap();
+        let again = run_prune(&lab(&backend), &thorough().dry_run(true)).unwrap();
         assert_eq!(again.unused_bytes_left, 0, "{what}");
         if !happened {
             assert!(moment > 10, "{what}: the last moment");
@@ -167,12 +167,17 @@ fn finds_nothing(lab: &Lab, way: usize) -> Result<Option<SnapshotId>> {
     let found = match way {
         0 => {
             let (read_data, forget, rewrite) = (true, true, true);
-            let options = SnapshotRepairOptions { read_data, forget, rewrite, accept_missing_packs, dry_run };
+            let options = SnapshotRepairOptions::default()
+                .read_data(read_data)
+                .forget(forget)
+                .rewrite(rewrite)
+                .accept_missing_packs(accept_missing_packs)
+                .dry_run(dry_run);
             let repair = repair_snapshots(repository, &options, &Silent, &mut |_| Ok(()))?;
             repair.damaged.len() + repair.recorded.len()
         }
         1 => {
-            let options = PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs, dry_run };
+            let options = PackRepairOptions::default().accept_missing_packs(accept_missing_packs).dry_run(dry_run);
             repair_packs(repository, &options, &Silent)?.damaged.len()
         }
         2 => match repair_index(repository, true, dry_run, &Silent) {
@@ -180,7 +185,7 @@ fn finds_nothing(lab: &Lab, way: usize) -> Result<Option<SnapshotId>> {
             Err(Error::Busy { .. }) => 0,
             repaired => repaired?.unsound.len(),
         },
-        _ => check(repository, CheckOptions { data: DataSubset::All }, &Silent)?.problems.len(),
+        _ => check(repository, CheckOptions::reading(DataSubset::All), &Silent)?.problems.len(),
     };
     assert_eq!(found, 0, "way {way}");
     Ok(None)
@@ -190,7 +195,7 @@ fn finds_nothing(lab: &Lab, way: usize) -> Result<Option<SnapshotId>> {
 fn repairs_and_checks_find_nothing_at_any_step_of_a_prune_nor_beside_it() {
     let scene = scene(Suite::None);
     // Most packs are put into others, and those that were there are gone.
-    let all_anew = PruneOptions { repack_small: true, ..thorough() };
+    let all_anew = thorough().repack_small(true);
     for way in 0..4 {
         let prune = all_anew.clone();
         at_every_step(
@@ -221,7 +226,7 @@ fn a_snapshot_that_is_forgotten_and_pruned_at_every_step_of_its_child() {
     // Files that were written just now are read again in any case.
     std::thread::sleep(Duration::from_millis(2_100));
     let saved = |lab: &Lab, folder: &std::path::Path| {
-        let options = avro_snap::ops::create::CreateOptions { ignore_ctime: true, ..lab::saving(folder) };
+        let options = lab::saving(folder).ignore_ctime(true);
         avro_snap::ops::create::create(&small::try_open(lab)?, options, &avro_snap::progress::Silent)
     };
     let parent = saved(&init(&backend, Suite::None), own.path()).unwrap().snapshot.unwrap();
@@ -281,7 +286,7 @@ fn a_prune_that_dies_at_any_operation_leaves_nothing_to_repair() {
                 expected.insert(id, scene.next.clone());
                 run_prune(&lab(&backend), &thorough()).unwrap_or_else(|error| panic!("{what}: {error}"));
                 all_is_well(&lab(&backend), &expected, &what);
-                let left = run_prune(&lab(&backend), &PruneOptions { dry_run: true, ..thorough() }).unwrap();
+                let left = run_prune(&lab(&backend), &thorough().dry_run(true)).unwrap();
                 assert_eq!((left.unused_bytes_left, left.bytes_before), (0, count(&backend, Kind::Pack).1), "{what}");
                 if !crashing.died() {
                     break;

@@ -19,11 +19,10 @@ use std::time::{Duration, Instant};
 use avro_snap::chunk::CutParams;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::ops::create::{CreateOptions, StreamSource, create};
-use avro_snap::ops::prune::{Fate, MaxUnused, PruneOptions, prune};
+use avro_snap::ops::prune::{Fate, PruneOptions, prune};
 use avro_snap::progress::Silent;
 use avro_snap::storage::{Backend, Local};
-use avro_snap::store::log::Body;
-use avro_snap::store::{CachePlace, InitOptions, Repository, Settings, SystemClock};
+use avro_snap::store::{CachePlace, InitOptions, Repository, SystemClock};
 use lab::{CHEAP, Lab, saving};
 
 /// Bytes of which no stretch of 8 KiB comes twice, and that compress well all the same: a repository of 8 GB takes little
@@ -64,21 +63,18 @@ impl Read for Data {
 
 fn options(bytes: u64, changed: bool) -> CreateOptions {
     let reader = Box::new(Data { at: 0, end: bytes, changed, block: Vec::new() });
-    let stream = Some(StreamSource { reader, path: b"table".to_vec(), shown: "the table".into() });
-    CreateOptions { stream, compression: Some(1), ..saving(Path::new("/")) }
+    let stream = StreamSource { reader, path: b"table".to_vec(), shown: "the table".into() };
+    saving(Path::new("/")).stream(stream).compression(avro_snap::options::Compression::Fast)
 }
 
 fn make(place: &Path, chunks: u64) {
     let backend: Arc<dyn Backend> = Arc::new(Local::new(place));
-    let init = InitOptions {
-        suite: Suite::None,
-        password: None,
-        kdf: CHEAP,
-        label: String::new(),
-        cut: CutParams { min: 4096, average: 8192, max: 16_384, align: 0 },
-        chunk_id_key: None,
-        settings: Settings::default(),
-    };
+    let init = InitOptions::default().encryption(Suite::None).kdf(CHEAP).cut(CutParams {
+        min: 4096,
+        average: 8192,
+        max: 16_384,
+        align: 0,
+    });
     Repository::init(&backend, &init, &SystemClock, &SystemEntropy).unwrap();
     let lab = Lab { backend, cache: CachePlace::Temporary };
     let bytes = chunks * 9_000;
@@ -87,8 +83,7 @@ fn make(place: &Path, chunks: u64) {
     println!("first night: {} chunks in {:?}", first.chunks_new, began.elapsed());
     let second = create(&lab.open(), options(bytes, true), &Silent).unwrap();
     println!("second night: {} chunks in {:?}", second.chunks_new, began.elapsed());
-    let remove = Body::RemoveSnapshots { snapshots: vec![first.snapshot.unwrap()] };
-    lab.open().append_checked(|_| Ok(Some(remove.clone()))).unwrap();
+    lab.open().log().remove_snapshots(&[first.snapshot.unwrap()], &[]).unwrap();
 }
 
 /// Seconds of processor time of this process, and the most memory that it had, in MiB.
@@ -124,15 +119,7 @@ fn a_prune_of_very_many_chunks() {
     drop(lab.open());
     let opened = costs();
     let began = Instant::now();
-    let options = PruneOptions {
-        max_unused: MaxUnused::Percent(5.0),
-        max_repack: None,
-        repack_small: false,
-        reencrypt: false,
-        grace: Duration::ZERO,
-        compression: Some(3),
-        dry_run: false,
-    };
+    let options = PruneOptions::default().grace(Duration::ZERO);
     let open = lab.open();
     let report = prune(&open, &options, &Silent).unwrap();
     let after = costs();
@@ -153,6 +140,6 @@ fn a_prune_of_very_many_chunks() {
         opened.1,
         after.1
     );
-    let again = prune(&open, &PruneOptions { dry_run: true, ..options }, &Silent).unwrap();
+    let again = prune(&open, &options.dry_run(true), &Silent).unwrap();
     assert_eq!(again.tally(Fate::goes).packs, 0, "{:?}", again.tally(Fate::goes));
 }

@@ -111,7 +111,7 @@ fn ranges_of_all_fixtures() {
         let folder = fixtures(folder);
         for (suite, depth) in [(Suite::Aes256Gcm, Depth::Deep), (Suite::None, Depth::Deep), (Suite::None, Depth::Frame)]
         {
-            let plain = compare(&folder, CreateOptions { depth, ..saving(&folder) }, suite, 1500);
+            let plain = compare(&folder, saving(&folder).avro(depth), suite, 1500);
             assert_eq!(plain > 0, depth == Depth::Deep, "{}", folder.display());
         }
     }
@@ -261,7 +261,7 @@ fn the_first_byte_of_a_large_file() {
         let (mut times, mut running) = (Vec::new(), Vec::new());
         for _ in 0..40 {
             // Nothing is at hand but the index: no decoded frames, no places of segments.
-            repository.forget_frames();
+            repository.reader().forget_frames();
             let offset = length / 4 + rng.below(length as usize / 2) as u64;
             let (begun, on_core) = (Instant::now(), on_a_core());
             let file = File::open(repository.clone(), &row).unwrap();

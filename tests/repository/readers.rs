@@ -13,8 +13,9 @@ use avro_snap::avro::records::Encoding;
 use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
+use avro_snap::log::ReplaceReason;
 use avro_snap::ops::cat::{CatOptions, Given, cat};
-use avro_snap::ops::create::{CreateOptions, Depth, create};
+use avro_snap::ops::create::{Depth, create};
 use avro_snap::ops::prune::prune;
 use avro_snap::progress::Silent;
 use avro_snap::read::{Dir, File, Snapshot};
@@ -22,7 +23,6 @@ use avro_snap::recipe::View;
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::snapshot::entry::EntryKind;
 use avro_snap::storage::{Backend, Memory};
-use avro_snap::store::log::ReplaceReason;
 use avro_snap::store::{Repository, Writer};
 
 use crate::avro_gen::Random;
@@ -137,7 +137,7 @@ fn a_file_that_was_saved_without_its_folders_is_found_in_them() {
         path: b"backups/today/dump.sql".to_vec(),
         shown: "standard input".into(),
     };
-    let options = CreateOptions { stream: Some(stream), roots: Vec::new(), ..saving(Path::new("/")) };
+    let options = saving(Path::new("/")).stream(stream);
     create(&lab.open(), options, &Silent).unwrap();
     let snapshot = last(&Arc::new(lab.open()));
     let children: Vec<_> = snapshot.dir("").unwrap().children().map(Result::unwrap).collect();
@@ -146,7 +146,7 @@ fn a_file_that_was_saved_without_its_folders_is_found_in_them() {
     assert_eq!(names(&snapshot.dir("backups").unwrap().dir("today").unwrap()), [b"dump.sql"]);
     assert_eq!(whole(&snapshot.file("backups/today/dump.sql").unwrap(), View::Exact), b"content");
     assert!(matches!(snapshot.dir("backups/tod"), Err(Error::NoPath { .. })));
-    assert!(matches!(snapshot.dir("backups/today/dump.sql"), Err(Error::Invalid(_))));
+    assert!(matches!(snapshot.dir("backups/today/dump.sql"), Err(Error::WrongKind { .. })));
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn one_folder_of_many_is_listed_without_reading_the_others() {
     let lab = Lab::new(Suite::None);
     lab.save(data.path());
     let snapshot = last(&Arc::new(lab.open()));
-    let kept = || snapshot.repository().bytes_kept();
+    let kept = || snapshot.repository().reader().bytes_kept();
     assert_eq!(names(&snapshot.dir("20").unwrap()).len(), 100);
     let one = kept();
     assert!(snapshot.entry("20/50").unwrap().is_some() && kept() == one, "it was at hand");
@@ -217,8 +217,7 @@ fn by_cat(
     skip: u64,
 ) -> Option<(String, usize)> {
     let mut text = String::new();
-    let format = avro_snap::ops::cat::CatFormat::Json(encoding);
-    let options = CatOptions { format, skip, limit: Some(5000), ..CatOptions::default() };
+    let options = CatOptions::default().json_encoding(encoding).skip(skip).limit(Some(5000));
     let report = cat(repository, root, path, &options, &mut |given| {
         match given {
             Given::Json(part) => text.push_str(part),
@@ -257,7 +256,7 @@ fn records_and_blocks_are_what_cat_gives_and_blocks_stand_where_they_say() {
     {
         let folder = fixtures(part);
         let lab = Lab::new(Suite::None);
-        create(&lab.open(), CreateOptions { depth, ..saving(&folder) }, &Silent).unwrap();
+        create(&lab.open(), saving(&folder).avro(depth), &Silent).unwrap();
         let repository = Arc::new(lab.open());
         let snapshot = last(&repository);
         for path in files_of(&folder).into_keys() {
@@ -375,7 +374,7 @@ fn eight_threads_read_beside_a_create_and_a_prune() {
         }
         drop(ending);
     });
-    assert!(repository.bytes_kept() > 0 && repository.bytes_kept() <= MOST_KEPT);
+    assert!(repository.reader().bytes_kept() > 0 && repository.reader().bytes_kept() <= MOST_KEPT);
     println!("{} reads", reads.into_inner());
 }
 
@@ -398,7 +397,7 @@ fn scene() -> (Lab, Snapshot, tempfile::TempDir) {
     }
     fs::write(data.path().join("d"), small::noise(&mut Random::new(1), 1, 9000).into_values().next().unwrap()).unwrap();
     let lab = small::init(&(Arc::new(Memory::new()) as Arc<dyn Backend>), Suite::None);
-    create(&small::open(&lab), CreateOptions { depth: Depth::Bytes, ..saving(data.path()) }, &Silent).unwrap();
+    create(&small::open(&lab), saving(data.path()).avro(Depth::Bytes), &Silent).unwrap();
     let repository = Arc::new(small::open(&lab));
     let snapshot = last(&repository);
     (lab, snapshot, data)
@@ -429,7 +428,7 @@ fn what_is_open_goes_on_with_a_new_root_that_holds_the_same() {
     let mut records = avro.records().unwrap();
     let mut seen: Vec<_> = records.by_ref().take(all.len() / 2).map(|record| record.unwrap().bytes).collect();
     replace(&lab, snapshot.id(), ReplaceReason::Settled, &mut |_| {});
-    snapshot.repository().forget_frames();
+    snapshot.repository().reader().forget_frames();
     for (file, (path, bytes)) in files.iter().zip(&expected) {
         assert!(whole(file, View::Exact) == *bytes, "{}", path.display());
     }
@@ -445,7 +444,7 @@ fn what_was_removed_or_changed_on_purpose_says_so() {
     let file = snapshot.file("d").unwrap();
     let empty = |root: &mut SnapshotRoot| (root.manifest, root.altered) = (None, Some(5));
     replace(&lab, snapshot.id(), ReplaceReason::Erased, &mut { empty });
-    snapshot.repository().forget_frames();
+    snapshot.repository().reader().forget_frames();
     let error = file.read_at(View::Exact, 0, &mut [0; 10]).unwrap_err();
     assert!(matches!(error, Error::SnapshotReplaced { .. }), "{error}");
     assert!(matches!(snapshot.file("d"), Err(Error::NoPath { .. })), "the snapshot is read as it is now");
@@ -456,7 +455,7 @@ fn what_was_removed_or_changed_on_purpose_says_so() {
     assert_eq!(names(&dir).len(), 3);
     small::forget(&lab, &[snapshot.id()]).unwrap();
     prune_all(&lab);
-    snapshot.repository().forget_frames();
+    snapshot.repository().reader().forget_frames();
     let error = file.read_at(View::Exact, 0, &mut [0; 10]).unwrap_err();
     assert!(matches!(error, Error::SnapshotRemoved { .. }), "{error}");
     let error = blocks.find_map(Result::err).unwrap();

@@ -115,7 +115,8 @@ fn a_batch_takes_few_requests() {
     }
     proxy.latency(Duration::from_millis(50));
     proxy.take();
-    let parts: Vec<_> = (0..50).map(|n| (names[0].clone(), ByteRange::Exactly { offset: n * 20, length: 10 })).collect();
+    let parts: Vec<_> =
+        (0..50).map(|n| (names[0].clone(), ByteRange::Exactly { offset: n * 20, length: 10 })).collect();
     assert!(remote.read_many(&parts).into_iter().all(|read| read.unwrap() == [1; 10]));
     assert_eq!(proxy.take().len(), 1, "ranges of one object that lie side by side");
     let whole: Vec<_> = names.iter().map(|name| (name.clone(), ByteRange::UpTo(1000))).collect();

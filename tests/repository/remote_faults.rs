@@ -134,9 +134,7 @@ fn writers_under_fire_never_both_win_and_never_lose_what_they_won() {
     let proxy = Proxy::before(server.port);
     let place = server.place();
     let mut dice = Dice(12);
-    proxy.plan(move |_, _| {
-        (dice.below(3) == 0).then(|| EVERY_FAULT[dice.below(EVERY_FAULT.len() as u64) as usize])
-    });
+    proxy.plan(move |_, _| (dice.below(3) == 0).then(|| EVERY_FAULT[dice.below(EVERY_FAULT.len() as u64) as usize]));
     const NAMES: u64 = 25;
     let won: Mutex<BTreeMap<u64, Vec<usize>>> = Mutex::default();
     let unknown: Mutex<u32> = Mutex::default();

@@ -9,16 +9,15 @@ use crate::lab;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use avro_snap::crypto::{Suite, SystemEntropy};
+use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
 use avro_snap::ops::recover::{bring_back, bring_back_and_mend, find_snapshots};
 use avro_snap::ops::repair::{PackRepairOptions, SnapshotRepairOptions, repair_index, repair_packs, repair_snapshots};
 use avro_snap::ops::restore::restore;
 use avro_snap::progress::Silent;
-use avro_snap::runtime::Runtime;
 use avro_snap::storage::{Kind, Memory, Name};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Unlock, rebuild_log};
 use faults::{check_all, memory_of, objects_of, quick_folder, restored};
 use lab::{Lab, PASSWORD, files_of, fixtures, restoring};
 
@@ -41,13 +40,7 @@ fn saved(suite: Suite) -> (Memory, Vec<(SnapshotId, Files)>, tempfile::TempDir) 
 }
 
 fn open_broken(memory: &Memory) -> Result<(Repository, Option<avro_snap::store::LogDamage>), Error> {
-    let options = OpenOptions {
-        cache: CachePlace::Temporary,
-        state_folder: None,
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        runtime: Runtime::default(),
-    };
+    let options = OpenOptions::default();
     Repository::open_broken(Arc::new(memory.clone()), Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options)
 }
 
@@ -80,15 +73,9 @@ fn repair_all(memory: &Memory, what: &str) {
     drop(repository);
     let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };
     repair_index(&lab.open(), false, false, &Silent).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let packs = PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false };
+    let packs = PackRepairOptions::default();
     repair_packs(&lab.open(), &packs, &Silent).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let options = SnapshotRepairOptions {
-        read_data: true,
-        forget: false,
-        rewrite: false,
-        accept_missing_packs: false,
-        dry_run: false,
-    };
+    let options = SnapshotRepairOptions::default().read_data(true);
     repair_snapshots(&lab.open(), &options, &Silent, &mut |_| Ok(())).unwrap_or_else(|error| panic!("{what}: {error}"));
 }
 
@@ -139,7 +126,7 @@ fn whatever_object_is_harmed_what_is_sound_comes_back() {
 fn a_snapshot_that_was_removed_is_found_as_such_and_comes_back_only_if_asked_for() {
     let (memory, snapshots, _folder) = saved(Suite::Aes256Gcm);
     let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };
-    lab.open().drop_snapshots(&[snapshots[0].0]).unwrap();
+    lab.open().log().remove_snapshots(&[snapshots[0].0], &[]).unwrap();
     let (repository, damage) = open_broken(&memory).unwrap();
     assert!(damage.is_none());
     let found = find_snapshots(&repository, &Silent).unwrap();
@@ -163,7 +150,7 @@ fn a_log_that_this_version_does_not_know_is_left_alone() {
     let (repository, damage) = open_broken(&memory).unwrap();
     let damage = damage.unwrap();
     assert_eq!((damage.behind, damage.unreadable), (0, 1));
-    repository.rebuild_log(&damage, &[]).unwrap();
+    rebuild_log(&repository, &damage, &[]).unwrap();
     let found = find_snapshots(&repository, &Silent).unwrap();
     assert_eq!(found.candidates.len(), 1);
 }
@@ -173,7 +160,7 @@ fn salvage_of_a_sound_snapshot_is_a_restore() {
     let (memory, snapshots, _folder) = saved(Suite::Aes256Gcm);
     let lab = Lab { backend: Arc::new(memory), cache: CachePlace::Temporary };
     let (repository, target) = (lab.open(), quick_folder());
-    let options = avro_snap::ops::restore::RestoreOptions { salvage: true, ..restoring(target.path()) };
+    let options = restoring(target.path()).salvage(true);
     let report = restore(&repository, &lab.last(&repository), &options, &Silent).unwrap();
     assert!(report.failed.is_empty() && report.salvaged.is_empty());
     assert!(files_of(target.path()) == snapshots[1].1);

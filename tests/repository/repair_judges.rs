@@ -17,7 +17,7 @@ use avro_snap::id::SnapshotId;
 use avro_snap::ops::cat::{CatError, CatFormat, CatOptions, cat};
 use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check};
 use avro_snap::ops::copy::{Copied, Copier, CopyOptions};
-use avro_snap::ops::create::{CreateOptions, create};
+use avro_snap::ops::create::create;
 use avro_snap::ops::diff::{Side, diff};
 use avro_snap::ops::find::{Search, Wanted, find};
 use avro_snap::ops::ls::ls;
@@ -105,7 +105,7 @@ impl World {
     }
 
     fn is_undamaged(&self) {
-        let standing = self.lab.open().standing();
+        let standing = self.lab.open().catalog().standing();
         assert!(!standing.has_damage(), "{:?}", standing.damaged);
     }
 }
@@ -116,29 +116,21 @@ fn set(between: &Between, hook: impl FnOnce() + Send + 'static) {
 
 /// Moves all that is needed into new packs, and deletes the old ones at once.
 fn prune_all(lab: &Lab) {
-    let options = PruneOptions {
-        max_unused: MaxUnused::Bytes(0),
-        max_repack: None,
-        repack_small: true,
-        reencrypt: false,
-        grace: Duration::ZERO,
-        compression: Some(3),
-        dry_run: false,
-    };
+    let options = PruneOptions::default().max_unused(MaxUnused::Bytes(0)).repack_small(true).grace(Duration::ZERO);
     let report = prune(&lab.open(), &options, &Silent).unwrap();
     assert!(report.swept.packs > 0, "{report:?}");
 }
 
 fn of_snapshots(read_data: bool) -> SnapshotRepairOptions {
-    SnapshotRepairOptions { read_data, forget: true, rewrite: false, accept_missing_packs: false, dry_run: false }
+    SnapshotRepairOptions::default().read_data(read_data).forget(true)
 }
 
 fn of_packs() -> PackRepairOptions {
-    PackRepairOptions { packs: Vec::new(), parity: None, accept_missing_packs: false, dry_run: false }
+    PackRepairOptions::default()
 }
 
 fn checked(repository: &Repository, data: DataSubset) -> CheckReport {
-    check(repository, CheckOptions { data }, &Silent).unwrap()
+    check(repository, CheckOptions::reading(data), &Silent).unwrap()
 }
 
 #[test]
@@ -152,10 +144,10 @@ fn what_cannot_be_read_is_no_damage() {
     assert!(matches!(failed, Error::Storage(_)), "{failed}");
     let failed = repair_snapshots(&repository, &of_snapshots(true), &Silent, &mut |_| Ok(())).unwrap_err();
     assert!(matches!(failed, Error::Storage(_)), "{failed}");
-    repository.refresh().unwrap();
+    repository.log().refresh().unwrap();
     assert_eq!(repository.state().next, head, "something was recorded");
     // Also a check does not say that anything is damaged.
-    match check(&repository, CheckOptions { data: DataSubset::All }, &Silent) {
+    match check(&repository, CheckOptions::reading(DataSubset::All), &Silent) {
         Ok(report) => assert!(report.problems.iter().all(|problem| !problem.is_damage()), "{:?}", report.problems),
         Err(error) => assert!(matches!(error, Error::Storage(_)), "{error}"),
     }
@@ -211,7 +203,7 @@ fn a_check_beside_others_finds_nothing() {
         set(&between, move || {
             let repository = lab.open();
             let first = repository.state().snapshots[0].id;
-            repository.remove_snapshots(&[first], &[]).unwrap();
+            repository.log().remove_snapshots(&[first], &[]).unwrap();
             prune_all(&lab);
         });
         let report = checked(&repository, data);
@@ -226,7 +218,7 @@ fn who_reads_what_is_removed_meanwhile_says_so() {
     world.night(2);
     let remove = |lab: Lab| {
         move || {
-            lab.open().remove_snapshots(&[first], &[]).unwrap();
+            lab.open().log().remove_snapshots(&[first], &[]).unwrap();
             prune_all(&lab);
         }
     };
@@ -235,7 +227,7 @@ fn who_reads_what_is_removed_meanwhile_says_so() {
     let root = Listing::read(&repository).snapshots.remove(0);
     assert_eq!(root.id, first);
     let (_, second) = world.beside();
-    let options = CopyOptions { compression: Some(3) };
+    let options = CopyOptions::default();
     let mut copier = Copier::new(&repository, &target, options).unwrap();
     set(&between, remove(world.lab.clone()));
     let copied = copier.copy(&root, &Silent).unwrap();
@@ -255,7 +247,7 @@ fn who_reads_what_is_removed_meanwhile_says_so() {
     let search = Search { wanted: vec![Wanted::new(b"*", false).unwrap()], ..Search::default() };
     let searched = [(last.clone(), Vec::new()), (root.clone(), Vec::new())];
     is_removed("find", find(&second, &searched, &search, &mut |_| Ok(())).err());
-    let options = CatOptions { skip: 0, limit: None, fields: Vec::new(), format: CatFormat::Avro };
+    let options = CatOptions::default().format(CatFormat::Avro);
     let failed = cat(&second, &root, &path, &options, &mut |_| Ok(())).err();
     is_removed("cat", failed.map(|error| if let CatError::Library(error) = error { error } else { panic!("{error}") }));
     is_removed("schema show", schema::schema_of(&second, &root, &path).err());
@@ -277,13 +269,8 @@ fn a_delta_is_not_damaged_because_its_base_is_lost() {
     }
     let kept: Vec<_> = first.iter().map(|name| (name.clone(), world.memory.read(name, u64::MAX).unwrap())).collect();
     first.iter().for_each(|name| world.memory.delete(name).unwrap());
-    let report = repair_snapshots(
-        &world.lab.open(),
-        &SnapshotRepairOptions { forget: false, ..of_snapshots(true) },
-        &Silent,
-        &mut |_| Ok(()),
-    )
-    .unwrap();
+    let report =
+        repair_snapshots(&world.lab.open(), &of_snapshots(true).forget(false), &Silent, &mut |_| Ok(())).unwrap();
     assert!(!report.damaged.is_empty());
     let recorded: Vec<String> = report.recorded.iter().map(|(pack, _)| pack.to_string()).collect();
     assert!(recorded.iter().all(|pack| first.iter().any(|name| name.file() == pack)), "{recorded:?}");
@@ -304,7 +291,7 @@ fn a_delta_is_not_damaged_because_its_base_is_lost() {
 fn what_a_check_reads_whole_counts_again() {
     let world = World::new();
     let packs: Vec<_> = world.packs().iter().map(|name| (name.file().parse().unwrap(), Vec::new())).collect();
-    world.lab.open().record_damage(&packs).unwrap();
+    world.lab.open().catalog().record_damage(&packs).unwrap();
     assert!(!world.lab.check(DataSubset::None).problems.is_empty(), "what was not read stays lost");
     let report = world.lab.check(DataSubset::All);
     assert!(report.problems.is_empty(), "{:?}", report.problems);
@@ -317,9 +304,9 @@ fn what_a_check_reads_whole_counts_again() {
     bytes[middle] ^= 1;
     world.memory.delete(&name).unwrap();
     world.memory.create(&name, &bytes).unwrap();
-    world.lab.open().record_damage(&packs).unwrap();
+    world.lab.open().catalog().record_damage(&packs).unwrap();
     assert!(!world.lab.check(DataSubset::All).problems.is_empty());
-    assert!(world.lab.open().standing().has_damage());
+    assert!(world.lab.open().catalog().standing().has_damage());
     let taken = repair_index(&world.lab.open(), false, false, &Silent).unwrap().taken_back;
     assert_eq!(taken.len(), packs.len() - 1);
 }
@@ -331,7 +318,7 @@ fn data_that_comes_up_again_heals_what_rests_on_it() {
     world.night(2);
     let after = files_of(world.folder.path());
     first.iter().for_each(|name| world.memory.delete(name).unwrap());
-    let options = SnapshotRepairOptions { forget: false, ..of_snapshots(true) };
+    let options = of_snapshots(true).forget(false);
     repair_snapshots(&world.lab.open(), &options, &Silent, &mut |_| Ok(())).unwrap();
     // The first night's data is saved once more, elsewhere.
     let old = tempfile::tempdir().unwrap();
@@ -340,7 +327,7 @@ fn data_that_comes_up_again_heals_what_rests_on_it() {
         std::fs::write(old.path().join(path), bytes).unwrap();
     }
     let repository = world.lab.open();
-    let options = CreateOptions { series: Some("old".into()), ..saving(old.path()) };
+    let options = saving(old.path()).series("old");
     create(&repository, options, &Silent).unwrap();
     let listing = Listing::read(&world.lab.open());
     let second = listing.snapshots.iter().rfind(|root| root.series == "lab").unwrap();

@@ -13,19 +13,18 @@ use std::time::Duration;
 use avro_snap::chunk::ChunkSource;
 use avro_snap::crypto::{SeededEntropy, Suite};
 use avro_snap::error::{Error, Result};
-use avro_snap::id::SnapshotId;
+use avro_snap::id::{ChunkId, IndexId, SnapshotId};
+use avro_snap::log::ReplaceReason::{Erased, Repaired, Settled};
+use avro_snap::log::{Follower, Foundation, NewRoots, ReplaceReason, RootReplacement};
 use avro_snap::ops::check::{CheckOptions, DataSubset, check};
 use avro_snap::ops::copy::{Copied, Copier, CopyOptions};
 use avro_snap::ops::prune::{MaxUnused, PruneOptions, prune};
 use avro_snap::ops::recover::{bring_back_and_mend, find_snapshots};
 use avro_snap::ops::restore::{dump, restore};
 use avro_snap::progress::Silent;
-use avro_snap::runtime::Runtime;
 use avro_snap::storage::{Backend, Kind, Memory, Name};
-use avro_snap::store::log::ReplaceReason::{Erased, Repaired, Settled};
-use avro_snap::store::log::{Body, ReplaceReason};
 use avro_snap::store::read_root;
-use avro_snap::store::{CachePlace, OpenOptions, Repository, SnapshotRecord, Unlock, Writer};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, SnapshotRecord, State, Unlock, Writer};
 use sim_client::{Content, Habits, SimClock, contents, expected, forget, init, new_root, open, save, settle};
 
 /// A repository in memory, and what is saved in it.
@@ -58,26 +57,21 @@ impl World {
     }
 
     fn record(&self, id: SnapshotId) -> SnapshotRecord {
-        self.open().state().snapshots.into_iter().find(|record| record.id == id).unwrap()
+        self.open().state().snapshots.clone().into_iter().find(|record| record.id == id).unwrap()
     }
 
     fn assert_whole(&self, id: SnapshotId) {
         let repository = self.open();
         assert_eq!(contents(&repository, &self.record(id)).unwrap(), expected(&self.content));
-        let report = check(&repository, CheckOptions { data: DataSubset::All }, &Silent).unwrap();
+        let report = check(&repository, CheckOptions::reading(DataSubset::All), &Silent).unwrap();
         assert!(report.problems.is_empty(), "{:?}", report.problems);
     }
 
     fn prune(&self, grace: Duration) {
-        let options = PruneOptions {
-            max_unused: MaxUnused::Bytes(0),
-            max_repack: None,
-            repack_small: false,
-            reencrypt: false,
-            grace,
-            compression: None,
-            dry_run: false,
-        };
+        let options = PruneOptions::default()
+            .max_unused(MaxUnused::Bytes(0))
+            .grace(grace)
+            .compression(avro_snap::options::Compression::Off);
         prune(&self.open(), &options, &Silent).unwrap();
     }
 
@@ -88,8 +82,7 @@ impl World {
 
     fn open_broken(&self) -> (Repository, Option<avro_snap::store::LogDamage>) {
         let (cache, entropy) = (CachePlace::Temporary, Arc::new(SeededEntropy::new(self.now() as u64)));
-        let options =
-            OpenOptions { cache, state_folder: None, clock: self.clock.clone(), entropy, runtime: Runtime::default() };
+        let options = OpenOptions::default().cache(cache).clock(self.clock.clone()).entropy(entropy);
         let unlock = Unlock::Password(&mut || Ok(Vec::new()));
         Repository::open_broken(Arc::new(self.memory.clone()), unlock, &options).unwrap()
     }
@@ -99,7 +92,7 @@ impl World {
 fn a_snapshot_with_a_new_root_is_what_it_was_and_what_only_the_old_one_reached_is_freed() {
     let world = World::new();
     let id = world.save();
-    world.open().set_tags(id, &["kept".into()]).unwrap();
+    world.open().log().set_tags(id, &["kept".into()]).unwrap();
     let before = world.record(id);
     assert!(settle(&world.open(), id).unwrap());
     let after = world.record(id);
@@ -109,10 +102,11 @@ fn a_snapshot_with_a_new_root_is_what_it_was_and_what_only_the_old_one_reached_i
     let old = read_root(&world.open(), &before).unwrap();
     let new = read_root(&world.open(), &after).unwrap();
     assert_eq!((new.time, &new.series, &new.tags, new.revision), (old.time, &old.series, &old.tags, 1));
-    let past = world.open().history().unwrap().replaced;
+    let past = world.open().log().history().unwrap().replaced;
     assert_eq!((past.len(), past[0].roots.old, past[0].roots.new), (1, before.root, after.root));
 
-    let size = |world: &World| world.open().index().packs_known().iter().map(|(_, length)| *length).sum::<u64>();
+    let size =
+        |world: &World| world.open().catalog().index().packs_known().iter().map(|(_, length)| *length).sum::<u64>();
     let both = size(&world);
     world.prune_all();
     world.assert_whole(id);
@@ -178,7 +172,7 @@ fn what_a_prune_condemns_before_the_new_root_is_there_is_copied() {
     forget(&world.open(), other).unwrap();
     // Packs that nobody names yet are left alone for a while; what is condemned is not deleted either.
     world.prune(Duration::from_secs(3600));
-    assert!(!world.open().standing().condemned.is_empty());
+    assert!(!world.open().catalog().standing().condemned.is_empty());
     assert_eq!(writer.replace_roots(ReplaceReason::Settled, &[replacement]).unwrap().replaced, [id]);
     drop(slow);
     world.prune_all();
@@ -212,7 +206,8 @@ fn who_holds_the_old_root_when_it_is_pruned_is_told_so_and_a_copy_goes_on_with_t
         open(Arc::new(memory), &clock, 7).unwrap()
     };
     let old = read_root(&reader, &world.record(id)).unwrap();
-    let mut copier = Copier::new(&reader, &to, CopyOptions { compression: None }).unwrap();
+    let mut copier =
+        Copier::new(&reader, &to, CopyOptions::default().compression(avro_snap::options::Compression::Off)).unwrap();
     assert!(settle(&world.open(), id).unwrap());
     world.prune_all();
     let folder = quick_folder();
@@ -263,9 +258,8 @@ fn check_finds_a_root_that_was_to_have_the_same_content_and_has_not() {
     let replacement = new_root(&repository, &writer, id, &mut |root| root.manifest = None).unwrap().unwrap();
     writer.flush().unwrap();
     drop(writer);
-    let body = |reason| Body::ReplaceRoots { reason, roots: vec![replacement], indexes: vec![] };
-    repository.append_checked(|_| Ok(Some(body(ReplaceReason::Settled)))).unwrap();
-    let report = check(&world.open(), CheckOptions { data: DataSubset::None }, &Silent).unwrap();
+    repository.log().replace_roots(&Unchecked, ReplaceReason::Settled, &[replacement]).unwrap();
+    let report = check(&world.open(), CheckOptions::reading(DataSubset::None), &Silent).unwrap();
     assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
     let said = report.problems[0].to_string();
     assert!(said.contains("\"a\" is not what it was") && said.contains("entry"), "{said}");
@@ -279,17 +273,22 @@ fn a_damaged_snapshot_may_get_a_root_that_has_lost_no_more() {
     let repository = world.open();
     // The first file is lost; the others, the manifest and the root are elsewhere.
     let lost = repository.hasher().id(&sim_client::piece(0, 0, 1));
-    let packs = repository.index().pack_numbers().into_iter().map(|number| repository.index().pack(number).unwrap());
+    let packs = repository
+        .catalog()
+        .index()
+        .pack_numbers()
+        .into_iter()
+        .map(|number| repository.catalog().index().pack(number).unwrap());
     let holds = |info: &avro_snap::pack::PackInfo| info.directory.chunks.iter().any(|chunk| chunk.id == lost);
     let pack = packs.into_iter().find(|info| holds(info)).unwrap().id;
     drop(repository);
     world.memory.delete(&avro_snap::pack::pack_name(&pack)).unwrap();
-    world.open().record_damage(&[(pack, vec![])]).unwrap();
+    world.open().catalog().record_damage(&[(pack, vec![])]).unwrap();
     let again = world.open();
     let writer = Writer::new(&again).unwrap();
     let replacement = new_root(&again, &writer, id, &mut |_| {}).unwrap().unwrap();
     // Somebody takes places away meanwhile, so that all is looked at again.
-    world.open().record_damage(&[(avro_snap::id::PackId::new([9; 32]), vec![])]).unwrap();
+    world.open().catalog().record_damage(&[(avro_snap::id::PackId::new([9; 32]), vec![])]).unwrap();
     assert_eq!(writer.replace_roots(ReplaceReason::Settled, &[replacement]).unwrap().replaced, [id]);
 }
 
@@ -320,7 +319,7 @@ fn an_entry_that_replaced_a_root_and_is_lost_costs_nothing() {
     let world = World::new();
     let id = world.save();
     assert!(settle(&world.open(), id).unwrap());
-    let (new, entry) = (world.record(id).root, world.open().history().unwrap().replaced[0].entry);
+    let (new, entry) = (world.record(id).root, world.open().log().history().unwrap().replaced[0].entry);
     // An attempt that did not come about leaves a root that is of no concern.
     let repository = world.open();
     let writer = Writer::new(&repository).unwrap();
@@ -342,4 +341,35 @@ fn an_entry_that_replaced_a_root_and_is_lost_costs_nothing() {
     assert_eq!(world.record(id).root, new);
     world.assert_whole(id);
     assert_eq!(world.memory.list_all(Kind::Log).unwrap().len() as u64, world.open().state().next);
+}
+
+/// Takes any root for sound, as no writer does.
+struct Unchecked;
+
+impl Follower for Unchecked {
+    fn follow_log(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Foundation for Unchecked {
+    fn secured_at(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn set_secured_at(&self, _: u64) {}
+
+    fn secure(&self, _: &State, _: SnapshotId, _: &ChunkId, _: Option<&ChunkId>) -> Result<()> {
+        Ok(())
+    }
+
+    fn index_objects(&self) -> Result<Vec<IndexId>> {
+        Ok(Vec::new())
+    }
+}
+
+impl NewRoots for Unchecked {
+    fn check(&self, _: ReplaceReason, _: &RootReplacement) -> Result<()> {
+        Ok(())
+    }
 }

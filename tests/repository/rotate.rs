@@ -20,15 +20,14 @@ use avro_snap::chunk::ChunkKind;
 use avro_snap::crypto::{Envelope, Keyring, Suite, SystemEntropy};
 use avro_snap::error::{Error, Result};
 use avro_snap::id::{EntryHash, KeyId, SnapshotId, digest};
-use avro_snap::ops::prune::{Fate, MaxUnused, PruneOptions};
+use avro_snap::log::{Body, LogEntry};
+use avro_snap::ops::prune::{Fate, MaxUnused};
 use avro_snap::ops::recover::{bring_back_and_mend, find_snapshots};
 use avro_snap::pack::{EncodedFrame, Encoding, FrameChunk, PackBuilder, SealedPack};
 use avro_snap::progress::Silent;
-use avro_snap::runtime::Runtime;
 use avro_snap::storage::StorageErrorKind::{Other, UnknownOutcome};
 use avro_snap::storage::{Backend, Kind, Memory, Name};
-use avro_snap::store::log::{Body, LogEntry};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, Rotated, SystemClock, Unlock};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Rotated, Unlock};
 use faults::{Crashing, FailingOnce, Files, Moment, Overlay, memory_of, objects_of, quick_folder, restored};
 use lab::{CHEAP, Lab, PASSWORD};
 use small::{all_is_well, count, forget, init, lab, noise, run_prune, save, thorough};
@@ -44,25 +43,19 @@ fn story(backend: &Arc<dyn Backend>, random: &mut Random) -> (Lab, Expected) {
     let mut expected = Expected::from([(save(&lab, &files).unwrap(), files.clone())]);
     files.insert("another".into(), vec![7; 5000]);
     expected.insert(save(&lab, &files).unwrap(), files);
-    lab.open().add_key(SECOND, CHEAP, "second").unwrap();
+    lab.open().keys().add(SECOND, CHEAP, "second").unwrap();
     (lab, expected)
 }
 
 /// Under the same password, and takes all others away.
 fn rotate(lab: &Lab) -> Result<Rotated> {
     let mut repository = lab.try_open()?;
-    let keys: Vec<KeyId> = repository.state().keys.into_keys().collect();
+    let keys: Vec<KeyId> = repository.state().keys.keys().copied().collect();
     repository.rotate_key(PASSWORD, CHEAP, "rotated", &keys)
 }
 
 fn options() -> OpenOptions {
-    OpenOptions {
-        cache: CachePlace::Temporary,
-        state_folder: None,
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        runtime: Runtime::default(),
-    }
+    OpenOptions::default()
 }
 
 fn open_by(lab: &Lab, unlock: Unlock<'_>) -> Result<Repository> {
@@ -96,8 +89,8 @@ fn goes_on(lab: &Lab, mut expected: Expected, what: &str) {
     run_prune(lab, &thorough()).unwrap_or_else(|error| panic!("{what}: {error}"));
     all_is_well(lab, &expected, what);
     let repository = lab.open();
-    assert!(repository.check_keys().is_empty(), "{what}");
-    assert_eq!(repository.epoch(), repository.state().epoch, "{what}");
+    assert!(repository.keys().check().is_empty(), "{what}");
+    assert_eq!(repository.packs().epoch(), repository.state().epoch, "{what}");
 }
 
 #[test]
@@ -116,7 +109,7 @@ fn death_at_any_operation_of_a_rotation_leaves_a_way_in() {
                 break;
             }
             let (lab, what) = (lab(&copy), format!("{moment:?} operation {operation}"));
-            let epoch = lab.open().epoch();
+            let epoch = lab.open().packs().epoch();
             // An entry that is there counts, whether or not anybody learned of it.
             assert!(rotated.is_err() || epoch == 1, "{what}");
             assert_eq!(opens_with(&lab, SECOND), epoch == 0, "{what}");
@@ -143,7 +136,7 @@ fn one_failed_operation_of_a_rotation_never_makes_a_false_success() {
             let failing = Arc::new(FailingOnce::failing(copy.clone(), operation, moment, kind));
             let rotated = rotate(&lab(&(failing.clone() as Arc<dyn Backend>)));
             let (lab, what) = (lab(&copy), format!("{moment:?} operation {operation}, {kind:?}"));
-            assert!(rotated.is_err() || lab.open().epoch() == 1, "{what}");
+            assert!(rotated.is_err() || lab.open().packs().epoch() == 1, "{what}");
             all_is_well(&lab, &expected, &what);
             if !failing.failed() {
                 break;
@@ -183,7 +176,7 @@ fn a_writer_that_was_open_before_fails_clearly_and_its_next_run_stores_nothing_t
     all_is_well(&lab, &expected, "the next run");
     // What it left is named anew, so its index objects are not needed any more.
     let names: Vec<u32> = epochs(&*backend, Kind::Index);
-    run_prune(&lab, &PruneOptions { grace: Duration::ZERO, ..thorough() }).unwrap();
+    run_prune(&lab, &thorough().grace(Duration::ZERO)).unwrap();
     assert!(epochs(&*backend, Kind::Index).len() < names.len());
     all_is_well(&lab, &expected, "after a prune");
 }
@@ -196,13 +189,13 @@ fn of_two_rotations_at_once_one_wins_and_the_other_leaves_nothing() {
     assert!(matches!(lost, Error::KeysRotated { rotation: 1, .. }), "{lost}");
     assert_eq!(count(&backend, Kind::Key).0, 1);
     goes_on(&lab, expected.clone(), "after a race");
-    let added = rotated_meanwhile(&lab).open().add_key(SECOND, CHEAP, "too late").unwrap_err();
+    let added = rotated_meanwhile(&lab).open().keys().add(SECOND, CHEAP, "too late").unwrap_err();
     assert!(matches!(added, Error::KeysRotated { rotation: 2, .. }), "{added}");
     assert_eq!(count(&backend, Kind::Key).0, 1);
     // A password that came meanwhile is not taken away unasked.
     let own = lab.open();
-    let keys: Vec<KeyId> = own.state().keys.into_keys().collect();
-    own.add_key(SECOND, CHEAP, "second").unwrap();
+    let keys: Vec<KeyId> = own.state().keys.keys().copied().collect();
+    own.keys().add(SECOND, CHEAP, "second").unwrap();
     let refused = lab.open().rotate_key(PASSWORD, CHEAP, "", &keys).unwrap_err();
     assert!(matches!(refused, Error::Invalid(_)), "{refused}");
     assert!(opens_with(&lab, SECOND) && count(&backend, Kind::Key).0 == 2);
@@ -229,9 +222,9 @@ fn what_the_old_keys_seal_later_counts_for_nothing() {
         if rotates {
             rotate(&lab).unwrap();
         }
-        let keyring = old.keyring().unwrap();
+        let keyring = old.keys().keyring().unwrap();
         let chunk = FrameChunk { id: old.hasher().id(&target), length: target.len() as u32 };
-        let lie = lying_pack(&old, keyring, &[chunk]);
+        let lie = lying_pack(&old, &keyring, &[chunk]);
         backend.create(&lie.info.name(), &lie.bytes).unwrap();
         if indexed {
             let body = avro_snap::index::encode_object(std::slice::from_ref(&lie.info));
@@ -263,10 +256,10 @@ fn a_prune_does_not_take_the_word_of_a_pack_under_old_keys_for_what_is_stored_el
             rotate(&lab).unwrap();
         }
         let mut chunks = Vec::new();
-        for number in old.index().pack_numbers() {
-            chunks.extend(old.index().pack(number).unwrap().directory.chunks.clone());
+        for number in old.catalog().index().pack_numbers() {
+            chunks.extend(old.catalog().index().pack(number).unwrap().directory.chunks.clone());
         }
-        let lie = lying_pack(&old, old.keyring().unwrap(), &chunks);
+        let lie = lying_pack(&old, &old.keys().keyring().unwrap(), &chunks);
         backend.create(&lie.info.name(), &lie.bytes).unwrap();
         run_prune(&lab, &thorough()).unwrap();
         // Who has the keys of today can make it give up the true packs for this one.
@@ -298,10 +291,10 @@ fn an_entry_under_the_old_keys_is_refused_behind_a_rotation() {
         copy.create(&name, &bytes).unwrap();
         small::lab(&copy)
     };
-    let taken = forge(old.keyring().unwrap()).open();
+    let taken = forge(&old.keys().keyring().unwrap()).open();
     assert!(taken.state().snapshots.is_empty(), "before the rotation it is as good as any");
     rotate(&lab).unwrap();
-    let forged = forge(old.keyring().unwrap());
+    let forged = forge(&old.keys().keyring().unwrap());
     let refused = forged.try_open().unwrap_err();
     assert!(matches!(&refused, Error::Damaged { reason, .. } if reason.contains("epoch 0")), "{refused}");
     let (repository, damage) = broken(&forged);
@@ -309,7 +302,7 @@ fn an_entry_under_the_old_keys_is_refused_behind_a_rotation() {
     assert_eq!((damage.behind, repository.state().snapshots.len()), (0, expected.len()));
     mend(&repository, &damage);
     goes_on(&forged, expected.clone(), "after the forged entry was taken out");
-    assert!(forge(lab.open().keyring().unwrap()).open().state().snapshots.is_empty());
+    assert!(forge(&lab.open().keys().keyring().unwrap()).open().state().snapshots.is_empty());
 }
 
 #[test]
@@ -317,7 +310,7 @@ fn a_slot_or_an_export_of_before_opens_nothing_and_one_of_a_log_put_back_raises_
     let backend: Arc<dyn Backend> = Arc::new(Memory::new());
     let (lab, expected) = story(&backend, &mut Random::new(9));
     let before = objects_of(&*backend);
-    let old_export = lab.open().export_keys().unwrap();
+    let old_export = lab.open().keys().export().unwrap();
     rotate(&lab).unwrap();
     for (name, bytes) in before.iter().filter(|(name, _)| name.kind() == Kind::Key) {
         backend.create(name, bytes).unwrap();
@@ -325,7 +318,7 @@ fn a_slot_or_an_export_of_before_opens_nothing_and_one_of_a_log_put_back_raises_
     assert!(opens_with(&lab, PASSWORD) && !opens_with(&lab, SECOND));
     let refused = open_by(&lab, Unlock::Export(&old_export)).unwrap_err();
     assert!(matches!(refused, Error::OldExport { rotation: 1 }), "{refused}");
-    let export = lab.open().export_keys().unwrap();
+    let export = lab.open().keys().export().unwrap();
     let opened = open_by(&lab, Unlock::Export(&export)).unwrap();
     assert_eq!(opened.state().snapshots.len(), expected.len());
     goes_on(&lab, expected, "with old slots put back");
@@ -348,7 +341,7 @@ fn nothing_under_older_keys_is_left_once_it_was_moved() {
     lab.cache = CachePlace::Folder(folder.path().to_path_buf());
     // Where no pack may be copied, index objects are made anew all the same.
     rotate(&lab).unwrap();
-    run_prune(&lab, &PruneOptions { reencrypt: true, max_repack: Some(1), ..thorough() }).unwrap();
+    run_prune(&lab, &thorough().reencrypt(true).max_repack_size(Some(1))).unwrap();
     assert_eq!((highest(epochs(&*backend, Kind::Pack)), highest(epochs(&*backend, Kind::Index))), ((0, 0), (1, 1)));
     let mut random = Random::new(11);
     for round in 1..3 {
@@ -363,15 +356,15 @@ fn nothing_under_older_keys_is_left_once_it_was_moved() {
     expected.remove(&gone);
     assert_eq!(highest(epochs(&*backend, Kind::Pack)), (0, 3));
     // Without being asked nothing is moved, and it is told.
-    let kept = PruneOptions { max_unused: MaxUnused::Percent(100.0), ..thorough() };
-    let untouched = run_prune(&lab, &PruneOptions { dry_run: true, ..kept.clone() }).unwrap();
+    let kept = thorough().max_unused(MaxUnused::Percent(100.0));
+    let untouched = run_prune(&lab, &kept.clone().dry_run(true)).unwrap();
     assert!(untouched.old_keys.packs > 0 && untouched.packs.iter().all(|pack| pack.fate != Fate::OldKey));
     // A little at a time, and then all that is left.
-    let moved = PruneOptions { reencrypt: true, ..kept };
-    let all = run_prune(&lab, &PruneOptions { dry_run: true, ..moved.clone() }).unwrap();
+    let moved = kept.reencrypt(true);
+    let all = run_prune(&lab, &moved.clone().dry_run(true)).unwrap();
     assert_eq!(all.old_keys.packs, 0);
     let old = all.tally(|fate| fate == Fate::OldKey).packs;
-    let part = run_prune(&lab, &PruneOptions { max_repack: Some(25_000), ..moved.clone() }).unwrap();
+    let part = run_prune(&lab, &moved.clone().max_repack_size(Some(25_000))).unwrap();
     let copied = part.tally(|fate| fate == Fate::OldKey).packs;
     assert!(0 < copied && copied < old, "{copied} of {old}");
     assert_eq!(part.old_keys.packs, old - copied);
@@ -383,7 +376,7 @@ fn nothing_under_older_keys_is_left_once_it_was_moved() {
     }
     assert_eq!(highest(epochs(&*backend, Kind::Log)), (0, 3));
     goes_on(&lab, expected, "all moved");
-    let again = run_prune(&lab, &PruneOptions { dry_run: true, ..moved }).unwrap();
+    let again = run_prune(&lab, &moved.dry_run(true)).unwrap();
     assert_eq!(again.tally(|fate| fate == Fate::OldKey).packs, 0);
 }
 
@@ -393,7 +386,7 @@ fn death_at_any_operation_of_moving_to_new_keys_loses_nothing() {
     let (story_lab, expected) = story(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut Random::new(12));
     rotate(&story_lab).unwrap();
     let objects = objects_of(&memory);
-    let moved = PruneOptions { reencrypt: true, ..thorough() };
+    let moved = thorough().reencrypt(true);
     for operation in 0.. {
         let copy: Arc<dyn Backend> = Arc::new(memory_of(&objects));
         let crashing = Arc::new(Crashing::dying(copy.clone(), operation, Moment::After));
@@ -455,7 +448,7 @@ fn whatever_is_lost_of_the_log_the_keys_are_those_of_the_last_rotation_once_it_i
             let found = find_snapshots(&repository, &Silent).unwrap();
             avro_snap::ops::recover::bring_back(&repository, &found.candidates).unwrap();
         }
-        assert_eq!(hurt.open().epoch(), 2, "{what}");
+        assert_eq!(hurt.open().packs().epoch(), 2, "{what}");
         all_is_well(&hurt, &expected, &what);
         save(&hurt, &noise(&mut Random::new(30), 1, 3000)).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(!opens_with(&hurt, SECOND), "{what}");

@@ -9,15 +9,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use avro_snap::chunk::ChunkKind;
-use avro_snap::crypto::{Suite, SystemEntropy};
-use avro_snap::id::{ChunkId, SnapshotId};
+use avro_snap::crypto::Suite;
+use avro_snap::error::Result;
+use avro_snap::id::{ChunkId, IndexId, SnapshotId};
+use avro_snap::log::{Follower, Foundation};
 use avro_snap::ops::select::Listing;
 use avro_snap::pack::{FrameCodec, PlainChunk};
-use avro_snap::runtime::Runtime;
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::storage::{Backend, Kind, Memory, Meter, Name};
-use avro_snap::store::log::Body;
-use avro_snap::store::{CachePlace, OpenOptions, Repository, SystemClock, Unlock, Writer};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, State, Unlock, Writer};
 
 /// Stores as many roots as wanted, each in a pack of its own.
 fn store_roots(repository: &Repository, count: u32) -> Vec<(SnapshotId, ChunkId)> {
@@ -58,25 +58,18 @@ fn grown(suite: Suite, snapshots: u32, entries: u64) -> Memory {
         indexes.push(meta.name.file().parse().unwrap());
     }
     for (snapshot, root) in roots {
-        let indexes = std::mem::take(&mut indexes);
-        let body = Body::AddSnapshot { snapshot, root, indexes };
-        repository.append_checked(|_| Ok(Some(body.clone()))).unwrap();
+        repository.log().add_snapshot(&Unchecked(indexes.clone()), snapshot, root).unwrap();
     }
     let id = repository.state().snapshots[0].id;
     while repository.state().next < entries {
-        repository.set_tags(id, &[format!("tag {}", repository.state().next)]).unwrap();
+        repository.log().set_tags(id, &[format!("tag {}", repository.state().next)]).unwrap();
     }
     memory
 }
 
 fn open(backend: Arc<dyn Backend>, here: &Path) -> Repository {
-    let options = OpenOptions {
-        cache: CachePlace::Folder(here.join("cache")),
-        state_folder: Some(here.join("state")),
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        runtime: Runtime::default(),
-    };
+    let options =
+        OpenOptions::default().cache(CachePlace::Folder(here.join("cache"))).state_folder(Some(here.join("state")));
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).unwrap()
 }
 
@@ -102,7 +95,7 @@ fn a_repository_with_5000_entries_and_1000_snapshots_is_opened_and_listed_in_few
         let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };
         let id = lab.open().state().snapshots[3].id;
         for round in 0..10 {
-            lab.open().set_tags(id, &[format!("round {round}")]).unwrap();
+            lab.open().log().set_tags(id, &[format!("round {round}")]).unwrap();
         }
         let later = trips(&memory, here.path(), 1000);
         // Without any checkpoint, all entries are read.
@@ -154,7 +147,7 @@ fn what_this_machine_keeps_may_be_wrong_old_or_gone() {
         let old = std::fs::read(folder.join("log")).unwrap();
         let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };
         let id = lab.open().state().snapshots[0].id;
-        lab.open().drop_snapshots(&[id]).unwrap();
+        lab.open().log().remove_snapshots(&[id], &[]).unwrap();
         drop(open(Arc::new(memory.clone()), here.path()));
         std::fs::write(folder.join("log"), old).unwrap();
         assert_eq!(open(Arc::new(memory.clone()), here.path()).state().snapshots.len(), 19);
@@ -168,10 +161,10 @@ fn several_slots_of_one_password_cost_one_reading_of_the_log() {
     // Slots that the password opens and the log does not name (any more).
     for _ in 0..3 {
         let repository = lab.open();
-        let slot = repository.add_key(PASSWORD, CHEAP, "again").unwrap();
+        let slot = repository.keys().add(PASSWORD, CHEAP, "again").unwrap();
         let name = Name::new(Kind::Key, slot);
         let bytes = memory.read(&name, 1 << 20).unwrap();
-        repository.remove_key(slot).unwrap();
+        repository.keys().remove(slot).unwrap();
         memory.create(&name, &bytes).unwrap();
     }
     let meter = Arc::new(Meter::new(Arc::new(memory.clone())));
@@ -179,4 +172,29 @@ fn several_slots_of_one_password_cost_one_reading_of_the_log() {
     let entries = lab.open().state().next;
     let read = meter.counts().read;
     assert!(read.objects < entries + 20, "{} reads for {entries} entries", read.objects);
+}
+
+/// Takes any root for sound, as no writer does.
+struct Unchecked(Vec<IndexId>);
+
+impl Follower for Unchecked {
+    fn follow_log(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Foundation for Unchecked {
+    fn secured_at(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn set_secured_at(&self, _: u64) {}
+
+    fn secure(&self, _: &State, _: SnapshotId, _: &ChunkId, _: Option<&ChunkId>) -> Result<()> {
+        Ok(())
+    }
+
+    fn index_objects(&self) -> Result<Vec<IndexId>> {
+        Ok(self.0.clone())
+    }
 }

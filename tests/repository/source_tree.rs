@@ -60,7 +60,7 @@ impl SourceTree for Walk {
             entry: row(name.as_bytes(), &tag, bytes.len()),
             nlink: 1,
             dev: 0,
-            leads_to_root: false,
+            is_ancestor_of_root: false,
         }))
     }
 

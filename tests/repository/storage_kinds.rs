@@ -16,10 +16,9 @@ use avro_gen::Random;
 use avro_snap::crypto::{Suite, SystemEntropy};
 use avro_snap::error::Error;
 use avro_snap::ops::create::create;
-use avro_snap::ops::prune::PruneOptions;
 use avro_snap::progress::Silent;
 use avro_snap::storage::{self, Backend, Kind, Memory, Meter, Name, StorageErrorKind};
-use avro_snap::store::{InitOptions, Repository, Settings, SystemClock};
+use avro_snap::store::{InitOptions, Repository, SystemClock};
 use lab::{Lab, saving};
 use small::{forget, init, noise, run_prune, save, thorough, write_all};
 
@@ -56,7 +55,7 @@ fn a_snapshot_that_exists_is_reported_as_made_whatever_the_storage_does_from_the
         let hooked: Arc<dyn Backend> = Arc::new(Hooked::new(memory.clone(), outage));
         let report = create(&small::open(&small::lab(&hooked)), saving(folder.path()), &Silent);
         let report = report.unwrap_or_else(|error| panic!("{kind:?}: {error}"));
-        let there = small::lab(&memory).open().state().snapshots;
+        let there = small::lab(&memory).open().state().snapshots.clone();
         assert_eq!(there.last().map(|record| record.id), report.snapshot);
         assert!(report.bytes_added > 0);
     }
@@ -100,17 +99,7 @@ impl Hook for Arc<Unreadable> {
 #[test]
 fn a_network_that_is_gone_is_not_asked_for_every_sector() {
     let memory: Arc<dyn Backend> = Arc::new(Memory::new());
-    let mut settings = Settings::default();
-    settings.set_parity(50);
-    let options = InitOptions {
-        suite: Suite::None,
-        password: None,
-        kdf: lab::CHEAP,
-        label: String::new(),
-        cut: avro_snap::chunk::CutParams::default(),
-        chunk_id_key: None,
-        settings,
-    };
+    let options = InitOptions::default().encryption(Suite::None).kdf(lab::CHEAP).parity(50u32);
     Repository::init(&memory, &options, &SystemClock, &SystemEntropy).unwrap();
     let folder = tempfile::tempdir().unwrap();
     write_all(folder.path(), &noise(&mut Random::new(3), 1, 1_500_000));
@@ -127,9 +116,9 @@ fn a_network_that_is_gone_is_not_asked_for_every_sector() {
         let unreadable = Arc::new(Unreadable { kind, object: object.clone(), reads: AtomicUsize::new(0) });
         let backend: Arc<dyn Backend> = Arc::new(Hooked::new(memory.clone(), unreadable.clone()));
         let repository = Lab { backend, ..lab.clone() }.open();
-        let info = repository.index().find_pack(&object.file().parse().unwrap()).unwrap().unwrap();
-        let cipher = repository.cipher_of(&info).unwrap();
-        let error = repository.unseal(&info, &cipher, 0).unwrap_err();
+        let info = repository.catalog().index().find_pack(&object.file().parse().unwrap()).unwrap().unwrap();
+        let cipher = repository.packs().cipher_of(&info).unwrap();
+        let error = repository.packs().unseal(&info, &cipher, 0).unwrap_err();
         assert!(matches!(&error, Error::Storage(error) if error.kind() == kind), "{error}");
         assert!(!error.is_damage());
         let reads = unreadable.reads.load(Ordering::SeqCst);
@@ -153,7 +142,7 @@ fn a_prune_asks_for_no_object_that_a_listing_has_told_of() {
     assert!(backend.list_all(Kind::Pack).unwrap().len() > 10);
     let meter = Arc::new(Meter::new(backend.clone()));
     let metered = small::lab(&(meter.clone() as Arc<dyn Backend>));
-    let options = PruneOptions { grace: Duration::from_secs(1), dry_run: true, ..thorough() };
+    let options = thorough().grace(Duration::from_secs(1)).dry_run(true);
     run_prune(&metered, &options).unwrap();
     let heads = meter.counts().head.objects;
     assert!(heads <= 8, "{heads} objects were asked for one by one");
@@ -185,12 +174,12 @@ fn looking_for_a_gap_in_the_log_lists_no_entry_that_was_read() {
     let meter = Arc::new(Meter::new(memory.clone()));
     let repository = small::lab(&(meter.clone() as Arc<dyn Backend>)).open();
     let before = meter.counts();
-    assert!(repository.log_gap().unwrap().is_none());
+    assert!(repository.log().gap().unwrap().is_none());
     assert_eq!(meter.counts().since(&before).list.objects, 0);
     // A gap is found all the same.
     let next = repository.state().next;
     memory.create(&Name::log(next + 3), b"stray").unwrap();
-    assert!(repository.log_gap().unwrap().is_some());
+    assert!(repository.log().gap().unwrap().is_some());
     // Also one that came after the log was read.
     save(&lab, &noise(&mut random, 1, 1_000)).unwrap_err();
 }

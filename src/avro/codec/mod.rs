@@ -81,7 +81,7 @@ pub enum DecodeError {
     /// The payload is not what the codec writes.
     #[error("the {codec} payload is damaged: {reason}")]
     Corrupt {
-        /// The codec.
+        /// Codec of the block.
         codec: Codec,
         /// What its decoder said.
         reason: &'static str,
@@ -92,7 +92,7 @@ pub enum DecodeError {
     /// More bytes come out than are allowed.
     #[error("the {codec} payload decodes to more than {limit} bytes")]
     TooLarge {
-        /// The codec.
+        /// Codec of the block.
         codec: Codec,
         /// The limit, in bytes.
         limit: usize,

@@ -47,7 +47,7 @@ impl Decoder {
         Self { inflate: zlib_rs::Inflate::new(false, 15), snappy: snap::raw::Decoder::new(), zstd: None }
     }
 
-    /// Puts what `payload` decodes to in `out`, **in place of** what was there, and gives the number of payload bytes
+    /// Puts what `payload` decodes to in `out`, **in place of** what was there, and returns the number of payload bytes
     /// that the compressed streams took; the rest is the tail.
     ///
     /// Streams that stand end to end (zstandard frames, bzip2 and xz streams) are all decoded, as their formats have it.
@@ -71,8 +71,8 @@ impl Decoder {
     }
 
     /// [`decode`](Self::decode), but a deflate stream and the last zstandard frame need not come to their end: some
-    /// writers flush a stream and never finish it, and readers take what there is. Whether that is all, only walking the records tells: whoever does not count
-    /// them must not use this.
+    /// writers flush a stream and never finish it, and readers take what there is. Whether that is all, only walking the records
+    /// shows: it must not be used where they are not counted.
     ///
     /// # Errors
     /// As of [`decode`](Self::decode).

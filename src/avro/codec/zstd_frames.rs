@@ -13,7 +13,7 @@ pub(super) fn most_content(frames: &[u8]) -> u64 {
     most
 }
 
-/// Adds what a frame may hold; gives what stands after it.
+/// Adds what a frame may hold; returns what stands after it.
 fn frame<'p>(bytes: &'p [u8], most: &mut u64) -> Option<&'p [u8]> {
     let magic = u32::from_le_bytes(*bytes.first_chunk()?);
     if magic & 0xffff_fff0 == 0x184d_2a50 {

@@ -14,9 +14,9 @@ pub enum Coding {
     Repeated,
     /// Of numbers: what each differs from the one before it, the first from 0, wrapping at 64 bits; as numbers.
     Deltas,
-    /// Of values of so many bytes: the first bytes of all, then the second bytes of all, and so on.
+    /// Of values of this many bytes: the first bytes of all, then the second bytes of all, and so on.
     Planes(u8),
-    /// Of numbers: each as so many bytes, little-endian, without undoing the zig-zag; then as `Planes`.
+    /// Of numbers: each as this many bytes, little-endian, without undoing the zig-zag; then as `Planes`.
     NumberPlanes(u8),
     /// Of numbers: what each differs from the one before it, zig-zag; then as `NumberPlanes`.
     DeltaPlanes(u8),

@@ -7,7 +7,7 @@
 //! together as many bytes as the records. [`TypeTree::join`] goes the other way. A [`Coding`] then turns a single column
 //! into something that compresses better.
 //!
-//! Trees and columns may be damaged or forged. What a column can give bounds the work and the memory of everything
+//! Trees and columns may be damaged or forged. What a column can hold bounds the work and the memory of everything
 //! here: whatever is not sound is `None`, never a panic.
 
 mod coding;

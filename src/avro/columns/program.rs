@@ -9,15 +9,15 @@ pub enum ColumnKind {
     Number,
     /// Numbers of branches of a union.
     Branch,
-    /// Counts of the blocks of lists, the zeros that end lists, and lengths in bytes behind counts below zero.
+    /// Counts of the blocks of lists, the zeros that end lists, and lengths in bytes after counts below zero.
     Count,
     /// Lengths of texts whose bytes are in the next column.
     Length,
     /// Bytes of texts whose lengths are in the column before.
     Bytes,
-    /// Texts: each a length and so many bytes.
+    /// Texts: each a length and that many bytes.
     Text,
-    /// Values of so many bytes.
+    /// Values of this many bytes.
     Fixed(u32),
 }
 
@@ -43,9 +43,9 @@ pub(super) enum Op {
     Number { column: u32 },
     /// Moves `size` bytes.
     Fixed { column: u32, size: u32 },
-    /// Moves a length to or from `column`, and so many bytes to or from the next one.
+    /// Moves a length to or from `column`, and that many bytes to or from the next one.
     Parted { column: u32 },
-    /// Moves a length and so many bytes.
+    /// Moves a length and that many bytes.
     Text { column: u32 },
     /// Moves the number of a branch, then does what the branch needs: the body `first` + number.
     Union { column: u32, first: u32, count: u32 },

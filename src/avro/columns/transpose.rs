@@ -27,7 +27,7 @@ impl TypeTree {
             return None;
         }
         let length = columns.iter().map(|column| column.len()).sum();
-        // Room for bytes that are written behind the end and taken back.
+        // Room for bytes that are written after the end and taken back.
         let mut ends = Join { columns: columns.to_vec(), records: Vec::with_capacity(length + 16) };
         // Each turn moves a byte at least, or fails. Nothing is made but from columns, so in the end they are used up.
         while ends.records.len() < length {
@@ -139,7 +139,7 @@ fn number<'a>(ends: &mut impl Ends<'a>, column: u32) -> Option<()> {
     if let Some(word) = from.first_chunk::<8>() {
         let last = !u64::from_le_bytes(*word) & 0x8080_8080_8080_8080;
         if last != 0 {
-            // All eight are appended and those behind the number taken back: cheaper than just so many as it has.
+            // All eight are appended and those after the number taken back: cheaper than only as many as it has.
             let length = last.trailing_zeros() as usize / 8 + 1;
             to.extend_from_slice(word);
             to.truncate(to.len() - 8 + length);
@@ -172,7 +172,7 @@ fn any_long<'a>(ends: &mut impl Ends<'a>, column: u32) -> Option<i64> {
     Some(long.value)
 }
 
-/// Moves so many bytes.
+/// Moves this many bytes.
 #[inline(always)]
 fn bytes<'a>(ends: &mut impl Ends<'a>, column: u32, length: usize) -> Option<()> {
     let (from, to) = ends.of(column)?;

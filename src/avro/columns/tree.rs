@@ -1,4 +1,4 @@
-//! The compiled form of a schema: what is needed to tell values apart, and nothing else.
+//! The compiled form of a schema: what is needed to find where values end, and nothing else.
 
 use super::program::Program;
 use super::{ColumnKind, MAX_COLUMNS, MAX_DEPTH, MAX_FIXED, MAX_TREE, MAX_TYPES};
@@ -20,9 +20,9 @@ pub(super) enum Type {
     Nothing,
     /// A number in Avro's form: an int, a long, an enum.
     Number,
-    /// So many bytes: a boolean, a float, a double, a fixed.
+    /// This many bytes: a boolean, a float, a double, a fixed.
     Fixed(u32),
-    /// A length and so many bytes; in one column, or lengths and bytes in a column each.
+    /// A length and that many bytes; in one column, or lengths and bytes in a column each.
     Text { together: bool },
     /// One value after the other. `called` if a type within it leads back here.
     Record { fields: Vec<Type>, called: bool },
@@ -30,7 +30,7 @@ pub(super) enum Type {
     List(Box<Type>),
     /// A number, and what the branch of that number is.
     Union(Vec<Type>),
-    /// The record that stands so many records further out; 0 is the innermost one that this stands in.
+    /// The record that stands this many records further out; 0 is the innermost one that this stands in.
     Enclosing(usize),
 }
 

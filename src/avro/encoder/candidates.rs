@@ -16,7 +16,7 @@ pub enum MetadataOrder {
     Unknown,
 }
 
-/// What a header tells about its writer.
+/// What a header says about its writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct WriterHint {
     /// The order of the metadata.
@@ -93,7 +93,7 @@ fn snappy(hint: &WriterHint) -> Vec<Method> {
     order.map(Method::Snappy).to_vec()
 }
 
-/// What a zstandard frame header tells (RFC 8878, 3.1.1.1).
+/// What a zstandard frame header says (RFC 8878, 3.1.1.1).
 fn zstandard(payload: &[u8]) -> Vec<Method> {
     let Some(&descriptor) = payload.get(4) else { return Vec::new() };
     let single_segment = descriptor & 0x20 != 0;

@@ -167,7 +167,7 @@ impl Tail {
         }
     }
 
-    /// The rule that gives `tail`, the bytes after a compressed stream, if there is one.
+    /// The rule that makes `tail`, the bytes after a compressed stream, if there is one.
     pub fn of(codec: Codec, plain: &[u8], tail: &[u8]) -> Option<Self> {
         let rules = [Self::None, Self::Adler3];
         rules.into_iter().find(|rule| {

@@ -67,7 +67,7 @@ pub enum EncodeError {
     Failed {
         /// Which encoder.
         id: EncoderId,
-        /// What it said.
+        /// What the compressor reported.
         reason: &'static str,
     },
 }
@@ -174,7 +174,7 @@ impl Encoders {
         Ok(())
     }
 
-    /// True if [`Self::encode`] of `plain` gives exactly `payload`. Deflate and snappy stop at the first difference they
+    /// True if [`Self::encode`] makes exactly `payload` of `plain`. Deflate and snappy stop at the first difference they
     /// see.
     pub fn verify(&mut self, id: &EncoderId, plain: &[u8], payload: &[u8]) -> bool {
         if !id.is_valid() || plain.len() > MAX_PLAIN {

@@ -40,7 +40,7 @@ pub fn preflate_split(stream: &[u8], limit: usize) -> Option<(Vec<u8>, Vec<u8>)>
 ///
 /// **`corrections` must be what [`preflate_split`] gave**: preflate-rs reads forged ones without a bound, and some make
 /// it write empty blocks until memory ends. A chunk's id, which is checked before its bytes are used, keeps damage away;
-/// whoever can write to an unencrypted repository can forge both. Panics inside are caught; the panic hook is still
+/// anyone who can write to an unencrypted repository can forge both. Panics inside are caught; the panic hook is still
 /// called, so a program that wants silence has to see to it.
 pub fn preflate_join(plain: &[u8], corrections: &[u8]) -> Option<Vec<u8>> {
     if plain.len() > MAX_PLAIN || corrections.len() > MAX_PLAIN {

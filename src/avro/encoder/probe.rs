@@ -1,6 +1,6 @@
 //! Finds the encoder of a file, and checks each block with it.
 //!
-//! Nothing here knows time or threads: effort is counted in nominal nanoseconds ([`Method::cost`]), so the same file gives
+//! Nothing here knows time or threads: effort is counted in nominal nanoseconds ([`Method::cost`]), so the same file makes
 //! the same recipe on any machine; the caller shares a [`Prober`] between threads, each with its own [`Encoders`].
 
 use super::id::{EncoderId, Method, Tail};
@@ -13,7 +13,7 @@ pub const PROBE_EFFORT: u64 = 2_000_000_000;
 /// The effort for one block that the file's encoder does not reproduce, in nominal nanoseconds: 0.1 s.
 pub const BLOCK_EFFORT: u64 = 100_000_000;
 
-/// An encoder that stops at the first difference has seen no more plain bytes than this by then, in most cases.
+/// An encoder that stops at the first difference has seen no more plain bytes than this until then, in most cases.
 const EARLY_STOP: usize = 128 << 10;
 
 /// A block as it stands in a file, and decoded.
@@ -21,14 +21,14 @@ const EARLY_STOP: usize = 128 << 10;
 pub struct Sample<'a> {
     /// The decoded bytes.
     pub plain: &'a [u8],
-    /// The payload.
+    /// The payload to be reproduced.
     pub payload: &'a [u8],
     /// How much of the payload the compressed stream takes, as the decoder said.
     pub consumed: usize,
 }
 
 impl Sample<'_> {
-    /// The rule that gives what follows the compressed stream, if there is one.
+    /// The rule that makes what follows the compressed stream, if there is one.
     pub fn tail(&self, codec: Codec) -> Option<Tail> {
         Tail::of(codec, self.plain, self.payload.get(self.consumed..)?)
     }

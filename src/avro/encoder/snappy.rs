@@ -10,7 +10,7 @@ use super::id::SnappyHash;
 
 /// A fragment's length, in bytes.
 const FRAGMENT: usize = 1 << 16;
-/// So many bytes at a fragment's end are never looked at for a match.
+/// This many bytes at a fragment's end are never looked at for a match.
 const MARGIN: usize = 15;
 /// The largest table, in slots.
 const SLOTS: usize = 1 << 15;

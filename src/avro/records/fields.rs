@@ -13,7 +13,7 @@ impl Fields {
     /// All fields.
     pub const ALL: Self = Self(BTreeMap::new());
 
-    /// Understands paths like `a` and `b.c`. They lead through arrays and unions without saying so; in maps they name a
+    /// Parses paths like `a` and `b.c`. They lead through arrays and unions without saying so; in maps they name a
     /// key.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl Fields {
             }
             whole.push(steps);
         }
-        // Who wants a field as a whole gets it, whatever else is wanted of it.
+        // A field that is wanted as a whole comes as a whole, whatever else is wanted of it.
         whole.sort_by_key(Vec::len);
         for steps in whole {
             let mut at = &mut fields;

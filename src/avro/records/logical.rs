@@ -7,7 +7,7 @@ use crate::avro::schema::Kind;
 /// The most bytes of a decimal that is written as a number; longer ones take ever more time.
 const MAX_DECIMAL: usize = 16 << 10;
 
-/// The most digits behind the point of a decimal that is written as a number.
+/// The most digits after the point of a decimal that is written as a number.
 const MAX_SCALE: u64 = 2 * MAX_DECIMAL as u64;
 
 /// A whole number as text, if its logical type says that it is a day or a time.
@@ -44,7 +44,7 @@ pub(super) fn date(days: i64) -> String {
     }
 }
 
-/// A time in units of so many digits behind the second. One that is not within a day has more hours, or a sign.
+/// A time in units of this many digits after the second. One that is not within a day has more hours, or a sign.
 pub(super) fn time(value: i64, digits: usize) -> String {
     let units = 10u64.pow(digits as u32);
     let sign = if value < 0 { "-" } else { "" };
@@ -91,9 +91,9 @@ pub(super) fn decimal(bytes: &[u8], scale: u64) -> Option<String> {
     let digits = digits(&magnitude);
     let scale = scale as usize;
     let digits = format!("{digits:0>least$}", least = scale + 1);
-    let (whole, behind) = digits.split_at(digits.len() - scale);
+    let (whole, after) = digits.split_at(digits.len() - scale);
     let (sign, point) = (if negative { "-" } else { "" }, if scale > 0 { "." } else { "" });
-    Some(format!("{sign}{whole}{point}{behind}"))
+    Some(format!("{sign}{whole}{point}{after}"))
 }
 
 /// The digits of a number, highest byte first, without zeros in front.

@@ -1,10 +1,12 @@
 //! Records as JSON, in one of two encodings.
 //!
-//! [`Encoding::Plain`], for people and for tools that know nothing of Avro:
+//! [`Encoding::Plain`], for people and for tools that do not know Avro:
 //!
 //! - `null`, booleans and numbers are themselves; NaN and the infinities are the texts `"NaN"`, `"Infinity"` and
-//!   `"-Infinity"`; a float has as many digits as tell it from other floats.
-//! - Strings and symbols of enums are texts. Bytes and fixed are texts, too, each byte being the character of that
+//!   `"-Infinity"`; a float has as many digits as distinguish it from other floats.
+//! - Strings and symbols of enums are texts. Of a string that is not UTF-8, U+FFFD (the replacement character) stands for
+//!   each part that is not valid: JSON has no way to write it, and the record is worth more than the letter. Bytes and fixed are
+//!   texts, too, each byte being the character of that
 //!   number (0 to 255), as Avro's JSON encoding has it.
 //! - Records keep the order of their fields, maps that of their entries. The value of a union stands for itself, without
 //!   the name of its branch.
@@ -34,9 +36,6 @@ pub enum RecordError {
     /// The bytes are not a record of the schema.
     #[error("the bytes are not a record of the schema")]
     Malformed,
-    /// A string that is no text.
-    #[error("a string is not UTF-8")]
-    NotUtf8,
     /// Values of no bytes make too much text.
     #[error("it holds too many values that take no bytes")]
     TooManyEmpty,
@@ -61,7 +60,8 @@ fn fields_there(there: &[String]) -> String {
 }
 
 /// How records are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// For people.
     #[default]
@@ -70,7 +70,7 @@ pub enum Encoding {
     Avro,
 }
 
-/// A record is given in parts of about so many bytes.
+/// A record is handed over in parts of about this many bytes.
 const PART: usize = 256 << 10;
 
 /// The most text that values of no bytes may make in a record.
@@ -86,24 +86,30 @@ pub struct RecordWriter<'s> {
     fields: &'s Fields,
     encoding: Encoding,
     text: String,
+    lossy: bool,
 }
 
 impl<'s> RecordWriter<'s> {
     /// For records of this schema, or only these fields of them.
     pub fn new(schema: &'s Schema, fields: &'s Fields, encoding: Encoding) -> Self {
-        Self { schema, fields, encoding, text: String::new() }
+        Self { schema, fields, encoding, text: String::new(), lossy: false }
     }
 
-    /// Gives the text of a record in parts. Of one that cannot be written nothing is given, and it is said why.
+    /// Whether the record that was written last holds a string that is not UTF-8, so that its text does not say all of it.
+    pub fn was_lossy(&self) -> bool {
+        self.lossy
+    }
+
+    /// Hands over the text of a record in parts. Of one that cannot be written nothing is handed over, and the error says why.
     ///
     /// # Errors
-    /// Those of `give`.
+    /// Errors of `give`.
     pub fn write(
         &mut self,
         datum: &[u8],
         give: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<std::result::Result<(), RecordError>> {
-        match self.pass(datum, &mut |_| Err(Stop::Long)) {
+        match self.pass(datum, false, &mut |_| Err(Stop::Long)) {
             Err(Stop::Long) => {}
             Err(Stop::Record(error)) => return Ok(Err(error)),
             Err(Stop::Given(error)) => return Err(error),
@@ -113,13 +119,13 @@ impl<'s> RecordWriter<'s> {
             }
         }
         // A long record: whether it is sound as a whole must be known before its first part is given.
-        for given in [false, true] {
-            let mut full = |text: &mut String| {
-                let done = if given { give(text).map_err(Stop::Given) } else { Ok(()) };
-                text.clear();
-                done
-            };
-            match self.pass(datum, &mut full) {
+        let mut full = |text: &mut String| {
+            let done = give(text).map_err(Stop::Given);
+            text.clear();
+            done
+        };
+        for muted in [true, false] {
+            match self.pass(datum, muted, &mut full) {
                 Err(Stop::Record(error)) => return Ok(Err(error)),
                 Err(Stop::Given(error)) => return Err(error),
                 Ok(()) | Err(Stop::Long) => {}
@@ -130,14 +136,15 @@ impl<'s> RecordWriter<'s> {
         Ok(Ok(()))
     }
 
-    /// Writes a record into `text`, which `full` empties where it is longer than [`PART`].
-    fn pass(&mut self, datum: &[u8], full: &mut dyn FnMut(&mut String) -> Done) -> Done {
+    /// Writes a record into `text`, which `full` empties where it is longer than [`PART`]. If `muted`, only looks whether
+    /// that can be done.
+    fn pass(&mut self, datum: &[u8], muted: bool, full: &mut dyn FnMut(&mut String) -> Done) -> Done {
         self.text.clear();
         let mut pass = Pass {
             schema: self.schema,
             encoding: self.encoding,
             rest: datum,
-            out: Out { text: &mut self.text, full },
+            out: Out { text: &mut self.text, muted, lossy: false, full },
             empty: 0,
             stack: Vec::new(),
         };
@@ -145,6 +152,7 @@ impl<'s> RecordWriter<'s> {
         while let Some(level) = pass.stack.pop() {
             pass.go_on(level)?;
         }
+        self.lossy = pass.out.lossy;
         match pass.rest {
             [] => Ok(()),
             _ => Err(Stop::Record(RecordError::Malformed)),
@@ -186,7 +194,7 @@ struct Pass<'s, 'o> {
     encoding: Encoding,
     rest: &'s [u8],
     out: Out<'o>,
-    /// How much text came of values that take no bytes.
+    /// How much text was made of values that take no bytes.
     empty: usize,
     stack: Vec<Level<'s>>,
 }
@@ -218,15 +226,14 @@ impl<'s> Pass<'s, '_> {
                     return self.put(wanted, if map { "}" } else { "]" });
                 }
                 let key = if map { Some(self.bytes()?) } else { None };
-                let key = key.map(std::str::from_utf8).transpose().map_err(|_| Stop::Record(RecordError::NotUtf8))?;
                 let within = match key {
-                    Some(key) => wanted.and_then(|wanted| wanted.within(key)),
+                    Some(key) => wanted.and_then(|wanted| wanted.within(&String::from_utf8_lossy(key))),
                     None => wanted,
                 };
                 self.stack.push(Level::List { item, map, left: left - 1, wanted, first: first && within.is_none() });
                 self.put(within, if first { "" } else { "," })?;
                 if let (Some(key), Some(_)) = (key, within) {
-                    self.out.string(key)?;
+                    self.out.text(key)?;
                     self.out.push(":")?;
                 }
                 self.value(item, within)
@@ -280,8 +287,7 @@ impl<'s> Pass<'s, '_> {
                 if wanted.is_none() {
                     return Ok(());
                 }
-                let text = std::str::from_utf8(bytes).map_err(|_| Stop::Record(RecordError::NotUtf8))?;
-                self.out.string(text)
+                self.out.text(bytes)
             }
             Kind::Enum { symbols, .. } => {
                 let place = self.long()?;
@@ -386,7 +392,7 @@ impl<'s> Pass<'s, '_> {
     }
 }
 
-/// The name that Avro's JSON encoding gives a branch of a union.
+/// The name of a branch of a union in Avro's JSON encoding.
 fn branch_name(kind: &Kind) -> &str {
     match kind {
         Kind::Null => "null",
@@ -419,44 +425,99 @@ fn float(value: f64, exact: &impl serde::Serialize) -> String {
 /// Where text goes.
 struct Out<'o> {
     text: &'o mut String,
+    /// Nothing is written.
+    muted: bool,
+    /// A string was not UTF-8.
+    lossy: bool,
     full: &'o mut dyn FnMut(&mut String) -> Done,
 }
 
 impl Out<'_> {
     fn push(&mut self, text: &str) -> Done {
+        if self.muted {
+            return Ok(());
+        }
         self.text.push_str(text);
         if self.text.len() >= PART { (self.full)(self.text) } else { Ok(()) }
     }
 
     /// A text in quotes. Characters that a terminal would obey are escaped, all of them.
     fn string(&mut self, text: &str) -> Done {
-        self.text.push('"');
-        for c in text.chars() {
-            self.character(c)?;
+        self.text(text.as_bytes())
+    }
+
+    /// The same of bytes that should be UTF-8; the replacement character stands for what is not.
+    fn text(&mut self, bytes: &[u8]) -> Done {
+        if self.muted {
+            return Ok(());
+        }
+        self.push("\"")?;
+        for chunk in bytes.utf8_chunks() {
+            self.escaped(chunk.valid())?;
+            if !chunk.invalid().is_empty() {
+                self.lossy = true;
+                self.push("\u{fffd}")?;
+            }
         }
         self.push("\"")
     }
 
     /// Bytes in quotes, each as the character of that number.
     fn latin(&mut self, bytes: &[u8]) -> Done {
-        self.text.push('"');
-        for byte in bytes {
-            self.character(char::from(*byte))?;
+        if self.muted {
+            return Ok(());
+        }
+        self.push("\"")?;
+        for part in bytes.chunks(RUN) {
+            let text: String = part.iter().map(|byte| char::from(*byte)).collect();
+            self.escaped(&text)?;
         }
         self.push("\"")
     }
 
-    fn character(&mut self, c: char) -> Done {
-        match c {
-            '"' => self.text.push_str("\\\""),
-            '\\' => self.text.push_str("\\\\"),
-            '\n' => self.text.push_str("\\n"),
-            '\r' => self.text.push_str("\\r"),
-            '\t' => self.text.push_str("\\t"),
-            c if c.is_control() => push_control(self.text, c),
-            c => self.text.push(c),
+    fn escaped(&mut self, mut text: &str) -> Done {
+        while !text.is_empty() {
+            let Some((plain, rest)) = text.split_at_checked(plain_prefix(text)) else { break };
+            self.push(plain)?;
+            let mut others = rest.chars();
+            if let Some(c) = others.next() {
+                push_escaped(self.text, c);
+            }
+            text = others.as_str();
         }
-        if self.text.len() >= PART { (self.full)(self.text) } else { Ok(()) }
+        Ok(())
+    }
+}
+
+/// So many bytes are looked at and written at once.
+const RUN: usize = 4 << 10;
+
+/// How many bytes of the text stand for themselves in JSON and for a terminal, at most [`RUN`] of them.
+fn plain_prefix(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let (mut at, end) = (0, bytes.len().min(RUN));
+    while at < end {
+        match bytes.get(at..).unwrap_or_default() {
+            // The control characters from U+0080 to U+009F.
+            [0xc2, 0x80..=0x9f, ..] | [0..0x20 | b'"' | b'\\' | 0x7f, ..] | [] => break,
+            _ => at += 1,
+        }
+    }
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+fn push_escaped(text: &mut String, c: char) {
+    match c {
+        '"' => text.push_str("\\\""),
+        '\\' => text.push_str("\\\\"),
+        '\n' => text.push_str("\\n"),
+        '\r' => text.push_str("\\r"),
+        '\t' => text.push_str("\\t"),
+        c if c.is_control() => push_control(text, c),
+        c => text.push(c),
     }
 }
 

@@ -158,7 +158,7 @@ fn a_long_record_comes_in_parts_or_not_at_all() {
     let all_fields = Fields::ALL;
     let mut writer = RecordWriter::new(&schema, &all_fields, Encoding::Plain);
     let mut give = |part: &str| {
-        assert!(part.len() < PART + 16);
+        assert!(part.len() < PART + (8 << 10));
         parts += 1;
         all.push_str(part);
         Ok(())
@@ -167,9 +167,47 @@ fn a_long_record_comes_in_parts_or_not_at_all() {
     assert!(parts >= 18);
     assert_eq!(serde_json::from_str::<Vec<String>>(&all).unwrap(), vec![text; 3]);
     // Of one that turns out not to be sound nothing is given.
-    let last = datum.len() - 2;
-    datum[last] = 0xff;
-    assert_eq!(writer.write(&datum, &mut |_| panic!()).unwrap(), Err(RecordError::NotUtf8));
+    datum.pop();
+    assert_eq!(writer.write(&datum, &mut |_| panic!()).unwrap(), Err(RecordError::Malformed));
+}
+
+#[test]
+fn what_is_not_utf8_does_not_lose_the_record() {
+    let schema = Schema::parse(r#"{"type":"map","values":"string"}"#).unwrap();
+    let datum = [&[4][..], &[4, b'k', 0xff], &[8, b'a', 0xe2, 0x82, b'"'], &[2, b'l', 2, b'x'], &[0]].concat();
+    for encoding in [Encoding::Plain, Encoding::Avro] {
+        let all_fields = Fields::ALL;
+        let mut writer = RecordWriter::new(&schema, &all_fields, encoding);
+        let mut out = String::new();
+        let mut give = |part: &str| {
+            out.push_str(part);
+            Ok(())
+        };
+        writer.write(&datum, &mut give).unwrap().unwrap();
+        assert!(writer.was_lossy());
+        writer.write(&[2, 2, b'k', 2, b'x', 0], &mut give).unwrap().unwrap();
+        assert!(!writer.was_lossy(), "the next record is sound");
+        assert_eq!(out, "{\"k\u{fffd}\":\"a\u{fffd}\\\"\",\"l\":\"x\"}{\"k\":\"x\"}");
+    }
+}
+
+#[test]
+fn all_characters_and_bytes_are_escaped_as_json_and_terminals_need_it() {
+    let all: String = (0..0x300).chain(0x2020..0x2070).chain(0x1_f600..0x1_f610).filter_map(char::from_u32).collect();
+    // Around the ends of what is written at once.
+    let texts = [all.clone(), "x".repeat(RUN - 1) + &all, "é".repeat(RUN) + &all, "\u{85}".repeat(3 * RUN)];
+    for text in texts {
+        let datum = [long(text.len() as i64), text.clone().into_bytes()].concat();
+        let out = json("\"string\"", &datum, &[]).unwrap();
+        assert!(!out.contains(char::is_control));
+        assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+    }
+    let bytes: Vec<u8> = (0..3 * RUN).map(|at| (at * 7 + at / 256) as u8).collect();
+    let datum = [long(bytes.len() as i64), bytes.clone()].concat();
+    let out = json("\"bytes\"", &datum, &[]).unwrap();
+    assert!(!out.contains(char::is_control));
+    let read: Vec<u8> = serde_json::from_str::<String>(&out).unwrap().chars().map(|c| c as u8).collect();
+    assert_eq!(read, bytes);
 }
 
 #[test]
@@ -223,7 +261,7 @@ proptest! {
         let text = logical::decimal(&bytes, scale).unwrap();
         let digits: String = text.chars().filter(|c| *c != '.').collect();
         prop_assert_eq!(digits.parse::<i64>(), Ok(value));
-        prop_assert_eq!(text.rsplit_once('.').map_or(0, |(_, behind)| behind.len() as u64), scale);
+        prop_assert_eq!(text.rsplit_once('.').map_or(0, |(_, after)| after.len() as u64), scale);
     }
 
     #[test]

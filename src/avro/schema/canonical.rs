@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Kind, NodeId, Schema};
 
-/// The canonical form: only what tells how data are read, in one way of writing it.
+/// The canonical form: only what says how data are read, in one way of writing it.
 pub(super) fn form(schema: &Schema) -> String {
     let mut form = Form { schema, seen: HashSet::new(), out: String::new() };
     form.node(schema.root());

@@ -10,9 +10,9 @@ use super::{NodeId, Schema};
 /// The digits of a decimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Decimal {
-    /// How many in all.
+    /// Number of digits in all.
     pub precision: u64,
-    /// How many of them stand behind the point.
+    /// Number of digits after the point.
     pub scale: u64,
 }
 
@@ -34,7 +34,7 @@ pub(super) fn aliases(object: &Object) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The digits that an object of the logical type `decimal` gives.
+/// The digits that an object of the logical type `decimal` declares.
 pub(super) fn decimal(object: &Object) -> Option<Decimal> {
     let number = |attribute| match object.get(attribute) {
         Some(Json::Number(number)) => Some(*number),

@@ -19,7 +19,7 @@ pub enum SchemaFlaw {
         symbol: String,
     },
     /// An enum whose default is a text and none of its symbols.
-    #[error("the default {symbol:?} of the enum {name:?} is none of its symbols")]
+    #[error("the default {symbol:?} of the enum {name:?} is not one of its symbols")]
     UnknownDefault {
         /// The enum, shortened.
         name: String,

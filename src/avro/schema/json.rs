@@ -1,7 +1,7 @@
-//! The part of JSON that schemas are made of: everything else is passed over without being kept.
+//! The part of JSON that schemas are made of: everything else is skipped without being kept.
 //!
 //! Read as the readers of other languages do, taken together: `NaN` and the infinities are values (Python writes them as
-//! defaults), comments are passed over and text after the value is not looked at (Java), halves of surrogate pairs may
+//! defaults), comments are skipped and text after the value is not looked at (Java), halves of surrogate pairs may
 //! stand in strings. What no reader takes is refused.
 
 use std::borrow::Cow;
@@ -369,7 +369,7 @@ impl<'t> Parser<'t> {
             b't' => '\t',
             b'u' => {
                 let first = self.unit()?;
-                let behind = self.at;
+                let after = self.at;
                 let second = match first {
                     0xd800..=0xdbff if self.takes("\\u") => Some(self.unit()?),
                     _ => None,
@@ -381,12 +381,12 @@ impl<'t> Parser<'t> {
                     }
                     _ => {
                         // Half of a pair stands for nothing; what follows is a character of its own.
-                        self.at = behind;
+                        self.at = after;
                         char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER)
                     }
                 }
             }
-            _ => return self.wrong("an escape that is none"),
+            _ => return self.wrong("an invalid escape"),
         })
     }
 
@@ -400,7 +400,7 @@ impl<'t> Parser<'t> {
                 self.at += 4;
                 Ok(unit)
             }
-            None => self.wrong("an escape that is none"),
+            None => self.wrong("an invalid escape"),
         }
     }
 }
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_is_refused() {
+    fn what_no_reader_reads_is_refused() {
         for text in [
             "",
             "{",

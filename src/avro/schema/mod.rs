@@ -1,6 +1,6 @@
 //! A schema, read from its JSON and compiled ("Schema Declaration" in the Avro specification 1.12).
 //!
-//! Names are resolved, so a schema is an arena of [`Node`]s that name each other by number: whoever compiles something
+//! Names are resolved, so a schema is an arena of [`Node`]s that name each other by number: what compiles something
 //! from it (columns, a walk) starts at [`Schema::root`] and follows the numbers; records may lead back to themselves.
 //! What says nothing about the bytes of a datum stands beside the nodes (defaults, aliases, the digits of decimals: what
 //! schema resolution needs) or is left out: docs, orders, unknown attributes.
@@ -51,7 +51,7 @@ pub enum SchemaError {
     /// More than [`MAX_NAMES`], [`MAX_NODES`] or [`MAX_NAME_BYTES`].
     #[error("a schema of too many types or too long names")]
     TooMany,
-    /// Something in the place of a schema that is none, a number for example.
+    /// Something that is no schema stands in place of one, a number for example.
     #[error("a schema must be a name, an object or a list")]
     NotASchema,
     /// An attribute is missing or of the wrong kind.
@@ -113,29 +113,29 @@ pub enum Kind {
     Float,
     /// 8 bytes, little-endian.
     Double,
-    /// A length (long) and so many bytes.
+    /// A length (long) and that many bytes.
     Bytes,
     /// The same, the bytes being UTF-8.
     String,
     /// The fields one after the other. An `error` is a record.
     Record {
-        /// Its full name; empty if it has none.
+        /// Full name, with the namespace; empty if it has none.
         name: String,
         /// Its fields, in order.
         fields: Vec<Field>,
     },
     /// An int: the place of a symbol.
     Enum {
-        /// Its full name.
+        /// Full name, with the namespace.
         name: String,
         /// Its symbols, in order.
         symbols: Vec<String>,
     },
-    /// So many bytes.
+    /// Bytes of a fixed length.
     Fixed {
-        /// Its full name.
+        /// Full name, with the namespace.
         name: String,
-        /// How many.
+        /// Length in bytes.
         size: u64,
     },
     /// Runs of items, each with its count (long; below 0 it is followed by the run's length in bytes), ended by a
@@ -159,9 +159,9 @@ pub enum Kind {
 /// A field of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
-    /// Its name.
+    /// Name as it stands in the schema, without aliases.
     pub name: String,
-    /// What it is.
+    /// The schema of its values.
     pub node: NodeId,
 }
 

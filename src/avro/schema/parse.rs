@@ -34,7 +34,7 @@ struct Parser {
     names: HashMap<String, NodeId>,
     /// Names that were referred to before they were defined, if they ever are.
     forward: Forward,
-    /// Primitive types, which need no more than one node each.
+    /// Primitive types, which need only one node each.
     primitives: HashMap<(&'static str, Option<String>, Option<Decimal>), NodeId>,
     evolution: Evolution,
     /// The first that was found.
@@ -247,7 +247,7 @@ fn logical(object: &Object) -> Option<String> {
     object.text("logicalType").map(str::to_owned)
 }
 
-/// The names that a definition gives.
+/// The names that a definition defines.
 struct Named {
     /// The full name; empty for a type without a name, as avsc writes them.
     full: String,

@@ -1,4 +1,4 @@
-//! What can be told of the nodes of a schema only when all of them are there: which types the names mean that were
+//! What is known of the nodes of a schema only when all of them are there: which types the names mean that were
 //! referred to before they were defined, how few bytes a datum takes, how deep the types stand within each other.
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use super::{Kind, MAX_DEPTH, Node, NodeId, SchemaError};
 /// Numbers from here on stand for names that are not defined yet.
 const FIRST: u32 = 1 << 31;
 
-/// Names that were referred to and not known, each with a number in the place of a node.
+/// Names that were referred to and not known, each with a number in place of a node.
 #[derive(Debug, Default)]
 pub(super) struct Forward {
     /// The full name, and the name as it was written.
@@ -30,7 +30,7 @@ impl Forward {
     }
 }
 
-/// Puts nodes in the place of names. Gives the root, and for each node a number of bytes that no datum falls short of; 0
+/// Puts nodes in place of names. Returns the root, and for each node a number of bytes that no datum falls short of; 0
 /// exactly where every datum is empty.
 ///
 /// # Errors
@@ -68,7 +68,7 @@ pub(super) fn resolve(
     Ok((root, least(nodes)))
 }
 
-/// Refuses types that stand too deep within each other where each is looked into where it is first mentioned: whoever
+/// Refuses types that stand too deep within each other where each is looked into where it is first mentioned: code that
 /// goes that way may recurse.
 fn check_depth(nodes: &[Node], root: NodeId) -> Result<(), SchemaError> {
     let (mut seen, mut waiting) = (vec![false; nodes.len()], vec![(root, 0)]);

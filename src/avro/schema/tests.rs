@@ -8,7 +8,7 @@ fn refused(text: &str) -> SchemaError {
     Schema::parse(text).unwrap_err()
 }
 
-/// Canonical form and fingerprint as apache-avro gives them.
+/// Canonical form and fingerprint as apache-avro computes them.
 fn of_apache(text: &str) -> (String, u64) {
     let schema = apache_avro::Schema::parse_str(text).unwrap();
     let rabin = schema.fingerprint::<apache_avro::rabin::Rabin>();
@@ -64,7 +64,7 @@ fn what_every_reader_refuses_is_a_flaw_and_no_obstacle() {
         (
             r#"{"type":"record","name":"R","fields":[{"name":"f","type":["null",
                {"type":"enum","name":"n.E","symbols":["A"],"default":"Z"}]}]}"#,
-            r#"the default "Z" of the enum "n.E" is none of its symbols"#,
+            r#"the default "Z" of the enum "n.E" is not one of its symbols"#,
         ),
         ("\u{feff}\"int\"", "a byte order mark before the JSON"),
         (r#"{"type":"double","doc":-NaN}"#, "-NaN is no value of JSON"),

@@ -50,7 +50,7 @@ struct Compiler<'a> {
     branches: Vec<Body>,
     /// The bodies of records that are called.
     called: Vec<Option<Body>>,
-    /// Those of them that are not compiled yet.
+    /// The nodes that are not compiled yet.
     waiting: Vec<(NodeId, Body)>,
 }
 
@@ -147,7 +147,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Appends so many bytes of any value, to those before them where there are such.
+/// Appends this many bytes of any value, to those before them where there are such.
 fn skip(list: &mut Vec<Op>, size: usize) {
     match list.last_mut() {
         Some(Op::Skip(before)) => *before = before.saturating_add(size),

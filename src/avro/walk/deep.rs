@@ -1,4 +1,4 @@
-//! The walk for data that nest deep: slower, but with a list of what is still to be read in the place of the stack.
+//! The walk for data that nest deep: slower, but with a list of what is still to be read in place of the stack.
 
 use super::Body;
 use super::{
@@ -9,7 +9,7 @@ use super::{
 enum Level {
     /// The ops from the first number to before the second.
     Ops(usize, usize),
-    /// So many items, then the next run of them.
+    /// This many items, then the next run of them.
     Items { item: Body, least: u32, left: u64 },
 }
 

@@ -59,7 +59,7 @@ fn each_type_ends_where_the_specification_says() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn what_is_wrong_is_reported_with_its_place() {
     let array = r#"{"type":"array","items":"int"}"#;
     assert_eq!(wrong("\"long\"", &[0xff; 10]), (Reason::Number, 0));
     assert_eq!(wrong("\"string\"", &[1]), (Reason::NegativeLength, 0));
@@ -170,9 +170,9 @@ fn a_block_tells_its_records_and_what_is_wrong_with_it() {
 
 #[test]
 fn records_of_no_bytes_are_counted_at_once() {
-    let mut told = 0;
-    let walk = schema("\"null\"").walk_block(&[], 1 << 62, &mut |_| told += 1);
-    assert_eq!((walk, told), (BlockWalk { verified: 1 << 62, end: 0, fault: None }, 0));
-    let walk = schema("\"null\"").walk_block(&[0], 2, &mut |_| told += 1);
-    assert_eq!((walk.fault, told), (Some(BlockFault::Trailing), 0));
+    let mut returned = 0;
+    let walk = schema("\"null\"").walk_block(&[], 1 << 62, &mut |_| returned += 1);
+    assert_eq!((walk, returned), (BlockWalk { verified: 1 << 62, end: 0, fault: None }, 0));
+    let walk = schema("\"null\"").walk_block(&[0], 2, &mut |_| returned += 1);
+    assert_eq!((walk.fault, returned), (Some(BlockFault::Trailing), 0));
 }

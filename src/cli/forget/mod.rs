@@ -4,10 +4,11 @@ mod undo;
 
 use std::ffi::OsString;
 
-use avro_snap::ops::forget::{Group, GroupBy, Kept, Plan, Wanted, forget, plan, savings};
+use avro_snap::ops::forget::{ForgetOptions, Group, GroupBy, Kept, Plan, Wanted, forget, plan, savings};
 use avro_snap::ops::select::{Filter, Listing, Selector};
-use avro_snap::snapshot::retention::{LocalTime, Period, Policy, Quota, Span};
+use avro_snap::snapshot::retention::{LocalTime, Policy, Quota, Span};
 use avro_snap::store::Repository;
+use avro_snap::values::comma_list;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::format::{count, local_time, size};
-use crate::cli::pick::{Filters, comma_list, selector};
+use crate::cli::pick::{Filters, selector};
 use crate::cli::prune;
 use crate::cli::table::{Table, heading};
 
@@ -78,7 +79,7 @@ pub(crate) struct Args {
     filters: Filters,
 }
 
-/// What is kept.
+/// Flags of the policy.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Which snapshots to keep")]
 #[group(id = "rules", multiple = true)]
@@ -140,20 +141,21 @@ struct Rules {
 
 impl Rules {
     fn policy(&self) -> Policy {
-        let periodic = |period| match period {
-            Period::Hour => (self.keep_hourly, self.keep_within_hourly),
-            Period::Day => (self.keep_daily, self.keep_within_daily),
-            Period::Week => (self.keep_weekly, self.keep_within_weekly),
-            Period::Month => (self.keep_monthly, self.keep_within_monthly),
-            Period::Year => (self.keep_yearly, self.keep_within_yearly),
-        };
-        Policy {
-            last: self.keep_last.unwrap_or_default(),
-            periodic: Period::ALL.map(|period| periodic(period).0.unwrap_or_default()),
-            within: self.keep_within.unwrap_or_default(),
-            periodic_within: Period::ALL.map(|period| periodic(period).1.unwrap_or_default()),
-            tags: self.keep_tag.iter().map(|list| comma_list(list)).collect(),
-        }
+        let mut policy = Policy::default()
+            .keep_last(self.keep_last.unwrap_or_default())
+            .keep_hourly(self.keep_hourly.unwrap_or_default())
+            .keep_daily(self.keep_daily.unwrap_or_default())
+            .keep_weekly(self.keep_weekly.unwrap_or_default())
+            .keep_monthly(self.keep_monthly.unwrap_or_default())
+            .keep_yearly(self.keep_yearly.unwrap_or_default())
+            .keep_within(self.keep_within.unwrap_or_default())
+            .keep_within_hourly(self.keep_within_hourly.unwrap_or_default())
+            .keep_within_daily(self.keep_within_daily.unwrap_or_default())
+            .keep_within_weekly(self.keep_within_weekly.unwrap_or_default())
+            .keep_within_monthly(self.keep_within_monthly.unwrap_or_default())
+            .keep_within_yearly(self.keep_within_yearly.unwrap_or_default());
+        policy.keep_tag = self.keep_tag.iter().map(|list| comma_list(list)).collect();
+        policy
     }
 }
 
@@ -169,7 +171,7 @@ impl LocalTime for Wall {
     fn moment(&self, wall: i128) -> i128 {
         let shown = Timestamp::from_nanosecond(wall).map(|time| TimeZone::UTC.to_datetime(time));
         let moment = shown.and_then(|shown| self.0.to_ambiguous_timestamp(shown).compatible());
-        // So far from now nobody knows the zone.
+        // That far from now the zone is not known.
         moment.map_or(wall, |moment| moment.as_nanosecond())
     }
 }
@@ -179,38 +181,48 @@ impl Args {
         if self.undo {
             return self.bring_back(context);
         }
-        let (policy, filter) = (self.rules.policy(), self.filters.filter()?);
         self.refuse_empty()?;
-        let group_by = GroupBy::parse(&self.group_by).map_err(|error| Failure::Usage(error.to_string()))?;
+        let options = self.options()?;
         let selectors = self.snapshots.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         // A colon with nothing after it is a path that was to be there: mostly a variable that is not set.
         let ends_in_colon = self.snapshots.iter().any(|text| text.as_encoded_bytes().ends_with(b":"));
         if ends_in_colon || !selectors.iter().all(Selector::may_be_whole) {
             return Err(Failure::Usage("whole snapshots are removed: no path goes here".into()));
         }
-        self.refuse_nonsense(&policy, &filter)?;
+        self.refuse_nonsense(&options.policy, &options.filter)?;
         let repository = context.open()?;
         let listing = context.listing(&repository);
         let zone = Wall(TimeZone::system());
         let wanted = match selectors.is_empty() {
-            true => Wanted::Policy { policy: &policy, filter: &filter, group_by: &group_by, zone: &zone },
+            true => options.wanted(&zone),
             false => {
-                let ids = selectors.into_iter().map(|selector| context.choose_to_delete(&listing, selector, &filter));
+                let ids =
+                    selectors.into_iter().map(|selector| context.choose_to_delete(&listing, selector, &options.filter));
                 Wanted::These(ids.collect::<Result<_>>()?)
             }
         };
-        let plan = plan(&repository, &listing, &wanted, self.allow_losing_sound_files)?;
+        let plan = plan(&repository, &listing, &wanted, options.allow_losing_sound_files)?;
         self.refuse_plan(&plan)?;
         let removed = match self.dry_run {
             true => plan.removed(),
             false => forget(&repository, &plan)?,
         };
-        self.tell(context, &repository, &listing, &plan, removed.len() as u64)?;
+        self.print_report(context, &repository, &listing, &plan, removed.len() as u64)?;
         let exit = match self.prune && !self.dry_run && !removed.is_empty() {
             true => self.limits.prune_after(context, &repository)?,
             false => Exit::Done,
         };
-        context.told(exit, Ok(()))
+        context.finish_with(exit, Ok(()))
+    }
+
+    /// What the flags say.
+    pub(in crate::cli) fn options(&self) -> Result<ForgetOptions> {
+        let options = ForgetOptions::new(self.rules.policy());
+        let group_by = GroupBy::parse(&self.group_by).map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(options
+            .filter(self.filters.filter()?)
+            .group_by(group_by)
+            .allow_losing_sound_files(self.allow_losing_sound_files))
     }
 
     /// Refuses what is empty: mostly a variable that is not set, which must not decide what is removed.
@@ -273,7 +285,7 @@ impl Args {
         }
     }
 
-    fn tell(
+    fn print_report(
         &self,
         context: &Context,
         repository: &Repository,
@@ -286,8 +298,8 @@ impl Args {
         for group in plan.groups.iter().filter(|group| !group.decisions.is_empty()) {
             let title = if by_name { String::new() } else { group.key.to_string() };
             match output.json {
-                true => tell_json(context, group, &title)?,
-                false => tell_table(context, group, &title)?,
+                true => print_json(context, group, &title)?,
+                false => print_table(context, group, &title)?,
             }
         }
         for decision in plan.groups.iter().flat_map(|group| &group.decisions) {
@@ -328,7 +340,7 @@ impl Args {
 /// How many files are named among the reasons in a table; JSON names all.
 const NAMED: usize = 2;
 
-fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
+fn print_table(context: &Context, group: &Group, title: &str) -> Result<()> {
     let output = &context.output;
     if output.quiet {
         return Ok(());
@@ -358,7 +370,7 @@ fn tell_table(context: &Context, group: &Group, title: &str) -> Result<()> {
     Ok(())
 }
 
-fn tell_json(context: &Context, group: &Group, title: &str) -> Result<()> {
+fn print_json(context: &Context, group: &Group, title: &str) -> Result<()> {
     let group_title = json!({"group": Some(title).filter(|title| !title.is_empty())});
     for decision in &group.decisions {
         context.output.object_with("snapshot", group_title.clone(), decision)?;

@@ -18,7 +18,7 @@ impl Args {
         let removed = removed(&repository);
         let meant = last_removed(&removed, &prefixes)?;
         let (mut back, mut swept) = (0, 0);
-        let mut told = Vec::new();
+        let mut decided = Vec::new();
         for snapshot in &removed {
             let is_meant = meant.contains(&snapshot.id());
             let outcome = match is_meant && !self.dry_run {
@@ -28,26 +28,26 @@ impl Args {
             back += u64::from(outcome == Some(Undone::Back));
             swept += u64::from(matches!(outcome, Some(Undone::Swept(_))));
             if self.dry_run || is_meant {
-                told.push((snapshot, is_meant, outcome));
+                decided.push((snapshot, is_meant, outcome));
             }
         }
         let exit = if swept > 0 { Exit::Failed } else { Exit::Done };
-        let said = self.tell_undo(context, &told, back, swept);
-        context.told(exit, said)
+        let said = self.print_undo(context, &decided, back, swept);
+        context.finish_with(exit, said)
     }
 
-    fn tell_undo(&self, context: &Context, told: &[Told<'_>], back: u64, swept: u64) -> Result<()> {
+    fn print_undo(&self, context: &Context, decided: &[Decided<'_>], back: u64, swept: u64) -> Result<()> {
         let output = &context.output;
         if output.json {
-            for (snapshot, meant, outcome) in told {
-                let told = json!({"chosen": meant, "outcome": outcome});
-                output.object_with("removed_snapshot", told, snapshot)?;
+            for (snapshot, meant, outcome) in decided {
+                let decided = json!({"chosen": meant, "outcome": outcome});
+                output.object_with("removed_snapshot", decided, snapshot)?;
             }
             let summary = json!({"dry_run": self.dry_run, "restored": back, "swept": swept});
             return Ok(output.object("summary", summary)?);
         }
         let mut table = Table::new(&["ID", "Time", "Host", "Series", "Removed", ""], &[]).cutting(&[2, 3]);
-        for (snapshot, meant, outcome) in told {
+        for (snapshot, meant, outcome) in decided {
             let root = snapshot.root.as_ref().ok();
             let becomes = match outcome {
                 Some(Undone::Back) => "is back".into(),
@@ -65,16 +65,16 @@ impl Args {
                 becomes,
             ]);
         }
-        if !told.is_empty() {
+        if !decided.is_empty() {
             table.print(output)?;
         }
         match self.dry_run {
-            true => output.note(format_args!("{} can be named", count(told.len() as u64, "removed snapshot")))?,
+            true => output.note(format_args!("{} can be named", count(decided.len() as u64, "removed snapshot")))?,
             false => output.note(format_args!("brought back {}", count(back, "snapshot")))?,
         }
         Ok(())
     }
 }
 
-/// A removed snapshot, whether it is meant, and what became of it.
-type Told<'a> = (&'a Removed, bool, Option<Undone>);
+/// A removed snapshot, whether it was chosen, and what was done with it.
+type Decided<'a> = (&'a Removed, bool, Option<Undone>);

@@ -1,7 +1,7 @@
 //! `snap repair config`
 
 use avro_snap::error::Error;
-use avro_snap::ops::repair::{ConfigSource, find_config};
+use avro_snap::ops::repair::{ConfigReport, ConfigSource, find_config};
 use avro_snap::storage::{Kind, Name};
 use avro_snap::store::write_config;
 use serde_json::json;
@@ -11,12 +11,12 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::progress::Meter;
 
-/// Make the config anew, which is needed to open the repository
+/// Rebuild the config, which is needed to open the repository
 ///
 /// It is kept twice, as `config` and `config2`. Where one of them is damaged or missing it is made from the other, or, if
 /// one byte of it has changed, by finding out which. Where both are lost it comes from a key export (--key-export), or is
 /// found with the help of the log. Where the beginning of the log is lost, too, a new one is made of what the packs say;
-/// `snap recover --all` then begins the log anew.
+/// `snap recover --all` then begins a new log.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Write nothing; show what would be done
@@ -29,10 +29,10 @@ impl Args {
         match context.open() {
             Ok(repository) => {
                 let made = match self.dry_run {
-                    true => repository.unsound_configs(),
-                    false => repository.keep_config()?,
+                    true => repository.config().unsound(),
+                    false => repository.config().keep()?,
                 };
-                context.told(Exit::Done, self.tell(context, &made, None))
+                context.finish_with(Exit::Done, self.print_report(context, &made, ConfigSource::Copy))
             }
             Err(Failure::Library(error)) if is_about_config(&error) => self.find(context, error),
             Err(failure) => Err(failure),
@@ -57,35 +57,28 @@ impl Args {
             // It says what is wrong with it, should it not be the one.
             context.open()?;
         }
-        context.told(Exit::Done, self.tell(context, &made, Some(source)))
+        context.finish_with(Exit::Done, self.print_report(context, &made, source))
     }
 
-    fn tell(&self, context: &Context, made: &[Name], source: Option<ConfigSource>) -> Result<()> {
+    fn print_report(&self, context: &Context, made: &[Name], source: ConfigSource) -> Result<()> {
         let output = &context.output;
-        let made: Vec<String> = made.iter().map(ToString::to_string).collect();
-        let from = match source {
-            None => "copy",
-            Some(ConfigSource::Export) => "export",
-            Some(ConfigSource::Log) => "log",
-            Some(ConfigSource::Packs) => "packs",
-        };
+        let report = ConfigReport::new(made, source);
         if output.json {
-            let from = (!made.is_empty()).then_some(from);
-            return Ok(output.object("summary", json!({"dry_run": self.dry_run, "made": made, "from": from}))?);
+            return Ok(output.object_with("summary", json!({"dry_run": self.dry_run}), &report)?);
         }
-        if made.is_empty() {
+        if report.made.is_empty() {
             return Ok(output.note(format_args!("both copies of the config are sound: nothing to do"))?);
         }
         let how = match source {
-            None => "from what is sound of it",
-            Some(ConfigSource::Export) => "from the key export",
-            Some(ConfigSource::Log) => "found by the hash that the log began with",
-            Some(ConfigSource::Packs) => "a new one, from what the packs say",
+            ConfigSource::Copy => "from what is sound of it",
+            ConfigSource::Export => "from the key export",
+            ConfigSource::Log => "found by the hash that the log began with",
+            ConfigSource::Packs => "a new one, from what the packs say",
         };
-        let done = if self.dry_run { "would be made anew" } else { "made anew" };
-        output.note(format_args!("{} {done}: {how}", made.join(" and ")))?;
-        if source == Some(ConfigSource::Packs) {
-            output.warn("the beginning of the log is lost as well: `snap recover --all` begins it anew");
+        let done = if self.dry_run { "would be rebuilt" } else { "rebuilt" };
+        output.note(format_args!("{} {done}: {how}", report.made.join(" and ")))?;
+        if source == ConfigSource::Packs {
+            output.warn("the beginning of the log is lost, too: `snap recover --all` begins a new log");
         }
         Ok(())
     }

@@ -32,10 +32,10 @@ impl Args {
         meter.finish();
         let repair = repaired?;
         let exit = if repair.unsound.is_empty() { Exit::Done } else { Exit::Damage };
-        context.told(exit, self.tell(context, &repair))
+        context.finish_with(exit, self.print_report(context, &repair))
     }
 
-    fn tell(&self, context: &Context, repair: &IndexRepair) -> Result<()> {
+    fn print_report(&self, context: &Context, repair: &IndexRepair) -> Result<()> {
         let output = &context.output;
         for (_, error) in &repair.unsound {
             output.error(error.code(), &error.message(), None);
@@ -63,12 +63,8 @@ impl Args {
         output.note(format_args!("{what} {done} by new index objects, in the place of {}", repair.superseded))?;
         if !repair.unsound.is_empty() {
             let packs = count(repair.unsound.len() as u64, "pack");
-            let hint = "`snap check` tells what is lost with that; `snap repair snapshots` records it";
-            output.error(
-                "damage",
-                &format!("{packs} cannot be looked into: the directory is damaged, too"),
-                Some(hint),
-            );
+            let hint = "`snap check` lists what is lost with that; `snap repair snapshots` records it";
+            output.error("damage", &format!("{packs} cannot be read: the directory is damaged, too"), Some(hint));
         }
         Ok(())
     }

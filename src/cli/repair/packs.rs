@@ -2,21 +2,21 @@
 
 use avro_snap::id::PackId;
 use avro_snap::ops::repair::{PackRepair, PackRepairOptions, repair_packs};
+use avro_snap::pack::parse_share;
 use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Result;
 use crate::cli::format::count;
-use crate::cli::parity::parse_share;
 use crate::cli::progress::Meter;
 
 /// Copy sound data out of damaged packs, and repair packs that have parity
 ///
 /// All packs are read, unless some are named. Each frame of a pack (about a MiB) is sealed by itself, so damage in one
-/// leaves the others as they are. The log gets to know that the damaged packs do not count any more, and `snap prune`
+/// leaves the others as they are. The log records that the damaged packs do not count any more, and `snap prune`
 /// deletes them later. Where a pack has parity, damage within its reach loses nothing. Parity that is missing or damaged
-/// is made anew.
+/// is rebuilt.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Packs to repair [default: all]
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     parity: Option<u32>,
 
-    /// Judge even if most packs are missing, and record them as lost
+    /// Continue even if most packs are missing, and record them as lost
     ///
     /// Without it that is refused: a disk or mount that is away looks the same, and nothing is lost by it.
     #[arg(long)]
@@ -41,24 +41,25 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// What the flags say.
+    pub(in crate::cli) fn options(&self) -> PackRepairOptions {
+        let mut options = PackRepairOptions::default().packs(self.packs.iter().copied());
+        options.parity = self.parity;
+        options.accept_missing_packs(self.accept_missing_packs).dry_run(self.dry_run)
+    }
+
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let repository = context.open()?;
-        let options = PackRepairOptions {
-            packs: self.packs.clone(),
-            parity: self.parity,
-            accept_missing_packs: self.accept_missing_packs,
-            dry_run: self.dry_run,
-        };
         let meter = Meter::new(&context.output);
-        let repaired = repair_packs(&repository, &options, &meter);
+        let repaired = repair_packs(&repository, &self.options(), &meter);
         meter.finish();
         let repair = repaired?;
         let is_lost = repair.damaged.iter().any(|pack| pack.lost_chunks > 0);
         let exit = if is_lost { Exit::Damage } else { Exit::Done };
-        context.told(exit, self.tell(context, &repair, is_lost))
+        context.finish_with(exit, self.print_report(context, &repair, is_lost))
     }
 
-    fn tell(&self, context: &Context, repair: &PackRepair, is_lost: bool) -> Result<()> {
+    fn print_report(&self, context: &Context, repair: &PackRepair, is_lost: bool) -> Result<()> {
         let output = &context.output;
         if output.json {
             return Ok(output.object_with("summary", json!({"dry_run": self.dry_run}), repair)?);
@@ -83,7 +84,7 @@ impl Args {
             output.note(format_args!("parity {done} for {}", count(repair.protected, "pack")))?;
         }
         if is_lost {
-            let hint = "`snap check` tells which snapshots and files have lost something; data that comes up again is \
+            let hint = "`snap check` lists which snapshots and files have lost data; data that comes up again is \
                         stored again";
             output.error("damage", "some chunks are lost", Some(hint));
         }

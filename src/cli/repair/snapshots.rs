@@ -7,12 +7,12 @@ use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Result;
 use crate::cli::format::count;
-use crate::cli::lost::Teller;
+use crate::cli::lost::LossPrinter;
 use crate::cli::progress::Meter;
 
 /// Record which data of snapshots is lost, so that it is stored again when it comes up
 ///
-/// What is lost stays lost, and snapshots stay as they are, unless told otherwise: what can be restored of them still can.
+/// What is lost stays lost, and snapshots stay as they are, unless asked otherwise: what can be restored of them still can.
 /// But packs and frames that are recorded as damaged do not count as stored any more. So the next `snap create` of the
 /// same files heals older snapshots, too. This is also what lets `snap prune` work again.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long)]
     rewrite: bool,
 
-    /// Judge even if most packs are missing, and record them as lost
+    /// Continue even if most packs are missing, and record them as lost
     ///
     /// Without it that is refused: a disk or mount that is away looks the same, and nothing is lost by it.
     #[arg(long)]
@@ -41,26 +41,30 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
-        let repository = context.open()?;
-        let options = SnapshotRepairOptions {
-            read_data: self.read_data,
-            forget: self.forget,
-            rewrite: self.rewrite,
-            accept_missing_packs: self.accept_missing_packs,
-            dry_run: self.dry_run,
-        };
-        let meter = Meter::new(&context.output);
-        let mut teller = Teller::new(&context.output);
-        let repaired = repair_snapshots(&repository, &options, &meter, &mut |lost| teller.tell(&lost));
-        meter.finish();
-        teller.finish();
-        let repair = repaired?;
-        let exit = if repair.damaged.is_empty() { Exit::Done } else { Exit::Damage };
-        context.told(exit, self.tell(context, &repair))
+    /// What the flags say.
+    pub(in crate::cli) fn options(&self) -> SnapshotRepairOptions {
+        SnapshotRepairOptions::default()
+            .read_data(self.read_data)
+            .forget(self.forget)
+            .rewrite(self.rewrite)
+            .accept_missing_packs(self.accept_missing_packs)
+            .dry_run(self.dry_run)
     }
 
-    fn tell(&self, context: &Context, repair: &SnapshotRepair) -> Result<()> {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let repository = context.open()?;
+        let options = self.options();
+        let meter = Meter::new(&context.output);
+        let mut printer = LossPrinter::new(&context.output);
+        let repaired = repair_snapshots(&repository, &options, &meter, &mut |lost| printer.print(&lost));
+        meter.finish();
+        printer.finish();
+        let repair = repaired?;
+        let exit = if repair.damaged.is_empty() { Exit::Done } else { Exit::Damage };
+        context.finish_with(exit, self.print_report(context, &repair))
+    }
+
+    fn print_report(&self, context: &Context, repair: &SnapshotRepair) -> Result<()> {
         let output = &context.output;
         if output.json {
             return Ok(output.object_with("summary", json!({"dry_run": self.dry_run}), repair)?);
@@ -68,7 +72,7 @@ impl Args {
         for damaged in &repair.damaged {
             let mut said = Vec::new();
             if damaged.nothing_left {
-                said.push("nothing of it is left".to_owned());
+                said.push("nothing is left of it".to_owned());
             } else {
                 if damaged.files > 0 {
                     said.push(format!("{} damaged", count(damaged.files, "file")));
@@ -95,13 +99,13 @@ impl Args {
         }
         let snapshots = count(repair.snapshots, "snapshot");
         match repair.damaged.len() as u64 {
-            0 => output.note(format_args!("looked at {snapshots}: none has lost anything"))?,
+            0 => output.note(format_args!("looked at {snapshots}: none has lost data"))?,
             damaged => {
                 let hint = match self.dry_run {
                     true => "without --dry-run, what is lost is recorded",
-                    false => "run `snap create` on the same files: what is stored anew heals damaged snapshots, too",
+                    false => "run `snap create` on the same files: what is stored again heals damaged snapshots, too",
                 };
-                output.error("damage", &format!("{damaged} of {snapshots} have lost something"), Some(hint));
+                output.error("damage", &format!("{damaged} of {snapshots} have lost data"), Some(hint));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Snapshots of one repository, added to another one. They keep their ids, so a copy is known by its name.
 //!
-//! What a file needs is sent piece by piece (`transfer.rs`), through the pipeline that new files take as well. A file that
+//! What a file needs is sent piece by piece (`transfer.rs`), through the pipeline that new files take, too. A file that
 //! the last copy of its series has with the same content takes over what that says: the snapshot is live, so all that it
 //! rests on is there.
 
@@ -11,29 +11,38 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Instant;
 
-use run::{Run, Stop};
+use run::{CopyRun, Stop};
 use transfer::{Names, Sent};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
+use crate::ingest::AnchorPrimer;
 use crate::ingest::Pipeline;
 use crate::ingest::SchemaCache;
-use crate::ingest::Warmth;
 use crate::ops::select::Listing;
 use crate::progress::{Phase, Progress};
 use crate::snapshot::SnapshotRoot;
-use crate::store::{ATTEMPTS, Repository, Since, State, Writer, since};
+use crate::store::{ATTEMPTS, Compression, Repository, Since, State, Writer, since};
+use crate::values;
 
 /// How to copy.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct CopyOptions {
-    /// The Zstandard level of new frames; none leaves them uncompressed.
-    pub compression: Option<i32>,
+    /// How new data is compressed; as is set for the target if none.
+    pub compression: Option<Compression>,
 }
 
-/// What there is to copy.
+impl CopyOptions {
+    values::setters! {
+        is compression: Option<Compression>;
+    }
+}
+
+/// Which snapshots are copied, and which are there already.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct CopyPlan {
     /// These, the oldest first.
@@ -63,7 +72,7 @@ impl CopyPlan {
     }
 }
 
-/// What became of one snapshot.
+/// Result for one snapshot.
 #[derive(Debug)]
 pub enum Copied {
     /// It is in the target.
@@ -74,7 +83,7 @@ pub enum Copied {
     Failed {
         /// The file concerned; none if it is the manifest.
         path: Option<Vec<u8>>,
-        /// What is wrong.
+        /// Why it was not copied.
         error: Error,
     },
     /// It was removed from the source meanwhile.
@@ -131,10 +140,13 @@ impl<'r> Copier<'r> {
     /// Ready to copy.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if both are one repository.
+    /// [`Error::InvalidArgument`] if both are one repository.
     pub fn new(source: &'r Repository, target: &'r Repository, options: CopyOptions) -> Result<Self> {
         if source.id() == target.id() {
-            return Err(Error::Invalid(format!("both are repository {}: it has its snapshots already", source.id())));
+            return Err(Error::argument(
+                "target",
+                format!("both are repository {}: it has its snapshots already", source.id()),
+            ));
         }
         let (names, known) = (Names::new(source, target), Listing::read(target).snapshots);
         Ok(Self { source, target, options, names, schemas: SchemaCache::default(), known })
@@ -143,7 +155,7 @@ impl<'r> Copier<'r> {
     /// Copies a snapshot. Its root says which tags the copy has.
     ///
     /// # Errors
-    /// Those of the target, and those of the source that are no damage. What was stored by then is used by the next
+    /// Errors of the target, and those of the source that are no damage. What was stored until then is used by the next
     /// attempt.
     pub fn copy(&mut self, snapshot: &SnapshotRoot, progress: &dyn Progress) -> Result<Copied> {
         let mut snapshot = Cow::Borrowed(snapshot);
@@ -166,18 +178,19 @@ impl<'r> Copier<'r> {
         let began = Instant::now();
         // First of all, as in `create`: what is condemned from here on is noticed at the end.
         let writer = Writer::new(self.target)?;
+        writer.refuse_if_away()?;
         let state = self.target.state();
         if state.snapshots.iter().any(|record| record.id == snapshot.id) {
             return Ok(Copied::Present);
         }
         let reference = if writer.lost_packs() { None } else { self.reference(&state, snapshot)? };
-        let warmth = Warmth::new(self.target, reference.clone());
-        let CopyOptions { compression } = self.options;
+        let primer = AnchorPrimer::new(self.target, reference.clone());
+        let compression = self.target.settings().compression_level(self.options.compression);
         let threads = self.target.runtime().threads();
-        let pipeline = Pipeline::new(self.target, writer, warmth, compression, false, threads);
+        let pipeline = Pipeline::new(self.target, writer, primer, compression, false, threads);
         progress.begin(Phase::Copy, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
         let (mut report, mut sent) = (CopyReport::default(), Sent::default());
-        let run = Run {
+        let run = CopyRun {
             source: self.source,
             target: self.target,
             pipeline: &pipeline,
@@ -231,7 +244,7 @@ impl<'r> Copier<'r> {
         let state = self.target.state();
         let record = state.snapshots.iter().find(|record| record.id == snapshot.id);
         match record.and_then(|record| record.tags.as_ref()) {
-            Some(tags) if *tags != snapshot.tags => self.target.set_tags(snapshot.id, &snapshot.tags),
+            Some(tags) if *tags != snapshot.tags => self.target.log().set_tags(snapshot.id, &snapshot.tags).map(drop),
             _ => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! One snapshot on its way to another repository: row by row, the manifest written anew.
+//! One snapshot on its way to another repository: row by row, into a manifest that is written again.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -15,13 +15,13 @@ use crate::ingest::take_apart_again;
 use crate::ops::create::parent_row;
 use crate::progress::{Progress, Warning};
 use crate::read::Prefetching;
-use crate::read::{EncoderBench, Rebuilder};
+use crate::read::{EncoderBench, FileAssembler};
 use crate::recipe::{PREFLATE, Recipe, Stream};
 use crate::snapshot::entry::{AvroFacts, EntryKind, FileEntry};
 use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, put_paths};
 use crate::store::Repository;
 
-/// What sending something gives.
+/// Result of sending something.
 pub(super) type Sending<T> = std::result::Result<T, Stop>;
 
 /// Why a snapshot is not copied.
@@ -56,8 +56,8 @@ impl From<Error> for Stop {
     }
 }
 
-/// What is needed on the way.
-pub(super) struct Run<'r> {
+/// What a copy works with.
+pub(super) struct CopyRun<'r> {
     pub(super) source: &'r Repository,
     pub(super) target: &'r Repository,
     pub(super) pipeline: &'r Pipeline<'r>,
@@ -68,8 +68,8 @@ pub(super) struct Run<'r> {
     pub(super) progress: &'r dyn Progress,
 }
 
-impl Run<'_> {
-    /// Sends everything; gives the root and its chunk. When this returns, all frames have been handed on.
+impl CopyRun<'_> {
+    /// Sends everything; returns the root and its chunk. When this returns, all frames have been handed on.
     pub(super) fn store<'p>(
         &'p self,
         scope: &rayon::Scope<'p>,
@@ -78,7 +78,7 @@ impl Run<'_> {
         sent: &mut Sent,
     ) -> Sending<(ChunkId, SnapshotRoot)> {
         let (encoders, source) = (EncoderBench::default(), Prefetching::new(self.source, scope));
-        let rebuilder = Rebuilder { source: &source, pool: self.pool, encoders: &encoders };
+        let assembler = FileAssembler { source: &source, pool: self.pool, encoders: &encoders };
         let mut feeder = Feeder::new(self.pipeline, scope);
         let mut manifest = ManifestWriter::new(self.target.hasher());
         let mut reference = self.reference.map(|root| root.rows(self.target));
@@ -88,7 +88,8 @@ impl Run<'_> {
             self.target.runtime().go_on()?;
             if !entry.recipe.is_empty() {
                 let before = self.before(&mut reference, &entry.path);
-                self.progress.at(Path::new(std::ffi::OsStr::from_bytes(&entry.path)));
+                let path = Path::new(std::ffi::OsStr::from_bytes(&entry.path)).to_path_buf();
+                self.progress.at(&path);
                 if let Some(before) = before.as_ref().filter(|before| self.is_same(&entry, before)) {
                     (entry.recipe, entry.avro) = (before.recipe.clone(), before.avro.clone());
                     report.files_known += 1;
@@ -103,12 +104,13 @@ impl Run<'_> {
                         schemas: self.schemas,
                         progress: self.progress,
                         sent,
-                        untold: entry.size,
+                        unreported: entry.size,
                     };
-                    let done = self.file(&mut entry, &rebuilder, &mut transfer);
+                    let done = self.file(&mut entry, &assembler, &mut transfer);
                     done.map_err(|stop| stop.about(&entry.path))?;
                 }
                 self.progress.files(1);
+                self.progress.done(&path);
             }
             manifest.push(&entry, &mut feeder)?;
         }
@@ -121,11 +123,11 @@ impl Run<'_> {
         Ok((id, root))
     }
 
-    /// Sends what a file needs, and gives its row the recipe that it has in the target.
+    /// Sends what a file needs, and puts the recipe that it has in the target into its row.
     fn file(
         &self,
         entry: &mut FileEntry,
-        rebuilder: &Rebuilder<'_, Prefetching<'_, '_>>,
+        assembler: &FileAssembler<'_, Prefetching<'_, '_>>,
         transfer: &mut Transfer<'_, '_, '_, '_>,
     ) -> Sending<()> {
         let name = format!("the recipe of {}", String::from_utf8_lossy(&entry.path));
@@ -134,13 +136,13 @@ impl Run<'_> {
             transfer.feeder.schema(facts.fingerprint);
         }
         if has_corrections(&recipe) && !self.source.is_encrypted() {
-            // Whoever can write there could have forged them, and here they would count as authentic.
+            // Anyone who can write there could have forged them, and here they would count as authentic.
             let reason = "it names corrections, which no unencrypted repository has";
             return Err(Stop::source(Error::damaged(name, reason)));
         }
         if has_corrections(&recipe) && !self.target.is_encrypted() {
             let (cut, is_meant) = (self.target.cut_params(), |encoder: &str| encoder == PREFLATE);
-            let again = take_apart_again(rebuilder, entry, cut, &is_meant, self.progress, transfer.feeder);
+            let again = take_apart_again(assembler, entry, cut, &is_meant, self.progress, transfer.feeder);
             let again = again.map_err(|error| match self.pipeline.check() {
                 Ok(()) => Stop::source(error),
                 Err(_) => Stop::Target(error),
@@ -150,7 +152,7 @@ impl Run<'_> {
             return Ok(());
         }
         entry.recipe = transfer.recipe(&recipe)?.encode();
-        self.progress.bytes(transfer.untold);
+        self.progress.bytes(transfer.unreported);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
-//! Sending chunks from one repository to another, and writing the trees above them anew.
+//! Sending chunks from one repository to another, and writing the trees above them again.
 //!
 //! Each repository names chunks by its own key, and a node ends where an id says so: under another key the same pieces
-//! make other nodes. So nodes are read, and written anew from the pieces that they lead to. A piece itself is read only
+//! make other nodes. So nodes are read, and written again from the pieces that they lead to. A piece itself is read only
 //! if the target does not have it, which is known from its id where both repositories have one key, and else from what
 //! was remembered when it was sent before.
 
@@ -25,7 +25,7 @@ const AHEAD: u64 = 8 << 20;
 /// ... and how many pieces wait, whether they have to be read or not.
 const AHEAD_PIECES: usize = 1024;
 
-/// The header of a container, which its pieces are read for, is not longer than so many bytes.
+/// The header of a container, which its pieces are read for, is not longer than this, in bytes.
 const LONGEST_HEADER: u64 = 16 << 20;
 
 /// What the chunks of the source are called in the target.
@@ -37,7 +37,7 @@ pub(super) struct Names<'r> {
     fresh: Mutex<HashMap<ChunkId, ChunkId>>,
 }
 
-/// So many names are remembered at once.
+/// How many names are remembered at once.
 const BATCH: usize = 1024;
 
 impl<'r> Names<'r> {
@@ -100,8 +100,8 @@ pub(super) struct Transfer<'a, 'p, 'r, 's> {
     pub(super) schemas: &'a SchemaCache,
     pub(super) progress: &'a dyn Progress,
     pub(super) sent: &'a mut Sent,
-    /// How many bytes of the file at hand were not told to `progress` yet.
-    pub(super) untold: u64,
+    /// How many bytes of the file at hand were not reported to `progress` yet.
+    pub(super) unreported: u64,
 }
 
 /// What the pieces of a stream are.
@@ -163,9 +163,9 @@ impl Transfer<'_, '_, '_, '_> {
                     self.send(&piece, role, &mut shape)?
                 }
             };
-            let told = piece.length.min(self.untold);
-            self.untold -= told;
-            self.progress.bytes(told);
+            let reported = piece.length.min(self.unreported);
+            self.unreported -= reported;
+            self.progress.bytes(reported);
             builder.push(Reference { id, ..piece }, self.feeder)?;
         }
         Ok(builder.finish(self.feeder)?.map_or(Stream::Empty, Stream::Tree))
@@ -196,7 +196,7 @@ impl Transfer<'_, '_, '_, '_> {
         let bytes = bytes.to_vec();
         let id = match role {
             Role::Kind(kind) => self.feeder.put(kind, bytes)?,
-            // Only whole records may be coded as columns. That they are is known to whoever cut them, who said so with
+            // Only whole records may be coded as columns. That they are is known where they were cut, which said so with
             // the kind; where that says nothing, rows are good enough.
             Role::Records(container) => match self.kind_of(&piece.id) {
                 Some(ChunkKind::Records) => {
@@ -218,8 +218,8 @@ impl Transfer<'_, '_, '_, '_> {
 
     /// What a chunk was put into the source as.
     fn kind_of(&self, id: &ChunkId) -> Option<ChunkKind> {
-        let (pack, frame) = self.from.frame_of(id).ok()??;
-        let info = self.from.index().pack(pack).ok()?;
+        let (pack, frame) = self.from.catalog().frame_of(id).ok()??;
+        let info = self.from.catalog().index().pack(pack).ok()?;
         info.frame(frame as usize).ok().map(|frame| frame.kind)
     }
 

@@ -1,4 +1,4 @@
-//! What is wrong with Avro files, told every night until it is sound again.
+//! What is wrong with Avro files, reported every night until it is sound again.
 //!
 //! That a file has fewer records than before, or is gone, shows only by comparison. The night after, the parent snapshot has
 //! the worse state already. So a snapshot remembers of each such file how many records it had when it was last sound:
@@ -159,7 +159,7 @@ impl Alarms {
         self.accepted_empty || is_left_out
     }
 
-    /// When all files are saved: says what is missing, and gives what the root is to remember. `quiet` where it is said
+    /// When all files are saved: reports what is missing, and returns what the root is to remember. `quiet` where it is said
     /// already that everything is gone.
     pub(super) fn finish(&mut self, covered: &dyn Fates, quiet: bool, progress: &dyn Progress) {
         let mut unmet = std::mem::take(&mut self.unmet);

@@ -13,7 +13,7 @@ const ROOTS_AT_ONCE: usize = 64;
 
 /// Where a new snapshot comes from.
 pub(super) struct Lineage {
-    /// Its series.
+    /// Series of the new snapshot.
     pub(super) series: String,
     /// What is saved, as absolute paths.
     pub(super) paths: Vec<Vec<u8>>,
@@ -37,7 +37,7 @@ impl Lineage {
         let mut parent = options.parent.map(|id| named(repository, id)).transpose()?;
         let mut filled = parent.clone().filter(|root| root.totals.files > 0);
         let mut known = Vec::new();
-        let mut records = repository.state().snapshots;
+        let mut records = repository.state().snapshots.clone();
         records.reverse();
         if options.parent.is_some() {
             records.clear();
@@ -75,7 +75,7 @@ impl Lineage {
 
 /// A snapshot that was chosen as the parent.
 fn named(repository: &Repository, id: SnapshotId) -> Result<SnapshotRoot> {
-    let record = repository.state().snapshots.into_iter().find(|record| record.id == id);
+    let record = repository.state().snapshot(id).cloned();
     read_root(repository, &record.ok_or_else(|| Error::NoSnapshot { wanted: id.to_string() })?)
 }
 
@@ -125,7 +125,7 @@ fn absolute_paths(options: &CreateOptions) -> Vec<Vec<u8>> {
         return vec![[b"/", &stream.path[..]].concat()];
     }
     let mut paths: Vec<Vec<u8>> = options
-        .roots
+        .sources
         .iter()
         .map(|root| {
             let mut absolute = std::path::PathBuf::from("/");

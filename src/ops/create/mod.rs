@@ -2,87 +2,29 @@
 
 mod alarms;
 mod lineage;
+mod options;
 mod rows;
 mod run;
 mod stream;
 mod unsound;
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 pub use crate::ingest::{AvroReport, Depth};
+pub use options::{CreateOptions, StreamSource};
 
 use lineage::Lineage;
-use run::Run;
+use run::CreateRun;
 pub(crate) use run::parent_row;
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::files::{Rules, SourceTree};
+use crate::files::SourceTree;
 use crate::id::SnapshotId;
-use crate::ingest::{Pipeline, Warmth};
+use crate::ingest::{AnchorPrimer, Pipeline};
 use crate::progress::{Phase, Progress};
 use crate::store::{Repository, Writer};
-
-/// What to save, and how.
-#[derive(Debug)]
-pub struct CreateOptions {
-    /// What to save. Relative ones count from `working_directory`.
-    pub roots: Vec<PathBuf>,
-    /// Where relative roots count from; absolute.
-    pub working_directory: PathBuf,
-    /// What to leave out.
-    pub rules: Rules,
-    /// Compare with this snapshot instead of the last one of the series.
-    pub parent: Option<SnapshotId>,
-    /// Saves this file instead of `roots`, under this path: standard input, for one.
-    pub stream: Option<StreamSource>,
-    /// What the snapshot is one of; by default its host and paths.
-    pub series: Option<String>,
-    /// The host that it is made on.
-    pub host: String,
-    /// Who makes it.
-    pub user: String,
-    /// What people say about it.
-    pub tags: Vec<String>,
-    /// Its time, nanoseconds since 1970 (UTC), if not now.
-    pub time: Option<i64>,
-    /// Read every file, whatever the parent says.
-    pub force: bool,
-    /// A changed ctime alone does not make a file changed.
-    pub ignore_ctime: bool,
-    /// A changed inode alone does not make a file changed.
-    pub ignore_inode: bool,
-    /// How far to look into containers.
-    pub depth: Depth,
-    /// Encoders slower than this many decoded megabytes a second are not used, so that restores do not crawl.
-    pub min_encode_speed: f64,
-    /// The Zstandard level of new frames; none leaves them uncompressed.
-    pub compression: Option<i32>,
-    /// Make no snapshot that would hold the same as its parent.
-    pub skip_if_unchanged: bool,
-    /// Avro files that are gone, or have fewer records than they had, are meant to be so.
-    pub accept_losses: bool,
-    /// Look at everything, write nothing.
-    pub dry_run: bool,
-}
-
-/// A file that comes from a stream.
-pub struct StreamSource {
-    /// Its bytes.
-    pub reader: Box<dyn std::io::Read + Send>,
-    /// Its path in the snapshot.
-    pub path: Vec<u8>,
-    /// What it is called in messages.
-    pub shown: String,
-}
-
-impl std::fmt::Debug for StreamSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "StreamSource({})", String::from_utf8_lossy(&self.path))
-    }
-}
 
 /// Result of a `create`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -157,15 +99,16 @@ fn root_is_empty(report: &CreateReport) -> bool {
 /// Makes a snapshot.
 ///
 /// # Errors
-/// I/O errors and damaged objects of the repository. What is wrong with a single file is reported to `progress`,
+/// [`Error::StorageAway`] if most packs are missing, as if their disk were not mounted; I/O errors and damaged objects of the
+/// repository. What is wrong with a single file is reported to `progress`,
 /// counted, and does not stop the
 /// work.
 pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
     create_snapshot(repository, None, options, progress)
 }
 
-/// Makes a snapshot of a tree that need not lie in the local file system. `roots` of the options say only what the snapshot
-/// is called and compared with; `rules` only what is recorded: the tree has left out already what they say.
+/// Makes a snapshot of a tree that need not lie in the local file system. `sources` of the options say only what the snapshot
+/// is called and compared with; what they exclude is only recorded: the tree has left that out already.
 ///
 /// # Errors
 /// As of [`create`].
@@ -185,16 +128,19 @@ fn create_snapshot(
     progress: &dyn Progress,
 ) -> Result<CreateReport> {
     let began = Instant::now();
+    let options = options.settled()?;
     let (threads, pool) = (repository.runtime().threads(), repository.runtime().compute()?);
     // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
     let writer = Writer::new(repository)?;
+    writer.refuse_if_away()?;
     let lineage = Lineage::find(repository, &options, progress)?;
-    let warmth = Warmth::new(repository, lineage.nearest.clone());
-    let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
+    let primer = AnchorPrimer::new(repository, lineage.nearest.clone());
+    let level = repository.settings().compression_level(options.compression);
+    let pipeline = Pipeline::new(repository, writer, primer, level, options.dry_run, threads);
     let (dry_run, skip) = (options.dry_run, options.skip_if_unchanged);
-    let id = SnapshotId::new(repository.entropy().array()?);
+    let id = SnapshotId::new(repository.log().entropy().array()?);
     progress.begin(Phase::Create, None, None);
-    let run = Run { repository, pipeline: &pipeline, pool, lineage: &lineage, progress, id, threads };
+    let run = CreateRun { repository, pipeline: &pipeline, pool, lineage: &lineage, progress, id, threads };
     let done = pool.in_place_scope(|scope| run.store(scope, options, tree));
     let (root, mut report) = match done.and_then(|done| pipeline.check().map(|()| done)) {
         Ok(done) => done,
@@ -205,7 +151,7 @@ fn create_snapshot(
     };
     if root_is_empty(&report) {
         pipeline.abandon();
-        return Err(Error::Invalid("none of the sources could be read; no snapshot was created".into()));
+        return Err(Error::NothingSaved);
     }
     report.chunks_new = pipeline.chunks_new();
     report.series = lineage.series;
@@ -213,7 +159,7 @@ fn create_snapshot(
     report.parent = lineage.parent.map(|parent| parent.id);
     if skip && report.unchanged {
         // What was not handed on yet is dropped. That the parent lasts is what the caller relies on now.
-        repository.settle_log()?;
+        repository.log().settle()?;
     } else if !dry_run {
         let committed = pipeline.commit(id, root)?;
         report.snapshot = Some(id);

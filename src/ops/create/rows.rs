@@ -31,12 +31,12 @@ impl Found {
     }
 }
 
-/// What became of one thing that the walker found, numbered in the order of the manifest.
+/// Outcome of one thing that the walker found, numbered in the order of the manifest.
 pub(super) enum Outcome {
     /// A file that is as in the parent.
     Unmodified(Found),
     /// A directory that only leads to what is to be saved.
-    Way(Found),
+    ParentDirectory(Found),
     /// A directory, a link, and so on.
     Other(Found),
     /// A file that seems to be the same as one before it, under another name. Where it lies.
@@ -112,7 +112,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
                 Ok(())
             }
             Outcome::Unmodified(found) => self.unmodified(found),
-            Outcome::Way(found) => {
+            Outcome::ParentDirectory(found) => {
                 self.report.directories += 1;
                 self.report.directories_leading += 1;
                 self.push(&found.entry, found.before.as_deref())
@@ -224,14 +224,14 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         }
     }
 
-    /// What is left.
+    /// The manifest, and what the root is made of beside it, after the last row.
     pub(super) fn into_parts(self) -> Finished {
         (self.report.avro.shrunk, self.report.avro.missing) = (self.alarms.shrunk, self.alarms.missing);
         Finished { manifest: self.manifest, unreadable: self.unreadable, alarms: self.alarms.rules() }
     }
 }
 
-/// Whether restoring one row or the other gives the same.
+/// Whether restoring one row or the other makes the same.
 fn is_same(now: &FileEntry, before: &FileEntry) -> bool {
     let what = |row: &FileEntry| (row.mode, row.uid, row.gid, row.mtime, row.size, row.content);
     what(now) == what(before)

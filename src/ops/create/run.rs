@@ -13,7 +13,7 @@ use super::stream::store_stream;
 use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Error, Result};
-use crate::files::{Coverage, Held, Problem, Source, SourceFile, SourceOpener, SourceTree, left_out, now};
+use crate::files::{Coverage, Held, Problem, Source, SourceFile, SourceOpener, SourceTree, Trouble, left_out, now};
 use crate::id::{ChunkId, SnapshotId};
 use crate::ingest::Pipeline;
 use crate::ingest::{Effort, Workbench};
@@ -26,8 +26,8 @@ use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
 use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
 use crate::store::Repository;
 
-/// One run.
-pub(super) struct Run<'r> {
+/// One run of `create`.
+pub(super) struct CreateRun<'r> {
     pub(super) repository: &'r Repository,
     pub(super) pipeline: &'r Pipeline<'r>,
     pub(super) pool: &'r rayon::ThreadPool,
@@ -38,16 +38,16 @@ pub(super) struct Run<'r> {
 }
 
 /// A file that a worker is to store.
-struct Job {
+struct FileJob {
     number: u64,
     path: PathBuf,
     found: Found,
 }
 
-/// What a walk leaves behind, besides what it found.
+/// Result of a walk, besides what it found.
 #[derive(Default)]
 struct Walked {
-    /// Where something was met that is passed over.
+    /// Where something was met that is skipped.
     passed_over: Vec<PathBuf>,
     /// The Avro files of the parent that were not met.
     unmet: Vec<FileEntry>,
@@ -59,8 +59,8 @@ const JOBS: usize = 256;
 /// How many things may be on their way between the walker and the manifest.
 const WINDOW: usize = 4096;
 
-impl Run<'_> {
-    /// Stores everything; gives the root's chunk. When this returns, all frames have been handed on.
+impl CreateRun<'_> {
+    /// Stores everything; returns the root's chunk. When this returns, all frames have been handed on.
     pub(super) fn store<'p>(
         &'p self,
         scope: &rayon::Scope<'p>,
@@ -71,7 +71,7 @@ impl Run<'_> {
         let context = FileContext {
             cut: self.repository.cut_params(),
             effort: Effort {
-                depth: options.depth,
+                depth: options.avro,
                 max_cost: (1000.0 / options.min_encode_speed.max(0.001)) as u32,
                 corrections: self.repository.is_encrypted(),
             },
@@ -81,8 +81,8 @@ impl Run<'_> {
             schemas: &schemas,
             repository: self.repository,
         };
-        let time = options.time.unwrap_or_else(|| self.repository.clock().now());
-        let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tags.clone());
+        let time = options.time.unwrap_or_else(|| self.repository.log().clock().now());
+        let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tag.clone());
         let mut feeder = Feeder::new(self.pipeline, scope);
         let mut report = CreateReport::default();
         let parent = self.lineage.parent.as_ref();
@@ -93,15 +93,20 @@ impl Run<'_> {
             self.progress,
             Alarms::new(parent, options.accept_losses),
         );
-        let (mut rules, mut passed_over) = (options.rules.recorded().to_vec(), Vec::new());
+        let left_out_by = options.rules()?;
+        let (mut rules, mut passed_over) = (left_out_by.recorded().to_vec(), Vec::new());
         match options.stream {
             Some(stream) => {
                 let before = parent.map(|parent| parent.rows(self.repository).next_row()).transpose()?.flatten();
                 store_stream(&context, stream, time, before, &mut rows)?;
             }
             None => {
-                rules.extend(Coverage::rules(&options.roots, &options.working_directory, &self.lineage.paths));
-                passed_over = self.store_tree(scope, &context, options, tree, &mut rows)?;
+                rules.extend(Coverage::rules(&options.sources, &options.working_directory, &self.lineage.paths));
+                let tree = match tree {
+                    Some(tree) => tree,
+                    None => Box::new(Source::new(&options.sources, &options.working_directory, left_out_by, now)?),
+                };
+                passed_over = self.store_tree(scope, &context, &options, tree, &mut rows)?;
             }
         }
         let Finished { manifest, unreadable, alarms } = rows.into_parts();
@@ -136,6 +141,7 @@ impl Run<'_> {
             rules,
             path_list,
             manifest,
+            properties: Vec::new(),
         };
         let root = feeder.put(ChunkKind::Root, root.encode())?;
         feeder.finish();
@@ -146,14 +152,10 @@ impl Run<'_> {
         &'p self,
         scope: &rayon::Scope<'p>,
         context: &FileContext<'_>,
-        options: CreateOptions,
-        tree: Option<Box<dyn SourceTree>>,
+        options: &CreateOptions,
+        source: Box<dyn SourceTree>,
         rows: &mut RowWriter<'_, '_, 'p, '_>,
     ) -> Result<Vec<PathBuf>> {
-        let source = match tree {
-            Some(tree) => tree,
-            None => Box::new(Source::new(&options.roots, &options.working_directory, options.rules, now)?),
-        };
         let covered = source.covered();
         let opener = source.opener();
         let opener = &*opener;
@@ -166,7 +168,7 @@ impl Run<'_> {
             ignores_inode: options.ignore_inode,
         };
         let window = Gate::new(WINDOW);
-        let (send_job, jobs) = crossbeam_channel::bounded::<Job>(JOBS);
+        let (send_job, jobs) = crossbeam_channel::bounded::<FileJob>(JOBS);
         let (send_outcome, outcomes) = channel::<(u64, Outcome)>();
         let unfilled: Mutex<Vec<Unfilled>> = Mutex::default();
         let walked: Mutex<Walked> = Mutex::default();
@@ -182,7 +184,7 @@ impl Run<'_> {
                 move || {
                     let mut feeder = Feeder::new(self.pipeline, scope);
                     for job in jobs {
-                        let Job { number, path, found } = job;
+                        let FileJob { number, path, found } = job;
                         let outcome = self.work(context, opener, &mut feeder, &path, found);
                         if send_outcome.send((number, outcome)).is_err() {
                             break;
@@ -191,7 +193,7 @@ impl Run<'_> {
                     unfilled.lock().unwrap_or_else(PoisonError::into_inner).push(feeder.into_unfilled());
                 }
             };
-            // The workers first: without one of them nobody must walk.
+            // The workers first: without one of them there must be no walk.
             let started = spawn_many(threads, self.threads, worker).and_then(|()| spawn(threads, walker));
             if let Err(error) = started {
                 self.pipeline.fail(error);
@@ -205,7 +207,7 @@ impl Run<'_> {
             });
             if let Err(error) = done {
                 self.pipeline.fail(error);
-                // The walker may be waiting for a place: nobody needs to wait any more.
+                // The walker may be waiting for a place: there is nothing to wait for any more.
                 for _ in outcomes {
                     window.leave();
                 }
@@ -227,7 +229,7 @@ impl Run<'_> {
         mut source: Box<dyn SourceTree>,
         detection: ChangeDetection,
         window: &Gate,
-        jobs: &crossbeam_channel::Sender<Job>,
+        jobs: &crossbeam_channel::Sender<FileJob>,
         outcomes: &Sender<(u64, Outcome)>,
     ) -> Result<Walked> {
         let mut parent = self.lineage.parent.as_ref().map(|parent| parent.rows(self.repository));
@@ -238,11 +240,11 @@ impl Run<'_> {
             self.pipeline.check()?;
             self.repository.runtime().go_on()?;
             window.enter();
-            let SourceFile { fs_path, entry, nlink, dev, leads_to_root, .. } = match item {
+            let SourceFile { fs_path, entry, nlink, dev, is_ancestor_of_root, .. } = match item {
                 Ok(file) => file,
                 Err(problem) => {
                     self.progress.warning(&problem.warning());
-                    if !problem.incomplete {
+                    if !problem.is_incomplete() {
                         window.leave();
                         continue;
                     }
@@ -271,13 +273,13 @@ impl Run<'_> {
             let is_file = found.entry.kind == EntryKind::File;
             let is_known = is_file && nlink > 1 && !seen.insert((dev, found.entry.inode));
             let outcome = match &found.before {
-                _ if leads_to_root => Outcome::Way(found),
+                _ if is_ancestor_of_root => Outcome::ParentDirectory(found),
                 _ if !is_file => Outcome::Other(found),
                 _ if is_known => Outcome::Name(found, fs_path),
                 Some(before) if detection.unmodified(&found.entry, before) => Outcome::Unmodified(found),
                 _ => {
                     self.progress.more_ahead(1, found.entry.size);
-                    if jobs.send(Job { number: next, path: fs_path, found }).is_err() {
+                    if jobs.send(FileJob { number: next, path: fs_path, found }).is_err() {
                         return Ok(Walked::default());
                     }
                     continue;
@@ -296,7 +298,7 @@ impl Run<'_> {
     /// Whether the parent was made later than now. Then the clock was wrong, and what it said of files that were changed
     /// just before they were read is wrong, too.
     fn parent_is_ahead(&self) -> bool {
-        let ahead = self.lineage.parent.as_ref().filter(|parent| parent.time > self.repository.clock().now());
+        let ahead = self.lineage.parent.as_ref().filter(|parent| parent.time > self.repository.log().clock().now());
         if let Some(parent) = ahead {
             let message = "it is of a time that has not come yet, so all files are read again".into();
             let path = format!("snapshot {}", parent.id.short());
@@ -305,7 +307,7 @@ impl Run<'_> {
         ahead.is_some()
     }
 
-    /// Whether nothing that the parent needs is lost. What is, only reading the files again brings back.
+    /// Whether nothing that the parent needs is lost. What is lost comes back only by reading the files again.
     fn parent_is_whole(&self) -> Result<bool> {
         match &self.lineage.parent {
             Some(parent) if self.repository.state().standing.has_damage() => self.repository.is_whole(parent.id),
@@ -333,7 +335,7 @@ impl Run<'_> {
             Ok(stored) => stored,
             // What the system says of one file concerns that file alone; what the storage says, all of them.
             Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
-                self.warn(path, error, true);
+                self.warn(path, Trouble::Unread(error));
                 return Outcome::Lost(tree_path, before);
             }
             Err(error) => {
@@ -342,29 +344,29 @@ impl Run<'_> {
             }
         };
         self.progress.files(1);
+        self.progress.done(path);
         let size = stored.entry.size;
         match stored.held {
             Held::Still => {}
             Held::Grew => {
                 let message =
                     format!("it grew every time it was read; the {size} bytes that it had at first are stored");
-                self.warn(path, Error::Invalid(message), false);
+                self.warn(path, Trouble::Note(message));
             }
             Held::Changed => {
                 let message = "it changed every time it was read; the last state read is stored".into();
-                self.warn(path, Error::Invalid(message), false);
+                self.warn(path, Trouble::Note(message));
             }
         }
         for error in std::mem::take(&mut stored.unread) {
             stored.incomplete += 1;
-            self.warn(path, error, true);
+            self.warn(path, Trouble::Unread(error));
         }
         Outcome::Stored(Box::new(stored), before)
     }
 
-    fn warn(&self, path: &Path, error: Error, incomplete: bool) {
-        self.progress
-            .warning(&Problem { tree_path: Vec::new(), path: path.to_path_buf(), error, incomplete }.warning());
+    fn warn(&self, path: &Path, trouble: Trouble) {
+        self.progress.warning(&Problem { tree_path: Vec::new(), path: path.to_path_buf(), trouble }.warning());
     }
 }
 

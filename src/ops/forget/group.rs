@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Deserializer};
+
 use crate::error::{Error, Result};
 use crate::id::{digest, hex};
 use crate::recipe::Stream;
 use crate::snapshot::SnapshotRoot;
+use crate::values;
 
 /// What makes snapshots of one group: all that is true here must be equal. Nothing puts all into one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,12 @@ impl Default for GroupBy {
     }
 }
 
+impl<'de> Deserialize<'de> for GroupBy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        values::from_text(deserializer, |text| Self::parse(text).map_err(|error| error.to_string()))
+    }
+}
+
 impl GroupBy {
     /// All in one group.
     pub const NONE: Self = Self { series: false, host: false, paths: false, tags: false };
@@ -35,7 +44,7 @@ impl GroupBy {
     /// Reads a list with commas of `series`, `host`, `paths` and `tags`; `none` or nothing puts all into one group.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for any other word.
+    /// [`Error::InvalidArgument`] for any other word.
     pub fn parse(text: &str) -> Result<Self> {
         let mut by = Self::NONE;
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
@@ -46,9 +55,12 @@ impl GroupBy {
                 "path" | "paths" => by.paths = true,
                 "tag" | "tags" => by.tags = true,
                 word => {
-                    return Err(Error::Invalid(format!(
-                        "snapshots cannot be grouped by {word:?}: series, host, paths, tags and none are known"
-                    )));
+                    return Err(Error::argument(
+                        "group_by",
+                        format!(
+                            "snapshots cannot be grouped by {word:?}: series, host, paths, tags and none are known"
+                        ),
+                    ));
                 }
             }
         }

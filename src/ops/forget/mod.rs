@@ -2,6 +2,7 @@
 //! The data stays until garbage is collected, so a removal can be [undone](undo()) until then.
 
 mod group;
+mod options;
 mod report;
 mod sound;
 mod undo;
@@ -9,6 +10,7 @@ mod undo;
 use std::collections::{HashMap, HashSet};
 
 pub use group::{GroupBy, GroupKey};
+pub use options::ForgetOptions;
 pub use sound::SoundLoss;
 pub use undo::{Removed, Undone, last_removed, removed, undo};
 
@@ -46,10 +48,10 @@ pub enum Kept {
     Sound(SoundLoss),
 }
 
-/// What is to become of a snapshot.
+/// Whether a snapshot is kept, and why.
 #[derive(Debug, Clone)]
 pub struct Decision {
-    /// The snapshot.
+    /// Root of the snapshot.
     pub snapshot: SnapshotRoot,
     /// Why it stays; empty if it goes.
     pub kept_for: Vec<Kept>,
@@ -60,21 +62,21 @@ pub struct Decision {
 pub struct Group {
     /// What they have in common; nothing where snapshots were named one by one.
     pub key: GroupKey,
-    /// What is to become of them, the oldest first.
+    /// The decisions about them, the oldest first.
     pub decisions: Vec<Decision>,
 }
 
 impl Group {
-    /// Whether nothing of it is to stay.
+    /// Whether no snapshot of it is to stay.
     pub fn loses_all(&self) -> bool {
         !self.decisions.is_empty() && self.decisions.iter().all(|decision| decision.kept_for.is_empty())
     }
 }
 
-/// What is to be done.
+/// Which snapshots are removed, which stay, and why.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// What is to become of the snapshots that were looked at.
+    /// The decisions about the snapshots that were looked at.
     pub groups: Vec<Group>,
     /// Snapshots that go although their root cannot be read.
     pub unreadable: Vec<SnapshotId>,
@@ -85,7 +87,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What goes.
+    /// The snapshots that are removed.
     pub fn removed(&self) -> Vec<SnapshotId> {
         let decisions = self.groups.iter().flat_map(|group| &group.decisions);
         let gone = decisions.filter(|decision| decision.kept_for.is_empty()).map(|decision| decision.snapshot.id);
@@ -99,7 +101,7 @@ impl Plan {
     }
 }
 
-/// The only one of those that fit.
+/// The only one that matches.
 fn one_of(fitting: impl Iterator<Item = SnapshotId>, wanted: &str) -> Result<SnapshotId> {
     let fitting: Vec<SnapshotId> = fitting.collect();
     match fitting.as_slice() {
@@ -114,12 +116,12 @@ fn one_of(fitting: impl Iterator<Item = SnapshotId>, wanted: &str) -> Result<Sna
 /// happens if `lose_sound`.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a policy without rules that would remove more than nothing; those of the repository.
+/// [`Error::InvalidArgument`] for a policy without rules that would remove more than nothing; errors of reading roots.
 pub fn plan(repository: &Repository, listing: &Listing, wanted: &Wanted<'_>, lose_sound: bool) -> Result<Plan> {
     let mut plan = match wanted {
         Wanted::These(ids) => by_name(listing, ids),
         Wanted::Policy { policy, filter, group_by, zone } => {
-            let now = repository.clock().now();
+            let now = repository.log().clock().now();
             Plan { groups: by_policy(listing, policy, filter, group_by, *zone, now), ..Plan::default() }
         }
     };
@@ -193,17 +195,17 @@ fn rests_on(listing: &Listing, plan: &Plan) -> Vec<SnapshotId> {
     rests.into_iter().filter(|id| !removed.contains(id)).collect()
 }
 
-/// Does what is planned; gives the snapshots that were removed.
+/// Carries out a plan; returns the snapshots that were removed.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the plan is refused, [`Error::Busy`] if others removed snapshots meanwhile that the plan keeps.
+/// [`Error::InvalidArgument`] if the plan is refused, [`Error::Busy`] if others removed snapshots meanwhile that the plan keeps.
 pub fn forget(repository: &Repository, plan: &Plan) -> Result<Vec<SnapshotId>> {
     if let Some(loss) = plan.refused.first() {
-        return Err(Error::Invalid(format!("{} must stay: {loss}", loss.snapshot.short())));
+        return Err(Error::argument("plan", format!("{} must stay: {loss}", loss.snapshot.short())));
     }
     match plan.removed() {
         none if none.is_empty() => Ok(none),
-        removed => repository.remove_snapshots(&removed, &plan.rests_on),
+        removed => repository.log().remove_snapshots(&removed, &plan.rests_on),
     }
 }
 

@@ -47,7 +47,7 @@ impl std::fmt::Display for SoundLoss {
 ///
 /// Its last sound state must stay (in any snapshot of the series) as long as a snapshot stays that holds it torn or
 /// damaged, or not looked into, and none later that holds it sound. Where it is torn or damaged, the last state that was
-/// not looked into must stay as well, if that is later: nobody knows that anything is wrong with it. What goes beyond this
+/// not looked into must stay, too, if that is later: it is not known to be damaged. What goes beyond this
 /// program's limits plays no part.
 pub(super) fn losses(
     repository: &Repository,
@@ -68,7 +68,7 @@ pub(super) fn losses(
             _ => {}
         };
         rows.of_all(&staying, &mut note)?;
-        // Files that are gone, and were torn before they went. Nobody said that this was meant.
+        // Files that are gone, and were torn before they went. It was not said that this was meant.
         paths.extend(staying.iter().flat_map(|root| gone_unsound(root)).cloned());
         if !unknown.is_empty() {
             // A series that is never looked into has no sound states to be kept, and its files are not followed one by one.
@@ -120,7 +120,7 @@ impl Rows<'_> {
     }
 }
 
-/// What is lost or damaged in the repository itself can tell nothing, and must not keep snapshots from being removed.
+/// What is lost or damaged in the repository itself says nothing, and must not keep snapshots from being removed.
 fn or_nothing<T>(read: Result<T>) -> Result<Option<T>> {
     match read {
         Ok(read) => Ok(Some(read)),

@@ -20,30 +20,30 @@ pub struct Removed {
 }
 
 impl Removed {
-    /// Its name.
+    /// Id of the removed snapshot.
     pub fn id(&self) -> SnapshotId {
         self.logged.record.id
     }
 }
 
-/// What became of a snapshot that was to be brought back.
+/// Result of bringing a snapshot back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undone {
     /// It is there again.
     Back,
     /// It was there already.
     There,
-    /// So many things that it needs are gone: nothing was done.
+    /// This many chunks that it needs are gone: nothing was done.
     Swept(u64),
 }
 
 /// The snapshots that were removed and are not back, in the order in which they were removed.
 pub fn removed(repository: &Repository) -> Vec<Removed> {
-    let logged = repository.state().removed.into_iter();
+    let logged = repository.state().removed.clone().into_iter();
     logged.map(|logged| Removed { root: read_root(repository, &logged.record), logged }).collect()
 }
 
-/// Those of `removed` that are meant: the ones whose ids begin like these; if none are given, those that went last,
+/// Chooses among `removed`: the ones whose ids begin like these; if none are given, those that were removed last,
 /// with one removal.
 ///
 /// # Errors

@@ -1,23 +1,42 @@
-//! Making the config anew, where both copies of it are lost.
+//! Rebuilding the config where both copies of it are lost.
 
 use rayon::prelude::*;
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::id::Name;
 use crate::progress::{Phase, Progress};
 use crate::runtime::Runtime;
 use crate::store::{Config, ConfigSearch, LostConfig};
 
-/// Where a config comes from of which no copy was left.
+/// Result of repairing the config.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ConfigReport {
+    /// Its copies that were written, or would be.
+    pub made: Vec<String>,
+    /// Where it comes from; none if there was nothing to do.
+    pub from: Option<ConfigSource>,
+}
+
+impl ConfigReport {
+    /// These copies were written, or would be, from this.
+    pub fn new(made: &[Name], from: ConfigSource) -> Self {
+        Self { made: made.iter().map(ToString::to_string).collect(), from: (!made.is_empty()).then_some(from) }
+    }
+}
+
+/// Where a config comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConfigSource {
+    /// From what was sound of its copies.
+    Copy,
     /// From a key export.
     Export,
     /// It was found by the hash that the log began with.
     Log,
-    /// From the packs: it is a new one, since the beginning of the log is lost as well.
+    /// From the packs: it is a new one, since the beginning of the log is lost, too.
     Packs,
 }
 

@@ -4,7 +4,7 @@
 mod config;
 mod payloads;
 
-pub use config::{ConfigSource, find_config};
+pub use config::{ConfigReport, ConfigSource, find_config};
 pub use payloads::{PayloadOptions, PayloadReport, keep_payloads};
 
 pub use crate::integrity::{

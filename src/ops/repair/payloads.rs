@@ -3,32 +3,36 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Context, Error, Result};
 use crate::files::Pattern;
 use crate::id::{ChunkId, SnapshotId};
-use crate::ingest::{Feeder, Pipeline, Warmth, take_apart_again};
+use crate::ingest::{AnchorPrimer, Feeder, Pipeline, take_apart_again};
 use crate::progress::{Phase, Progress, Warning};
-use crate::read::{EncoderBench, Prefetching, Rebuilder};
+use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::recipe::Recipe;
 use crate::report;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::snapshot::{ManifestWriter, SnapshotRoot};
-use crate::store::log::{ReplaceReason, RootReplacement};
-use crate::store::{Repository, SnapshotRecord, Writer, read_root};
+use crate::store::{Compression, ReplaceReason, Repository, RootReplacement, SnapshotRecord, Writer, read_root};
+use crate::values;
 
 /// Which payloads are to be kept as they are, and how that is done.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct PayloadOptions {
-    /// Those of these encoders: ids, or the beginnings of ids up to a colon or plus (`zlib`, `zlib:L6`). All if there
+    /// Payloads of these encoders: ids, or the beginnings of ids up to a colon or plus (`zlib`, `zlib:L6`). All if there
     /// are none.
-    pub encoders: Vec<String>,
-    /// Those of the files that one of these fits; all if there are none.
+    #[serde(deserialize_with = "values::texts")]
+    pub encoder: Vec<String>,
+    /// Payloads of files that match one of these; of all if there are none.
+    #[serde(deserialize_with = "Pattern::sensitive")]
     pub include: Vec<Pattern>,
-    /// The Zstandard level of new frames; none leaves them uncompressed.
-    pub compression: Option<i32>,
+    /// How new data is compressed; as is set for the repository if none.
+    pub compression: Option<Compression>,
     /// Rebuild and compare everything, write nothing.
     pub dry_run: bool,
 }
@@ -52,13 +56,20 @@ pub struct PayloadReport {
 }
 
 impl PayloadOptions {
+    values::setters! {
+        each encoder: String;
+        each include: Pattern;
+        is compression: Option<Compression>;
+        is dry_run: bool;
+    }
+
     fn is_meant(&self, encoder: &str) -> bool {
         let begins = |name: &String| match encoder.strip_prefix(name.as_str()) {
             Some(rest) => rest.is_empty() || rest.starts_with([':', '+']),
             None => false,
         };
         // What is not compressed is its own payload.
-        encoder != "null" && (self.encoders.is_empty() || self.encoders.iter().any(begins))
+        encoder != "null" && (self.encoder.is_empty() || self.encoder.iter().any(begins))
     }
 
     /// Whether something is to be done about a file.
@@ -80,7 +91,7 @@ impl PayloadOptions {
 /// How often it is done again, where somebody else replaces the root of the snapshot meanwhile.
 const ATTEMPTS: u32 = 4;
 
-/// Stores a snapshot in another way, in which some payloads are kept as they are, and gives it the new root. Every file
+/// Stores a snapshot in another way, in which some payloads are kept as they are, under a new root. Every file
 /// concerned is rebuilt as by a restore, and compared with its hash.
 ///
 /// # Errors
@@ -114,7 +125,7 @@ pub fn keep_payloads(
 
 /// Whether a snapshot has another root by now than this record says, or is gone.
 fn has_other_root(repository: &Repository, record: &SnapshotRecord) -> Result<bool> {
-    repository.refresh_index()?;
+    repository.catalog().refresh()?;
     Ok(!repository.state().snapshots.iter().any(|now| now.id == record.id && now.root == record.root))
 }
 
@@ -127,6 +138,7 @@ fn attempt(
 ) -> Result<Option<PayloadReport>> {
     let snapshot = &read_root(repository, record)?;
     let threads = repository.runtime().threads();
+    let level = repository.settings().compression_level(options.compression);
     let (mut files, mut bytes) = (0, 0);
     let mut rows = snapshot.rows(repository);
     while let Some(entry) = rows.next_row()? {
@@ -141,9 +153,9 @@ fn attempt(
         return Ok(Some(report));
     }
     let pool = repository.runtime().compute()?;
-    let (writer, warmth) = (Writer::new(repository)?, Warmth::new(repository, None));
-    let pipeline = Pipeline::new(repository, writer, warmth, options.compression, options.dry_run, threads);
-    let run = Run { repository, snapshot, options, progress, pipeline: &pipeline, pool };
+    let (writer, primer) = (Writer::new(repository)?, AnchorPrimer::new(repository, None));
+    let pipeline = Pipeline::new(repository, writer, primer, level, options.dry_run, threads);
+    let run = PayloadsRun { repository, snapshot, options, progress, pipeline: &pipeline, pool };
     let done = pool.in_place_scope(|scope| run.store(scope, &mut report));
     let root = match done.and_then(|root| pipeline.check().map(|()| root)) {
         Ok(root) => root,
@@ -165,7 +177,7 @@ fn attempt(
     Ok(Some(report))
 }
 
-struct Run<'r> {
+struct PayloadsRun<'r> {
     repository: &'r Repository,
     snapshot: &'r SnapshotRoot,
     options: &'r PayloadOptions,
@@ -174,11 +186,11 @@ struct Run<'r> {
     pool: &'r rayon::ThreadPool,
 }
 
-impl Run<'_> {
-    /// Writes the manifest anew; gives the root's chunk.
+impl PayloadsRun<'_> {
+    /// Writes the new manifest; returns the root's chunk.
     fn store<'p>(&'p self, scope: &rayon::Scope<'p>, report: &mut PayloadReport) -> Result<ChunkId> {
         let (encoders, source) = (EncoderBench::default(), Prefetching::new(self.repository, scope));
-        let rebuilder = Rebuilder { source: &source, pool: self.pool, encoders: &encoders };
+        let assembler = FileAssembler { source: &source, pool: self.pool, encoders: &encoders };
         let mut feeder = Feeder::new(self.pipeline, scope);
         let mut manifest = ManifestWriter::new(self.repository.hasher());
         let mut rows = self.snapshot.rows(self.repository);
@@ -187,7 +199,7 @@ impl Run<'_> {
             if self.options.concerns(&entry)? {
                 let is_meant = |encoder: &str| self.options.is_meant(encoder);
                 let cut = self.repository.cut_params();
-                match take_apart_again(&rebuilder, &entry, cut, &is_meant, self.progress, &mut feeder) {
+                match take_apart_again(&assembler, &entry, cut, &is_meant, self.progress, &mut feeder) {
                     Ok(again) => {
                         (entry.recipe, entry.avro) = (again.recipe, Some(again.facts));
                         report.files += 1;
@@ -224,7 +236,7 @@ mod tests {
     #[test]
     fn an_encoder_is_meant_by_its_id_or_its_beginning() {
         let options = |encoders: &[&str]| PayloadOptions {
-            encoders: encoders.iter().map(|id| (*id).to_owned()).collect(),
+            encoder: encoders.iter().map(|id| (*id).to_owned()).collect(),
             include: Vec::new(),
             compression: None,
             dry_run: false,

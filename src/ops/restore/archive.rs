@@ -3,7 +3,7 @@
 use super::tar;
 use crate::error::{Error, Result};
 use crate::ops::is_at_or_below;
-use crate::read::{EncoderBench, Rebuilder};
+use crate::read::{EncoderBench, FileAssembler};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::store::Repository;
@@ -13,7 +13,7 @@ use crate::store::unless_moved;
 /// [`dump`](super::dump()).
 ///
 /// # Errors
-/// [`Error::NoPath`] if there is nothing; those of the repository.
+/// [`Error::NoPath`] if there is nothing; errors of reading the manifest.
 pub fn is_folder(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<bool> {
     if path.is_empty() {
         return Ok(true);
@@ -50,7 +50,7 @@ fn archived(
 ) -> Result<()> {
     let pool = repository.runtime().compute()?;
     let encoders = EncoderBench::default();
-    let rebuilder = Rebuilder { source: repository, pool, encoders: &encoders };
+    let assembler = FileAssembler { source: repository, pool, encoders: &encoders };
     let mut rows = snapshot.rows(repository);
     rows.seek(path)?;
     let mut found = path.is_empty();
@@ -70,7 +70,7 @@ fn archived(
         }
         write(&tar::header(&entry, &tar::Shape::Itself)?)?;
         if entry.kind == EntryKind::File {
-            rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))?;
+            assembler.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))?;
             write(tar::padding(entry.size))?;
         }
     }

@@ -25,7 +25,10 @@ pub(super) fn in_use_below_target(options: &RestoreOptions) -> Result<Vec<Vec<u8
         let resolved = resolved(place);
         if target.starts_with(&resolved) {
             let (target, place) = (options.target.display(), place.display());
-            return Err(Error::Invalid(format!("the target {target} lies in {place}, which snap needs for itself")));
+            return Err(Error::argument(
+                "target",
+                format!("the target {target} lies in {place}, which snap needs for itself"),
+            ));
         }
         if let Ok(path) = resolved.strip_prefix(&target) {
             below.push(path.as_os_str().as_bytes().to_vec());
@@ -80,7 +83,7 @@ fn names_places(options: &RestoreOptions, selection: Selection<'_>) -> bool {
         && !selection.selects(&options.subfolder)
 }
 
-/// Directories of the system, which nobody means to replace by something else.
+/// Directories of the system, which are never meant to be replaced by something else.
 const OF_THE_SYSTEM: [&str; 14] = [
     "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr",
     "/var",

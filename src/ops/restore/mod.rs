@@ -2,7 +2,9 @@
 
 mod archive;
 mod guard;
+mod local;
 mod one_file;
+mod options;
 mod recode;
 mod run;
 mod salvage;
@@ -11,58 +13,23 @@ mod sweep;
 mod tar;
 
 pub use archive::{archive, is_folder};
+pub use options::RestoreOptions;
 pub use salvage::Salvage;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Instant;
+
+use run::RestoreRun;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::error::{Error, Result};
-use crate::files::{Overwrite, Pattern, Spare};
+use crate::files::{RestoreTarget, Spare};
 use crate::progress::{Phase, Progress};
-use crate::read::{EncoderBench, Rebuilder};
+use crate::read::{EncoderBench, FileAssembler, regular_file};
 use crate::report::{self, put_text};
 use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::EntryKind;
 use crate::store::{Repository, moved, unless_moved};
-
-/// What to restore, and where.
-#[derive(Debug)]
-pub struct RestoreOptions {
-    /// Where to.
-    pub target: PathBuf,
-    /// Only what is at or below this path of the snapshot; its components do not appear in the target. Empty for all.
-    pub subfolder: Vec<u8>,
-    /// Only what one of these fits (and what is below it); all if there are none.
-    pub include: Vec<Pattern>,
-    /// Not what one of these fits.
-    pub exclude: Vec<Pattern>,
-    /// What happens to files that are there.
-    pub overwrite: Overwrite,
-    /// Remove what is in the target, at or below a root of the snapshot, and not in the snapshot. What `create` would not
-    /// have saved stays.
-    pub delete: bool,
-    /// Remove even if something could not be read when the snapshot was made.
-    pub delete_despite_unreadable: bool,
-    /// Directories that are neither written to nor removed: the repository, and what belongs to this program.
-    pub in_use: Vec<PathBuf>,
-    /// The user's home: it is not swept unless it is what was saved.
-    pub home: Option<PathBuf>,
-    /// Look at everything, write nothing.
-    pub dry_run: bool,
-    /// Read every restored file again and compare.
-    pub verify: bool,
-    /// Give programs their set-user-id and set-group-id bits and capabilities.
-    pub restore_suid: bool,
-    /// Make holes of zeros in all files, and not only in those that had holes.
-    pub sparse: bool,
-    /// Write containers with another codec instead of bit for bit.
-    pub recode: Option<crate::avro::codec::Codec>,
-    /// Of files of which something is lost, write what is left, and a report beside it (`<file>.salvage.json`).
-    pub salvage: bool,
-}
 
 /// Result of a restore.
 #[derive(Debug, Default, serde::Serialize)]
@@ -71,6 +38,8 @@ pub struct RestoreReport {
     pub files_restored: u64,
     /// Regular files that were there and were left as they are.
     pub files_skipped: u64,
+    /// Of these, how many had another mode, owner or attributes than in the snapshot, and got (or would get) theirs.
+    pub metadata_restored: u64,
     /// Directories, links, pipes and devices.
     pub others_restored: u64,
     /// Bytes that were written.
@@ -97,7 +66,7 @@ pub struct RestoreReport {
     pub not_recoded: u64,
     /// Programs that did not get set-id bits or capabilities back.
     pub set_ids_dropped: u64,
-    /// Which of the patterns to include fit nothing in the snapshot, by their number.
+    /// Which of the patterns to include match nothing in the snapshot, by their number.
     pub unmatched_includes: Vec<usize>,
     /// Files of which only a part was left to be written.
     pub salvaged: Vec<SalvagedFile>,
@@ -119,21 +88,61 @@ pub struct SalvagedFile {
     pub salvage: Salvage,
 }
 
-/// Restores a snapshot.
+/// Restores a snapshot into a directory.
 ///
 /// # Errors
-/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file is told to
-/// `progress`, is in the report, and does not stop the work.
+/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file
+/// is reported to `progress`, is in the report, and does not stop the work.
 pub fn restore(
     repository: &Repository,
     snapshot: &SnapshotRoot,
     options: &RestoreOptions,
     progress: &dyn Progress,
 ) -> Result<RestoreReport> {
+    restore_with(repository, snapshot, options, progress, local::run)
+}
+
+/// Restores a snapshot into a target that need not be a directory. What the options say of directories of the local file system
+/// (`target`, `in_use`, `home`, `restore_suid`) is for [`restore`].
+///
+/// # Errors
+/// As of [`restore`], and [`Error::InvalidArgument`] with `delete`: what may be removed is known of directories only.
+pub fn restore_to(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    target: &dyn RestoreTarget,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+) -> Result<RestoreReport> {
+    if options.delete {
+        return Err(Error::argument("delete", "nothing can be removed from this target"));
+    }
+    restore_with(repository, snapshot, options, progress, |repository, snapshot, options, progress, pool| {
+        let mut run = RestoreRun::new(repository, snapshot, options, progress);
+        run.target = Some(target);
+        run.carry_out(repository, pool)
+    })
+}
+
+fn restore_with(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+    work: impl FnOnce(
+        &Repository,
+        &SnapshotRoot,
+        &RestoreOptions,
+        &dyn Progress,
+        &rayon::ThreadPool,
+    ) -> Result<RestoreReport>,
+) -> Result<RestoreReport> {
     let began = Instant::now();
+    let mut options = options.clone();
+    options.read_patterns()?;
     let pool = repository.runtime().compute()?;
     progress.begin(Phase::Restore, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
-    let restored = run::run(repository, snapshot, options, progress, pool);
+    let restored = work(repository, snapshot, &options, progress, pool);
     let mut report = unless_moved(repository, snapshot, restored)?;
     if report.failed.iter().any(|(_, error)| error.is_damage())
         && let Some(moved) = moved(repository, snapshot)
@@ -163,19 +172,12 @@ fn dumped(
     path: &[u8],
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let no_path = || Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() };
-    let mut entry = snapshot.rows(repository).find(path)?.ok_or_else(no_path)?;
-    if let Some(first) = entry.hard_link.take() {
-        entry = snapshot.rows(repository).find(&first)?.ok_or_else(no_path)?;
-    }
-    if entry.kind != EntryKind::File {
-        return Err(Error::Invalid(format!("{} is not a regular file", String::from_utf8_lossy(path))));
-    }
+    let entry = regular_file(repository, snapshot, path)?;
     let pool = repository.runtime().compute()?;
     let encoders = EncoderBench::default();
-    let rebuilder = Rebuilder { source: repository, pool, encoders: &encoders };
+    let assembler = FileAssembler { source: repository, pool, encoders: &encoders };
     // What was written cannot be taken back, so each piece is compared before.
-    rebuilder.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
+    assembler.parts(&entry, &mut |rebuilt| write(rebuilt.bytes()))
 }
 
 impl Serialize for SalvagedFile {

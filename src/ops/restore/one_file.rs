@@ -1,34 +1,35 @@
 //! One regular file of a restore: written, read back where that is asked for, or salvaged.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use super::SalvagedFile;
 use super::recode::{can_recode, recode};
-use super::run::Run;
+use super::run::RestoreRun;
 use super::salvage::salvage;
 use crate::error::{Context, Error, IoContext, Result};
-use crate::files::{FileWriter, Target};
+use crate::files::{RestoreTarget, TargetFile};
 use crate::id::Digester;
 use crate::progress::Warning;
-use crate::read::Rebuilder;
+use crate::read::FileAssembler;
 use crate::recipe::Recipe;
 use crate::snapshot::entry::FileEntry;
 
-impl Run<'_> {
+impl RestoreRun<'_> {
+    /// Restores a regular file. Returns whether all of it was written now: not where it was left as it is, or could be
+    /// salvaged in part only.
     pub(super) fn write<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
-        rebuilder: &Rebuilder<'_, S>,
+        assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
         path: &[u8],
-    ) -> Result<()> {
-        let wanted = self.target.map_or(Ok(true), |target| target.wants(path, entry))?;
+    ) -> Result<bool> {
+        let wanted = self.target.map_or(Ok(true), |target| target.wants(path, entry, self.options.overwrite))?;
         let recoded = self.options.recode.filter(|_| can_recode(entry));
         let target = match self.target {
-            _ if !wanted => {
+            Some(target) if !wanted => {
                 self.progress.bytes(entry.size);
-                self.report().files_skipped += 1;
+                self.leave(target, entry, path)?;
                 None
             }
             Some(target) if !self.options.dry_run => Some(target),
@@ -41,23 +42,23 @@ impl Run<'_> {
                 None
             }
         };
-        let Some(target) = target else { return Ok(()) };
+        let Some(target) = target else { return Ok(false) };
         refuse_impossible_size(entry)?;
         let size = if recoded.is_some() { 0 } else { entry.size };
-        let mut writer = target.begin_file(path, size, self.sparse(entry))?;
+        let mut writer = target.begin(path, size, self.sparse(entry))?;
         let mut write = |bytes: &[u8]| {
             self.progress.bytes(bytes.len() as u64);
-            self.write_bytes(&mut writer, entry, bytes)
+            self.write_bytes(&mut *writer, bytes)
         };
         let mut written = entry.clone();
         let done = match recoded {
-            Some(codec) => recode(rebuilder.source, rebuilder.encoders, entry, codec, &mut write),
-            None => rebuilder.rebuild(entry, &mut write),
+            Some(codec) => recode(assembler.source, assembler.encoders, entry, codec, &mut write),
+            None => assembler.rebuild(entry, &mut write),
         };
         match done {
             Err(error) if self.options.salvage && error.is_damage() => {
                 drop(writer);
-                return self.salvage(rebuilder, entry, path, target, error);
+                return self.salvage(assembler, entry, path, target, error).map(|()| false);
             }
             done => done?,
         }
@@ -66,7 +67,7 @@ impl Run<'_> {
         }
         // Only now: whatever stands there stays until its successor is complete.
         self.make_way(&entry.path, path)?;
-        let file = writer.finish_open(&written, self.progress)?;
+        let file = writer.finish(&written, self.progress)?;
         {
             let mut report = self.report();
             report.files_restored += 1;
@@ -79,6 +80,15 @@ impl Run<'_> {
             self.verify(file, entry, &target.shown(path))?;
             self.report().verified += 1;
         }
+        Ok(true)
+    }
+
+    /// Leaves the content of a file that is there already.
+    pub(super) fn leave(&self, target: &dyn RestoreTarget, entry: &FileEntry, path: &[u8]) -> Result<()> {
+        let renewed = target.renew(path, entry, self.options.dry_run, self.progress)?;
+        let mut report = self.report();
+        report.files_skipped += 1;
+        report.metadata_restored += u64::from(renewed);
         Ok(())
     }
 
@@ -87,13 +97,13 @@ impl Run<'_> {
         entry.sparse || self.options.sparse
     }
 
-    fn write_bytes(&self, writer: &mut FileWriter, entry: &FileEntry, bytes: &[u8]) -> Result<()> {
+    fn write_bytes(&self, writer: &mut dyn TargetFile, bytes: &[u8]) -> Result<()> {
         self.runtime.go_on()?;
-        if self.sparse(entry) { writer.write_sparse(bytes) } else { writer.write(bytes) }
+        writer.write(bytes)
     }
 
     /// Reads a restored file again, from its beginning, and compares its hash.
-    fn verify(&self, mut file: File, entry: &FileEntry, shown: &Path) -> Result<()> {
+    fn verify(&self, mut file: Box<dyn Read>, entry: &FileEntry, shown: &Path) -> Result<()> {
         let (mut digester, mut buffer) = (Digester::new(), vec![0; 1 << 20]);
         loop {
             self.runtime.go_on()?;
@@ -105,24 +115,21 @@ impl Run<'_> {
         }
         match entry.content {
             Some(hash) if *hash.as_bytes() == digester.finish() => Ok(()),
-            _ => Err(Error::NotRestored {
-                path: shown.display().to_string(),
-                reason: "what was read back is not what was written".into(),
-            }),
+            _ => Err(Error::not_restored(shown.display(), "what was read back is not what was written")),
         }
     }
 
     /// Writes what is left of a file, and a report of what it lacks beside it. `error` is why it is not whole.
     fn salvage<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
-        rebuilder: &Rebuilder<'_, S>,
+        assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
         path: &[u8],
-        target: &Target,
+        target: &dyn RestoreTarget,
         error: Error,
     ) -> Result<()> {
-        let mut writer = target.begin_file(path, 0, self.sparse(entry))?;
-        let saved = salvage(rebuilder, entry, &mut |bytes| self.write_bytes(&mut writer, entry, bytes))?;
+        let mut writer = target.begin(path, 0, self.sparse(entry))?;
+        let saved = salvage(assembler, entry, &mut |bytes| self.write_bytes(&mut *writer, bytes))?;
         if !saved.loss.is_any() {
             // All of its chunks are there, and yet it is not what it was.
             return Err(error);
@@ -130,12 +137,12 @@ impl Run<'_> {
         let mut report_path = [path, b".salvage.json"].concat();
         let mut names = 0;
         // A file of the snapshot may be called so.
-        while self.snapshot.rows(rebuilder.source).find(&beside(entry, path, &report_path))?.is_some() {
+        while self.snapshot.rows(assembler.source).find(&beside(entry, path, &report_path))?.is_some() {
             names += 1;
             report_path = [path, format!(".salvage.{names}.json").as_bytes()].concat();
         }
         let text = saved.report(entry, self.snapshot.id)?;
-        let mut report_writer = target.begin_file(&report_path, 0, false)?;
+        let mut report_writer = target.begin(&report_path, 0, false)?;
         report_writer.write(text.as_bytes())?;
         let size = text.len() as u64;
         let xattrs = Vec::new();

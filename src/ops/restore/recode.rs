@@ -9,7 +9,8 @@ use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::digest;
 use crate::read::EncoderBench;
-use crate::recipe::{Part, Rebuild, Recipe, is_filler};
+use crate::read::avro_file::NotAvro;
+use crate::recipe::{Part, Recipe, RecipeReader, is_filler};
 use crate::snapshot::entry::{AvroState, FileEntry};
 
 /// Whether a file can be written with another codec: nothing may be known to be wrong with it, or its damage would be
@@ -31,7 +32,7 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let shown = String::from_utf8_lossy(&entry.path).into_owned();
-    let wrong = |reason: &str| Error::NotRestored { path: shown.clone(), reason: reason.into() };
+    let wrong = |reason: &str| Error::not_restored(&shown, reason);
     let recipe = Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))?;
     let encoder = encoder_for(codec).ok_or_else(|| wrong("there is no such codec to write"))?;
     let from = entry.avro.as_ref().and_then(|facts| Codec::from_name(&facts.codec)).unwrap_or(Codec::Null);
@@ -39,7 +40,7 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
     // The marker follows from the content: it need not be secret, only unlike the data.
     let mut marker = [0; 16];
     marker.copy_from_slice(&digest(&[&entry.recipe[..], codec.name().as_bytes()].concat())[..16]);
-    let mut rebuild = Rebuild::new(&recipe, source);
+    let mut rebuild = RecipeReader::new(&recipe, source);
     let (mut plain, mut out) = (Vec::new(), Vec::new());
     let (mut schema, mut blocks) = (None, 0u64);
     while let Some(part) = rebuild.next_part()? {
@@ -48,12 +49,13 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
             Part::Header(bytes) => {
                 let Parsed::Done(header) = parse_header(&bytes) else { return Err(wrong("its header is not sound")) };
                 let text = header.schema_text().ok_or_else(|| wrong("its header holds no schema"))?;
-                schema = Some(Schema::parse(text).map_err(|error| wrong(&format!("its schema: {error}")))?);
+                schema =
+                    Some(Schema::parse(text).map_err(|error| Error::not_restored(&shown, NotAvro::Schema(error)))?);
                 out = header.with_codec(codec, &marker);
                 write(&out)?;
                 continue;
             }
-            // What editors and file systems left behind the last block is no part of the records.
+            // What editors and file systems left after the last block is no part of the records.
             Part::Bytes(bytes) if is_filler(&bytes) => continue,
             Part::Bytes(_) => return Err(wrong("it holds bytes that belong to no block")),
             Part::Encode { plain: decoded, frame, .. } => {
@@ -72,7 +74,9 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
         }
         blocks += 1;
         let mut payload = Vec::new();
-        encoders.with(|encoders| encoders.encode(&encoder, &plain, &mut payload)).map_err(|e| wrong(&e.to_string()))?;
+        encoders
+            .with(|encoders| encoders.encode(&encoder, &plain, &mut payload))
+            .map_err(|error| Error::not_restored(&shown, error))?;
         put_block_header(&mut out, count, payload.len());
         out.extend_from_slice(&payload);
         out.extend_from_slice(&marker);
@@ -82,7 +86,7 @@ pub(super) fn recode<S: ChunkSource + ?Sized>(
 }
 
 /// The encoder that new payloads of a codec are made with.
-fn encoder_for(codec: Codec) -> Option<EncoderId> {
+pub(super) fn encoder_for(codec: Codec) -> Option<EncoderId> {
     let id = match codec {
         Codec::Null => "null",
         Codec::Deflate => "zlib:L1:M8",

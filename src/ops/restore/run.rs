@@ -8,139 +8,121 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::selection::Selection;
 use super::sweep::{Mode, Sweep, Swept};
-use super::{RestoreOptions, RestoreReport, guard};
+use super::{RestoreOptions, RestoreReport};
 use crate::error::{Error, Result};
-use crate::files::{Coverage, Existing, Matchable, Overwrite, Pattern, Spared, Target, TargetOptions};
+use crate::files::{Existing, Matchable, Overwrite, Pattern, RestoreTarget, TargetAbilities};
 use crate::ops::is_at_or_below;
 use crate::progress::{Change, Progress, Warning};
-use crate::read::{EncoderBench, Prefetching, Rebuilder};
+use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::runtime::Runtime;
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::store::Repository;
 
 /// A regular file that is to be written.
-struct Job {
+struct RestoreJob {
     entry: FileEntry,
     /// Where to, below the target.
     path: Vec<u8>,
 }
 
-pub(super) struct Run<'r> {
+pub(super) struct RestoreRun<'r> {
     pub(super) options: &'r RestoreOptions,
     pub(super) progress: &'r dyn Progress,
     /// What ends the work from outside.
     pub(super) runtime: &'r Runtime,
     pub(super) snapshot: &'r SnapshotRoot,
-    pub(super) target: Option<&'r Target>,
+    pub(super) target: Option<&'r dyn RestoreTarget>,
     /// What removes; none unless that was asked for.
-    sweep: Option<&'r Sweep<'r>>,
+    pub(super) sweep: Option<&'r Sweep<'r>>,
     /// Where below the target that lies what must not be touched.
-    in_use: Vec<Vec<u8>>,
+    pub(super) in_use: Vec<Vec<u8>>,
     report: Mutex<RestoreReport>,
-    /// What stops everything.
+    /// The error that ends the whole restore.
     fatal: Mutex<Option<Error>>,
     pub(super) encoders: EncoderBench,
-}
-
-pub(super) fn run(
-    repository: &Repository,
-    snapshot: &SnapshotRoot,
-    options: &RestoreOptions,
-    progress: &dyn Progress,
-    pool: &rayon::ThreadPool,
-) -> Result<RestoreReport> {
-    let in_use = guard::in_use_below_target(options)?;
-    let terms = match options.delete {
-        true => {
-            let coverage = Coverage::recorded(&snapshot.all_paths(repository)?, &snapshot.rules)?;
-            let spared = Spared::new(&snapshot.rules, &options.in_use)?;
-            guard::may_delete(repository, snapshot, options, &coverage, &spared)?;
-            Some((coverage, spared))
-        }
-        false => None,
-    };
-    // A dry run must not even make the target; without one there is nothing to compare with, either.
-    let target_options = TargetOptions { overwrite: options.overwrite, restore_suid: options.restore_suid };
-    let target = match options.dry_run && !options.target.is_dir() {
-        true => None,
-        false => Some(Target::new(&options.target, target_options)?),
-    };
-    let sweep = terms.zip(target.as_ref()).map(|((coverage, spared), target)| Sweep {
-        target,
-        coverage,
-        spared,
-        selection: Selection { include: &options.include, exclude: &options.exclude },
-        progress,
-        runtime: repository.runtime(),
-    });
-    let run = Run {
-        options,
-        progress,
-        runtime: repository.runtime(),
-        snapshot,
-        target: target.as_ref(),
-        sweep: sweep.as_ref(),
-        in_use,
-        report: Mutex::default(),
-        fatal: Mutex::default(),
-        encoders: EncoderBench::default(),
-    };
-    let (send, jobs) = crossbeam_channel::bounded::<Job>(64);
-    if let (Some(target), false) = (run.target, options.dry_run) {
-        target.clean_top();
-    }
-    let rows = pool.in_place_scope(|scope| {
-        let source = Prefetching::new(repository, scope);
-        std::thread::scope(|threads| {
-            let worker = || {
-                let (jobs, run, source) = (jobs.clone(), &run, &source);
-                move || {
-                    let rebuilder = Rebuilder { source, pool, encoders: &run.encoders };
-                    for Job { entry, path } in jobs {
-                        run.file(&rebuilder, &entry, &path);
-                    }
-                }
-            };
-            crate::runtime::spawn_many(threads, repository.runtime().threads(), worker)?;
-            drop(jobs);
-            let rows = run.rows(repository, snapshot, &send);
-            drop(send);
-            rows
-        })
-    });
-    let done = rows.and_then(|(links, marked)| {
-        run.check()?;
-        run.links(repository, snapshot, pool, links)?;
-        run.sweep(repository, &marked)
-    });
-    // Also if it failed: no directory is left with a mode that only served to write into it.
-    let dropped = run.target.map_or(0, |target| {
-        if !options.dry_run {
-            target.finish_directories(progress);
-        }
-        target.dropped_set_ids()
-    });
-    done?;
-    run.check()?;
-    let mut report = run.report.into_inner().unwrap_or_else(PoisonError::into_inner);
-    report.set_ids_dropped = dropped;
-    Ok(report)
 }
 
 /// Hard links to be made when all files are there, and directories of the snapshot with a file in them that may say that
 /// all beside it is left out.
 type Later = (Vec<(Vec<u8>, FileEntry)>, HashSet<Vec<u8>>);
 
-impl Run<'_> {
+impl<'r> RestoreRun<'r> {
+    /// A run without a target, with nothing to be removed.
+    pub(super) fn new(
+        repository: &'r Repository,
+        snapshot: &'r SnapshotRoot,
+        options: &'r RestoreOptions,
+        progress: &'r dyn Progress,
+    ) -> Self {
+        Self {
+            options,
+            progress,
+            runtime: repository.runtime(),
+            snapshot,
+            target: None,
+            sweep: None,
+            in_use: Vec::new(),
+            report: Mutex::default(),
+            fatal: Mutex::default(),
+            encoders: EncoderBench::default(),
+        }
+    }
+
+    /// Does all of it.
+    pub(super) fn carry_out(self, repository: &Repository, pool: &rayon::ThreadPool) -> Result<RestoreReport> {
+        let (send, jobs) = crossbeam_channel::bounded::<RestoreJob>(64);
+        if let (Some(target), false) = (self.target, self.options.dry_run) {
+            target.prepare();
+        }
+        let rows = pool.in_place_scope(|scope| {
+            let source = Prefetching::new(repository, scope);
+            std::thread::scope(|threads| {
+                let worker = || {
+                    let (jobs, run, source) = (jobs.clone(), &self, &source);
+                    move || {
+                        let assembler = FileAssembler { source, pool, encoders: &run.encoders };
+                        for RestoreJob { entry, path } in jobs {
+                            run.file(&assembler, &entry, &path);
+                        }
+                    }
+                };
+                crate::runtime::spawn_many(threads, self.runtime.threads(), worker)?;
+                drop(jobs);
+                let rows = self.rows(repository, self.snapshot, &send);
+                drop(send);
+                rows
+            })
+        });
+        let done = rows.and_then(|(links, marked)| {
+            self.check()?;
+            self.links(repository, self.snapshot, pool, links)?;
+            self.sweep(repository, &marked)
+        });
+        // Also if it failed: no directory is left with a mode that only served to write into it.
+        let dropped = self.target.map_or(0, |target| {
+            if !self.options.dry_run {
+                target.finish(self.progress);
+            }
+            target.set_ids_dropped()
+        });
+        done?;
+        self.check()?;
+        let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.set_ids_dropped = dropped;
+        Ok(report)
+    }
+}
+
+impl RestoreRun<'_> {
     /// Goes through the manifest: makes what is no regular file, hands the files on.
     fn rows(
         &self,
         repository: &Repository,
         snapshot: &SnapshotRoot,
-        jobs: &crossbeam_channel::Sender<Job>,
+        jobs: &crossbeam_channel::Sender<RestoreJob>,
     ) -> Result<Later> {
-        let sub = &self.options.subfolder;
+        let (sub, abilities) = (&self.options.subfolder, self.abilities());
         let mut rows = snapshot.rows(repository);
         rows.seek(sub)?;
         let (mut links, mut marked, mut found) = (Vec::new(), HashSet::new(), sub.is_empty());
@@ -158,7 +140,7 @@ impl Run<'_> {
                 // What is in the subfolder goes right into the target.
                 continue;
             }
-            let (parent, name) = parted(&entry.path);
+            let (parent, name) = split_parent(&entry.path);
             if self.sweep.is_some_and(|sweep| sweep.spared.may_mark(name)) {
                 marked.insert(parent.to_vec());
             }
@@ -172,16 +154,16 @@ impl Run<'_> {
             }
             if let Some(place) = self.in_use.iter().find(|place| is_at_or_below(&path, place)) {
                 if left_alone.insert(place) {
-                    let path = String::from_utf8_lossy(&path).into_owned();
-                    let reason = "the repository in use, or what snap keeps for itself, lies there".into();
-                    self.failed(&entry, Error::NotRestored { path, reason });
+                    let reason = "the repository in use, or what snap keeps for itself, lies there";
+                    self.failed(&entry, Error::not_restored(String::from_utf8_lossy(&path), reason));
                 }
                 continue;
             }
-            for (path, above) in way.drain(..).filter(|_| !self.options.dry_run) {
+            for (path, above) in way.drain(..).filter(|_| !self.options.dry_run && abilities.directories) {
                 self.attempt(&above, |target| target.make_parent(&path, &above).map(|()| false));
             }
             match &entry.kind {
+                EntryKind::Directory if !abilities.directories => {}
                 EntryKind::Directory if self.options.dry_run => match self.make_way_for_folder(&entry.path, &path) {
                     Ok(()) => {
                         self.compare(&entry, &path);
@@ -191,23 +173,23 @@ impl Run<'_> {
                 },
                 EntryKind::Directory => self.attempt(&entry, |target| {
                     self.make_way_for_folder(&entry.path, &path)?;
-                    target.make_directory(&path, Some(&entry)).map(|()| true)
+                    target.make_directory(&path, &entry).map(|()| true)
                 }),
                 EntryKind::File if entry.hard_link.is_some() => links.push((path, entry)),
                 EntryKind::File => {
-                    if jobs.send(Job { entry, path }).is_err() {
+                    if jobs.send(RestoreJob { entry, path }).is_err() {
                         return Err(Error::WorkerStopped);
                     }
                 }
                 _ if self.options.dry_run => self.attempt(&entry, |target| {
-                    let wanted = target.wants(&path, &entry)?;
+                    let wanted = target.wants(&path, &entry, self.options.overwrite)?;
                     if wanted {
                         self.make_way(&entry.path, &path)?;
                         self.compare(&entry, &path);
                     }
                     Ok(wanted)
                 }),
-                _ => self.attempt(&entry, |target| match target.wants(&path, &entry)? {
+                _ => self.attempt(&entry, |target| match target.wants(&path, &entry, self.options.overwrite)? {
                     true => {
                         self.make_way(&entry.path, &path)?;
                         target.make_node(&path, &entry, self.progress)
@@ -225,7 +207,7 @@ impl Run<'_> {
         }
     }
 
-    /// Strikes out the patterns to include that fit this path.
+    /// Strikes out the patterns to include that match this path.
     fn strike_matched(&self, unmatched: &mut Vec<usize>, path: &[u8]) {
         if !unmatched.is_empty() {
             let patterns = &self.options.include;
@@ -244,7 +226,7 @@ impl Run<'_> {
         self.make_way_if(tree_path, path, |existing| existing.is_folder)
     }
 
-    /// Removes a symbolic link that stands where a directory belongs, if that was asked for. One in the place of a root
+    /// Removes a symbolic link that stands where a directory belongs, if that was asked for. One in place of a root
     /// stays: many mean the directory that such a link leads to.
     fn make_way_for_folder(&self, tree_path: &[u8], path: &[u8]) -> Result<()> {
         let is_root = |sweep: &Sweep<'_>| sweep.coverage.at(tree_path).is_root();
@@ -260,7 +242,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Tells on a dry run how what is there differs from the snapshot.
+    /// Reports on a dry run how what is there differs from the snapshot.
     pub(super) fn compare(&self, entry: &FileEntry, path: &[u8]) {
         let existing = self.target.and_then(|target| target.existing(path).ok().flatten());
         let change = match (&existing, &entry.kind) {
@@ -280,12 +262,17 @@ impl Run<'_> {
         self.progress.change(change, Path::new(OsStr::from_bytes(path)));
     }
 
+    /// What the target can do; without one, on a dry run, what a file system can.
+    fn abilities(&self) -> TargetAbilities {
+        self.target.map_or(TargetAbilities::ALL, |target| target.abilities())
+    }
+
     fn mode(&self) -> Mode {
         if self.options.dry_run { Mode::DryRun } else { Mode::Act }
     }
 
     /// Restores something that is no regular file.
-    fn attempt(&self, entry: &FileEntry, work: impl FnOnce(&Target) -> Result<bool>) {
+    fn attempt(&self, entry: &FileEntry, work: impl FnOnce(&dyn RestoreTarget) -> Result<bool>) {
         let Some(target) = self.target else {
             // A dry run without a target: everything would be made.
             self.compare(entry, &entry.path);
@@ -299,10 +286,10 @@ impl Run<'_> {
         }
     }
 
-    /// Restores a regular file. Gives whether that was done, or was not to be done.
+    /// Restores a regular file. Returns whether it was written, or left as it was.
     fn file<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
-        rebuilder: &Rebuilder<'_, S>,
+        assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
         path: &[u8],
     ) -> bool {
@@ -313,13 +300,19 @@ impl Run<'_> {
         if self.fatal().is_some() {
             return false;
         }
+        let shown = Path::new(OsStr::from_bytes(path));
         if !self.options.dry_run {
-            self.progress.at(Path::new(OsStr::from_bytes(path)));
+            self.progress.at(shown);
         }
-        let done = self.write(rebuilder, entry, path);
-        let fine = done.is_ok();
-        match done {
-            Ok(()) => self.progress.files(1),
+        let written = self.write(assembler, entry, path);
+        let fine = written.is_ok();
+        match written {
+            Ok(whole) => {
+                self.progress.files(1);
+                if whole {
+                    self.progress.done(shown);
+                }
+            }
             Err(error) => self.failed(entry, error),
         }
         fine
@@ -339,20 +332,25 @@ impl Run<'_> {
         for (path, entry) in links {
             self.runtime.go_on()?;
             let Some(original) = entry.hard_link.clone() else { continue };
-            match self.target.map_or(Ok(true), |target| target.wants(&path, &entry)) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.report().files_skipped += 1;
-                    continue;
-                }
-                Err(error) => {
-                    self.failed(&entry, error);
-                    continue;
+            if let Some(target) = self.target {
+                let left = target.wants(&path, &entry, self.options.overwrite).and_then(|wanted| {
+                    if !wanted {
+                        self.leave(target, &entry, &path)?;
+                    }
+                    Ok(!wanted)
+                });
+                match left {
+                    Ok(false) => {}
+                    Ok(true) => continue,
+                    Err(error) => {
+                        self.failed(&entry, error);
+                        continue;
+                    }
                 }
             }
             let known = below(&original, &self.options.subfolder)
                 .filter(|first| self.selected(&original) && !failed.contains(&original) && self.holds(first, &entry));
-            let known = known.or_else(|| stand_ins.get(&original).cloned());
+            let known = known.or_else(|| stand_ins.get(&original).cloned()).filter(|_| self.abilities().hard_links);
             if self.options.dry_run {
                 self.attempt(&entry, |_| {
                     self.make_way(&entry.path, &path)?;
@@ -364,13 +362,15 @@ impl Run<'_> {
             match known {
                 Some(first) => self.attempt(&entry, |target| {
                     self.make_way(&entry.path, &path)?;
-                    target.hard_link(&path, &first).map(|()| true)
+                    target.hard_link(&path, &first)?;
+                    self.progress.done(Path::new(OsStr::from_bytes(&path)));
+                    Ok(true)
                 }),
                 None => match snapshot.rows(repository).find(&original)? {
                     Some(row) => {
-                        let rebuilder = Rebuilder { source: repository, pool, encoders: &self.encoders };
+                        let assembler = FileAssembler { source: repository, pool, encoders: &self.encoders };
                         // Under its own path: that is what is restored, or is not.
-                        if self.file(&rebuilder, &FileEntry { path: entry.path.clone(), ..row }, &path) {
+                        if self.file(&assembler, &FileEntry { path: entry.path.clone(), ..row }, &path) {
                             stand_ins.insert(original, path);
                         }
                     }
@@ -415,7 +415,7 @@ impl Run<'_> {
     fn failed(&self, entry: &FileEntry, error: Error) {
         // These concern every file that is still to come.
         // The disk of the target: nothing more can be written there.
-        let is_full = matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        let is_full = error.is_full();
         if is_full || self.runtime.cancel_token().is_cancelled() {
             self.fatal().get_or_insert(if is_full { error } else { Error::Interrupted });
             return;
@@ -449,7 +449,7 @@ fn below(path: &[u8], sub: &[u8]) -> Option<Vec<u8>> {
         return Some(path.to_vec());
     }
     match path.strip_prefix(sub)? {
-        [] => Some(parted(path).1.to_vec()),
+        [] => Some(split_parent(path).1.to_vec()),
         [b'/', rest @ ..] => Some(rest.to_vec()),
         _ => None,
     }
@@ -464,7 +464,7 @@ pub(super) fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// The directory and the name of a path.
-pub(super) fn parted(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_parent(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (b"", path),

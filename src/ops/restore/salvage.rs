@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::{ContentHash, SnapshotId};
-use crate::read::Rebuilder;
+use crate::read::FileAssembler;
 use crate::recipe::{ContainerSurvey, Loss, Part, PieceWalk, Ranges, Recipe, Stretch};
 use crate::report::Path;
 use crate::snapshot::entry::FileEntry;
@@ -16,7 +16,7 @@ use crate::snapshot::entry::FileEntry;
 pub struct Salvage {
     /// Whether it is a container, so that whole blocks were left out; else zeros stand for what is lost.
     pub container: bool,
-    /// What is lost.
+    /// Bytes, blocks and records that are lost.
     pub loss: Loss,
     /// Blocks that were written.
     pub blocks: u64,
@@ -28,7 +28,7 @@ pub struct Salvage {
     pub bytes: u64,
 }
 
-/// Zeros are written in parts of so many bytes.
+/// Zeros are written in parts of this many bytes.
 const ZEROS: usize = 1 << 20;
 
 /// Hands what is left of a file to `write`.
@@ -37,13 +37,13 @@ const ZEROS: usize = 1 << 20;
 /// [`Error::NotRestored`] if nothing of use is left, those of `write`, and those of the source that do not mean that
 /// something is lost.
 pub(super) fn salvage<S: ChunkSource + ?Sized>(
-    rebuilder: &Rebuilder<'_, S>,
+    assembler: &FileAssembler<'_, S>,
     entry: &FileEntry,
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<Salvage> {
     let shown = String::from_utf8_lossy(&entry.path).into_owned();
     let recipe = Recipe::decode(&entry.recipe).in_object(format_args!("the recipe of {shown}"))?;
-    let mut is_lost = |id: &_| lost(rebuilder.source.get(id)).map(|got| got.is_none());
+    let mut is_lost = |id: &_| lost(assembler.source.get(id)).map(|got| got.is_none());
     let mut saved = Salvage { container: false, loss: Loss::default(), blocks: 0, records: 0, strays: 0, bytes: 0 };
     let recipe = match &recipe {
         Recipe::Container(recipe) => recipe,
@@ -51,7 +51,7 @@ pub(super) fn salvage<S: ChunkSource + ?Sized>(
             if stream.length() != entry.size {
                 return Err(Error::damaged(format_args!("the recipe of {shown}"), "it is not as long as the file"));
             }
-            let mut pieces = PieceWalk::new(stream, rebuilder.source);
+            let mut pieces = PieceWalk::new(stream, assembler.source);
             while let Some(piece) = pieces.next_piece(&mut is_lost)? {
                 match if piece.lost { None } else { lost(pieces.read(&piece))? } {
                     Some(bytes) => write(&bytes)?,
@@ -71,13 +71,13 @@ pub(super) fn salvage<S: ChunkSource + ?Sized>(
         write(bytes)
     };
     let totals = entry.avro.as_ref().map(|facts| (facts.blocks, facts.declared_records));
-    let mut survey = ContainerSurvey::new(recipe, totals, rebuilder.source, &mut is_lost)?;
+    let mut survey = ContainerSurvey::new(recipe, totals, assembler.source, &mut is_lost)?;
     let mut out = Vec::new();
     while let Some(mut stretch) = survey.next_stretch(&mut is_lost)? {
         match &mut stretch {
             Stretch::Header { lost: true } => {
                 let reason = "its header is lost: without the schema that stood there no program reads the records";
-                return Err(Error::NotRestored { path: shown, reason: reason.into() });
+                return Err(Error::not_restored(shown, reason));
             }
             Stretch::Header { lost: false } => emit(&mut saved, &survey.read_header()?)?,
             Stretch::Stray { length, lost } => saved.strays += if *lost { 0 } else { *length },
@@ -85,7 +85,7 @@ pub(super) fn salvage<S: ChunkSource + ?Sized>(
             Stretch::Block(block) if block.sound => {
                 out.clear();
                 block.sound =
-                    match lost(survey.read_block(block).and_then(|part| whole_block(rebuilder, part, &mut out)))? {
+                    match lost(survey.read_block(block).and_then(|part| whole_block(assembler, part, &mut out)))? {
                         Some(()) => {
                             emit(&mut saved, &out)?;
                             saved.blocks += 1;
@@ -112,8 +112,8 @@ fn lost<T>(got: Result<T>) -> Result<Option<T>> {
 }
 
 /// Appends a block as it stands in the file.
-fn whole_block<S: ChunkSource + ?Sized>(rebuilder: &Rebuilder<'_, S>, part: Part, out: &mut Vec<u8>) -> Result<()> {
-    for (part, encoded) in rebuilder.encode(vec![part])? {
+fn whole_block<S: ChunkSource + ?Sized>(assembler: &FileAssembler<'_, S>, part: Part, out: &mut Vec<u8>) -> Result<()> {
+    for (part, encoded) in assembler.encode(vec![part])? {
         match (&part, &encoded) {
             (Part::Payload { payload, frame }, _) | (Part::Encode { frame, .. }, Some(payload)) => {
                 frame.put(payload, out);
@@ -150,7 +150,7 @@ struct Report<'a> {
     note: &'static str,
 }
 
-/// What it lacks.
+/// What a salvaged file lacks, as it is reported.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum ReportedLoss<'a> {
@@ -178,7 +178,7 @@ impl Salvage {
     /// What is written beside the file: JSON that says what it lacks.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it cannot be written as JSON, which never happens.
+    /// [`Error::Internal`] if it cannot be written as JSON, which never happens.
     pub(super) fn report(&self, entry: &FileEntry, snapshot: SnapshotId) -> Result<String> {
         let report = Report {
             path: Path(&entry.path),
@@ -200,7 +200,7 @@ impl Salvage {
             },
         };
         let text = serde_json::to_string_pretty(&report);
-        Ok(text.map_err(|error| Error::Invalid(format!("the report is no JSON: {error}")))? + "\n")
+        Ok(text.map_err(|error| Error::Internal(format!("the report is no JSON: {error}")))? + "\n")
     }
 
     fn reported_loss(&self, entry: &FileEntry) -> ReportedLoss<'_> {

@@ -10,7 +10,7 @@ pub(super) struct Selection<'o> {
 }
 
 impl Selection<'_> {
-    /// Whether this path of the snapshot is restored. What is below something that fits, fits.
+    /// Whether this path of the snapshot is restored. What is below something that matches, matches.
     pub(super) fn selects(&self, path: &[u8]) -> bool {
         (self.include.is_empty() || fits(self.include, path)) && !self.excludes(path)
     }

@@ -12,11 +12,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::vec::IntoIter;
 
-use super::run::{joined, parted};
+use super::run::{joined, split_parent};
 use super::selection::Selection;
 use crate::chunk::ChunkSource;
 use crate::error::{Error, IoContext, Result};
@@ -30,7 +31,7 @@ use crate::snapshot::entry::{EntryKind, path_order};
 /// How many of the directories on the way down are held open. Those above are opened again when their turn comes.
 const HELD_OPEN: usize = 64;
 
-/// What came of a sweep.
+/// Result of a sweep.
 #[derive(Debug, Default)]
 pub(super) struct Swept {
     /// How many things were removed, or would be.
@@ -95,13 +96,13 @@ impl Rows for Nothing {
 pub(super) enum Mode {
     /// It is.
     Act,
-    /// What would go is told.
+    /// Reports what would be removed.
     DryRun,
-    /// Nobody is told.
+    /// Reports nothing.
     Plan,
 }
 
-/// What is to become of a directory.
+/// What a sweep does with a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// The snapshot has it.
@@ -169,15 +170,24 @@ impl<'s> Sweep<'s> {
         self.spared.unreadable().any(|above| crate::ops::is_at_or_below(path, above))
     }
 
-    /// Makes way for something that belongs at the place of a directory: removes that, with all that is in it, or
-    /// nothing if a part of it must stay. Tells how many things went, or would go.
+    /// Makes way for something that belongs at the place of a directory or a link: removes that, with all that is in it, or
+    /// nothing if a part of it must stay. Returns how many things went, or would go.
     ///
     /// # Errors
     /// If something must stay, or cannot be removed.
     pub(super) fn clear(&'s self, tree_path: &[u8], path: &[u8], mode: Mode) -> Result<u64> {
-        let stays = |why: &str| Error::NotRestored {
-            path: self.target.shown(path).display().to_string(),
-            reason: format!("a folder stands in its place, and something in that must stay: {why}"),
+        let is_link = self.target.existing(path)?.is_some_and(|existing| existing.is_link);
+        let stays = |why: &str| {
+            let reason = if !is_link {
+                format!("a folder stands in its place, and something in that must stay: {why}")
+            } else if self.coverage.at(tree_path).is_covered() {
+                format!("a symbolic link stands in its place, and must stay: {why}")
+            } else {
+                "a symbolic link stands in its place, above the paths that were saved, and only at or below these is anything \
+                 removed"
+                    .into()
+            };
+            Error::not_restored(self.target.shown(path).display(), reason)
         };
         for mode in [Mode::Plan, mode] {
             let (mut swept, is_gone) = self.clear_once(tree_path, path, mode)?;
@@ -194,16 +204,16 @@ impl<'s> Sweep<'s> {
 
     fn clear_once(&'s self, tree_path: &[u8], path: &[u8], mode: Mode) -> Result<(Swept, bool)> {
         let (marked, keep) = (HashSet::new(), HashSet::new());
-        let (above, name) = parted(path);
+        let (above, name) = split_parent(path);
         let Some(folder) = self.target.folder(above)? else { return Ok((Swept::default(), true)) };
         let swept = Swept::default();
         let mut walk =
             Walk { sweep: self, rows: &mut Nothing, marked: &marked, keep: &keep, mode, levels: Vec::new(), swept };
         let ground = self.coverage.at(tree_path);
         walk.levels.push(Level {
-            tree_path: parted(tree_path).0.to_vec(),
+            tree_path: split_parent(tree_path).0.to_vec(),
             path: above.to_vec(),
-            ground: self.coverage.at(parted(tree_path).0),
+            ground: self.coverage.at(split_parent(tree_path).0),
             dev: folder.dev(),
             folder: Some(folder),
             names: Vec::new().into_iter(),
@@ -246,11 +256,11 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         let (tree_path, path) = (joined(&level.tree_path, &name), joined(&level.path, &name));
         let ground = level.ground.below(&name);
         let row = if level.fate == Fate::Stays { self.rows.at(&tree_path)? } else { Row::None };
-        let is_candidate = level.ground.is_covered() && !level.ground.leads_to_root(&name);
+        let is_candidate = level.ground.is_covered() && !level.ground.is_ancestor_of_root(&name);
         let is_live = level.fate == Fate::Stays && is_temporary(&name);
         match row {
             Row::Folder => self.known_folder(&name, tree_path, path, ground),
-            // What another restore is writing here just now: what nobody writes any more was removed before.
+            // What another restore is writing here just now: leftovers were removed before.
             Row::None if is_live => self.hold(),
             Row::None if is_candidate && !self.keep.contains(&path) => self.only_here(&name, tree_path, path, ground),
             Row::Other | Row::None => self.hold(),
@@ -308,10 +318,13 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         &mut self,
         action: &'static str,
         path: &[u8],
-        work: impl FnOnce(&Folder) -> std::io::Result<T>,
+        work: impl FnOnce(&Folder) -> io::Result<T>,
     ) -> Result<T> {
         let target = self.sweep.target;
-        let gone = || Error::Invalid("its folder was removed meanwhile".into());
+        let gone = || {
+            let source = io::Error::new(io::ErrorKind::NotFound, "its folder was removed meanwhile");
+            Error::io(action, target.shown(path), source)
+        };
         let level = self.levels.last_mut().ok_or_else(gone)?;
         if level.folder.is_none() {
             level.folder = target.folder(&level.path)?;
@@ -339,14 +352,14 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         }
         let mut holds = false;
         if !ground.is_covered() {
-            names.retain(|name| ground.leads_to_root(name));
+            names.retain(|name| ground.is_ancestor_of_root(name));
             holds = true;
         } else if self.sweep.spared.is_marked(&folder, self.marked.contains(&tree_path)) {
             let spared = &self.sweep.spared;
-            if names.iter().any(|name| !spared.may_mark(name) && !ground.leads_to_root(name)) {
+            if names.iter().any(|name| !spared.may_mark(name) && !ground.is_ancestor_of_root(name)) {
                 self.count(Spare::LeftOut);
             }
-            names.retain(|name| ground.leads_to_root(name));
+            names.retain(|name| ground.is_ancestor_of_root(name));
             holds = true;
         }
         if let Some(far) = self.levels.len().checked_sub(HELD_OPEN)
@@ -364,7 +377,7 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         match level.fate == Fate::Goes && !level.holds {
             true => {
                 drop(level.folder);
-                self.remove(parted(&level.path).1, &level.path, FoundKind::Folder);
+                self.remove(split_parent(&level.path).1, &level.path, FoundKind::Folder);
             }
             false => self.hold(),
         }
@@ -387,7 +400,7 @@ impl<'s, R: Rows> Walk<'_, 's, R> {
         }
     }
 
-    /// Something in the directory stays, so it stays as well.
+    /// Something in the directory stays, so it stays, too.
     fn hold(&mut self) {
         if let Some(level) = self.levels.last_mut() {
             level.holds = true;

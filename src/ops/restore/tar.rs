@@ -112,9 +112,10 @@ fn block(
     put(265, entry.user.as_deref().unwrap_or_default().as_bytes(), 31);
     put(297, entry.group.as_deref().unwrap_or_default().as_bytes(), 31);
     if let Some(Device { major, minor }) = device {
-        if major.max(minor) > 0o7_777_777 {
-            let path = String::from_utf8_lossy(path);
-            return Err(Error::Invalid(format!("{path}: its device number does not fit into a tar archive")));
+        const LIMIT: u32 = 0o7_777_777;
+        if major.max(minor) > LIMIT {
+            let what = format!("the device number of {} in a tar archive", String::from_utf8_lossy(path));
+            return Err(Error::LimitExceeded { what, value: major.max(minor).into(), limit: LIMIT.into() });
         }
         put(329, octal(u64::from(major), 7).as_bytes(), 7);
         put(337, octal(u64::from(minor), 7).as_bytes(), 7);

@@ -14,7 +14,7 @@ const DIGITS_TO_DELETE: usize = 4;
 /// What names one snapshot, and perhaps something in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
-    /// Which snapshot.
+    /// How the snapshot is named.
     pub which: Which,
     /// The series that `latest` is looked for in, where it is part of the name.
     pub series: Option<String>,
@@ -38,14 +38,14 @@ pub enum Which {
 pub enum Doubt {
     /// There are several series, and none was chosen.
     SeveralSeries {
-        /// How many.
+        /// Number of series.
         count: usize,
         /// The series of the newest snapshot, which was taken.
         taken: String,
     },
-    /// Snapshots dated in the future were passed over; the newest of them.
+    /// Snapshots dated in the future were skipped; the newest of them.
     InTheFuture {
-        /// How many.
+        /// Number of snapshots that were skipped.
         count: usize,
         /// The one that would be `latest` otherwise.
         newest: SnapshotId,
@@ -60,11 +60,11 @@ struct Latest<'l> {
 }
 
 impl Selector {
-    /// Understands `latest`, `latest~N`, the beginning of an id, `SERIES:latest~N`, and any of these followed by `:PATH`.
+    /// Parses `latest`, `latest~N`, the beginning of an id, `SERIES:latest~N`, and any of these followed by `:PATH`.
     /// A series may have colons in its name: it ends before the first `:latest`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it is none of these, if nothing is named, or if the path leads upwards.
+    /// [`Error::InvalidArgument`] if it is none of these, if nothing is named, or if the path leads upwards.
     pub fn parse(text: &[u8]) -> Result<Self> {
         let (which, path) = split_at_colon(text);
         let by_series = || -> Result<Option<Self>> {
@@ -83,7 +83,7 @@ impl Selector {
         }
     }
 
-    /// Decides between `ID:PATH` and `SERIES:latest`, where the text can be read as either: a series of that name wins.
+    /// Decides between `ID:PATH` and `SERIES:latest`, where the text can be read as either: an existing series wins.
     pub fn settled(self, listing: &Listing) -> Self {
         let is_known = |other: &Self| listing.snapshots.iter().any(|root| Some(&root.series) == other.series.as_ref());
         match &self.other {
@@ -92,7 +92,7 @@ impl Selector {
         }
     }
 
-    /// Whether a whole snapshot is named, as far as that can be told before it is [settled](Self::settled).
+    /// Whether a whole snapshot is named, as far as that is known before it is [settled](Self::settled).
     pub fn may_be_whole(&self) -> bool {
         self.path.is_empty() || self.other.as_ref().is_some_and(|other| other.path.is_empty())
     }
@@ -135,7 +135,7 @@ impl Selector {
     /// The snapshot that is meant, also where its root cannot be read, for deleting it.
     ///
     /// # Errors
-    /// Those of [`pick`](Self::pick). [`Error::Invalid`] where it is not certain which one is meant: a few digits,
+    /// As of [`pick`](Self::pick). [`Error::InvalidArgument`] where it is not certain which one is meant: a few digits,
     /// `latest` of several series, or of a repository in which the root of a snapshot cannot be read.
     pub fn pick_to_delete(&self, listing: &Listing, filter: &Filter) -> Result<SnapshotId> {
         let wanted = || Error::NoSnapshot { wanted: self.to_string() };
@@ -143,16 +143,22 @@ impl Selector {
             Which::Latest(back) => {
                 let latest = self.latest(listing, filter);
                 if let Some(Doubt::SeveralSeries { count, .. }) = latest.doubts.first() {
-                    return Err(Error::Invalid(format!(
-                        "`{self}` is not clear: there are {count} series. Choose one, as SERIES:{self} or with --series, or \
+                    return Err(Error::argument(
+                        "snapshot",
+                        format!(
+                            "`{self}` is not clear: there are {count} series. Choose one, as SERIES:{self} or with --series, or \
                          give the id of the snapshot"
-                    )));
+                        ),
+                    ));
                 }
                 if let Some((id, _)) = listing.unreadable.first() {
-                    return Err(Error::Invalid(format!(
-                        "`{self}` is not clear, since snapshot {} cannot be read: give the id of the snapshot to remove",
-                        id.short()
-                    )));
+                    return Err(Error::argument(
+                        "snapshot",
+                        format!(
+                            "`{self}` is not clear, since snapshot {} cannot be read: give the id of the snapshot to remove",
+                            id.short()
+                        ),
+                    ));
                 }
                 latest.series.get(*back).map(|root| root.id).ok_or_else(wanted)
             }
@@ -171,7 +177,7 @@ impl Selector {
     }
 
     fn latest<'l>(&self, listing: &'l Listing, filter: &Filter) -> Latest<'l> {
-        // Who names a time that lies ahead means what is dated before that time.
+        // A time that lies ahead is named to mean what is dated before it.
         let now = listing.now.saturating_add(CLOCK_TOLERANCE).max(filter.at.unwrap_or(i64::MIN));
         let in_series = |root: &&SnapshotRoot| self.series.as_ref().is_none_or(|series| *series == root.series);
         let fitting = listing.fitting(filter).rev().filter(in_series);
@@ -191,17 +197,18 @@ impl Selector {
     }
 }
 
-/// Refuses an id that is too short to delete what it names: nobody means a single digit.
+/// Refuses an id that is too short to delete what it names: a single digit is a slip.
 ///
 /// # Errors
-/// [`Error::Invalid`].
+/// [`Error::InvalidArgument`].
 pub fn check_digits(prefix: &str) -> Result<()> {
     let is_hex = prefix.bytes().all(|byte| byte.is_ascii_hexdigit());
     match is_hex && prefix.len() >= DIGITS_TO_DELETE {
         true => Ok(()),
-        false => Err(Error::Invalid(format!(
-            "{prefix:?} is not enough of an id: give at least {DIGITS_TO_DELETE} of its hexadecimal digits"
-        ))),
+        false => Err(Error::argument(
+            "snapshot",
+            format!("{prefix:?} is not enough of an id: give at least {DIGITS_TO_DELETE} of its hexadecimal digits"),
+        )),
     }
 }
 
@@ -230,15 +237,18 @@ impl Which {
     fn parse(text: &[u8]) -> Result<Self> {
         let text = &*String::from_utf8_lossy(text);
         if text.is_empty() {
-            return Err(Error::Invalid(
-                "the name of the snapshot is empty: give `latest`, `latest~N`, SERIES:latest or the beginning of an id"
-                    .into(),
+            return Err(Error::argument(
+                "snapshot",
+                "the name of the snapshot is empty: give `latest`, `latest~N`, SERIES:latest or the beginning of an id",
             ));
         }
         let invalid = || {
-            Error::Invalid(format!(
-                "{text:?} names no snapshot: that is `latest`, `latest~N`, SERIES:latest, or the beginning of an id"
-            ))
+            Error::argument(
+                "snapshot",
+                format!(
+                    "{text:?} names no snapshot: that is `latest`, `latest~N`, SERIES:latest, or the beginning of an id"
+                ),
+            )
         };
         match text.strip_prefix("latest") {
             None => match text.len() <= 2 * SnapshotId::LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {

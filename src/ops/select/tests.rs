@@ -70,7 +70,7 @@ fn one_snapshot_is_meant() {
     assert!(matches!(pick("ff", &all), Err(Error::NoSnapshot { .. })));
     assert!(matches!(pick("1", &all), Err(Error::AmbiguousSnapshot { count: 2, .. })));
     assert!(matches!(pick("3", &all), Err(Error::AmbiguousSnapshot { count: 2, .. })), "one cannot be read");
-    assert!(matches!(pick("32", &all), Err(Error::WorkerStopped)), "what is wrong with it is told");
+    assert!(matches!(pick("32", &all), Err(Error::WorkerStopped)), "what is wrong with it is reported");
     assert!(matches!(pick("x:latest", &all), Err(Error::NoSnapshot { wanted }) if wanted == "x:latest"));
     for wrong in [
         "",
@@ -86,7 +86,7 @@ fn one_snapshot_is_meant() {
         "latest:../x",
         "111111111111111111111111111111111",
     ] {
-        assert!(matches!(pick(wrong, &all), Err(Error::Invalid(_))), "{wrong}");
+        assert!(matches!(pick(wrong, &all), Err(Error::InvalidArgument { .. })), "{wrong}");
     }
 }
 
@@ -94,15 +94,15 @@ fn one_snapshot_is_meant() {
 fn filters_narrow_down_what_is_meant() {
     let tags = |lists: &[&[&str]]| {
         let tags = lists.iter().map(|list| list.iter().map(|tag| (*tag).to_owned()).collect()).collect();
-        Filter { tags, ..Filter::default() }
+        Filter { tag: tags, ..Filter::default() }
     };
     let fitting =
         |filter: &Filter| -> Vec<u8> { listing().fitting(filter).map(|root| root.id.as_bytes()[0]).collect() };
-    assert_eq!(fitting(&Filter { hosts: vec!["a".into()], ..Filter::default() }), [0x11, 0x21]);
+    assert_eq!(fitting(&Filter { host: vec!["a".into()], ..Filter::default() }), [0x11, 0x21]);
     assert_eq!(fitting(&Filter { series: vec!["b:/data".into()], ..Filter::default() }), [0x12, 0x31]);
     assert_eq!(fitting(&Filter { at: Some(29), ..Filter::default() }), [0x11, 0x12]);
-    assert_eq!(fitting(&Filter { paths: vec![b"/more".to_vec()], ..Filter::default() }).len(), 4);
-    assert_eq!(fitting(&Filter { paths: vec![b"/mor".to_vec()], ..Filter::default() }).len(), 0);
+    assert_eq!(fitting(&Filter { path: vec![b"/more".to_vec()], ..Filter::default() }).len(), 4);
+    assert_eq!(fitting(&Filter { path: vec![b"/mor".to_vec()], ..Filter::default() }).len(), 0);
     assert_eq!(fitting(&tags(&[&["x", "y"]])), [0x12]);
     assert_eq!(fitting(&tags(&[&["x"], &["y"]])), [0x11, 0x12, 0x31]);
     assert_eq!(fitting(&tags(&[&[]])), [0x21]);
@@ -120,7 +120,7 @@ fn paths_are_written_as_manifests_write_them() {
 
 #[test]
 fn latest_of_several_series_is_that_of_the_newest_and_says_so() {
-    let (several, one) = (Filter::default(), Filter { hosts: vec!["a".into()], ..Filter::default() });
+    let (several, one) = (Filter::default(), Filter { host: vec!["a".into()], ..Filter::default() });
     let doubt = Doubt::SeveralSeries { count: 2, taken: "b:/data".into() };
     for text in ["latest", "latest~1", "latest:path"] {
         assert_eq!(doubts_of(&listing(), text, &several), std::slice::from_ref(&doubt), "{text}");
@@ -142,7 +142,7 @@ fn a_snapshot_dated_in_the_future_is_not_latest() {
     assert_eq!(pick_of(&mut listing, "4141", &all).unwrap(), 0x41, "it can be named");
     let newest = SnapshotId::new([0x41; 16]);
     assert!(doubts_of(&listing, "latest", &all).contains(&Doubt::InTheFuture { count: 1, newest }));
-    // Who names a time that lies ahead means that.
+    // A time that lies ahead is named on purpose.
     let until = Filter { at: Some(ahead), ..Filter::default() };
     assert_eq!(pick_of(&mut listing, "latest", &until).unwrap(), 0x41);
     // Clocks differ a little.
@@ -174,12 +174,12 @@ fn what_is_deleted_is_named_beyond_doubt() {
     assert_eq!(delete_of(&listing, "latest", &one).unwrap(), 0x21);
     assert_eq!(delete_of(&listing, "b:/data:latest~1", &all).unwrap(), 0x12);
     for refused in ["1", "12", "121", "latest", "latest~1", ""] {
-        assert!(matches!(delete_of(&listing, refused, &all), Err(Error::Invalid(_))), "{refused}");
+        assert!(matches!(delete_of(&listing, refused, &all), Err(Error::InvalidArgument { .. })), "{refused}");
     }
     assert!(matches!(delete_of(&listing, "latest~2", &one), Err(Error::NoSnapshot { .. })));
     assert!(matches!(delete_of(&listing, "ffff", &all), Err(Error::NoSnapshot { .. })));
     // The latest one may be the one that cannot be read.
     let listing = self::listing();
-    assert!(matches!(delete_of(&listing, "latest", &one), Err(Error::Invalid(_))));
+    assert!(matches!(delete_of(&listing, "latest", &one), Err(Error::InvalidArgument { .. })));
     assert_eq!(delete_of(&listing, "3232", &all).unwrap(), 0x32);
 }

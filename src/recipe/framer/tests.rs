@@ -136,7 +136,7 @@ fn with_large_block(size: usize, real: usize, marker: [u8; 16]) -> Finding {
 }
 
 #[test]
-fn a_block_that_is_too_large_is_told_from_a_damaged_size() {
+fn a_block_that_is_too_large_is_not_taken_for_a_damaged_size() {
     let size = MAX_BLOCK + (1 << 20);
     assert!(matches!(with_large_block(size, size, [7; 16]), Finding::BeyondLimits(Flaw::TooLarge { .. })));
     assert!(matches!(with_large_block(size, 1000, [7; 16]), Finding::Damaged(Flaw::TooLarge { .. })));

@@ -29,7 +29,7 @@ pub(super) struct Offsets {
 }
 
 impl Offsets {
-    /// The places behind this entry. What a forged layout says may not even add up.
+    /// The places after this entry. What a forged layout says may not even add up.
     fn after(mut self, entry: &Entry) -> Self {
         let stream = match entry.class {
             Class::Records | Class::Corrected => &mut self.records,
@@ -51,7 +51,7 @@ impl Mark {
         }
     }
 
-    /// Where the next segment begins, if this one has these entries and checks and takes so many bytes of the layout.
+    /// Where the next segment begins, if this one has these entries and checks and takes this many bytes of the layout.
     pub(super) fn after(&self, entries: &[Entry], checks: &[Check], layout: u64) -> Self {
         let sum = |from: u64, lengths: &mut dyn Iterator<Item = u64>| lengths.fold(from, u64::saturating_add);
         Self {
@@ -82,13 +82,13 @@ impl Marks {
         Self { known: vec![first], stride: 1, end: None }
     }
 
-    /// The last mark that is known not to be behind this place.
+    /// The last mark that is known not to be after this place.
     pub(super) fn before(&self, view: View, place: u64) -> Mark {
-        let behind = self.known.partition_point(|mark| mark.at(view) <= place);
-        self.known.get(behind.saturating_sub(1)).copied().unwrap_or_default()
+        let after = self.known.partition_point(|mark| mark.at(view) <= place);
+        self.known.get(after.saturating_sub(1)).copied().unwrap_or_default()
     }
 
-    /// Takes in the mark that was found behind the segment of another.
+    /// Takes in the mark that was found after the segment of another.
     pub(super) fn add(&mut self, mark: Mark) {
         if !mark.number.is_multiple_of(self.stride) || self.known.last().is_some_and(|last| last.number >= mark.number)
         {
@@ -113,7 +113,7 @@ pub(super) struct Loaded {
     pub(super) offsets: Vec<Offsets>,
     /// How many bytes each entry has in the view, where that is known.
     lengths: Vec<Option<u64>>,
-    /// First entry and first byte of each stretch, and what is behind the last one.
+    /// First entry and first byte of each stretch, and what is after the last one.
     stretches: Vec<(usize, u64)>,
 }
 
@@ -179,9 +179,9 @@ impl Loaded {
     /// block that is looked for comes to less than 2 MiB: an entry at the far end is asked for only if it is not longer than
     /// what lies on the other side.
     pub(super) fn find(&self, place: u64) -> Found {
-        let behind = self.stretches.partition_point(|stretch| stretch.1 <= place);
+        let after = self.stretches.partition_point(|stretch| stretch.1 <= place);
         let stretch =
-            behind.checked_sub(1).and_then(|before| Some((self.stretches.get(before)?, self.stretches.get(behind)?)));
+            after.checked_sub(1).and_then(|before| Some((self.stretches.get(before)?, self.stretches.get(after)?)));
         let Some((&(mut low, mut from), &(mut high, mut to))) = stretch else { return Found::Contradiction };
         let known = |number: usize| self.lengths.get(number).copied().flatten();
         while low < high {

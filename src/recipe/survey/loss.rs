@@ -19,11 +19,11 @@ pub struct Ranges {
     end: u64,
 }
 
-/// So many ranges are listed.
+/// How many ranges are listed.
 const LISTED: usize = 1000;
 
 impl Ranges {
-    /// The next range, which begins where the one before ended, or behind that.
+    /// The next range, which begins where the one before ended, or after that.
     pub fn push(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
@@ -40,13 +40,13 @@ impl Ranges {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no ranges.
     pub fn is_empty(&self) -> bool {
         self.total == 0
     }
 }
 
-/// What of a file is lost.
+/// The lost parts of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loss {
     /// Of a file that is no container: which bytes.
@@ -61,7 +61,7 @@ pub struct Loss {
     pub block_bytes: u64,
     /// Bytes that belonged to no block.
     pub strays: u64,
-    /// So much of the layout is lost that not all blocks can be told.
+    /// Too much of the layout is lost to know all blocks.
     pub layout: bool,
 }
 
@@ -94,7 +94,7 @@ impl Loss {
 /// What of a file is lost; none if it is whole. `totals` are the numbers of its blocks and records, where they are known.
 ///
 /// # Errors
-/// Those of `is_lost`, and of the source where it fails without anything being lost.
+/// Errors of `is_lost`, and of the source where it fails without anything being lost.
 pub fn loss<S: ChunkSource + ?Sized>(
     recipe: &Recipe,
     totals: Option<(u64, u64)>,

@@ -64,7 +64,7 @@ impl<'s, S: ChunkSource + ?Sized> PieceWalk<'s, S> {
     /// The bytes of a piece that is not lost.
     ///
     /// # Errors
-    /// Those of the source; [`Error::Damaged`] if the chunk is not as long as its reference says.
+    /// Errors of the source; [`Error::Damaged`] if the chunk is not as long as its reference says.
     pub fn read(&self, piece: &WalkedPiece) -> Result<Arc<[u8]>> {
         let Some(id) = &piece.id else { return Ok(self.inline.clone()) };
         let bytes = self.source.get(id)?;

@@ -3,12 +3,12 @@
 use super::*;
 use crate::avro::container::put_block_header;
 use crate::chunk::{ChunkKind, ChunkMap, CutParams};
-use crate::recipe::{Framer, Recipe, Segment, Splitter, StreamBuilder, Treatment};
+use crate::recipe::{Framer, PayloadDecision, Recipe, Segment, Splitter, StreamBuilder};
 use proptest::prelude::*;
 
 const SMALL: CutParams = CutParams { min: 64, average: 256, max: 1024, align: 512 };
 
-/// A container of so many blocks of so many longs each, taken apart; some blocks are kept as their payloads.
+/// A container of this many blocks of this many longs each, taken apart; some blocks are kept as their payloads.
 fn container(blocks: &[u64], map: &mut ChunkMap) -> (Recipe, Vec<Vec<u8>>) {
     let mut file = b"Obj\x01\x02\x16avro.schema\x0c\"long\"\x00".to_vec();
     file.extend([7; 16]);
@@ -30,8 +30,8 @@ fn container(blocks: &[u64], map: &mut ChunkMap) -> (Recipe, Vec<Vec<u8>>) {
         match segment {
             Segment::Block(block) if number % 3 != 2 => {
                 number += 1;
-                let treatment = Treatment::Decode { plain: None, encoder: "null".into(), corrections: None };
-                splitter.block(block, treatment, map).unwrap();
+                let decision = PayloadDecision::Decode { plain: None, encoder: "null".into(), corrections: None };
+                splitter.block(block, decision, map).unwrap();
             }
             segment => {
                 number += u64::from(matches!(segment, Segment::Block(_)));
@@ -44,7 +44,7 @@ fn container(blocks: &[u64], map: &mut ChunkMap) -> (Recipe, Vec<Vec<u8>>) {
 
 proptest! {
     #[test]
-    fn what_is_sound_is_read_and_what_is_lost_is_told(
+    fn what_is_sound_is_read_and_what_is_lost_is_reported(
         blocks in prop::collection::vec(0u64..400, 0..60), lost in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
     ) {
         let mut map = ChunkMap::default();
@@ -58,9 +58,9 @@ proptest! {
         let mut is_lost = |id: &ChunkId| Ok(!map.chunks.contains_key(id));
         let totals = Some((blocks.len() as u64, blocks.iter().sum()));
         let mut survey = ContainerSurvey::new(container, totals, &map, &mut is_lost).unwrap();
-        let (mut met, mut told) = (vec![false; blocks.len()], Loss::default());
+        let (mut met, mut found) = (vec![false; blocks.len()], Loss::default());
         while let Some(stretch) = survey.next_stretch(&mut is_lost).unwrap() {
-            told.add(&stretch);
+            found.add(&stretch);
             match stretch {
                 Stretch::Block(block) => {
                     let number = block.number as usize;
@@ -79,8 +79,8 @@ proptest! {
         }
         prop_assert!(met.iter().all(|met| *met));
         let whole = loss(&recipe, totals, &map, &mut is_lost).unwrap();
-        prop_assert_eq!(whole.unwrap_or_default(), told.clone());
-        prop_assert_eq!(told.is_any(), lost.iter().any(|index| !ids.is_empty() && is_lost(index.get(&ids)).unwrap()));
+        prop_assert_eq!(whole.unwrap_or_default(), found.clone());
+        prop_assert_eq!(found.is_any(), lost.iter().any(|index| !ids.is_empty() && is_lost(index.get(&ids)).unwrap()));
     }
 
     #[test]
@@ -95,7 +95,7 @@ proptest! {
 }
 
 #[test]
-fn the_lost_bytes_of_a_plain_file_are_told() {
+fn the_lost_bytes_of_a_plain_file_are_reported() {
     let mut map = ChunkMap::default();
     let mut builder = StreamBuilder::new();
     for piece in 0..300u32 {

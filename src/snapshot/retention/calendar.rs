@@ -1,5 +1,5 @@
 //! Calendar arithmetic, as far as retention needs it: which hour, day, week, month or year a moment lies in, and what
-//! lies so many years, months, days and hours before it. The proleptic Gregorian calendar; weeks are those of ISO 8601,
+//! lies a number of years, months, days and hours before it. The proleptic Gregorian calendar; weeks are those of ISO 8601,
 //! which begin on Monday.
 
 /// How the clocks on the wall relate to UTC. Both sides are nanoseconds since 1970; on the wall they are counted as if
@@ -142,7 +142,7 @@ impl Span {
         self == Self::default()
     }
 
-    /// The moment so long before another: first years, months and days on the calendar at the same time of day, then
+    /// The moment that lies this span before another: first years, months and days on the calendar at the same time of day, then
     /// hours. A month before the 31st of one that follows a shorter month overflows into that month, as it does in
     /// restic: one month before March 31 is March 3 (or 2).
     pub(super) fn before(self, moment: i64, zone: &dyn LocalTime) -> i128 {
@@ -153,6 +153,12 @@ impl Span {
         let first = day_of(months.div_euclid(12), months.rem_euclid(12) + 1);
         let day = first + of_month - 1 - i128::from(self.days);
         zone.moment(day * DAY + time) - i128::from(self.hours) * HOUR
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Span {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::values::from_text(deserializer, Self::parse)
     }
 }
 

@@ -3,12 +3,16 @@
 //! Rules are independent of each other: a snapshot is kept if any of them wants it. They look at the snapshots from the
 //! newest to the oldest. A rule with a number keeps the newest snapshot of each period until the number is used up, and
 //! the oldest snapshot of all if it is not; periods without snapshots do not count. A rule with a duration keeps what is
-//! newer than so long before the newest snapshot (not before now). Snapshots dated in the future are left alone: none is
+//! newer than some span before the newest snapshot (not before now). Snapshots dated in the future are left alone: none is
 //! removed, and no rule counts them.
 
 mod calendar;
 
 pub use calendar::{LocalTime, Period, Span, Utc};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::values;
 
 /// How many a rule keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,7 +20,7 @@ pub enum Quota {
     /// There is no such rule.
     #[default]
     Nothing,
-    /// So many; 0 is no rule, either.
+    /// At most this many; 0 is no rule, either.
     Of(u32),
     /// Without limit.
     All,
@@ -50,33 +54,96 @@ impl Quota {
     }
 }
 
-/// What is kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Policy {
-    /// The newest ones.
-    pub last: Quota,
-    /// The newest one of each of the newest periods, in the order of [`Period::ALL`].
-    pub periodic: [Quota; 5],
-    /// All that are newer than this.
-    pub within: Span,
-    /// The newest one of each period of those that are newer than this, in the order of [`Period::ALL`].
-    pub periodic_within: [Span; 5],
-    /// Those that have all tags of one of these lists. An empty list stands for no tags at all.
-    pub tags: Vec<Vec<String>>,
-}
-
-impl Policy {
-    /// Whether there is no rule in it.
-    pub fn is_empty(&self) -> bool {
-        self.last.is_used_up()
-            && self.periodic.iter().all(|quota| quota.is_used_up())
-            && self.within.is_zero()
-            && self.periodic_within.iter().all(|span| span.is_zero())
-            && self.tags.is_empty()
+impl<'de> Deserialize<'de> for Quota {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        values::from_text(deserializer, Self::parse)
     }
 }
 
-/// What the rules look at.
+impl From<u32> for Quota {
+    fn from(number: u32) -> Self {
+        Self::Of(number)
+    }
+}
+
+/// The rules by which snapshots are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Policy {
+    /// The newest ones.
+    pub keep_last: Quota,
+    /// The newest one of each of the newest hours.
+    pub keep_hourly: Quota,
+    /// Of days.
+    pub keep_daily: Quota,
+    /// Of weeks.
+    pub keep_weekly: Quota,
+    /// Of months.
+    pub keep_monthly: Quota,
+    /// Of years.
+    pub keep_yearly: Quota,
+    /// All that are newer than this.
+    pub keep_within: Span,
+    /// The newest one of each hour of those that are newer than this.
+    pub keep_within_hourly: Span,
+    /// Of each day.
+    pub keep_within_daily: Span,
+    /// Of each week.
+    pub keep_within_weekly: Span,
+    /// Of each month.
+    pub keep_within_monthly: Span,
+    /// Of each year.
+    pub keep_within_yearly: Span,
+    /// Those that have all tags of one of these lists. An empty list stands for no tags at all.
+    #[serde(deserialize_with = "values::lists")]
+    pub keep_tag: Vec<Vec<String>>,
+}
+
+impl Policy {
+    values::setters! {
+        is keep_last: Quota;
+        is keep_hourly: Quota;
+        is keep_daily: Quota;
+        is keep_weekly: Quota;
+        is keep_monthly: Quota;
+        is keep_yearly: Quota;
+        is keep_within: Span;
+        is keep_within_hourly: Span;
+        is keep_within_daily: Span;
+        is keep_within_weekly: Span;
+        is keep_within_monthly: Span;
+        is keep_within_yearly: Span;
+        is keep_tag: Vec<Vec<String>>;
+    }
+
+    /// How many of the newest of each period are kept, in the order of [`Period::ALL`].
+    fn periodic(&self) -> [Quota; 5] {
+        [self.keep_hourly, self.keep_daily, self.keep_weekly, self.keep_monthly, self.keep_yearly]
+    }
+
+    /// How new those are of each period of which the newest is kept, in the order of [`Period::ALL`].
+    fn periodic_within(&self) -> [Span; 5] {
+        [
+            self.keep_within_hourly,
+            self.keep_within_daily,
+            self.keep_within_weekly,
+            self.keep_within_monthly,
+            self.keep_within_yearly,
+        ]
+    }
+
+    /// Whether there is no rule in it.
+    pub fn is_empty(&self) -> bool {
+        self.keep_last.is_used_up()
+            && self.periodic().iter().all(|quota| quota.is_used_up())
+            && self.keep_within.is_zero()
+            && self.periodic_within().iter().all(|span| span.is_zero())
+            && self.keep_tag.is_empty()
+    }
+}
+
+/// Time and tags of a snapshot, by which the rules decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dated<'a> {
     /// When the snapshot was made, nanoseconds since 1970 (UTC).
@@ -92,7 +159,7 @@ pub enum Reason {
     Last,
     /// It is the newest of its period, or the oldest of all where the rule has some left.
     Periodic {
-        /// Which period.
+        /// Length of the period: hour, day, ...
         period: Period,
         /// It is kept as the oldest of all, not as the newest of its period.
         oldest: bool,
@@ -101,7 +168,7 @@ pub enum Reason {
     Within(Span),
     /// It is new enough, and the newest of its period or the oldest of all.
     PeriodicWithin {
-        /// Which period.
+        /// Length of the period: hour, day, ...
         period: Period,
         /// How new is new enough.
         span: Span,
@@ -133,7 +200,7 @@ impl std::fmt::Display for Reason {
 
 /// What each of the snapshots of one group is kept for, in the order in which they are given; nothing for those that are
 /// to be removed. Of snapshots with the same time the later one in the list counts as the newer one. With an empty
-/// policy all but those in the future are to be removed: whoever calls this refuses that first.
+/// policy all but those in the future are to be removed: the caller refuses that first.
 pub fn apply(policy: &Policy, snapshots: &[Dated<'_>], now: i64, zone: &dyn LocalTime) -> Vec<Vec<Reason>> {
     let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); snapshots.len()];
     let mut order = Vec::new();
@@ -145,16 +212,18 @@ pub fn apply(policy: &Policy, snapshots: &[Dated<'_>], now: i64, zone: &dyn Loca
     }
     order.sort_unstable_by(|a, b| b.cmp(a));
     let Some((latest, _)) = order.first().copied() else { return reasons };
-    let mut last = policy.last;
-    let mut periodic = policy.periodic.map(|quota| (quota, None));
-    let mut within = policy.periodic_within.map(|span| (span, span.before(latest, zone), None));
-    let border = policy.within.before(latest, zone);
+    let mut last = policy.keep_last;
+    let mut periodic = policy.periodic().map(|quota| (quota, None));
+    let mut within = policy.periodic_within().map(|span| (span, span.before(latest, zone), None));
+    let border = policy.keep_within.before(latest, zone);
     for (place, (time, number)) in order.iter().enumerate() {
         let (Some(snapshot), Some(own)) = (snapshots.get(*number), reasons.get_mut(*number)) else { continue };
         let (wall, oldest) = (zone.wall(*time), place + 1 == order.len());
-        own.extend(policy.tags.iter().filter(|tags| has_tags(snapshot, tags)).map(|tags| Reason::Tags(tags.clone())));
-        if !policy.within.is_zero() && i128::from(*time) > border {
-            own.push(Reason::Within(policy.within));
+        own.extend(
+            policy.keep_tag.iter().filter(|tags| has_tags(snapshot, tags)).map(|tags| Reason::Tags(tags.clone())),
+        );
+        if !policy.keep_within.is_zero() && i128::from(*time) > border {
+            own.push(Reason::Within(policy.keep_within));
         }
         if !last.is_used_up() {
             last.take();

@@ -16,14 +16,36 @@ fn policy(rules: &[(&str, &str)]) -> Policy {
         let (kind, period) = rule.rsplit_once('-').unwrap_or((rule, ""));
         let period = Period::ALL.iter().position(|known| known.adverb() == period || known.adverb() == *rule);
         match (*rule, kind, period) {
-            ("last", ..) => policy.last = Quota::parse(value).unwrap(),
-            ("within", ..) => policy.within = Span::parse(value).unwrap(),
-            (_, "within", Some(period)) => policy.periodic_within[period] = Span::parse(value).unwrap(),
-            (.., Some(period)) => policy.periodic[period] = Quota::parse(value).unwrap(),
+            ("last", ..) => policy.keep_last = Quota::parse(value).unwrap(),
+            ("within", ..) => policy.keep_within = Span::parse(value).unwrap(),
+            (_, "within", Some(period)) => *within(&mut policy, period) = Span::parse(value).unwrap(),
+            (.., Some(period)) => *newest(&mut policy, period) = Quota::parse(value).unwrap(),
             _ => panic!("{rule}"),
         }
     }
     policy
+}
+
+/// What a policy keeps of a period, by its place in [`Period::ALL`].
+fn newest(policy: &mut Policy, period: usize) -> &mut Quota {
+    let Policy { keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly, .. } = policy;
+    [keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly].into_iter().nth(period).unwrap()
+}
+
+/// How new what it keeps of a period must be.
+fn within(policy: &mut Policy, period: usize) -> &mut Span {
+    let Policy {
+        keep_within_hourly,
+        keep_within_daily,
+        keep_within_weekly,
+        keep_within_monthly,
+        keep_within_yearly,
+        ..
+    } = policy;
+    [keep_within_hourly, keep_within_daily, keep_within_weekly, keep_within_monthly, keep_within_yearly]
+        .into_iter()
+        .nth(period)
+        .unwrap()
 }
 
 /// The places of those that are kept.
@@ -127,7 +149,7 @@ fn tags_keep_whatever_the_time() {
     let tags = [list(&["a"]), list(&["a", "b"]), list(&[]), list(&["b"])];
     let dated: Vec<_> = (0i64..).zip(&tags).map(|(time, tags)| Dated { time, tags }).collect();
     let kept = |lists: &[&[&str]]| -> Vec<usize> {
-        let policy = Policy { tags: lists.iter().map(|tags| list(tags)).collect(), ..Policy::default() };
+        let policy = Policy::default().keep_tag(lists.iter().map(|tags| list(tags)).collect::<Vec<_>>());
         let reasons = apply(&policy, &dated, NOW, &Utc);
         reasons.iter().enumerate().filter(|(_, reasons)| !reasons.is_empty()).map(|(place, _)| place).collect()
     };
@@ -155,11 +177,15 @@ fn rules_are_written_as_people_write_them() {
         assert!(Quota::parse(wrong).is_err(), "{wrong}");
     }
     assert!(policy(&[("last", "0"), ("within", "0d")]).is_empty());
-    assert!(Policy { periodic: [Quota::Of(0); 5], ..Policy::default() }.is_empty());
+    assert!((0..5).all(|period| {
+        let mut policy = Policy::default();
+        *newest(&mut policy, period) = Quota::Of(0);
+        policy.is_empty()
+    }));
     for rule in [("daily", "1"), ("within", "1h"), ("within-yearly", "1y"), ("last", "-1")] {
         assert!(!policy(&[rule]).is_empty());
     }
-    assert!(!Policy { tags: vec![vec![]], ..Policy::default() }.is_empty());
+    assert!(!Policy::default().keep_tag(vec![vec![]]).is_empty());
 }
 
 fn quotas() -> impl Strategy<Value = Quota> {
@@ -178,12 +204,13 @@ fn spans() -> impl Strategy<Value = Span> {
 
 fn policies() -> impl Strategy<Value = Policy> {
     (quotas(), prop::array::uniform5(quotas()), spans(), prop::array::uniform5(spans())).prop_map(
-        |(last, periodic, within, periodic_within)| Policy {
-            last,
-            periodic,
-            within,
-            periodic_within,
-            tags: Vec::new(),
+        |(last, periodic, new, periodic_within)| {
+            let mut policy = Policy::default().keep_last(last).keep_within(new);
+            for period in 0..5 {
+                *newest(&mut policy, period) = periodic[period];
+                *within(&mut policy, period) = periodic_within[period];
+            }
+            policy
         },
     )
 }
@@ -198,13 +225,13 @@ fn times() -> impl Strategy<Value = Vec<i64>> {
 /// Each rule alone.
 fn rules_of(policy: &Policy) -> Vec<Policy> {
     let mut rules =
-        vec![Policy { last: policy.last, ..Policy::default() }, Policy { within: policy.within, ..Policy::default() }];
+        vec![Policy::default().keep_last(policy.keep_last), Policy::default().keep_within(policy.keep_within)];
     for period in 0..5 {
         let mut rule = Policy::default();
-        rule.periodic[period] = policy.periodic[period];
+        *newest(&mut rule, period) = policy.periodic()[period];
         rules.push(rule);
         let mut rule = Policy::default();
-        rule.periodic_within[period] = policy.periodic_within[period];
+        *within(&mut rule, period) = policy.periodic_within()[period];
         rules.push(rule);
     }
     rules
@@ -223,16 +250,16 @@ proptest! {
         let newest = (0..times.len()).max_by_key(|place| (times[*place], *place));
         prop_assert_eq!(policy.is_empty() || newest.is_none_or(|newest| found.contains(&newest)), true);
         prop_assert!(!policy.is_empty() || found.is_empty());
-        let all = Policy { last: Quota::All, ..policy };
+        let all = policy.keep_last(Quota::All);
         prop_assert_eq!(kept(&all, &times, NOW).len(), times.len());
     }
 
     #[test]
-    fn a_number_keeps_the_newest_of_so_many_periods_and_fills_up_with_the_oldest(
+    fn a_number_keeps_the_newest_of_n_periods_and_fills_up_with_the_oldest(
         times in times(), period in 0usize..5, number in 1u32..9,
     ) {
         let mut policy = Policy::default();
-        policy.periodic[period] = Quota::Of(number);
+        *newest(&mut policy, period) = Quota::Of(number);
         let of = |place: &usize| Period::ALL[period].number(times[*place].into());
         let mut order: Vec<usize> = (0..times.len()).collect();
         order.sort_by_key(|place| std::cmp::Reverse((times[*place], *place)));

@@ -111,7 +111,9 @@ fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Res
         Some("none") => builder,
         None | Some("sha256") => builder.with_checksum_algorithm(Checksum::SHA256),
         Some("crc64nvme") => builder.with_checksum_algorithm(Checksum::CRC64NVME),
-        Some(other) => return Err(wrong(format!("AWS_CHECKSUM_ALGORITHM is sha256, crc64nvme or none, and not {other}"))),
+        Some(other) => {
+            return Err(wrong(format!("AWS_CHECKSUM_ALGORITHM is sha256, crc64nvme or none, and not {other}")));
+        }
     };
     builder = builder
         .with_bucket_name(location.bucket())
@@ -153,9 +155,9 @@ fn profile(variables: &Variables) -> Result<Option<Profile>, Error> {
     let credentials = read(file("AWS_SHARED_CREDENTIALS_FILE", "credentials"));
     let chosen = set(variables, "AWS_PROFILE").or_else(|| set(variables, "AWS_DEFAULT_PROFILE"));
     match (profile::find(&config, &credentials, chosen.as_deref().unwrap_or("default")), chosen) {
-        (None, Some(name)) => Err(nobody(format!(
-            "there is no profile {name} (AWS_PROFILE) in ~/.aws/config or ~/.aws/credentials"
-        ))),
+        (None, Some(name)) => {
+            Err(nobody(format!("there is no profile {name} (AWS_PROFILE) in ~/.aws/config or ~/.aws/credentials")))
+        }
         (found, _) => Ok(found),
     }
 }

@@ -116,7 +116,10 @@ impl CredentialProvider for OfTheMachine {
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         self.0.get_credential().await.map_err(|error| {
-            nobody(format!("{NO_CREDENTIALS}, and the machine has no role that it tells of: {}", super::errors::said(&error)))
+            nobody(format!(
+                "{NO_CREDENTIALS}, and the machine has no role that it tells of: {}",
+                super::errors::said(&error)
+            ))
         })
     }
 }

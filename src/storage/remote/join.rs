@@ -38,7 +38,8 @@ pub(super) fn requests(wants: &[(Name, ByteRange)]) -> Vec<Request> {
         let mut open: Option<(u64, u64, Vec<usize>)> = None;
         let mut close = |(start, end, wants): (u64, u64, Vec<usize>)| {
             // It fits: it is no longer than LONGEST, or than a single want.
-            let range = ByteRange::Exactly { offset: start, length: usize::try_from(end - start).unwrap_or(usize::MAX) };
+            let range =
+                ByteRange::Exactly { offset: start, length: usize::try_from(end - start).unwrap_or(usize::MAX) };
             requests.push(Request { name: name.clone(), range, wants });
         };
         for (start, end, number) in parts {
@@ -92,7 +93,9 @@ mod tests {
             (b.clone(), exactly(u64::MAX, 3)),
         ];
         let joined = requests(&wants);
-        let of = |name: &Name, range| joined.iter().find(|one| one.name == *name && one.range == range).map(|one| &one.wants);
+        let of = |name: &Name, range| {
+            joined.iter().find(|one| one.name == *name && one.range == range).map(|one| &one.wants)
+        };
         assert_eq!(joined.len(), 6);
         assert_eq!(of(&a, exactly(0, 1010)), Some(&vec![2, 0]));
         assert_eq!(of(&a, exactly(10 << 20, 5)), Some(&vec![3]));

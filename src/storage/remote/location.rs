@@ -147,7 +147,9 @@ mod tests {
 
     #[test]
     fn what_names_no_bucket_is_refused_with_a_reason() {
-        for text in ["s3://", "s3:///prefix", "s3://a//b", "s3://key:secret@host/bucket", "s3://host:9000/b", "ftp://x/y"] {
+        for text in
+            ["s3://", "s3:///prefix", "s3://a//b", "s3://key:secret@host/bucket", "s3://host:9000/b", "ftp://x/y"]
+        {
             let error = Location::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(text) && error.len() > text.len() + 10, "{error}");
         }
@@ -159,7 +161,9 @@ mod tests {
         let place = Location::parse("s3://lake/repo").unwrap();
         let pack = Name::new(Kind::Pack, "ab".repeat(32));
         assert_eq!(place.object(Kind::Pack, place.key(&pack.to_string()).as_ref()), Some(pack));
-        for stranger in ["repo/packs/cd/abab", "repo/packs/README", "repository/packs/ab/abab", "packs/ab/abab", "repo/packs"] {
+        for stranger in
+            ["repo/packs/cd/abab", "repo/packs/README", "repository/packs/ab/abab", "packs/ab/abab", "repo/packs"]
+        {
             assert_eq!(place.object(Kind::Pack, stranger), None, "{stranger}");
         }
     }

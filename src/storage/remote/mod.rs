@@ -71,11 +71,19 @@ impl Remote {
             };
             StorageError::new(kind, "open").at(location).because(errors::said(&error))
         })?;
-        let tasks = Tasks::new().map_err(|error| {
-            StorageError::new(StorageErrorKind::Exhausted, "open").at(location).because(error)
-        })?;
+        let tasks = Tasks::new()
+            .map_err(|error| StorageError::new(StorageErrorKind::Exhausted, "open").at(location).because(error))?;
         let (width, patience) = (timing::Width::new(CONCURRENCY), timing::Patience::default());
-        Ok(Self { location: location.clone(), store, tasks, counter, width, patience, single_writer: false, is_unordered: AtomicBool::new(false) })
+        Ok(Self {
+            location: location.clone(),
+            store,
+            tasks,
+            counter,
+            width,
+            patience,
+            single_writer: false,
+            is_unordered: AtomicBool::new(false),
+        })
     }
 
     /// The same, which waits so long for an answer to a request without many bytes, or for more of an answer. What sends
@@ -148,9 +156,9 @@ impl Remote {
     fn taken(&self, name: &Name) -> Result<Created> {
         match self.head(name) {
             Ok(Some(_)) => Ok(Created::Exists),
-            Ok(None) => Err(StorageError::new(StorageErrorKind::UnknownOutcome, "write").of(name).because(
-                "the storage says that the name is taken, and that no object has it",
-            )),
+            Ok(None) => Err(StorageError::new(StorageErrorKind::UnknownOutcome, "write")
+                .of(name)
+                .because("the storage says that the name is taken, and that no object has it")),
             Err(error) => Err(error.turned_into(StorageErrorKind::UnknownOutcome)),
         }
     }
@@ -210,7 +218,12 @@ impl Remote {
     }
 
     /// What the store has of it, checked against what was asked for.
-    fn received(&self, done: std::result::Result<tasks::Read, Failed>, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+    fn received(
+        &self,
+        done: std::result::Result<tasks::Read, Failed>,
+        name: &Name,
+        range: ByteRange,
+    ) -> Result<Vec<u8>> {
         match done {
             Ok(tasks::Read::Whole(bytes)) => Ok(bytes),
             Ok(tasks::Read::OfSize(size)) => {
@@ -361,11 +374,13 @@ impl Backend for Remote {
 
     fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
         let mut results: Vec<Option<Result<Vec<u8>>>> = wants.iter().map(|_| None).collect();
-        let requests: Vec<_> =
-            join::requests(wants).into_iter().filter(|request| !is_nothing(request.range) && !request.name.file().is_empty()).collect();
-        let work = requests.iter().map(|request| {
-            tasks::read(self.store.clone(), self.key(&request.name), request.range, self.patience)
-        });
+        let requests: Vec<_> = join::requests(wants)
+            .into_iter()
+            .filter(|request| !is_nothing(request.range) && !request.name.file().is_empty())
+            .collect();
+        let work = requests
+            .iter()
+            .map(|request| tasks::read(self.store.clone(), self.key(&request.name), request.range, self.patience));
         let done = self.tasks.run_all(work.collect(), self.width.now());
         for (request, done) in requests.iter().zip(done) {
             self.note(&done);

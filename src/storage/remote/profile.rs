@@ -116,7 +116,10 @@ aws_session_token=T2
         assert_eq!((default.region.as_deref(), default.source), (Some("eu-central-1"), keys("AKID", "a/b+c=", None)));
         let lake = find("lake").unwrap();
         assert_eq!(lake.source, Some(Source::Process("/usr/bin/helper --for lake".into())));
-        assert_eq!((lake.region.as_deref(), lake.endpoint.as_deref()), (Some("eu-west-1"), Some("https://s3.example.org")));
+        assert_eq!(
+            (lake.region.as_deref(), lake.endpoint.as_deref()),
+            (Some("eu-west-1"), Some("https://s3.example.org"))
+        );
         assert_eq!(find("both").unwrap().source, keys("ID2", "S2", Some("T2")));
         assert_eq!(find("sso").unwrap().source, Some(Source::Elsewhere("sso_session")));
         assert_eq!(find("nobody"), None);

@@ -1,7 +1,7 @@
 //! What lies under a prefix and is not a repository's.
 
-use super::tasks::Pages;
 use super::Remote;
+use super::tasks::Pages;
 use crate::storage::{Kind, Name, Result};
 
 impl Remote {

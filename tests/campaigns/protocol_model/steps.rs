@@ -214,7 +214,7 @@ impl<'a> Steps<'a> {
         bits(fold.live).fold(0, |used, snapshot| used | self.rules.chunks(&Fold { root, ..*fold }, snapshot))
     }
 
-    /// `commands::restore`, `Repository::get`: looks chunks up by what it has read of the log, and looks at the log again where a pack is
+    /// `ops::restore`, `ChunkReader::get`: looks chunks up by what it has read of the log, and looks at the log again where a pack is
     /// gone.
     fn restorer(&mut self) {
         let (state, me) = (self.state, self.state.restorer);
@@ -269,7 +269,7 @@ impl<'a> Steps<'a> {
     }
 
     /// `commands::repair::repair_snapshots`: looks which packs are there, and drops a snapshot that cannot be made of those,
-    /// in the light of the very log that the entry follows. `Repository::take_back_damage`: what was damaged and is whole
+    /// in the light of the very log that the entry follows. `Log::sound`: what was damaged and is whole
     /// again counts again.
     fn repairer(&mut self) {
         let (state, now) = (self.state, self.now());

@@ -80,7 +80,7 @@ impl Steps<'_> {
         self.rules.wishes[i].chunks & self.rules.chunks(&fold, 0)
     }
 
-    /// `Writer::flush`, `Repository::publish_index`: an index object names packs that are stored.
+    /// `Writer::flush`, `Catalog::publish_index`: an index object names packs that are stored.
     fn publishes(&mut self, i: usize) {
         let me = self.state.writers[i];
         let pack = me.pending - 1;
@@ -106,7 +106,7 @@ impl Steps<'_> {
         if self.rebuildable(usable) & wanted != 0 {
             self.push(Step("writer", id, "finds stored chunk", chunk), |next| next.writers[i].has |= wanted);
         } else {
-            // Index objects that the log does not name yet are found by listing (`Repository::update_index`), perhaps.
+            // Index objects that the log does not name yet are found by listing (`Catalog::update`), perhaps.
             let fold = &self.folds[usize::from(me.read)];
             for object in bits(state.published & !fold.objects & !fold.replaced & !me.names) {
                 let more = self.usable(me.read, me.names | 1 << object);
@@ -155,7 +155,7 @@ impl Steps<'_> {
         }
     }
 
-    /// `Writer::add_snapshot`, `Repository::append_checked`: the entry is created at the slot behind what was read, if that is free;
+    /// `Log::add_snapshot` (`log/rules/`): the entry is created at the slot behind what was read, if that is free;
     /// else what stands there is read, and what lost its place since is stored
     /// anew (`Writer::secure` looks at all that the snapshot reaches, once the log has taken any place away).
     fn commits(&mut self, i: usize) {

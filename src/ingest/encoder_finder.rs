@@ -1,0 +1,299 @@
+//! What to do with the payloads of a container: finds the encoder that makes them again, and proves it block by block.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::Depth;
+use super::room::Room;
+use crate::avro::block::Looked;
+use crate::avro::codec::{Codec, Decoder, MAX_DECODED};
+use crate::avro::container::Header;
+use crate::avro::encoder::{
+    BLOCK_EFFORT, EncoderId, Encoders, PROBE_EFFORT, Prober, Sample, WriterHint, candidates, preflate_split,
+};
+use crate::avro::schema::Schema;
+use crate::hints::{Hints, ProvenPayload};
+use crate::id::digest;
+use crate::read::is_trusted;
+use crate::recipe::{CompiledSchema, PayloadDecision, RawBlock};
+
+/// Contexts for decoding and encoding, used again and again by whichever thread needs one.
+#[derive(Default)]
+pub(crate) struct Workbench {
+    idle: Mutex<Vec<(Decoder, Encoders)>>,
+    /// A thread that deals with a large block holds this: there may be one at a time, however many files are read at once.
+    pub(crate) large: Mutex<()>,
+}
+
+impl Workbench {
+    fn with<T>(&self, work: impl FnOnce(&mut Decoder, &mut Encoders) -> T) -> T {
+        let lock = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = lock().pop();
+        let (mut decoder, mut encoders) = idle.unwrap_or_else(|| (Decoder::new(), Encoders::new()));
+        let done = work(&mut decoder, &mut encoders);
+        lock().push((decoder, encoders));
+        done
+    }
+}
+
+/// How far to go to reproduce a payload.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    pub(crate) depth: Depth,
+    /// The most nanoseconds that encoding one byte may cost when restoring.
+    pub(crate) max_cost: u32,
+    /// Whether an encoder's output may be corrected. Reading corrections back trusts them, so only where they are
+    /// authenticated.
+    pub(crate) corrections: bool,
+}
+
+/// Looks into the blocks of one container.
+pub(crate) struct EncoderFinder<'w> {
+    bench: &'w Workbench,
+    /// Where it is remembered which payloads were proven before.
+    memory: &'w Hints,
+    effort: Effort,
+    /// The codec, if it is known and payloads are looked into.
+    codec: Option<Codec>,
+    schema: Arc<CompiledSchema>,
+    hint: WriterHint,
+    expected: Option<EncoderId>,
+    prober: Option<Prober>,
+    /// Blocks in a row that nothing reproduced, from the start.
+    nothing_left: usize,
+}
+
+/// If nothing reproduces this many blocks from the start, nothing will.
+const GIVE_UP_AFTER: usize = 16;
+
+/// How many blocks are tried with every candidate, to find the file's encoder.
+const PROBED: usize = 2;
+
+impl<'w> EncoderFinder<'w> {
+    /// For a container with this header, and this schema in it; `expected` is the encoder that its predecessor had.
+    pub(crate) fn new(
+        bench: &'w Workbench,
+        memory: &'w Hints,
+        effort: Effort,
+        header: &Header,
+        schema: Arc<CompiledSchema>,
+        expected: Option<&str>,
+    ) -> Self {
+        Self {
+            bench,
+            memory,
+            effort,
+            codec: Codec::from_name(header.codec_name())
+                .filter(|codec| effort.depth == Depth::Deep || *codec == Codec::Null),
+            schema,
+            hint: WriterHint::from_keys(header.entries().map(|(key, _)| key)),
+            expected: expected.and_then(|id| id.parse().ok()),
+            prober: None,
+            nothing_left: 0,
+        }
+    }
+
+    /// Whether payloads have to be decoded, so that it pays to hand over many blocks at once.
+    pub(crate) fn decodes(&self) -> bool {
+        self.codec.is_some_and(|codec| codec != Codec::Null)
+    }
+
+    /// Whether an encoder may still be found. If not, payloads are decoded all the same: to see whether they are sound.
+    fn hopes(&self) -> bool {
+        self.nothing_left < GIVE_UP_AFTER
+    }
+
+    /// What to do with these blocks, which follow each other. Uses all threads of the pool. `None` for those that decode to
+    /// more than there is room for.
+    pub(crate) fn decide(
+        &mut self,
+        pool: &rayon::ThreadPool,
+        blocks: &[RawBlock],
+        room: Room,
+    ) -> Vec<Option<PayloadDecision>> {
+        match self.codec {
+            // Records that are not compressed are their own payload, however far one looks, as long as one looks.
+            Some(Codec::Null) => blocks.iter().map(|_| Some(as_they_are())).collect(),
+            Some(codec) if self.hopes() => self.decode(pool, codec, blocks, room),
+            Some(codec) => self.look(pool, codec, blocks, room),
+            None => blocks.iter().map(|_| Some(PayloadDecision::Keep(None))).collect(),
+        }
+    }
+
+    /// Looks whether the blocks hold what they declare, without trying to reproduce them.
+    fn look(
+        &self,
+        pool: &rayon::ThreadPool,
+        codec: Codec,
+        blocks: &[RawBlock],
+        room: Room,
+    ) -> Vec<Option<PayloadDecision>> {
+        let schema = self.schema.schema();
+        let look = |block: &RawBlock| {
+            self.bench.with(|decoder, _| {
+                let mut plain = Vec::new();
+                let looked = match room.decode(decoder, codec, &block.payload, &mut plain)? {
+                    Ok(_) => Looked::at_records(schema, &plain, block.count),
+                    Err(_) => Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain),
+                };
+                Some(PayloadDecision::Keep(Some(looked)))
+            })
+        };
+        match blocks.len() {
+            1 => blocks.iter().map(look).collect(),
+            _ => pool.install(|| blocks.par_iter().map(look).collect()),
+        }
+    }
+
+    fn decode(
+        &mut self,
+        pool: &rayon::ThreadPool,
+        codec: Codec,
+        blocks: &[RawBlock],
+        room: Room,
+    ) -> Vec<Option<PayloadDecision>> {
+        if self.prober.is_none() {
+            self.prober = self.probe(codec, blocks, room);
+        }
+        let (prober, effort) = (self.prober.as_ref(), self.effort);
+        let (bench, memory, schema) = (self.bench, self.memory, self.schema.schema());
+        let decide = |block: &RawBlock| {
+            bench.with(|decoder, encoders| {
+                if !worth_remembering(codec) {
+                    return Some((decide_block(decoder, encoders, codec, prober, effort, schema, room, block)?, None));
+                }
+                let hash = digest(&block.payload);
+                let proven = memory.proven_encoder(&hash).filter(|id| effort.allows(codec, id));
+                match proven.and_then(|encoder| reuse_proven(decoder, codec, encoder, room, block)) {
+                    Some(decision) => Some((decision, None)),
+                    None => {
+                        let decision = decide_block(decoder, encoders, codec, prober, effort, schema, room, block)?;
+                        let proven = newly_proven(hash, &decision);
+                        Some((decision, proven))
+                    }
+                }
+            })
+        };
+        let decided: Vec<Option<(PayloadDecision, Option<ProvenPayload>)>> = match blocks.len() {
+            1 => blocks.iter().map(decide).collect(),
+            _ => pool.install(|| blocks.par_iter().map(decide).collect()),
+        };
+        let (mut decisions, mut all_proven) = (Vec::with_capacity(decided.len()), Vec::new());
+        for decided in decided {
+            let (decision, proven) = decided.unzip();
+            all_proven.extend(proven.flatten());
+            decisions.push(decision);
+        }
+        self.memory.remember_proven(&all_proven);
+        match decisions.iter().any(|decision| matches!(decision, Some(PayloadDecision::Decode { .. }))) {
+            true => self.nothing_left = 0,
+            false => self.nothing_left += decisions.iter().flatten().count(),
+        }
+        decisions
+    }
+
+    /// Finds the file's encoder with its first blocks.
+    fn probe(&self, codec: Codec, blocks: &[RawBlock], room: Room) -> Option<Prober> {
+        self.bench.with(|decoder, encoders| {
+            let mut decoded = Vec::new();
+            // A block of no bytes says nothing about its encoder.
+            for block in blocks.iter().filter(|block| !block.payload.is_empty()).take(PROBED) {
+                let mut plain = Vec::new();
+                if let Some(Ok(consumed)) = room.decode(decoder, codec, &block.payload, &mut plain) {
+                    decoded.push((plain, consumed, &block.payload));
+                }
+            }
+            let samples: Vec<Sample<'_>> = decoded
+                .iter()
+                .map(|(plain, consumed, payload)| Sample { plain, payload, consumed: *consumed })
+                .collect();
+            let mut ids = candidates(codec, &self.hint, samples.first()?);
+            let usable =
+                |id: &EncoderId| id.codec() == codec && id.method.cost() <= self.effort.max_cost && is_trusted(id);
+            ids.retain(usable);
+            let mut prober = Prober::new(ids);
+            if let Some(expected) = self.expected.filter(usable) {
+                prober.expect(expected);
+            }
+            let mut effort = PROBE_EFFORT;
+            prober.probe(encoders, &samples, &mut effort);
+            Some(prober)
+        })
+    }
+}
+
+impl Effort {
+    /// Whether an encoder may be used for a codec.
+    fn allows(self, codec: Codec, id: &str) -> bool {
+        let id = id.parse::<EncoderId>();
+        id.is_ok_and(|id| id.codec() == codec && id.method.cost() <= self.max_cost && is_trusted(&id))
+    }
+}
+
+/// What to do with a block whose payload was proven before: it is decoded, but not encoded again.
+fn reuse_proven(
+    decoder: &mut Decoder,
+    codec: Codec,
+    encoder: String,
+    room: Room,
+    block: &RawBlock,
+) -> Option<PayloadDecision> {
+    let mut plain = Vec::new();
+    room.decode(decoder, codec, &block.payload, &mut plain)?.ok()?;
+    Some(PayloadDecision::Decode { plain: Some(plain), encoder, corrections: None })
+}
+
+/// Whether proving a payload costs more than looking up whether it was proven before: a hash, a look-up and a row for each.
+fn worth_remembering(codec: Codec) -> bool {
+    !matches!(codec, Codec::Null | Codec::Snappy)
+}
+
+/// What to remember of a decision: corrections are not, since they would have to be remembered, too.
+fn newly_proven(payload: [u8; 32], decision: &PayloadDecision) -> Option<ProvenPayload> {
+    match decision {
+        PayloadDecision::Decode { encoder, corrections: None, .. } => Some((payload, encoder.clone())),
+        _ => None,
+    }
+}
+
+/// A payload that is its own decoded form.
+fn as_they_are() -> PayloadDecision {
+    PayloadDecision::Decode { plain: None, encoder: "null".into(), corrections: None }
+}
+
+/// What to do with one block: decoded if an encoder makes exactly its payload again, which is tried out here. Else it is
+/// kept, with what its records are like. `None` if it decodes to more than there is room for.
+#[allow(clippy::too_many_arguments, reason = "all of it is what one attempt needs")]
+fn decide_block(
+    decoder: &mut Decoder,
+    encoders: &mut Encoders,
+    codec: Codec,
+    prober: Option<&Prober>,
+    effort: Effort,
+    schema: Option<&Schema>,
+    room: Room,
+    block: &RawBlock,
+) -> Option<PayloadDecision> {
+    let mut plain = Vec::new();
+    let Ok(consumed) = room.decode(decoder, codec, &block.payload, &mut plain)? else {
+        let looked = Looked::into_payload(decoder, codec, schema, &block.payload, block.count, &mut plain);
+        return Some(PayloadDecision::Keep(Some(looked)));
+    };
+    let sample = Sample { plain: &plain, payload: &block.payload, consumed };
+    let mut budget = BLOCK_EFFORT.max(effort.max_cost as u64 * plain.len() as u64);
+    if let Some(id) = prober.and_then(|prober| prober.find(encoders, &sample, &mut budget)) {
+        return Some(PayloadDecision::Decode { plain: Some(plain), encoder: id.to_string(), corrections: None });
+    }
+    if codec == Codec::Deflate
+        && effort.corrections
+        && let Some(stream) = block.payload.get(..consumed)
+        && consumed == block.payload.len()
+        && let Some((split, corrections)) = preflate_split(stream, MAX_DECODED)
+        && split == plain
+    {
+        let encoder = crate::recipe::PREFLATE.to_string();
+        return Some(PayloadDecision::Decode { plain: Some(plain), encoder, corrections: Some(corrections) });
+    }
+    Some(PayloadDecision::Keep(Some(Looked::at_records(schema, &plain, block.count))))
+}
