@@ -110,7 +110,7 @@ pub enum Error {
     KeyRefused {
         /// The slot.
         key: KeyId,
-        /// Why.
+        /// Why it stays.
         refusal: KeyRefusal,
     },
 
@@ -158,21 +158,21 @@ pub enum Error {
     /// No key slot opens with the password.
     #[error("wrong password for repository {repository}")]
     WrongPassword {
-        /// Which repository.
+        /// Id of the repository.
         repository: RepositoryId,
     },
 
     /// A password is needed and none was given.
     #[error("repository {repository} is encrypted and no password was given")]
     NoPassword {
-        /// Which repository.
+        /// Id of the repository.
         repository: RepositoryId,
     },
 
     /// The keys were rotated, and those at hand are from before that.
     #[error("the keys of repository {repository} were rotated (rotation {rotation}), and those at hand are older")]
     KeysRotated {
-        /// Which repository.
+        /// Id of the repository.
         repository: RepositoryId,
         /// Number of the rotation, counted from 1: that of the epoch that began with it.
         rotation: u32,
@@ -188,7 +188,7 @@ pub enum Error {
     /// The log is not a continuation of what was seen before: an older state was put back.
     #[error("the log of repository {repository} was rolled back: {reason}")]
     RolledBack {
-        /// Which repository.
+        /// Id of the repository.
         repository: RepositoryId,
         /// What was seen, and what is there.
         reason: String,
@@ -233,7 +233,7 @@ pub enum Error {
     NoPath {
         /// What was asked for.
         path: String,
-        /// Where.
+        /// Short id of the snapshot.
         snapshot: String,
     },
 

@@ -135,7 +135,7 @@ impl Digester {
     }
 }
 
-/// Gives chunks their ids. Two repositories give the same chunk the same id only if they share the key.
+/// Computes the ids of chunks. Two repositories have the same id for the same chunk only if they share the key.
 #[derive(Clone)]
 pub struct ChunkHasher(blake3::Hasher);
 

@@ -140,7 +140,7 @@
 //! let plan = plan_forget(&repository, &Listing::read(&repository), &ForgetWanted::These(vec![old]), false)?;
 //! assert!(plan.refused.is_empty());
 //! assert_eq!(forget(&repository, &plan)?, [old]);
-//! prune(&repository, &PruneOptions::default().grace(Duration::ZERO), &Silent)?; // Nobody is reading meanwhile.
+//! prune(&repository, &PruneOptions::default().grace(Duration::ZERO), &Silent)?; // There are no readers meanwhile.
 //! let left: Vec<_> = Listing::read(&repository).snapshots.iter().map(|root| root.id).collect();
 //! assert_eq!(left, [new]);
 //! # Ok(())

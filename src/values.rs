@@ -1,7 +1,7 @@
 //! How the values of options are written as text, and read: sizes, lengths of time, lists.
 //!
 //! The command line and files of options take the same forms, so each form has one parser. What parses them is here if it
-//! is nobody's own, else with its type (`Pattern::new`, `Span::parse`). In a file a number may stand without quotes.
+//! has no other home, else with its type (`Pattern::new`, `Span::parse`). In a file a number may stand without quotes.
 
 use std::fmt;
 use std::marker::PhantomData;

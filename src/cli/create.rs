@@ -17,7 +17,7 @@ use serde_json::json;
 use super::Context;
 use super::compression::Compression;
 use super::exit::Exit;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, usage};
 use super::feed;
 use super::format::{count, seconds, size};
 use super::init;
@@ -210,7 +210,7 @@ impl Args {
         let parent = self.parent.as_deref().map(|text| whole(text, "the parent")).transpose()?;
         let sources = self.sources(context)?;
         let mut options = self.options()?.sources(sources).time(time);
-        options.read_patterns().map_err(Failure::of_arguments)?;
+        options.read_patterns().map_err(usage)?;
         let stream_path = self.source.stream_path()?;
         let place = context.repository_folder()?;
         let repository = self.open(context, &place)?;
@@ -241,7 +241,7 @@ impl Args {
         options.iexclude = patterns(&exclude.iexclude, true)?;
         options.exclude_file.clone_from(&exclude.exclude_file);
         let markers = exclude.exclude_if_present.iter().map(|text| Marker::new(text.as_bytes()));
-        options.exclude_if_present = markers.collect::<std::result::Result<_, _>>().map_err(Failure::of_arguments)?;
+        options.exclude_if_present = markers.collect::<std::result::Result<_, _>>().map_err(usage)?;
         options.exclude_caches = exclude.exclude_caches;
         options.exclude_larger_than = exclude.exclude_larger_than;
         options.one_file_system = exclude.one_file_system;

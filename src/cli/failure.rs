@@ -39,18 +39,18 @@ impl From<Error> for Failure {
     }
 }
 
+/// What the library says of a value that makes no sense is a mistake of the arguments.
+pub(crate) fn usage(error: Error) -> Failure {
+    match error {
+        Error::InvalidArgument { reason, .. } => Failure::Usage(reason),
+        error => error.into(),
+    }
+}
+
 impl Failure {
     /// Something that has no code of its own.
     pub(crate) fn plain(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Own { exit: Exit::Failed, code: "failed", message: message.into(), hint: Some(hint.into()) }
-    }
-
-    /// An error of what the arguments were made into: a usage error if the library says that one makes no sense.
-    pub(crate) fn of_arguments(error: Error) -> Self {
-        match error {
-            Error::InvalidArgument { reason, .. } => Self::Usage(reason),
-            error => Self::Library(error),
-        }
     }
 
     /// No password is available.

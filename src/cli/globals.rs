@@ -27,7 +27,7 @@ pub(crate) struct Globals {
     ///
     /// It is split into words as in a shell, but no shell runs it. Its standard error goes to the terminal as it is, since it
     /// may ask for something there. Where standard error is no terminal, the first 4 KiB are shown as a warning, escaped and
-    /// with *** in the place of the password; with --json, nothing of it is shown.
+    /// with *** in place of the password; with --json, it is not shown.
     #[arg(long, global = true, value_name = "COMMAND")]
     pub(crate) password_command: Option<String>,
 

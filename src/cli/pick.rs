@@ -13,7 +13,7 @@ use avro_snap::store::Repository;
 use avro_snap::values::comma_list;
 
 use super::Context;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, usage};
 use super::format::local_time;
 use super::output::Output;
 use super::when::{Day, parse_time};
@@ -172,7 +172,7 @@ impl Context {
         if !selector.path.is_empty() {
             return Err(Failure::Usage(format!("`{selector}` is a whole snapshot: no path goes here")));
         }
-        selector.pick_to_delete(listing, filter).map_err(Failure::of_arguments)
+        selector.pick_to_delete(listing, filter).map_err(usage)
     }
 
     /// The whole snapshot of a listing that is meant.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, usage};
 use super::filter::PatternArgs;
 use super::format::{count, seconds, size};
 use super::globals::given;
@@ -130,7 +130,7 @@ impl Args {
         let selector = selector(self.snapshot.as_deref())?;
         let mut options = self.options()?;
         options.target = std::path::absolute(&self.target).when("resolve", std::path::Path::new(&self.target))?;
-        options.read_patterns().map_err(Failure::of_arguments)?;
+        options.read_patterns().map_err(usage)?;
         let repository = context.open()?;
         let (snapshot, subfolder) = context.pick(&repository, selector, &self.filters)?;
         options.subfolder = subfolder;

@@ -24,7 +24,7 @@ impl Suite {
         [Self::None, Self::Aes256Gcm, Self::XChaCha20Poly1305].into_iter().find(|suite| *suite as u8 == number)
     }
 
-    /// The suite of this name.
+    /// The suite with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::None, Self::Aes256Gcm, Self::XChaCha20Poly1305].into_iter().find(|suite| suite.name() == name)
     }

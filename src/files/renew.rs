@@ -22,7 +22,7 @@ enum Differs {
     /// Something that can be set on the file that is there.
     Settable,
     /// Something that must not be set on it: it has other names, perhaps outside of the target, or keeps rights that
-    /// nobody asked to restore. A new file takes its place.
+    /// were not to be restored. A new file takes its place.
     NewFile,
 }
 
@@ -70,7 +70,7 @@ impl Target {
         Ok(true)
     }
 
-    /// Compares what is there with the row. Gives what was compared, held so that it is the same that is changed later;
+    /// Compares what is there with the row. Returns what was compared, held so that it is the same that is changed later;
     /// nothing where it is not the file that the row describes.
     fn differs(&self, path: &[u8], entry: &FileEntry) -> Result<(Option<(OwnedFd, Seen)>, Differs)> {
         check_path(path)?;

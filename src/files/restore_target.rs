@@ -47,7 +47,7 @@ pub trait RestoreTarget: Send + Sync {
     fn prepare(&self) {}
 
     /// Begins a regular file of `size` bytes, as far as that is known; `sparse` if blocks of zeros are to take no room.
-    /// Nothing of it is to be seen before it is finished.
+    /// It cannot be seen before it is finished.
     ///
     /// # Errors
     /// If it cannot be made, or the path leads out of the target.
@@ -106,7 +106,7 @@ pub trait TargetFile {
     /// How many bytes it has by now.
     fn written(&self) -> u64;
 
-    /// Gives the file the metadata of its entry, and its name, in the place of whatever has it. What comes back reads the
+    /// Sets the metadata of its entry, and names the file, in place of whatever has the name. What comes back reads the
     /// file as it is there now, from its beginning.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::survey::{Needs, Survey};
 use crate::chunk::ChunkKind;
 use crate::error::{Error, Result};
-use crate::id::{ChunkHasher, PackId};
+use crate::id::PackId;
 use crate::ingest::{Common, Gathering};
 use crate::pack::{EncodedFrame, Encoding, FrameCodec, PackBuilder, PackInfo, PlainChunk};
 use crate::progress::{Progress, Warning};
@@ -136,7 +136,7 @@ impl<'r> Repacker<'r> {
             let whole = taken.iter().all(|taken| *taken) || dead <= self.dead_share;
             let Some(listed) = info.directory.frames.get(at) else { continue };
             let plain = tools.reader.read_frame(self.repository.reader(), &info, at)?;
-            let chunks = split(&info, at, &plain, &hasher)?;
+            let chunks = info.prove_chunks(at, &plain, &hasher)?;
             let body = || self.repository.packs().unseal(&info, &cipher, at);
             if whole || frame.encoding == Encoding::Delta {
                 self.push(info.encoded_frame(at, body()?)?)?;
@@ -148,7 +148,8 @@ impl<'r> Repacker<'r> {
                 }
                 _ => None,
             };
-            for (chunk, _) in chunks.into_iter().zip(taken).filter(|(_, taken)| *taken) {
+            for ((id, bytes), _) in chunks.into_iter().zip(taken).filter(|(_, taken)| *taken) {
+                let chunk = PlainChunk { id, bytes: bytes.to_vec() };
                 self.gather((listed.kind, shape.clone()), chunk, tools)?;
             }
         }
@@ -232,23 +233,6 @@ impl Tools {
             None => self.codec.encode(*kind, chunks),
         }
     }
-}
-
-/// The chunks of a frame, each of which must be what its id says.
-fn split(info: &PackInfo, frame: usize, plain: &[u8], hasher: &ChunkHasher) -> Result<Vec<PlainChunk>> {
-    let mut rest = plain;
-    let listed = info.directory.frames.get(frame).map_or(&[][..], |frame| info.directory.chunks_of(frame));
-    let mut chunks = Vec::with_capacity(listed.len());
-    for chunk in listed {
-        let split = rest.split_at_checked(chunk.length as usize).filter(|(bytes, _)| hasher.id(bytes) == chunk.id);
-        let Some((bytes, behind)) = split else {
-            let reason = "its bytes do not hash to its id".into();
-            return Err(Error::ChunkDamaged { id: chunk.id, pack: info.id, reason });
-        };
-        chunks.push(PlainChunk { id: chunk.id, bytes: bytes.to_vec() });
-        rest = behind;
-    }
-    Ok(chunks)
 }
 
 /// What a pack says about itself, as far as the local index has it.

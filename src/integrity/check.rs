@@ -65,9 +65,9 @@ pub enum DataSubset {
     All,
     /// The packs of this part, counted from 1, of all parts.
     Part {
-        /// Which part.
+        /// Number of the part, from 1 on.
         part: u32,
-        /// Of how many.
+        /// Number of parts.
         of: u32,
     },
     /// This share of all bytes, in millionths: those packs that were not read on this machine for the longest time.

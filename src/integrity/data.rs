@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use super::check::{CheckReport, DataSubset, is_mendable};
 use crate::error::{Error, Result};
 use crate::graph::BadFrame;
-use crate::id::{ChunkHasher, ChunkId, PackId, digest};
+use crate::id::{PackId, digest};
 use crate::log::Standing;
-use crate::pack::{self, FrameChunk};
+use crate::pack;
 use crate::progress::{Phase, Progress};
 use crate::storage::{self, StorageErrorKind};
 use crate::store::{FrameReader, Opened, ParityFound, Repository, VerifiedPacks};
@@ -215,7 +215,7 @@ pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standi
     // With what the index says, frames can be read even where the pack's own directory is lost.
     let mut reader = FrameReader::new()?;
     let hasher = repository.hasher();
-    for (frame_number, (frame, chunks)) in info.directory.iter().enumerate() {
+    for (frame_number, frame) in info.directory.frames.iter().enumerate() {
         if standing.is_damaged(&info.id, frame_number as u32) {
             // That is known. What is lost by it, the snapshots say.
             continue;
@@ -226,11 +226,7 @@ pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standi
             .ok_or_else(|| Error::damaged(info.name(), format!("it ends before frame {frame_number} does")))
             .and_then(|sealed| reader.open(repository.reader(), &info, frame_number, sealed.to_vec()));
         let wrong = match opened {
-            Ok(Opened::Plain(plain)) => wrong_chunk(&plain, chunks, &hasher).map(|id| Error::ChunkDamaged {
-                id,
-                pack: info.id,
-                reason: "its bytes do not hash to its id".into(),
-            }),
+            Ok(Opened::Plain(plain)) => info.prove_chunks(frame_number, &plain, &hasher).err(),
             // Its own bytes are what was written. What is wrong with its bases is found where they lie; and a delta that
             // no snapshot needs may outlive them. Where one needs it, the snapshot says so.
             Ok(Opened::WithoutBase(_)) => None,
@@ -246,19 +242,6 @@ pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standi
         }
     }
     Ok(findings)
-}
-
-/// The first chunk of a frame whose bytes do not hash to its id.
-fn wrong_chunk(plain: &[u8], chunks: &[FrameChunk], hasher: &ChunkHasher) -> Option<ChunkId> {
-    let mut rest = plain;
-    for chunk in chunks {
-        let Some((bytes, after)) = rest.split_at_checked(chunk.length as usize) else { return Some(chunk.id) };
-        if hasher.id(bytes) != chunk.id {
-            return Some(chunk.id);
-        }
-        rest = after;
-    }
-    None
 }
 
 /// The packs that are to be read, and their bytes.

@@ -45,7 +45,7 @@ impl SnapshotRepairOptions {
 /// A snapshot of which something is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DamagedSnapshot {
-    /// Which one.
+    /// Id of the damaged snapshot.
     pub id: SnapshotId,
     /// Files of which something is lost.
     #[serde(rename = "files_damaged")]

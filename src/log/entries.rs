@@ -153,7 +153,7 @@ impl<'a> Entries<'a> {
             }
             portion.push(*number);
         }
-        // A listing may be old: one look at the end, and one behind it, says where the log ends.
+        // A listing may be old: one look at the end, and one beyond it, says where the log ends.
         let next = portion.last().map_or(from, |last| last.saturating_add(1));
         let ahead = if portion.is_empty() { self.stride } else { 2 };
         portion.extend(next..next.saturating_add(ahead));
@@ -173,7 +173,7 @@ impl<'a> Entries<'a> {
             let kept = match read {
                 Ok(bytes) => Some(bytes),
                 Err(Error::ObjectMissing { .. }) => None,
-                // Who asks for it is told.
+                // Reported when it is asked for.
                 Err(_) => continue,
             };
             self.kept_bytes += kept.as_ref().map_or(0, |bytes| bytes.len() as u64);

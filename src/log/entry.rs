@@ -20,7 +20,7 @@ pub struct LogEntry {
     pub transaction: [u8; 16],
     /// When it was made, nanoseconds since 1970 (UTC), by the writer's clock. Nothing rests on it.
     pub time: i64,
-    /// Who made it, for people.
+    /// Program, host and process that made it, for people.
     pub writer: String,
     /// What it says.
     pub body: Body,
@@ -69,8 +69,8 @@ pub enum Body {
         /// The slot.
         key: KeyId,
     },
-    /// New keys: every entry behind this one is sealed in the next epoch. Sealed in the one before, so that whoever knows
-    /// only that can tell.
+    /// New keys: every entry after this one is sealed in the next epoch. Sealed in the one before, so that it can be
+    /// read by a process that knows only that.
     KeyRotate {
         /// The number of the new epoch: one more than that of this entry.
         epoch: u32,
@@ -125,7 +125,7 @@ pub enum Body {
     Config {
         /// Added to those that are needed already.
         features: Features,
-        /// What is set anew. Settings that are not among these stay as they are.
+        /// What changes. Settings that are not among these stay as they are.
         settings: Settings,
     },
     /// An entry of a kind that is reserved for later versions. Who meets one must not go on, unless it is a note, which has no
@@ -213,7 +213,7 @@ pub mod kind {
     pub const SET_TAGS: u8 = 14;
     pub const REPLACE_ROOTS: u8 = 15;
     pub const SOUND: u8 = 16;
-    /// From here on kinds have no effect for who does not know them.
+    /// From here on kinds have no effect where they are not known.
     pub const FIRST_NOTE: u8 = 128;
 }
 

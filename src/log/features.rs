@@ -10,7 +10,7 @@ pub struct Features {
     pub read: u64,
     /// To write into it.
     pub write: u64,
-    /// To collect garbage in it: who does not know an edge between chunks would delete what is needed.
+    /// To collect garbage in it: a version that does not know an edge between chunks would delete what is needed.
     pub gc: u64,
 }
 

@@ -67,11 +67,11 @@ pub struct Log {
     runtime: Runtime,
     /// Those that the config names.
     features: Features,
-    /// The log is behind what this machine has seen, or beside it, and is only read.
+    /// The log is older than what this machine has seen, or another one, and is only read.
     rolled_back: Option<String>,
-    /// Swapped as a whole: whoever holds one goes by it for as long as it takes.
+    /// Swapped as a whole: a decision goes by the one that it began with.
     state: RwLock<Arc<State>>,
-    /// Held by whoever reads the log on, or takes in what was appended.
+    /// Held while the log is read on, and while what was appended is taken in.
     folding: Mutex<()>,
     standing: SharedStanding,
     /// Where the head is remembered.
@@ -222,23 +222,14 @@ impl Log {
         self.folding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on this is the state. Whoever calls it holds the lock of [`fold`](Log::fold).
+    /// From now on this is the state. To be called with the lock of [`fold`](Log::fold) held.
     fn swap(&self, state: Arc<State>) {
         self.standing.set(state.standing.clone());
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    /// Reads it on, and says whether it goes on after this state of it.
-    ///
-    /// # Errors
-    /// Those of reading it.
-    pub fn is_beyond(&self, since: &State) -> Result<bool> {
-        self.refresh()?;
-        Ok(self.length() != since.next)
-    }
-
     /// Makes sure that it lasts as far as it was read: the writer of its last entry may be about to make it durable, or have
-    /// died before. To be called before anything is deleted, or somebody is told that something is done, because
+    /// died before. To be called before anything is deleted, or anything is reported as done, because
     /// of what the log says; an entry that is appended makes sure of those before it.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub(super) fn next_entry(envelope: &Envelope, state: &State, bytes: &[u8]) -> Re
     let name = Name::log(state.next);
     let (epoch, entry) = open_entry(envelope, &name, bytes)?;
     if epoch != state.epoch {
-        // Whoever has the keys of an older epoch only must not append.
+        // A process that has only the keys of an older epoch must not append.
         let reason = format!("it is sealed under the key of epoch {epoch}, where the log is in epoch {}", state.epoch);
         return Err(Error::damaged(name, reason));
     }

@@ -1,4 +1,4 @@
-//! Settings that everybody who writes into a repository goes by, unless told otherwise. They stand in the log.
+//! Settings of a repository: what every writer goes by where its options do not say otherwise. They stand in the log.
 
 use std::collections::BTreeMap;
 
@@ -105,7 +105,7 @@ impl Settings {
         self.0.is_empty()
     }
 
-    /// Takes over what is set anew.
+    /// Takes over what a later entry sets.
     pub fn update(&mut self, newer: &Settings) {
         self.0.extend(newer.0.iter().map(|(number, value)| (*number, value.clone())));
     }

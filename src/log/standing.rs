@@ -24,7 +24,7 @@ pub struct Standing {
 pub struct Retired {
     /// The number of the entry that says so.
     pub entry: u64,
-    /// When that was, nanoseconds since 1970 (UTC), by the clock of whoever wrote it.
+    /// When that was, nanoseconds since 1970 (UTC), by the clock of the process that wrote it.
     pub time: i64,
     /// Whether it was deleted since.
     pub swept: bool,
@@ -121,7 +121,7 @@ impl Standing {
         let retired = Retired { entry, time, swept: true };
         for pack in packs {
             if !self.is_condemned(pack) {
-                // Whoever deleted it did wrong, but it is gone.
+                // Deleting it was wrong, but it is gone.
                 self.changed = entry;
             }
             self.condemned.entry(*pack).or_insert(retired).swept = true;

@@ -58,7 +58,7 @@ pub struct RemovedSnapshot {
     pub record: SnapshotRecord,
     /// The number of the entry that removed it.
     pub entry: u64,
-    /// When that was, nanoseconds since 1970 (UTC), by the clock of whoever did it.
+    /// When that was, nanoseconds since 1970 (UTC), by the clock of the process that removed it.
     pub time: i64,
 }
 

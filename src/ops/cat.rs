@@ -96,7 +96,7 @@ pub struct CatReport {
     /// Records that were given.
     pub records: u64,
     /// Of these, how many hold strings that are not UTF-8, so that U+FFFD stands for what is none. 0 for
-    /// [`CatFormat::Avro`], which gives them as they are.
+    /// [`CatFormat::Avro`], which returns them as they are.
     pub lossy_records: u64,
     /// What is wrong with the file as far as it was looked at, the first 100 of it.
     #[serde(serialize_with = "report::count")]
@@ -116,9 +116,9 @@ pub enum CatError {
     /// The file cannot be looked into.
     #[error("cannot read records of {path}: {reason}")]
     NotAvro {
-        /// Which file.
+        /// Path of the file in the snapshot.
         path: String,
-        /// Why.
+        /// What is wrong with its header, schema or codec.
         reason: NotAvro,
     },
     /// It has no such fields.

@@ -53,7 +53,7 @@ pub struct Held {
 pub struct SnapshotStats {
     /// Root of the snapshot.
     pub snapshot: SnapshotRoot,
-    /// Its files.
+    /// Numbers of its files.
     pub held: Held,
     /// What it needs and no earlier snapshot of the repository does: what that night added.
     pub added: Amount,

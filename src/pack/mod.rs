@@ -24,7 +24,7 @@ pub use parity::{MAX_PARITY, MAX_SHARE, Parity, make_parity, parity_name, parse_
 
 use crate::crypto::{FrameContext, Keyring, PackCipher, Suite};
 use crate::error::{Context, Error, Result};
-use crate::id::{PackId, RepositoryId, digest};
+use crate::id::{ChunkHasher, ChunkId, PackId, RepositoryId, digest};
 use crate::storage::{Kind, Name};
 
 /// The longest pack, in bytes.
@@ -65,6 +65,32 @@ impl PackInfo {
     /// The cipher that opens this pack.
     pub fn cipher(&self, repository: RepositoryId, keyring: Option<&Keyring>) -> Result<PackCipher> {
         opener_of(&self.id, self.suite, self.epoch, &self.salt, repository, keyring)
+    }
+
+    /// The chunks of a frame, cut out of its plain bytes. The bytes of each hash to its id.
+    ///
+    /// # Errors
+    /// [`Error::ChunkDamaged`] for the first of which that is not so.
+    pub fn prove_chunks<'p>(
+        &self,
+        number: usize,
+        plain: &'p [u8],
+        hasher: &ChunkHasher,
+    ) -> Result<Vec<(ChunkId, &'p [u8])>> {
+        let mut rest = plain;
+        let cut = |chunk: &FrameChunk| match rest.split_at_checked(chunk.length as usize) {
+            Some((bytes, after)) if hasher.id(bytes) == chunk.id => {
+                rest = after;
+                Ok((chunk.id, bytes))
+            }
+            _ => Err(self.wrong_chunk(&chunk.id)),
+        };
+        self.directory.chunks_of(self.frame(number)?).iter().map(cut).collect()
+    }
+
+    /// The error that says that what should be this chunk is something else.
+    pub fn wrong_chunk(&self, id: &ChunkId) -> Error {
+        Error::ChunkDamaged { id: *id, pack: self.id, reason: "its bytes do not hash to its id".into() }
     }
 
     /// The plain bytes of all chunks of a frame, end to end, from its sealed bytes. Their ids are not recomputed here.

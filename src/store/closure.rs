@@ -171,6 +171,7 @@ mod tests {
         });
         let derivation = derive(count, places);
         assert!((0..count).all(|number| derivation.has(chunk(number))));
-        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+        // Even a busy machine is that quick; a time that grows with the square would be hours.
+        assert!(began.elapsed().as_secs() < 120, "{:?}", began.elapsed());
     }
 }

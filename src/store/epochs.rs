@@ -42,24 +42,15 @@ impl ChunkReader {
         if self.packs.read_pack(&info.id, &bytes)?.directory != info.directory {
             return Err(Error::damaged(info.name(), "its directory is not what an index object says"));
         }
-        let (mut reader, hasher) = (FrameReader::new()?, &self.hasher);
-        for (number, (frame, chunks)) in info.directory.iter().enumerate() {
+        let mut reader = FrameReader::new()?;
+        for (number, frame) in info.directory.frames.iter().enumerate() {
             let start = frame.offset as usize;
             let sealed = bytes.get(start..start.saturating_add(frame.stored as usize)).unwrap_or(&[]);
             let plain = match reader.open(self, info, number, sealed.to_vec())? {
                 Opened::Plain(plain) => plain,
                 Opened::WithoutBase(error) => return Err(error),
             };
-            let mut rest = plain.as_slice();
-            for chunk in chunks {
-                match rest.split_at_checked(chunk.length as usize) {
-                    Some((bytes, behind)) if hasher.id(bytes) == chunk.id => rest = behind,
-                    _ => {
-                        let reason = "its bytes do not hash to its id".into();
-                        return Err(Error::ChunkDamaged { id: chunk.id, pack: info.id, reason });
-                    }
-                }
-            }
+            info.prove_chunks(number, &plain, &self.hasher)?;
         }
         Ok(())
     }

@@ -74,8 +74,8 @@ impl Packs {
         builder.seal(envelope.repository(), self.suite, envelope.keyring(), self.log.entropy())
     }
 
-    /// Makes sure that packs last which only a listing shows, before something rests on them: whoever wrote them may have
-    /// died, or may be about to make them durable.
+    /// Makes sure that packs last which only a listing shows, before something rests on them: their writer may have
+    /// died, or be about to make them durable.
     ///
     /// # Errors
     /// Those of the storage.

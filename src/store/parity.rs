@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Packs;
+use super::{Packs, Settings};
 use crate::crypto::PackCipher;
 use crate::error::{Context, Error, Result};
 use crate::id::{PackId, digest};
@@ -18,6 +18,9 @@ use crate::storage::{Created, Name, StorageErrorKind, create_resolved};
 const PIECE: u64 = 256 << 10;
 /// ... and where one of those cannot, in pieces of so many: what a disk loses at once.
 const SECTOR: u64 = 4096;
+
+// What can be set is what can be made.
+const _: () = assert!(Settings::MAX_PARITY == pack::MAX_SHARE);
 
 /// What was mended in this process.
 #[derive(Debug, Default)]

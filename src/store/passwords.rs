@@ -45,7 +45,7 @@ pub struct NewPassword<'p> {
 /// Adds a password.
 ///
 /// # Errors
-/// Those of the repository.
+/// Errors of the storage, and of what the log refuses.
 pub fn add_key(repository: &Repository, new: NewPassword<'_>) -> Result<KeyReport> {
     let key_id = repository.keys().add(new.password, new.kdf, new.label)?;
     Ok(KeyReport { key_id, done: KeyChange::Added })
@@ -54,7 +54,7 @@ pub fn add_key(repository: &Repository, new: NewPassword<'_>) -> Result<KeyRepor
 /// Puts a password in the place of another.
 ///
 /// # Errors
-/// Those of the repository. The new password is there if only the old one could not be removed.
+/// Errors of the storage, and of what the log refuses. The new password is there if only the old one could not be removed.
 pub fn change_key(repository: &Repository, old: KeyId, new: NewPassword<'_>) -> Result<KeyReport> {
     let KeyReport { key_id, .. } = add_key(repository, new)?;
     repository.keys().remove(old)?;
@@ -64,7 +64,7 @@ pub fn change_key(repository: &Repository, old: KeyId, new: NewPassword<'_>) -> 
 /// Removes a password.
 ///
 /// # Errors
-/// Those of the repository; the last one stays.
+/// [`Error::KeyRefused`](crate::error::Error::KeyRefused) for the last one, which stays; errors of the storage.
 pub fn remove_key(repository: &Repository, key_id: KeyId) -> Result<KeyReport> {
     repository.keys().remove(key_id)?;
     Ok(KeyReport { key_id, done: KeyChange::Removed })

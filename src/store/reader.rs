@@ -152,14 +152,10 @@ impl FrameReader {
         // What others rest on is looked at once, here.
         match info.directory.chunks_of(frame) {
             [chunk] if reader.hasher.id(&plain) == chunk.id => Ok(Opened::Plain(plain)),
-            [chunk, ..] => Err(wrong_id(&chunk.id, info)),
+            [chunk, ..] => Err(info.wrong_chunk(&chunk.id)),
             [] => Err(Error::damaged(info.name(), format!("frame {number} has no chunk"))),
         }
     }
-}
-
-fn wrong_id(id: &ChunkId, info: &PackInfo) -> Error {
-    Error::ChunkDamaged { id: *id, pack: info.id, reason: "its bytes do not hash to its id".into() }
 }
 
 /// Reads chunks, wherever they lie. Frames that were decoded are kept for a while, for all who read.
@@ -302,14 +298,14 @@ impl ChunkReader {
         let chunks = info.directory.chunks_of(frame);
         let chunk = chunks.get(location.chunk as usize).ok_or_else(|| damaged("its frame has no such chunk"))?;
         if frame.encoding == Encoding::Delta {
-            return if chunk.id == *id { Ok(plain) } else { Err(wrong_id(id, &info)) };
+            return if chunk.id == *id { Ok(plain) } else { Err(info.wrong_chunk(id)) };
         }
         let start: usize = chunks.iter().take(location.chunk as usize).map(|chunk| chunk.length as usize).sum();
         let bytes = plain.get(start..start + chunk.length as usize);
         let bytes = bytes.ok_or_else(|| damaged("its frame is too short"))?;
         match self.hasher.id(bytes) == *id {
             true => Ok(bytes.into()),
-            false => Err(wrong_id(id, &info)),
+            false => Err(info.wrong_chunk(id)),
         }
     }
 }

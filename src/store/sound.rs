@@ -60,7 +60,7 @@ impl ChunkReader {
     }
 
     fn is_sound_frame(&self, info: &PackInfo, bytes: &[u8], number: u32) -> Result<bool> {
-        let Some((frame, chunks)) = info.directory.iter().nth(number as usize) else { return Ok(false) };
+        let Some(frame) = info.directory.frames.get(number as usize) else { return Ok(false) };
         let start = frame.offset as usize;
         let Some(sealed) = bytes.get(start..start.saturating_add(frame.stored as usize)) else { return Ok(false) };
         let plain = match FrameReader::new()?.open(self, info, number as usize, sealed.to_vec()) {
@@ -71,13 +71,6 @@ impl ChunkReader {
             Err(error) if error.is_damage() => return Ok(false),
             Err(error) => return Err(error),
         };
-        let (mut rest, hasher) = (plain.as_slice(), &self.hasher);
-        for chunk in chunks {
-            match rest.split_at_checked(chunk.length as usize) {
-                Some((bytes, behind)) if hasher.id(bytes) == chunk.id => rest = behind,
-                _ => return Ok(false),
-            }
-        }
-        Ok(true)
+        Ok(info.prove_chunks(number as usize, &plain, &self.hasher).is_ok())
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Tried {
 }
 
 /// The most work for one password, over all key slots: that of eight of the dearest ones, or of 1365 as `init` makes them.
-/// Whoever can write to the repository can put any number of slots there; trying them all must come to an end.
+/// Anybody with access to the storage can put any number of slots there; trying them all must come to an end.
 const MAX_WORK: u64 = 8 * (KdfCost::MAX.memory_kib as u64) * (KdfCost::MAX.passes as u64);
 
 /// The most key slots that are read.

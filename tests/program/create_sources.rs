@@ -188,7 +188,7 @@ fn files_that_would_block_and_those_that_are_none_are_reported() {
     let snap = Snap::new();
     snap.write("src/a", "x");
     let mut command = snap.command(&["create", "src", "/proc/kmsg", "/proc/self/status", "--series", "s"]);
-    command.timeout(Duration::from_secs(60));
+    command.timeout(Duration::from_secs(180));
     let ran = finish(&mut command);
     // In a container it cannot be opened at all; else it gives what there is, and then would wait.
     assert_eq!(ran.code, 3, "{}", ran.stderr);

@@ -178,7 +178,7 @@ fn keys_are_added_changed_listed_and_removed() {
     assert_eq!(only.len(), 1);
     // The last one stays.
     let ran = snap.ends(1, &["key", "remove", &only[0]]);
-    assert!(ran.stderr.contains("last key"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is the last one"), "{}", ran.stderr);
 
     let added =
         snap.ok(&[&["key", "add", "--new-password-file", &second, "--label", "the vault"][..], &cheap].concat());
@@ -450,10 +450,10 @@ fn what_a_password_command_writes_to_standard_error_gives_no_password_away() {
     assert!(ran.stderr.len() < 5000 && ran.stderr.contains("***"), "{} bytes", ran.stderr.len());
     assert!(!ran.stderr.contains("corr") && !ran.stderr.contains("horse"), "{}", ran.stderr);
     // What it leaves running is not waited for.
-    let leaves = format!("sh -c 'echo \"{PASSWORD}\"; sleep 60 >/dev/null & echo done >&2'");
+    let leaves = format!("sh -c 'echo \"{PASSWORD}\"; sleep 120 >/dev/null & echo done >&2'");
     let began = std::time::Instant::now();
     let ran = snap.ends(0, &["snapshots", "--password-command", &leaves]);
-    assert!(ran.stderr.contains("says: done") && began.elapsed().as_secs() < 40, "{}", ran.stderr);
+    assert!(ran.stderr.contains("says: done") && began.elapsed().as_secs() < 100, "{}", ran.stderr);
 }
 
 #[test]
@@ -476,7 +476,7 @@ fn numbers_that_make_no_sense_are_refused() {
             "--read-data-subset",
             &["nan%", "inf%", "-1%", "0%", "101%", "", "%", "0/3", "4/3", "1/0", "5", "0M"],
         ),
-        (&["check"], "--max-age", &["nan", "inf", "-1d", "", "d", "5", "1.5d", "99999999999d"]),
+        (&["check"], "--max-age", &["nan", "inf", "-1d", "", "d", "5", "1.5d", "99999999999999999999d"]),
         (&["repair", "packs"], "--parity", &["nan", "inf", "-1%", "", "%", "101%", "0.05%"]),
         (&["forget"], "--keep-last", &["nan", "inf", "-2", "", "1.5", "99999999999999999999"]),
         (&["forget"], "--keep-within", &["nan", "inf", "-1d", "", "d", "5", "1.5d", "99999999999d"]),
@@ -496,6 +496,7 @@ fn numbers_that_make_no_sense_are_refused() {
         &["prune", "--dry-run", "--grace", "18446744073709551615s"],
         &["prune", "--dry-run", "--max-unused", "16777215T"],
         &["check", "--max-age", "200y"],
+        &["check", "--max-age", "99999999999d"],
         &["forget", "--dry-run", "--keep-within", "4294967295y4294967295m4294967295d4294967295h"],
         &["forget", "--dry-run", "--keep-last", "4294967295"],
         &["snapshots", "--latest", "18446744073709551615"],

@@ -55,8 +55,8 @@ fn interrupt(mut child: Child, signals: &[Signal]) -> (Option<i32>, String) {
     let status = child.wait().unwrap();
     let took = began.elapsed();
     drop(stdin);
-    // A busy machine may be slow to run it at all.
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    // Without the signal it would wait for ever. A busy machine may be slow to run it at all.
+    assert!(took < Duration::from_secs(60), "{took:?}");
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     (status.code(), said)

@@ -197,7 +197,7 @@ fn of_two_rotations_at_once_one_wins_and_the_other_leaves_nothing() {
     let keys: Vec<KeyId> = own.state().keys.keys().copied().collect();
     own.keys().add(SECOND, CHEAP, "second").unwrap();
     let refused = lab.open().rotate_key(PASSWORD, CHEAP, "", &keys).unwrap_err();
-    assert!(matches!(refused, Error::Invalid(_)), "{refused}");
+    assert!(matches!(refused, Error::KeyRefused { .. }), "{refused}");
     assert!(opens_with(&lab, SECOND) && count(&backend, Kind::Key).0 == 2);
 }
 

@@ -1,6 +1,6 @@
 //! Errors: nobody decides by their texts, and each situation has a stable code that `docs/json.md` lists.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::{BINARY, ROOMS, Source, code_of, src, tokens};
@@ -128,6 +128,40 @@ fn every_error_has_a_code_of_its_own() {
     let text = fs::read_to_string(src().join("error/code.rs")).unwrap();
     let shared: Vec<&str> = text.lines().filter(|line| line.contains(" | ") && line.contains("=> \"")).collect();
     assert!(shared.iter().all(|line| line.contains("=> \"invalid\"")), "one code for several: {shared:?}");
+}
+
+/// The kind of each code, by the arms of `Error::kind` and `Error::code`.
+fn kinds_of_codes() -> BTreeMap<String, String> {
+    let arms = |file: &str, from: &str, is_value: fn(&str) -> bool| -> Vec<(String, String)> {
+        let text = fs::read_to_string(src().join("error").join(file)).unwrap();
+        let body = &text[text.find(from).unwrap()..];
+        let tokens = tokens(&body[..body.find("\n    }\n").unwrap()]);
+        let (mut variants, mut found) = (Vec::new(), Vec::new());
+        for at in 2..tokens.len() {
+            if tokens[at - 2] == "Self" && tokens[at - 1] == "::" {
+                variants.push(tokens[at].clone());
+            } else if is_value(&tokens[at]) && !variants.is_empty() {
+                let value = tokens[at].trim_matches('"').to_owned();
+                found.extend(variants.drain(..).map(|variant| (variant, value.clone())));
+            }
+        }
+        found
+    };
+    let is_kind =
+        |token: &str| !["ErrorKind", "Self"].contains(&token) && token.ends_with(|sign: char| sign.is_lowercase());
+    let kinds: BTreeMap<_, _> = arms("kind.rs", "pub fn kind(", is_kind).into_iter().collect();
+    let codes = arms("code.rs", "pub fn code(", |token| token.starts_with('"'));
+    codes.into_iter().filter_map(|(variant, code)| Some((code, kinds.get(&variant)?.clone()))).collect()
+}
+
+#[test]
+fn the_page_on_json_has_the_kind_of_each_code() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
+    let kinds = kinds_of_codes();
+    assert!(kinds.len() > 30, "the kinds were not found: {kinds:?}");
+    for (code, kind) in kinds {
+        assert!(page.contains(&format!("\n| `{code}` | `{kind}` |")), "{code} is {kind}");
+    }
 }
 
 #[test]

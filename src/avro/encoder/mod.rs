@@ -65,7 +65,7 @@ pub enum EncodeError {
     /// The compressor failed: out of memory.
     #[error("{id} failed: {reason}")]
     Failed {
-        /// Which encoder.
+        /// Id of the encoder.
         id: EncoderId,
         /// What the compressor reported.
         reason: &'static str,

@@ -489,7 +489,7 @@ impl Out<'_> {
     }
 }
 
-/// So many bytes are looked at and written at once.
+/// How many bytes are looked at and written at once.
 const RUN: usize = 4 << 10;
 
 /// How many bytes of the text stand for themselves in JSON and for a terminal, at most [`RUN`] of them.

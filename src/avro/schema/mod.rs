@@ -59,7 +59,7 @@ pub enum SchemaError {
     Attribute {
         /// Of what, with its article: "a record", ...
         of: &'static str,
-        /// Which attribute.
+        /// Name of the attribute.
         attribute: &'static str,
     },
     /// A name that is not defined.

@@ -1,4 +1,4 @@
-//! Checkpoints: the folded log at an entry, so that who opens the repository need not read all that came before. They are
+//! Checkpoints: the folded log at an entry, so that opening the repository need not read all that came before. They are
 //! hints. One counts only if it opens under the newest key and has the hash of the entry that it stands for, which is read;
 //! losing them, or finding wrong ones, costs time and nothing else.
 
@@ -17,7 +17,7 @@ use crate::storage::{self, Backend, Kind, Name, StorageErrorKind, batch};
 
 /// The longest checkpoint that is written or read, in bytes.
 pub(super) const MAX_CHECKPOINT: u64 = 64 << 20;
-/// Whoever appends an entry whose number, counted from 1, is a multiple of this writes a checkpoint; so does whoever appends
+/// A checkpoint is written after an entry whose number, counted from 1, is a multiple of this; and after any entry
 /// where twice as many entries came after the last one.
 pub(crate) const EVERY: u64 = 64;
 /// How many checkpoints a prune leaves.
@@ -51,7 +51,7 @@ pub(super) fn begin(entries: &mut Entries<'_>, envelope: &Envelope, local: Optio
     entries.look()?;
     for number in entries.checkpoints().into_iter().take(TRIED) {
         let Ok(sealed) = entries.checkpoint(number) else { continue };
-        // What is sealed under an older key, somebody may have made who has that.
+        // What is sealed under an older key may be somebody's who has only that.
         if let Some(state) = open(envelope, number, &name_of(number), &sealed)
             && is_that(entries, &state, number)?
         {
@@ -117,7 +117,7 @@ impl Log {
         Ok(listed.into_iter().partition(|number| *number < end))
     }
 
-    /// Deletes all checkpoints but the newest two that count. Gives how many.
+    /// Deletes all checkpoints but the newest two that count. Returns how many.
     ///
     /// # Errors
     /// Those of listing and deleting objects.
@@ -143,7 +143,7 @@ impl Log {
         state.epoch == self.envelope().epoch() && entries.entry(number).is_ok_and(is_that)
     }
 
-    /// Deletes checkpoints. Gives how many.
+    /// Deletes checkpoints. Returns how many.
     ///
     /// # Errors
     /// Those of deleting objects.

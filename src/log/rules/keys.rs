@@ -54,8 +54,8 @@ impl Log {
         refuse_staying(&self.state(), leaving)
     }
 
-    /// **Config**: from now on these features are needed. To be called before anything is stored that rests on them: whoever
-    /// does not know them must not read on. Nothing is said again.
+    /// **Config**: from now on these features are needed. To be called before anything is stored that rests on them: a version
+    /// that does not know them must not read on. Nothing is said again.
     ///
     /// # Errors
     /// Those of the storage.

@@ -48,7 +48,7 @@ pub trait Foundation: Follower {
     fn secure(&self, state: &State, snapshot: SnapshotId, root: &ChunkId, before: Option<&ChunkId>) -> Result<()>;
 
     /// Index objects that this run published, or that the index has learned of since. Something may rest on what the latter
-    /// name, and whoever wrote them may not live to name them.
+    /// name, and their writer may not live to name them.
     ///
     /// # Errors
     /// Those of the local index.
@@ -115,3 +115,6 @@ impl Log {
         Features::check(self.features().gc, Features::KNOWN.gc, "to collect garbage in")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ pub struct CreateReport {
     pub snapshot: Option<SnapshotId>,
     /// What it was compared with.
     pub parent: Option<SnapshotId>,
-    /// Its series.
+    /// Series of the snapshot.
     pub series: String,
     /// A known series whose paths differ from this new one's in digits only.
     pub similar_series: Option<String>,

@@ -212,7 +212,7 @@ fn speed<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64,
 
 /// A file that comes from a stream.
 pub struct StreamSource {
-    /// Its bytes.
+    /// Where its bytes are read from.
     pub reader: Box<dyn std::io::Read + Send>,
     /// Its path in the snapshot.
     pub path: Vec<u8>,

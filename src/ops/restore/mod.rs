@@ -2,6 +2,7 @@
 
 mod archive;
 mod guard;
+mod links;
 mod local;
 mod one_file;
 mod options;

@@ -1,6 +1,6 @@
 //! One run of `restore`: the rows of the manifest in order, files by several workers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -263,7 +263,7 @@ impl RestoreRun<'_> {
     }
 
     /// What the target can do; without one, on a dry run, what a file system can.
-    fn abilities(&self) -> TargetAbilities {
+    pub(super) fn abilities(&self) -> TargetAbilities {
         self.target.map_or(TargetAbilities::ALL, |target| target.abilities())
     }
 
@@ -272,7 +272,7 @@ impl RestoreRun<'_> {
     }
 
     /// Restores something that is no regular file.
-    fn attempt(&self, entry: &FileEntry, work: impl FnOnce(&dyn RestoreTarget) -> Result<bool>) {
+    pub(super) fn attempt(&self, entry: &FileEntry, work: impl FnOnce(&dyn RestoreTarget) -> Result<bool>) {
         let Some(target) = self.target else {
             // A dry run without a target: everything would be made.
             self.compare(entry, &entry.path);
@@ -287,7 +287,7 @@ impl RestoreRun<'_> {
     }
 
     /// Restores a regular file. Returns whether it was written, or left as it was.
-    fn file<S: crate::chunk::ChunkSource + ?Sized>(
+    pub(super) fn file<S: crate::chunk::ChunkSource + ?Sized>(
         &self,
         assembler: &FileAssembler<'_, S>,
         entry: &FileEntry,
@@ -318,85 +318,6 @@ impl RestoreRun<'_> {
         fine
     }
 
-    /// Makes hard links to files that were restored. Where the first name is not among them, the file is written under
-    /// the first of its names that is.
-    fn links(
-        &self,
-        repository: &Repository,
-        snapshot: &SnapshotRoot,
-        pool: &rayon::ThreadPool,
-        links: Vec<(Vec<u8>, FileEntry)>,
-    ) -> Result<()> {
-        let mut stand_ins: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
-        let failed: HashSet<Vec<u8>> = self.report().failed.iter().map(|(path, _)| path.clone()).collect();
-        for (path, entry) in links {
-            self.runtime.go_on()?;
-            let Some(original) = entry.hard_link.clone() else { continue };
-            if let Some(target) = self.target {
-                let left = target.wants(&path, &entry, self.options.overwrite).and_then(|wanted| {
-                    if !wanted {
-                        self.leave(target, &entry, &path)?;
-                    }
-                    Ok(!wanted)
-                });
-                match left {
-                    Ok(false) => {}
-                    Ok(true) => continue,
-                    Err(error) => {
-                        self.failed(&entry, error);
-                        continue;
-                    }
-                }
-            }
-            let known = below(&original, &self.options.subfolder)
-                .filter(|first| self.selected(&original) && !failed.contains(&original) && self.holds(first, &entry));
-            let known = known.or_else(|| stand_ins.get(&original).cloned()).filter(|_| self.abilities().hard_links);
-            if self.options.dry_run {
-                self.attempt(&entry, |_| {
-                    self.make_way(&entry.path, &path)?;
-                    self.compare(&entry, &path);
-                    Ok(true)
-                });
-                continue;
-            }
-            match known {
-                Some(first) => self.attempt(&entry, |target| {
-                    self.make_way(&entry.path, &path)?;
-                    target.hard_link(&path, &first)?;
-                    self.progress.done(Path::new(OsStr::from_bytes(&path)));
-                    Ok(true)
-                }),
-                None => match snapshot.rows(repository).find(&original)? {
-                    Some(row) => {
-                        let assembler = FileAssembler { source: repository, pool, encoders: &self.encoders };
-                        // Under its own path: that is what is restored, or is not.
-                        if self.file(&assembler, &FileEntry { path: entry.path.clone(), ..row }, &path) {
-                            stand_ins.insert(original, path);
-                        }
-                    }
-                    None => {
-                        let error = Error::damaged("the manifest", "a hard link names a path that is not there");
-                        self.failed(&entry, error);
-                    }
-                },
-            }
-            self.check()?;
-        }
-        Ok(())
-    }
-
-    /// Whether the first name of a file has its content now. Where files that are there may be left as they are, what is
-    /// there may be another one.
-    fn holds(&self, first: &[u8], entry: &FileEntry) -> bool {
-        match (self.options.overwrite, self.target) {
-            (Overwrite::Always, _) | (_, None) => true,
-            (_, Some(target)) => {
-                let existing = target.existing(first).ok().flatten();
-                existing.is_some_and(|existing| !Overwrite::IfChanged.writes(Some(&existing), entry))
-            }
-        }
-    }
-
     /// Removes what is in the target and not in the snapshot.
     fn sweep(&self, repository: &Repository, marked: &HashSet<Vec<u8>>) -> Result<()> {
         let Some(sweep) = self.sweep else { return Ok(()) };
@@ -412,7 +333,7 @@ impl RestoreRun<'_> {
         Ok(())
     }
 
-    fn failed(&self, entry: &FileEntry, error: Error) {
+    pub(super) fn failed(&self, entry: &FileEntry, error: Error) {
         // These concern every file that is still to come.
         // The disk of the target: nothing more can be written there.
         let is_full = error.is_full();
@@ -425,7 +346,7 @@ impl RestoreRun<'_> {
         self.report().failed.push((entry.path.clone(), error));
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         self.fatal().take().map_or(Ok(()), Err)
     }
 
@@ -444,7 +365,7 @@ fn is_in(path: &[u8], above: &[u8]) -> bool {
 }
 
 /// The path below a subfolder of the snapshot, or the file's own name if it is the subfolder itself.
-fn below(path: &[u8], sub: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn below(path: &[u8], sub: &[u8]) -> Option<Vec<u8>> {
     if sub.is_empty() {
         return Some(path.to_vec());
     }

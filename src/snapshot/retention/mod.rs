@@ -148,7 +148,7 @@ impl Policy {
 pub struct Dated<'a> {
     /// When the snapshot was made, nanoseconds since 1970 (UTC).
     pub time: i64,
-    /// Its tags.
+    /// Tags of the snapshot.
     pub tags: &'a [String],
 }
 

@@ -80,7 +80,7 @@ impl Catalog {
     }
 
     /// Does something that reads. If it finds something missing or damaged and the log has moved meanwhile, it is done
-    /// again, a few times at most: whoever reads for a while beside those who write must not take for lost what was moved.
+    /// again, a few times at most: a long read beside writers must not take for lost what was moved.
     ///
     /// # Errors
     /// Those of `work`, and of reading the log.
@@ -96,7 +96,7 @@ impl Catalog {
         work()
     }
 
-    /// Where a chunk can be read from. If the local index knows nothing about it, the index is made anew first: a
+    /// Where a chunk can be read from. If the local index knows nothing about it, the index is made again first: a
     /// damaged cache must not make data look lost.
     pub fn locate(&self, id: &ChunkId) -> Result<Vec<Location>> {
         if let Ok(locations) = self.index.locate(id)

@@ -42,7 +42,7 @@ impl Catalog {
         self.adopt_all_locally().map(drop)
     }
 
-    /// Takes all packs that no readable index object names into the local index, for this process alone. Gives those
+    /// Takes all packs that no readable index object names into the local index, for this process alone. Returns those
     /// whose directory is not sound.
     ///
     /// # Errors

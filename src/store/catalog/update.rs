@@ -81,7 +81,7 @@ impl Catalog {
     pub fn rebuild(&self) -> Result<()> {
         let mut rebuilt = self.rebuilt.lock().unwrap_or_else(PoisonError::into_inner);
         self.renew()?;
-        // Whoever holds numbers of packs from here on must be able to rely on them.
+        // Numbers of packs that are held from here on must stay what they are.
         *rebuilt = true;
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Makes the local index anew, unless that was done since the repository was opened. Who comes meanwhile waits.
+    /// Makes the local index again, unless that was done since the repository was opened. Other threads wait meanwhile.
     pub(in crate::store) fn rebuild_once(&self) -> Result<()> {
         let mut rebuilt = self.rebuilt.lock().unwrap_or_else(PoisonError::into_inner);
         if !*rebuilt {
