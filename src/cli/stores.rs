@@ -175,7 +175,7 @@ mod reached {
         let remote: Arc<dyn Backend> = Arc::new(Retry::new(Arc::new(remote(place)?), RetryPolicy::default()));
         let findings = match probe(&remote) {
             Ok(findings) => findings,
-            // Who may not write or delete will be told by what comes next.
+            // Without the right to write or delete, the next step fails with that error.
             Err(error) if error.kind() == StorageErrorKind::Denied => return Ok(()),
             Err(error) => return Err(Error::from(error).into()),
         };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 
 use super::{Backend, ByteRange, Created, Kind, Name, Pace, RealPace, Result, StorageError};
 
-/// So many try to create one name at the same time.
+/// This many writers try to create one name at the same time.
 const RACERS: usize = 32;
 
 /// How long each object of the probe is. Small ones can be written before anybody else comes.
@@ -18,7 +18,7 @@ const LENGTH: usize = 4096;
 pub struct Findings {
     /// The second one of two that create a name, one after the other, is refused.
     pub refuses_second: bool,
-    /// How many of 32 that create a name at the same time are told that it is theirs.
+    /// How many of 32 that create a name at the same time are reported to have created it.
     pub winners: usize,
     /// What was created is read at once, and as it was written: by the winner as well.
     pub reads_back: bool,
@@ -54,7 +54,7 @@ impl fmt::Display for Findings {
             (false, _) => f.write_str("a name that is taken is given away again"),
             (true, 1) => f.write_str("each name is given once"),
             (true, winners) => {
-                write!(f, "of {RACERS} writers, {winners} were told that one and the same name is theirs")
+                write!(f, "of {RACERS} writers, {winners} were reported to have created one and the same name")
             }
         }
     }
@@ -104,7 +104,7 @@ fn content(who: usize) -> Vec<u8> {
     (0..LENGTH).map(|at| (who ^ at ^ (at >> 8)) as u8).collect()
 }
 
-/// Who of many that create a name at the same time is told that it is theirs. A failure is an answer as well, and no win.
+/// The writers that are reported to have created a name, of many at the same time. A failure is an answer as well, and no win.
 fn race(backend: &dyn Backend, name: &Name) -> Vec<usize> {
     let start = Barrier::new(RACERS);
     let run = |who: usize| {

@@ -10,7 +10,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{ClientOptions, Error, ObjectStore, RetryConfig, StaticCredentialProvider};
 
-use super::identity::{FromProcess, NO_CREDENTIALS, OfTheMachine, nobody};
+use super::identity::{FromProcess, NO_CREDENTIALS, OfTheMachine, no_identity};
 use super::location::{Location, Scheme};
 use super::profile::{self, Profile, Source};
 use super::traffic::{Counter, Counting};
@@ -22,7 +22,7 @@ pub(super) type Variables = BTreeMap<String, String>;
 const CONNECTING: Duration = Duration::from_secs(10);
 
 /// The client for a location. It tries nothing twice: a create that the client repeats by itself comes back as a conflict
-/// with itself. Whoever holds it does that, and knows of it.
+/// with itself. The wrapper around it retries, and resolves that.
 pub(super) fn client(
     location: &Location,
     variables: &Variables,
@@ -130,12 +130,12 @@ fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Res
         }
         Some(Source::Process(command)) if !is_web => builder.with_credentials(Arc::new(FromProcess::new(command))),
         Some(Source::Elsewhere(setting)) if !is_web => {
-            return Err(nobody(format!(
+            return Err(no_identity(format!(
                 "the profile gets its credentials by {setting}, which is not done here: set \
                  `credential_process = aws configure export-credentials --profile NAME --format process` in it"
             )));
         }
-        _ if !is_web && is_true(variables, "AWS_EC2_METADATA_DISABLED") => return Err(nobody(NO_CREDENTIALS)),
+        _ if !is_web && is_true(variables, "AWS_EC2_METADATA_DISABLED") => return Err(no_identity(NO_CREDENTIALS)),
         _ => {
             let of_the_machine = builder.clone().with_retry(a_few_times()).build()?.credentials().clone();
             builder.with_credentials(Arc::new(OfTheMachine(of_the_machine)))
@@ -156,7 +156,7 @@ fn profile(variables: &Variables) -> Result<Option<Profile>, Error> {
     let chosen = set(variables, "AWS_PROFILE").or_else(|| set(variables, "AWS_DEFAULT_PROFILE"));
     match (profile::find(&config, &credentials, chosen.as_deref().unwrap_or("default")), chosen) {
         (None, Some(name)) => {
-            Err(nobody(format!("there is no profile {name} (AWS_PROFILE) in ~/.aws/config or ~/.aws/credentials")))
+            Err(no_identity(format!("there is no profile {name} (AWS_PROFILE) in ~/.aws/config or ~/.aws/credentials")))
         }
         (found, _) => Ok(found),
     }

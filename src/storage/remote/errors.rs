@@ -12,7 +12,7 @@ pub(super) fn kind_of(error: &Error, status: Option<u16>) -> StorageErrorKind {
     use StorageErrorKind::*;
     let said = said(error);
     match error {
-        // An answer to whoever asks for an object. That nothing at all is there is no answer about the object.
+        // A missing bucket says nothing about an object in it.
         Error::NotFound { .. } if says_no_bucket(&said) => Other,
         Error::NotFound { .. } => NotFound,
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Denied,
@@ -56,7 +56,7 @@ const MANGLED: [&str; 6] = [
 /// Codes of S3 for credentials that were right once.
 const STALE: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
 
-/// What came of an attempt to create an object that did not plainly succeed.
+/// The result of an attempt to create an object that did not plainly succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
     /// The store says that the name is taken.

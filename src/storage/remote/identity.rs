@@ -16,7 +16,7 @@ pub(super) const NO_CREDENTIALS: &str =
     "no credentials were found in the environment (AWS_ACCESS_KEY_ID) or in a profile of ~/.aws (AWS_PROFILE)";
 
 /// A failure to learn who one is.
-pub(super) fn nobody(reason: impl Into<String>) -> Error {
+pub(super) fn no_identity(reason: impl Into<String>) -> Error {
     Error::Unauthenticated { path: "credentials".into(), source: reason.into().into() }
 }
 
@@ -40,7 +40,7 @@ impl FromProcess {
 
     /// Runs the command. It may ask a person something on the terminal, so it keeps standard error.
     fn run(&self) -> Result<Kept, Error> {
-        let failed = |reason: String| nobody(format!("credential_process ({}): {reason}", self.command));
+        let failed = |reason: String| no_identity(format!("credential_process ({}): {reason}", self.command));
         let mut command = Command::new("sh");
         command.arg("-c").arg(&self.command).stdin(Stdio::null()).stderr(Stdio::inherit());
         let output = command.output().map_err(|error| failed(error.to_string()))?;
@@ -116,7 +116,7 @@ impl CredentialProvider for OfTheMachine {
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         self.0.get_credential().await.map_err(|error| {
-            nobody(format!(
+            no_identity(format!(
                 "{NO_CREDENTIALS}, and the machine has no role that it tells of: {}",
                 super::errors::said(&error)
             ))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::storage::{ByteRange, Name};
 
-/// So many bytes between two ranges are read along rather than asked for apart: what a fast line carries in the time that a
+/// This many bytes between two ranges are read along rather than asked for apart: what a fast line carries in the time that a
 /// request takes.
 const GAP: u64 = 256 << 10;
 

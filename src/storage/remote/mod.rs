@@ -170,17 +170,17 @@ impl Remote {
         self.note(&done);
         match done {
             Ok(done) => {
-                let told = |(result, name): (std::result::Result<(), Failed>, &&Name)| match result {
+                let outcome = |(result, name): (std::result::Result<(), Failed>, &&Name)| match result {
                     Err(failed) if failed.kind() != StorageErrorKind::NotFound => {
                         Err(self.error(failed, "delete", Some(name)))
                     }
                     _ => Ok(()),
                 };
-                done.into_iter().zip(names).map(told).collect()
+                done.into_iter().zip(names).map(outcome).collect()
             }
             Err(failed) if failed.is_passing() => {
-                let told = |name: &&Name| Err(self.error(failed.again(), "delete", Some(name)));
-                names.iter().map(told).collect()
+                let result = |name: &&Name| Err(self.error(failed.again(), "delete", Some(name)));
+                names.iter().map(result).collect()
             }
             // Not every store can do it, and what they say of it differs.
             Err(_) => self.delete_apart(names),
@@ -191,10 +191,10 @@ impl Remote {
         let work = names.iter().map(|name| tasks::delete(self.store.clone(), self.key(name), self.patience));
         let done = self.tasks.run_all(work.collect(), self.width.now());
         done.iter().for_each(|done| self.note(done));
-        let told = |(done, name): (std::result::Result<(), Failed>, &&Name)| {
+        let result = |(done, name): (std::result::Result<(), Failed>, &&Name)| {
             done.map_err(|failed| self.error(failed, "delete", Some(name)))
         };
-        done.into_iter().zip(names).map(told).collect()
+        done.into_iter().zip(names).map(result).collect()
     }
 
     /// Fails where a range could not be had because the object does not have it.

@@ -1,4 +1,4 @@
-//! What is asked of the store, as tasks of a runtime that nobody else sees.
+//! What is asked of the store, as tasks of a runtime that stays inside.
 
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
@@ -17,7 +17,7 @@ use crate::storage::{ByteRange, StorageErrorKind};
 /// Threads for the connections. They encrypt and decrypt what goes over them, and hash what is sent.
 const THREADS: usize = 2;
 
-/// So many names are handed on at once: at least those of one answer.
+/// This many names are passed on at once: at least those of one answer.
 const PAGE: usize = 5000;
 
 /// An operation that did not succeed.
@@ -239,7 +239,7 @@ pub(super) async fn delete_batch(
     let failed = |error| Failed::Client(Box::new(error), status);
     match results.len() {
         length if length == count => Ok(results.into_iter().map(|one| one.map(drop).map_err(failed)).collect()),
-        // All of it failed, and is told once.
+        // All of it failed, and is reported once.
         1 => Err(failed(results.remove(0).err().unwrap_or_else(no_answer))),
         _ => Err(failed(no_answer())),
     }

@@ -23,7 +23,7 @@ impl Patience {
         self.0
     }
 
-    /// ... to a request that sends so many bytes.
+    /// ... to a request that sends this many bytes.
     pub(super) fn for_bytes(self, bytes: u64) -> Duration {
         self.0 + Duration::from_secs(bytes / SLOWEST)
     }
