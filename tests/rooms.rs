@@ -202,6 +202,8 @@ const HOMES: &[(&str, &[&str])] = &[
     // Judges in tests what our own code makes of schemas, and what our own writers made.
     ("apache_avro", &["avro", "snapshot"]),
     ("argon2", &["crypto"]),
+    // The traits of the client of object stores are asynchronous.
+    ("async_trait", &["storage"]),
     ("aws_lc_rs", &["crypto"]),
     // Names are hashes (id); keys, tags and checksums are derived with the same hash (crypto).
     ("blake3", &["id", "crypto"]),
@@ -210,18 +212,24 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("crossbeam_channel", &["ops"]),
     ("fastcdc", &["chunk"]),
+    ("futures_util", &["storage"]),
     ("getrandom", &["crypto"]),
     ("indicatif", &["cli"]),
-    ("jiff", &["cli"]),
+    // storage reads when credentials end.
+    ("jiff", &["storage", "cli"]),
+    // The client of object stores, and the runtime that it needs, stay inside the backend.
+    ("object_store", &["storage"]),
     ("rayon", &["ops", "gc", "integrity", "ingest", "read", "runtime"]),
     ("rpassword", &["cli"]),
     ("rusqlite", &["cache", "index", "hints"]),
     // The system's calls. log asks for the name of the host only, which it writes into entries.
     ("rustix", &["storage", "files", "log", "cli"]),
-    // The JSON of schemas; what `--json` prints; what is written beside a file that was restored in part.
-    ("serde_json", &["avro", "ops", "cli"]),
+    // The JSON of schemas; what `--json` prints; what is written beside a file that was restored in part; what a command
+    // prints that knows credentials.
+    ("serde_json", &["avro", "ops", "storage", "cli"]),
     // Ctrl-C, without unsafe code.
     ("signal_hook", &["cli"]),
+    ("tokio", &["storage"]),
     // The names of users and groups.
     ("uzers", &["files", "cli"]),
     ("zeroize", &["crypto"]),
@@ -265,8 +273,9 @@ const WORLD: &[(&str, &[&str])] = &[
     // object every few minutes.
     ("std::time", &["ops", "gc", "files", "store", "log", "storage", "cli"]),
     ("std::env", &["files", "cli"]),
-    // The number of the process stands in entries, for people.
-    ("std::process", &["log", "cli", "main"]),
+    // The number of the process stands in entries, for people. storage runs the command that a profile names for
+    // credentials.
+    ("std::process", &["log", "storage", "cli", "main"]),
     ("std::net", &[]),
 ];
 

@@ -24,9 +24,9 @@ use super::init;
 use super::parity::warn_of_mended;
 use super::password::is_standard_input;
 use super::pick::{patterns, whole};
-use super::places;
 use super::progress::Meter;
 use super::when::{Day, parse_time};
+use super::{places, stores};
 
 /// Save files and directories as a new snapshot
 ///
@@ -291,6 +291,9 @@ impl Args {
     }
 
     fn open(&self, context: &Context, place: &Path) -> Result<Repository> {
+        if stores::is_store(place) && !self.dry_run {
+            stores::look_into(context, place)?;
+        }
         let repository = match context.open() {
             Err(Failure::Library(Error::NoRepository { .. })) if self.init && !self.dry_run => {
                 if let Some(id) = places::known(context, place) {

@@ -15,8 +15,8 @@ use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::from::OtherRepository;
-use super::open::{backend, folder, who};
-use super::places;
+use super::open::{folder, who};
+use super::{places, stores};
 
 /// Create a new repository
 ///
@@ -166,14 +166,19 @@ impl Args {
 /// Refuses to make a repository among other files: its folders would lie between them, and a slip of the finger in -r is
 /// found out too late.
 pub(crate) fn refuse_strangers(place: &Path) -> Result<()> {
-    let Some(stranger) = Local::new(place).stranger().map_err(avro_snap::error::Error::from)? else { return Ok(()) };
+    let (stranger, free) = match stores::is_store(place) {
+        true => (stores::stranger(place)?.map(PathBuf::from), "give a prefix under which nothing lies"),
+        false => {
+            let stranger = Local::new(place).stranger().map_err(avro_snap::error::Error::from)?;
+            (stranger, "give an empty directory or one that is not there yet")
+        }
+    };
+    let Some(stranger) = stranger else { return Ok(()) };
     Err(Failure::Own {
         exit: Exit::Failed,
         code: "cannot_init",
         message: format!("there are other files in {}, such as {}", place.display(), stranger.display()),
-        hint: Some(
-            "give an empty directory or one that is not there yet; `snap init --force` makes it among them".into(),
-        ),
+        hint: Some(format!("{free}; `snap init --force` makes it among them")),
     })
 }
 
@@ -184,7 +189,10 @@ pub(crate) fn make(context: &Context, place: &Path, mut options: InitOptions) ->
         _ => Some(context.password_source()?.password("password of the new repository", true, &context.output)?),
     };
     options.label = who();
-    let report = init(&backend(place), &options, &SystemClock, &SystemEntropy)?;
+    if stores::is_store(place) {
+        stores::look_into(context, place)?;
+    }
+    let report = init(&context.backend(place)?, &options, &SystemClock, &SystemEntropy)?;
     places::remember(context, place, report.repository_id);
     Ok((report, options.password))
 }

@@ -42,6 +42,7 @@ mod restore;
 mod schema;
 mod snapshots;
 mod stats;
+mod stores;
 mod table;
 mod tag;
 mod when;

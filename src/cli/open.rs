@@ -13,33 +13,24 @@ use avro_snap::store::{CachePlace, LogDamage, LostConfig, OpenOptions, Repositor
 use super::Context;
 use super::failure::{Failure, Result, in_its_place};
 use super::password::Source;
+use super::stores;
 
-/// Prefixes that mean a place that this version cannot reach.
-const REMOTE: [&str; 10] = ["s3:", "gs:", "gcs:", "az:", "azure:", "b2:", "sftp:", "ssh:", "rest:", "rclone:"];
-
-/// The directory that a repository location names.
+/// The place that a repository location names: a directory, or the URL of one in an object store.
 pub(crate) fn folder(location: &Path) -> Result<PathBuf> {
-    let text = location.to_string_lossy();
-    if let Some(scheme) = REMOTE.iter().find(|scheme| text.starts_with(**scheme))
-        && !location.exists()
-    {
-        return Err(remote(scheme.trim_end_matches(':')));
-    }
-    if let Some((scheme, _)) = text.split_once("://") {
-        return Err(remote(scheme));
+    if let Some(failure) = stores::out_of_reach(location) {
+        return Err(failure);
     }
     let bytes = location.as_os_str().as_bytes();
-    match bytes.strip_prefix(b"local:").unwrap_or(bytes) {
-        b"" => Err(Failure::Usage("the repository location is empty".into())),
-        path => Ok(PathBuf::from(std::ffi::OsStr::from_bytes(path))),
+    match bytes.strip_prefix(b"local:") {
+        None if bytes.is_empty() => Err(Failure::Usage("the repository location is empty".into())),
+        Some(b"") => Err(Failure::Usage("the repository location is empty".into())),
+        None => Ok(location.to_path_buf()),
+        Some(path) => {
+            let path = Path::new(std::ffi::OsStr::from_bytes(path));
+            // A directory that is called like a URL.
+            Ok(if stores::is_store(path) { Path::new(".").join(path) } else { path.to_path_buf() })
+        }
     }
-}
-
-fn remote(scheme: &str) -> Failure {
-    Failure::plain(
-        format!("repositories at {scheme} are not supported yet"),
-        "give a directory, which may be a mounted file system: -r PATH or -r local:PATH",
-    )
 }
 
 impl Context {
@@ -59,7 +50,9 @@ impl Context {
     pub(crate) fn own_folders(&self, place: &Path, repository: &Repository) -> Vec<PathBuf> {
         let id = repository.id().to_string();
         let others = [self.globals.cache_folder(), self.globals.state_folder()];
-        std::iter::once(place.to_path_buf())
+        (!stores::is_store(place))
+            .then(|| place.to_path_buf())
+            .into_iter()
             .chain(others.into_iter().flatten().map(|folder| folder.join(&id)))
             .collect()
     }
@@ -78,7 +71,8 @@ impl Context {
     /// Opens the repository as far as its log goes; returns what is wrong with that.
     pub(crate) fn open_broken(&self) -> Result<(Repository, Option<LogDamage>)> {
         let folder = self.repository_folder()?;
-        let open = |unlock: Unlock<'_>| Repository::open_broken(backend(&folder), unlock, &self.options());
+        let backend = self.backend(&folder)?;
+        let open = |unlock: Unlock<'_>| Repository::open_broken(backend, unlock, &self.options());
         let (repository, damage) = self.with_keys(&folder, open)?;
         self.warn_of(&repository);
         Ok((repository, damage))
@@ -87,7 +81,8 @@ impl Context {
     /// What is known of the config, where no copy of it is left.
     pub(crate) fn lost_config(&self) -> Result<LostConfig> {
         let folder = self.repository_folder()?;
-        self.with_keys(&folder, |unlock| LostConfig::look(&*backend(&folder), unlock, &SystemClock))
+        let backend = self.backend(&folder)?;
+        self.with_keys(&folder, |unlock| LostConfig::look(&*backend, unlock, &SystemClock))
     }
 
     /// Does something that needs the keys, with an export or with the password.
@@ -134,10 +129,15 @@ impl Context {
     }
 
     /// Opens a repository in the way that was asked for.
-    fn open_with(&self, folder: &Path, unlock: Unlock<'_>, rollback: bool) -> avro_snap::error::Result<Repository> {
+    fn open_with(
+        &self,
+        backend: Arc<dyn Backend>,
+        unlock: Unlock<'_>,
+        rollback: bool,
+    ) -> avro_snap::error::Result<Repository> {
         let repository = match rollback || self.globals.allow_rollback {
-            true => Repository::open_rolled_back(backend(folder), unlock, &self.options()),
-            false => Repository::open(backend(folder), unlock, &self.options()),
+            true => Repository::open_rolled_back(backend, unlock, &self.options()),
+            false => Repository::open(backend, unlock, &self.options()),
         }?;
         self.warn_of(&repository);
         Ok(repository)
@@ -155,12 +155,12 @@ impl Context {
             return self.open_folder_as(&folder, &self.password_source()?, &what, rollback);
         };
         let text = std::fs::read_to_string(export).when("read", export)?;
-        Ok((self.open_with(&folder, Unlock::Export(&text), rollback)?, None))
+        Ok((self.open_with(self.backend(&folder)?, Unlock::Export(&text), rollback)?, None))
     }
 
     /// Opens a repository by the text of a key export.
     pub(crate) fn open_by_export(&self, folder: &Path, text: &str) -> Result<Repository> {
-        Ok(self.open_with(folder, Unlock::Export(text), false)?)
+        Ok(self.open_with(self.backend(folder)?, Unlock::Export(text), false)?)
     }
 
     /// Opens the repository in a directory. On a terminal, a wrong password may be corrected twice.
@@ -181,6 +181,7 @@ impl Context {
         rollback: bool,
     ) -> Result<(Repository, Option<Vec<u8>>)> {
         let attempts = if matches!(source, Source::Terminal) { 3 } else { 1 };
+        let backend = self.backend(folder)?;
         let mut attempt = 1;
         loop {
             let given = RefCell::new(None);
@@ -197,7 +198,7 @@ impl Context {
                     Err(Error::argument("password", message))
                 }
             };
-            let opened = self.open_with(folder, Unlock::Password(&mut ask), rollback);
+            let opened = self.open_with(backend.clone(), Unlock::Password(&mut ask), rollback);
             match (opened, failed.into_inner()) {
                 (_, Some(failure)) => return Err(failure),
                 (Ok(repository), None) => return Ok((repository, given.into_inner())),
@@ -213,7 +214,15 @@ impl Context {
     /// Opens a repository whose password is known.
     pub(crate) fn open_knowing(&self, folder: &Path, password: &[u8]) -> Result<Repository> {
         let mut known = || Ok(password.to_vec());
-        Ok(self.open_with(folder, Unlock::Password(&mut known), false)?)
+        Ok(self.open_with(self.backend(folder)?, Unlock::Password(&mut known), false)?)
+    }
+
+    /// The storage at a place.
+    pub(crate) fn backend(&self, place: &Path) -> Result<Arc<dyn Backend>> {
+        match stores::is_store(place) {
+            true => stores::open(self, place),
+            false => Ok(Arc::new(Local::new(place))),
+        }
     }
 
     fn options(&self) -> OpenOptions {
@@ -222,11 +231,6 @@ impl Context {
             .state_folder(self.globals.state_folder())
             .runtime(self.globals.runtime())
     }
-}
-
-/// The storage in a directory.
-pub(crate) fn backend(folder: &Path) -> Arc<dyn Backend> {
-    Arc::new(Local::new(folder))
 }
 
 /// The user and the machine: `anna@host`.

@@ -13,6 +13,9 @@ use super::Context;
 
 /// The names of a place: as it is written, and without links as far as it exists.
 fn names(place: &Path) -> Vec<PathBuf> {
+    if super::stores::is_store(place) {
+        return vec![place.to_path_buf()];
+    }
     let written = std::path::absolute(place).unwrap_or_else(|_| place.to_path_buf());
     let mut names = vec![written.clone()];
     for above in written.ancestors() {

@@ -47,6 +47,14 @@ impl<'a> Entries<'a> {
         }
     }
 
+    /// How many are read ahead of a log that has moved on since this machine saw it.
+    pub(super) const STRIDE_ON: u64 = 16;
+
+    /// For a log that this machine has seen, and that has moved on if there is more to be read.
+    pub(super) fn moved_on(backend: &'a dyn Backend) -> Self {
+        Self { stride: Self::STRIDE_ON, ..Self::new(backend) }
+    }
+
     /// Looks which checkpoints and entries there are, once. Nothing rests on it.
     ///
     /// # Errors

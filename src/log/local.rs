@@ -40,10 +40,12 @@ impl LocalLog {
         checkpoint::open(envelope, self.number, LOG, &self.sealed)
     }
 
-    /// The key slot that opened last time, and the entries from the last one on that was read: what is needed to go on from
-    /// here, to be read at once.
+    /// What is needed to go on from here, to be read at once: the key slot that opened last time, the last entry that was
+    /// read, the one that this machine may have appended after it, and two names more, by which the end of the log is known.
+    /// Mostly there is no more, and each name that is not there costs a request. If there is more, it is read
+    /// [`Entries::STRIDE_ON`](super::entries::Entries::STRIDE_ON) entries at a time.
     pub(super) fn wanted(&self) -> Vec<(Name, u64)> {
-        const AHEAD: u64 = 16;
+        const AHEAD: u64 = 4;
         let entries = (self.number..self.number.saturating_add(AHEAD)).map(|number| (Name::log(number), SHORT));
         let slot = self.key.map(|key| (Name::new(Kind::Key, key), MAX_SLOT));
         slot.into_iter().chain(entries).collect()

@@ -39,7 +39,11 @@ pub(crate) struct ReadLog {
 impl<'a> Opening<'a> {
     /// Reads at once what opened the repository last time.
     pub(crate) fn new(backend: &'a dyn Backend, broken: bool, local: Option<&LocalCopies>) -> Self {
-        let (mut entries, local) = (Entries::new(backend), local.and_then(LocalCopies::log));
+        let local = local.and_then(LocalCopies::log);
+        let mut entries = match local {
+            Some(_) => Entries::moved_on(backend),
+            None => Entries::new(backend),
+        };
         let wanted = local.as_ref().map(LocalLog::wanted).unwrap_or_default();
         let slot = wanted.iter().find(|(name, _)| name.kind() == Kind::Key).map(|(name, _)| name.clone());
         if !wanted.is_empty() {

@@ -40,7 +40,10 @@ mod local;
 mod memory;
 mod meter;
 mod pace;
+mod probe;
 mod read_only;
+#[cfg(feature = "object-store")]
+pub mod remote;
 mod resolve;
 mod retry;
 #[cfg(test)]
@@ -56,6 +59,7 @@ pub use local::{DiskStep, Local, Witness};
 pub use memory::Memory;
 pub use meter::{Counts, Meter, OpCount};
 pub use pace::{Pace, RealPace};
+pub use probe::{Findings, probe};
 pub use read_only::ReadOnly;
 pub use resolve::create_resolved;
 pub use retry::{Retry, RetryPolicy};

@@ -68,10 +68,16 @@ fn no_repository_given_is_a_usage_error() {
 }
 
 #[test]
-fn remote_repositories_are_refused_by_name() {
-    for location in ["s3:bucket", "sftp:user@host:/x", "https://example.org/x", "rest:http://x"] {
+fn places_of_other_tools_are_answered_with_what_to_use() {
+    for (location, instead) in [
+        ("s3:bucket", "s3://BUCKET/PREFIX"),
+        ("sftp:user@host:/x", "sshfs"),
+        ("https://example.org/x", "a directory"),
+        ("rest:http://x", "an object store"),
+    ] {
         let ran = Snap::bare().ends(1, &["-r", location, "snapshots"]);
-        assert!(ran.stderr.contains("not supported yet"), "{location}: {}", ran.stderr);
+        assert!(ran.stderr.contains("cannot reach repositories at"), "{location}: {}", ran.stderr);
+        assert!(ran.stderr.contains(instead), "{location}: {}", ran.stderr);
     }
     let snap = Snap::new();
     snap.ok(&["-r", &format!("local:{}", text(&snap.path("repository"))), "snapshots"]);

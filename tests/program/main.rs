@@ -14,6 +14,12 @@ mod containers;
 mod lab;
 #[path = "../common/noise.rs"]
 mod noise;
+#[cfg(feature = "object-store")]
+#[path = "../common/proxy.rs"]
+mod proxy;
+#[cfg(feature = "object-store")]
+#[path = "../common/servers.rs"]
+mod servers;
 
 mod avro;
 mod avro_readers;
@@ -32,6 +38,7 @@ mod lines;
 mod manifest_readers;
 mod parity;
 mod prune;
+mod remote;
 mod repair;
 mod restore_delete;
 mod restore_metadata;

@@ -18,6 +18,12 @@ mod interrupted;
 mod lab;
 #[path = "../common/noise.rs"]
 mod noise;
+#[cfg(feature = "object-store")]
+#[path = "../common/proxy.rs"]
+mod proxy;
+#[cfg(feature = "object-store")]
+#[path = "../common/servers.rs"]
+mod servers;
 #[path = "../common/sim_client.rs"]
 mod sim_client;
 #[path = "../common/sim_store.rs"]
@@ -47,6 +53,8 @@ mod prune_races;
 mod prune_scale;
 mod ranges;
 mod readers;
+mod remote;
+mod remote_faults;
 mod repair;
 mod repair_judges;
 mod repair_payloads;

@@ -9,7 +9,6 @@ use serde_json::json;
 use crate::cli::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Result};
-use crate::cli::open::backend;
 use crate::cli::progress::Meter;
 
 /// Rebuild the config, which is needed to open the repository
@@ -52,7 +51,7 @@ impl Args {
         let (config, source) = found?;
         let made = match self.dry_run {
             true => vec![Name::config_copy(), Name::config()],
-            false => write_config(&*backend(&context.repository_folder()?), &config)?,
+            false => write_config(&*context.backend(&context.repository_folder()?)?, &config)?,
         };
         if !self.dry_run && source != ConfigSource::Packs {
             // It says what is wrong with it, should it not be the one.

@@ -1,0 +1,228 @@
+//! Repositories in object stores: how one is opened, what this machine found the store to do, and what is said of places
+//! that cannot be reached.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use avro_snap::storage::Backend;
+
+use super::Context;
+use super::failure::{Failure, Result};
+
+/// The places that other tools know and snap does not, by the beginning of their names; and what to use in their stead.
+const ELSEWHERE: [(&str, &str); 14] = [
+    ("s3:", "write s3://BUCKET/PREFIX; the address of a server that is not Amazon's stands in AWS_ENDPOINT_URL"),
+    ("s3a:", "write s3://BUCKET/PREFIX"),
+    ("gs:", "write gs://BUCKET/PREFIX"),
+    ("gcs:", "write gs://BUCKET/PREFIX"),
+    ("az:", "write az://CONTAINER/PREFIX"),
+    ("azure:", "write az://CONTAINER/PREFIX"),
+    ("abfs:", "write az://CONTAINER/PREFIX"),
+    ("abfss:", "write az://CONTAINER/PREFIX"),
+    ("b2:", "Backblaze B2 speaks S3: write s3://BUCKET/PREFIX, with its address in AWS_ENDPOINT_URL"),
+    ("swift:", "OpenStack speaks S3 as well: write s3://BUCKET/PREFIX, with its address in AWS_ENDPOINT_URL"),
+    ("sftp:", "mount it (sshfs, NFS) and give the directory, or use an object store: s3://, gs://, az://"),
+    ("ssh:", "mount it (sshfs, NFS) and give the directory, or use an object store: s3://, gs://, az://"),
+    (
+        "rest:",
+        "there is no server of snap's own: use an object store (s3://, gs://, az://), such as one behind MinIO or Garage",
+    ),
+    (
+        "rclone:",
+        "mount it (`rclone mount --vfs-cache-mode writes`) and give the directory, or use an object store: s3://",
+    ),
+];
+
+/// Whether a place is in an object store, and no directory.
+pub(crate) fn is_store(place: &Path) -> bool {
+    ["s3://", "gs://", "az://"].iter().any(|scheme| place.to_string_lossy().starts_with(scheme))
+}
+
+/// What is said of a place that cannot be reached, if it is one.
+pub(crate) fn out_of_reach(location: &Path) -> Option<Failure> {
+    let text = location.to_string_lossy();
+    let known = ELSEWHERE.iter().find(|(scheme, _)| text.starts_with(scheme));
+    match (known, text.split_once("://")) {
+        _ if is_store(location) => None,
+        (Some((scheme, instead)), url) if url.is_some() || !location.exists() => Some(Failure::plain(
+            format!("{text}: snap cannot reach repositories at {}", scheme.trim_end_matches(':')),
+            *instead,
+        )),
+        (None, Some((scheme, _))) => Some(Failure::plain(
+            format!("{text}: snap cannot reach repositories at {scheme}"),
+            "give a directory, which may be a mounted file system, or an object store: s3://, gs:// or az://BUCKET/PREFIX",
+        )),
+        _ => None,
+    }
+}
+
+/// The storage in an object store.
+#[cfg(not(feature = "object-store"))]
+pub(crate) fn open(_: &Context, place: &Path) -> Result<Arc<dyn Backend>> {
+    Err(Failure::plain(
+        format!("{}: this snap was built without object stores", place.display()),
+        "build it with its default features (`cargo install avro-snap`)",
+    ))
+}
+
+/// Nothing is known of a store that cannot be opened.
+#[cfg(not(feature = "object-store"))]
+pub(crate) fn look_into(_: &Context, _: &Path) -> Result<()> {
+    Ok(())
+}
+
+/// No store, no strangers.
+#[cfg(not(feature = "object-store"))]
+pub(crate) fn stranger(_: &Path) -> Result<Option<String>> {
+    Ok(None)
+}
+
+#[cfg(feature = "object-store")]
+pub(crate) use reached::{look_into, open, stranger};
+
+#[cfg(feature = "object-store")]
+mod reached {
+    use std::os::unix::fs::DirBuilderExt;
+    use std::path::PathBuf;
+
+    use avro_snap::error::Error;
+    use avro_snap::id::{digest, hex};
+    use avro_snap::storage::remote::{Location, Remote};
+    use avro_snap::storage::{Findings, Retry, RetryPolicy, StorageErrorKind, probe};
+
+    use super::*;
+
+    fn remote(place: &Path) -> Result<Remote> {
+        let location = Location::parse(&place.to_string_lossy()).map_err(|error| Failure::Usage(error.to_string()))?;
+        // What is no Unicode is no setting of these stores either.
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Ok(Remote::open(&location, std::env::vars_os().filter_map(text)).map_err(Error::from)?)
+    }
+
+    /// The storage in an object store, for one writer at a time where this machine knows that it takes no more.
+    pub(crate) fn open(context: &Context, place: &Path) -> Result<Arc<dyn Backend>> {
+        let remote = remote(place)?;
+        let remote = match known(context, place) {
+            Some(Verdict::SingleWriter) => {
+                context.output.warn_once(&format!(
+                    "{} gives one name to several writers at once (found by a probe): only one snap may write to it at a \
+                     time, also from other machines, or snapshots are lost",
+                    place.display()
+                ));
+                remote.single_writer()
+            }
+            Some(Verdict::CreatesOnce) | None => remote,
+        };
+        Ok(Arc::new(Retry::new(Arc::new(remote), RetryPolicy::default())))
+    }
+
+    /// What a probe found.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Verdict {
+        CreatesOnce,
+        SingleWriter,
+    }
+
+    impl Verdict {
+        const ALL: [(Self, &'static str); 2] =
+            [(Self::CreatesOnce, "creates-once"), (Self::SingleWriter, "single-writer")];
+
+        fn of(findings: Findings) -> Self {
+            if findings.creates_once() { Self::CreatesOnce } else { Self::SingleWriter }
+        }
+
+        fn name(self) -> &'static str {
+            Self::ALL.iter().find(|(verdict, _)| *verdict == self).map_or("", |(_, name)| name)
+        }
+    }
+
+    /// Where this machine keeps what it found: of the bucket at this address, and not of the prefix.
+    fn file(context: &Context, place: &Path) -> Option<PathBuf> {
+        let location = Location::parse(&place.to_string_lossy()).ok()?;
+        let variables =
+            ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "GOOGLE_BASE_URL"];
+        let addresses: Vec<String> = variables.iter().map(|name| std::env::var(name).unwrap_or_default()).collect();
+        let store = format!("{}://{} {}", location.scheme().name(), location.bucket(), addresses.join(" "));
+        let hash = digest(store.as_bytes());
+        Some(context.globals.state_folder()?.join("stores").join(hex(hash.get(..16).unwrap_or(&hash))))
+    }
+
+    fn known(context: &Context, place: &Path) -> Option<Verdict> {
+        let text = std::fs::read_to_string(file(context, place)?).ok()?;
+        Verdict::ALL.iter().find(|(_, name)| text.trim() == *name).map(|(verdict, _)| *verdict)
+    }
+
+    /// Remembers it. That it cannot be is no reason to stop: it is found out again the next time.
+    fn remember(context: &Context, place: &Path, verdict: Verdict) {
+        let Some(file) = file(context, place) else { return };
+        let folder = file.parent().unwrap_or(&file).to_path_buf();
+        let new = file.with_extension(format!("{}.new", std::process::id()));
+        let _ = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .and_then(|()| std::fs::write(&new, format!("{}\n", verdict.name())))
+            .and_then(|()| std::fs::rename(&new, file));
+    }
+
+    /// Finds out what the store does, before this machine writes to it for the first time.
+    pub(crate) fn look_into(context: &Context, place: &Path) -> Result<()> {
+        if known(context, place).is_some() {
+            return Ok(());
+        }
+        let remote: Arc<dyn Backend> = Arc::new(Retry::new(Arc::new(remote(place)?), RetryPolicy::default()));
+        let findings = match probe(&remote) {
+            Ok(findings) => findings,
+            // Without the right to write or delete, the next step fails with that error.
+            Err(error) if error.kind() == StorageErrorKind::Denied => return Ok(()),
+            Err(error) => return Err(Error::from(error).into()),
+        };
+        if let Some(obstacle) = findings.obstacle() {
+            return Err(Failure::plain(
+                format!("{}: {obstacle}", place.display()),
+                "no snapshot would be safe there: use another store",
+            ));
+        }
+        remember(context, place, Verdict::of(findings));
+        if !findings.creates_once() {
+            context.output.warn(&format!(
+                "{}: a probe found that {findings}. It can be used all the same, by one writer at a time",
+                place.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// A key in the way of a new repository.
+    pub(crate) fn stranger(place: &Path) -> Result<Option<String>> {
+        Ok(remote(place)?.stranger().map_err(Error::from)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_other_tools_are_answered_with_what_to_use() {
+        for (place, instead) in [
+            ("s3:s3.amazonaws.com/bucket", "s3://BUCKET"),
+            ("b2:bucket:path", "AWS_ENDPOINT_URL"),
+            ("sftp:user@host:/x", "sshfs"),
+            ("rest:http://host:8000/", "object store"),
+            ("rclone:remote:path", "rclone mount"),
+            ("gcs://bucket", "gs://"),
+            ("https://example.org/x", "directory"),
+        ] {
+            let failure =
+                out_of_reach(Path::new(place)).unwrap_or_else(|| panic!("{place} is said to be within reach"));
+            let Failure::Own { message, hint, .. } = failure else { panic!("{place}") };
+            assert!(message.starts_with(place) && hint.as_ref().is_some_and(|hint| hint.contains(instead)), "{hint:?}");
+        }
+        for place in ["/backup", "backup", "a:b", "s3://bucket/x", "az://box"] {
+            assert!(out_of_reach(Path::new(place)).is_none(), "{place}");
+        }
+    }
+}

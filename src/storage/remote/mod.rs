@@ -1,0 +1,426 @@
+//! Repositories in object stores: S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage.
+//!
+//! An object of the repository is an object of the store, under the prefix of the location and its name. Names are given once
+//! by creating with a precondition (`If-None-Match: *`). The client is asynchronous; its runtime stays in here. Each
+//! operation is a task of that runtime, for which the caller's thread waits, so a backend may be used from any thread, also
+//! from one of another runtime.
+//!
+//! The client repeats nothing by itself: put a [`Retry`](super::Retry) around this.
+
+mod connect;
+mod errors;
+mod identity;
+mod join;
+mod location;
+mod profile;
+mod strangers;
+mod tasks;
+mod timing;
+mod traffic;
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+
+use super::{
+    Abilities, Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
+    StorageErrorKind, named,
+};
+use errors::Refused;
+pub use location::{BadLocation, Location, Scheme};
+use tasks::{Failed, Tasks};
+pub use traffic::Traffic;
+
+/// How many requests are on their way at once, unless the store asks for fewer.
+const CONCURRENCY: usize = 16;
+
+/// How many names a store deletes at one request.
+const BATCH: usize = 1000;
+
+/// A prefix of a bucket as a backend.
+pub struct Remote {
+    location: Location,
+    store: Arc<dyn ObjectStore>,
+    tasks: Tasks,
+    counter: Arc<traffic::Counter>,
+    width: timing::Width,
+    patience: timing::Patience,
+    single_writer: bool,
+    /// Whether the store was seen to list names in no order.
+    is_unordered: AtomicBool,
+}
+
+impl Remote {
+    /// The place that is named. Credentials, endpoints and settings come from these variables of the environment; nothing
+    /// is asked of the store yet.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::Denied`] where it is clear that there are no credentials, [`StorageErrorKind::Invalid`] where
+    /// settings make no sense.
+    pub fn open(location: &Location, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let counter = Arc::default();
+        let variables = variables.into_iter().collect();
+        let store = connect::client(location, &variables, &counter).map_err(|error| {
+            let kind = match errors::kind_of(&error, None) {
+                StorageErrorKind::Denied => StorageErrorKind::Denied,
+                _ => StorageErrorKind::Invalid,
+            };
+            StorageError::new(kind, "open").at(location).because(errors::said(&error))
+        })?;
+        let tasks = Tasks::new()
+            .map_err(|error| StorageError::new(StorageErrorKind::Exhausted, "open").at(location).because(error))?;
+        let (width, patience) = (timing::Width::new(CONCURRENCY), timing::Patience::default());
+        Ok(Self {
+            location: location.clone(),
+            store,
+            tasks,
+            counter,
+            width,
+            patience,
+            single_writer: false,
+            is_unordered: AtomicBool::new(false),
+        })
+    }
+
+    /// The same, which waits so long for an answer to a request without many bytes, or for more of an answer. What sends
+    /// many bytes has more time, by their number.
+    pub fn patient(self, time: Duration) -> Self {
+        Self { patience: timing::Patience(time), ..self }
+    }
+
+    /// The same, for a store that gives one name to several writers: each name is looked for before it is created, which
+    /// is enough for one writer at a time and for no more.
+    pub fn single_writer(self) -> Self {
+        Self { single_writer: true, ..self }
+    }
+
+    /// What was sent and received so far.
+    pub fn traffic(&self) -> Traffic {
+        self.counter.traffic()
+    }
+
+    fn key(&self, name: &Name) -> object_store::path::Path {
+        self.location.key(&name.to_string())
+    }
+
+    /// Does the work as a task, and waits for it.
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = std::result::Result<T, Failed>> + Send + 'static,
+    ) -> std::result::Result<T, Failed> {
+        let done = self.tasks.run(work);
+        self.note(&done);
+        done
+    }
+
+    fn note<T>(&self, done: &std::result::Result<T, Failed>) {
+        match done {
+            Err(failed) if failed.kind() == StorageErrorKind::Throttled => self.width.throttled(),
+            _ => self.width.answered(),
+        }
+    }
+
+    /// What a failure is for those above.
+    fn error(&self, failed: Failed, operation: &'static str, name: Option<&Name>) -> StorageError {
+        let key = name.map_or_else(|| self.location.to_string(), |name| format!("{}/{name}", self.location));
+        let error = StorageError::new(failed.kind(), operation).at(key).because(failed.said());
+        match name {
+            Some(name) => error.of(name),
+            None => error,
+        }
+    }
+
+    fn meta(&self, name: Name, meta: &object_store::ObjectMeta) -> ObjectMeta {
+        // Listings of some stores have fractions of seconds, and what is known of an object has none.
+        let modified = meta.last_modified.timestamp().checked_mul(1_000_000_000);
+        // Some quote tags in one of the two only.
+        let tag = meta.e_tag.as_ref().map(|tag| tag.trim_matches('"').to_string());
+        ObjectMeta { modified, tag, ..ObjectMeta::new(name, meta.size) }
+    }
+
+    /// Of the keys that were listed, the objects of a kind after a name. Some stores begin at the name after which they
+    /// should.
+    fn objects(&self, kind: Kind, after: Option<&Name>, page: Vec<object_store::ObjectMeta>) -> Vec<ObjectMeta> {
+        let object = |meta: object_store::ObjectMeta| {
+            let name = self.location.object(kind, meta.location.as_ref())?;
+            after.is_none_or(|after| name > *after).then(|| self.meta(name, &meta))
+        };
+        page.into_iter().filter_map(object).collect()
+    }
+
+    /// What is left open by an answer to a create is looked at: whether the name is taken indeed.
+    fn taken(&self, name: &Name) -> Result<Created> {
+        match self.head(name) {
+            Ok(Some(_)) => Ok(Created::Exists),
+            Ok(None) => Err(StorageError::new(StorageErrorKind::UnknownOutcome, "write")
+                .of(name)
+                .because("the storage says that the name is taken, and that no object has it")),
+            Err(error) => Err(error.turned_into(StorageErrorKind::UnknownOutcome)),
+        }
+    }
+
+    /// Deletes at most [`BATCH`] objects at one request, or one by one where the store has none for that.
+    fn delete_batch(&self, names: &[&Name]) -> Vec<Result<()>> {
+        let keys: Vec<_> = names.iter().map(|name| self.key(name)).collect();
+        let done = self.tasks.run(tasks::delete_batch(self.store.clone(), keys, self.patience));
+        self.note(&done);
+        match done {
+            Ok(done) => {
+                let outcome = |(result, name): (std::result::Result<(), Failed>, &&Name)| match result {
+                    Err(failed) if failed.kind() != StorageErrorKind::NotFound => {
+                        Err(self.error(failed, "delete", Some(name)))
+                    }
+                    _ => Ok(()),
+                };
+                done.into_iter().zip(names).map(outcome).collect()
+            }
+            Err(failed) if failed.is_passing() => {
+                let result = |name: &&Name| Err(self.error(failed.again(), "delete", Some(name)));
+                names.iter().map(result).collect()
+            }
+            // Not every store can do it, and what they say of it differs.
+            Err(_) => self.delete_apart(names),
+        }
+    }
+
+    fn delete_apart(&self, names: &[&Name]) -> Vec<Result<()>> {
+        let work = names.iter().map(|name| tasks::delete(self.store.clone(), self.key(name), self.patience));
+        let done = self.tasks.run_all(work.collect(), self.width.now());
+        done.iter().for_each(|done| self.note(done));
+        let result = |(done, name): (std::result::Result<(), Failed>, &&Name)| {
+            done.map_err(|failed| self.error(failed, "delete", Some(name)))
+        };
+        done.into_iter().zip(names).map(result).collect()
+    }
+
+    /// Fails where a range could not be had because the object does not have it.
+    fn explained(&self, failed: Failed, name: &Name, range: ByteRange) -> StorageError {
+        let is_about_the_range = matches!(range, ByteRange::Exactly { .. }) && failed.may_be_about_the_range();
+        let size = if is_about_the_range { self.size(name) } else { Ok(None) };
+        match size {
+            Ok(Some(size)) => match range.check(name, size) {
+                Err(error) => error,
+                Ok(()) => self.error(failed, "read", Some(name)),
+            },
+            _ => self.error(failed, "read", Some(name)),
+        }
+    }
+
+    /// The size of an object of which no byte is wanted.
+    fn read_nothing(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        let size = self.size(name)?.ok_or_else(|| StorageError::not_found(name))?;
+        range.check(name, size)?;
+        Ok(Vec::new())
+    }
+
+    /// What the store has of it, checked against what was asked for.
+    fn received(
+        &self,
+        done: std::result::Result<tasks::Read, Failed>,
+        name: &Name,
+        range: ByteRange,
+    ) -> Result<Vec<u8>> {
+        match done {
+            Ok(tasks::Read::Whole(bytes)) => Ok(bytes),
+            Ok(tasks::Read::OfSize(size)) => {
+                range.check(name, size)?;
+                // A range that lies inside, and did not come: what came is not what the store says of it.
+                Err(StorageError::new(StorageErrorKind::Unavailable, "read")
+                    .of(name)
+                    .because("the storage sent other bytes than those that were asked for"))
+            }
+            Err(failed) if failed.kind() == StorageErrorKind::NotFound => Err(StorageError::not_found(name)),
+            Err(failed) => Err(self.explained(failed, name, range)),
+        }
+    }
+}
+
+/// Whether no byte is wanted, or of no object: such a range cannot be asked for.
+fn is_nothing(range: ByteRange) -> bool {
+    matches!(range, ByteRange::Exactly { offset, length } if length == 0 || offset.checked_add(length as u64).is_none())
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("location", &self.location)
+            .field("traffic", &self.traffic())
+            .field("single_writer", &self.single_writer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backend for Remote {
+    fn location(&self) -> String {
+        self.location.to_string()
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { has_clock: true, concurrency: CONCURRENCY, ..Abilities::default() }
+    }
+
+    /// Prefixes need not be made.
+    fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
+        named(name, "write")?;
+        terms.only_if(self.abilities(), name)?;
+        if self.single_writer && self.head(name)?.is_some() {
+            return Ok(Created::Exists);
+        }
+        let (store, key) = (self.store.clone(), self.key(name));
+        let payload = PutPayload::from(bytes.to_vec());
+        let patience = self.patience.for_bytes(bytes.len() as u64);
+        let put = self.run(tasks::within(patience, async move {
+            store.put_opts(&key, payload, PutOptions::from(PutMode::Create)).await
+        }));
+        let Err(failed) = put else { return Ok(Created::New) };
+        match failed.refused() {
+            Refused::Taken => self.taken(name),
+            Refused::Unknown => {
+                Err(self.error(failed, "write", Some(name)).turned_into(StorageErrorKind::UnknownOutcome))
+            }
+            Refused::Failed(kind) => Err(self.error(failed, "write", Some(name)).turned_into(kind)),
+        }
+    }
+
+    fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        named(name, "read")?;
+        if is_nothing(range) {
+            return self.read_nothing(name, range);
+        }
+        let done = self.run(tasks::read(self.store.clone(), self.key(name), range, self.patience));
+        self.received(done, name, range)
+    }
+
+    fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
+        named(name, "stat")?;
+        let (store, key) = (self.store.clone(), self.key(name));
+        match self.run(tasks::within(self.patience.least(), async move { store.head(&key).await })) {
+            Ok(meta) => Ok(Some(self.meta(name.clone(), &meta))),
+            Err(failed) if failed.kind() == StorageErrorKind::NotFound => Ok(None),
+            Err(failed) => Err(self.error(failed, "stat", Some(name))),
+        }
+    }
+
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
+        if kind == Kind::Config {
+            let names = [Name::config(), Name::config_copy()];
+            for name in names.iter().filter(|name| after.is_none_or(|after| *name > after)) {
+                if let Some(meta) = self.head(name)?
+                    && each(meta).is_break()
+                {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        let prefix = self.location.key(kind.folder());
+        let mut pages = tasks::Pages::new(&self.store, &prefix, after.map(|name| self.key(name)), self.patience);
+        // Of a store that lists in no order, all names are needed before the first one is known.
+        let mut unordered = self.is_unordered.load(Ordering::Relaxed).then(Vec::new);
+        let mut last: Option<Name> = None;
+        loop {
+            let (back, page) = self.tasks.page(pages);
+            pages = back;
+            self.note(&page);
+            let page = page.map_err(|failed| self.error(failed, "list", None))?;
+            let is_over = page.is_none();
+            let mut page = self.objects(kind, after, page.unwrap_or_default());
+            if unordered.is_none() && last.is_none() && !page.is_sorted_by(|one, next| one.name < next.name) {
+                self.is_unordered.store(true, Ordering::Relaxed);
+                unordered = Some(Vec::new());
+            }
+            match &mut unordered {
+                Some(all) if !is_over => {
+                    all.append(&mut page);
+                    continue;
+                }
+                Some(all) => {
+                    page = std::mem::take(all);
+                    page.sort_by(|one, other| one.name.cmp(&other.name));
+                    page.dedup_by(|one, other| one.name == other.name);
+                }
+                None => {}
+            }
+            for meta in page {
+                if last.as_ref().is_some_and(|last| meta.name <= *last) {
+                    return Err(StorageError::new(StorageErrorKind::Other, "list")
+                        .at(&self.location)
+                        .because("the storage listed some names in order, and then one that should have come before"));
+                }
+                last = Some(meta.name.clone());
+                if let ControlFlow::Break(()) = each(meta) {
+                    return Ok(());
+                }
+            }
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+
+    fn delete(&self, name: &Name) -> Result<()> {
+        named(name, "delete")?;
+        self.run(tasks::delete(self.store.clone(), self.key(name), self.patience))
+            .map_err(|failed| self.error(failed, "delete", Some(name)))
+    }
+
+    fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
+        let mut results: Vec<Option<Result<Vec<u8>>>> = wants.iter().map(|_| None).collect();
+        let requests: Vec<_> = join::requests(wants)
+            .into_iter()
+            .filter(|request| !is_nothing(request.range) && !request.name.file().is_empty())
+            .collect();
+        let work = requests
+            .iter()
+            .map(|request| tasks::read(self.store.clone(), self.key(&request.name), request.range, self.patience));
+        let done = self.tasks.run_all(work.collect(), self.width.now());
+        for (request, done) in requests.iter().zip(done) {
+            self.note(&done);
+            match (&request.wants[..], done) {
+                ([want], done) => {
+                    results[*want] = Some(self.received(done, &request.name, request.range));
+                }
+                (several, Ok(tasks::Read::Whole(bytes))) => {
+                    for want in several {
+                        results[*want] = join::part(&bytes, request.range, wants[*want].1).map(Ok);
+                    }
+                }
+                // Each fails or succeeds by itself.
+                _ => {}
+            }
+        }
+        let apart = |(result, (name, range)): (Option<_>, &(Name, ByteRange))| match result {
+            Some(result) => result,
+            None => self.read_one(name, *range),
+        };
+        results.into_iter().zip(wants).map(apart).collect()
+    }
+
+    fn delete_many(&self, names: &[Name]) -> Vec<Result<()>> {
+        let mut once: Vec<&Name> = names.iter().collect();
+        once.sort_unstable();
+        once.dedup();
+        let mut failed = std::collections::BTreeMap::new();
+        for batch in once.chunks(BATCH) {
+            let done = match batch {
+                [name] => vec![self.delete(name)],
+                batch => self.delete_batch(batch),
+            };
+            for (name, done) in batch.iter().zip(done) {
+                if let Err(error) = done {
+                    failed.insert((*name).clone(), error);
+                }
+            }
+        }
+        // Of a name that is there twice, the first one has the failure.
+        names.iter().map(|name| failed.remove(name).map_or(Ok(()), Err)).collect()
+    }
+}

@@ -1,0 +1,128 @@
+//! Object stores: real servers keep the promises of a backend, or are found not to.
+#![cfg(feature = "object-store")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avro_snap::crypto::Suite;
+use avro_snap::ops::check::DataSubset;
+use avro_snap::storage::conformance::{CHECKS, name};
+use avro_snap::storage::remote::{Location, Remote};
+use avro_snap::storage::{Backend, ByteRange, Kind as ObjectKind, Meter, Name, Retry, RetryPolicy, probe};
+
+use crate::lab::{Lab, assert_same, corpus};
+use crate::proxy::{Fault, Proxy, in_a_row};
+use crate::servers::Kind;
+
+/// Puts a server through all checks, and through the probe.
+fn keeps_every_promise(kind: Kind) {
+    let Some(server) = kind.get() else { return };
+    for check in CHECKS {
+        let place = server.place();
+        check.run(&|| Arc::new(server.open(&place)) as Arc<dyn Backend>).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+    let backend: Arc<dyn Backend> = Arc::new(server.open(&server.place()));
+    let found = probe(&backend).unwrap();
+    assert!(found.creates_once() && found.obstacle().is_none(), "{found:?}");
+}
+
+#[test]
+fn ministack_keeps_every_promise() {
+    keeps_every_promise(Kind::Ministack);
+}
+
+#[test]
+fn moto_keeps_every_promise() {
+    keeps_every_promise(Kind::Moto);
+}
+
+#[test]
+fn azurite_keeps_every_promise() {
+    keeps_every_promise(Kind::Azurite);
+}
+
+/// A store that gives one name to several writers is found out, and keeps all other promises for one writer.
+#[test]
+fn a_store_that_lies_is_found_out_and_serves_one_writer() {
+    let Some(server) = Kind::Rclone.get() else { return };
+    let backend: Arc<dyn Backend> = Arc::new(server.open(&server.place()));
+    let found = probe(&backend).unwrap();
+    assert!(!found.creates_once() && found.obstacle().is_none(), "{found:?}");
+    for check in CHECKS.iter().filter(|check| check.name != "of_many_creators_of_a_name_one_wins") {
+        let place = server.place();
+        let open = || Arc::new(server.open(&place).single_writer()) as Arc<dyn Backend>;
+        check.run(&open).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
+/// Real files by real writers come back bit for bit.
+fn the_corpus_comes_back(kind: Kind) {
+    let (Some(server), Some(folder)) = (kind.get(), corpus("interop")) else { return };
+    let lab = Lab::on(Arc::new(server.open(&server.place())), Suite::Aes256Gcm);
+    lab.save(&folder);
+    let target = tempfile::tempdir().unwrap();
+    let failed = lab.restore_last(target.path()).unwrap().failed;
+    assert!(failed.is_empty(), "{:?}", failed.first());
+    assert_same(&folder, target.path());
+    let check = lab.check(DataSubset::All);
+    assert!(check.problems.is_empty(), "{:?}", check.problems);
+}
+
+#[test]
+fn the_corpus_comes_back_from_s3() {
+    the_corpus_comes_back(Kind::Ministack);
+}
+
+#[test]
+fn the_corpus_comes_back_from_azure() {
+    the_corpus_comes_back(Kind::Azurite);
+}
+
+/// What is counted is what goes over the line, tries that failed included.
+#[test]
+fn requests_and_bytes_are_counted_as_they_leave() {
+    let Some(server) = Kind::Ministack.get() else { return };
+    let proxy = Proxy::before(server.port);
+    let location = Location::parse(&server.place()).unwrap();
+    let remote = Arc::new(Remote::open(&location, server.variables_at(proxy.port)).unwrap());
+    let meter = Arc::new(Meter::new(remote.clone()));
+    let mut cut = 2;
+    proxy.plan(move |_, _| {
+        cut -= i32::from(cut > 0);
+        (cut > 0).then_some(Fault::CutBefore)
+    });
+    let policy = RetryPolicy { first_wait: Duration::from_millis(1), ..RetryPolicy::default() };
+    let storage = Retry::new(meter.clone(), policy);
+    storage.create(&name(ObjectKind::Pack, 1), &[7; 10_000]).unwrap();
+    storage.read(&name(ObjectKind::Pack, 1), 10_000).unwrap();
+    let (seen, traffic) = (proxy.take(), remote.traffic());
+    assert_eq!(traffic.requests, seen.len() as u64);
+    assert!(seen.len() >= 3, "{seen:?}");
+    assert!(traffic.bytes_sent >= 20_000 && traffic.bytes_received >= 10_000, "{traffic:?}");
+    assert!(meter.counts().put.trips >= 2 && meter.counts().put.errors >= 1, "{:?}", meter.counts());
+}
+
+/// Neighbours are asked for together, and many objects side by side.
+#[test]
+fn a_batch_takes_few_requests() {
+    let Some(server) = Kind::Ministack.get() else { return };
+    let proxy = Proxy::before(server.port);
+    let location = Location::parse(&server.place()).unwrap();
+    let remote = Remote::open(&location, server.variables_at(proxy.port)).unwrap();
+    let names: Vec<Name> = (0..40).map(|n| name(ObjectKind::Pack, n)).collect();
+    for name in &names {
+        remote.create(name, &[1; 1000]).unwrap();
+    }
+    proxy.latency(Duration::from_millis(50));
+    proxy.take();
+    let parts: Vec<_> =
+        (0..50).map(|n| (names[0].clone(), ByteRange::Exactly { offset: n * 20, length: 10 })).collect();
+    assert!(remote.read_many(&parts).into_iter().all(|read| read.unwrap() == [1; 10]));
+    assert_eq!(proxy.take().len(), 1, "ranges of one object that lie side by side");
+    let whole: Vec<_> = names.iter().map(|name| (name.clone(), ByteRange::UpTo(1000))).collect();
+    assert!(remote.read_many(&whole).into_iter().all(|read| read.unwrap() == [1; 1000]));
+    let seen = proxy.take();
+    assert!(seen.len() == 40 && in_a_row(&seen) <= 20, "{} in a row", in_a_row(&seen));
+    assert!(remote.delete_many(&names).into_iter().all(|deleted| deleted.is_ok()));
+    assert_eq!(proxy.take().len(), 1, "a batch of deletions");
+}
