@@ -75,7 +75,11 @@ impl Location {
                  addresses and passwords come from the environment"
             )));
         }
-        let prefix = Path::parse(prefix.trim_end_matches('/')).map_err(|error| bad(error.to_string()))?;
+        let prefix = prefix.trim_end_matches('/');
+        if !prefix.is_empty() && prefix.split('/').any(str::is_empty) {
+            return Err(bad("a part of the prefix is empty: was a variable not set?".into()));
+        }
+        let prefix = Path::parse(prefix).map_err(|error| bad(error.to_string()))?;
         Ok(Self { scheme, bucket: bucket.into(), prefix: prefix.to_string() })
     }
 
