@@ -1,3 +1,4 @@
+use super::text::RUN;
 use super::*;
 use proptest::prelude::*;
 
