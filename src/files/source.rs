@@ -426,8 +426,14 @@ impl Here {
     }
 
     /// The attributes that belong to a stat. Where another thing took the name meanwhile, both are taken of that one.
+    ///
+    /// Of a regular file it is not asked again. It is either read, and then all of its row comes from that descriptor; or stat
+    /// and attributes are both those of the parent's row, where they belonged together.
     fn described(&self, mut seen: Seen) -> (Seen, Vec<Xattr>, Vec<Unread>) {
         let mut described = self.xattrs();
+        if seen.kind == FileType::RegularFile {
+            return (seen, described.0, described.1);
+        }
         for _ in 0..TRIES {
             match self.look() {
                 Ok(now) if now.kind == seen.kind && now.stat != seen.stat => {

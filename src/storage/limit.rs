@@ -214,7 +214,7 @@ mod tests {
     }
 
     impl Backend for Crowd {
-        forward!(memory: location, abilities, prepare);
+        forward!(memory: location, abilities, prepare, read_one, head, list, delete);
 
         fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
             self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -222,22 +222,6 @@ mod tests {
             let created = self.memory.put(name, bytes, terms);
             self.now.fetch_sub(1, Ordering::SeqCst);
             created
-        }
-
-        fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
-            self.memory.read_one(name, range)
-        }
-
-        fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
-            self.memory.head(name)
-        }
-
-        fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
-            self.memory.list(kind, after, each)
-        }
-
-        fn delete(&self, name: &Name) -> Result<()> {
-            self.memory.delete(name)
         }
     }
 

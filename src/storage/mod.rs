@@ -18,6 +18,41 @@ macro_rules! forward {
     (@ $inner:ident prepare) => {
         fn prepare(&self) -> $crate::storage::Result<()> { self.$inner.prepare() }
     };
+    (@ $inner:ident read_one) => {
+        fn read_one(
+            &self,
+            name: &$crate::storage::Name,
+            range: $crate::storage::ByteRange,
+        ) -> $crate::storage::Result<Vec<u8>> {
+            self.$inner.read_one(name, range)
+        }
+    };
+    (@ $inner:ident read_many) => {
+        fn read_many(
+            &self,
+            wants: &[($crate::storage::Name, $crate::storage::ByteRange)],
+        ) -> Vec<$crate::storage::Result<Vec<u8>>> {
+            self.$inner.read_many(wants)
+        }
+    };
+    (@ $inner:ident head) => {
+        fn head(&self, name: &$crate::storage::Name) -> $crate::storage::Result<Option<$crate::storage::ObjectMeta>> {
+            self.$inner.head(name)
+        }
+    };
+    (@ $inner:ident list) => {
+        fn list(
+            &self,
+            kind: $crate::storage::Kind,
+            after: Option<&$crate::storage::Name>,
+            each: &mut $crate::storage::Each<'_>,
+        ) -> $crate::storage::Result<()> {
+            self.$inner.list(kind, after, each)
+        }
+    };
+    (@ $inner:ident delete) => {
+        fn delete(&self, name: &$crate::storage::Name) -> $crate::storage::Result<()> { self.$inner.delete(name) }
+    };
     (@ $inner:ident settle) => {
         fn settle(&self, name: &$crate::storage::Name) -> $crate::storage::Result<()> { self.$inner.settle(name) }
     };

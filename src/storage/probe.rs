@@ -146,7 +146,7 @@ fn nothing_to_do() -> StorageError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Each, Memory, ObjectMeta, PutTerms};
+    use crate::storage::{Memory, PutTerms};
 
     #[test]
     fn a_storage_that_keeps_its_promises_is_found_to_and_nothing_is_left_in_it() {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     impl Backend for Careless {
-        forward!(memory: location, abilities, prepare);
+        forward!(memory: location, abilities, prepare, read_one, head, list, delete);
 
         fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
             if self.only_at_once && self.memory.head(name)?.is_some() {
@@ -176,22 +176,6 @@ mod tests {
             }
             self.memory.delete(name)?;
             self.memory.put(name, bytes, terms).map(|_| Created::New)
-        }
-
-        fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
-            self.memory.read_one(name, range)
-        }
-
-        fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
-            self.memory.head(name)
-        }
-
-        fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
-            self.memory.list(kind, after, each)
-        }
-
-        fn delete(&self, name: &Name) -> Result<()> {
-            self.memory.delete(name)
         }
     }
 

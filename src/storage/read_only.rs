@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result, StorageError, StorageErrorKind,
-};
+use super::{Backend, Created, Name, PutTerms, Result, StorageError, StorageErrorKind};
 
 /// Reads another backend, and refuses whatever would change it.
 #[derive(Debug)]
@@ -25,7 +23,7 @@ fn refused(operation: &'static str) -> StorageError {
 
 impl Backend for ReadOnly {
     // Settling changes no object.
-    forward!(inner: location, abilities, settle);
+    forward!(inner: location, abilities, settle, read_one, read_many, head, list);
 
     fn prepare(&self) -> Result<()> {
         Err(refused("prepare").at(self.location()))
@@ -33,22 +31,6 @@ impl Backend for ReadOnly {
 
     fn put(&self, name: &Name, _: &[u8], _: &PutTerms) -> Result<Created> {
         Err(refused("write").of(name))
-    }
-
-    fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
-        self.inner.read_one(name, range)
-    }
-
-    fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
-        self.inner.read_many(wants)
-    }
-
-    fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
-        self.inner.head(name)
-    }
-
-    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
-        self.inner.list(kind, after, each)
     }
 
     fn delete(&self, name: &Name) -> Result<()> {
@@ -71,7 +53,7 @@ impl Backend for ReadOnly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Memory;
+    use crate::storage::{Kind, Memory};
 
     #[test]
     fn every_change_is_refused_as_such_and_changes_nothing() {

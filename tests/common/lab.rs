@@ -14,6 +14,7 @@ use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check};
 use avro_snap::ops::create::{CreateOptions, CreateReport, create};
 use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
 use avro_snap::ops::select::Listing;
+use avro_snap::pack::PackInfo;
 use avro_snap::progress::Silent;
 use avro_snap::runtime::{CancelToken, Runtime};
 use avro_snap::snapshot::SnapshotRoot;
@@ -98,6 +99,12 @@ pub fn saving(folder: &Path) -> CreateOptions {
 
 pub fn restoring(target: &Path) -> RestoreOptions {
     RestoreOptions::new(target.to_path_buf())
+}
+
+/// All packs that the local index knows.
+pub fn packs_of(repository: &Repository) -> Vec<Arc<PackInfo>> {
+    let index = repository.catalog().index();
+    index.pack_numbers().into_iter().map(|number| index.pack(number).unwrap()).collect()
 }
 
 /// All regular files below a folder, by their path in it.

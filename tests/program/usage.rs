@@ -23,7 +23,7 @@ use avro_snap::progress::Silent;
 use avro_snap::recipe::{Recipe, Stream};
 use avro_snap::storage::{Backend, Local, Memory};
 use avro_snap::store::{CachePlace, InitOptions, Repository, SystemClock};
-use lab::{CHEAP, Lab, saving};
+use lab::{CHEAP, Lab, packs_of, saving};
 
 /// A repository of small chunks.
 fn lab(backend: Arc<dyn Backend>, average: u32) -> Lab {
@@ -71,12 +71,7 @@ fn needed(repository: &Repository) -> Vec<(SnapshotId, HashSet<ChunkId>)> {
 
 /// The plain length of every chunk of the index.
 fn lengths(repository: &Repository) -> HashMap<ChunkId, u64> {
-    let packs = repository
-        .catalog()
-        .index()
-        .pack_numbers()
-        .into_iter()
-        .map(|number| repository.catalog().index().pack(number).unwrap());
+    let packs = packs_of(repository).into_iter();
     packs
         .flat_map(|info| info.directory.chunks.iter().map(|c| (c.id, u64::from(c.length))).collect::<Vec<_>>())
         .collect()

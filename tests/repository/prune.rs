@@ -20,7 +20,7 @@ use avro_snap::id::SnapshotId;
 use avro_snap::ops::prune::{Fate, MaxUnused};
 use avro_snap::storage::{Backend, Kind, Memory};
 use faults::{Files, check_all};
-use lab::Lab;
+use lab::{Lab, packs_of};
 use small::{all_is_well, count, forget, init, noise, open, run_prune, save, thorough};
 
 fn memory(suite: Suite) -> (Arc<dyn Backend>, Lab) {
@@ -165,13 +165,7 @@ fn damage_that_is_recorded_stops_nothing_and_heals_when_the_data_comes_again() {
     forget(&lab, &[nights[0].0]).unwrap();
     // Some packs are gone. What the snapshots themselves are made of is not among them.
     let repository = open(&lab);
-    let infos: Vec<_> = repository
-        .catalog()
-        .index()
-        .pack_numbers()
-        .into_iter()
-        .map(|number| repository.catalog().index().pack(number).unwrap())
-        .collect();
+    let infos = packs_of(&repository);
     let is_data = |info: &&std::sync::Arc<avro_snap::pack::PackInfo>| {
         info.directory.frames.iter().all(|frame| frame.kind == avro_snap::chunk::ChunkKind::Bytes)
     };

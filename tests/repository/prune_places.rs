@@ -21,7 +21,7 @@ use avro_snap::pack::{Chain, EncodedFrame, Encoding, FrameCodec, PackBuilder, Pl
 use avro_snap::storage::{Backend, Kind, Memory};
 use avro_snap::store::{InitOptions, Repository, Sizes, SystemClock, Writer};
 use faults::Files;
-use lab::{Lab, saving};
+use lab::{Lab, packs_of, saving};
 use small::{all_is_well, count, forget, init, lab, noise, open, run_prune, save, thorough, write_all};
 
 /// Stores frames that are stored already once more, some of them twice in one pack.
@@ -118,12 +118,7 @@ fn delta_save(lab: &Lab, files: &Files) -> SnapshotId {
 
 fn deltas(lab: &Lab) -> usize {
     let repository = lab.open();
-    let packs = repository
-        .catalog()
-        .index()
-        .pack_numbers()
-        .into_iter()
-        .map(|number| repository.catalog().index().pack(number).unwrap());
+    let packs = packs_of(&repository).into_iter();
     packs.map(|info| info.directory.frames.iter().filter(|frame| frame.encoding == Encoding::Delta).count()).sum()
 }
 

@@ -4,20 +4,19 @@
 
 use crate::faults::quick_folder;
 use crate::lab::{CHEAP, Lab, PASSWORD};
+use crate::replace::Unchecked;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use avro_snap::chunk::ChunkKind;
 use avro_snap::crypto::Suite;
-use avro_snap::error::Result;
-use avro_snap::id::{ChunkId, IndexId, SnapshotId};
-use avro_snap::log::{Follower, Foundation};
+use avro_snap::id::{ChunkId, SnapshotId};
 use avro_snap::ops::select::Listing;
 use avro_snap::pack::{FrameCodec, PlainChunk};
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::storage::{Backend, Kind, Memory, Meter, Name};
-use avro_snap::store::{CachePlace, OpenOptions, Repository, State, Unlock, Writer};
+use avro_snap::store::{CachePlace, OpenOptions, Repository, Unlock, Writer};
 
 /// Stores as many roots as wanted, each in a pack of its own.
 fn store_roots(repository: &Repository, count: u32) -> Vec<(SnapshotId, ChunkId)> {
@@ -172,29 +171,4 @@ fn several_slots_of_one_password_cost_one_reading_of_the_log() {
     let entries = lab.open().state().next;
     let read = meter.counts().read;
     assert!(read.objects < entries + 20, "{} reads for {entries} entries", read.objects);
-}
-
-/// Takes any root for sound, as no writer does.
-struct Unchecked(Vec<IndexId>);
-
-impl Follower for Unchecked {
-    fn follow_log(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl Foundation for Unchecked {
-    fn secured_at(&self) -> u64 {
-        u64::MAX
-    }
-
-    fn set_secured_at(&self, _: u64) {}
-
-    fn secure(&self, _: &State, _: SnapshotId, _: &ChunkId, _: Option<&ChunkId>) -> Result<()> {
-        Ok(())
-    }
-
-    fn index_objects(&self) -> Result<Vec<IndexId>> {
-        Ok(self.0.clone())
-    }
 }

@@ -16,6 +16,11 @@ fn log(rolled_back: Option<String>) -> Log {
     let envelope = Envelope::new(RepositoryId::new([1; 16]), None);
     let mut first = NewLog::new(&*backend, envelope.clone(), &SystemEntropy, 0);
     assert!(first.init([7; 32], vec![(key(1), [1; 32])]).unwrap());
+    opened(backend, envelope, rolled_back)
+}
+
+/// The log in a storage, as another process would open it.
+fn opened(backend: Arc<dyn Backend>, envelope: Envelope, rolled_back: Option<String>) -> Log {
     let read = Opening::new(&*backend, false, None).read(&envelope).unwrap();
     let around = Surroundings {
         backend,
@@ -202,22 +207,7 @@ fn the_last_key_stays_and_no_key_goes_unasked() {
 #[test]
 fn an_entry_follows_what_somebody_else_appended_meanwhile() {
     let log = log(None);
-    let other = {
-        let (backend, envelope) = (log.backend().clone(), (*log.envelope()).clone());
-        let read = Opening::new(&*backend, false, None).read(&envelope).unwrap();
-        let around = Surroundings {
-            backend,
-            envelope,
-            entropy: Arc::new(SystemEntropy),
-            clock: Arc::new(SystemClock),
-            runtime: Runtime::default(),
-            features: Features::default(),
-            rolled_back: None,
-            remembered: None,
-            local: None,
-        };
-        Log::new(read, around)
-    };
+    let other = opened(log.backend().clone(), (*log.envelope()).clone(), None);
     log.add_snapshot(&Run::default(), snapshot(1), root(1)).unwrap();
     // It knows of no snapshot yet, and learns of it when it is too late for its number.
     let mut asked = Vec::new();

@@ -171,6 +171,8 @@ impl ChangeDetection {
                     now.mtime == parent.mtime
                         && (self.ignores_ctime || now.ctime == parent.ctime)
                         && (self.ignores_inode || now.inode == parent.inode)
+                        // The name may have been another file's when they were read: then the file itself says its own.
+                        && now.xattrs == parent.xattrs
                 }
                 _ => false,
             }
@@ -180,6 +182,24 @@ impl ChangeDetection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::ContentHash;
+    use crate::snapshot::entry::{Time, Xattr};
+
+    #[test]
+    fn other_attributes_make_a_file_changed_whatever_its_stat_says() {
+        let xattr = Xattr { name: b"user.a".to_vec(), value: b"1".to_vec() };
+        let content = Some(ContentHash::new([7; 32]));
+        let parent = FileEntry { content, inode: 5, xattrs: vec![xattr], ..FileEntry::nothing() };
+        let strict = ChangeDetection { reads_all: false, ignores_ctime: false, ignores_inode: false };
+        let lenient = ChangeDetection { ignores_ctime: true, ignores_inode: true, ..strict };
+        let later = FileEntry { ctime: Time { seconds: 9, nanos: 0 }, inode: 6, ..parent.clone() };
+        assert!(strict.unmodified(&parent, &parent) && lenient.unmodified(&parent, &parent));
+        assert!(!strict.unmodified(&later, &parent) && lenient.unmodified(&later, &parent));
+        for now in [parent.clone(), later] {
+            let changed = FileEntry { xattrs: Vec::new(), ..now };
+            assert!(!strict.unmodified(&changed, &parent) && !lenient.unmodified(&changed, &parent), "{changed:?}");
+        }
+    }
 
     #[test]
     fn a_default_series_is_short_and_tells_lists_apart() {
