@@ -8,7 +8,7 @@
 //!
 //! # Make a repository
 //!
-//! A repository lies in a [storage](storage): a local folder, memory, or one of your own. This one is encrypted.
+//! A repository lies in a [storage]: a local folder, memory, or one of your own. This one is encrypted.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tour/setup.rs"));

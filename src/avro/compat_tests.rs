@@ -1,4 +1,5 @@
 use super::*;
+use crate::avro::changes::changes;
 
 fn schema(text: &str) -> Schema {
     Schema::parse(text).unwrap_or_else(|error| panic!("{error}: {text}"))

@@ -6,6 +6,7 @@
 //! - [`varint`]: the zig-zag numbers that all of these are made of.
 //! - [`codec`]: the codecs of payloads, and their decoders.
 //! - [`block`]: what a block really holds, compared with what it declares.
+//! - [`changes`]: which fields of a schema changed.
 //! - [`compat`]: whether one schema reads the data of another.
 //! - [`records`]: records as JSON.
 //! - [`columns`]: records taken apart into columns, field by field.
@@ -15,6 +16,7 @@
 //! or a limit does not bound.
 
 pub mod block;
+pub mod changes;
 pub mod codec;
 pub mod columns;
 pub mod compat;

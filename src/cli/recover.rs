@@ -96,7 +96,7 @@ fn print_report(
     let output = &context.output;
     if let Some(damage) = damage {
         let at = format!("the log is broken at entry {}: {}", damage.at, damage.cause.message());
-        let after = format!("{} after it can be read, {} cannot", damage.behind, damage.unreadable);
+        let after = format!("{} after it can be read, {} cannot", damage.after, damage.unreadable);
         output.error("log_broken", &format!("{at}; {after}"), None);
     }
     for (_, error) in &found.unsound {

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use avro_snap::avro::compat::{Comparison, Obstacle, changes};
+use avro_snap::avro::changes::changes;
+use avro_snap::avro::compat::{Comparison, Obstacle};
 use avro_snap::ops::schema::{FileSchema, What, log, ls, schema_of};
 use avro_snap::ops::select::manifest_path;
 use avro_snap::report;

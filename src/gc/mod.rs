@@ -8,6 +8,7 @@
 
 mod condemn;
 mod full;
+mod needs;
 pub mod plan;
 mod repack;
 mod report;

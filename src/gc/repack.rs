@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
-use super::survey::{Needs, Survey};
+use super::needs::Needs;
+use super::survey::Survey;
 use crate::chunk::ChunkKind;
 use crate::error::{Error, Result};
 use crate::id::PackId;

@@ -30,7 +30,7 @@ pub(crate) fn follow_all<'r>(
     bad: &HashSet<BadFrame>,
     tell: &mut dyn FnMut(Lost) -> Result<()>,
 ) -> Result<FollowedAll<'r>> {
-    let (mut told, mut attempts) = (HashSet::new(), 0);
+    let (mut reported, mut attempts) = (HashSet::new(), 0);
     'again: loop {
         attempts += 1;
         repository.catalog().refresh()?;
@@ -45,7 +45,7 @@ pub(crate) fn follow_all<'r>(
             if attempts < ATTEMPTS && repository.catalog().has_moved(&state)? {
                 continue 'again;
             }
-            if told.insert(record.id) {
+            if reported.insert(record.id) {
                 closure.snapshot(record, tell)?;
             }
             damaged.push((record.id, followed));

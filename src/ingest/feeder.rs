@@ -69,7 +69,7 @@ impl<'p, 'r, 's> Feeder<'p, 'r, 's> {
         pipeline.backlog.enter();
         self.scope.spawn(move |_| {
             pipeline.encode(common, chunks);
-            pipeline.backlog.leave();
+            pipeline.backlog.leave(1);
         });
     }
 

@@ -18,7 +18,7 @@ pub struct LogDamage {
     /// What is wrong with it.
     pub cause: Error,
     /// How many entries after it are there, and can be read.
-    pub behind: u64,
+    pub after: u64,
     /// How many of those that are there cannot.
     pub unreadable: u64,
     /// Entries after the break, each with the epoch that it is sealed in.
@@ -88,8 +88,8 @@ impl Log {
             epoch = survivor.as_ref().map_or(epoch, |(own, _)| *own);
             survivors.extend(survivor);
         }
-        let (behind, unreadable) = (survivors.len() as u64, (taken.len() - survivors.len()) as u64);
-        Ok(LogDamage { at, cause, behind, unreadable, survivors, taken })
+        let (after, unreadable) = (survivors.len() as u64, (taken.len() - survivors.len()) as u64);
+        Ok(LogDamage { at, cause, after, unreadable, survivors, taken })
     }
 
     /// Takes out what stands after the break, and the checkpoints, which stand for entries that are made again. What is not

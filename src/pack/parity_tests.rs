@@ -158,7 +158,7 @@ fn any_one_damage_to_the_object_leaves_it_of_use() {
 }
 
 /// An object that says what the forger likes, with checks that fit.
-fn forged(pack: &PackId, length: u32, shard: u32, originals: u16, recoveries: u16, behind: &[u8]) -> Vec<u8> {
+fn forged(pack: &PackId, length: u32, shard: u32, originals: u16, recoveries: u16, after: &[u8]) -> Vec<u8> {
     let mut fixed = Vec::new();
     fixed.put(&Prelude { kind: Kind::Parity, suite: Suite::None, epoch: 0, repository: REPOSITORY }.encode());
     fixed.put(pack.as_bytes());
@@ -168,7 +168,7 @@ fn forged(pack: &PackId, length: u32, shard: u32, originals: u16, recoveries: u1
     fixed.put_u16(recoveries);
     let hashes = vec![7; HASH_LEN * (usize::from(originals) + usize::from(recoveries))];
     let check = check_of(&fixed, &hashes);
-    [&fixed[..], &hashes, &check, behind].concat()
+    [&fixed[..], &hashes, &check, after].concat()
 }
 
 #[test]

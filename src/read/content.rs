@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::avro::encoder::{EncoderId, Encoders, preflate_join};
+use crate::avro::encoder::{EncodeError, EncoderId, Encoders, preflate_join};
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::Digester;
@@ -179,8 +179,33 @@ pub(crate) fn encode(
                 return Err(failed("it does not write what it must in this build; nothing is restored with it"));
             }
             let mut payload = Vec::new();
-            encoders.encode(&id, plain, &mut payload).map_err(|e| failed(&e.to_string()))?;
+            encoders.encode(&id, plain, &mut payload).map_err(|error| not_encoded(&name, error))?;
             Ok(payload)
         }
+    }
+}
+
+/// Why an encoder made no payload.
+fn not_encoded(name: &str, error: EncodeError) -> Error {
+    match error {
+        // That this machine cannot do it says nothing about what is stored.
+        EncodeError::Failed { .. } => Error::Exhausted { what: "memory to encode with", source: error.into() },
+        EncodeError::Unsupported(_) => Error::Unsupported { name: name.into(), reason: error.to_string() },
+        EncodeError::TooLarge(_) => Error::damaged(name, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn an_encoder_without_memory_is_not_damage() {
+        let id: EncoderId = "xz:P6:crc64".parse().unwrap();
+        let kind = |error| not_encoded("encoder xz:P6:crc64", error).kind();
+        assert_eq!(kind(EncodeError::Failed { id, reason: "out of memory" }), ErrorKind::System);
+        assert_eq!(kind(EncodeError::Unsupported(id)), ErrorKind::Unsupported);
+        assert_eq!(kind(EncodeError::TooLarge(1 << 40)), ErrorKind::Damage);
     }
 }

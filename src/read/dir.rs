@@ -48,8 +48,8 @@ impl Dir {
     /// bytes; fewer at the end. Only the parts of the manifest that hold them are read; what lies below them is skipped.
     ///
     /// # Errors
-    /// [`Error::NoPath`] if the folder is not there any more, which only a snapshot that was changed on purpose can cause;
-    /// [`Error::SnapshotRemoved`]; those of reading the manifest.
+    /// [`Error::NoPath`](crate::Error::NoPath) if the folder is not there any more, which only a snapshot that was changed on purpose can cause;
+    /// [`Error::SnapshotRemoved`](crate::Error::SnapshotRemoved); those of reading the manifest.
     pub fn children_after(&self, name: Option<&[u8]>, limit: usize) -> Result<Vec<FileEntry>> {
         self.snapshot.steady(|root| self.page(root, name, limit))
     }

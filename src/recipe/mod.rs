@@ -7,6 +7,7 @@
 //! [`ChunkSink`](crate::chunk::ChunkSink), and blocks that need much computing are handed out, so that the caller can
 //! deal with several at once.
 
+mod compiled;
 mod framer;
 mod layout;
 mod ranges;
@@ -15,14 +16,16 @@ mod split;
 mod state;
 mod stream;
 mod survey;
+mod track;
 mod tree;
 mod views;
 
+pub use compiled::CompiledSchema;
 pub use framer::{Finding, Framer, RawBlock, Segment, is_filler};
 pub use layout::{Check, CheckHash, Class, Entry, LayoutReader, LayoutSegment, LayoutWriter};
 pub use ranges::{Encode, RangeReader, ToEncode};
 pub use rebuild::{BlockFrame, MAX_ENTRY, Part, RecipeReader};
-pub use split::{CompiledSchema, PayloadDecision, Split, Splitter};
+pub use split::{PayloadDecision, Split, Splitter};
 pub use state::AvroState;
 pub use stream::{Stream, StreamBuilder, StreamReader};
 pub use survey::{ContainerSurvey, Loss, PieceWalk, Placed, Ranges, Stretch, WalkedPiece, loss};

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
+use super::compiled::CompiledSchema;
 use super::framer::{Finding, RawBlock, Segment};
 use super::layout::{Class, Entry, LayoutWriter};
 use super::stream::StreamBuilder;
+use super::track::{Payloads, Track};
 use super::{AvroState, ContainerRecipe, Recipe, Stream};
 use crate::avro::block::{Looked, Trouble};
 use crate::avro::codec::Codec;
-use crate::avro::columns::TypeTree;
 use crate::avro::container::{Flaw, Header};
-use crate::avro::schema::Schema;
-use crate::chunk::{ChunkKind, ChunkSink, CutParams, Piece, RecordShape, StreamCutter};
+use crate::chunk::{ChunkKind, ChunkSink, CutParams};
 use crate::error::Result;
 
 /// What is done with the payload of a block.
@@ -58,53 +58,6 @@ pub struct Split {
     pub encoder: String,
     /// The schema's fingerprint (CRC-64-AVRO); 0 if it cannot be understood.
     pub fingerprint: u64,
-}
-
-/// The schema of a container, compiled for walking its records.
-#[derive(Debug)]
-pub struct CompiledSchema {
-    /// The schema, or why there is none to walk records with.
-    schema: std::result::Result<Schema, Trouble>,
-    /// CRC-64-AVRO fingerprint of the schema; 0 where there is none.
-    fingerprint: u64,
-    /// How to take its records apart into columns; none where they cannot be.
-    shape: Option<Arc<RecordShape>>,
-}
-
-impl CompiledSchema {
-    /// That of a container with this header.
-    pub fn of(header: &Header) -> Self {
-        let no_schema = || Trouble::Damaged("its header holds no schema that is a text".into());
-        let text = header.schema_text().ok_or_else(no_schema);
-        let schema = text.and_then(|text| Schema::parse(text).map_err(|error| Trouble::from(&error)));
-        let fingerprint = schema.as_ref().map_or(0, Schema::fingerprint);
-        let tree = schema.as_ref().ok().and_then(TypeTree::of_schema);
-        let shape = tree.map(|tree| Arc::new(RecordShape { fingerprint, tree: tree.bytes().to_vec() }));
-        Self { schema, fingerprint, shape }
-    }
-
-    /// Its CRC-64-AVRO fingerprint; 0 if it cannot be understood.
-    pub fn fingerprint(&self) -> u64 {
-        self.fingerprint
-    }
-
-    /// The schema itself, if it can be understood.
-    pub fn schema(&self) -> Option<&Schema> {
-        self.schema.as_ref().ok()
-    }
-
-    /// What is wrong with it: that there is none to walk records with, or that readers refuse it.
-    fn trouble(&self) -> Option<Trouble> {
-        match &self.schema {
-            Ok(schema) => schema.flaw().map(Trouble::from),
-            Err(trouble) => Some(trouble.clone()),
-        }
-    }
-
-    /// What its records are like; none where they cannot be taken apart into columns.
-    pub fn shape(&self) -> Option<&Arc<RecordShape>> {
-        self.shape.as_ref()
-    }
 }
 
 /// Puts the parts of one file into streams. Nothing is held back but what the cutters need.
@@ -219,10 +172,7 @@ impl Container {
         let walking = schema.schema().is_some_and(|schema| !schema.always_empty());
         let mut stream = StreamBuilder::new();
         stream.push(ChunkKind::Header, header.bytes().to_vec(), 0, sink)?;
-        let records = Track {
-            stream: StreamBuilder::of_records(schema.shape.clone()),
-            ..Track::new(params, ChunkKind::Records, walking)
-        };
+        let records = Track::of_records(params, schema.shape().cloned(), walking);
         let unknown_codec = || format!("its codec {:?} is not known", header.codec_name());
         let mut container = Self {
             marker: header.marker,
@@ -385,89 +335,8 @@ impl Container {
             beyond_limits: self.beyond_limits,
             undecoded: self.undecoded,
             encoder,
-            fingerprint: self.schema.fingerprint,
+            fingerprint: self.schema.fingerprint(),
         })
-    }
-}
-
-/// A stream that is being cut.
-#[derive(Debug)]
-struct Track {
-    cutter: StreamCutter,
-    stream: StreamBuilder,
-    kind: ChunkKind,
-}
-
-impl Track {
-    fn new(params: CutParams, kind: ChunkKind, has_borders: bool) -> Self {
-        Self { cutter: StreamCutter::new(params, has_borders), stream: StreamBuilder::new(), kind }
-    }
-
-    fn push(&mut self, bytes: &[u8], sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
-        self.cutter.push(bytes);
-        self.drain(false, sink)
-    }
-
-    fn drain(&mut self, finished: bool, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
-        while let Some(Piece { bytes, records, aligned }) = self.cutter.next_piece(finished) {
-            // Only whole records may ever be coded as columns.
-            let kind = if self.kind == ChunkKind::Records && !aligned { ChunkKind::Bytes } else { self.kind };
-            self.stream.push(kind, bytes, records, sink)?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self, sink: &mut (impl ChunkSink + ?Sized)) -> Result<Stream> {
-        self.drain(true, sink)?;
-        self.stream.finish(sink)
-    }
-}
-
-/// Payloads that are kept. One of middle size is a chunk of its own, so that equal payloads meet again wherever they
-/// stand; small ones are joined; large ones are cut by content.
-#[derive(Debug)]
-struct Payloads {
-    params: CutParams,
-    stream: StreamBuilder,
-    small: Vec<u8>,
-}
-
-/// Payloads of at least this many bytes are not joined with others, ...
-const OWN_CHUNK: usize = 4 << 10;
-/// ... those above this many are cut, ...
-const CUT_ABOVE: usize = 1 << 20;
-/// ... and joined ones make a chunk when they come to this many.
-const JOINED: usize = 64 << 10;
-
-impl Payloads {
-    fn new(params: CutParams) -> Self {
-        Self { params, stream: StreamBuilder::new(), small: Vec::new() }
-    }
-
-    fn push(&mut self, payload: &[u8], sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
-        if payload.len() < OWN_CHUNK {
-            self.small.extend_from_slice(payload);
-            return if self.small.len() < JOINED { Ok(()) } else { self.flush(sink) };
-        }
-        self.flush(sink)?;
-        if payload.len() <= CUT_ABOVE {
-            return self.stream.push(ChunkKind::Payload, payload.to_vec(), 0, sink);
-        }
-        let mut cutter = StreamCutter::new(self.params, false);
-        cutter.push(payload);
-        while let Some(piece) = cutter.next_piece(true) {
-            self.stream.push(ChunkKind::Payload, piece.bytes, 0, sink)?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self, sink: &mut (impl ChunkSink + ?Sized)) -> Result<()> {
-        self.stream.push(ChunkKind::Payload, std::mem::take(&mut self.small), 0, sink)
-    }
-
-    fn finish(mut self, sink: &mut (impl ChunkSink + ?Sized)) -> Result<Stream> {
-        self.flush(sink)?;
-        self.stream.finish(sink)
     }
 }
 

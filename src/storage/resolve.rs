@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn where_reading_back_fails_as_well_both_are_told_and_the_outcome_is_not_known() {
+    fn where_reading_back_fails_as_well_both_are_reported_and_the_outcome_is_not_known() {
         for kind in [Unavailable, Denied, Other] {
             let storage = Scripted::new(vec![(true, Some(UnknownOutcome)), (false, Some(kind))]);
             let error = create_resolved(&*storage, &name(), OWN).unwrap_err();

@@ -149,7 +149,7 @@ fn a_log_that_this_version_does_not_know_is_left_alone() {
     let memory = memory_of(&objects);
     let (repository, damage) = open_broken(&memory).unwrap();
     let damage = damage.unwrap();
-    assert_eq!((damage.behind, damage.unreadable), (0, 1));
+    assert_eq!((damage.after, damage.unreadable), (0, 1));
     rebuild_log(&repository, &damage, &[]).unwrap();
     let found = find_snapshots(&repository, &Silent).unwrap();
     assert_eq!(found.candidates.len(), 1);

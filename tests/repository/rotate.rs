@@ -299,7 +299,7 @@ fn an_entry_under_the_old_keys_is_refused_behind_a_rotation() {
     assert!(matches!(&refused, Error::Damaged { reason, .. } if reason.contains("epoch 0")), "{refused}");
     let (repository, damage) = broken(&forged);
     let damage = damage.unwrap();
-    assert_eq!((damage.behind, repository.state().snapshots.len()), (0, expected.len()));
+    assert_eq!((damage.after, repository.state().snapshots.len()), (0, expected.len()));
     mend(&repository, &damage);
     goes_on(&forged, expected.clone(), "after the forged entry was taken out");
     assert!(forge(&lab.open().keys().keyring().unwrap()).open().state().snapshots.is_empty());

@@ -18,7 +18,7 @@
 //! # Ok::<(), exact_deflate::InvalidSettings>(())
 //! ```
 //!
-//! Prove that a stream can be made again, before its plain bytes take its place. [`verify`] follows the decisions of the
+//! Prove that a stream can be made again, before its plain bytes take its place. [`verify()`] follows the decisions of the
 //! stream instead of making its own, which is cheaper than encoding, and stops where it differs:
 //!
 //! ```

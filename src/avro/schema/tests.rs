@@ -278,7 +278,8 @@ fn deep_schemas_need_little_stack() {
         deep = format!(r#"{{"type":"record","name":"R{n}","fields":[{{"name":"a","type":{deep}}}]}}"#);
     }
     let work = move || {
-        use crate::avro::compat::{Comparison, Verdict, changes};
+        use crate::avro::changes::changes;
+        use crate::avro::compat::{Comparison, Verdict};
         let schema = parse(&deep);
         assert_eq!(schema.canonical_form().matches("record").count(), MAX_DEPTH - 1);
         assert_eq!(schema.skip(&[2], 0), Ok(1));

@@ -3,6 +3,7 @@
 mod alarms;
 mod lineage;
 mod options;
+mod order;
 mod rows;
 mod run;
 mod stream;

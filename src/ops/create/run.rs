@@ -1,13 +1,14 @@
 //! One run of `create`: a walker finds the files, workers store them, and the rows they make are put into the manifest in
 //! the order of their paths.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 
 use super::alarms::Alarms;
 use super::lineage::{ChangeDetection, Lineage};
+use super::order::{Batch, Numbered, in_order};
 use super::rows::{Finished, Found, Outcome, RowWriter};
 use super::stream::store_stream;
 use super::{CreateOptions, CreateReport};
@@ -169,13 +170,13 @@ impl CreateRun<'_> {
         };
         let window = Gate::new(WINDOW);
         let (send_job, jobs) = crossbeam_channel::bounded::<FileJob>(JOBS);
-        let (send_outcome, outcomes) = channel::<(u64, Outcome)>();
+        let (send_outcome, outcomes) = channel::<Batch<Outcome>>();
         let unfilled: Mutex<Vec<Unfilled>> = Mutex::default();
         let walked: Mutex<Walked> = Mutex::default();
         let done = std::thread::scope(|threads| {
-            let walker_outcomes = send_outcome.clone();
+            let mut walker_outcomes = Numbered::new(send_outcome.clone());
             let (window, walked) = (&window, &walked);
-            let walker = move || match self.walk(source, detection, window, &send_job, &walker_outcomes) {
+            let walker = move || match self.walk(source, detection, window, &send_job, &mut walker_outcomes) {
                 Ok(done) => *walked.lock().unwrap_or_else(PoisonError::into_inner) = done,
                 Err(error) => self.pipeline.fail(error),
             };
@@ -186,7 +187,7 @@ impl CreateRun<'_> {
                     for job in jobs {
                         let FileJob { number, path, found } = job;
                         let outcome = self.work(context, opener, &mut feeder, &path, found);
-                        if send_outcome.send((number, outcome)).is_err() {
+                        if send_outcome.send(Batch::of(number, outcome)).is_err() {
                             break;
                         }
                     }
@@ -199,17 +200,19 @@ impl CreateRun<'_> {
                 self.pipeline.fail(error);
             }
             drop((send_outcome, jobs));
-            let done = in_order(&outcomes, |outcome| {
-                let done =
-                    rows.outcome(outcome, &|feeder, path, found| self.work(context, opener, feeder, path, found));
-                window.leave();
+            let done = in_order(&outcomes, |batch| {
+                let count = batch.len();
+                let done = batch.into_iter().try_for_each(|outcome| {
+                    rows.outcome(outcome, &|feeder, path, found| self.work(context, opener, feeder, path, found))
+                });
+                window.leave(count);
                 done
             });
             if let Err(error) = done {
                 self.pipeline.fail(error);
                 // The walker may be waiting for a place: there is nothing to wait for any more.
-                for _ in outcomes {
-                    window.leave();
+                for batch in outcomes {
+                    window.leave(batch.len());
                 }
             }
             self.pipeline.check()
@@ -230,12 +233,11 @@ impl CreateRun<'_> {
         detection: ChangeDetection,
         window: &Gate,
         jobs: &crossbeam_channel::Sender<FileJob>,
-        outcomes: &Sender<(u64, Outcome)>,
+        outcomes: &mut Numbered<Outcome>,
     ) -> Result<Walked> {
         let mut parent = self.lineage.parent.as_ref().map(|parent| parent.rows(self.repository));
         let mut unmet = Vec::new();
         let mut seen: HashSet<(u64, u64)> = HashSet::new();
-        let mut number = 0;
         while let Some(item) = source.next_found() {
             self.pipeline.check()?;
             self.repository.runtime().go_on()?;
@@ -245,18 +247,15 @@ impl CreateRun<'_> {
                 Err(problem) => {
                     self.progress.warning(&problem.warning());
                     if !problem.is_incomplete() {
-                        window.leave();
+                        window.leave(1);
                         continue;
                     }
-                    if outcomes.send((number, Outcome::Unread(problem.tree_path))).is_err() {
+                    if !outcomes.push(Outcome::Unread(problem.tree_path)) {
                         return Ok(Walked::default());
                     }
-                    number += 1;
                     continue;
                 }
             };
-            let next = number;
-            number += 1;
             let before = match &mut parent {
                 Some(rows) => match row_at(rows, &entry.path, &mut |row| unmet.extend(container(row))) {
                     Ok(row) => row,
@@ -279,16 +278,18 @@ impl CreateRun<'_> {
                 Some(before) if detection.unmodified(&found.entry, before) => Outcome::Unmodified(found),
                 _ => {
                     self.progress.more_ahead(1, found.entry.size);
-                    if jobs.send(FileJob { number: next, path: fs_path, found }).is_err() {
+                    let number = outcomes.skip();
+                    if number.is_none_or(|number| jobs.send(FileJob { number, path: fs_path, found }).is_err()) {
                         return Ok(Walked::default());
                     }
                     continue;
                 }
             };
-            if outcomes.send((next, outcome)).is_err() {
+            if !outcomes.push(outcome) {
                 return Ok(Walked::default());
             }
         }
+        outcomes.flush();
         while let Some(row) = parent.as_mut().and_then(|rows| rows.next_row().ok().flatten()) {
             unmet.extend(container(row));
         }
@@ -398,17 +399,4 @@ fn row_at(
 /// What is remembered of a row that nothing was found for: nothing, unless it is an Avro file.
 fn container(row: FileEntry) -> Option<FileEntry> {
     row.avro.is_some().then(|| FileEntry { recipe: Vec::new(), xattrs: Vec::new(), ..row })
-}
-
-/// Calls `each` with what is received, in the order of its numbers.
-fn in_order<T>(receiver: &Receiver<(u64, T)>, mut each: impl FnMut(T) -> Result<()>) -> Result<()> {
-    let (mut next, mut early) = (0, BTreeMap::new());
-    for (number, item) in receiver {
-        early.insert(number, item);
-        while let Some(item) = early.remove(&next) {
-            next += 1;
-            each(item)?;
-        }
-    }
-    Ok(())
 }

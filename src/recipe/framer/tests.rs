@@ -84,7 +84,7 @@ proptest! {
 }
 
 #[test]
-fn behind_a_damaged_block_the_next_one_is_found() {
+fn after_a_damaged_block_the_next_one_is_found() {
     let mut file = container([7; 16], &[vec![1; 50], vec![2; 50], vec![3; 50]]);
     let second_marker = file.len() - 52 - 16 - 10;
     file[second_marker] ^= 1;
@@ -95,7 +95,7 @@ fn behind_a_damaged_block_the_next_one_is_found() {
 }
 
 #[test]
-fn line_ends_and_nuls_behind_the_last_marker_are_counted() {
+fn line_ends_and_nuls_after_the_last_marker_are_counted() {
     let file = container([7; 16], &[vec![1; 50]]);
     for tail in [&b"\n"[..], b"\r\n", &[0; 40], b"\n\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"] {
         let stray = [&file[..], tail].concat();

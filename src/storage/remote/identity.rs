@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_run_once_and_its_failure_is_told() {
+    fn a_command_is_run_once_and_its_failure_is_reported() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let counter = folder.path().join("runs");

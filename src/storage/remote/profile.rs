@@ -122,7 +122,7 @@ aws_session_token=T2
         );
         assert_eq!(find("both").unwrap().source, keys("ID2", "S2", Some("T2")));
         assert_eq!(find("sso").unwrap().source, Some(Source::Elsewhere("sso_session")));
-        assert_eq!(find("nobody"), None);
+        assert_eq!(find("absent"), None);
         assert_eq!(find("x"), None);
     }
 
