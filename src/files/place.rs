@@ -1,5 +1,6 @@
 //! Paths of any length. The system takes at most 4095 bytes at once, but directories may lie deeper.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -45,10 +46,10 @@ impl<'p> Place<'p> {
     }
 
     /// The same as one path, for system calls that take nothing else.
-    pub(super) fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> Cow<'p, Path> {
         match &self.folder {
-            None => self.rest.to_path_buf(),
-            Some(folder) => through_fd(folder.as_fd(), self.rest.as_os_str().as_bytes()),
+            None => Cow::Borrowed(self.rest),
+            Some(folder) => Cow::Owned(through_fd(folder.as_fd(), self.rest.as_os_str().as_bytes())),
         }
     }
 }

@@ -63,7 +63,14 @@ pub(super) fn split(names: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Calls with a larger buffer until it suffices. The system's own bound is 64 KiB for a value.
 pub(super) fn filled(mut call: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8>> {
-    let mut buffer = vec![0; 256];
+    // Most files have nothing to say, and this is asked of each.
+    let mut small = [0; 256];
+    match call(&mut small) {
+        Ok(length) => return Ok(small.get(..length).unwrap_or_default().to_vec()),
+        Err(Errno::RANGE) => {}
+        Err(error) => return Err(error),
+    }
+    let mut buffer = vec![0; 2048];
     loop {
         match call(&mut buffer) {
             Ok(length) => {
