@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use context::{Context, IoContext};
 pub use kind::ErrorKind;
-pub use refusal::{KeyRefusal, Refusal};
+pub use refusal::{KeyRefusal, Refusal, RunRefusal};
 pub use storage::{Flaw, StorageError, StorageErrorKind};
 pub use subject::Subject;
 
@@ -290,6 +290,15 @@ pub enum Error {
     #[error("refused to delete: {0}")]
     DeleteRefused(Refusal),
 
+    /// A part does not belong to a run, or a run cannot be merged.
+    #[error("run {run} {refusal}")]
+    RunRefused {
+        /// Name of the run.
+        run: String,
+        /// Why.
+        refusal: RunRefusal,
+    },
+
     /// An argument makes no sense.
     #[error("{reason}")]
     InvalidArgument {
@@ -352,6 +361,11 @@ impl Error {
     /// An argument that makes no sense.
     pub fn argument(argument: &'static str, reason: impl Into<String>) -> Self {
         Self::InvalidArgument { argument, reason: reason.into() }
+    }
+
+    /// A run that something was refused about.
+    pub fn run(run: impl Into<String>, refusal: RunRefusal) -> Self {
+        Self::RunRefused { run: run.into(), refusal }
     }
 
     /// A path of a snapshot that is not `expected`.

@@ -4,11 +4,13 @@
 //! random bytes (repositories, snapshots, key slots).
 
 mod object;
+mod run;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use object::{Kind, Name};
+pub use run::RunIds;
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

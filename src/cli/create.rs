@@ -1,17 +1,15 @@
 //! `snap create`
 
-use std::collections::HashSet;
 use std::ffi::OsString;
-use std::io::Read;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use avro_snap::error::{Error, IoContext};
-use avro_snap::files::{Marker, list_text};
+use avro_snap::error::Error;
 use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, StreamSource, create};
 use avro_snap::ops::select::{Filter, manifest_path};
+use avro_snap::snapshot::Shard;
 use avro_snap::store::{InitOptions, Repository};
-use avro_snap::values::{comma_list, parse_size};
+use avro_snap::values::comma_list;
 use serde_json::json;
 
 use super::Context;
@@ -23,8 +21,9 @@ use super::format::{count, seconds, size};
 use super::init;
 use super::parity::warn_of_mended;
 use super::password::is_standard_input;
-use super::pick::{patterns, whole};
+use super::pick::whole;
 use super::progress::Meter;
+use super::sources::{ExcludeArgs, ListArgs, distinct};
 use super::when::{Day, parse_time};
 use super::{places, stores};
 
@@ -62,6 +61,20 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     source: SourceArgs,
+
+    /// Save only part K of N; other processes save the others, as parts of the same --run
+    ///
+    /// Which part a file belongs to follows from its path. Parts may be saved on several machines and at the same time; one that is
+    /// there is not saved again (unless with --force). `snap merge` makes a snapshot of all parts.
+    #[arg(long, value_name = "K/N", conflicts_with_all = ["stdin", "stdin_from_command", "skip_if_unchanged"])]
+    shard: Option<Shard>,
+
+    /// Name of the run that the part belongs to: the same for all parts, and another one for each run
+    ///
+    /// The first part that is begun decides what all are compared with. The others need the same sources, excludes, host, series and
+    /// tags. Without --host (or SNAP_HOST), the host is `shards`.
+    #[arg(long, value_name = "NAME")]
+    run: Option<String>,
 
     /// Write nothing; show what would be saved and how many bytes it would add
     #[arg(short = 'n', long)]
@@ -135,53 +148,12 @@ struct SourceArgs {
     #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stream")]
     stdin_filename: OsString,
 
-    /// Save the paths listed in FILE, one per line; - is standard input
-    ///
-    /// Empty lines and lines that begin with # are ignored. They are paths, not patterns. The list is UTF-8, or UTF-16 with a
-    /// byte order mark.
-    #[arg(long, value_name = "FILE")]
-    files_from: Vec<PathBuf>,
-
-    /// Save the paths listed in FILE, each ended by a NUL character as by `find -print0`; - is standard input
-    #[arg(long, value_name = "FILE")]
-    files_from_raw: Vec<PathBuf>,
+    #[command(flatten)]
+    lists: ListArgs,
 }
 
-/// Flags that exclude files.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Excluding")]
-struct ExcludeArgs {
-    /// Exclude paths matching PATTERN
-    ///
-    /// `*`, `?` and `[a-z]` match within a name, `**` any directories; a leading `/` anchors the pattern at the root, a leading
-    /// `!` includes again what earlier patterns excluded.
-    #[arg(short, long, value_name = "PATTERN")]
-    exclude: Vec<OsString>,
-
-    /// Same as --exclude, but ignores the case of letters
-    #[arg(long, value_name = "PATTERN")]
-    iexclude: Vec<OsString>,
-
-    /// Exclude paths matching the patterns in FILE, one per line
-    #[arg(long, value_name = "FILE")]
-    exclude_file: Vec<PathBuf>,
-
-    /// Exclude directories that contain a file NAME (starting with HEADER)
-    #[arg(long, value_name = "NAME[:HEADER]")]
-    exclude_if_present: Vec<OsString>,
-
-    /// Exclude directories that contain a CACHEDIR.TAG
-    #[arg(long)]
-    exclude_caches: bool,
-
-    /// Exclude files larger than SIZE: bytes, or a number with k, M, G or T
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    exclude_larger_than: Option<u64>,
-
-    /// Do not enter other file systems
-    #[arg(short = 'x', long)]
-    one_file_system: bool,
-}
+/// The host of a snapshot that several processes make together: no machine can speak for all of them.
+const RUN_HOST: &str = "shards";
 
 /// How far to look into Avro files.
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
@@ -202,6 +174,15 @@ impl Args {
         if self.series.as_ref().is_some_and(|series| series.trim().is_empty()) {
             return Err(Failure::Usage("--series is empty: was a variable not set?".into()));
         }
+        match (&self.shard, &self.run) {
+            (Some(_), None) => {
+                return Err(Failure::Usage(
+                    "--shard needs --run NAME: the parts of a run belong together by its name".into(),
+                ));
+            }
+            (None, Some(_)) => return Err(Failure::Usage("--run needs --shard K/N: which part is this?".into())),
+            _ => {}
+        }
         let time = self.time.as_deref().map(|text| parse_time(text, Day::Begins)).transpose();
         let time = time.map_err(Failure::Usage)?;
         if self.series.as_deref().is_some_and(|series| series.trim().is_empty()) {
@@ -210,6 +191,9 @@ impl Args {
         let parent = self.parent.as_deref().map(|text| whole(text, "the parent")).transpose()?;
         let sources = self.sources(context)?;
         let mut options = self.options()?.sources(sources).time(time);
+        if self.run.is_some() && self.given_host().is_none() {
+            options.host = RUN_HOST.into();
+        }
         options.read_patterns().map_err(Failure::of_arguments)?;
         let stream_path = self.source.stream_path()?;
         let place = context.repository_folder()?;
@@ -224,7 +208,10 @@ impl Args {
         let created = create(&repository, options, &meter);
         meter.finish();
         warn_of_mended(&context.output, &repository);
-        let report = created?;
+        let report = match self.run.is_some() {
+            true => created.map_err(Failure::of_arguments),
+            false => created.map_err(Failure::from),
+        }?;
         let exit = match report.unreadable {
             1.. => Exit::Incomplete,
             0 if self.fail_on_damaged && report.has_alarms() => Exit::Incomplete,
@@ -237,17 +224,11 @@ impl Args {
     pub(super) fn options(&self) -> Result<CreateOptions> {
         let Self { exclude, .. } = self;
         let mut options = CreateOptions::new(&self.paths);
-        options.exclude = patterns(&exclude.exclude, false)?;
-        options.iexclude = patterns(&exclude.iexclude, true)?;
-        options.exclude_file.clone_from(&exclude.exclude_file);
-        let markers = exclude.exclude_if_present.iter().map(|text| Marker::new(text.as_bytes()));
-        options.exclude_if_present = markers.collect::<std::result::Result<_, _>>().map_err(Failure::of_arguments)?;
-        options.exclude_caches = exclude.exclude_caches;
-        options.exclude_larger_than = exclude.exclude_larger_than;
-        options.one_file_system = exclude.one_file_system;
+        exclude.put(&mut options)?;
         options.series.clone_from(&self.series);
-        let host = self.host.clone().or_else(|| std::env::var("SNAP_HOST").ok()).filter(|name| !name.is_empty());
-        options.host = host.unwrap_or(options.host);
+        options.host = self.given_host().unwrap_or(options.host);
+        options.shard = self.shard;
+        options.run.clone_from(&self.run);
         options.tag = distinct(self.tag.iter().flat_map(|list| comma_list(list)));
         options.force = self.force;
         options.ignore_ctime = self.ignore_ctime;
@@ -265,6 +246,10 @@ impl Args {
         Ok(options)
     }
 
+    fn given_host(&self) -> Option<String> {
+        self.host.clone().or_else(|| std::env::var("SNAP_HOST").ok()).filter(|name| !name.is_empty())
+    }
+
     /// What is saved instead of files.
     fn stream(&self, path: Vec<u8>) -> Result<Option<StreamSource>> {
         match (self.source.stdin, self.source.stdin_from_command) {
@@ -276,7 +261,7 @@ impl Args {
 
     /// Standard input can be read once only.
     fn check_standard_input(&self, context: &Context) -> Result<()> {
-        let lists = self.source.files_from.iter().chain(&self.source.files_from_raw);
+        let lists = self.source.lists.files();
         let mut readers: Vec<&str> = lists.filter(|file| is_standard_input(file)).map(|_| "--files-from").collect();
         if self.source.stdin {
             readers.push("--stdin");
@@ -319,19 +304,10 @@ impl Args {
         if self.source.stdin_from_command {
             return Ok(Vec::new());
         }
-        let mut roots: Vec<PathBuf> = self.paths.iter().map(|path| followed(context, path)).collect();
-        for file in &self.source.files_from {
-            let text = list_text(read_list(file)?)
-                .map_err(|why| Failure::Usage(format!("the list {}: {why}", file.display())))?;
-            let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-            roots.extend(lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(to_path));
-        }
-        for file in &self.source.files_from_raw {
-            roots.extend(read_list(file)?.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(to_path));
-        }
+        let roots = self.source.lists.roots(context, &self.paths)?;
         match roots.is_empty() && !self.source.stdin {
             true => Err(Failure::Usage("the lists of files are empty: there is nothing to save".into())),
-            false => Ok(distinct(roots)),
+            false => Ok(roots),
         }
     }
 }
@@ -344,21 +320,6 @@ impl SourceArgs {
             false => Ok(path),
         }
     }
-}
-
-/// A path that was given. What is meant by a directory is what is in it, also where it has become a link.
-fn followed(context: &Context, path: &Path) -> PathBuf {
-    let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
-    let bytes = path.as_os_str().as_bytes();
-    if !is_link || bytes.ends_with(b"/") || bytes.ends_with(b"/.") || !path.is_dir() {
-        return path.to_path_buf();
-    }
-    let target = path.read_link().unwrap_or_default();
-    let (path, target) = (path.display(), target.display());
-    context.output.warn(&format!(
-        "{path} is a symbolic link: what is in {target} is saved as {path}, and not the link; write {path}/ if that is meant"
-    ));
-    to_path(&[bytes, b"/"].concat())
 }
 
 /// Why no repository is made here.
@@ -374,22 +335,13 @@ fn not_there(place: &Path, id: &str) -> Failure {
     }
 }
 
-fn to_path(bytes: &[u8]) -> PathBuf {
-    PathBuf::from(OsString::from_vec(bytes.to_vec()))
-}
-
-fn read_list(file: &Path) -> Result<Vec<u8>> {
-    let mut text = Vec::new();
-    match is_standard_input(file) {
-        true => std::io::stdin().read_to_end(&mut text).map(|_| text).when("read", "standard input"),
-        false => std::fs::read(file).when("read", file),
-    }
-    .map_err(Failure::from)
-}
-
-fn distinct<T: Clone + std::hash::Hash + Eq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
-    let mut seen = HashSet::new();
-    items.into_iter().filter(|item| seen.insert(item.clone())).collect()
+fn print_part(context: &Context, report: &CreateReport) -> Result<()> {
+    let (Some(shard), Some(run)) = (report.shard, &report.run) else { return Ok(()) };
+    let done = if report.part_was_there == Some(true) { "is there already" } else { "saved" };
+    context
+        .output
+        .note(format_args!("part {shard} of run {run} {done}; `snap merge --run {run}` makes a snapshot of all"))?;
+    Ok(())
 }
 
 fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> Result<()> {
@@ -399,6 +351,7 @@ fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: b
         return Ok(output.object_with("summary", json!({"dry_run": dry_run}), report)?);
     }
     match (report.snapshot, report.parent) {
+        _ if !dry_run && report.shard.is_some() => print_part(context, report)?,
         (Some(id), Some(parent)) => {
             output.note(format_args!("snapshot {} saved, compared with {}", id.short(), parent.short()))?;
         }
@@ -448,15 +401,4 @@ fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: b
         ));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_is_kept_once_and_in_order() {
-        assert_eq!(distinct(["b", "a", "b"]), ["b", "a"]);
-        assert_eq!(to_path(b"a\xff").as_os_str(), std::ffi::OsStr::from_bytes(b"a\xff"));
-    }
 }

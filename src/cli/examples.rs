@@ -24,10 +24,15 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "snap create",
         &[
             "snap create /export/tables",
-            "snap create --series tables --tag nightly /export/tables --exclude '*.tmp'",
+            "snap create --shard 3/8 --run 2026-11-30 /export/tables",
             "mysqldump shop | snap create --stdin --stdin-filename shop.sql",
         ],
     ),
+    (
+        "snap plan",
+        &["snap plan --shards 8 /export/tables", "snap plan --shards 8 /export/tables --exclude '*.tmp' --json"],
+    ),
+    ("snap merge", &["snap merge --run 2026-11-30", "snap merge --list", "snap merge --run 2026-11-30 --discard"]),
     ("snap copy", &["snap copy --from-repo /mnt/usb/tables", "snap copy --from-repo /mnt/usb/tables latest --dry-run"]),
     (
         "snap restore",

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use avro_snap::error::{Error, Refusal, StorageErrorKind, Subject};
+use avro_snap::error::{Error, Refusal, RunRefusal, StorageErrorKind, Subject};
 use avro_snap::storage::Kind;
 
 use super::exit::Exit;
@@ -164,6 +164,7 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
             _ => "restore without --delete",
         }
         .into(),
+        Error::RunRefused { run, refusal } => run_hint(run, refusal),
         Error::Exhausted { .. } => OUT_OF_RESOURCES.into(),
         Error::NoSnapshot { .. } | Error::SnapshotRemoved { .. } => "`snap snapshots` lists all snapshots".into(),
         Error::SnapshotReplaced { .. } => "run the command again: it reads the snapshot as it is stored now".into(),
@@ -178,6 +179,29 @@ pub(crate) fn hint(error: &Error, globals: &Globals) -> Option<String> {
         Error::Storage(error) => return storage_hint(error.kind()).map(Into::into),
         _ => return None,
     })
+}
+
+/// What helps where a part or a run was refused.
+fn run_hint(run: &str, refusal: &RunRefusal) -> String {
+    match refusal {
+        RunRefusal::Merged(_) | RunRefusal::Over => "each run needs a name of its own, such as the date".into(),
+        RunRefusal::Unknown => "`snap merge --list` shows the runs that are not merged".into(),
+        RunRefusal::Incomplete { missing, of } => {
+            let first = missing.first().copied().unwrap_or(1);
+            format!(
+                "run each of them again, like `snap create --shard {first}/{of} --run {run} ...` with the same sources and \
+                 options; the other parts stay. `snap merge --run {run} --discard` gives the run up"
+            )
+        }
+        RunRefusal::Uneven { part, .. } => format!(
+            "is the source not mounted on the machine that saved part {part}? Run that part again with --force. If it is meant to \
+             be so: `snap merge --run {run} --accept-losses`"
+        ),
+        _ => format!(
+            "start all parts of a run with the same sources and options; `snap merge --run {run} --discard` gives the run up, for \
+             another one"
+        ),
+    }
 }
 
 /// What helps where this machine has run out of something.

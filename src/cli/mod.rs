@@ -26,6 +26,7 @@ mod key;
 mod lost;
 mod ls;
 mod manifest;
+mod merge;
 mod open;
 mod output;
 mod page;
@@ -34,6 +35,7 @@ mod parity;
 mod password;
 mod pick;
 mod places;
+mod plan;
 mod progress;
 mod prune;
 mod recover;
@@ -41,6 +43,7 @@ mod repair;
 mod restore;
 mod schema;
 mod snapshots;
+mod sources;
 mod stats;
 mod stores;
 mod table;
@@ -81,6 +84,8 @@ enum Verb {
     Init(init::Args),
     #[command(visible_alias = "backup")]
     Create(Box<create::Args>),
+    Plan(plan::Args),
+    Merge(merge::Args),
     Copy(Box<copy::Args>),
     Restore(restore::Args),
     Snapshots(snapshots::Args),
@@ -147,6 +152,8 @@ impl Verb {
         match self {
             Self::Init(args) => args.run(context),
             Self::Create(args) => args.run(context),
+            Self::Plan(args) => args.run(context),
+            Self::Merge(args) => args.run(context),
             Self::Copy(args) => args.run(context),
             Self::Restore(args) => args.run(context),
             Self::Snapshots(args) => args.run(context),
@@ -175,6 +182,7 @@ impl Verb {
     fn when_interrupted(&self) -> When {
         match self {
             Self::Create(_) => When::Changing("run it again, it uses what is stored so far"),
+            Self::Merge(_) => When::Changing("run it again, the parts are there as long as it is not done"),
             Self::Copy(_) => When::Changing("run it again, the snapshots copied so far stay"),
             Self::Restore(_) => When::Changing(
                 "no file in the target is half written; run it again, with --overwrite if-changed to keep the \

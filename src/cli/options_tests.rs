@@ -8,6 +8,7 @@ use avro_snap::ops::check::CheckOptions;
 use avro_snap::ops::copy::CopyOptions;
 use avro_snap::ops::create::CreateOptions;
 use avro_snap::ops::forget::ForgetOptions;
+use avro_snap::ops::merge::MergeOptions;
 use avro_snap::ops::prune::PruneOptions;
 use avro_snap::ops::repair::{PackRepairOptions, PayloadOptions, SnapshotRepairOptions};
 use avro_snap::ops::restore::RestoreOptions;
@@ -60,6 +61,8 @@ const SHARED: &[Shared] = &[
             ("min-encode-speed", "7.5", &["--min-encode-speed", "7.5"]),
             ("compression", "'max'", &["--compression", "max"]),
             ("accept-losses", "true", &["--accept-losses"]),
+            ("shard", "'2/8'", &["--shard", "2/8"]),
+            ("run", "'r'", &["--run", "r"]),
             ("skip-if-unchanged", "true", &["--skip-if-unchanged"]),
             ("exclude", "['*.tmp', '!a.tmp']", &["--exclude", "*.tmp", "--exclude", "!a.tmp"]),
             ("iexclude", "'*.TMP'", &["--iexclude", "*.TMP"]),
@@ -98,11 +101,26 @@ const SHARED: &[Shared] = &[
         read: read::<CopyOptions>,
     },
     Shared {
+        verb: &["merge"],
+        needs: &["--run", "r"],
+        needs_text: "run = 'r'\n",
+        keys: &[
+            ("run", "'r'", &[]),
+            ("discard", "true", &["--discard"]),
+            ("accept-losses", "true", &["--accept-losses"]),
+            ("compression", "'max'", &["--compression", "max"]),
+            ("dry-run", "true", &["--dry-run"]),
+        ],
+        own: &[("list", "shows what there is, and merges nothing"), ("fail-on-damaged", "how the program ends")],
+        read: read::<MergeOptions>,
+    },
+    Shared {
         verb: &["restore"],
         needs: &["latest", "--target", "there"],
         needs_text: "target = 'there'\n",
         keys: &[
             ("target", "'there'", &[]),
+            ("shard", "'2/8'", &["--shard", "2/8"]),
             ("overwrite", "'if-newer'", &["--overwrite", "if-newer"]),
             ("delete", "true", &["--delete"]),
             ("delete-despite-unreadable", "true\ndelete = true", &["--delete", "--delete-despite-unreadable"]),
@@ -162,6 +180,7 @@ const SHARED: &[Shared] = &[
             ("repack-small", "an option of prune"),
             ("reencrypt", "an option of prune"),
             ("grace", "an option of prune"),
+            ("keep-parts", "an option of prune"),
         ],
         read: read::<ForgetOptions>,
     },
@@ -176,6 +195,7 @@ const SHARED: &[Shared] = &[
             ("repack-small", "true", &["--repack-small"]),
             ("reencrypt", "true", &["--reencrypt"]),
             ("grace", "'90m'", &["--grace", "90m"]),
+            ("keep-parts", "'2d'", &["--keep-parts", "2d"]),
         ],
         own: &[("unsafe-recover-no-free-space", "an emergency, and nothing to keep in a file")],
         read: read::<PruneOptions>,
@@ -283,6 +303,7 @@ fn given(shared: &Shared, flags: &[&str]) -> String {
     match cli.verb {
         Verb::Create(args) => format!("{:?}", args.options().unwrap()),
         Verb::Copy(args) => format!("{:?}", args.options()),
+        Verb::Merge(args) => format!("{:?}", args.options()),
         Verb::Restore(args) => format!("{:?}", args.options().unwrap()),
         Verb::Forget(args) => format!("{:?}", args.options().unwrap()),
         Verb::Prune(args) => format!("{:?}", args.options()),

@@ -41,6 +41,9 @@ pub(crate) struct Args {
 /// The library's own grace, as it is written.
 static GRACE: LazyLock<String> = LazyLock::new(|| duration_text(PruneOptions::default().grace));
 
+/// The library's own time to keep parts, as it is written.
+static KEEP_PARTS: LazyLock<String> = LazyLock::new(|| duration_text(PruneOptions::default().keep_parts));
+
 /// How far a prune goes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Limits {
@@ -70,6 +73,12 @@ pub(crate) struct Limits {
     /// things must be that no snapshot names, to count as left behind by an interrupted run. 0 deletes at once.
     #[arg(long, value_name = "DURATION", default_value = GRACE.as_str(), value_parser = parse_duration)]
     grace: Duration,
+
+    /// Remove the parts of runs that nobody merged, this long after the last part was saved
+    ///
+    /// `snap merge --list` shows such runs. 0 removes them at once.
+    #[arg(long, value_name = "DURATION", default_value = KEEP_PARTS.as_str(), value_parser = parse_duration)]
+    keep_parts: Duration,
 }
 
 impl Args {
@@ -109,6 +118,7 @@ impl Limits {
             .repack_small(self.repack_small)
             .reencrypt(self.reencrypt)
             .grace(self.grace)
+            .keep_parts(self.keep_parts)
             .dry_run(dry_run)
     }
 
@@ -181,6 +191,11 @@ fn print_report(context: &Context, report: &PruneReport, dry_run: bool) -> Resul
     if report.old_keys.packs > 0 {
         let old = format!("{}, {}", count(report.old_keys.packs, "pack"), size(report.old_keys.bytes));
         output.note(format_args!("kept under keys from before the last rotation: {old}; --reencrypt moves them"))?;
+    }
+    if report.parts_removed > 0 {
+        let parts = count(report.parts_removed, "part");
+        let removed = if dry_run { "would be removed" } else { "removed" };
+        output.note(format_args!("{parts} of abandoned runs {removed} (see `snap merge --help`)"))?;
     }
     output.note(format_args!("unused and kept: {}", size(report.unused_bytes_left)))?;
     let swept = format!("{}, {}", count(report.swept.packs, "condemned pack"), size(report.swept.bytes));

@@ -6,7 +6,7 @@ use avro_snap::avro::codec::Codec;
 use avro_snap::error::IoContext;
 use avro_snap::files::{Overwrite, Spare};
 use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
-use avro_snap::snapshot::SnapshotRoot;
+use avro_snap::snapshot::{Shard, SnapshotRoot};
 use serde_json::json;
 
 use super::Context;
@@ -32,6 +32,12 @@ pub(crate) struct Args {
     /// Directory to restore into; created if missing
     #[arg(short, long, value_name = "DIR")]
     target: OsString,
+
+    /// Restore only part K of N; other processes restore the others, into the same directory
+    ///
+    /// Which part a file belongs to follows from its path. All parts together are the snapshot.
+    #[arg(long, value_name = "K/N", conflicts_with = "delete")]
+    shard: Option<Shard>,
 
     /// When to overwrite files that exist in the target
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
@@ -166,6 +172,7 @@ impl Args {
             When::IfNewer => Overwrite::IfNewer,
             When::Never => Overwrite::Never,
         };
+        options.shard = self.shard;
         options.delete = self.delete;
         options.delete_despite_unreadable = self.delete_despite_unreadable;
         options.dry_run = self.dry_run;

@@ -41,6 +41,7 @@ impl Error {
             Self::NotRestored { .. } => "not_restored",
             Self::Cache { .. } => "cache",
             Self::DeleteRefused(_) => "delete_refused",
+            Self::RunRefused { .. } => "run_refused",
             Self::InvalidArgument { .. } => "invalid",
             Self::WrongKind { .. } => "wrong_kind",
             Self::NothingSaved => "nothing_saved",

@@ -55,6 +55,7 @@ impl Error {
             | Self::RootRefused { .. }
             | Self::Pruned { .. }
             | Self::KeysRotated { .. }
+            | Self::RunRefused { .. }
             | Self::RolledBack { .. } => ErrorKind::Conflict,
             Self::Busy { .. } => ErrorKind::Busy,
             Self::WrongPassword { .. } | Self::NoPassword { .. } | Self::OldExport { .. } => ErrorKind::Password,
@@ -101,6 +102,7 @@ impl Error {
             | Self::NotRestored { path, .. } => Subject::Path(path.into()),
             Self::Unsupported { name, .. } => Subject::Other(name.clone()),
             Self::Busy { what } | Self::LimitExceeded { what, .. } => Subject::Other(what.clone()),
+            Self::RunRefused { run, .. } => Subject::Other(format!("run {run}")),
             Self::KeyRefused { key, .. } => Subject::Other(format!("key {key}")),
             Self::InvalidArgument { argument, .. } => Subject::Other((*argument).into()),
             Self::OldExport { .. }

@@ -29,6 +29,7 @@ mod place;
 mod renew;
 mod restore_target;
 mod roots;
+mod sharded;
 mod tree;
 mod xattrs;
 
@@ -43,6 +44,7 @@ pub use policy::{Existing, Overwrite};
 pub use reading::{Held, Reading};
 pub use restore_target::{RestoreTarget, TargetAbilities, TargetFile};
 pub use rules::{Marker, Rules};
+pub use sharded::Sharded;
 pub use source::{Problem, Source, SourceFile, Trouble};
 pub use spared::{Spare, Spared, left_out, with_unreadable};
 pub use stat::{FileStat, now};

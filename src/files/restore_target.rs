@@ -68,6 +68,10 @@ pub trait RestoreTarget: Send + Sync {
         self.make_directory(path, entry)
     }
 
+    /// Lets this process write into the directories above a path again. Another process that restores into the same target may have
+    /// given them a mode that forbids it, since it was done. They get their metadata at the end, as all others.
+    fn open_again(&self, _path: &[u8]) {}
+
     /// Makes what has no content of its own: a symbolic link, a pipe or a device. False, with a warning, if there is no such
     /// thing here.
     ///
@@ -168,6 +172,10 @@ impl RestoreTarget for Target {
 
     fn make_parent(&self, path: &[u8], entry: &FileEntry) -> Result<()> {
         Self::make_parent(self, path, entry)
+    }
+
+    fn open_again(&self, path: &[u8]) {
+        Self::open_again(self, path);
     }
 
     fn make_node(&self, path: &[u8], entry: &FileEntry, progress: &dyn Progress) -> Result<bool> {

@@ -26,6 +26,7 @@ use super::temporary::is_temporary;
 use super::xattrs::{self, Unread};
 use crate::error::{Error, Result};
 use crate::progress::Warning;
+use crate::snapshot::Shard;
 use crate::snapshot::entry::{Device, EntryKind, FileEntry, Xattr};
 
 /// Something that is to be saved.
@@ -124,6 +125,8 @@ pub struct Source {
     ready: VecDeque<std::result::Result<SourceFile, Problem>>,
     /// Where something was met that is skipped.
     passed_over: Vec<PathBuf>,
+    /// What belongs to no other part need not be looked at.
+    shard: Option<Shard>,
 }
 
 impl fmt::Debug for Source {
@@ -155,9 +158,18 @@ impl Source {
             roots: roots::by_tree_path(&top),
             ready: VecDeque::new(),
             passed_over: Vec::new(),
+            shard: None,
         };
         source.begin(top);
         Ok(source)
+    }
+
+    /// Passes over files that belong to another part than this one, as far as that saves looking at them: it is a
+    /// [`Sharded`](super::Sharded) tree that leaves out all of them.
+    #[must_use]
+    pub fn only(mut self, shard: Shard) -> Self {
+        self.shard = Some(shard);
+        self
     }
 
     /// Where something was met that is skipped ([`Rules::pass_over`]). Complete when the walk is.
@@ -213,14 +225,15 @@ impl Source {
     fn enter(&mut self, here: Here, planned: BTreeMap<Vec<u8>, Node>, within: u64, dev: u64) {
         let Here { tree_path, fs_path, follow } = here;
         self.clocks.learn(dev, &fs_path, &self.clock);
-        let mut names = match listed(&fs_path, follow) {
-            Ok(names) => names,
+        let mut found = match listed(&fs_path, follow) {
+            Ok(found) => found,
             Err(error) => {
                 self.problem("list", tree_path.clone(), fs_path.clone(), error, true);
                 Vec::new()
             }
         };
-        names.sort_unstable();
+        found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let (mut names, kinds): (Vec<Vec<u8>>, Vec<FileType>) = found.into_iter().unzip();
         for (name, node) in &planned {
             let here = roots::below(&fs_path, name);
             if node.fs_path != here && names.binary_search(name).is_ok() {
@@ -231,6 +244,11 @@ impl Source {
         }
         if let Some(marker) = self.rules.marker(&fs_path, &names) {
             names = vec![marker.to_vec()];
+        } else if let Some(shard) = self.shard {
+            let is_met = |(name, kind): &(Vec<u8>, FileType)| {
+                matches!(kind, FileType::Directory | FileType::Unknown) || shard.owns(&roots::joined(&tree_path, name))
+            };
+            names = names.into_iter().zip(kinds).filter(is_met).map(|(name, _)| name).collect();
         }
         if !planned.is_empty() {
             names.extend(planned.keys().cloned());
@@ -479,23 +497,28 @@ fn link_target(path: &Path) -> rustix::io::Result<Vec<u8>> {
     Ok(rustix::fs::readlinkat(place.folder(), place.rest(), Vec::new())?.into_bytes())
 }
 
-/// The names in a directory; unless links are followed, it must be one itself.
-fn listed(path: &Path, follow: bool) -> io::Result<Vec<Vec<u8>>> {
+/// The names in a directory, and what they are of as far as the directory itself says so; unless links are followed, it must
+/// be one itself.
+fn listed(path: &Path, follow: bool) -> io::Result<Vec<(Vec<u8>, FileType)>> {
     let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     flags.set(OFlags::NOFOLLOW, !follow);
     let folder = open_quietly(path, flags)?;
-    names_in(rustix::fs::Dir::new(folder)?)
+    entries_in(rustix::fs::Dir::new(folder)?)
 }
 
-/// The names in an open directory.
-pub(super) fn names_in(folder: rustix::fs::Dir) -> io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
+fn entries_in(folder: rustix::fs::Dir) -> io::Result<Vec<(Vec<u8>, FileType)>> {
+    let mut entries = Vec::new();
     for entry in folder {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            names.push(name.to_vec());
+            entries.push((name.to_vec(), entry.file_type()));
         }
     }
-    Ok(names)
+    Ok(entries)
+}
+
+/// The names in an open directory.
+pub(super) fn names_in(folder: rustix::fs::Dir) -> io::Result<Vec<Vec<u8>>> {
+    Ok(entries_in(folder)?.into_iter().map(|(name, _)| name).collect())
 }

@@ -175,6 +175,15 @@ impl Target {
         Ok(there)
     }
 
+    /// Lets the owner write into the directories above a path, from the top on. What cannot be done shows when something is made
+    /// there.
+    pub fn open_again(&self, path: &[u8]) {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for above in ends.filter_map(|end| path.get(..end)) {
+            let _ = self.beneath.folder(above).map(|folder| self.open_up(&folder, above));
+        }
+    }
+
     /// Removes what interrupted restores left in the target itself. What they left below it goes away when directories are
     /// made.
     pub fn clean_top(&self) {

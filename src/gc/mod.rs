@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::progress::{Phase, Progress};
-use crate::store::{Compression, PackNumber, Repository};
+use crate::store::{Compression, PackNumber, Repository, abandoned_parts};
 use crate::values;
 
 /// How to prune.
@@ -50,6 +50,9 @@ pub struct PruneOptions {
     /// log names must be to count as abandoned.
     #[serde(deserialize_with = "values::duration")]
     pub grace: Duration,
+    /// After how long parts of runs that nobody merged are removed: so long after the last part was added.
+    #[serde(deserialize_with = "values::duration")]
+    pub keep_parts: Duration,
     /// How frames that are made again are compressed; as is set for the repository if none.
     #[serde(skip)]
     pub compression: Option<Compression>,
@@ -65,6 +68,7 @@ impl Default for PruneOptions {
             repack_small: false,
             reencrypt: false,
             grace: Duration::from_secs(24 * 3600),
+            keep_parts: Duration::from_secs(7 * 24 * 3600),
             compression: None,
             dry_run: false,
         }
@@ -78,6 +82,7 @@ impl PruneOptions {
         is repack_small: bool;
         is reencrypt: bool;
         is grace: Duration;
+        is keep_parts: Duration;
         is compression: Option<Compression>;
         is dry_run: bool;
     }
@@ -108,6 +113,8 @@ pub struct PruneReport {
     pub old_keys: Tally,
     /// Index objects that others took the place of.
     pub indexes_replaced: u64,
+    /// Parts of runs that nobody merged, and records of such runs, that were removed (or would be).
+    pub parts_removed: u64,
     /// Bytes of interrupted writes that were removed.
     pub tidied_bytes: u64,
     /// The disk was full: only what needs no room was done. Nothing was copied out of packs that are partly needed.
@@ -187,6 +194,10 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     if let Some(gap) = repository.log().gap()? {
         return Err(gap);
     }
+    let mut parts_removed = abandoned_parts(repository, options.keep_parts);
+    if !options.dry_run && !parts_removed.is_empty() {
+        parts_removed = repository.log().remove_snapshots(&parts_removed, &[])?;
+    }
     let (mut survey, state) = Survey::settled(repository, options.grace, !options.dry_run, progress)?;
     let young = survey.young_packs();
     let needs = survey.needs(&state, &young, options.reencrypt);
@@ -203,6 +214,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     let mut report = PruneReport {
         snapshots: state.snapshots.len() as u64,
         lost_chunks: needs.lost,
+        parts_removed: parts_removed.len() as u64,
         bytes_before: facts.iter().map(|facts| facts.length).sum(),
         ..PruneReport::default()
     };

@@ -34,6 +34,7 @@ impl Serialize for PruneReport {
         report.serialize_entry("unused_bytes_left", &self.unused_bytes_left)?;
         report.serialize_entry("old_key_packs_left", &self.old_keys)?;
         report.serialize_entry("indexes_replaced", &self.indexes_replaced)?;
+        report.serialize_entry("parts_removed", &self.parts_removed)?;
         report.serialize_entry("tidied_bytes", &self.tidied_bytes)?;
         report.serialize_entry("without_room", &self.without_room)?;
         report.serialize_entry("duration_secs", &self.duration_secs)?;

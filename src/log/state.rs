@@ -18,7 +18,7 @@ pub struct State {
     pub head: EntryHash,
     /// BLAKE3 of the config, once the first entry was read.
     pub config: Option<[u8; 32]>,
-    /// The snapshots, in the order in which they were added.
+    /// The snapshots, in the order in which they were added. Parts of runs are among them: what they need is needed.
     pub snapshots: Vec<SnapshotRecord>,
     /// The index objects that name packs in use.
     pub indexes: BTreeSet<IndexId>,
@@ -209,6 +209,11 @@ impl State {
     /// The snapshot with this id, if the log has it.
     pub fn snapshot(&self, id: SnapshotId) -> Option<&SnapshotRecord> {
         self.snapshots.iter().find(|record| record.id == id)
+    }
+
+    /// The snapshots that are whole ones: parts of runs that were not merged are left out.
+    pub fn whole_snapshots(&self) -> Vec<SnapshotRecord> {
+        self.snapshots.iter().filter(|record| record.id.of_run().is_none()).cloned().collect()
     }
 
     /// The root that a removed snapshot had when it went.

@@ -10,6 +10,8 @@ pub mod find;
 pub mod forget;
 pub mod ls;
 pub mod manifest;
+pub mod merge;
+pub mod plan;
 pub mod prune;
 pub mod recover;
 pub mod repair;

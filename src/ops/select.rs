@@ -28,7 +28,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Reads the root of every snapshot that the log names.
+    /// Reads the root of every snapshot that the log names. Parts of runs are none.
     ///
     /// Where one cannot be read and the log has moved meanwhile, all are read again: it may have been removed.
     pub fn read(repository: &Repository) -> Self {
@@ -36,7 +36,8 @@ impl Listing {
         for _ in 0..ATTEMPTS {
             let state = repository.state();
             listing = Self { now: repository.log().clock().now(), ..Self::default() };
-            for (record, root) in state.snapshots.iter().zip(read_roots(repository, &state.snapshots)) {
+            let records = state.whole_snapshots();
+            for (record, root) in records.iter().zip(read_roots(repository, &records)) {
                 match root {
                     Ok(root) => listing.snapshots.push(root),
                     Err(error) => listing.unreadable.push((record.id, error)),

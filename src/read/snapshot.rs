@@ -67,7 +67,7 @@ impl Snapshot {
         repository.catalog().refresh()?;
         let roots = repository
             .catalog()
-            .settled(|| read_roots(repository, &repository.state().snapshots).into_iter().collect());
+            .settled(|| read_roots(repository, &repository.state().whole_snapshots()).into_iter().collect());
         roots.map(|roots: Vec<_>| roots.into_iter().map(|root| Self::of_root(repository, root)).collect())
     }
 

@@ -29,6 +29,9 @@ pub const GONE_UNSOUND: &str = "gone-unsound";
 /// That no file was there is meant to be so.
 pub const ACCEPTED_EMPTY: &str = "accepted-empty";
 
+/// That only a part of the tree is here: the others are in other parts of the same run.
+pub const SHARD: &str = "shard";
+
 /// What says which files `create` leaves out: patterns, marks, sizes, file systems.
 pub const OF_CREATE: [&str; 6] =
     [EXCLUDE, EXCLUDE_INSENSITIVE, EXCLUDE_IF_PRESENT, EXCLUDE_CACHES, EXCLUDE_LARGER_THAN, ONE_FILE_SYSTEM];
@@ -36,6 +39,8 @@ pub const OF_CREATE: [&str; 6] =
 pub const OF_PLACES: [&str; 4] = [PASSED_OVER, UNREADABLE, PATH_FORMS, WORKING_DIRECTORY];
 /// What leaves nothing out: what `create` is to remember.
 pub const REMEMBERED: [&str; 3] = [LAST_SOUND, GONE_UNSOUND, ACCEPTED_EMPTY];
+/// What stands in the roots of parts alone. A restore that deletes must not pass over it: what is not in a part is in another one.
+pub const OF_PARTS: [&str; 1] = [SHARD];
 
 #[cfg(test)]
 mod tests {
@@ -52,7 +57,7 @@ mod tests {
             .flat_map(|line| line.split_once(" | ").unwrap().0.split("`, `"))
             .map(|name| name.trim_end_matches('`'))
             .collect();
-        let known = OF_CREATE.iter().chain(&OF_PLACES).chain(&REMEMBERED).copied().collect();
+        let known = OF_CREATE.iter().chain(&OF_PLACES).chain(&REMEMBERED).chain(&OF_PARTS).copied().collect();
         assert_eq!(listed, known);
     }
 }

@@ -12,6 +12,8 @@ mod faults;
 mod hooked;
 #[path = "../common/lab.rs"]
 mod lab;
+#[path = "../common/noise.rs"]
+mod noise;
 #[path = "../common/sim_client.rs"]
 mod sim_client;
 #[path = "../common/sim_life.rs"]
@@ -30,6 +32,7 @@ mod init;
 mod kill;
 mod processes;
 mod protocol_model;
+mod shards;
 mod sim_cache;
 mod sim_fs;
 mod sim_interleavings;

@@ -223,6 +223,17 @@ fn sound(met: &mut Met) {
     run(met, &snap, "forget --undo", &[]);
     run(met, &snap, "prune", &["--dry-run"]);
     run(met, &snap, "prune", &[]);
+    parts(met, &snap);
+}
+
+/// A snapshot is made of two parts.
+fn parts(met: &mut Met, snap: &Snap) {
+    run(met, snap, "plan", &["a", "--shards", "2"]);
+    for shard in ["1/2", "2/2"] {
+        run(met, snap, "create", &["a", "--shard", shard, "--run", "night"]);
+    }
+    run(met, snap, "merge", &["--list"]);
+    run(met, snap, "merge", &["--run", "night"]);
 }
 
 fn copied(met: &mut Met, snap: &Snap) {

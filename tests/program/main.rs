@@ -44,6 +44,7 @@ mod restore_delete;
 mod restore_metadata;
 mod restore_property;
 mod rotate;
+mod shards;
 mod stats;
 mod stories;
 mod stuck;

@@ -11,7 +11,7 @@ use crate::files::{Fate, Fates};
 use crate::progress::{Progress, Warning};
 use crate::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry};
 use crate::snapshot::rules::{ACCEPTED_EMPTY, GONE_UNSOUND, LAST_SOUND};
-use crate::snapshot::{Rule, SnapshotRoot};
+use crate::snapshot::{Missed, Rule, Shard, SnapshotRoot};
 use crate::wire::{Reader, Write};
 
 /// How many files are remembered, so that roots stay small.
@@ -23,7 +23,7 @@ const NAMED: usize = 5;
 
 /// What a run learns about files that were better once.
 #[derive(Debug, Default)]
-pub(super) struct Alarms {
+pub(crate) struct Alarms {
     /// Whether what is worse is meant to be so.
     accepts: bool,
     /// Whether there is anything to compare with.
@@ -43,9 +43,9 @@ pub(super) struct Alarms {
     /// Sound containers that are new, by each directory above them.
     new: HashMap<Vec<u8>, Amount>,
     /// Files that have fewer records than in their last sound state, or are no containers any more.
-    pub(super) shrunk: u64,
+    pub(crate) shrunk: u64,
     /// Files that are gone, and nothing new makes up for them.
-    pub(super) missing: u64,
+    pub(crate) missing: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,7 +73,7 @@ fn measure(facts: &AvroFacts) -> Option<u64> {
 }
 
 impl Alarms {
-    pub(super) fn new(parent: Option<&SnapshotRoot>, accepts: bool) -> Self {
+    pub(crate) fn new(parent: Option<&SnapshotRoot>, accepts: bool) -> Self {
         let rules = parent.iter().flat_map(|parent| &parent.rules).filter(|rule| rule.name == LAST_SOUND && !accepts);
         let before = rules.filter_map(|rule| last_sound(&rule.value)).collect();
         let rules = parent.iter().flat_map(|parent| &parent.rules);
@@ -81,8 +81,27 @@ impl Alarms {
         Self { accepts, compares: parent.is_some(), before, unsound: unsound.collect(), ..Self::default() }
     }
 
+    /// Only what belongs to this part is compared.
+    pub(super) fn of_part(mut self, shard: Shard) -> Self {
+        self.before.retain(|path, _| shard.owns(path));
+        self.unsound.retain(|path| shard.owns(path));
+        self
+    }
+
+    /// When all files of a part are saved: what is missing, for the merge.
+    pub(super) fn missed(&mut self, covered: &dyn Fates) -> Vec<Missed> {
+        let mut unmet = std::mem::take(&mut self.unmet);
+        unmet.append(&mut self.before);
+        let missed = |path: Vec<u8>| match covered.fate(&path) {
+            Fate::LeftOut => None,
+            Fate::Unknown => Some(Missed { path, gone_from: None }),
+            Fate::Gone => Some(Missed { gone_from: Some(standing_above(&path, covered)), path }),
+        };
+        unmet.into_keys().filter_map(missed).collect()
+    }
+
     /// A file that is saved, and its row in the parent.
-    pub(super) fn file(&mut self, entry: &FileEntry, before: Option<&FileEntry>, progress: &dyn Progress) {
+    pub(crate) fn file(&mut self, entry: &FileEntry, before: Option<&FileEntry>, progress: &dyn Progress) {
         let last = self.last_sound(&entry.path, before);
         let message = match &entry.avro {
             Some(facts) => self.container(entry, facts, last),
@@ -138,7 +157,7 @@ impl Alarms {
     }
 
     /// A row of the parent in whose place nothing, or no regular file, is saved.
-    pub(super) fn unmet(&mut self, before: &FileEntry) {
+    pub(crate) fn unmet(&mut self, before: &FileEntry) {
         let facts = before.avro.as_ref().filter(|_| before.kind == EntryKind::File);
         if facts.is_some_and(|facts| facts.state.is_alarm()) && !self.accepts && self.unsound.len() < GONE {
             self.unsound.insert(before.path.clone());
@@ -151,7 +170,7 @@ impl Alarms {
 
     /// Whether it is no alarm that no file is there any more: it is meant to be so, was so the last time, or all containers
     /// that are missing were left out.
-    pub(super) fn accepts_emptied(&mut self, parent: Option<&SnapshotRoot>, covered: &dyn Fates) -> bool {
+    pub(crate) fn accepts_emptied(&mut self, parent: Option<&SnapshotRoot>, covered: &dyn Fates) -> bool {
         let was_accepted = parent.is_some_and(|parent| parent.rules.iter().any(|rule| rule.name == ACCEPTED_EMPTY));
         self.accepted_empty = self.accepts || was_accepted;
         let mut missed = self.unmet.keys().chain(self.before.keys()).peekable();
@@ -161,7 +180,7 @@ impl Alarms {
 
     /// When all files are saved: reports what is missing, and returns what the root is to remember. `quiet` where it is said
     /// already that everything is gone.
-    pub(super) fn finish(&mut self, covered: &dyn Fates, quiet: bool, progress: &dyn Progress) {
+    pub(crate) fn finish(&mut self, covered: &dyn Fates, quiet: bool, progress: &dyn Progress) {
         let mut unmet = std::mem::take(&mut self.unmet);
         unmet.append(&mut self.before);
         let mut gone: BTreeMap<Vec<u8>, Vec<(Vec<u8>, u64)>> = BTreeMap::new();
@@ -192,7 +211,7 @@ impl Alarms {
     }
 
     /// What the root is to remember.
-    pub(super) fn rules(&self) -> Vec<Rule> {
+    pub(crate) fn rules(&self) -> Vec<Rule> {
         let rule = |(path, records): (&Vec<u8>, &u64)| {
             let mut value = Vec::new();
             value.put_varint(*records);

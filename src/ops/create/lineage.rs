@@ -1,6 +1,6 @@
 //! To which series a snapshot belongs, and which one it is compared with.
 
-use super::{CreateOptions, CreateReport};
+use super::CreateOptions;
 use crate::error::{Error, Result};
 use crate::id::{SnapshotId, digest, hex};
 use crate::progress::{Progress, Warning};
@@ -12,32 +12,32 @@ use crate::store::{Repository, read_root, read_roots};
 const ROOTS_AT_ONCE: usize = 64;
 
 /// Where a new snapshot comes from.
-pub(super) struct Lineage {
+pub(crate) struct Lineage {
     /// Series of the new snapshot.
-    pub(super) series: String,
+    pub(crate) series: String,
     /// What is saved, as absolute paths.
-    pub(super) paths: Vec<Vec<u8>>,
+    pub(crate) paths: Vec<Vec<u8>>,
     /// The last snapshot of the series.
-    pub(super) parent: Option<SnapshotRoot>,
+    pub(crate) parent: Option<SnapshotRoot>,
     /// The last snapshot of the series that has files: the parent, unless that is empty.
-    pub(super) filled: Option<SnapshotRoot>,
+    pub(crate) filled: Option<SnapshotRoot>,
     /// A known series that this new one differs from in digits only.
-    pub(super) similar: Option<String>,
+    pub(crate) similar: Option<String>,
     /// The snapshot that this one is probably most like: the parent, else the last of a similar series, else the last.
-    pub(super) nearest: Option<SnapshotRoot>,
+    pub(crate) nearest: Option<SnapshotRoot>,
 }
 
 impl Lineage {
-    pub(super) fn find(repository: &Repository, options: &CreateOptions, progress: &dyn Progress) -> Result<Self> {
+    pub(crate) fn find(repository: &Repository, options: &CreateOptions, progress: &dyn Progress) -> Result<Self> {
         let paths = absolute_paths(options);
         let in_full = default_series(&options.host, &paths);
-        let series = options.series.clone().unwrap_or_else(|| bounded_series(&options.host, &paths, &in_full));
+        let series = series_of(options, &paths);
         let is_ours =
             |root: &SnapshotRoot| root.series == series || (options.series.is_none() && root.series == in_full);
         let mut parent = options.parent.map(|id| named(repository, id)).transpose()?;
         let mut filled = parent.clone().filter(|root| root.totals.files > 0);
         let mut known = Vec::new();
-        let mut records = repository.state().snapshots.clone();
+        let mut records = repository.state().whole_snapshots();
         records.reverse();
         if options.parent.is_some() {
             records.clear();
@@ -73,6 +73,20 @@ impl Lineage {
     }
 }
 
+impl Lineage {
+    /// All parts of a run are compared with the same snapshot. Whether nothing is left of the series is not known of a part.
+    pub(super) fn be_of_run(&mut self, parent: Option<SnapshotId>) {
+        self.parent = self.parent.take().filter(|found| Some(found.id) == parent);
+        (self.filled, self.similar) = (None, None);
+    }
+}
+
+/// The series of a snapshot of these paths.
+pub(super) fn series_of(options: &CreateOptions, paths: &[Vec<u8>]) -> String {
+    let bounded = || bounded_series(&options.host, paths, &default_series(&options.host, paths));
+    options.series.clone().unwrap_or_else(bounded)
+}
+
 /// A snapshot that was chosen as the parent.
 fn named(repository: &Repository, id: SnapshotId) -> Result<SnapshotRoot> {
     let record = repository.state().snapshot(id).cloned();
@@ -101,9 +115,9 @@ fn bounded_series(host: &str, paths: &[Vec<u8>], in_full: &str) -> String {
 }
 
 /// What to say where not a single file is left of those that an earlier snapshot holds: mostly something is not mounted.
-pub(super) fn emptied(report: &CreateReport, lineage: &Lineage) -> Option<Warning> {
+pub(crate) fn emptied(files: u64, lineage: &Lineage) -> Option<Warning> {
     let filled = lineage.filled.as_ref()?;
-    if report.files() > 0 {
+    if files > 0 {
         return None;
     }
     let mut paths: Vec<_> = lineage.paths.iter().take(5).map(|path| String::from_utf8_lossy(path)).collect();
@@ -119,7 +133,7 @@ fn without_digits(series: &str) -> String {
     series.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
-fn absolute_paths(options: &CreateOptions) -> Vec<Vec<u8>> {
+pub(super) fn absolute_paths(options: &CreateOptions) -> Vec<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt;
     if let Some(stream) = &options.stream {
         return vec![[b"/", &stream.path[..]].concat()];

@@ -4,6 +4,7 @@ mod alarms;
 mod lineage;
 mod options;
 mod order;
+mod part;
 mod rows;
 mod run;
 mod stream;
@@ -14,9 +15,14 @@ use std::time::Instant;
 pub use crate::ingest::{AvroReport, Depth};
 pub use options::{CreateOptions, StreamSource};
 
-use lineage::Lineage;
+pub(crate) use alarms::Alarms;
+pub(crate) use lineage::{Lineage, emptied};
+pub(crate) use part::check_name;
+pub(crate) use rows::is_same;
+pub(crate) use run::{container, parent_row, row_at};
+
+use part::Joined;
 use run::CreateRun;
-pub(crate) use run::parent_row;
 
 use serde::Serialize;
 
@@ -25,7 +31,11 @@ use crate::files::SourceTree;
 use crate::id::SnapshotId;
 use crate::ingest::{AnchorPrimer, Pipeline};
 use crate::progress::{Phase, Progress};
+use crate::snapshot::{Shard, SnapshotRoot};
 use crate::store::{Repository, Writer};
+
+/// What is named as the maker of a snapshot.
+pub(crate) const PROGRAM: &str = concat!("snap ", env!("CARGO_PKG_VERSION"));
 
 /// Result of a `create`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -70,6 +80,15 @@ pub struct CreateReport {
     /// Containers among the files that were read, and their blocks by how they are kept.
     #[serde(flatten)]
     pub avro: AvroReport,
+    /// The part that was made, where it is one of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// Name of the run that the part belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Whether the part was there already, so that nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_was_there: Option<bool>,
     /// How long it took, in seconds.
     pub duration_secs: f64,
 }
@@ -129,19 +148,39 @@ fn create_snapshot(
     progress: &dyn Progress,
 ) -> Result<CreateReport> {
     let began = Instant::now();
-    let options = options.settled()?;
+    let mut options = options.settled()?;
+    let part = match part::join(repository, &mut options, progress)? {
+        Joined::Whole => None,
+        Joined::Part(part) => Some(part),
+        Joined::There(root) => return Ok(part_that_is_there(&options, &root)),
+    };
     let (threads, pool) = (repository.runtime().threads(), repository.runtime().compute()?);
     // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
     let writer = Writer::new(repository)?;
     writer.refuse_if_away()?;
-    let lineage = Lineage::find(repository, &options, progress)?;
+    let mut lineage = Lineage::find(repository, &options, progress)?;
+    if let Some(part) = part.as_ref().filter(|part| part.is_begun) {
+        lineage.be_of_run(part.parent);
+    }
     let primer = AnchorPrimer::new(repository, lineage.nearest.clone());
     let level = repository.settings().compression_level(options.compression);
     let pipeline = Pipeline::new(repository, writer, primer, level, options.dry_run, threads);
     let (dry_run, skip) = (options.dry_run, options.skip_if_unchanged);
-    let id = SnapshotId::new(repository.log().entropy().array()?);
+    let id = match &part {
+        Some(part) => part.id,
+        None => SnapshotId::new(repository.log().entropy().array()?),
+    };
     progress.begin(Phase::Create, None, None);
-    let run = CreateRun { repository, pipeline: &pipeline, pool, lineage: &lineage, progress, id, threads };
+    let run = CreateRun {
+        repository,
+        pipeline: &pipeline,
+        pool,
+        lineage: &lineage,
+        progress,
+        id,
+        threads,
+        part: part.as_deref(),
+    };
     let done = pool.in_place_scope(|scope| run.store(scope, options, tree));
     let (root, mut report) = match done.and_then(|done| pipeline.check().map(|()| done)) {
         Ok(done) => done,
@@ -150,7 +189,8 @@ fn create_snapshot(
             return Err(error);
         }
     };
-    if root_is_empty(&report) {
+    // Of a part, the walk itself says whether there was anything.
+    if part.is_none() && root_is_empty(&report) {
         pipeline.abandon();
         return Err(Error::NothingSaved);
     }
@@ -158,16 +198,41 @@ fn create_snapshot(
     report.series = lineage.series;
     report.similar_series = lineage.similar;
     report.parent = lineage.parent.map(|parent| parent.id);
+    report.shard = part.as_ref().map(|part| part.shard);
+    report.run = part.as_ref().map(|part| part.terms.run.clone());
+    report.part_was_there = part.as_ref().map(|_| false);
     if skip && report.unchanged {
         // What was not handed on yet is dropped. That the parent lasts is what the caller relies on now.
         repository.log().settle()?;
     } else if !dry_run {
-        let committed = pipeline.commit(id, root)?;
-        report.snapshot = Some(id);
-        report.bytes_added = committed.bytes_added;
+        match pipeline.commit(id, root) {
+            Ok(committed) => report.bytes_added = committed.bytes_added,
+            // Another process made the same part meanwhile.
+            Err(Error::SnapshotExists { .. }) if part.is_some() => report.part_was_there = Some(true),
+            Err(error) => return Err(error),
+        }
+        report.snapshot = part.is_none().then_some(id);
     } else {
         report.bytes_added = pipeline.weigh()?;
     }
     report.duration_secs = began.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// What is reported of a part that need not be made.
+fn part_that_is_there(options: &CreateOptions, root: &SnapshotRoot) -> CreateReport {
+    let totals = root.totals;
+    CreateReport {
+        parent: root.parent,
+        series: options.series.clone().unwrap_or_default(),
+        directories: totals.directories,
+        others: totals.others,
+        unreadable: totals.unreadable,
+        files_unmodified: totals.files,
+        bytes_total: totals.bytes,
+        shard: options.shard,
+        run: options.run.clone(),
+        part_was_there: Some(true),
+        ..CreateReport::default()
+    }
 }

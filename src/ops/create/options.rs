@@ -8,6 +8,7 @@ use super::Depth;
 use crate::error::Result;
 use crate::files::{self, Marker, Pattern, Rules};
 use crate::id::SnapshotId;
+use crate::snapshot::Shard;
 use crate::store::Compression;
 use crate::values;
 
@@ -64,7 +65,7 @@ pub struct CreateOptions {
     /// Its time, nanoseconds since 1970 (UTC), if not now.
     #[serde(skip)]
     pub time: Option<i64>,
-    /// Read every file, whatever the parent says.
+    /// Read every file, whatever the parent says; and make a part again that is there.
     pub force: bool,
     /// A changed ctime alone does not make a file changed.
     pub ignore_ctime: bool,
@@ -81,6 +82,11 @@ pub struct CreateOptions {
     pub skip_if_unchanged: bool,
     /// Avro files that are gone, or have fewer records than they had, are meant to be so.
     pub accept_losses: bool,
+    /// Save only this part of the sources: the others are saved by other processes, as parts of the same run. All of them need
+    /// the same sources, excludes, series, host, tags and time. [`merge`](crate::ops::merge::merge) makes a snapshot of the parts.
+    pub shard: Option<Shard>,
+    /// Name of the run that the part belongs to; each run needs one of its own.
+    pub run: Option<String>,
     /// Look at everything, write nothing.
     pub dry_run: bool,
 }
@@ -114,6 +120,8 @@ impl Default for CreateOptions {
             compression: None,
             skip_if_unchanged: false,
             accept_losses: false,
+            shard: None,
+            run: None,
             dry_run: false,
         }
     }
@@ -151,6 +159,8 @@ impl CreateOptions {
         is compression: Option<Compression>;
         is skip_if_unchanged: bool;
         is accept_losses: bool;
+        is shard: Option<Shard>;
+        some run: String;
         is dry_run: bool;
     }
 
@@ -177,7 +187,7 @@ impl CreateOptions {
     }
 
     /// With all that is needed from the file system.
-    pub(super) fn settled(mut self) -> Result<Self> {
+    pub(crate) fn settled(mut self) -> Result<Self> {
         self.read_patterns()?;
         if self.working_directory.as_os_str().is_empty() {
             self.working_directory = files::working_directory()?;
@@ -186,7 +196,7 @@ impl CreateOptions {
     }
 
     /// What is not saved. The patterns must have been read.
-    pub(super) fn rules(&self) -> Result<Rules> {
+    pub(crate) fn rules(&self) -> Result<Rules> {
         let mut rules = Rules::new();
         self.exclude.iter().for_each(|pattern| rules.exclude_pattern(pattern.clone()));
         self.exclude_if_present.iter().for_each(|marker| rules.exclude_if_marked(marker.clone()));

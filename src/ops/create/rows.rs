@@ -12,7 +12,7 @@ use crate::ingest::Stored;
 use crate::ingest::{Feeder, Unfilled};
 use crate::progress::Progress;
 use crate::snapshot::entry::{EntryKind, FileEntry};
-use crate::snapshot::{ManifestWriter, Rule};
+use crate::snapshot::{ManifestWriter, Missed, Rule};
 
 /// One thing that the walker found.
 pub(super) struct Found {
@@ -88,6 +88,11 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
 
     pub(super) fn feeder(&mut self) -> &mut Feeder<'p, 'r, 's> {
         self.feeder
+    }
+
+    /// Whether something could not be read.
+    pub(super) fn has_unreadable(&self) -> bool {
+        !self.unreadable.is_empty()
     }
 
     /// Takes over the frames that a worker did not fill.
@@ -215,13 +220,20 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     /// When all rows are there: what of the parent was not found is looked into.
     pub(super) fn end(&mut self, covered: &dyn Fates, lineage: &Lineage, unmet: Vec<FileEntry>) {
         unmet.iter().for_each(|row| self.alarms.unmet(row));
-        let emptied = emptied(self.report, lineage);
+        let emptied = emptied(self.report.files(), lineage);
         let emptied = emptied.filter(|_| !self.alarms.accepts_emptied(lineage.parent.as_ref(), covered));
         self.alarms.finish(covered, emptied.is_some(), self.progress);
         if let Some(warning) = emptied {
             self.report.emptied = true;
             self.progress.warning(&warning);
         }
+    }
+
+    /// The same for a part: what of the parent was not found is for the merge to judge, since something in another part may make
+    /// up for it.
+    pub(super) fn end_part(&mut self, covered: &dyn Fates, unmet: Vec<FileEntry>) -> Vec<Missed> {
+        unmet.iter().for_each(|row| self.alarms.unmet(row));
+        self.alarms.missed(covered)
     }
 
     /// The manifest, and what the root is made of beside it, after the last row.
@@ -232,7 +244,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
 }
 
 /// Whether restoring one row or the other makes the same.
-fn is_same(now: &FileEntry, before: &FileEntry) -> bool {
+pub(crate) fn is_same(now: &FileEntry, before: &FileEntry) -> bool {
     let what = |row: &FileEntry| (row.mode, row.uid, row.gid, row.mtime, row.size, row.content);
     what(now) == what(before)
         && now.kind == before.kind

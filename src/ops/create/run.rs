@@ -9,12 +9,15 @@ use std::sync::{Mutex, PoisonError};
 use super::alarms::Alarms;
 use super::lineage::{ChangeDetection, Lineage};
 use super::order::{Batch, Numbered, in_order};
+use super::part::PartRun;
 use super::rows::{Finished, Found, Outcome, RowWriter};
 use super::stream::store_stream;
 use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Error, Result};
-use crate::files::{Coverage, Held, Problem, Source, SourceFile, SourceOpener, SourceTree, Trouble, left_out, now};
+use crate::files::{
+    Coverage, Held, Problem, Sharded, Source, SourceFile, SourceOpener, SourceTree, Trouble, left_out, now,
+};
 use crate::id::{ChunkId, SnapshotId};
 use crate::ingest::Pipeline;
 use crate::ingest::{Effort, Workbench};
@@ -24,7 +27,7 @@ use crate::progress::{Progress, Warning};
 use crate::runtime::Gate;
 use crate::runtime::{spawn, spawn_many};
 use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
-use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, Totals, put_paths};
+use crate::snapshot::{ManifestReader, ManifestWriter, Missed, Part, SnapshotRoot, Totals, put_paths};
 use crate::store::Repository;
 
 /// One run of `create`.
@@ -36,6 +39,8 @@ pub(super) struct CreateRun<'r> {
     pub(super) progress: &'r dyn Progress,
     pub(super) id: SnapshotId,
     pub(super) threads: usize,
+    /// The part that is made; none if all is saved.
+    pub(super) part: Option<&'r PartRun>,
 }
 
 /// A file that a worker is to store.
@@ -52,6 +57,17 @@ struct Walked {
     passed_over: Vec<PathBuf>,
     /// The Avro files of the parent that were not met.
     unmet: Vec<FileEntry>,
+}
+
+/// Result of saving a tree, besides its rows.
+#[derive(Default)]
+struct Stored {
+    /// Where something was met that is skipped.
+    passed_over: Vec<PathBuf>,
+    /// Of a part: the Avro files of the parent that are missing, ...
+    missed: Vec<Missed>,
+    /// ... and how many directories the walk met.
+    directories_met: u64,
 }
 
 /// How many files may wait for a worker.
@@ -92,10 +108,13 @@ impl CreateRun<'_> {
             &mut feeder,
             &mut report,
             self.progress,
-            Alarms::new(parent, options.accept_losses),
+            match self.part {
+                Some(part) => Alarms::new(parent, options.accept_losses).of_part(part.shard),
+                None => Alarms::new(parent, options.accept_losses),
+            },
         );
         let left_out_by = options.rules()?;
-        let (mut rules, mut passed_over) = (left_out_by.recorded().to_vec(), Vec::new());
+        let (mut rules, mut stored) = (left_out_by.recorded().to_vec(), Stored::default());
         match options.stream {
             Some(stream) => {
                 let before = parent.map(|parent| parent.rows(self.repository).next_row()).transpose()?.flatten();
@@ -105,13 +124,19 @@ impl CreateRun<'_> {
                 rules.extend(Coverage::rules(&options.sources, &options.working_directory, &self.lineage.paths));
                 let tree = match tree {
                     Some(tree) => tree,
-                    None => Box::new(Source::new(&options.sources, &options.working_directory, left_out_by, now)?),
+                    None => {
+                        let source = Source::new(&options.sources, &options.working_directory, left_out_by, now)?;
+                        Box::new(match self.part {
+                            Some(part) => source.only(part.shard),
+                            None => source,
+                        })
+                    }
                 };
-                passed_over = self.store_tree(scope, &context, &options, tree, &mut rows)?;
+                stored = self.store_part(scope, &context, &options, tree, &mut rows)?;
             }
         }
         let Finished { manifest, unreadable, alarms } = rows.into_parts();
-        rules.extend(left_out(&passed_over, unreadable));
+        rules.extend(left_out(&stored.passed_over, unreadable));
         rules.extend(alarms);
         report.unchanged = report.same_rows == report.rows()
             && parent.is_some_and(|SnapshotRoot { totals, .. }| {
@@ -119,7 +144,7 @@ impl CreateRun<'_> {
             });
         let manifest = manifest.finish(&mut feeder)?;
         let (paths, path_list) = put_paths(&self.lineage.paths, &mut feeder)?;
-        let root = SnapshotRoot {
+        let mut root = SnapshotRoot {
             id: self.id,
             series: self.lineage.series.clone(),
             host,
@@ -128,7 +153,7 @@ impl CreateRun<'_> {
             paths,
             tags,
             parent: self.lineage.parent.as_ref().map(|parent| parent.id),
-            program: concat!("snap ", env!("CARGO_PKG_VERSION")).into(),
+            program: super::PROGRAM.into(),
             required_read: 0,
             revision: 0,
             altered: None,
@@ -144,9 +169,33 @@ impl CreateRun<'_> {
             manifest,
             properties: Vec::new(),
         };
+        if let Some(part) = self.part {
+            let (missed, directories_met) = (stored.missed, stored.directories_met);
+            let now = self.repository.log().clock().now();
+            Part { stored: now, directories_met, missed, ..part.terms.clone() }.mark(&mut root);
+        }
         let root = feeder.put(ChunkKind::Root, root.encode())?;
         feeder.finish();
         Ok((root, report))
+    }
+
+    /// Saves the part of a tree that is asked for: all of it, unless this is one of several.
+    fn store_part<'p>(
+        &'p self,
+        scope: &rayon::Scope<'p>,
+        context: &FileContext<'_>,
+        options: &CreateOptions,
+        tree: Box<dyn SourceTree>,
+        rows: &mut RowWriter<'_, '_, 'p, '_>,
+    ) -> Result<Stored> {
+        let Some(part) = self.part else { return self.store_tree(scope, context, options, tree, rows) };
+        let part = Sharded::new(tree, part.shard);
+        let walked = part.walked();
+        let stored = self.store_tree(scope, context, options, Box::new(part), rows)?;
+        match walked.has_met_something() || !rows.has_unreadable() {
+            true => Ok(Stored { directories_met: walked.directories(), ..stored }),
+            false => Err(Error::NothingSaved),
+        }
     }
 
     fn store_tree<'p>(
@@ -156,7 +205,7 @@ impl CreateRun<'_> {
         options: &CreateOptions,
         source: Box<dyn SourceTree>,
         rows: &mut RowWriter<'_, '_, 'p, '_>,
-    ) -> Result<Vec<PathBuf>> {
+    ) -> Result<Stored> {
         let covered = source.covered();
         let opener = source.opener();
         let opener = &*opener;
@@ -222,8 +271,14 @@ impl CreateRun<'_> {
         }
         done?;
         let Walked { passed_over, unmet } = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
-        rows.end(&*covered, self.lineage, unmet);
-        Ok(passed_over)
+        let missed = match self.part {
+            Some(_) => rows.end_part(&*covered, unmet),
+            None => {
+                rows.end(&*covered, self.lineage, unmet);
+                Vec::new()
+            }
+        };
+        Ok(Stored { passed_over, missed, directories_met: 0 })
     }
 
     /// Finds what is to be saved, and compares it with the parent, whose rows come in the same order.
@@ -237,6 +292,7 @@ impl CreateRun<'_> {
     ) -> Result<Walked> {
         let mut parent = self.lineage.parent.as_ref().map(|parent| parent.rows(self.repository));
         let mut unmet = Vec::new();
+        let of_part = |row: FileEntry| container(row).filter(|row| self.owns(&row.path));
         let mut seen: HashSet<(u64, u64)> = HashSet::new();
         while let Some(item) = source.next_found() {
             self.pipeline.check()?;
@@ -257,7 +313,7 @@ impl CreateRun<'_> {
                 }
             };
             let before = match &mut parent {
-                Some(rows) => match row_at(rows, &entry.path, &mut |row| unmet.extend(container(row))) {
+                Some(rows) => match row_at(rows, &entry.path, &mut |row| unmet.extend(of_part(row))) {
                     Ok(row) => row,
                     Err(error) => {
                         let message = format!("files are read again, the parent's manifest cannot be: {error}");
@@ -291,9 +347,14 @@ impl CreateRun<'_> {
         }
         outcomes.flush();
         while let Some(row) = parent.as_mut().and_then(|rows| rows.next_row().ok().flatten()) {
-            unmet.extend(container(row));
+            unmet.extend(of_part(row));
         }
         Ok(Walked { passed_over: source.passed_over().to_vec(), unmet })
+    }
+
+    /// Whether a path is to be saved here.
+    fn owns(&self, path: &[u8]) -> bool {
+        self.part.is_none_or(|part| part.shard.owns(path))
     }
 
     /// Whether the parent was made later than now. Then the clock was wrong, and what it said of files that were changed
@@ -377,7 +438,7 @@ pub(crate) fn parent_row(rows: &mut ManifestReader<&Repository>, path: &[u8]) ->
 }
 
 /// The row of this path. Those before it, which nothing was found for, are handed to `passed`.
-fn row_at(
+pub(crate) fn row_at(
     rows: &mut ManifestReader<&Repository>,
     path: &[u8],
     passed: &mut dyn FnMut(FileEntry),
@@ -397,6 +458,6 @@ fn row_at(
 }
 
 /// What is remembered of a row that nothing was found for: nothing, unless it is an Avro file.
-fn container(row: FileEntry) -> Option<FileEntry> {
+pub(crate) fn container(row: FileEntry) -> Option<FileEntry> {
     row.avro.is_some().then(|| FileEntry { recipe: Vec::new(), xattrs: Vec::new(), ..row })
 }

@@ -37,9 +37,10 @@ pub enum Undone {
     Swept(u64),
 }
 
-/// The snapshots that were removed and are not back, in the order in which they were removed.
+/// The snapshots that were removed and are not back, in the order in which they were removed. Parts of runs that were merged or
+/// given up are none.
 pub fn removed(repository: &Repository) -> Vec<Removed> {
-    let logged = repository.state().removed.clone().into_iter();
+    let logged = repository.state().removed.clone().into_iter().filter(|removed| removed.record.id.of_run().is_none());
     logged.map(|logged| Removed { root: read_root(repository, &logged.record), logged }).collect()
 }
 

@@ -141,8 +141,15 @@ fn restore_with(
     let began = Instant::now();
     let mut options = options.clone();
     options.read_patterns()?;
+    if options.shard.is_some() && options.delete {
+        let reason = "what is not in one part may be in another one: restore all parts without --delete, then restore the whole \
+                      with --delete and --overwrite if-changed";
+        return Err(Error::argument("shard", reason));
+    }
     let pool = repository.runtime().compute()?;
-    progress.begin(Phase::Restore, Some(snapshot.totals.files), Some(snapshot.totals.bytes));
+    let totals = snapshot.totals;
+    let ahead = options.shard.is_none().then_some((totals.files, totals.bytes)).unzip();
+    progress.begin(Phase::Restore, ahead.0, ahead.1);
     let restored = work(repository, snapshot, &options, progress, pool);
     let mut report = unless_moved(repository, snapshot, restored)?;
     if report.failed.iter().any(|(_, error)| error.is_damage())

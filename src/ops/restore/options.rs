@@ -8,6 +8,7 @@ use super::recode;
 use crate::avro::codec::Codec;
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, Pattern};
+use crate::snapshot::Shard;
 use crate::values;
 
 /// What to restore, and where.
@@ -44,6 +45,9 @@ pub struct RestoreOptions {
     /// Files of more patterns of this kind that ignore the case of letters.
     #[serde(deserialize_with = "values::texts")]
     pub iexclude_file: Vec<PathBuf>,
+    /// Restore only this part: the others are restored by other processes, into the same target perhaps. What the filters select
+    /// is divided. Not together with `delete`.
+    pub shard: Option<Shard>,
     /// What happens to files that are there.
     pub overwrite: Overwrite,
     /// Remove what is in the target, at or below a root of the snapshot, and not in the snapshot. What `create` would not
@@ -89,6 +93,7 @@ impl RestoreOptions {
         each iexclude: Pattern;
         each exclude_file: PathBuf;
         each iexclude_file: PathBuf;
+        is shard: Option<Shard>;
         is overwrite: Overwrite;
         is delete: bool;
         is delete_despite_unreadable: bool;

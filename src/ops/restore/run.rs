@@ -43,6 +43,17 @@ pub(super) struct RestoreRun<'r> {
     pub(super) encoders: EncoderBench,
 }
 
+/// How often a directory may be closed by another process while one thing is made in it.
+const CLOSED: u32 = 3;
+
+/// A directory that leads to something which is restored.
+struct OnTheWay {
+    path: Vec<u8>,
+    entry: FileEntry,
+    /// It is to be restored itself, by the process that restores the part to which it belongs.
+    is_selected: bool,
+}
+
 /// Hard links to be made when all files are there, and directories of the snapshot with a file in them that may say that
 /// all beside it is left out.
 type Later = (Vec<(Vec<u8>, FileEntry)>, HashSet<Vec<u8>>);
@@ -127,8 +138,8 @@ impl RestoreRun<'_> {
         rows.seek(sub)?;
         let (mut links, mut marked, mut found) = (Vec::new(), HashSet::new(), sub.is_empty());
         let mut left_alone = HashSet::new();
-        // The directories above the row that were not selected themselves, and are not made yet.
-        let mut way: Vec<(Vec<u8>, FileEntry)> = Vec::new();
+        // The directories above the row that were not selected themselves, or belong to another part, and are not made yet.
+        let mut way: Vec<OnTheWay> = Vec::new();
         let includes = self.options.include.iter().enumerate().filter(|(_, pattern)| !pattern.is_negated());
         let mut unmatched: Vec<usize> = includes.map(|(number, _)| number).collect();
         while let Some(entry) = rows.next_row()? {
@@ -144,11 +155,12 @@ impl RestoreRun<'_> {
             if self.sweep.is_some_and(|sweep| sweep.spared.may_mark(name)) {
                 marked.insert(parent.to_vec());
             }
-            while way.pop_if(|(_, above)| !is_in(&entry.path, &above.path)).is_some() {}
+            while way.pop_if(|above| !is_in(&entry.path, &above.entry.path)).is_some() {}
             self.strike_matched(&mut unmatched, &entry.path);
-            if !self.selected(&entry.path) {
+            let is_selected = self.selected(&entry.path);
+            if !is_selected || !self.owns(&entry) {
                 if entry.kind == EntryKind::Directory {
-                    way.push((path, entry));
+                    way.push(OnTheWay { path, entry, is_selected });
                 }
                 continue;
             }
@@ -159,8 +171,8 @@ impl RestoreRun<'_> {
                 }
                 continue;
             }
-            for (path, above) in way.drain(..).filter(|_| !self.options.dry_run && abilities.directories) {
-                self.attempt(&above, |target| target.make_parent(&path, &above).map(|()| false));
+            for above in way.drain(..).filter(|_| !self.options.dry_run && abilities.directories) {
+                self.make_on_the_way(&above);
             }
             match &entry.kind {
                 EntryKind::Directory if !abilities.directories => {}
@@ -205,6 +217,25 @@ impl RestoreRun<'_> {
                 Err(Error::NoPath { path: String::from_utf8_lossy(sub).into_owned(), snapshot: snapshot.id.short() })
             }
         }
+    }
+
+    /// Whether a row belongs to the part that is restored. Names of one file belong to the same part, that of the first one.
+    fn owns(&self, entry: &FileEntry) -> bool {
+        let path = entry.hard_link.as_ref().unwrap_or(&entry.path);
+        self.options.shard.is_none_or(|shard| shard.owns(path))
+    }
+
+    /// Makes a directory that leads to something which is restored. Whatever is made in a directory changes its times. So where
+    /// several processes restore a part each, all of them set the metadata of the directories that they made something in, when
+    /// they are done: the last one does so after everything is there.
+    fn make_on_the_way(&self, OnTheWay { path, entry, is_selected }: &OnTheWay) {
+        self.attempt(entry, |target| {
+            match is_selected {
+                true => target.make_directory(path, entry)?,
+                false => target.make_parent(path, entry)?,
+            }
+            Ok(false)
+        });
     }
 
     /// Strikes out the patterns to include that match this path.
@@ -271,15 +302,31 @@ impl RestoreRun<'_> {
         if self.options.dry_run { Mode::DryRun } else { Mode::Act }
     }
 
+    /// Does something again where a process that restores another part has closed a directory on the way meanwhile.
+    fn through<T>(&self, path: &[u8], work: impl Fn() -> Result<T>) -> Result<T> {
+        let is_denied = |error: &Error| {
+            let Error::Io { source, .. } = error else { return false };
+            self.options.shard.is_some() && source.kind() == std::io::ErrorKind::PermissionDenied
+        };
+        for _ in 0..CLOSED {
+            match (work(), self.target) {
+                (Err(error), Some(target)) if is_denied(&error) => target.open_again(path),
+                (done, _) => return done,
+            }
+        }
+        work()
+    }
+
     /// Restores something that is no regular file.
-    pub(super) fn attempt(&self, entry: &FileEntry, work: impl FnOnce(&dyn RestoreTarget) -> Result<bool>) {
+    pub(super) fn attempt(&self, entry: &FileEntry, work: impl Fn(&dyn RestoreTarget) -> Result<bool>) {
         let Some(target) = self.target else {
             // A dry run without a target: everything would be made.
             self.compare(entry, &entry.path);
             self.report().others_restored += 1;
             return;
         };
-        match work(target) {
+        let path = below(&entry.path, &self.options.subfolder).unwrap_or_default();
+        match self.through(&path, || work(target)) {
             Ok(true) => self.report().others_restored += 1,
             Ok(false) => {}
             Err(error) => self.failed(entry, error),
@@ -304,7 +351,7 @@ impl RestoreRun<'_> {
         if !self.options.dry_run {
             self.progress.at(shown);
         }
-        let written = self.write(assembler, entry, path);
+        let written = self.through(path, || self.write(assembler, entry, path));
         let fine = written.is_ok();
         match written {
             Ok(whole) => {
