@@ -4,6 +4,9 @@
 
 #[path = "../common/avro_gen.rs"]
 mod avro_gen;
+#[cfg(feature = "object-store")]
+#[path = "../common/bucket.rs"]
+mod bucket;
 #[path = "../common/cli.rs"]
 mod cli;
 #[path = "../common/faults.rs"]
@@ -12,6 +15,12 @@ mod faults;
 mod hooked;
 #[path = "../common/lab.rs"]
 mod lab;
+#[cfg(feature = "object-store")]
+#[path = "../common/proxy.rs"]
+mod proxy;
+#[cfg(feature = "object-store")]
+#[path = "../common/servers.rs"]
+mod servers;
 #[path = "../common/sim_client.rs"]
 mod sim_client;
 #[path = "../common/sim_life.rs"]
@@ -28,8 +37,12 @@ mod crash_points;
 mod flipped_sources;
 mod init;
 mod kill;
+#[cfg(feature = "object-store")]
+mod many_hosts;
 mod processes;
 mod protocol_model;
+#[cfg(feature = "object-store")]
+mod remote_faults;
 mod sim_cache;
 mod sim_fs;
 mod sim_interleavings;
