@@ -83,6 +83,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("snap manifest", &["snap manifest latest -o manifest.avro", "snap manifest tables:latest -o - > manifest.avro"]),
     ("snap check", &["snap check", "snap check --read-data", "snap check --read-data-subset 10%"]),
     ("snap prune", &["snap prune --dry-run", "snap prune", "snap prune --max-repack-size 10G"]),
+    ("snap retain", &["snap retain 30d", "snap retain 4w --json"]),
     ("snap repair config", &["snap repair config --dry-run", "snap repair config"]),
     ("snap repair index", &["snap repair index --dry-run", "snap repair index"]),
     ("snap repair packs", &["snap repair packs --dry-run", "snap repair packs", "snap repair packs --parity 5%"]),

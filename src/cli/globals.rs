@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use avro_snap::runtime::Runtime;
 
@@ -63,6 +64,20 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
 
+    /// Lock each new object of a repository in an object store for this long, so that nobody can delete it [env: SNAP_RETAIN]
+    ///
+    /// The bucket needs object lock (S3, Google Cloud Storage). Packs, index objects, log entries, the config and key slots are
+    /// locked; `snap retain` extends the time for what snapshots need.
+    #[arg(long, global = true, value_name = "DURATION", value_parser = super::retain::parse_retention)]
+    pub(crate) retain: Option<Duration>,
+
+    /// Read the oldest version of each object, in a bucket that keeps versions; nothing is written
+    ///
+    /// A repository gives each name once, so the oldest version is the right one. This is for getting data back after
+    /// somebody overwrote or deleted objects (S3 only).
+    #[arg(long, global = true)]
+    pub(crate) oldest_versions: bool,
+
     /// The command, like `snap key add`: whose page of the help to name.
     #[arg(skip)]
     pub(crate) page: String,
@@ -74,6 +89,10 @@ impl Globals {
     pub(crate) fn settle(&mut self) -> Result<()> {
         self.repo = self.repo.take().or_else(|| given("SNAP_REPOSITORY"));
         self.cache_dir = self.cache_dir.take().or_else(|| given("SNAP_CACHE_DIR"));
+        if let (None, Some(text)) = (self.retain, given("SNAP_RETAIN")) {
+            let time = super::retain::parse_retention(&text.to_string_lossy());
+            self.retain = Some(time.map_err(|reason| Failure::Usage(format!("SNAP_RETAIN: {reason}")))?);
+        }
         let flags = [
             ("--json", self.json),
             ("--quiet", self.quiet),
@@ -81,6 +100,8 @@ impl Globals {
             ("--password-file", self.password_file.is_some()),
             ("--password-command", self.password_command.is_some()),
             ("--key-export", self.key_export.is_some()),
+            ("--retain", self.retain.is_some()),
+            ("--oldest-versions", self.oldest_versions),
         ];
         let is_given = |name: &str| flags.iter().any(|(flag, given)| *flag == name && *given);
         for (one, other) in [
@@ -89,6 +110,7 @@ impl Globals {
             ("--password-file", "--password-command"),
             ("--password-file", "--key-export"),
             ("--password-command", "--key-export"),
+            ("--retain", "--oldest-versions"),
         ] {
             if is_given(one) && is_given(other) {
                 return Err(Failure::Usage(format!("{one} and {other} do not go together")));

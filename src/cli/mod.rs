@@ -41,6 +41,7 @@ mod prune;
 mod recover;
 mod repair;
 mod restore;
+mod retain;
 mod schema;
 mod snapshots;
 mod sources;
@@ -102,6 +103,7 @@ enum Verb {
     Check(check::Args),
     #[command(visible_alias = "gc")]
     Prune(prune::Args),
+    Retain(retain::Args),
     Repair(repair::Args),
     Recover(recover::Args),
     Key(key::Args),
@@ -119,7 +121,7 @@ fn after_help() -> String {
     format!(
         "{}\n\nSnapshots:\n  latest, latest~2 (the one two before it in the same series), SERIES:latest, or the beginning of \
          an id;\n  SNAPSHOT:PATH for something in it.\n\nEnvironment:\n  SNAP_REPOSITORY, SNAP_PASSWORD, SNAP_PASSWORD_FILE, \
-         SNAP_PASSWORD_COMMAND,\n  SNAP_CACHE_DIR, SNAP_STATE_DIR, SNAP_HOST, SNAP_FROM_REPOSITORY,\n  SNAP_FROM_PASSWORD, \
+         SNAP_PASSWORD_COMMAND,\n  SNAP_CACHE_DIR, SNAP_STATE_DIR, SNAP_HOST, SNAP_RETAIN, SNAP_FROM_REPOSITORY,\n  SNAP_FROM_PASSWORD, \
          SNAP_FROM_PASSWORD_FILE, SNAP_FROM_PASSWORD_COMMAND,\n  XDG_CACHE_HOME, XDG_STATE_HOME\n\n{}",
         examples::of("snap"),
         exit::TABLE
@@ -169,6 +171,7 @@ impl Verb {
             Self::Manifest(args) => args.run(context),
             Self::Check(args) => args.run(context),
             Self::Prune(args) => args.run(context),
+            Self::Retain(args) => args.run(context),
             Self::Repair(args) => args.run(context),
             Self::Recover(args) => args.run(context),
             Self::Key(args) => args.run(context),
@@ -193,7 +196,7 @@ impl Verb {
             Self::Tag(_) | Self::Forget(_) => {
                 When::Changing("`snap snapshots` says what is done; run it again if it is not")
             }
-            Self::Prune(_) | Self::Repair(_) | Self::Recover(_) => {
+            Self::Prune(_) | Self::Repair(_) | Self::Recover(_) | Self::Retain(_) => {
                 When::Changing("run it again, it continues from what is done so far")
             }
             _ => When::Reading,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use avro_snap::error::{Error, IoContext};
 use avro_snap::files::{host, user};
-use avro_snap::storage::{Backend, Local};
+use avro_snap::storage::{Backend, Local, Retain};
 use avro_snap::store::{CachePlace, LogDamage, LostConfig, OpenOptions, Repository, SystemClock, Unlock};
 
 use super::Context;
@@ -219,9 +219,29 @@ impl Context {
 
     /// The storage at a place.
     pub(crate) fn backend(&self, place: &Path) -> Result<Arc<dyn Backend>> {
-        match stores::is_store(place) {
-            true => stores::open(self, place),
-            false => Ok(Arc::new(Local::new(place))),
+        let backend = match stores::is_store(place) {
+            true => stores::open(self, place)?,
+            false => Arc::new(Local::new(place)) as Arc<dyn Backend>,
+        };
+        self.retaining(place, backend)
+    }
+
+    /// Whether this is the place that --repo names.
+    pub(crate) fn is_own(&self, place: &Path) -> bool {
+        self.repository_folder().is_ok_and(|own| own == place)
+    }
+
+    /// The storage, which locks what is written to it where that was asked for.
+    fn retaining(&self, place: &Path, backend: Arc<dyn Backend>) -> Result<Arc<dyn Backend>> {
+        match self.globals.retain {
+            None => Ok(backend),
+            // What is only read of another repository, as in a copy, is not locked.
+            Some(_) if !self.is_own(place) => Ok(backend),
+            Some(time) if backend.abilities().retains => Ok(Arc::new(Retain::new(backend, time))),
+            Some(_) => Err(Failure::plain(
+                format!("{}: objects cannot be locked here, and --retain (SNAP_RETAIN) asks for it", place.display()),
+                "leave it out, or use a bucket with object lock (S3, Google Cloud Storage) and uploads with checksums",
+            )),
         }
     }
 

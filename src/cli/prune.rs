@@ -207,6 +207,10 @@ fn print_report(context: &Context, report: &PruneReport, dry_run: bool) -> Resul
         let waiting = format!("{}, {}", count(report.waiting.packs, "condemned pack"), size(report.waiting.bytes));
         output.note(format_args!("{waiting}, wait for the grace to pass: the next prune after it deletes them"))?;
     }
+    if report.retained.packs > 0 {
+        let retained = format!("{}, {}", count(report.retained.packs, "condemned pack"), size(report.retained.bytes));
+        output.note(format_args!("{retained}, cannot be deleted yet (object lock): the next prune tries again"))?;
+    }
     Ok(())
 }
 

@@ -104,6 +104,12 @@ mod reached {
     /// The storage in an object store, for one writer at a time where this machine knows that it takes no more.
     pub(crate) fn open(context: &Context, place: &Path) -> Result<Arc<dyn Backend>> {
         let remote = remote(place)?;
+        // Of the repository that is read: of two, that is the other one.
+        let is_copy = context.globals.page == "snap copy";
+        if context.globals.oldest_versions && context.is_own(place) != is_copy {
+            let oldest = remote.oldest_versions().map_err(Error::from)?;
+            return Ok(Arc::new(Retry::new(Arc::new(oldest), RetryPolicy::default())));
+        }
         let remote = match known(context, place) {
             Some(Verdict::SingleWriter) => {
                 context.output.warn_once(&format!(

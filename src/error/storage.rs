@@ -16,8 +16,10 @@ pub enum StorageErrorKind {
     NotFound,
     /// The object is there, and is not what it should be.
     Damaged(Flaw),
-    /// Access was denied: permissions, credentials, retention.
+    /// Access was denied: permissions, credentials.
     Denied,
+    /// The object cannot be deleted yet: the storage keeps it until a time that was set.
+    Retained,
     /// Nothing can be changed here: a file system that is mounted read-only, or a handle that only reads.
     ReadOnly,
     /// There is no room for it, or a quota is used up.
@@ -66,6 +68,7 @@ impl StorageErrorKind {
             Self::NotFound => "object_missing",
             Self::Damaged(_) => "damaged",
             Self::Denied => "denied",
+            Self::Retained => "retained",
             Self::ReadOnly => "read_only",
             Self::NoSpace => "no_space",
             Self::BadMedium => "bad_medium",
@@ -89,6 +92,7 @@ impl fmt::Display for StorageErrorKind {
             Self::Damaged(Flaw::TooLong) => "it is too long",
             Self::Damaged(Flaw::NotAFile) => "something that is no regular file lies in its place",
             Self::Denied => "access was denied",
+            Self::Retained => "it cannot be deleted yet",
             Self::ReadOnly => "the storage is read-only",
             Self::NoSpace => "no space is left",
             Self::BadMedium => "the medium cannot be read or written here",

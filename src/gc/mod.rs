@@ -12,6 +12,7 @@ mod needs;
 pub mod plan;
 mod repack;
 mod report;
+mod retain;
 mod survey;
 mod sweep;
 
@@ -22,6 +23,7 @@ pub use full::prune_without_room;
 pub use plan::{Fate, MaxUnused};
 use plan::{Limits, decide};
 use repack::{Repacked, Repacker};
+pub use retain::{RetainOptions, RetainReport, retain};
 use survey::Survey;
 
 use serde::{Deserialize, Serialize};
@@ -107,6 +109,8 @@ pub struct PruneReport {
     pub swept: Tally,
     /// Condemned packs that wait for the grace to pass, and their bytes.
     pub waiting: Tally,
+    /// Condemned packs that the storage does not let go yet, and their bytes.
+    pub retained: Tally,
     /// What is unused and stays, in bytes.
     pub unused_bytes_left: u64,
     /// Packs that stay, and are sealed under keys of before the last rotation.
@@ -136,6 +140,10 @@ impl Tally {
     fn add(&mut self, bytes: u64) {
         self.packs += 1;
         self.bytes += bytes;
+    }
+
+    fn without(self, part: Self) -> Self {
+        Self { packs: self.packs.saturating_sub(part.packs), bytes: self.bytes.saturating_sub(part.bytes) }
     }
 }
 

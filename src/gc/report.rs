@@ -31,6 +31,7 @@ impl Serialize for PruneReport {
         report.serialize_entry("written", &self.written)?;
         report.serialize_entry("swept", &self.swept)?;
         report.serialize_entry("waiting", &self.waiting)?;
+        report.serialize_entry("retained", &self.retained)?;
         report.serialize_entry("unused_bytes_left", &self.unused_bytes_left)?;
         report.serialize_entry("old_key_packs_left", &self.old_keys)?;
         report.serialize_entry("indexes_replaced", &self.indexes_replaced)?;

@@ -10,7 +10,7 @@ use crate::id::{IndexId, PackId};
 use crate::log::Retired;
 use crate::pack::{pack_name, parity_name};
 use crate::progress::{Phase, Progress};
-use crate::storage::{Kind, Name};
+use crate::storage::{Kind, Name, StorageError, StorageErrorKind};
 use crate::store::{Repository, State};
 
 /// How many objects are deleted at once.
@@ -85,32 +85,47 @@ fn sweep_orphans(repository: &Repository, survey: &Survey<'_>, mut parity: Parit
     for (id, made) in parity {
         // A listing proves nothing.
         if !survey.is_young(made) && backend.size(&pack_name(&id))?.is_none() {
-            backend.delete(&parity_name(&id))?;
+            delete_all(repository, &[parity_name(&id)])?;
         }
     }
     Ok(())
 }
 
-/// Deletes packs, and then their parity: where this is cut short, parity that is left over is swept by the next one.
-pub(super) fn delete_packs(repository: &Repository, packs: &[PackId], progress: &dyn Progress) -> Result<()> {
+/// Deletes packs, and then their parity: where this is cut short, parity that is left over is swept by the next one. Returns
+/// the packs that the storage keeps for now.
+pub(super) fn delete_packs(
+    repository: &Repository,
+    packs: &[PackId],
+    progress: &dyn Progress,
+) -> Result<HashSet<PackId>> {
+    let mut retained = HashSet::new();
     for part in packs.chunks(BATCH) {
         repository.runtime().go_on()?;
         let names: Vec<Name> = part.iter().map(pack_name).collect();
-        delete_all(repository, &names)?;
-        let names: Vec<Name> = part.iter().map(parity_name).collect();
+        let kept = delete_all(repository, &names)?;
+        retained.extend(part.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(id, _)| *id));
+        // What stays keeps its parity.
+        let names: Vec<Name> =
+            part.iter().zip(&kept).filter(|(_, kept)| !**kept).map(|(id, _)| parity_name(id)).collect();
         delete_all(repository, &names)?;
         progress.files(part.len() as u64);
     }
-    Ok(())
+    Ok(retained)
 }
 
-/// Deletes all that can be deleted of these.
+/// Deletes all that can be deleted of these. Returns of each whether the storage keeps it for now, since a time was set
+/// before which it cannot be deleted.
 ///
 /// # Errors
 /// The first [`Error::Storage`](crate::error::Error::Storage) of a deletion.
-fn delete_all(repository: &Repository, names: &[Name]) -> Result<()> {
-    let deleted: std::result::Result<Vec<()>, _> = repository.backend().delete_many(names).into_iter().collect();
-    Ok(deleted.map(drop)?)
+fn delete_all(repository: &Repository, names: &[Name]) -> Result<Vec<bool>> {
+    let is_kept = |deleted: std::result::Result<(), StorageError>| match deleted {
+        Err(error) if error.kind() == StorageErrorKind::Retained => Ok(true),
+        deleted => deleted.map(|()| false),
+    };
+    let kept: std::result::Result<Vec<bool>, _> =
+        repository.backend().delete_many(names).into_iter().map(is_kept).collect();
+    Ok(kept?)
 }
 
 /// Says what a sweep would delete. Without any grace that includes what this prune would condemn.
@@ -146,7 +161,7 @@ pub(super) fn sweep(
         survey.absorb(&state, progress).map(|()| state)
     })?;
     let due = Due::of(repository, &state, grace);
-    let packs = survey.deletable(&state, due.packs);
+    let mut packs = survey.deletable(&state, due.packs);
     report.swept = tally(repository, survey, &packs)?;
     report.waiting = tally(repository, survey, &due.waiting)?;
     progress.begin(Phase::Sweep, Some((packs.len() + due.indexes.len()) as u64), None);
@@ -156,18 +171,27 @@ pub(super) fn sweep(
     let mut parity = parity_objects(repository)?;
     let gone: Vec<PackId> = packs.iter().chain(&survey.revenants).copied().collect();
     let is_gone: HashSet<&PackId> = gone.iter().collect();
-    delete_packs(repository, &gone, progress)?;
+    let retained = delete_packs(repository, &gone, progress)?;
     parity.retain(|id, _| !is_gone.contains(id));
     sweep_orphans(repository, survey, parity)?;
+    let mut indexes = Vec::new();
     for part in due.indexes.chunks(BATCH) {
         let names: Vec<Name> = part.iter().map(|id| Name::new(Kind::Index, id)).collect();
-        delete_all(repository, &names)?;
+        let kept = delete_all(repository, &names)?;
+        indexes.extend(part.iter().zip(kept).filter(|(_, kept)| !kept).map(|(id, _)| *id));
         progress.files(part.len() as u64);
     }
-    if packs.is_empty() && due.indexes.is_empty() {
+    if !retained.is_empty() {
+        // They stay condemned, and the next prune tries again.
+        let kept: Vec<PackId> = packs.iter().filter(|id| retained.contains(id)).copied().collect();
+        packs.retain(|id| !retained.contains(id));
+        report.retained = tally(repository, survey, &kept)?;
+        report.swept = report.swept.without(report.retained);
+    }
+    if packs.is_empty() && indexes.is_empty() {
         return Ok(());
     }
-    repository.log().swept(&packs, &due.indexes)?;
+    repository.log().swept(&packs, &indexes)?;
     repository.catalog().refresh()?;
     Ok(())
 }

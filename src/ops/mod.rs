@@ -16,6 +16,7 @@ pub mod prune;
 pub mod recover;
 pub mod repair;
 pub mod restore;
+pub mod retain;
 pub mod schema;
 pub mod select;
 pub mod stats;

@@ -88,7 +88,7 @@ impl Cache {
 }
 
 impl Backend for Cache {
-    forward!(inner: location, abilities, prepare, settle, tidy, keep_reserve, use_reserve);
+    forward!(inner: location, abilities, prepare, settle, tidy, keep_reserve, use_reserve, retain);
 
     fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
         let created = self.inner.put(name, bytes, terms)?;

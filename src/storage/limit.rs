@@ -114,6 +114,11 @@ impl Limit {
 impl Backend for Limit {
     forward!(inner: location, prepare, settle, tidy, keep_reserve, use_reserve);
 
+    fn retain(&self, names: &[Name], time: Duration) -> Vec<Result<()>> {
+        let _request = self.request();
+        self.inner.retain(names, time)
+    }
+
     fn abilities(&self) -> Abilities {
         let inner = self.inner.abilities();
         let requests = self.limits.requests.unwrap_or(usize::MAX).max(1);

@@ -124,7 +124,7 @@ impl fmt::Debug for Meter {
 }
 
 impl Backend for Meter {
-    forward!(inner: location, abilities, prepare, tidy, keep_reserve, use_reserve);
+    forward!(inner: location, abilities, prepare, tidy, keep_reserve, use_reserve, retain);
 
     fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
         let done = [self.inner.put(name, bytes, terms)];

@@ -4,7 +4,8 @@
 //! runtime, where a storage needs one, stays inside its backend. Each promise below is held by [`conformance`], which every
 //! backend and every wrapper around one has to pass.
 //!
-//! What may be put around a backend is a backend as well: [`Retry`], [`Limit`], [`Meter`], [`Cache`], [`ReadOnly`].
+//! What may be put around a backend is a backend as well: [`Retry`], [`Limit`], [`Meter`], [`Cache`], [`ReadOnly`],
+//! [`Retain`].
 
 /// Operations that a wrapper passes on as they are to the backend in this field of it.
 macro_rules! forward {
@@ -53,6 +54,20 @@ macro_rules! forward {
     (@ $inner:ident delete) => {
         fn delete(&self, name: &$crate::storage::Name) -> $crate::storage::Result<()> { self.$inner.delete(name) }
     };
+    (@ $inner:ident delete_many) => {
+        fn delete_many(&self, names: &[$crate::storage::Name]) -> Vec<$crate::storage::Result<()>> {
+            self.$inner.delete_many(names)
+        }
+    };
+    (@ $inner:ident retain) => {
+        fn retain(
+            &self,
+            names: &[$crate::storage::Name],
+            time: std::time::Duration,
+        ) -> Vec<$crate::storage::Result<()>> {
+            self.$inner.retain(names, time)
+        }
+    };
     (@ $inner:ident settle) => {
         fn settle(&self, name: &$crate::storage::Name) -> $crate::storage::Result<()> { self.$inner.settle(name) }
     };
@@ -80,6 +95,7 @@ mod read_only;
 #[cfg(feature = "object-store")]
 pub mod remote;
 mod resolve;
+mod retain;
 mod retry;
 #[cfg(test)]
 mod scripted;
@@ -87,6 +103,7 @@ mod terms;
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 pub use cache::{Cache, CacheTerms};
 pub use limit::{Limit, Limits};
@@ -97,6 +114,7 @@ pub use pace::{Pace, RealPace};
 pub use probe::{Findings, probe};
 pub use read_only::ReadOnly;
 pub use resolve::create_resolved;
+pub use retain::{LONGEST_RETENTION, Retain};
 pub use retry::{Retry, RetryPolicy};
 pub use terms::{Abilities, ByteRange, Created, ObjectMeta, PutTerms};
 
@@ -166,6 +184,13 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Removes several objects: as many results as names, in the same order.
     fn delete_many(&self, names: &[Name]) -> Vec<Result<()>> {
         names.iter().map(|name| self.delete(name)).collect()
+    }
+
+    /// Keeps objects from being deleted for this long from now on, if they are not kept for longer already: as many results
+    /// as names, in the same order. Only where the storage can do that ([`Abilities::retains`]).
+    fn retain(&self, names: &[Name], time: Duration) -> Vec<Result<()>> {
+        let _ = time;
+        names.iter().map(|name| Err(StorageError::new(StorageErrorKind::Unsupported, "retain").of(name))).collect()
     }
 
     /// Makes sure that the object survives power loss, if it is there: another process may have created it a moment ago,

@@ -1,6 +1,7 @@
 //! A storage on which nothing can be changed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Backend, Created, Name, PutTerms, Result, StorageError, StorageErrorKind};
 
@@ -35,6 +36,10 @@ impl Backend for ReadOnly {
 
     fn delete(&self, name: &Name) -> Result<()> {
         Err(refused("delete").of(name))
+    }
+
+    fn retain(&self, names: &[Name], _: Duration) -> Vec<Result<()>> {
+        names.iter().map(|name| Err(refused("retain").of(name))).collect()
     }
 
     fn tidy(&self, _: i64) -> Result<u64> {

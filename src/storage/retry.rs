@@ -198,6 +198,10 @@ impl Backend for Retry {
         self.again_many(names, |names| self.inner.delete_many(names))
     }
 
+    fn retain(&self, names: &[Name], time: Duration) -> Vec<Result<()>> {
+        self.again_many(names, |names| self.inner.retain(names, time))
+    }
+
     fn settle(&self, name: &Name) -> Result<()> {
         self.again(|| self.inner.settle(name))
     }

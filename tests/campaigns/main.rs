@@ -4,6 +4,9 @@
 
 #[path = "../common/avro_gen.rs"]
 mod avro_gen;
+#[cfg(feature = "object-store")]
+#[path = "../common/bucket.rs"]
+mod bucket;
 #[path = "../common/cli.rs"]
 mod cli;
 #[path = "../common/faults.rs"]
@@ -14,6 +17,12 @@ mod hooked;
 mod lab;
 #[path = "../common/noise.rs"]
 mod noise;
+#[cfg(feature = "object-store")]
+#[path = "../common/proxy.rs"]
+mod proxy;
+#[cfg(feature = "object-store")]
+#[path = "../common/servers.rs"]
+mod servers;
 #[path = "../common/sim_client.rs"]
 mod sim_client;
 #[path = "../common/sim_life.rs"]
@@ -30,9 +39,13 @@ mod crash_points;
 mod flipped_sources;
 mod init;
 mod kill;
+#[cfg(feature = "object-store")]
+mod many_hosts;
 mod processes;
 mod protocol_model;
 mod shards;
+#[cfg(feature = "object-store")]
+mod remote_faults;
 mod sim_cache;
 mod sim_fs;
 mod sim_interleavings;

@@ -25,7 +25,7 @@ use cli::{PASSWORD, Snap, program, text};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// What a snapshot holds: files by name, with the hash of each.
-type Content = BTreeMap<PathBuf, [u8; 32]>;
+pub(crate) type Content = BTreeMap<PathBuf, [u8; 32]>;
 
 /// Both repositories: the second is encrypted, and its keys are rotated now and then.
 const REPOSITORIES: [&str; 2] = ["a", "b"];
@@ -88,21 +88,21 @@ impl Ledger {
     }
 }
 
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
 
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
         (0..length.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(length).collect()
     }
 }
@@ -396,7 +396,7 @@ impl Worker<'_> {
 }
 
 /// The files of a folder.
-fn content(folder: &Path) -> Content {
+pub(crate) fn content(folder: &Path) -> Content {
     let mut content = Content::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -406,7 +406,7 @@ fn content(folder: &Path) -> Content {
 }
 
 /// The files of the one source that was restored here, below the folders that lead to it.
-fn content_below(target: &Path) -> Content {
+pub(crate) fn content_below(target: &Path) -> Content {
     match fs::read_dir(target).ok().and_then(|mut entries| entries.next()) {
         Some(Ok(entry)) if entry.path().is_dir() => content_below(&entry.path()),
         Some(Ok(_)) => content(target),
@@ -414,7 +414,7 @@ fn content_below(target: &Path) -> Content {
     }
 }
 
-fn number(name: &str, default: u64) -> u64 {
+pub(crate) fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 

@@ -12,9 +12,15 @@ use std::time::{Duration, Instant};
 
 use avro_snap::storage::remote::{Location, Remote};
 
+use crate::bucket::{BUCKET, Bucket};
+
 /// The account of Azurite, which its documentation names.
 const ACCOUNT: &str = "devstoreaccount1";
 const ACCOUNT_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// A service account that asks nobody for a token.
+const ACCOUNT_OF_THE_FAKE: &str =
+    r#"{"disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}"#;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +33,17 @@ pub enum Kind {
     Azurite,
     /// An S3 that gives one name to several writers.
     Rclone,
+    /// Google Cloud Storage: a fake of our own, in this process.
+    Google,
+    /// The same as an S3: for tests of many requests.
+    InProcess,
 }
 
 pub struct Server {
     pub kind: Kind,
     pub port: u16,
     bucket: String,
-    _process: Child,
-    _folder: tempfile::TempDir,
+    _process: Option<(Child, tempfile::TempDir)>,
 }
 
 /// Where what `.ci/run` installs lies.
@@ -50,12 +59,13 @@ impl Kind {
             Self::Moto => "py/bin/moto_server",
             Self::Azurite => "node/node_modules/.bin/azurite-blob",
             Self::Rclone => "py/bin/rclone",
+            Self::Google | Self::InProcess => return PathBuf::new(),
         })
     }
 
     /// The server, or none where it is not installed.
     pub fn get(self) -> Option<&'static Server> {
-        static SERVERS: [OnceLock<Option<Server>>; 4] = [const { OnceLock::new() }; 4];
+        static SERVERS: [OnceLock<Option<Server>>; 6] = [const { OnceLock::new() }; 6];
         SERVERS[self as usize].get_or_init(|| Server::start(self)).as_ref()
     }
 
@@ -69,7 +79,11 @@ impl Kind {
             Self::Ministack => {
                 command.envs([("SERVICES", "s3"), ("BIND_HOST", "127.0.0.1")]).env("GATEWAY_PORT", port.to_string())
             }
-            Self::Moto => command.args(["-H", "127.0.0.1", "-p"]).arg(port.to_string()),
+            // Whoever asks may do all, until a test says otherwise.
+            Self::Moto => command
+                .env("INITIAL_NO_AUTH_ACTION_COUNT", "1000000000")
+                .args(["-H", "127.0.0.1", "-p"])
+                .arg(port.to_string()),
             Self::Azurite => command.args(["--blobHost", "127.0.0.1", "--blobPort"]).arg(port.to_string()).args([
                 "--inMemoryPersistence",
                 "--skipApiVersionCheck",
@@ -80,13 +94,31 @@ impl Kind {
                 std::fs::create_dir(data.join("buckets")).unwrap();
                 command.args(["serve", "s3", "--addr", &address, "--auth-key", "key,secret"]).arg(data.join("buckets"))
             }
+            Self::Google | Self::InProcess => &mut command,
         };
         command
     }
 }
 
+/// A Python that has what the servers need, boto3 among it.
+pub fn python(script: &str, arguments: &[&str]) -> String {
+    let mut python = Command::new(folder().join("py/bin/python"));
+    let output = python.args(["-c", script]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 impl Server {
+    /// One of its own for a test that changes what it lets whom do.
+    pub fn of_its_own(kind: Kind) -> Option<Self> {
+        Self::start(kind)
+    }
+
     fn start(kind: Kind) -> Option<Self> {
+        if matches!(kind, Kind::Google | Kind::InProcess) {
+            let port = Bucket::start().port;
+            return Some(Self { kind, port, bucket: BUCKET.into(), _process: None });
+        }
         if !kind.program().exists() {
             eprintln!("{kind:?} is not in {}: what needs it was passed over", folder().display());
             return None;
@@ -104,7 +136,7 @@ impl Server {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
-        let server = Self { kind, port, bucket: "repositories".into(), _process: process, _folder: data };
+        let server = Self { kind, port, bucket: BUCKET.into(), _process: Some((process, data)) };
         server.make_bucket();
         Some(server)
     }
@@ -112,7 +144,11 @@ impl Server {
     /// A place in it that nothing was put in yet.
     pub fn place(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let scheme = if self.kind == Kind::Azurite { "az" } else { "s3" };
+        let scheme = match self.kind {
+            Kind::Azurite => "az",
+            Kind::Google => "gs",
+            _ => "s3",
+        };
         format!("{scheme}://{}/test {}/repo", self.bucket, NEXT.fetch_add(1, Ordering::Relaxed)).replace(' ', "-")
     }
 
@@ -124,6 +160,11 @@ impl Server {
                 ("AZURE_STORAGE_ACCOUNT_KEY", ACCOUNT_KEY.into()),
                 ("AZURE_STORAGE_ENDPOINT", format!("http://127.0.0.1:{port}/{ACCOUNT}")),
                 ("AZURE_ALLOW_HTTP", "true".into()),
+            ],
+            Kind::Google => vec![
+                ("GOOGLE_SERVICE_ACCOUNT_KEY", ACCOUNT_OF_THE_FAKE.into()),
+                ("GOOGLE_BASE_URL", format!("http://127.0.0.1:{port}")),
+                ("GOOGLE_ALLOW_HTTP", "true".into()),
             ],
             _ => vec![
                 ("AWS_ACCESS_KEY_ID", "key".into()),

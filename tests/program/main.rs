@@ -4,6 +4,9 @@
 
 #[path = "../common/avro_gen.rs"]
 mod avro_gen;
+#[cfg(feature = "object-store")]
+#[path = "../common/bucket.rs"]
+mod bucket;
 #[path = "../common/cli.rs"]
 mod cli;
 #[path = "../common/mod.rs"]
@@ -32,6 +35,8 @@ mod first_steps;
 mod forget;
 mod full_disk;
 mod habits;
+#[cfg(feature = "object-store")]
+mod immutability;
 mod interrupt;
 mod json;
 mod lines;

@@ -96,6 +96,12 @@ fn a_repository_lives_on_azure() {
 }
 
 #[test]
+fn a_repository_lives_on_a_fake_of_googles_store() {
+    let Some(server) = Kind::Google.get() else { return };
+    lives(&User::of(server, server.port));
+}
+
+#[test]
 fn a_repository_lives_through_faults() {
     let Some(server) = Kind::Moto.get() else { return };
     let proxy = Proxy::before(server.port);

@@ -4,6 +4,9 @@
 
 #[path = "../common/avro_gen.rs"]
 mod avro_gen;
+#[cfg(feature = "object-store")]
+#[path = "../common/bucket.rs"]
+mod bucket;
 #[path = "../common/cli.rs"]
 mod cli;
 #[path = "../common/mod.rs"]

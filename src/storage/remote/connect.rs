@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, Checksum, S3ConditionalPut};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{ClientOptions, Error, ObjectStore, RetryConfig, StaticCredentialProvider};
 
+use super::direct::{Direct, Signer};
 use super::identity::{FromProcess, NO_CREDENTIALS, OfTheMachine, no_identity};
 use super::location::{Location, Scheme};
 use super::profile::{self, Profile, Source};
@@ -21,13 +23,15 @@ pub(super) type Variables = BTreeMap<String, String>;
 /// How long it may take until a connection is there.
 const CONNECTING: Duration = Duration::from_secs(10);
 
+/// The ways to a bucket: the client's, and what it does not know.
+pub(super) struct Connected {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) direct: Option<Arc<Direct>>,
+}
+
 /// The client for a location. It tries nothing twice: a create that the client repeats by itself comes back as a conflict
 /// with itself. The wrapper around it retries, and resolves that.
-pub(super) fn client(
-    location: &Location,
-    variables: &Variables,
-    counter: &Arc<Counter>,
-) -> Result<Arc<dyn ObjectStore>, Error> {
+pub(super) fn client(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Connected, Error> {
     match location.scheme() {
         Scheme::S3 => s3(location, variables, counter),
         Scheme::Google => google(location, variables, counter),
@@ -83,7 +87,7 @@ fn set(variables: &Variables, name: &str) -> Option<String> {
     variables.get(name).filter(|value| !value.is_empty()).cloned()
 }
 
-fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Arc<dyn ObjectStore>, Error> {
+fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Connected, Error> {
     let mut builder = AmazonS3Builder::new();
     for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("AWS_")) {
         // How names are given once is not for the environment to say; nor is where to connect to, which the location says.
@@ -104,7 +108,7 @@ fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Res
     let endpoint = given.iter().find_map(|name| set(variables, name));
     let endpoint = endpoint.or_else(|| profile.as_ref().and_then(|profile| profile.endpoint.clone()));
     plain_http(endpoint.as_deref(), variables, "AWS_ALLOW_HTTP")?;
-    if let Some(endpoint) = endpoint {
+    if let Some(endpoint) = &endpoint {
         builder = builder.with_endpoint(endpoint);
     }
     builder = match set(variables, "AWS_CHECKSUM_ALGORITHM").map(|name| name.to_ascii_lowercase()).as_deref() {
@@ -141,7 +145,29 @@ fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Res
             builder.with_credentials(Arc::new(OfTheMachine(of_the_machine)))
         }
     };
-    Ok(Arc::new(builder.with_retry(once()).build()?))
+    let region = builder.get_config_value(&AmazonS3ConfigKey::Region).unwrap_or_else(|| "us-east-1".into());
+    let is_set = |key| builder.get_config_value(&key).is_some_and(|text| text == "true");
+    let is_hosted = is_set(AmazonS3ConfigKey::VirtualHostedStyleRequest);
+    let sign_payload = !is_set(AmazonS3ConfigKey::UnsignedPayload);
+    let has_checksums = builder.get_config_value(&AmazonS3ConfigKey::Checksum).is_some();
+    let store = builder.with_retry(once()).build()?;
+    let direct = (!is_anonymous).then(|| {
+        let bucket = bucket_of_s3(location.bucket(), endpoint.as_deref(), is_hosted, &region);
+        let signer = Signer::S3 { credentials: store.credentials().clone(), region, sign_payload };
+        let client = Counting(counter.clone()).connect(&options(variables, "AWS_")?)?;
+        Ok::<_, Error>(Arc::new(Direct { bucket, signer, client, has_checksums }))
+    });
+    Ok(Connected { store: Arc::new(store), direct: direct.transpose()? })
+}
+
+/// The address of a bucket, as the client makes it.
+fn bucket_of_s3(bucket: &str, endpoint: Option<&str>, is_hosted: bool, region: &str) -> String {
+    match (endpoint, is_hosted) {
+        (Some(endpoint), true) => endpoint.trim_end_matches('/').into(),
+        (Some(endpoint), false) => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
+        (None, true) => format!("https://{bucket}.s3.{region}.amazonaws.com"),
+        (None, false) => format!("https://s3.{region}.amazonaws.com/{bucket}"),
+    }
 }
 
 /// The profile that is chosen, or the one called "default" where there is such a one.
@@ -162,7 +188,7 @@ fn profile(variables: &Variables) -> Result<Option<Profile>, Error> {
     }
 }
 
-fn google(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Arc<dyn ObjectStore>, Error> {
+fn google(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Connected, Error> {
     let mut builder = GoogleCloudStorageBuilder::new();
     for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("GOOGLE_")) {
         match name.to_ascii_lowercase().parse() {
@@ -170,15 +196,36 @@ fn google(location: &Location, variables: &Variables, counter: &Arc<Counter>) ->
             Ok(key) => builder = builder.with_config(key, value),
         }
     }
-    plain_http(set(variables, "GOOGLE_BASE_URL").as_deref(), variables, "GOOGLE_ALLOW_HTTP")?;
+    let address = set(variables, "GOOGLE_BASE_URL").or_else(|| address_of_account(variables));
+    plain_http(address.as_deref(), variables, "GOOGLE_ALLOW_HTTP")?;
     let builder = builder
         .with_bucket_name(location.bucket())
         .with_client_options(options(variables, "GOOGLE_")?)
         .with_http_connector(Counting(counter.clone()));
-    Ok(Arc::new(builder.with_retry(once()).build()?))
+    let address = address.unwrap_or_else(|| "https://storage.googleapis.com".into());
+    let is_anonymous = builder.get_config_value(&GoogleConfigKey::SkipSignature).as_deref() == Some("true");
+    let store = builder.with_retry(once()).build()?;
+    let direct = (!is_anonymous).then(|| {
+        let bucket = format!("{}/{}", address.trim_end_matches('/'), location.bucket());
+        let signer = Signer::Google { credentials: store.credentials().clone() };
+        let client = Counting(counter.clone()).connect(&options(variables, "GOOGLE_")?)?;
+        Ok::<_, Error>(Arc::new(Direct { bucket, signer, client, has_checksums: true }))
+    });
+    Ok(Connected { store: Arc::new(store), direct: direct.transpose()? })
 }
 
-fn azure(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Arc<dyn ObjectStore>, Error> {
+/// The address that a service account names, which the client takes: that of an emulator.
+fn address_of_account(variables: &Variables) -> Option<String> {
+    let file = ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH"].iter().find_map(|name| set(variables, name));
+    let text = match file {
+        Some(file) => std::fs::read_to_string(file).ok()?,
+        None => set(variables, "GOOGLE_SERVICE_ACCOUNT_KEY")?,
+    };
+    let account: serde_json::Value = serde_json::from_str(&text).ok()?;
+    Some(account["gcs_base_url"].as_str()?.to_string())
+}
+
+fn azure(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Connected, Error> {
     let mut builder = MicrosoftAzureBuilder::new();
     for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("AZURE_")) {
         match name.to_ascii_lowercase().parse() {
@@ -192,5 +239,5 @@ fn azure(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> 
         .with_container_name(location.bucket())
         .with_client_options(options(variables, "AZURE_")?)
         .with_http_connector(Counting(counter.clone()));
-    Ok(Arc::new(builder.with_retry(once()).build()?))
+    Ok(Connected { store: Arc::new(builder.with_retry(once()).build()?), direct: None })
 }

@@ -15,6 +15,7 @@ pub(super) fn kind_of(error: &Error, status: Option<u16>) -> StorageErrorKind {
         // A missing bucket says nothing about an object in it.
         Error::NotFound { .. } if says_no_bucket(&said) => Other,
         Error::NotFound { .. } => NotFound,
+        _ if status.is_some_and(|status| status >= 400) && RETAINED.iter().any(|word| said.contains(word)) => Retained,
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Denied,
         Error::NotSupported { .. } | Error::NotImplemented { .. } => Unsupported,
         Error::InvalidPath { .. } | Error::UnknownConfigurationKey { .. } => Invalid,
@@ -28,6 +29,7 @@ pub(super) fn kind_of(error: &Error, status: Option<u16>) -> StorageErrorKind {
             Some(400) if STALE.iter().any(|code| said.contains(code)) => Denied,
             Some(404) if says_no_bucket(&said) => Other,
             // Of a batch: what it was answered for each of its parts stands inside.
+            Some(200..=299) if RETAINED.iter().any(|word| said.contains(word)) => Retained,
             Some(200..=299) if said.contains("AccessDenied") => Denied,
             Some(200..=299) if said.contains("SlowDown") => Throttled,
             Some(200..=299) if said.contains("(code: ") => Unavailable,
@@ -42,6 +44,19 @@ pub(super) fn kind_of(error: &Error, status: Option<u16>) -> StorageErrorKind {
         },
     }
 }
+
+/// What stores say of an object that must not be deleted yet. S3 has no code for it, only a message; of a bucket with
+/// versions it says nothing, and hides the object.
+const RETAINED: [&str; 8] = [
+    "protected by object lock",
+    "Object is WORM protected",
+    "ObjectLocked",
+    "BlobImmutableDueToPolicy",
+    "BlobImmutableDueToLegalHold",
+    "etentionPolicyNotMet",
+    "cannot be deleted, overwritten or archived until",
+    "ObjectUnderActiveHold",
+];
 
 /// Codes of S3 for a request that was damaged or cut off on its way.
 const MANGLED: [&str; 6] = [

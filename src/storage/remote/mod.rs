@@ -8,6 +8,7 @@
 //! The client repeats nothing by itself: put a [`Retry`](super::Retry) around this.
 
 mod connect;
+mod direct;
 mod errors;
 mod identity;
 mod join;
@@ -17,6 +18,7 @@ mod strangers;
 mod tasks;
 mod timing;
 mod traffic;
+mod versions;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -34,6 +36,7 @@ use errors::Refused;
 pub use location::{BadLocation, Location, Scheme};
 use tasks::{Failed, Tasks};
 pub use traffic::Traffic;
+pub use versions::OldestVersions;
 
 /// How many requests are on their way at once, unless the store asks for fewer.
 const CONCURRENCY: usize = 16;
@@ -45,6 +48,8 @@ const BATCH: usize = 1000;
 pub struct Remote {
     location: Location,
     store: Arc<dyn ObjectStore>,
+    /// What the client cannot do, where the store can.
+    direct: Option<Arc<direct::Direct>>,
     tasks: Tasks,
     counter: Arc<traffic::Counter>,
     width: timing::Width,
@@ -64,19 +69,21 @@ impl Remote {
     pub fn open(location: &Location, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let counter = Arc::default();
         let variables = variables.into_iter().collect();
-        let store = connect::client(location, &variables, &counter).map_err(|error| {
-            let kind = match errors::kind_of(&error, None) {
-                StorageErrorKind::Denied => StorageErrorKind::Denied,
-                _ => StorageErrorKind::Invalid,
-            };
-            StorageError::new(kind, "open").at(location).because(errors::said(&error))
-        })?;
+        let connect::Connected { store, direct } =
+            connect::client(location, &variables, &counter).map_err(|error| {
+                let kind = match errors::kind_of(&error, None) {
+                    StorageErrorKind::Denied => StorageErrorKind::Denied,
+                    _ => StorageErrorKind::Invalid,
+                };
+                StorageError::new(kind, "open").at(location).because(errors::said(&error))
+            })?;
         let tasks = Tasks::new()
             .map_err(|error| StorageError::new(StorageErrorKind::Exhausted, "open").at(location).because(error))?;
         let (width, patience) = (timing::Width::new(CONCURRENCY), timing::Patience::default());
         Ok(Self {
             location: location.clone(),
             store,
+            direct,
             tasks,
             counter,
             width,
@@ -260,7 +267,8 @@ impl Backend for Remote {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { has_clock: true, concurrency: CONCURRENCY, ..Abilities::default() }
+        let retains = self.direct.as_ref().is_some_and(|direct| direct.locks());
+        Abilities { has_clock: true, retains, concurrency: CONCURRENCY, ..Abilities::default() }
     }
 
     /// Prefixes need not be made.
@@ -277,9 +285,11 @@ impl Backend for Remote {
         let (store, key) = (self.store.clone(), self.key(name));
         let payload = PutPayload::from(bytes.to_vec());
         let patience = self.patience.for_bytes(bytes.len() as u64);
-        let put = self.run(tasks::within(patience, async move {
-            store.put_opts(&key, payload, PutOptions::from(PutMode::Create)).await
-        }));
+        let mut options = PutOptions::from(PutMode::Create);
+        if let (Some(time), Some(direct)) = (terms.retain, &self.direct) {
+            options.extensions.insert(direct::Lock::new(direct, time));
+        }
+        let put = self.run(tasks::within(patience, async move { store.put_opts(&key, payload, options).await }));
         let Err(failed) = put else { return Ok(Created::New) };
         match failed.refused() {
             Refused::Taken => self.taken(name),
@@ -402,6 +412,22 @@ impl Backend for Remote {
             None => self.read_one(name, *range),
         };
         results.into_iter().zip(wants).map(apart).collect()
+    }
+
+    fn retain(&self, names: &[Name], time: Duration) -> Vec<Result<()>> {
+        let Some(direct) = self.direct.as_ref().filter(|direct| direct.locks()) else {
+            let unsupported = |name| Err(StorageError::new(StorageErrorKind::Unsupported, "retain").of(name));
+            return names.iter().map(unsupported).collect();
+        };
+        let work = names.iter().map(|name| direct.clone().retain(self.key(name), time, self.patience));
+        let done = self.tasks.run_all(work.collect(), self.width.now());
+        done.into_iter()
+            .zip(names)
+            .map(|(done, name)| {
+                self.note(&done);
+                done.map_err(|failed| self.error(failed, "retain", Some(name)))
+            })
+            .collect()
     }
 
     fn delete_many(&self, names: &[Name]) -> Vec<Result<()>> {

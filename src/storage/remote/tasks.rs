@@ -81,7 +81,7 @@ impl Failed {
     }
 }
 
-type Done<T> = Result<T, Failed>;
+pub(super) type Done<T> = Result<T, Failed>;
 
 /// A task of the runtime.
 pub(super) type Task<T> = Pin<Box<dyn Future<Output = Done<T>> + Send>>;
@@ -168,7 +168,18 @@ pub(super) enum Read {
 
 /// Reads bytes of an object. What is longer than allowed is not read.
 pub(super) async fn read(store: Arc<dyn ObjectStore>, key: Path, range: ByteRange, patience: Patience) -> Done<Read> {
-    let mut options = GetOptions::default();
+    read_version(store, key, range, None, patience).await
+}
+
+/// The same of a version of it; the latest if none is named.
+pub(super) async fn read_version(
+    store: Arc<dyn ObjectStore>,
+    key: Path,
+    range: ByteRange,
+    version: Option<String>,
+    patience: Patience,
+) -> Done<Read> {
+    let mut options = GetOptions { version, ..GetOptions::default() };
     if let ByteRange::Exactly { offset, length } = range {
         options.range = Some(GetRange::Bounded(offset..offset.saturating_add(length as u64)));
     }

@@ -9,6 +9,8 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
+use super::direct::Lock;
+
 /// How many requests were sent, and how many bytes in their bodies and in the bodies of their answers. Requests for
 /// credentials, and those that were sent again, are counted like any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,7 +82,10 @@ struct Counted {
 
 #[async_trait]
 impl HttpService for Counted {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if let Some(lock) = request.extensions_mut().remove::<Lock>() {
+            lock.put_on(&mut request).await?;
+        }
         self.counter.requests.fetch_add(1, Ordering::Relaxed);
         self.counter.sent.fetch_add(request.body().content_length() as u64, Ordering::Relaxed);
         // Until an answer comes, there is none: that of an earlier request would mislead.

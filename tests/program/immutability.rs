@@ -1,0 +1,256 @@
+//! Repositories that nobody can delete: object lock, writers without the right to delete, and getting back what was
+//! overwritten or hidden.
+
+use std::collections::BTreeMap;
+
+use crate::cli::{Ran, Snap, finish};
+use crate::lab::assert_same;
+use crate::noise::noise;
+use crate::proxy::{Fault, Proxy};
+use crate::servers::{Kind, Server, python};
+
+/// A user of a repository, with these variables.
+struct User {
+    snap: Snap,
+    place: String,
+    variables: Vec<(String, String)>,
+}
+
+impl User {
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.snap.command(arguments);
+        finish(command.env("SNAP_REPOSITORY", &self.place).envs(self.variables.clone()))
+    }
+
+    fn ok(&self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{arguments:?}: {}", ran.stdout);
+        ran
+    }
+
+    fn night(&self, number: u64) {
+        let rows: Vec<u8> = (number * 100..number * 100 + 500).flat_map(|n| noise(n, 40)).collect();
+        self.snap.write("data/rows", rows);
+        self.snap.write("data/night", number.to_string());
+    }
+}
+
+/// Makes a bucket with object lock.
+const LOCKED_BUCKET: &str = r#"
+import sys, boto3
+s3 = boto3.client("s3", endpoint_url=sys.argv[1], aws_access_key_id="key", aws_secret_access_key="secret", region_name="us-east-1")
+s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+"#;
+
+/// Prints of each version of an object until when it is locked.
+const LOCKS: &str = r#"
+import sys, boto3, datetime
+s3 = boto3.client("s3", endpoint_url=sys.argv[1], aws_access_key_id="key", aws_secret_access_key="secret", region_name="us-east-1")
+for version in s3.list_object_versions(Bucket="locked").get("Versions", []):
+    found = s3.head_object(Bucket="locked", Key=version["Key"], VersionId=version["VersionId"])
+    until = found.get("ObjectLockRetainUntilDate")
+    hours = (until - datetime.datetime.now(datetime.timezone.utc)).total_seconds() / 3600 if until else 0
+    print(version["Key"], round(hours, 2), found.get("ObjectLockMode"))
+"#;
+
+/// Tries to destroy everything, with all rights.
+const ATTACK: &str = r#"
+import sys, boto3, botocore
+s3 = boto3.client("s3", endpoint_url=sys.argv[1], aws_access_key_id="key", aws_secret_access_key="secret", region_name="us-east-1")
+refused = 0
+for version in s3.list_object_versions(Bucket="locked")["Versions"]:
+    try:
+        s3.delete_object(Bucket="locked", Key=version["Key"], VersionId=version["VersionId"])
+    except botocore.exceptions.ClientError as error:
+        assert error.response["Error"]["Code"] == "AccessDenied", error
+        refused += 1
+for number, found in enumerate(s3.list_objects_v2(Bucket="locked")["Contents"]):
+    if number % 2 == 0:
+        s3.put_object(Bucket="locked", Key=found["Key"], Body=b"paid in bitcoin")
+    s3.delete_object(Bucket="locked", Key=found["Key"])
+assert "Contents" not in s3.list_objects_v2(Bucket="locked")
+print(refused)
+"#;
+
+fn locks(address: &str) -> BTreeMap<String, f64> {
+    let printed = python(LOCKS, &[address]);
+    let lock = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let hours: f64 = words[1].parse().unwrap();
+        assert!(hours == 0.0 || words[2] == "COMPLIANCE", "{line}");
+        (words[0].to_string(), hours)
+    };
+    printed.lines().map(lock).collect()
+}
+
+fn is_needed(key: &str) -> bool {
+    ["/packs/", "/index/", "/log/", "/keys/", "/config"].iter().any(|part| key.contains(part))
+}
+
+#[test]
+fn what_is_locked_cannot_be_destroyed_and_is_read_again_from_its_oldest_version() {
+    let Some(server) = Server::of_its_own(Kind::Moto) else { return };
+    let address = format!("http://127.0.0.1:{}", server.port);
+    python(LOCKED_BUCKET, &[&address]);
+    let user = User { snap: Snap::quick(), place: "s3://locked/a/repo".into(), variables: server.variables() };
+    user.ok(&["init", "--kdf-memory", "8", "--retain", "1d"]);
+    user.night(1);
+    user.ok(&["create", "data", "--retain", "1d"]);
+    for (key, hours) in locks(&address) {
+        let is_right = if is_needed(&key) { (23.9..=24.0).contains(&hours) } else { hours == 0.0 };
+        assert!(is_right, "{key}: {hours}");
+    }
+    // Longer, and never shorter.
+    let report = user.ok(&["retain", "3d", "--json"]).summary();
+    assert_eq!(report["retain_secs"], 3 * 86_400);
+    assert!(report["packs"]["packs"].as_u64() >= Some(1) && report["entries"].as_u64() >= Some(2), "{report}");
+    user.ok(&["retain", "1d"]);
+    for (key, hours) in locks(&address).into_iter().filter(|(key, _)| is_needed(key)) {
+        assert!((71.9..=72.0).contains(&hours), "{key}: {hours}");
+    }
+    // A writer that does not ask for it locks nothing; here one that does, by its environment.
+    let mut later = user.snap.command(&["create", "data"]);
+    user.night(2);
+    let later = finish(later.envs(server.variables()).env("SNAP_REPOSITORY", &user.place).env("SNAP_RETAIN", "2d"));
+    assert_eq!((later.code, later.stderr.as_str()), (0, ""));
+    let refused: u64 = python(ATTACK, &[&address]).trim().parse().unwrap();
+    assert!(refused >= 8, "{refused}");
+    let gone = user.run(&["snapshots"]);
+    assert!(gone.code != 0, "{}", gone.stdout);
+    // As it was, from another machine and from the same.
+    let data = user.snap.work("data");
+    let other = User { snap: Snap::quick(), place: user.place.clone(), variables: server.variables() };
+    for (user, name) in [(&other, "elsewhere"), (&user, "here")] {
+        let target = user.snap.path(name);
+        user.ok(&["restore", "latest:data", "--target", &target.display().to_string(), "--oldest-versions"]);
+        assert_same(&data, &target);
+    }
+    user.ok(&["check", "--read-data", "--oldest-versions"]);
+    let written = user.run(&["create", "data", "--oldest-versions"]);
+    assert!(written.code == 1 && written.stderr.contains("older versions"), "{}", written.stderr);
+    // Into a new place, where one goes on.
+    let moved = User { place: user.snap.path("moved").display().to_string(), ..user };
+    moved.ok(&["init", "--kdf-memory", "8"]);
+    let copied = {
+        let mut command = moved.snap.command(&["copy", "--from-repo", "s3://locked/a/repo", "--oldest-versions"]);
+        finish(
+            command
+                .env("SNAP_REPOSITORY", &moved.place)
+                .env("SNAP_FROM_PASSWORD", crate::cli::PASSWORD)
+                .envs(server.variables()),
+        )
+    };
+    assert_eq!((copied.code, copied.stderr.as_str()), (0, ""));
+    moved.ok(&["check", "--read-data"]);
+    assert_eq!(moved.ok(&["snapshots", "--json"]).objects("snapshot").len(), 2);
+}
+
+#[test]
+fn a_prune_in_a_bucket_with_object_lock_goes_on() {
+    let Some(server) = Server::of_its_own(Kind::Moto) else { return };
+    let address = format!("http://127.0.0.1:{}", server.port);
+    python(LOCKED_BUCKET, &[&address]);
+    let mut variables = server.variables();
+    variables.push(("SNAP_RETAIN".into(), "1d".into()));
+    let user = User { snap: Snap::quick(), place: "s3://locked/b/repo".into(), variables };
+    user.ok(&["init", "--kdf-memory", "8"]);
+    for number in 1..4 {
+        user.night(number * 10);
+        user.ok(&["create", "data"]);
+    }
+    user.ok(&["forget", "--keep-last", "1"]);
+    user.ok(&["prune", "--grace", "0s", "--max-unused", "0"]);
+    user.ok(&["check", "--read-data"]);
+    // What is hidden is still there.
+    let packs = locks(&address).into_iter().filter(|(key, hours)| key.contains("/packs/") && *hours > 23.0).count();
+    assert!(packs >= 3, "{packs}");
+}
+
+/// Stores without versions refuse to delete what is locked: that is no failure of the prune, and the next one tries again.
+#[test]
+fn what_a_store_does_not_let_go_yet_waits_for_the_next_prune() {
+    let Some(server) = Kind::InProcess.get() else { return };
+    let proxy = Proxy::before(server.port);
+    let user = User { snap: Snap::quick(), place: server.place(), variables: server.variables_at(proxy.port) };
+    user.ok(&["init", "--kdf-memory", "8"]);
+    for number in 1..4 {
+        user.night(number * 10);
+        user.ok(&["create", "data"]);
+    }
+    user.ok(&["forget", "--keep-last", "1"]);
+    let refuse = |code: &'static str| {
+        move |method: &str, target: &str| {
+            let is_data = ["/packs/", "/index/", "?delete"].iter().any(|part| target.contains(part));
+            (is_data && (method == "DELETE" || method == "POST")).then_some(Fault::AnswerBefore(403, code))
+        }
+    };
+    proxy.plan(refuse("ObjectLocked"));
+    let prune = ["prune", "--grace", "0s", "--max-unused", "0", "--json"];
+    let first = user.ok(&prune).summary();
+    assert!(first["retained"]["packs"].as_u64() >= Some(1) && first["swept"]["packs"] == 0, "{first}");
+    let said = user.ok(&["prune", "--grace", "0s"]);
+    assert!(said.stdout.contains("cannot be deleted yet"), "{}", said.stdout);
+    user.ok(&["check", "--read-data"]);
+    // That there is no right to delete is another matter.
+    proxy.plan(refuse("AccessDenied"));
+    let denied = user.run(&prune);
+    assert!(denied.code == 1 && denied.stderr.contains("AccessDenied"), "{}", denied.stderr);
+    proxy.be_sound();
+    let last = user.ok(&prune).summary();
+    assert_eq!((&last["swept"]["packs"], &last["retained"]["packs"]), (&first["retained"]["packs"], &0.into()));
+    user.ok(&["check", "--read-data"]);
+}
+
+/// Makes a user who may list, get and put, and has everybody's rights looked at from then on.
+const WRITER: &str = r#"
+import sys, json, boto3, urllib.request
+address = sys.argv[1]
+common = dict(endpoint_url=address, aws_access_key_id="key", aws_secret_access_key="secret", region_name="us-east-1")
+boto3.client("s3", **common).create_bucket(Bucket="guarded")
+iam = boto3.client("iam", **common)
+policy = json.loads(sys.argv[2])
+iam.create_user(UserName="writer")
+iam.put_user_policy(UserName="writer", PolicyName="writer", PolicyDocument=json.dumps(policy))
+key = iam.create_access_key(UserName="writer")["AccessKey"]
+urllib.request.urlopen(urllib.request.Request(address + "/moto-api/reset-auth", data=b"0", method="POST"))
+print(key["AccessKeyId"], key["SecretAccessKey"])
+"#;
+
+/// The policy that `docs/remote.md` gives writers, word for word.
+fn policy_of_writers() -> String {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/remote.md")).unwrap();
+    let after = page.split_once("A writer on S3").expect("the page has a policy for writers").1;
+    let policy = after.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
+    policy.replace("BUCKET", "guarded").replace("PREFIX", "c")
+}
+
+#[test]
+fn a_writer_needs_no_right_to_delete() {
+    let Some(server) = Server::of_its_own(Kind::Moto) else { return };
+    let address = format!("http://127.0.0.1:{}", server.port);
+    let printed = python(WRITER, &[&address, &policy_of_writers()]);
+    let (id, secret) = printed.trim().split_once(' ').unwrap();
+    let mut variables = server.variables();
+    for (name, value) in &mut variables {
+        match name.as_str() {
+            "AWS_ACCESS_KEY_ID" => *value = id.into(),
+            "AWS_SECRET_ACCESS_KEY" => *value = secret.into(),
+            _ => {}
+        }
+    }
+    let user = User { snap: Snap::quick(), place: "s3://guarded/c/repo".into(), variables };
+    user.ok(&["init", "--kdf-memory", "8"]);
+    for number in 1..4 {
+        user.night(number);
+        user.ok(&["create", "data"]);
+    }
+    user.ok(&["forget", "latest~2"]);
+    user.ok(&["tag", "latest", "--add", "x"]);
+    user.ok(&["check", "--read-data"]);
+    let pruned = user.run(&["prune", "--grace", "0s", "--max-unused", "0"]);
+    assert!(pruned.code == 1 && pruned.stderr.contains("AccessDenied"), "{} {}", pruned.code, pruned.stderr);
+    user.ok(&["check", "--read-data"]);
+    // Nor may it write elsewhere.
+    let elsewhere = User { place: "s3://guarded/d/repo".into(), ..user };
+    assert_eq!(elsewhere.run(&["init", "--kdf-memory", "8"]).code, 1);
+}
