@@ -20,6 +20,8 @@ pub enum StorageErrorKind {
     Denied,
     /// Nothing can be changed here: a file system that is mounted read-only, or a handle that only reads.
     ReadOnly,
+    /// The object is there, and its storage class keeps it where it cannot be read at once: it has to be thawed first.
+    Archived,
     /// There is no room for it, or a quota is used up.
     NoSpace,
     /// The medium cannot read or write this place: a bad sector. Other places may be sound.
@@ -67,6 +69,7 @@ impl StorageErrorKind {
             Self::Damaged(_) => "damaged",
             Self::Denied => "denied",
             Self::ReadOnly => "read_only",
+            Self::Archived => "archived",
             Self::NoSpace => "no_space",
             Self::BadMedium => "bad_medium",
             Self::NotDurable => "not_durable",
@@ -90,6 +93,7 @@ impl fmt::Display for StorageErrorKind {
             Self::Damaged(Flaw::NotAFile) => "something that is no regular file lies in its place",
             Self::Denied => "access was denied",
             Self::ReadOnly => "the storage is read-only",
+            Self::Archived => "it is archived, and has to be thawed before it can be read",
             Self::NoSpace => "no space is left",
             Self::BadMedium => "the medium cannot be read or written here",
             Self::NotDurable => "it could not be made durable",
