@@ -68,6 +68,21 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
+/// Reads a rate, in bytes a second: a number of KiB, or a size with its unit as of [`parse_size`].
+///
+/// # Errors
+/// What is wrong with it, as a sentence. Nothing at all is no rate.
+pub fn parse_rate(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is not a rate: write a number of KiB per second, or one followed by k, M or G");
+    let text = text.trim().trim_end_matches("/s");
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let rate = match is_number {
+        true => text.parse().ok().and_then(|kib: u64| kib.checked_mul(1 << 10)),
+        false => parse_size(text).ok(),
+    };
+    rate.filter(|rate| *rate > 0).ok_or_else(wrong)
+}
+
 /// The units of lengths of time, and their seconds. A year is 365 days.
 const UNITS: [(&str, u64); 6] =
     [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400), ("w", 7 * 86_400), ("y", 365 * 86_400)];

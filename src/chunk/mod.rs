@@ -67,6 +67,12 @@ impl ChunkKind {
         Self::Corrections,
     ];
 
+    /// Whether it says what snapshots hold, and is read by each later run; other kinds are what the files consist of, and read
+    /// by restores.
+    pub fn is_hot(self) -> bool {
+        matches!(self, Self::Node | Self::Rows | Self::Root)
+    }
+
     /// The kind with this number in the format.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == number)
@@ -104,6 +110,11 @@ pub trait ChunkSource {
     fn will_need(&self, id: &ChunkId) {
         let _ = id;
     }
+
+    /// These chunks will be asked for next, one after the other: a source that is far away may get them at once.
+    fn will_need_all(&self, ids: &[ChunkId]) {
+        let _ = ids;
+    }
 }
 
 impl<S: ChunkSource + ?Sized> ChunkSource for &S {
@@ -114,6 +125,10 @@ impl<S: ChunkSource + ?Sized> ChunkSource for &S {
     fn will_need(&self, id: &ChunkId) {
         (**self).will_need(id);
     }
+
+    fn will_need_all(&self, ids: &[ChunkId]) {
+        (**self).will_need_all(ids);
+    }
 }
 
 impl<S: ChunkSource + ?Sized> ChunkSource for Arc<S> {
@@ -123,6 +138,10 @@ impl<S: ChunkSource + ?Sized> ChunkSource for Arc<S> {
 
     fn will_need(&self, id: &ChunkId) {
         (**self).will_need(id);
+    }
+
+    fn will_need_all(&self, ids: &[ChunkId]) {
+        (**self).will_need_all(ids);
     }
 }
 

@@ -284,7 +284,7 @@ impl Args {
                 if let Some(id) = places::known(context, place) {
                     return Err(not_there(place, &id));
                 }
-                init::refuse_strangers(place)?;
+                init::refuse_strangers(context, place)?;
                 let made = init::make(context, place, InitOptions::default())?;
                 context.output.note(format_args!(
                     "created repository {} at {}",

@@ -295,6 +295,10 @@ fn storage_hint(kind: StorageErrorKind) -> Option<&'static str> {
         StorageErrorKind::Unavailable => {
             "the storage does not answer; nothing is known to be lost. Run it again once it is there"
         }
+        StorageErrorKind::Archived => {
+            "the storage class of this pack keeps it in an archive: `snap restore --dry-run --packs` lists all packs that a \
+             restore needs; have the store thaw them (`aws s3api restore-object`, a rehydration on Azure), then run it again"
+        }
         StorageErrorKind::Throttled => "the storage asks for fewer requests: run it again later",
         StorageErrorKind::UnknownOutcome => {
             "an answer of the storage was lost, so it may have been done. Nothing is half done: look at `snap snapshots`, \

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use avro_snap::snapshot::entry::{EntryKind, FileEntry, Time};
+use avro_snap::storage::Traffic;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
@@ -40,6 +41,20 @@ pub(crate) fn seconds(duration: f64) -> String {
 /// A count of something, with an s where it takes one.
 pub(crate) fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What went over the network.
+pub(crate) fn traffic(traffic: Traffic) -> String {
+    let retried = match traffic.retries {
+        0 => String::new(),
+        retries => format!(" ({} after a failure)", retries),
+    };
+    format!(
+        "storage: {}{retried}, {} sent, {} received",
+        count(traffic.requests, "request"),
+        size(traffic.bytes_sent),
+        size(traffic.bytes_received)
+    )
 }
 
 fn zoned(nanoseconds: i64) -> Option<Zoned> {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use avro_snap::runtime::Runtime;
+use avro_snap::storage::{CacheTerms, Limits};
+use avro_snap::values::{parse_rate, parse_size};
 
 use super::failure::{Failure, Result};
 
@@ -60,6 +62,34 @@ pub(crate) struct Globals {
     #[arg(long, global = true)]
     pub(crate) no_cache: bool,
 
+    /// Keep at most SIZE of the objects of remote repositories in the cache directory; 0 keeps none [env: SNAP_CACHE_SIZE]
+    /// [default: 512M]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) cache_size: Option<u64>,
+
+    /// Send at most RATE per second to a remote repository: KiB, or a number with k, M or G
+    #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) limit_upload: Option<u64>,
+
+    /// Receive at most RATE per second from a remote repository: KiB, or a number with k, M or G
+    #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) limit_download: Option<u64>,
+
+    /// Have at most N requests to a remote repository on their way at once [default: 16]
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) connections: Option<NonZeroUsize>,
+
+    /// Put new data into packs of about this size: 1M to 32M [default: 16M]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_pack_size)]
+    pub(crate) pack_size: Option<usize>,
+
+    /// Put new packs of data into this storage class of the store, like STANDARD_IA, GLACIER_IR or Cool
+    ///
+    /// Only what restores read gets there; the log, the index and what snapshots list stay where they are read at once. Without
+    /// this flag, packs get the class that the bucket gives.
+    #[arg(long, global = true, value_name = "CLASS")]
+    pub(crate) storage_class: Option<String>,
+
     /// Use N threads [default: one per core]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -92,6 +122,12 @@ impl Globals {
         if let (None, Some(text)) = (self.retain, given("SNAP_RETAIN")) {
             let time = super::retain::parse_retention(&text.to_string_lossy());
             self.retain = Some(time.map_err(|reason| Failure::Usage(format!("SNAP_RETAIN: {reason}")))?);
+        }
+        if self.cache_size.is_none()
+            && let Some(size) = given("SNAP_CACHE_SIZE")
+        {
+            let size = parse_size(&size.to_string_lossy());
+            self.cache_size = Some(size.map_err(|why| Failure::Usage(format!("SNAP_CACHE_SIZE: {why}")))?);
         }
         let flags = [
             ("--json", self.json),
@@ -139,9 +175,35 @@ impl Globals {
         }
     }
 
+    /// Where objects of remote repositories are kept; none if there is no such place.
+    pub(crate) fn objects_folder(&self) -> Option<PathBuf> {
+        Some(self.cache_folder()?.join("objects"))
+    }
+
+    /// How many bytes of them are kept.
+    pub(crate) fn cache_size(&self) -> u64 {
+        self.cache_size.unwrap_or(CacheTerms::default().total)
+    }
+
+    /// What is not to be exceeded on the way to a store.
+    pub(crate) fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        (limits.up, limits.down) = (self.limit_upload, self.limit_download);
+        limits
+    }
+
     /// Where it is remembered what was seen of repositories; none if there is no such place.
     pub(crate) fn state_folder(&self) -> Option<PathBuf> {
         given("SNAP_STATE_DIR").or_else(|| standard_folder("XDG_STATE_HOME", ".local/state"))
+    }
+}
+
+/// Reads the size of packs.
+fn parse_pack_size(text: &str) -> std::result::Result<usize, String> {
+    const SIZES: std::ops::RangeInclusive<u64> = 1 << 20..=32 << 20;
+    match parse_size(text)? {
+        size if SIZES.contains(&size) => usize::try_from(size).map_err(|error| error.to_string()),
+        _ => Err(format!("{text:?} is no size of a pack: write a size from 1M to 32M")),
     }
 }
 

@@ -109,7 +109,7 @@ impl Args {
             return Err(Failure::Usage("a new repository has no key export yet: --key-export does not go here".into()));
         }
         if !self.force {
-            refuse_strangers(&place)?;
+            refuse_strangers(context, &place)?;
         }
         let (cut, chunk_id_key) = match &self.from_repo {
             Some(other) => self.taken_over(context, &folder(other)?)?,
@@ -165,9 +165,9 @@ impl Args {
 
 /// Refuses to make a repository among other files: its folders would lie between them, and a slip of the finger in -r is
 /// found out too late.
-pub(crate) fn refuse_strangers(place: &Path) -> Result<()> {
+pub(crate) fn refuse_strangers(context: &Context, place: &Path) -> Result<()> {
     let (stranger, free) = match stores::is_store(place) {
-        true => (stores::stranger(place)?.map(PathBuf::from), "give a prefix under which nothing lies"),
+        true => (stores::stranger(context, place)?.map(PathBuf::from), "give a prefix under which nothing lies"),
         false => {
             let stranger = Local::new(place).stranger().map_err(avro_snap::error::Error::from)?;
             (stranger, "give an empty directory or one that is not there yet")

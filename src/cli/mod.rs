@@ -1,5 +1,6 @@
 //! The command line: arguments, output and exit codes. One file a verb; all printing goes through [`output`].
 
+mod cache;
 mod cat;
 mod check;
 mod completions;
@@ -107,6 +108,7 @@ enum Verb {
     Repair(repair::Args),
     Recover(recover::Args),
     Key(key::Args),
+    Cache(cache::Args),
     Completions(completions::Args),
 }
 
@@ -115,13 +117,15 @@ enum Verb {
 struct Context {
     globals: Globals,
     output: Output,
+    /// The verb looks at what lies in the storage, so that what this machine keeps of it must not stand in.
+    looks_at_storage: bool,
 }
 
 fn after_help() -> String {
     format!(
         "{}\n\nSnapshots:\n  latest, latest~2 (the one two before it in the same series), SERIES:latest, or the beginning of \
          an id;\n  SNAPSHOT:PATH for something in it.\n\nEnvironment:\n  SNAP_REPOSITORY, SNAP_PASSWORD, SNAP_PASSWORD_FILE, \
-         SNAP_PASSWORD_COMMAND,\n  SNAP_CACHE_DIR, SNAP_STATE_DIR, SNAP_HOST, SNAP_RETAIN, SNAP_FROM_REPOSITORY,\n  SNAP_FROM_PASSWORD, \
+         SNAP_PASSWORD_COMMAND,\n  SNAP_CACHE_DIR, SNAP_CACHE_SIZE, SNAP_STATE_DIR, SNAP_HOST, SNAP_RETAIN, SNAP_FROM_REPOSITORY,\n  SNAP_FROM_PASSWORD, \
          SNAP_FROM_PASSWORD_FILE, SNAP_FROM_PASSWORD_COMMAND,\n  XDG_CACHE_HOME, XDG_STATE_HOME\n\n{}",
         examples::of("snap"),
         exit::TABLE
@@ -144,7 +148,7 @@ pub(crate) fn main() -> ExitCode {
     globals.page = page;
     let checked = globals.settle();
     let output = Output::new(globals.json, globals.quiet, globals.verbose > 0);
-    let context = Context { globals, output };
+    let context = Context { globals, output, looks_at_storage: verb.looks_at_storage() };
     interrupt::install(verb.when_interrupted(), context.output.json);
     context.end(checked.and_then(|()| verb.run(&context))).into()
 }
@@ -175,12 +179,17 @@ impl Verb {
             Self::Repair(args) => args.run(context),
             Self::Recover(args) => args.run(context),
             Self::Key(args) => args.run(context),
+            Self::Cache(args) => args.run(context),
             Self::Completions(args) => args.run(context, Cli::command()),
         }
     }
 }
 
 impl Verb {
+    fn looks_at_storage(&self) -> bool {
+        matches!(self, Self::Check(_) | Self::Repair(_) | Self::Recover(_))
+    }
+
     /// What is said if it is interrupted.
     fn when_interrupted(&self) -> When {
         match self {
@@ -208,6 +217,11 @@ impl Context {
     /// Says what went wrong, if anything did, and how the program ends.
     fn end(&self, ended: Result<Exit>) -> Exit {
         let flushed = self.output.flush().map_err(Failure::from);
+        if self.output.verbose
+            && let Some(traffic) = self.output.traffic()
+        {
+            self.output.to_stderr(&format!("snap: {}", format::traffic(traffic)));
+        }
         match ended.and_then(|exit| flushed.map(|()| exit)) {
             Ok(exit) => exit,
             Err(failure) if failure.is_closed_pipe() => Exit::Done,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use avro_snap::error::{Error, IoContext};
 use avro_snap::files::{host, user};
 use avro_snap::storage::{Backend, Local, Retain};
-use avro_snap::store::{CachePlace, LogDamage, LostConfig, OpenOptions, Repository, SystemClock, Unlock};
+use avro_snap::store::{CachePlace, LogDamage, LostConfig, OpenOptions, Repository, Sizes, SystemClock, Unlock};
 
 use super::Context;
 use super::failure::{Failure, Result, in_its_place};
@@ -135,10 +135,13 @@ impl Context {
         unlock: Unlock<'_>,
         rollback: bool,
     ) -> avro_snap::error::Result<Repository> {
-        let repository = match rollback || self.globals.allow_rollback {
+        let mut repository = match rollback || self.globals.allow_rollback {
             true => Repository::open_rolled_back(backend, unlock, &self.options()),
             false => Repository::open(backend, unlock, &self.options()),
         }?;
+        if let Some(pack) = self.globals.pack_size {
+            repository.set_sizes(Sizes { pack, ..repository.sizes() });
+        }
         self.warn_of(&repository);
         Ok(repository)
     }
@@ -221,6 +224,11 @@ impl Context {
     pub(crate) fn backend(&self, place: &Path) -> Result<Arc<dyn Backend>> {
         let backend = match stores::is_store(place) {
             true => stores::open(self, place)?,
+            false if self.globals.storage_class.is_some() => {
+                return Err(Failure::Usage(
+                    "--storage-class is for repositories in object stores: a directory has no storage classes".into(),
+                ));
+            }
             false => Arc::new(Local::new(place)) as Arc<dyn Backend>,
         };
         self.retaining(place, backend)

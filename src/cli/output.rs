@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::{Arguments, Write as _};
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::Add;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use avro_snap::error::{Error, IoContext, Result};
+use avro_snap::storage::{Backend, Traffic};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -37,13 +39,27 @@ pub(crate) struct Output {
     /// Warnings that are said once, however often there is reason for them.
     warned: Mutex<HashSet<String>>,
     stdout: Mutex<BufWriter<Stdout>>,
+    /// The storages whose requests are counted.
+    storages: Mutex<Vec<Arc<dyn Backend>>>,
 }
 
 impl Output {
     pub(crate) fn new(json: bool, quiet: bool, verbose: bool) -> Self {
         let to_terminal = io::stdout().is_terminal();
         let stdout = Mutex::new(BufWriter::with_capacity(64 << 10, io::stdout()));
-        Self { json, quiet, verbose, to_terminal, warned: Mutex::default(), stdout }
+        let (warned, storages) = (Mutex::default(), Mutex::default());
+        Self { json, quiet, verbose, to_terminal, warned, stdout, storages }
+    }
+
+    /// From now on what goes over the network to this storage is counted.
+    pub(crate) fn count(&self, storage: Arc<dyn Backend>) {
+        self.storages.lock().unwrap_or_else(PoisonError::into_inner).push(storage);
+    }
+
+    /// What went over the network so far; none if nothing lies beyond one.
+    pub(crate) fn traffic(&self) -> Option<Traffic> {
+        let storages = self.storages.lock().unwrap_or_else(PoisonError::into_inner);
+        storages.iter().filter_map(|storage| storage.traffic()).reduce(Traffic::add)
     }
 
     fn stdout(&self) -> MutexGuard<'_, BufWriter<Stdout>> {
@@ -90,15 +106,18 @@ impl Output {
             .map_or(WIDTH, |columns| columns.max(40))
     }
 
-    /// An object of the result: a report as it is serialised.
+    /// An object of the result: a report as it is serialised. A summary has what went over the network besides.
     pub(crate) fn object(&self, message_type: &str, report: impl Serialize) -> Result<()> {
         #[derive(Serialize)]
         struct Message<'a, R> {
             message_type: &'a str,
             #[serde(flatten)]
             report: R,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            storage: Option<Traffic>,
         }
-        let text = serde_json::to_string(&Message { message_type, report });
+        let storage = if message_type == "summary" { self.traffic() } else { None };
+        let text = serde_json::to_string(&Message { message_type, report, storage });
         // Reports are objects with names that are texts, so that it cannot fail.
         self.line(text.map_err(|error| Error::Internal(format!("this is no JSON: {error}")))?)
     }

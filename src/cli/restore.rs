@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use avro_snap::avro::codec::Codec;
 use avro_snap::error::IoContext;
 use avro_snap::files::{Overwrite, Spare};
-use avro_snap::ops::restore::{RestoreOptions, RestoreReport, restore};
+use avro_snap::ops::restore::{NeededPack, RestoreOptions, RestoreReport, packs_of, restore};
 use avro_snap::snapshot::{Shard, SnapshotRoot};
 use serde_json::json;
 
@@ -68,6 +68,12 @@ pub(crate) struct Args {
     /// with the same, - it would be removed.
     #[arg(short = 'n', long)]
     dry_run: bool,
+
+    /// With --dry-run, list the packs that hold the content of the files: what has to be thawed before it can be restored
+    ///
+    /// Each line has the object's name below the place of the repository, and its length in bytes.
+    #[arg(long, requires = "dry_run")]
+    packs: bool,
 
     /// Read every restored file again and compare it
     #[arg(long, conflicts_with = "dry_run")]
@@ -142,6 +148,7 @@ impl Args {
         options.subfolder = subfolder;
         options.in_use = context.own_folders(&context.repository_folder()?, &repository);
         options.home = given("HOME");
+        let packs = self.packs.then(|| packs_of(&repository, &snapshot, &options)).transpose()?;
         let meter = Meter::new(&context.output);
         let restored = restore(&repository, &snapshot, &options, &meter);
         meter.finish();
@@ -157,7 +164,7 @@ impl Args {
             failed if failed.iter().any(|(_, error)| error.is_damage()) => Exit::RestoredWithDamage,
             _ => Exit::Failed,
         };
-        context.finish_with(exit, print_report(context, &snapshot, &options, &report))
+        context.finish_with(exit, print_report(context, &snapshot, &options, &report, packs.as_deref()))
     }
 }
 
@@ -195,17 +202,31 @@ fn print_report(
     snapshot: &SnapshotRoot,
     options: &RestoreOptions,
     report: &RestoreReport,
+    packs: Option<&[NeededPack]>,
 ) -> Result<()> {
     let output = &context.output;
+    for pack in packs.unwrap_or_default() {
+        match output.json {
+            true => output.object("pack", pack)?,
+            false => output.line(format!("{} {}", pack.object, pack.bytes))?,
+        }
+    }
     if output.json {
-        let asked = json!({
+        let mut asked = json!({
             "dry_run": options.dry_run,
             "snapshot_id": snapshot.id,
             "target": options.target.to_string_lossy(),
             "files_salvaged": report.salvaged.len(),
             "files_failed": report.failed.len(),
         });
+        if let Some(packs) = packs {
+            asked["packs"] = json!({"packs": packs.len(), "bytes": packs.iter().map(|pack| pack.bytes).sum::<u64>()});
+        }
         return Ok(output.object_with("summary", asked, report)?);
+    }
+    if let Some(packs) = packs {
+        let bytes = size(packs.iter().map(|pack| pack.bytes).sum());
+        output.note(format_args!("{} ({bytes}) have the content of these files", count(packs.len() as u64, "pack")))?;
     }
     output.note(format_args!(
         "{} {} ({}) of snapshot {} {} {} in {}",

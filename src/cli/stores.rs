@@ -73,7 +73,7 @@ pub(crate) fn look_into(_: &Context, _: &Path) -> Result<()> {
 
 /// No store, no strangers.
 #[cfg(not(feature = "object-store"))]
-pub(crate) fn stranger(_: &Path) -> Result<Option<String>> {
+pub(crate) fn stranger(_: &Context, _: &Path) -> Result<Option<String>> {
     Ok(None)
 }
 
@@ -88,22 +88,50 @@ mod reached {
     use avro_snap::error::Error;
     use avro_snap::id::{digest, hex};
     use avro_snap::storage::remote::{Location, Remote};
-    use avro_snap::storage::{Findings, Retry, RetryPolicy, StorageErrorKind, probe};
+    use avro_snap::storage::{Cache, CacheTerms, Findings, Limit, Retry, RetryPolicy, StorageErrorKind, probe};
 
     use super::*;
 
-    fn remote(place: &Path) -> Result<Remote> {
+    fn remote(context: &Context, place: &Path) -> Result<Remote> {
         let location = Location::parse(&place.to_string_lossy()).map_err(|error| Failure::Usage(error.to_string()))?;
         // What is no Unicode is no setting of these stores either.
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Ok(Remote::open(&location, std::env::vars_os().filter_map(text)).map_err(Error::from)?)
+        let remote = Remote::open(&location, std::env::vars_os().filter_map(text)).map_err(Error::from)?;
+        let remote = match context.globals.connections {
+            Some(connections) => remote.connections(connections.get()),
+            None => remote,
+        };
+        Ok(match &context.globals.storage_class {
+            Some(class) => remote.storage_class(class).map_err(|error| Failure::Usage(error.to_string()))?,
+            None => remote,
+        })
+    }
+
+    /// What is put around the client of a store: limits, repetitions, and what is kept of it on this machine.
+    fn wrapped(context: &Context, remote: Remote) -> Arc<dyn Backend> {
+        let globals = &context.globals;
+        let mut store: Arc<dyn Backend> = Arc::new(remote);
+        let limits = globals.limits();
+        if limits != Default::default() {
+            store = Arc::new(Limit::new(store, limits));
+        }
+        // Around the limit: what is sent again counts again.
+        store = Arc::new(Retry::new(store, RetryPolicy::default()));
+        context.output.count(store.clone());
+        match globals.objects_folder() {
+            // What is to be looked at is what lies there.
+            Some(folder) if !context.looks_at_storage && globals.cache_size() > 0 => {
+                Arc::new(Cache::in_folder(store, CacheTerms::default().total(globals.cache_size()), &folder))
+            }
+            _ => store,
+        }
     }
 
     /// The storage in an object store, for one writer at a time where this machine knows that it takes no more.
     pub(crate) fn open(context: &Context, place: &Path) -> Result<Arc<dyn Backend>> {
-        let remote = remote(place)?;
+        let remote = remote(context, place)?;
         // Of the repository that is read: of two, that is the other one.
         let is_copy = context.globals.page == "snap copy";
         if context.globals.oldest_versions && context.is_own(place) != is_copy {
@@ -121,7 +149,7 @@ mod reached {
             }
             Some(Verdict::CreatesOnce) | None => remote,
         };
-        Ok(Arc::new(Retry::new(Arc::new(remote), RetryPolicy::default())))
+        Ok(wrapped(context, remote))
     }
 
     /// What a probe found.
@@ -178,7 +206,8 @@ mod reached {
         if known(context, place).is_some() {
             return Ok(());
         }
-        let remote: Arc<dyn Backend> = Arc::new(Retry::new(Arc::new(remote(place)?), RetryPolicy::default()));
+        let remote: Arc<dyn Backend> = Arc::new(Retry::new(Arc::new(remote(context, place)?), RetryPolicy::default()));
+        context.output.count(remote.clone());
         let findings = match probe(&remote) {
             Ok(findings) => findings,
             // Without the right to write or delete, the next step fails with that error.
@@ -202,8 +231,10 @@ mod reached {
     }
 
     /// A key in the way of a new repository.
-    pub(crate) fn stranger(place: &Path) -> Result<Option<String>> {
-        Ok(remote(place)?.stranger().map_err(Error::from)?)
+    pub(crate) fn stranger(context: &Context, place: &Path) -> Result<Option<String>> {
+        let remote = Arc::new(remote(context, place)?);
+        context.output.count(remote.clone());
+        Ok(remote.stranger().map_err(Error::from)?)
     }
 }
 

@@ -22,6 +22,8 @@ pub enum StorageErrorKind {
     Retained,
     /// Nothing can be changed here: a file system that is mounted read-only, or a handle that only reads.
     ReadOnly,
+    /// The object is there, and its storage class keeps it where it cannot be read at once: it has to be thawed first.
+    Archived,
     /// There is no room for it, or a quota is used up.
     NoSpace,
     /// The medium cannot read or write this place: a bad sector. Other places may be sound.
@@ -70,6 +72,7 @@ impl StorageErrorKind {
             Self::Denied => "denied",
             Self::Retained => "retained",
             Self::ReadOnly => "read_only",
+            Self::Archived => "archived",
             Self::NoSpace => "no_space",
             Self::BadMedium => "bad_medium",
             Self::NotDurable => "not_durable",
@@ -94,6 +97,7 @@ impl fmt::Display for StorageErrorKind {
             Self::Denied => "access was denied",
             Self::Retained => "it cannot be deleted yet",
             Self::ReadOnly => "the storage is read-only",
+            Self::Archived => "it is archived, and has to be thawed before it can be read",
             Self::NoSpace => "no space is left",
             Self::BadMedium => "the medium cannot be read or written here",
             Self::NotDurable => "it could not be made durable",

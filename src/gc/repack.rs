@@ -11,9 +11,9 @@ use crate::chunk::ChunkKind;
 use crate::error::{Error, Result};
 use crate::id::PackId;
 use crate::ingest::{Common, Gathering};
-use crate::pack::{EncodedFrame, Encoding, FrameCodec, PackBuilder, PackInfo, PlainChunk};
+use crate::pack::{EncodedFrame, Encoding, FrameCodec, OpenPacks, PackBuilder, PackInfo, PlainChunk};
 use crate::progress::{Progress, Warning};
-use crate::storage::StorageErrorKind;
+use crate::storage::{ByteRange, StorageErrorKind};
 use crate::store::{FrameReader, PackNumber, Repository};
 
 /// Copies out of packs.
@@ -35,7 +35,7 @@ const READ_BACK: usize = 4 << 20;
 /// What is being gathered, by all threads.
 struct Open {
     chunks: Gathering,
-    pack: PackBuilder,
+    packs: OpenPacks,
 }
 
 /// Result of the copying.
@@ -55,7 +55,8 @@ impl<'r> Repacker<'r> {
         (dead_share, level): (f64, Option<i32>),
         progress: &'r dyn Progress,
     ) -> Self {
-        let open = Open { chunks: Gathering::new(repository.sizes().frame), pack: PackBuilder::default() };
+        let packs = OpenPacks::new(repository.backend().abilities().has_cold);
+        let open = Open { chunks: Gathering::new(repository.sizes().frame), packs };
         let written = Mutex::default();
         Self { repository, survey, needs, dead_share, level, progress, open: Mutex::new(open), written }
     }
@@ -91,9 +92,13 @@ impl<'r> Repacker<'r> {
         for (common, chunks) in last {
             self.push(tools.encode(&common, &chunks))?;
         }
-        let last = std::mem::take(&mut self.lock().pack);
-        if !last.is_empty() {
-            self.store(last)?;
+        loop {
+            // No lock is held while it is stored.
+            let last = self.lock().packs.take();
+            match last {
+                Some(last) => self.store(last)?,
+                None => break,
+            }
         }
         let written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Repacked { copied: copied.into_iter().flatten().collect(), written })
@@ -168,12 +173,7 @@ impl<'r> Repacker<'r> {
     }
 
     fn push(&self, frame: EncodedFrame) -> Result<()> {
-        let full = {
-            let mut open = self.lock();
-            open.pack.push(frame);
-            let is_full = open.pack.bytes() >= self.repository.sizes().pack;
-            is_full.then(|| std::mem::take(&mut open.pack))
-        };
+        let full = self.lock().packs.push(frame, self.repository.sizes().pack);
         full.map_or(Ok(()), |pack| self.store(pack))
     }
 
@@ -185,7 +185,8 @@ impl<'r> Repacker<'r> {
         repository.packs().store(&sealed)?;
         let pieces = (0..).step_by(READ_BACK).zip(sealed.bytes.chunks(READ_BACK));
         for (offset, piece) in pieces {
-            let read = match repository.backend().read_range(&name, offset, piece.len()) {
+            let range = ByteRange::Exactly { offset, length: piece.len() };
+            let read = match repository.backend().read_stored(&name, range) {
                 // A prune without grace took it for an abandoned one. Then nothing was copied into it.
                 Err(error) if error.kind() == StorageErrorKind::NotFound && self.was_condemned(&sealed.info.id)? => {
                     return Ok(());

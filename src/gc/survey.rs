@@ -11,6 +11,9 @@ use crate::progress::{Phase, Progress, Warning};
 use crate::storage::{Kind, Name};
 use crate::store::{Inventory, PackNumber, Reach, ReadDirectories, Repository, State};
 
+/// How many index objects are read at once.
+const OBJECTS_AT_ONCE: usize = 64;
+
 /// Everything that a prune goes by. Grows as others append to the log.
 pub(super) struct Survey<'r> {
     pub(super) repository: &'r Repository,
@@ -143,8 +146,11 @@ impl<'r> Survey<'r> {
         unlogged.retain(|id, _| !state.indexes.contains(id) && !state.standing.superseded.contains_key(id));
         self.outdated = self.repository.catalog().outdated_indexes(unlogged.keys())?;
         unlogged.retain(|id, _| !self.outdated.contains(id));
-        for id in &state.indexes {
-            if let Err(error) = self.read_object(id, false) {
+        let logged: Vec<IndexId> = state.indexes.iter().copied().collect();
+        for portion in logged.chunks(OBJECTS_AT_ONCE) {
+            let read = self.repository.catalog().read_index_objects(portion);
+            for (id, infos) in portion.iter().zip(read) {
+                let Err(error) = infos.and_then(|infos| self.take_object(id, &infos, false)) else { continue };
                 // Another prune may have put others in its place and deleted it.
                 if !error.is_damage() || self.repository.catalog().has_moved(state)? {
                     return Err(error);
@@ -157,7 +163,8 @@ impl<'r> Survey<'r> {
         }
         for (id, made) in unlogged {
             let young = self.is_young(made);
-            match self.read_object(&id, young) {
+            let infos = self.repository.catalog().read_index_object(&id);
+            match infos.and_then(|infos| self.take_object(&id, &infos, young)) {
                 Err(error) if !error.is_damage() => return Err(error),
                 _ => {}
             }
@@ -165,9 +172,8 @@ impl<'r> Survey<'r> {
         Ok(())
     }
 
-    fn read_object(&mut self, id: &IndexId, young: bool) -> Result<()> {
-        let infos = self.repository.catalog().read_index_object(id)?;
-        for info in &infos {
+    fn take_object(&mut self, id: &IndexId, infos: &[PackInfo], young: bool) -> Result<()> {
+        for info in infos {
             self.inventory.add(info, false);
         }
         let old_key = !self.repository.catalog().outdated_indexes([id])?.is_empty();
@@ -176,7 +182,7 @@ impl<'r> Survey<'r> {
         match infos.iter().all(|info| index.knows_pack(&info.id)) {
             true => Ok(()),
             // It came after the local index was brought up to date.
-            false => index.insert_object(id, &infos),
+            false => index.insert_object(id, infos),
         }
     }
 
@@ -255,7 +261,8 @@ impl<'r> Survey<'r> {
             if let Some(object) = self.objects.get_mut(id) {
                 object.young = false;
             } else if !self.unreadable.contains(id) {
-                self.read_object(id, false)?;
+                let infos = self.repository.catalog().read_index_object(id)?;
+                self.take_object(id, &infos, false)?;
             }
         }
         // What only a snapshot needed that was removed meanwhile, another prune may have condemned: that is no loss.

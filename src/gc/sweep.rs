@@ -16,8 +16,8 @@ use crate::store::{Repository, State};
 /// How many objects are deleted at once.
 const BATCH: usize = 64;
 
-/// Packs with parity, and when that was made, as the listing says.
-type ParityObjects = BTreeMap<PackId, Option<i64>>;
+/// Packs with parity, when that was made and how long it is, as the listing says.
+type ParityObjects = BTreeMap<PackId, (Option<i64>, u64)>;
 
 /// What the log retired long enough ago, and was not deleted yet.
 struct Due {
@@ -44,7 +44,7 @@ impl Due {
 }
 
 /// The packs, and how many bytes they have with their parity. What no index names any more is asked for.
-fn tally(repository: &Repository, survey: &Survey<'_>, packs: &[PackId]) -> Result<Tally> {
+fn tally(repository: &Repository, survey: &Survey<'_>, packs: &[PackId], parity: &ParityObjects) -> Result<Tally> {
     let backend = repository.backend();
     let known = |id: &PackId| {
         let number = survey.inventory.pack_number(id)?;
@@ -56,16 +56,16 @@ fn tally(repository: &Repository, survey: &Survey<'_>, packs: &[PackId]) -> Resu
             Some(length) => length,
             None => backend.size(&pack_name(id))?.unwrap_or(0),
         };
-        tally.add(length + backend.size(&parity_name(id))?.unwrap_or(0));
+        tally.add(length + parity.get(id).map_or(0, |(_, length)| *length));
     }
     Ok(tally)
 }
 
-/// The packs that there are parity objects for, and when those were made.
+/// The packs that there are parity objects for, and what the listing says of those.
 fn parity_objects(repository: &Repository) -> Result<ParityObjects> {
     let mut packs = ParityObjects::new();
     repository.backend().for_each(Kind::Parity, &mut |meta| {
-        packs.extend(meta.name.file().parse::<PackId>().map(|id| (id, meta.modified)));
+        packs.extend(meta.name.file().parse::<PackId>().map(|id| (id, (meta.modified, meta.size))));
     })?;
     Ok(packs)
 }
@@ -82,7 +82,7 @@ fn sweep_orphans(repository: &Repository, survey: &Survey<'_>, mut parity: Parit
             parity.remove(&id);
         }
     })?;
-    for (id, made) in parity {
+    for (id, (made, _)) in parity {
         // A listing proves nothing.
         if !survey.is_young(made) && backend.size(&pack_name(&id))?.is_none() {
             delete_all(repository, &[parity_name(&id)])?;
@@ -141,8 +141,9 @@ pub(super) fn foresee(
     if grace.is_zero() {
         packs.extend(report.packs.iter().filter(|pack| pack.fate.goes()).map(|pack| pack.id));
     }
-    report.swept = tally(repository, survey, &packs)?;
-    report.waiting = tally(repository, survey, &due.waiting)?;
+    let parity = parity_objects(repository)?;
+    report.swept = tally(repository, survey, &packs, &parity)?;
+    report.waiting = tally(repository, survey, &due.waiting, &parity)?;
     Ok(())
 }
 
@@ -162,13 +163,13 @@ pub(super) fn sweep(
     })?;
     let due = Due::of(repository, &state, grace);
     let mut packs = survey.deletable(&state, due.packs);
-    report.swept = tally(repository, survey, &packs)?;
-    report.waiting = tally(repository, survey, &due.waiting)?;
+    let mut parity = parity_objects(repository)?;
+    report.swept = tally(repository, survey, &packs, &parity)?;
+    report.waiting = tally(repository, survey, &due.waiting, &parity)?;
     progress.begin(Phase::Sweep, Some((packs.len() + due.indexes.len()) as u64), None);
     if !packs.is_empty() || !due.indexes.is_empty() || !survey.revenants.is_empty() {
         repository.log().settle()?;
     }
-    let mut parity = parity_objects(repository)?;
     let gone: Vec<PackId> = packs.iter().chain(&survey.revenants).copied().collect();
     let is_gone: HashSet<&PackId> = gone.iter().collect();
     let retained = delete_packs(repository, &gone, progress)?;

@@ -231,7 +231,7 @@ impl<'r> Pipeline<'r> {
         for (common, chunks) in left.into_last() {
             self.encode_full(&common, &chunks)?;
         }
-        if let Some(rest) = self.writer.take_open() {
+        while let Some(rest) = self.writer.take_open() {
             self.store(rest)?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use crate::id::{PackId, digest};
 use crate::log::Standing;
 use crate::pack;
 use crate::progress::{Phase, Progress};
-use crate::storage::{self, StorageErrorKind};
+use crate::storage::{self, ByteRange, StorageErrorKind};
 use crate::store::{FrameReader, Opened, ParityFound, Repository, VerifiedPacks};
 
 /// Reads packs, decodes every frame, recomputes every chunk's id. Returns the frames that are not what they should be.
@@ -170,10 +170,10 @@ pub(crate) fn check_pack(repository: &Repository, id: &PackId, standing: &Standi
     let is_known = standing.damaged.contains_key(&info.id);
     let is_whole =
         |read: &storage::Result<Vec<u8>>| read.as_ref().is_ok_and(|bytes| digest(bytes) == *info.id.as_bytes());
-    let mut read = repository.backend().read(&info.name(), pack::MAX_PACK);
+    let mut read = repository.backend().read_stored(&info.name(), ByteRange::UpTo(pack::MAX_PACK));
     if !is_whole(&read) {
         // An error on the way from the disk goes by.
-        read = repository.backend().read(&info.name(), pack::MAX_PACK);
+        read = repository.backend().read_stored(&info.name(), ByteRange::UpTo(pack::MAX_PACK));
     }
     let is_sound = is_whole(&read);
     findings.whole = is_sound;

@@ -94,6 +94,7 @@ impl Log {
         let appended = Appended { sequence, bytes: bytes.len() as u64 };
         if self.create_entry(&name, &bytes, entry.body.frees_room())? == Created::New {
             self.take_in(&entry, EntryHash::new(digest(&bytes)))?;
+            self.keep_appended(sequence);
             self.checkpoint_after(sequence);
             return Ok(Some(appended));
         }

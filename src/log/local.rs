@@ -3,6 +3,7 @@
 //! wrong, old or gone costs time only. Each file is replaced as a whole, so any number of processes may share them.
 
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
 use super::entries::SHORT;
 use super::{Log, State, checkpoint, remembered};
@@ -41,11 +42,11 @@ impl LocalLog {
     }
 
     /// What is needed to go on from here, to be read at once: the key slot that opened last time, the last entry that was
-    /// read, the one that this machine may have appended after it, and two names more, by which the end of the log is known.
-    /// Mostly there is no more, and each name that is not there costs a request. If there is more, it is read
+    /// read or appended here, and two names more, by which the end of the log is known. Mostly there is no more, and each
+    /// name that is not there costs a request. If there is more, it is read
     /// [`Entries::STRIDE_ON`](super::entries::Entries::STRIDE_ON) entries at a time.
     pub(super) fn wanted(&self) -> Vec<(Name, u64)> {
-        const AHEAD: u64 = 4;
+        const AHEAD: u64 = 3;
         let entries = (self.number..self.number.saturating_add(AHEAD)).map(|number| (Name::log(number), SHORT));
         let slot = self.key.map(|key| (Name::new(Kind::Key, key), MAX_SLOT));
         slot.into_iter().chain(entries).collect()
@@ -87,21 +88,52 @@ impl LocalCopies {
     }
 }
 
+/// After so many bytes of copies that one process has written, it keeps the log only after every [`SELDOM`]th entry: who
+/// appends thousands of entries in a row would write the whole state thousands of times.
+const MOST_WRITTEN: u64 = 8 << 20;
+const SELDOM: u64 = 64;
+
+/// What this process has kept of the log so far.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    /// The key slot that opened the repository, once that is known.
+    key: Option<Option<KeyId>>,
+    /// How many bytes were written.
+    written: u64,
+}
+
 impl Log {
     /// Keeps the folded log, and which slot opened it, for the next time.
     pub(crate) fn keep(&self, key: Option<KeyId>) {
-        let (Some(local), None) = (&self.local, &self.rolled_back) else { return };
-        let state = self.state();
-        let Some((number, _)) = state.head_entry() else { return };
+        let mut keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        keeping.key = Some(key);
+        let (Some(local), Some((number, _))) = (&self.local, self.state().head_entry()) else { return };
         let before = local.log();
-        if before.is_some_and(|before| (before.number, before.key) == (number, key)) {
-            return;
+        if before.is_none_or(|before| (before.number, before.key) != (number, key)) {
+            keeping.written += self.write_local(local, key);
         }
-        let Some(sealed) = checkpoint::seal(&self.envelope(), &*self.entropy, LOG, &state) else { return };
+    }
+
+    /// The same after this process has appended an entry, so that the next one need not read it.
+    pub(super) fn keep_appended(&self, entry: u64) {
+        let mut keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where it was not kept on opening, it is not to be.
+        let (Some(local), Some(key)) = (&self.local, keeping.key) else { return };
+        if keeping.written < MOST_WRITTEN || entry.is_multiple_of(SELDOM) {
+            keeping.written += self.write_local(local, key);
+        }
+    }
+
+    /// Writes the folded log. Returns how many bytes that took.
+    fn write_local(&self, local: &LocalCopies, key: Option<KeyId>) -> u64 {
+        let state = self.state();
+        let (Some((number, _)), None) = (state.head_entry(), &self.rolled_back) else { return 0 };
+        let Some(sealed) = checkpoint::seal(&self.envelope(), &*self.entropy, LOG, &state) else { return 0 };
         let mut bytes = vec![VERSION, u8::from(key.is_some())];
         bytes.put(key.unwrap_or(KeyId::new([0; KeyId::LEN])).as_bytes());
         bytes.put_u64(number);
         bytes.put(&sealed);
         local.write("log", &bytes);
+        bytes.len() as u64
     }
 }

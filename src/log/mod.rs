@@ -54,6 +54,9 @@ use crate::runtime::Runtime;
 use crate::storage::{Backend, Kind, Name, batch};
 use entries::Entries;
 
+/// For how long, in nanoseconds, what was read on opening is as good as read now.
+const SOON: i64 = 30_000_000_000;
+
 /// How many hashes of entries are kept.
 const RECENT: usize = 256;
 
@@ -78,6 +81,9 @@ pub struct Log {
     remembered: Option<PathBuf>,
     /// Where this machine keeps what it has read.
     local: Option<LocalCopies>,
+    keeping: Mutex<local::Keeping>,
+    /// When it was opened, until something was begun by what was read then.
+    opened: Mutex<Option<i64>>,
     /// How many entries the last checkpoint stands for that this process read or wrote; 0 if none.
     checkpoint: AtomicU64,
     /// After how many entries a checkpoint is written.
@@ -118,6 +124,8 @@ impl Log {
             folding: Mutex::default(),
             remembered: around.remembered,
             local: around.local,
+            keeping: Mutex::default(),
+            opened: Mutex::default(),
             checkpoint: AtomicU64::new(skipped),
             checkpoint_every: AtomicU64::new(checkpoint::EVERY),
             recent: Mutex::new(hashes),
@@ -216,6 +224,18 @@ impl Log {
         // Also what was read before something went wrong.
         self.swap(state);
         read
+    }
+
+    /// From now on what was read and looked at on opening serves the first work that begins soon.
+    pub(crate) fn set_opened(&self) {
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
+    }
+
+    /// Whether the log was read to its end, and looked at for a gap, just now, by opening the repository: true once at most.
+    /// It saves requests and decides nothing: what another process appended since is met by the create of the next entry.
+    pub(crate) fn take_opened(&self) -> bool {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        opened.is_some_and(|opened| (0..SOON).contains(&self.clock.now().saturating_sub(opened)))
     }
 
     fn fold(&self) -> MutexGuard<'_, ()> {

@@ -13,6 +13,7 @@ mod columnar;
 mod directory;
 mod frame;
 mod header;
+mod open;
 mod parity;
 
 pub use builder::{PackBuilder, SealedPack};
@@ -20,6 +21,7 @@ pub use chain::{Chain, Place};
 pub use directory::{Directory, Frame, FrameChunk, MAX_BASES, MAX_DEPTH};
 pub use frame::{EncodedFrame, Encoding, FrameCodec, PlainChunk};
 pub use header::{HEADER_LEN, Header, TRAILER_LEN, Trailer};
+pub use open::OpenPacks;
 pub use parity::{MAX_PARITY, MAX_SHARE, Parity, make_parity, parity_name, parse_share};
 
 use crate::crypto::{FrameContext, Keyring, PackCipher, Suite};

@@ -267,6 +267,12 @@ impl<S: ChunkSource> TreeReader<S> {
         }
     }
 
+    /// The pieces that come next, as far as they are known without reading another node.
+    pub fn upcoming(&self) -> impl Iterator<Item = &Reference> {
+        let pieces = self.open.last().filter(|(level, _)| *level == 0);
+        pieces.into_iter().flat_map(|(_, pieces)| pieces.iter().rev())
+    }
+
     /// The next piece; in place of the pieces below a node that is lost, the reference to that node and what is wrong
     /// with it.
     pub fn next_or_lost(&mut self) -> Result<Option<(Reference, Option<Error>)>> {

@@ -72,7 +72,13 @@ pub struct ManifestReader<S> {
     rows: VecDeque<FileEntry>,
     /// The path of the last row that was decoded.
     last: Option<Vec<u8>>,
+    /// How many of the next chunks were announced, and how many will be at once then.
+    announced: usize,
+    ahead: usize,
 }
+
+/// How many chunks are announced at once at most.
+const MOST_AHEAD: usize = 128;
 
 impl<S: ChunkSource> ManifestReader<S> {
     /// At the first row.
@@ -81,7 +87,7 @@ impl<S: ChunkSource> ManifestReader<S> {
             Some(tree) => TreeReader::new(tree, source),
             None => TreeReader::empty(source),
         };
-        Self { leaves, rows: VecDeque::new(), last: None }
+        Self { leaves, rows: VecDeque::new(), last: None, announced: 0, ahead: 0 }
     }
 
     /// Goes on to the first row whose path is not before `path`. What lies between is not read.
@@ -89,6 +95,8 @@ impl<S: ChunkSource> ManifestReader<S> {
         let before = |other: &[u8]| path_order(other, path).is_lt();
         if self.rows.back().is_none_or(|row| before(&row.path)) {
             self.rows.clear();
+            // It may be one path that is wanted.
+            (self.announced, self.ahead) = (0, 0);
             self.leaves.skip_while(|reference| before(&reference.last))?;
             self.fill()?;
         }
@@ -120,8 +128,23 @@ impl<S: ChunkSource> ManifestReader<S> {
         Ok(self.rows.front())
     }
 
+    /// Who reads on will read on: twice as many chunks as before are announced each time.
+    fn announce(&mut self, next: &Reference) {
+        if self.announced > 0 {
+            self.announced -= 1;
+            return;
+        }
+        let chunks: Vec<_> = self.leaves.upcoming().take(self.ahead).map(|reference| reference.id).collect();
+        self.announced = chunks.len();
+        self.ahead = (self.ahead * 2).clamp(1, MOST_AHEAD);
+        if !chunks.is_empty() {
+            self.leaves.source().will_need_all(&[&[next.id], &chunks[..]].concat());
+        }
+    }
+
     fn fill(&mut self) -> Result<()> {
         let Some(reference) = self.leaves.next_piece()? else { return Ok(()) };
+        self.announce(&reference);
         let bytes = self.leaves.source().get(&reference.id)?;
         let name = format_args!("chunk {}", reference.id).to_string();
         let mut rest = &bytes[..];

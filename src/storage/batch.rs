@@ -20,6 +20,12 @@ pub(crate) fn read_ranges(backend: &dyn Backend, ranges: &[(Name, u64, usize)]) 
     all(backend, &wanted)
 }
 
+/// Reads a range of an object that later processes will ask for again, too.
+pub(crate) fn read_again(backend: &dyn Backend, name: &Name, offset: u64, length: usize) -> super::Result<Vec<u8>> {
+    let mut read = backend.read_again(&[(name.clone(), ByteRange::Exactly { offset, length })]);
+    read.pop().unwrap_or_else(|| backend.read_range(name, offset, length))
+}
+
 fn all(backend: &dyn Backend, wanted: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
     match wanted {
         [] => Vec::new(),

@@ -1,9 +1,10 @@
 //! Keeping small objects near, so that a remote storage is not asked for them again.
 //!
-//! Only what a name stands for permanently is kept: an object that was read whole. Listings, and whether something is
-//! there, are always asked of the storage; what is missing is not remembered. So what a cache shows may be an object that
-//! another process has deleted since, and never one that was not stored. An operation that has to look at the storage
-//! itself (a check, a repair) uses it without a cache.
+//! Only what a name stands for permanently is kept: an object that was written or read whole, and ranges of which the reader
+//! said that they will be asked for again ([`Backend::read_again`]). Listings, and whether something is there, are always asked
+//! of the storage; what is missing is not remembered. So what a cache shows may be an object that another process has deleted
+//! since, and never one that was not stored. An operation that has to look at the storage itself (a check, a repair) uses it
+//! without a cache.
 
 mod shelf;
 
@@ -20,19 +21,29 @@ use super::{Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms,
 pub struct CacheTerms {
     /// The kinds of objects that are kept.
     ///
-    /// Index objects are named by their hash, and a checkpoint counts only if it fits the log. The log and the config are
+    /// Index objects and packs are named by their hash, and a checkpoint counts only if it fits the log. The log and the config are
     /// another matter: a repair may put other bytes under the same name, and that a log was put back to an older state is
     /// seen in the storage alone. Only a reader that asks the storage for the last entry may keep those before it.
     pub kinds: Vec<Kind>,
     /// The largest object that is kept, in bytes.
     pub largest: u64,
+    /// The longest range that is kept, in bytes.
+    pub longest_range: u64,
     /// How many bytes are kept in all.
     pub total: u64,
 }
 
 impl Default for CacheTerms {
     fn default() -> Self {
-        Self { kinds: vec![Kind::Index, Kind::Checkpoint], largest: 16 << 20, total: 256 << 20 }
+        let kinds = vec![Kind::Index, Kind::Checkpoint, Kind::Pack];
+        Self { kinds, largest: 4 << 20, longest_range: 1 << 20, total: 512 << 20 }
+    }
+}
+
+impl CacheTerms {
+    /// Keeps so many bytes in all.
+    pub fn total(self, bytes: u64) -> Self {
+        Self { total: bytes, ..self }
     }
 }
 
@@ -56,11 +67,23 @@ impl Cache {
         Self { inner, terms, shelf }
     }
 
-    /// Keeps objects of `inner` in a folder, for the next process as well. It belongs to one repository, is made where it
-    /// is missing, and may be deleted at any time. Where it cannot be used, nothing is kept.
+    /// Keeps objects of `inner` in a folder, for the next process as well. Any number of repositories and processes may share
+    /// it. It is made where it is missing, and may be deleted at any time. Where it cannot be used, nothing is kept.
     pub fn in_folder(inner: Arc<dyn Backend>, terms: CacheTerms, folder: &Path) -> Self {
-        let shelf = Box::new(FolderShelf::new(folder, terms.total));
+        let shelf = Box::new(FolderShelf::new(folder, &inner.location(), terms.total));
         Self { inner, terms, shelf }
+    }
+
+    /// How many files such a folder holds, and how many bytes.
+    pub fn measure(folder: &Path) -> (u64, u64) {
+        let files = shelf::files(folder);
+        (files.len() as u64, files.iter().map(|(_, length, _)| length).sum())
+    }
+
+    /// Removes what is kept in such a folder, and leaves alone what is something else. Returns how many files and bytes
+    /// went.
+    pub fn clear(folder: &Path) -> (u64, u64) {
+        shelf::clear(folder)
     }
 
     fn keeps(&self, name: &Name) -> bool {
@@ -68,27 +91,69 @@ impl Cache {
     }
 
     /// What is kept of an object, as far as that was asked for.
-    fn kept(&self, name: &Name, range: ByteRange) -> Option<Result<Vec<u8>>> {
-        let bytes = self.keeps(name).then(|| self.shelf.get(name)).flatten()?;
-        Some(range.of(name, &bytes))
+    fn kept(&self, (name, range): &(Name, ByteRange)) -> Option<Result<Vec<u8>>> {
+        if !self.keeps(name) {
+            return None;
+        }
+        if let Some(bytes) = self.shelf.get(&key(name, None)) {
+            return Some(range.of(name, &bytes));
+        }
+        match range {
+            ByteRange::UpTo(_) => None,
+            ByteRange::Exactly { .. } => self.shelf.get(&key(name, Some(*range))).map(Ok),
+        }
     }
 
-    /// Keeps what was read whole.
-    fn keep(&self, name: &Name, range: ByteRange, read: &Result<Vec<u8>>) {
-        if let (ByteRange::UpTo(_), Ok(bytes)) = (range, read) {
-            self.keep_bytes(name, bytes);
+    /// Keeps what was read whole; `again` if ranges are kept as well.
+    fn keep(&self, (name, range): &(Name, ByteRange), read: &Result<Vec<u8>>, again: bool) {
+        match (range, read) {
+            (ByteRange::UpTo(_), Ok(bytes)) => self.keep_bytes(name, bytes),
+            (ByteRange::Exactly { .. }, Ok(bytes))
+                if again && self.keeps(name) && bytes.len() as u64 <= self.terms.longest_range =>
+            {
+                self.shelf.put(&key(name, Some(*range)), bytes);
+            }
+            _ => {}
         }
     }
 
     fn keep_bytes(&self, name: &Name, bytes: &[u8]) {
         if self.keeps(name) && bytes.len() as u64 <= self.terms.largest.min(self.terms.total) {
-            self.shelf.put(name, bytes);
+            self.shelf.put(&key(name, None), bytes);
         }
+    }
+
+    fn read(&self, wants: &[(Name, ByteRange)], again: bool) -> Vec<Result<Vec<u8>>> {
+        let mut done: Vec<Option<Result<Vec<u8>>>> = wants.iter().map(|want| self.kept(want)).collect();
+        let is_open = |kept: &Option<Result<Vec<u8>>>| kept.is_none();
+        let open: Vec<(Name, ByteRange)> =
+            wants.iter().zip(&done).filter(|(_, kept)| is_open(kept)).map(|(want, _)| want.clone()).collect();
+        let mut read = match &open[..] {
+            [] => Vec::new(),
+            open => self.inner.read_many(open),
+        }
+        .into_iter();
+        for (want, done) in wants.iter().zip(&mut done).filter(|(_, kept)| is_open(kept)) {
+            *done = read.next();
+            if let Some(read) = done {
+                self.keep(want, read, again);
+            }
+        }
+        done.into_iter().flatten().collect()
+    }
+}
+
+/// What an object, or a range of one, is called on a shelf.
+fn key(name: &Name, range: Option<ByteRange>) -> String {
+    let (kind, file) = (name.kind().folder(), name.file());
+    match range {
+        Some(ByteRange::Exactly { offset, length }) => format!("{kind}-{file}-{offset}-{length}"),
+        _ => format!("{kind}-{file}"),
     }
 }
 
 impl Backend for Cache {
-    forward!(inner: location, abilities, prepare, settle, tidy, keep_reserve, use_reserve, retain);
+    forward!(inner: location, abilities, traffic, prepare, settle, tidy, keep_reserve, use_reserve, retain);
 
     fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
         let created = self.inner.put(name, bytes, terms)?;
@@ -99,27 +164,25 @@ impl Backend for Cache {
     }
 
     fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
-        if let Some(kept) = self.kept(name, range) {
+        let want = (name.clone(), range);
+        if let Some(kept) = self.kept(&want) {
             return kept;
         }
         let read = self.inner.read_one(name, range);
-        self.keep(name, range, &read);
+        self.keep(&want, &read, false);
         read
     }
 
+    fn read_stored(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        self.inner.read_stored(name, range)
+    }
+
     fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
-        let mut done: Vec<Option<Result<Vec<u8>>>> =
-            wants.iter().map(|(name, range)| self.kept(name, *range)).collect();
-        let open: Vec<(Name, ByteRange)> =
-            wants.iter().zip(&done).filter(|(_, kept)| kept.is_none()).map(|(want, _)| want.clone()).collect();
-        let mut read = self.inner.read_many(&open).into_iter();
-        for ((name, range), done) in wants.iter().zip(&mut done).filter(|(_, kept)| kept.is_none()) {
-            *done = read.next();
-            if let Some(read) = done {
-                self.keep(name, *range, read);
-            }
-        }
-        done.into_iter().flatten().collect()
+        self.read(wants, false)
+    }
+
+    fn read_again(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
+        self.read(wants, true)
     }
 
     fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
@@ -131,12 +194,12 @@ impl Backend for Cache {
     }
 
     fn delete(&self, name: &Name) -> Result<()> {
-        self.shelf.remove(name);
+        self.shelf.remove(&key(name, None));
         self.inner.delete(name)
     }
 
     fn delete_many(&self, names: &[Name]) -> Vec<Result<()>> {
-        names.iter().for_each(|name| self.shelf.remove(name));
+        names.iter().for_each(|name| self.shelf.remove(&key(name, None)));
         self.inner.delete_many(names)
     }
 }
@@ -160,7 +223,7 @@ mod tests {
             }
             Arc::new(Meter::new(Arc::new(memory)))
         };
-        let terms = CacheTerms { total, largest: 100, ..CacheTerms::default() };
+        let terms = CacheTerms { total, largest: 100, longest_range: 20, ..CacheTerms::default() };
         let (one, two) = (make(), make());
         let on_disk = Cache::in_folder(two.clone(), terms.clone(), &folder.path().join("objects"));
         vec![(one.clone(), Cache::in_memory(one, terms), None), (two, on_disk, Some(folder))]
@@ -181,6 +244,48 @@ mod tests {
             assert!(read[10].is_err());
             assert_eq!((meter.counts().read.objects, meter.counts().read.trips), (11, 2));
         }
+    }
+
+    #[test]
+    fn ranges_are_kept_where_they_will_be_asked_for_again() {
+        for (meter, cache, _folder) in places(10_000) {
+            let exactly = |offset, length| (index(3), ByteRange::Exactly { offset, length });
+            for _ in 0..2 {
+                for wants in [[exactly(10, 20), exactly(50, 5)], [exactly(0, 21), exactly(10, 19)]] {
+                    assert!(cache.read_again(&wants).iter().all(Result::is_ok));
+                }
+                cache.read_range(&index(3), 90, 10).unwrap();
+            }
+            // Twice: the one that is too long, and the one of which nobody said so.
+            assert_eq!(meter.counts().read.objects, 7);
+        }
+    }
+
+    #[test]
+    fn two_repositories_share_a_folder_and_do_not_meet() {
+        #[derive(Debug)]
+        struct Called(Memory, &'static str);
+        impl Backend for Called {
+            fn location(&self) -> String {
+                self.1.into()
+            }
+            forward!(0: abilities, prepare, read_one, head, list, delete);
+            fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
+                self.0.put(name, bytes, terms)
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name| Cache::in_folder(Arc::new(Called(Memory::new(), name)), CacheTerms::default(), folder.path());
+        let (one, two) = (of("one"), of("two"));
+        one.create(&index(1), b"one").unwrap();
+        assert!(two.read(&index(1), 10).is_err());
+        two.create(&index(1), b"two").unwrap();
+        assert_eq!((one.read(&index(1), 10).unwrap(), two.read(&index(1), 10).unwrap()), (b"one".into(), b"two".into()));
+        std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+        assert_eq!(Cache::measure(folder.path()).0, 2);
+        assert_eq!(Cache::clear(folder.path()), (2, 2 * (32 + 3)));
+        assert!(folder.path().join("notes.txt").exists(), "what is something else stays");
+        assert_eq!(Cache::measure(folder.path()), (0, 0));
     }
 
     #[test]

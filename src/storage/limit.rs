@@ -112,7 +112,7 @@ impl Limit {
 }
 
 impl Backend for Limit {
-    forward!(inner: location, prepare, settle, tidy, keep_reserve, use_reserve);
+    forward!(inner: location, traffic, prepare, settle, tidy, keep_reserve, use_reserve);
 
     fn retain(&self, names: &[Name], time: Duration) -> Vec<Result<()>> {
         let _request = self.request();
@@ -134,6 +134,13 @@ impl Backend for Limit {
     fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
         let _request = self.request();
         let read = self.inner.read_one(name, range)?;
+        let bytes = read.len() as u64;
+        Ok(self.received(read, bytes))
+    }
+
+    fn read_stored(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        let _request = self.request();
+        let read = self.inner.read_stored(name, range)?;
         let bytes = read.len() as u64;
         Ok(self.received(read, bytes))
     }

@@ -249,9 +249,11 @@ impl Local {
             ByteRange::UpTo(limit) => {
                 bytes.reserve_exact(usize::try_from(size).unwrap_or(0));
                 // One byte more than allowed is asked for, should another process write to the file just now.
-                let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+                let read = (&file).take(limit.saturating_add(1)).read_to_end(&mut bytes);
                 read.during("read", self.path_of(name))?;
                 range.check(name, bytes.len() as u64)?;
+                // Whole packs are read by checks, each once: they would only drive out what others read again.
+                durable::forget_pages(&file, size);
             }
             ByteRange::Exactly { offset, length } => {
                 bytes.resize(length, 0);

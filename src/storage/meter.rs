@@ -79,7 +79,8 @@ impl Sub for Counts {
     }
 }
 
-/// Counts what is asked of another backend.
+/// Counts what is asked of another backend. Below a [`Retry`](super::Retry) that is each attempt, above it what was asked for
+/// once, however many attempts it took.
 pub struct Meter {
     inner: Arc<dyn Backend>,
     counts: Mutex<Counts>,
@@ -124,7 +125,7 @@ impl fmt::Debug for Meter {
 }
 
 impl Backend for Meter {
-    forward!(inner: location, abilities, prepare, tidy, keep_reserve, use_reserve, retain);
+    forward!(inner: location, abilities, traffic, prepare, tidy, keep_reserve, use_reserve, retain);
 
     fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
         let done = [self.inner.put(name, bytes, terms)];
@@ -140,8 +141,23 @@ impl Backend for Meter {
         done
     }
 
+    fn read_stored(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        let done = [self.inner.read_stored(name, range)];
+        self.count(|counts| &mut counts.read, trip(&done, length(&done[0])));
+        let [done] = done;
+        done
+    }
+
     fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
         let done = self.inner.read_many(wants);
+        if !wants.is_empty() {
+            self.count(|counts| &mut counts.read, trip(&done, done.iter().map(length).sum()));
+        }
+        done
+    }
+
+    fn read_again(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
+        let done = self.inner.read_again(wants);
         if !wants.is_empty() {
             self.count(|counts| &mut counts.read, trip(&done, done.iter().map(length).sum()));
         }

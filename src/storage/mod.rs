@@ -16,6 +16,9 @@ macro_rules! forward {
     (@ $inner:ident abilities) => {
         fn abilities(&self) -> $crate::storage::Abilities { self.$inner.abilities() }
     };
+    (@ $inner:ident traffic) => {
+        fn traffic(&self) -> Option<$crate::storage::Traffic> { self.$inner.traffic() }
+    };
     (@ $inner:ident prepare) => {
         fn prepare(&self) -> $crate::storage::Result<()> { self.$inner.prepare() }
     };
@@ -34,6 +37,23 @@ macro_rules! forward {
             wants: &[($crate::storage::Name, $crate::storage::ByteRange)],
         ) -> Vec<$crate::storage::Result<Vec<u8>>> {
             self.$inner.read_many(wants)
+        }
+    };
+    (@ $inner:ident read_again) => {
+        fn read_again(
+            &self,
+            wants: &[($crate::storage::Name, $crate::storage::ByteRange)],
+        ) -> Vec<$crate::storage::Result<Vec<u8>>> {
+            self.$inner.read_again(wants)
+        }
+    };
+    (@ $inner:ident read_stored) => {
+        fn read_stored(
+            &self,
+            name: &$crate::storage::Name,
+            range: $crate::storage::ByteRange,
+        ) -> $crate::storage::Result<Vec<u8>> {
+            self.$inner.read_stored(name, range)
         }
     };
     (@ $inner:ident head) => {
@@ -113,10 +133,10 @@ pub use meter::{Counts, Meter, OpCount};
 pub use pace::{Pace, RealPace};
 pub use probe::{Findings, probe};
 pub use read_only::ReadOnly;
-pub use resolve::create_resolved;
+pub use resolve::{create_resolved, put_resolved};
 pub use retain::{LONGEST_RETENTION, Retain};
 pub use retry::{Retry, RetryPolicy};
-pub use terms::{Abilities, ByteRange, Created, ObjectMeta, PutTerms};
+pub use terms::{Abilities, ByteRange, Created, ObjectMeta, PutTerms, Traffic};
 
 pub use crate::error::{Flaw, StorageError, StorageErrorKind};
 pub use crate::id::{Kind, Name};
@@ -179,6 +199,22 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// storage asks for them side by side.
     fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
         wants.iter().map(|(name, range)| self.read_one(name, *range)).collect()
+    }
+
+    /// The same of what later processes will ask for again, too, such as the rows of manifests: a [`Cache`] keeps that.
+    fn read_again(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
+        self.read_many(wants)
+    }
+
+    /// As [`read_one`](Backend::read_one), from the storage itself: what is kept near says nothing of what is stored. For what
+    /// is read back, and what something new is to rest on.
+    fn read_stored(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        self.read_one(name, range)
+    }
+
+    /// What went over the network so far, where one lies between.
+    fn traffic(&self) -> Option<Traffic> {
+        None
     }
 
     /// Removes several objects: as many results as names, in the same order.

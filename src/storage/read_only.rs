@@ -24,7 +24,7 @@ fn refused(operation: &'static str) -> StorageError {
 
 impl Backend for ReadOnly {
     // Settling changes no object.
-    forward!(inner: location, abilities, settle, read_one, read_many, head, list);
+    forward!(inner: location, abilities, traffic, settle, read_one, read_stored, read_many, read_again, head, list);
 
     fn prepare(&self) -> Result<()> {
         Err(refused("prepare").at(self.location()))

@@ -11,7 +11,15 @@ use super::{Backend, ByteRange, Created, Flaw, Name, PutTerms, Result, StorageEr
 /// The errors of [`Backend::put`]. [`UnknownOutcome`](StorageErrorKind::UnknownOutcome) if nothing is there (the request
 /// may be on its way still), or if reading back failed as well.
 pub fn create_resolved(backend: &dyn Backend, name: &Name, bytes: &[u8]) -> Result<Created> {
-    match backend.put(name, bytes, &PutTerms::default()) {
+    put_resolved(backend, name, bytes, &PutTerms::default())
+}
+
+/// The same with terms.
+///
+/// # Errors
+/// As of [`create_resolved`].
+pub fn put_resolved(backend: &dyn Backend, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
+    match backend.put(name, bytes, terms) {
         Err(error) if error.kind() == StorageErrorKind::UnknownOutcome => match outcome(backend, name, bytes) {
             Ok(Some(created)) => Ok(created),
             Ok(None) => Err(error),

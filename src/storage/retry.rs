@@ -4,12 +4,13 @@
 //! Architecture Blog, 2015), so that many clients that were refused at once do not come back at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::resolve::{outcome, unresolved};
 use super::{
     Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, Pace, PutTerms, RealPace, Result, StorageError,
-    StorageErrorKind,
+    StorageErrorKind, Traffic,
 };
 
 /// How often something is tried, and how long is waited in between.
@@ -48,6 +49,7 @@ pub struct Retry {
     inner: Arc<dyn Backend>,
     policy: RetryPolicy,
     pace: Arc<dyn Pace>,
+    retries: AtomicU64,
 }
 
 /// The attempts at one thing.
@@ -66,6 +68,7 @@ impl Attempts<'_> {
         let bound = u64::try_from(self.retry.policy.bound(self.made).as_nanos()).unwrap_or(u64::MAX);
         let wait = u128::from(bound) * u128::from(self.retry.pace.random()) / u128::from(u64::MAX);
         self.retry.pace.wait(Duration::from_nanos(wait as u64));
+        self.retry.retries.fetch_add(1, Ordering::Relaxed);
         true
     }
 }
@@ -83,7 +86,12 @@ impl Retry {
 
     /// ... by another clock.
     pub fn paced(inner: Arc<dyn Backend>, policy: RetryPolicy, pace: Arc<dyn Pace>) -> Self {
-        Self { inner, policy, pace }
+        Self { inner, policy, pace, retries: AtomicU64::new(0) }
+    }
+
+    /// How many attempts followed one that had failed.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
     }
 
     fn attempts(&self) -> Attempts<'_> {
@@ -127,6 +135,10 @@ impl Retry {
 impl Backend for Retry {
     forward!(inner: location, abilities, keep_reserve, use_reserve);
 
+    fn traffic(&self) -> Option<Traffic> {
+        Some(self.inner.traffic()?.with_retries(self.retries()))
+    }
+
     fn prepare(&self) -> Result<()> {
         self.again(|| self.inner.prepare())
     }
@@ -159,6 +171,10 @@ impl Backend for Retry {
 
     fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
         self.again(|| self.inner.read_one(name, range))
+    }
+
+    fn read_stored(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        self.again(|| self.inner.read_stored(name, range))
     }
 
     fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {

@@ -1,6 +1,9 @@
 //! What is said to a storage and what it says: abilities, terms, ranges, facts.
 
+use std::ops::Add;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use super::{Flaw, Name, Result, StorageError, StorageErrorKind};
 
@@ -15,13 +18,50 @@ pub struct Abilities {
     pub has_clock: bool,
     /// It can keep objects from being deleted for a time ([`PutTerms::retain`]).
     pub retains: bool,
+    /// It has another place for what is rarely read ([`PutTerms::cold`]).
+    pub has_cold: bool,
     /// How many requests are worth having on their way at once.
     pub concurrency: usize,
 }
 
 impl Default for Abilities {
     fn default() -> Self {
-        Self { creates_once: false, has_clock: false, retains: false, concurrency: 1 }
+        Self { creates_once: false, has_clock: false, retains: false, has_cold: false, concurrency: 1 }
+    }
+}
+
+/// What a storage was asked for over a network. Requests for credentials, and those that were sent again, are counted like any
+/// other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Requests.
+    pub requests: u64,
+    /// Of these, attempts that came after one that had failed.
+    pub retries: u64,
+    /// Bytes in the bodies of requests.
+    pub bytes_sent: u64,
+    /// Bytes in the bodies of answers, as far as these say how long they are.
+    pub bytes_received: u64,
+}
+
+impl Traffic {
+    /// The same with these attempts.
+    pub(super) fn with_retries(self, retries: u64) -> Self {
+        Self { retries: self.retries + retries, ..self }
+    }
+}
+
+impl Add for Traffic {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            retries: self.retries + other.retries,
+            bytes_sent: self.bytes_sent + other.bytes_sent,
+            bytes_received: self.bytes_received + other.bytes_received,
+        }
     }
 }
 
@@ -32,6 +72,9 @@ pub struct PutTerms {
     /// For this long the object cannot be deleted, with whatever keys; only where the storage can do that
     /// ([`Abilities::retains`]).
     pub retain: Option<Duration>,
+    /// Nothing but restores, checks and prunes will read it: a storage may put it where keeping is cheap and reading dear
+    /// ([`Abilities::has_cold`]). Where there is no such place, it makes no difference.
+    pub cold: bool,
 }
 
 impl PutTerms {

@@ -1,6 +1,6 @@
 //! Frames that were decoded lately, kept for a while: the chunks of a file lie side by side, and so do their bases.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::FrameKey;
@@ -91,6 +91,18 @@ impl FrameCache {
         plain
     }
 
+    /// Takes it upon this thread to decode these frames, but for those that are there or that another thread decodes. It must
+    /// not wait for any other frame meanwhile.
+    pub(super) fn claim(&self, keys: impl IntoIterator<Item = FrameKey>) -> Claimed<'_> {
+        let mut held = self.lock();
+        let is_free = |key: &FrameKey| match held.frames.contains_key(key) {
+            true => false,
+            false => held.frames.insert(*key, Slot::BeingDecoded).is_none(),
+        };
+        let keys = keys.into_iter().filter(is_free).collect();
+        Claimed { cache: self, keys }
+    }
+
     /// Decodes something with a context that no thread uses just then.
     pub(super) fn with_codec<T>(&self, work: impl FnOnce(&mut FrameCodec) -> Result<T>) -> Result<T> {
         let lock = || self.codecs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,6 +131,40 @@ impl FrameCache {
 
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Frames that one thread decodes and all others wait for. Those that it does not settle are left to others when this is
+/// dropped.
+pub(super) struct Claimed<'c> {
+    cache: &'c FrameCache,
+    keys: BTreeSet<FrameKey>,
+}
+
+impl Claimed<'_> {
+    /// Whether the frame was claimed and is not settled.
+    pub(super) fn has(&self, key: &FrameKey) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// These are the plain bytes of the frame.
+    pub(super) fn settle(&mut self, key: FrameKey, plain: Vec<u8>) {
+        if self.keys.remove(&key) {
+            let mut held = self.cache.lock();
+            held.decoded += plain.len() as u64;
+            held.keep(key, Purpose::Asked, plain.into());
+            self.cache.decoded.notify_all();
+        }
+    }
+}
+
+impl Drop for Claimed<'_> {
+    fn drop(&mut self) {
+        let mut held = self.cache.lock();
+        for key in &self.keys {
+            held.frames.remove(key);
+        }
+        self.cache.decoded.notify_all();
     }
 }
 
@@ -159,12 +205,21 @@ mod tests {
             assert_eq!(*asked(Patience::Waits, &decode).unwrap(), *b"plain");
         });
         assert_eq!(*asked(Patience::GivesUp, &never).unwrap(), *b"plain");
+        // What is claimed is waited for, and left to others if nothing comes of it.
+        let claims = [(CachedPack::default(), 4), (CachedPack::default(), 5), key];
+        let mut claimed = cache.claim(claims);
+        assert!(claimed.has(&claims[0]) && claimed.has(&claims[1]) && !claimed.has(&key));
+        claimed.settle(claims[0], b"more".to_vec());
+        assert_eq!(*cache.get(claims[0], Purpose::Asked, Patience::GivesUp, never).unwrap(), *b"more");
+        assert!(matches!(cache.get(claims[1], Purpose::Asked, Patience::GivesUp, never), Err(Error::Busy { .. })));
+        drop(claimed);
+        assert!(cache.get(claims[1], Purpose::Asked, Patience::GivesUp, || Ok(Vec::new())).is_ok());
         // A failure leaves it to the next one.
         assert!(cache.get((CachedPack::default(), 3), Purpose::Base, Patience::GivesUp, never).is_err());
         assert_eq!(
             *cache.get((CachedPack::default(), 3), Purpose::Base, Patience::GivesUp, || Ok(vec![7])).unwrap(),
             [7]
         );
-        assert_eq!(cache.bytes_decoded(), 6);
+        assert_eq!(cache.bytes_decoded(), 10);
     }
 }

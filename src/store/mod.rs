@@ -28,6 +28,7 @@ mod open;
 mod packs;
 mod parity;
 pub mod passwords;
+mod prefetch;
 mod reach;
 mod reader;
 mod recover;
@@ -154,6 +155,13 @@ impl Repository {
         self.log.backend()
     }
 
+    /// Whether it lies where a few large requests are quicker than many small ones: beyond a network, not on a disk.
+    pub(crate) fn is_far(&self) -> bool {
+        /// A storage that takes so many requests at once is none of this machine.
+        const FAR: usize = 8;
+        self.backend().abilities().concurrency >= FAR
+    }
+
     /// What the work on it runs on.
     pub fn runtime(&self) -> &Runtime {
         self.log.runtime()
@@ -214,6 +222,13 @@ impl Repository {
 impl ChunkSource for Repository {
     fn get(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
         self.reader.get(id)
+    }
+
+    /// Reads them at once where the storage is far away.
+    fn will_need_all(&self, ids: &[ChunkId]) {
+        if self.is_far() {
+            self.reader.prefetch_chunks(ids);
+        }
     }
 }
 

@@ -89,6 +89,7 @@ impl Repository {
             return Err(Error::RolledBack { repository: repository.id(), reason: reason.into() });
         }
         repository.log.remember();
+        repository.log.set_opened();
         Ok(repository)
     }
 
@@ -168,7 +169,11 @@ impl Repository {
             sizes: super::Sizes::default(),
         };
         // Whatever the cache has suffered: what is wrong with it shows, and a new one is made.
-        if repository.catalog.update().is_err() {
+        let updated = match mode {
+            Mode::Sound => repository.catalog.update_logged(),
+            Mode::Broken | Mode::RolledBack => repository.catalog.update(),
+        };
+        if updated.is_err() {
             repository.catalog.renew()?;
         }
         repository.log.keep(key);

@@ -12,7 +12,7 @@ use crate::crypto::PackCipher;
 use crate::error::{Context, Error, Result};
 use crate::id::{PackId, digest};
 use crate::pack::{self, MAX_PACK, MAX_PARITY, PackInfo, Parity, SealedPack, parity_name};
-use crate::storage::{Created, Name, StorageErrorKind, create_resolved};
+use crate::storage::{Created, Name, PutTerms, StorageErrorKind, batch, create_resolved, put_resolved};
 
 /// Where a pack cannot be read in one piece, it is read in pieces of this many bytes, ...
 const PIECE: u64 = 256 << 10;
@@ -54,7 +54,10 @@ impl Packs {
     /// [`Error::Storage`] if a request fails. [`Error::Damaged`] if there is a pack with this name.
     pub fn store(&self, sealed: &SealedPack) -> Result<u64> {
         let name = sealed.info.name();
-        if create_resolved(self.backend(), &name, &sealed.bytes)? == Created::Exists {
+        // Where anything is in it that each later run reads, it is to be at hand.
+        let is_cold = !sealed.info.directory.frames.iter().any(|frame| frame.kind.is_hot());
+        let terms = PutTerms { cold: is_cold, ..PutTerms::default() };
+        if put_resolved(self.backend(), &name, &sealed.bytes, &terms)? == Created::Exists {
             return Err(Error::damaged(name, "a pack with this name is there already, which cannot be"));
         }
         Ok(sealed.bytes.len() as u64 + self.protect(&sealed.info.id, &sealed.bytes)?)
@@ -117,7 +120,10 @@ impl Packs {
     /// [`Error::Storage`] if a request fails. [`Error::Damaged`] if they cannot be had.
     pub fn unseal(&self, info: &PackInfo, cipher: &PackCipher, number: usize) -> Result<Vec<u8>> {
         let frame = info.frame(number)?;
-        let sealed = self.backend().read_range(&info.name(), u64::from(frame.offset), frame.stored as usize);
+        let sealed = match frame.kind.is_hot() {
+            true => batch::read_again(self.backend(), &info.name(), u64::from(frame.offset), frame.stored as usize),
+            false => self.backend().read_range(&info.name(), u64::from(frame.offset), frame.stored as usize),
+        };
         let failure = match sealed.map_err(Error::from).and_then(|sealed| info.unseal(cipher, number, sealed)) {
             Err(error) if may_be_mended(&error) => error,
             unsealed => return unsealed,

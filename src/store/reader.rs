@@ -3,7 +3,6 @@
 //! Each base is read from a location of lesser depth than the delta's own, so that a chain ends after sixteen links
 //! whatever a directory says, and threads that wait for each other's frames never wait in a circle.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::frame_cache::{FrameCache, Patience, Purpose};
@@ -15,7 +14,6 @@ use crate::id::{ChunkHasher, ChunkId};
 use crate::index::{CachedPack, Location};
 use crate::log::Log;
 use crate::pack::{Encoding, Frame, PackInfo};
-use crate::storage::batch;
 
 /// Names a frame: its pack, as this process knows it, and which one it is there.
 pub type FrameKey = (CachedPack, u32);
@@ -23,9 +21,6 @@ pub type FrameKey = (CachedPack, u32);
 /// How many frames may be decoded to get one chunk. No writer makes chains that need a tenth of it; a forged directory
 /// could name four other bases sixteen times over.
 const MAX_EFFORT: u32 = 4096;
-
-/// How many bytes of frames are read at once.
-const PREFETCHED: usize = 8 << 20;
 
 /// What getting one chunk has cost so far.
 struct Effort {
@@ -165,7 +160,7 @@ pub struct ChunkReader {
     pub(super) packs: Arc<Packs>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) hasher: ChunkHasher,
-    frames: FrameCache,
+    pub(super) frames: FrameCache,
     pub(super) kept: KeptChunks,
 }
 
@@ -196,41 +191,6 @@ impl ChunkReader {
     pub fn prefetch(&self, key: FrameKey) {
         // What is wrong with it is reported to the thread that asks for a chunk of it.
         let _ = self.frame(key, Purpose::Asked, &mut Effort { frames: 0, patience: Patience::GivesUp });
-    }
-
-    /// Reads the frames of these chunks at once and decodes them, so that the chunks are at hand soon after. Deltas are left
-    /// to the threads that ask for them, and so is the reporting of all that is wrong.
-    pub fn prefetch_chunks(&self, chunks: &[ChunkId]) {
-        let keys: BTreeSet<FrameKey> =
-            chunks.iter().filter_map(|id| self.catalog.frame_of(id).ok().flatten()).collect();
-        let mut wanted = Vec::new();
-        for (pack, number) in keys {
-            let Ok(info) = self.catalog.index().pack(pack) else { continue };
-            let Ok(frame) = info.frame(number as usize) else { continue };
-            if frame.encoding != Encoding::Delta {
-                let range = (info.name(), u64::from(frame.offset), frame.stored as usize);
-                wanted.push(((pack, number), info.clone(), range));
-            }
-        }
-        let mut rest = &wanted[..];
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = rest.iter().take_while(|(_, _, (.., length))| {
-                bytes += *length;
-                bytes <= PREFETCHED
-            });
-            let (portion, others) = rest.split_at(fits.count().max(1));
-            rest = others;
-            let ranges: Vec<_> = portion.iter().map(|(.., range)| range.clone()).collect();
-            for ((key, info, _), sealed) in portion.iter().zip(batch::read_ranges(&**self.log.backend(), &ranges)) {
-                let Ok(sealed) = sealed else { continue };
-                let decode = || match FrameReader::new()?.open(self, info, key.1 as usize, sealed)? {
-                    Opened::Plain(plain) => Ok(plain),
-                    Opened::WithoutBase(error) => Err(error),
-                };
-                let _ = self.frames.get(*key, Purpose::Asked, Patience::GivesUp, decode);
-            }
-        }
     }
 
     fn frame(&self, key: FrameKey, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {

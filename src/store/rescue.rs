@@ -153,7 +153,7 @@ impl<'w, 'r> Copies<'w, 'r> {
         while let Some(kind) = self.open.keys().next().copied() {
             self.close(kind)?;
         }
-        if let Some(rest) = self.writer.take_open() {
+        while let Some(rest) = self.writer.take_open() {
             self.writer.store(rest)?;
         }
         self.writer.flush()

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::id::{PackId, digest};
 use crate::log::Damage;
 use crate::pack::{self, PackInfo};
+use crate::storage::ByteRange;
 
 impl ChunkReader {
     /// Reads those of these packs that the log has something of as damaged, and says in the log what of that is sound after
@@ -29,7 +30,8 @@ impl ChunkReader {
     /// Which of the frames that are recorded as damaged are sound: an empty list if all of the pack is, none if none of them
     /// is. Of a pack that is recorded as a whole, all have to be.
     fn sound_frames(&self, id: &PackId, damage: &Damage) -> Result<Option<Vec<u32>>> {
-        let bytes = match self.packs.backend().read(&pack::pack_name(id), pack::MAX_PACK) {
+        let all = ByteRange::UpTo(pack::MAX_PACK);
+        let bytes = match self.packs.backend().read_stored(&pack::pack_name(id), all) {
             Err(error) if error.is_damage() => return Ok(None),
             read => read?,
         };

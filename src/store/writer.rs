@@ -1,7 +1,7 @@
 //! Storing chunks. Passive: the caller owns the threads. Chunks are announced with [`Writer::reserve`], come
 //! in as encoded frames, are gathered into packs, and each pack is stored by [`Writer::store`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
 use crate::index::Index;
 use crate::log::Standing;
-use crate::pack::{self, Chain, EncodedFrame, Encoding, PACK_FRAMES, PackBuilder, PackInfo};
-use crate::storage::Kind;
+use crate::pack::{self, Chain, EncodedFrame, Encoding, OpenPacks, PackBuilder, PackInfo};
+use crate::storage::{ByteRange, Kind};
 
 /// After this many packs, or this much time, an index object is published, so that an interrupted run is cheap to resume.
 const PACKS_AN_INDEX: usize = 64;
@@ -31,7 +31,7 @@ struct Inner {
     in_flight: HashSet<ChunkId>,
     /// Deltas of which it is known that all that they rest on is stored for good.
     resting: HashSet<FrameKey>,
-    open: PackBuilder,
+    open: OpenPacks,
     /// Stored, but not yet named by an index object.
     unpublished: Vec<PackInfo>,
     /// Index objects that were published (or found) and that no log entry names yet.
@@ -72,22 +72,29 @@ impl<'a> Writer<'a> {
     /// If the repository needs features that this version does not know.
     pub fn new(repository: &'a Repository) -> Result<Self> {
         repository.log.check_writable()?;
-        // The next entry would fill a gap with one that the later ones do not follow from: no process could read them any
-        // more.
-        if let Some(gap) = repository.log.gap()? {
-            return Err(gap);
+        if !repository.log.take_opened() {
+            // The next entry would fill a gap with one that the later ones do not follow from: no process could read them
+            // any more.
+            if let Some(gap) = repository.log.gap()? {
+                return Err(gap);
+            }
+            // What was appended since the repository was opened may have moved what is stored.
+            repository.catalog.refresh()?;
         }
-        // What was appended since the repository was opened may have moved what is stored.
-        repository.catalog.refresh()?;
+        let there = listed_packs(repository)?;
+        if !is_as_known(repository, &there) {
+            // What was appended or stored since may explain it.
+            repository.catalog.refresh()?;
+        }
         let state = repository.state();
-        let Found { adopted, looked_away } = adopt_packs(repository, &state.standing)?;
+        let Found { adopted, looked_away } = adopt_packs(repository, &state.standing, &there)?;
         let is_new =
             |object: &IndexId| !state.indexes.contains(object) && !state.standing.superseded.contains_key(object);
         let known = repository.catalog.with_index(Index::objects)?.into_iter();
         let inner = Inner {
             in_flight: HashSet::new(),
             resting: HashSet::new(),
-            open: PackBuilder::default(),
+            open: OpenPacks::new(repository.backend().abilities().has_cold),
             unpublished: adopted,
             objects: known.filter(is_new).collect(),
             last_index: Instant::now(),
@@ -169,16 +176,12 @@ impl<'a> Writer<'a> {
 
     /// Adds a frame of announced chunks to the open pack; returns the pack when it is full. The caller stores it.
     pub fn add(&self, frame: EncodedFrame) -> Option<PackBuilder> {
-        let mut inner = self.lock();
-        inner.open.push(frame);
-        let full = inner.open.bytes() >= self.repository.sizes.pack || inner.open.frames().len() >= PACK_FRAMES;
-        full.then(|| std::mem::take(&mut inner.open))
+        self.lock().open.push(frame, self.repository.sizes.pack)
     }
 
-    /// The open pack, if there is anything in it. The caller stores it.
+    /// An open pack in which there is anything; none if all were taken. The caller stores it.
     pub fn take_open(&self) -> Option<PackBuilder> {
-        let mut inner = self.lock();
-        (!inner.open.is_empty()).then(|| std::mem::take(&mut inner.open))
+        self.lock().open.take()
     }
 
     /// Seals a pack, checks it, and writes it. After that, its chunks are stored.
@@ -316,19 +319,31 @@ struct Found {
     looked_away: bool,
 }
 
+/// Packs that a listing shows, with their lengths.
+type Listed = BTreeMap<PackId, u64>;
+
+fn listed_packs(repository: &Repository) -> Result<Listed> {
+    let mut there = Listed::new();
+    repository.backend().for_each(Kind::Pack, &mut |meta| {
+        there.extend(meta.name.file().parse::<PackId>().map(|id| (id, meta.size)));
+    })?;
+    Ok(there)
+}
+
+/// Whether each pack that is there is named or condemned, and each that should be there is there as it was.
+fn is_as_known(repository: &Repository, there: &Listed) -> bool {
+    let (index, standing) = (repository.catalog.index(), &repository.state().standing);
+    there.keys().all(|id| index.names_pack(id) || standing.is_condemned(id))
+        && index.packs_known().iter().all(|(id, length)| there.get(id) == Some(length) || standing.is_condemned(id))
+}
+
 /// Compares the packs that are there with those that are indexed. Marks those that are gone or were cut off, so that
 /// their chunks are stored again, and reads the directories of those that no index object names.
-fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Found> {
-    let mut there = HashMap::new();
-    let mut unknown = Vec::new();
-    repository.backend().for_each(Kind::Pack, &mut |meta| {
-        if let Ok(id) = meta.name.file().parse::<PackId>() {
-            there.insert(id, meta.size);
-            if !repository.catalog.index().names_pack(&id) && !standing.is_condemned(&id) {
-                unknown.push((id, meta.size));
-            }
-        }
-    })?;
+fn adopt_packs(repository: &Repository, standing: &Standing, there: &Listed) -> Result<Found> {
+    let is_unknown =
+        |(id, _): &(&PackId, &u64)| !repository.catalog.index().names_pack(id) && !standing.is_condemned(id);
+    let mut unknown: Vec<(PackId, u64)> =
+        there.iter().filter(is_unknown).map(|(id, length)| (*id, *length)).collect();
     let (mut missing, mut packs) = (0, 0);
     for (id, length) in repository.catalog.index().packs_known() {
         // A listing proves nothing: ask for the pack itself. Condemned ones may be gone.
@@ -375,7 +390,7 @@ fn adopt_packs(repository: &Repository, standing: &Standing) -> Result<Found> {
 /// Takes over a pack that another run wrote and did not live to name. It may have died before its folder was durable.
 fn adopt(repository: &Repository, id: &PackId, length: u64) -> Result<PackInfo> {
     let name = pack::pack_name(id);
-    let bytes = repository.backend().read(&name, length.min(pack::MAX_PACK))?;
+    let bytes = repository.backend().read_stored(&name, ByteRange::UpTo(length.min(pack::MAX_PACK)))?;
     let info = repository.packs.read_pack(id, &bytes)?;
     repository.packs.settle([&info])?;
     repository.packs.protect(id, &bytes)?;

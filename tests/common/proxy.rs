@@ -30,6 +30,8 @@ pub enum Fault {
 pub struct Request {
     pub method: String,
     pub target: String,
+    /// The storage class that is asked for, if any.
+    pub class: Option<String>,
     /// Bytes of head and body.
     pub sent: u64,
     pub received: u64,
@@ -123,7 +125,8 @@ impl State {
             std::thread::sleep(time);
         }
         let received = answer.as_ref().map_or(0, Message::len);
-        let seen = Request { method, target, sent: request.len(), received, begun, ended: Instant::now() };
+        let class = request.header("x-amz-storage-class").or_else(|| request.header("x-ms-access-tier"));
+        let seen = Request { method, target, class, sent: request.len(), received, begun, ended: Instant::now() };
         // Before the answer: whoever has it may ask for what went by.
         self.seen.lock().unwrap().push(seen);
         if let Some(answer) = answer {

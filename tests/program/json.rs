@@ -208,6 +208,9 @@ fn sound(met: &mut Met) {
     run(met, &snap, "stats", &[]);
     run(met, &snap, "manifest", &["latest", "--output", "list.avro"]);
     run(met, &snap, "restore", &["latest", "--target", "out", "--dry-run"]);
+    run(met, &snap, "restore", &["latest", "--target", "out", "--dry-run", "--packs"]);
+    run(met, &snap, "cache show", &[]);
+    run(met, &snap, "cache clear", &[]);
     run(met, &snap, "restore", &["latest", "--target", "out"]);
     run(met, &snap, "check", &["--read-data"]);
     run(met, &snap, "check", &["--avro"]);

@@ -115,7 +115,7 @@ fn requests_and_bytes_are_counted_as_they_leave() {
     let storage = Retry::new(meter.clone(), policy);
     storage.create(&name(ObjectKind::Pack, 1), &[7; 10_000]).unwrap();
     storage.read(&name(ObjectKind::Pack, 1), 10_000).unwrap();
-    let (seen, traffic) = (proxy.take(), remote.traffic());
+    let (seen, traffic) = (proxy.take(), remote.traffic().unwrap());
     assert_eq!(traffic.requests, seen.len() as u64);
     assert!(seen.len() >= 3, "{seen:?}");
     assert!(traffic.bytes_sent >= 20_000 && traffic.bytes_received >= 10_000, "{traffic:?}");

@@ -164,6 +164,26 @@ fn what_is_deleted_is_deleted_in_batches() {
 }
 
 #[test]
+fn a_prune_of_two_hundred_packs_takes_few_round_trips() {
+    let memory: Arc<dyn Backend> = Arc::new(Memory::new());
+    let lab = init(&memory, Suite::None);
+    let mut random = Random::new(7);
+    let first = save(&lab, &noise(&mut random, 560, 5_000)).unwrap();
+    save(&lab, &noise(&mut random, 5, 5_000)).unwrap();
+    let packs = memory.list_all(Kind::Pack).unwrap().len();
+    assert!(packs > 200, "{packs} packs");
+    forget(&lab, &[first]).unwrap();
+    let meter = Arc::new(Meter::new(memory.clone()));
+    run_prune(&small::lab(&(meter.clone() as Arc<dyn Backend>)), &thorough()).unwrap();
+    let counts = meter.counts();
+    assert!(memory.list_all(Kind::Pack).unwrap().len() < 20);
+    assert!(counts.delete.objects >= 200 && counts.delete.trips <= 12, "{:?}", counts.delete);
+    // Times and lengths are those of listings.
+    assert!(counts.head.objects <= 4, "{:?}", counts.head);
+    assert!(counts.trips() <= 60, "{counts:?}");
+}
+
+#[test]
 fn looking_for_a_gap_in_the_log_lists_no_entry_that_was_read() {
     let memory: Arc<dyn Backend> = Arc::new(Memory::new());
     let lab = init(&memory, Suite::None);

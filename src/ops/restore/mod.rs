@@ -6,6 +6,7 @@ mod links;
 mod local;
 mod one_file;
 mod options;
+mod packs;
 mod recode;
 mod run;
 mod salvage;
@@ -15,6 +16,7 @@ mod tar;
 
 pub use archive::{archive, is_folder};
 pub use options::RestoreOptions;
+pub use packs::{NeededPack, packs_of};
 pub use salvage::Salvage;
 
 use std::collections::BTreeMap;

@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::Name;
-use crate::id::digest;
+use crate::id::{digest, hex};
 
 pub(super) trait Shelf: Send + Sync {
-    fn get(&self, name: &Name) -> Option<Vec<u8>>;
-    fn put(&self, name: &Name, bytes: &[u8]);
-    fn remove(&self, name: &Name);
+    fn get(&self, key: &str) -> Option<Vec<u8>>;
+    fn put(&self, key: &str, bytes: &[u8]);
+    fn remove(&self, key: &str);
 }
 
 /// Objects in memory. What was not used for the longest time goes first.
@@ -28,25 +27,25 @@ pub(super) struct MemoryShelf {
 struct Objects {
     bytes: u64,
     /// When each was used last, as a number that grows.
-    kept: HashMap<Name, (u64, Vec<u8>)>,
-    by_use: BTreeMap<u64, Name>,
+    kept: HashMap<String, (u64, Vec<u8>)>,
+    by_use: BTreeMap<u64, String>,
     uses: u64,
 }
 
 impl Objects {
-    fn remove(&mut self, name: &Name) -> Option<Vec<u8>> {
-        let (used, bytes) = self.kept.remove(name)?;
+    fn remove(&mut self, key: &str) -> Option<Vec<u8>> {
+        let (used, bytes) = self.kept.remove(key)?;
         self.by_use.remove(&used);
         self.bytes -= bytes.len() as u64;
         Some(bytes)
     }
 
-    fn insert(&mut self, name: &Name, bytes: Vec<u8>) {
-        self.remove(name);
+    fn insert(&mut self, key: &str, bytes: Vec<u8>) {
+        self.remove(key);
         self.uses += 1;
         self.bytes += bytes.len() as u64;
-        self.by_use.insert(self.uses, name.clone());
-        self.kept.insert(name.clone(), (self.uses, bytes));
+        self.by_use.insert(self.uses, key.to_owned());
+        self.kept.insert(key.to_owned(), (self.uses, bytes));
     }
 }
 
@@ -61,88 +60,104 @@ impl MemoryShelf {
 }
 
 impl Shelf for MemoryShelf {
-    fn get(&self, name: &Name) -> Option<Vec<u8>> {
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
         let mut objects = self.objects();
-        let bytes = objects.remove(name)?;
-        objects.insert(name, bytes.clone());
+        let bytes = objects.remove(key)?;
+        objects.insert(key, bytes.clone());
         Some(bytes)
     }
 
-    fn put(&self, name: &Name, bytes: &[u8]) {
+    fn put(&self, key: &str, bytes: &[u8]) {
         let mut objects = self.objects();
-        objects.insert(name, bytes.to_vec());
+        objects.insert(key, bytes.to_vec());
         while objects.bytes > self.most {
             let Some((_, oldest)) = objects.by_use.pop_first() else { return };
             objects.remove(&oldest);
         }
     }
 
-    fn remove(&self, name: &Name) {
-        self.objects().remove(name);
+    fn remove(&self, key: &str) {
+        self.objects().remove(key);
     }
 }
 
+/// What ends the name of a file that is kept here: the rest of it is another matter.
+const KEPT: &str = ".kept";
+/// What ends that of one that is being written.
+const TEMPORARY: &str = ".kept-tmp";
+/// How old such a one is when its writer has surely ended, and a file when its use is noted.
+const OLD: Duration = Duration::from_secs(6 * 3600);
+
 /// Objects as files of a folder, each after the hash of its bytes: a bad disk here must not look like damage there. What
-/// was written first goes first.
+/// was used last longest ago goes first.
 pub(super) struct FolderShelf {
     folder: PathBuf,
+    /// What the names of files begin with, so that several storages may share the folder.
+    prefix: String,
     most: u64,
-    /// How many bytes this process takes the folder to hold. Others may put more there; then it is counted when room is
-    /// made.
-    held: Mutex<u64>,
+    /// How many bytes this process takes the folder to hold, once it has put something there. Others may put more there;
+    /// then it is counted when room is made.
+    held: Mutex<Option<u64>>,
+}
+
+/// What is kept in a folder: when it was used last, more or less, and how long it is.
+pub(super) fn files(folder: &Path) -> Vec<(SystemTime, u64, PathBuf)> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let facts = |entry: fs::DirEntry| {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.ends_with(KEPT) || name.ends_with(TEMPORARY));
+        let metadata = entry.metadata().ok().filter(|metadata| is_ours && metadata.is_file())?;
+        Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+    };
+    entries.flatten().filter_map(facts).collect()
+}
+
+/// Removes what is kept in a folder. Returns how many files and bytes that was.
+pub(super) fn clear(folder: &Path) -> (u64, u64) {
+    let removed = files(folder).into_iter().filter(|(.., path)| fs::remove_file(path).is_ok());
+    let done = removed.fold((0, 0), |(files, bytes), (_, length, _)| (files + 1, bytes + length));
+    // It stays if there is anything else in it.
+    let _ = fs::remove_dir(folder);
+    done
 }
 
 impl FolderShelf {
-    pub(super) fn new(folder: &Path, most: u64) -> Self {
+    pub(super) fn new(folder: &Path, storage: &str, most: u64) -> Self {
         let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        let shelf = Self { folder: folder.to_path_buf(), most, held: Mutex::default() };
-        *shelf.held() = shelf.files().iter().map(|(_, length, _)| length).sum();
-        shelf
+        let prefix = hex(digest(storage.as_bytes()).get(..8).unwrap_or_default());
+        Self { folder: folder.to_path_buf(), prefix, most, held: Mutex::default() }
     }
 
-    fn held(&self) -> MutexGuard<'_, u64> {
+    fn held(&self) -> MutexGuard<'_, Option<u64>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn path_of(&self, name: &Name) -> PathBuf {
-        self.folder.join(format!("{}-{}", name.kind().folder(), name.file()))
+    fn path_of(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{}-{key}{KEPT}", self.prefix))
     }
 
-    /// What lies in the folder, the oldest first.
-    fn files(&self) -> Vec<(SystemTime, u64, PathBuf)> {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
-        let facts = |entry: fs::DirEntry| {
-            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-            Some((metadata.modified().ok()?, metadata.len(), entry.path()))
-        };
-        let mut files: Vec<_> = entries.flatten().filter_map(facts).collect();
+    /// Removes files until there is room for this many bytes, and a quarter more. Returns how many bytes are left.
+    fn make_room(&self, bytes: u64) -> u64 {
+        let mut files = files(&self.folder);
         files.sort();
-        files
-    }
-
-    /// Removes files until there is room for this many bytes, and a quarter more.
-    fn make_room(&self, bytes: u64) {
-        let files = self.files();
         let mut held: u64 = files.iter().map(|(_, length, _)| length).sum();
         let wanted = (self.most / 4 * 3).min(self.most.saturating_sub(bytes));
-        for (_, length, path) in files {
-            if held <= wanted {
-                break;
-            }
-            if fs::remove_file(path).is_ok() {
+        for (used, length, path) in files {
+            let is_left_over = path.to_str().is_some_and(|path| path.ends_with(TEMPORARY))
+                && used.elapsed().is_ok_and(|age| age > OLD);
+            if (held > wanted || is_left_over) && fs::remove_file(path).is_ok() {
                 held = held.saturating_sub(length);
             }
         }
-        *self.held() = held;
+        held
     }
 
-    fn write(&self, name: &Name, bytes: &[u8]) -> io::Result<()> {
-        let temporary = self.folder.join(format!("{:016x}.tmp", RandomState::new().hash_one(0)));
+    fn write(&self, key: &str, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.folder.join(format!("{:016x}{TEMPORARY}", RandomState::new().hash_one(0)));
         let written = (|| {
             let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
             file.write_all(&digest(bytes))?;
             file.write_all(bytes)?;
-            fs::rename(&temporary, self.path_of(name))
+            fs::rename(&temporary, self.path_of(key))
         })();
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
@@ -152,32 +167,41 @@ impl FolderShelf {
 }
 
 impl Shelf for FolderShelf {
-    fn get(&self, name: &Name) -> Option<Vec<u8>> {
-        let mut bytes = fs::read(self.path_of(name)).ok()?;
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        let mut file = fs::File::open(self.path_of(key)).ok()?;
+        let metadata = file.metadata().ok()?;
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(self.most)).ok()?);
+        file.read_to_end(&mut bytes).ok()?;
         let hash = digest(bytes.get(32..)?);
         if bytes.get(..32)? != hash {
-            self.remove(name);
+            self.remove(key);
             return None;
+        }
+        if metadata.modified().is_ok_and(|used| used.elapsed().is_ok_and(|age| age > OLD)) {
+            let _ = file.set_modified(SystemTime::now());
         }
         bytes.drain(..32);
         Some(bytes)
     }
 
-    fn put(&self, name: &Name, bytes: &[u8]) {
+    fn put(&self, key: &str, bytes: &[u8]) {
         let length = bytes.len() as u64 + 32;
         if length > self.most {
             return;
         }
-        if self.held().saturating_add(length) > self.most {
-            self.make_room(length);
+        let mut held = self.held();
+        let mut bytes_held = held.unwrap_or_else(|| files(&self.folder).iter().map(|(_, length, _)| length).sum());
+        if bytes_held.saturating_add(length) > self.most {
+            bytes_held = self.make_room(length);
         }
-        if self.write(name, bytes).is_ok() {
-            *self.held() += length;
+        if self.write(key, bytes).is_ok() {
+            bytes_held = bytes_held.saturating_add(length);
         }
+        *held = Some(bytes_held);
     }
 
-    fn remove(&self, name: &Name) {
+    fn remove(&self, key: &str) {
         // What it held is counted again when room is made.
-        let _ = fs::remove_file(self.path_of(name));
+        let _ = fs::remove_file(self.path_of(key));
     }
 }

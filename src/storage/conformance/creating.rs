@@ -161,7 +161,7 @@ pub(super) fn what_makes_no_sense_is_refused(open: &Open<'_>) -> Outcome {
     let nameless = Name::new(Kind::Index, "");
     fails(storage.create(&nameless, b"x"), |kind| kind == StorageErrorKind::Invalid, "creating without a name")?;
     if !storage.abilities().retains {
-        let terms = PutTerms { retain: Some(Duration::from_secs(1)) };
+        let terms = PutTerms { retain: Some(Duration::from_secs(1)), ..PutTerms::default() };
         let put = storage.put(&name(Kind::Index, 1), b"x", &terms);
         fails(put, |kind| kind == StorageErrorKind::Unsupported, "asking for what it cannot do")?;
         missing(storage.read(&name(Kind::Index, 1), 1), "reading what was refused")?;

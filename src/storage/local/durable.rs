@@ -107,6 +107,20 @@ fn open_folder(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?.into())
 }
 
+/// Objects from this length on are not left in the memory of the system: a backup that goes by would drive out of it what other
+/// programs work with.
+const LARGE: u64 = 1 << 20;
+
+/// Tells the system that the pages of a large file will not be asked for again soon. It may do as it likes.
+pub(super) fn forget_pages(file: &File, length: u64) {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    if length >= LARGE {
+        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    let _ = (file, length, LARGE);
+}
+
 /// A folder that is open, and where it lies.
 pub(super) struct Folder<'p> {
     pub(super) file: File,
@@ -141,6 +155,7 @@ impl<'d> TempFile<'d> {
         disk.tell(|| DiskStep::Wrote(written.path(), bytes.to_vec()));
         written.file.sync_all().during(FSYNC, target)?;
         disk.tell(|| DiskStep::SyncedFile(written.path()));
+        forget_pages(&written.file, bytes.len() as u64);
         Ok(written)
     }
 

@@ -12,6 +12,7 @@ pub(super) fn kind_of(error: &Error, status: Option<u16>) -> StorageErrorKind {
     use StorageErrorKind::*;
     let said = said(error);
     match error {
+        _ if ARCHIVED.iter().any(|code| said.contains(code)) => Archived,
         // A missing bucket says nothing about an object in it.
         Error::NotFound { .. } if says_no_bucket(&said) => Other,
         Error::NotFound { .. } => NotFound,
@@ -70,6 +71,9 @@ const MANGLED: [&str; 6] = [
 
 /// Codes of S3 for credentials that were right once.
 const STALE: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
+
+/// Codes of S3 and Azure for objects that have to be thawed before they are read.
+const ARCHIVED: [&str; 3] = ["InvalidObjectState", "BlobArchived", "BlobBeingRehydrated"];
 
 /// The result of an attempt to create an object that did not plainly succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +180,8 @@ mod tests {
             (answered(&code("BadDigest")), Some(400), Unavailable),
             (answered(&code("ExpiredToken")), Some(400), Denied),
             (answered(&code("InvalidArgument")), Some(400), Other),
+            (Error::PermissionDenied { path: "x".into(), source: code("InvalidObjectState").into() }, Some(403), Archived),
+            (answered(&code("BlobArchived")), Some(409), Archived),
             (answered(&code("NotImplemented")), Some(501), Unsupported),
             (answered(""), Some(507), NoSpace),
             (answered(""), Some(301), Other),

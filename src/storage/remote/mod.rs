@@ -26,16 +26,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{Attribute, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::{
     Abilities, Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
-    StorageErrorKind, named,
+    StorageErrorKind, Traffic, named,
 };
 use errors::Refused;
 pub use location::{BadLocation, Location, Scheme};
 use tasks::{Failed, Tasks};
-pub use traffic::Traffic;
 pub use versions::OldestVersions;
 
 /// How many requests are on their way at once, unless the store asks for fewer.
@@ -55,6 +54,9 @@ pub struct Remote {
     width: timing::Width,
     patience: timing::Patience,
     single_writer: bool,
+    connections: usize,
+    /// The storage class of what is rarely read.
+    class: Option<String>,
     /// Whether the store was seen to list names in no order.
     is_unordered: AtomicBool,
 }
@@ -77,7 +79,7 @@ impl Remote {
                 };
                 StorageError::new(kind, "open").at(location).because(errors::said(&error))
             })?;
-        let tasks = Tasks::new()
+        let tasks = Tasks::new(CONCURRENCY)
             .map_err(|error| StorageError::new(StorageErrorKind::Exhausted, "open").at(location).because(error))?;
         let (width, patience) = (timing::Width::new(CONCURRENCY), timing::Patience::default());
         Ok(Self {
@@ -89,6 +91,8 @@ impl Remote {
             width,
             patience,
             single_writer: false,
+            connections: CONCURRENCY,
+            class: None,
             is_unordered: AtomicBool::new(false),
         })
     }
@@ -99,15 +103,31 @@ impl Remote {
         Self { patience: timing::Patience(time), ..self }
     }
 
+    /// The same, which has at most so many requests on their way at once.
+    pub fn connections(self, most: usize) -> Self {
+        let most = most.max(1);
+        Self { tasks: self.tasks.at_once(most), width: timing::Width::new(most), connections: most, ..self }
+    }
+
+    /// The same, which puts what is rarely read ([`PutTerms::cold`]) into this class: a storage class of S3 or Google, or an
+    /// access tier of Azure.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::Invalid`] if no class is called so: its name has letters, digits, `_` and `-`.
+    pub fn storage_class(self, class: &str) -> Result<Self> {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        match !class.is_empty() && class.bytes().all(is_name) {
+            true => Ok(Self { class: Some(class.into()), ..self }),
+            false => Err(StorageError::new(StorageErrorKind::Invalid, "open")
+                .at(&self.location)
+                .because(format!("no storage class is called {class:?}"))),
+        }
+    }
+
     /// The same, for a store that gives one name to several writers: each name is looked for before it is created, which
     /// is enough for one writer at a time and for no more.
     pub fn single_writer(self) -> Self {
         Self { single_writer: true, ..self }
-    }
-
-    /// What was sent and received so far.
-    pub fn traffic(&self) -> Traffic {
-        self.counter.traffic()
     }
 
     fn key(&self, name: &Name) -> object_store::path::Path {
@@ -255,7 +275,7 @@ impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote")
             .field("location", &self.location)
-            .field("traffic", &self.traffic())
+            .field("traffic", &self.counter.traffic())
             .field("single_writer", &self.single_writer)
             .finish_non_exhaustive()
     }
@@ -268,7 +288,17 @@ impl Backend for Remote {
 
     fn abilities(&self) -> Abilities {
         let retains = self.direct.as_ref().is_some_and(|direct| direct.locks());
-        Abilities { has_clock: true, retains, concurrency: CONCURRENCY, ..Abilities::default() }
+        Abilities {
+            has_clock: true,
+            retains,
+            has_cold: self.class.is_some(),
+            concurrency: self.connections,
+            ..Abilities::default()
+        }
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        Some(self.counter.traffic())
     }
 
     /// Prefixes need not be made.
@@ -289,7 +319,11 @@ impl Backend for Remote {
         if let (Some(time), Some(direct)) = (terms.retain, &self.direct) {
             options.extensions.insert(direct::Lock::new(direct, time));
         }
-        let put = self.run(tasks::within(patience, async move { store.put_opts(&key, payload, options).await }));
+        if let (true, Some(class)) = (terms.cold, &self.class) {
+            options.attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        let put =
+            self.run(tasks::within(patience, async move { store.put_opts(&key, payload, options).await }));
         let Err(failed) = put else { return Ok(Created::New) };
         match failed.refused() {
             Refused::Taken => self.taken(name),

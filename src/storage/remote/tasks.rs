@@ -8,6 +8,7 @@ use futures_util::{Stream, StreamExt};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 
 use super::errors::{self, Refused};
 use super::timing::Patience;
@@ -88,18 +89,37 @@ pub(super) type Task<T> = Pin<Box<dyn Future<Output = Done<T>> + Send>>;
 
 /// The runtime.
 #[derive(Debug)]
-pub(super) struct Tasks(Option<Runtime>);
+pub(super) struct Tasks {
+    runtime: Option<Runtime>,
+    /// One for each request that may be on its way.
+    permits: Arc<Semaphore>,
+}
+
+/// Does it once there is a permit.
+async fn permitted<T>(permits: Arc<Semaphore>, work: impl Future<Output = T>) -> T {
+    // It is never closed.
+    let _permit = permits.acquire().await;
+    work.await
+}
 
 impl Tasks {
-    pub(super) fn new() -> std::io::Result<Self> {
+    /// For at most so many requests at once, from any number of threads.
+    pub(super) fn new(at_once: usize) -> std::io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(THREADS).thread_name("object-store").enable_all();
-        builder.build().map(|runtime| Self(Some(runtime)))
+        Ok(Self { runtime: Some(builder.build()?), permits: permits(at_once) })
+    }
+
+    /// The same for another number of requests. Nothing is on its way yet.
+    pub(super) fn at_once(mut self, at_once: usize) -> Self {
+        self.permits = permits(at_once);
+        self
     }
 
     /// Does the work on the runtime's threads. It is waited for without entering the runtime, so that the calling thread
     /// may be one of another.
     pub(super) fn run<T: Send + 'static>(&self, work: impl Future<Output = Done<T>> + Send + 'static) -> Done<T> {
+        let work = permitted(self.permits.clone(), work);
         self.hand_over(work).unwrap_or(Err(Failed::Lost("the request was given up")))
     }
 
@@ -110,6 +130,7 @@ impl Tasks {
         W: Future<Output = Done<T>> + Send + 'static,
     {
         let count = work.len();
+        let work: Vec<_> = work.into_iter().map(|one| permitted(self.permits.clone(), one)).collect();
         let all = async move { futures_util::stream::iter(work).buffered(width.max(1)).collect::<Vec<_>>().await };
         let lost = || (0..count).map(|_| Err(Failed::Lost("the requests were given up"))).collect();
         if count == 0 { Vec::new() } else { self.hand_over(all).unwrap_or_else(lost) }
@@ -117,27 +138,31 @@ impl Tasks {
 
     /// The next names of a listing, or none at its end.
     pub(super) fn page(&self, mut pages: Pages) -> (Pages, Done<Option<Vec<ObjectMeta>>>) {
-        let work = async move {
+        let work = permitted(self.permits.clone(), async move {
             let page = pages.next().await;
             (pages, page)
-        };
+        });
         let lost = || (Pages::over(), Err(Failed::Lost("the listing was given up")));
         self.hand_over(work).unwrap_or_else(lost)
     }
 
     fn hand_over<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let (done, wait) = mpsc::sync_channel(1);
-        self.0.as_ref()?.spawn(async move {
+        self.runtime.as_ref()?.spawn(async move {
             let _ = done.send(work.await);
         });
         wait.recv().ok()
     }
 }
 
+fn permits(at_once: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)))
+}
+
 impl Drop for Tasks {
     /// Does not wait for anything: that is not allowed on threads of other runtimes.
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }

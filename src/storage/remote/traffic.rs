@@ -10,18 +10,7 @@ use object_store::client::{
 };
 
 use super::direct::Lock;
-
-/// How many requests were sent, and how many bytes in their bodies and in the bodies of their answers. Requests for
-/// credentials, and those that were sent again, are counted like any other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Requests.
-    pub requests: u64,
-    /// Bytes in the bodies of requests.
-    pub bytes_sent: u64,
-    /// Bytes in the bodies of answers, as far as these say how long they are.
-    pub bytes_received: u64,
-}
+use crate::storage::Traffic;
 
 #[derive(Debug, Default)]
 pub(super) struct Counter {
@@ -36,6 +25,7 @@ impl Counter {
             requests: self.requests.load(Ordering::Relaxed),
             bytes_sent: self.sent.load(Ordering::Relaxed),
             bytes_received: self.received.load(Ordering::Relaxed),
+            ..Traffic::default()
         }
     }
 }

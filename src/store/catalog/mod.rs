@@ -4,6 +4,7 @@ mod objects;
 mod unnamed;
 mod update;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::{ATTEMPTS, FrameKey, Packs};
@@ -23,11 +24,14 @@ pub struct Catalog {
     rebuilt: Mutex<bool>,
     /// The last entry that condemned or damaged anything, as of which the condemned packs are in the local index.
     recalled: Mutex<u64>,
+    /// It was looked which index objects there are that no entry names.
+    has_looked: AtomicBool,
 }
 
 impl Catalog {
     pub(super) fn new(log: Arc<Log>, packs: Arc<Packs>, index: Index) -> Self {
-        Self { log, packs, index, rebuilt: Mutex::default(), recalled: Mutex::default() }
+        let (rebuilt, recalled, has_looked) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Self { log, packs, index, rebuilt, recalled, has_looked }
     }
 
     /// The log that it follows.
@@ -60,9 +64,11 @@ impl Catalog {
         self.catch_up()
     }
 
-    /// Reads the index objects that are new with what was read of the log. True if there was anything.
+    /// Reads the index objects that are new with what was read of the log, and those that no entry names unless that was
+    /// done before. True if there may have been anything.
     fn catch_up(&self) -> Result<bool> {
-        let is_new = self.index.head() != self.log.state().head_entry();
+        let is_new =
+            !self.has_looked.load(Ordering::Relaxed) || self.index.head() != self.log.state().head_entry();
         if is_new {
             self.update()?;
         }

@@ -23,7 +23,7 @@ impl Catalog {
     }
 
     /// The same of several, read at once. Long ones are read by themselves.
-    pub(super) fn read_index_objects(&self, ids: &[IndexId]) -> Vec<Result<Vec<PackInfo>>> {
+    pub fn read_index_objects(&self, ids: &[IndexId]) -> Vec<Result<Vec<PackInfo>>> {
         let wanted: Vec<_> = ids.iter().map(|id| (Name::new(Kind::Index, id), SHORT_INDEX)).collect();
         let read = batch::read_many(self.packs.backend(), &wanted).into_iter();
         let opened = ids.iter().zip(read).map(|(id, bytes)| match bytes {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::Catalog;
 use crate::error::{Error, Result};
@@ -15,6 +16,16 @@ const INDEXES_AT_ONCE: usize = 64;
 impl Catalog {
     /// Brings the local index up to date with the index objects of the repository.
     pub(in crate::store) fn update(&self) -> Result<()> {
+        self.update_with(true)
+    }
+
+    /// The same with those only that the log names, which is all that snapshots need: it is not looked whether there are
+    /// others, unless the local index has some.
+    pub(in crate::store) fn update_logged(&self) -> Result<()> {
+        self.update_with(false)
+    }
+
+    fn update_with(&self, looks: bool) -> Result<()> {
         if let Some((sequence, hash)) = self.index.head()
             && self.log.hash_at(sequence)? != Some(hash)
         {
@@ -28,13 +39,16 @@ impl Catalog {
         let mut wanted = logged.clone();
         // Index objects that no snapshot names yet: what an interrupted or still running writer has stored.
         let is_new = |id: &IndexId| !logged.contains(id) && !standing.superseded.contains_key(id);
-        let mut unlogged = Vec::new();
-        self.packs.backend().for_each(Kind::Index, &mut |meta| {
-            unlogged.extend(meta.name.file().parse::<IndexId>().ok().filter(is_new));
-        })?;
-        let outdated = self.outdated_indexes(&unlogged)?;
-        wanted.extend(unlogged.into_iter().filter(|id| !outdated.contains(id)));
         let known: BTreeSet<IndexId> = self.index.objects()?.into_iter().collect();
+        if looks || known.iter().any(is_new) {
+            let mut unlogged = Vec::new();
+            self.packs.backend().for_each(Kind::Index, &mut |meta| {
+                unlogged.extend(meta.name.file().parse::<IndexId>().ok().filter(is_new));
+            })?;
+            let outdated = self.outdated_indexes(&unlogged)?;
+            wanted.extend(unlogged.into_iter().filter(|id| !outdated.contains(id)));
+            self.has_looked.store(true, Ordering::Relaxed);
+        }
         let superseded: Vec<IndexId> = known.difference(&wanted).copied().collect();
         if superseded.iter().any(|object| !standing.superseded.contains_key(object)) {
             // One that was there is not any more.
