@@ -42,6 +42,7 @@ pub use pattern::{Matchable, Pattern};
 pub use policy::{Existing, Overwrite};
 pub use reading::{Held, Reading};
 pub use restore_target::{RestoreTarget, TargetAbilities, TargetFile};
+pub use roots::{is_in_store, saved_path};
 pub use rules::{Marker, Rules};
 pub use source::{Problem, Source, SourceFile, Trouble};
 pub use spared::{Spare, Spared, left_out, with_unreadable};

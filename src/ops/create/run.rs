@@ -13,7 +13,7 @@ use super::stream::store_stream;
 use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Error, Result};
-use crate::files::{Coverage, Held, Problem, Source, SourceFile, SourceOpener, SourceTree, Trouble, left_out, now};
+use crate::files::{Coverage, Held, Problem, Rules, SourceFile, SourceOpener, SourceTree, Trouble, left_out};
 use crate::id::{ChunkId, SnapshotId};
 use crate::ingest::Pipeline;
 use crate::ingest::{Effort, Workbench};
@@ -36,6 +36,9 @@ pub(super) struct CreateRun<'r> {
     pub(super) id: SnapshotId,
     pub(super) threads: usize,
 }
+
+/// Makes the tree that is saved, once it is known what is left out of it.
+pub(super) type TreeOf<'t> = Box<dyn FnOnce(&CreateOptions, Rules) -> Result<Box<dyn SourceTree>> + 't>;
 
 /// A file that a worker is to store.
 struct FileJob {
@@ -65,7 +68,7 @@ impl CreateRun<'_> {
         &'p self,
         scope: &rayon::Scope<'p>,
         options: CreateOptions,
-        tree: Option<Box<dyn SourceTree>>,
+        tree: TreeOf<'_>,
     ) -> Result<(ChunkId, CreateReport)> {
         let (bench, schemas) = (Workbench::default(), SchemaCache::default());
         let context = FileContext {
@@ -102,10 +105,7 @@ impl CreateRun<'_> {
             }
             None => {
                 rules.extend(Coverage::rules(&options.sources, &options.working_directory, &self.lineage.paths));
-                let tree = match tree {
-                    Some(tree) => tree,
-                    None => Box::new(Source::new(&options.sources, &options.working_directory, left_out_by, now)?),
-                };
+                let tree = tree(&options, left_out_by)?;
                 passed_over = self.store_tree(scope, &context, &options, tree, &mut rows)?;
             }
         }
@@ -175,7 +175,7 @@ impl CreateRun<'_> {
         let done = std::thread::scope(|threads| {
             let walker_outcomes = send_outcome.clone();
             let (window, walked) = (&window, &walked);
-            let walker = move || match self.walk(source, detection, window, &send_job, &walker_outcomes) {
+            let walker = move || match self.walk(source, opener, detection, window, &send_job, &walker_outcomes) {
                 Ok(done) => *walked.lock().unwrap_or_else(PoisonError::into_inner) = done,
                 Err(error) => self.pipeline.fail(error),
             };
@@ -227,6 +227,7 @@ impl CreateRun<'_> {
     fn walk(
         &self,
         mut source: Box<dyn SourceTree>,
+        opener: &dyn SourceOpener,
         detection: ChangeDetection,
         window: &Gate,
         jobs: &crossbeam_channel::Sender<FileJob>,
@@ -279,6 +280,7 @@ impl CreateRun<'_> {
                 Some(before) if detection.unmodified(&found.entry, before) => Outcome::Unmodified(found),
                 _ => {
                     self.progress.more_ahead(1, found.entry.size);
+                    opener.announce(&fs_path, found.entry.size);
                     if jobs.send(FileJob { number: next, path: fs_path, found }).is_err() {
                         return Ok(Walked::default());
                     }
@@ -353,7 +355,7 @@ impl CreateRun<'_> {
                     format!("it grew every time it was read; the {size} bytes that it had at first are stored");
                 self.warn(path, Trouble::Note(message));
             }
-            Held::Changed => {
+            Held::Changed | Held::Torn => {
                 let message = "it changed every time it was read; the last state read is stored".into();
                 self.warn(path, Trouble::Note(message));
             }

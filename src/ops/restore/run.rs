@@ -163,7 +163,7 @@ impl RestoreRun<'_> {
                 self.attempt(&above, |target| target.make_parent(&path, &above).map(|()| false));
             }
             match &entry.kind {
-                EntryKind::Directory if !abilities.directories => {}
+                EntryKind::Directory if !abilities.directories => self.report().directories_skipped += 1,
                 EntryKind::Directory if self.options.dry_run => match self.make_way_for_folder(&entry.path, &path) {
                     Ok(()) => {
                         self.compare(&entry, &path);

@@ -8,6 +8,8 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, Checksum, S3ConditionalPut};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::list::PaginatedListStore;
+use object_store::multipart::MultipartStore;
 use object_store::{ClientOptions, Error, ObjectStore, RetryConfig, StaticCredentialProvider};
 
 use super::identity::{FromProcess, NO_CREDENTIALS, OfTheMachine, no_identity};
@@ -21,13 +23,31 @@ pub(super) type Variables = BTreeMap<String, String>;
 /// How long it may take until a connection is there.
 const CONNECTING: Duration = Duration::from_secs(10);
 
+/// A client, by what it can do.
+#[derive(Clone)]
+pub(super) struct Client {
+    /// Whole objects, and parts of them.
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// Listings, page by page.
+    pub(super) pages: Arc<dyn PaginatedListStore>,
+    /// Objects that are sent in parts.
+    pub(super) uploads: Arc<dyn MultipartStore>,
+}
+
+impl Client {
+    fn of(store: impl ObjectStore + PaginatedListStore + MultipartStore) -> Self {
+        let store = Arc::new(store);
+        Self { store: store.clone(), pages: store.clone(), uploads: store }
+    }
+}
+
 /// The client for a location. It tries nothing twice: a create that the client repeats by itself comes back as a conflict
 /// with itself. The wrapper around it retries, and resolves that.
 pub(super) fn client(
     location: &Location,
     variables: &Variables,
     counter: &Arc<Counter>,
-) -> Result<Arc<dyn ObjectStore>, Error> {
+) -> Result<Client, Error> {
     match location.scheme() {
         Scheme::S3 => s3(location, variables, counter),
         Scheme::Google => google(location, variables, counter),
@@ -83,7 +103,7 @@ fn set(variables: &Variables, name: &str) -> Option<String> {
     variables.get(name).filter(|value| !value.is_empty()).cloned()
 }
 
-fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Arc<dyn ObjectStore>, Error> {
+fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Client, Error> {
     let mut builder = AmazonS3Builder::new();
     for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("AWS_")) {
         // How names are given once is not for the environment to say; nor is where to connect to, which the location says.
@@ -141,7 +161,7 @@ fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Res
             builder.with_credentials(Arc::new(OfTheMachine(of_the_machine)))
         }
     };
-    Ok(Arc::new(builder.with_retry(once()).build()?))
+    Ok(Client::of(builder.with_retry(once()).build()?))
 }
 
 /// The profile that is chosen, or the one called "default" where there is such a one.
@@ -162,7 +182,7 @@ fn profile(variables: &Variables) -> Result<Option<Profile>, Error> {
     }
 }
 
-fn google(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Arc<dyn ObjectStore>, Error> {
+fn google(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Client, Error> {
     let mut builder = GoogleCloudStorageBuilder::new();
     for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("GOOGLE_")) {
         match name.to_ascii_lowercase().parse() {
@@ -175,10 +195,10 @@ fn google(location: &Location, variables: &Variables, counter: &Arc<Counter>) ->
         .with_bucket_name(location.bucket())
         .with_client_options(options(variables, "GOOGLE_")?)
         .with_http_connector(Counting(counter.clone()));
-    Ok(Arc::new(builder.with_retry(once()).build()?))
+    Ok(Client::of(builder.with_retry(once()).build()?))
 }
 
-fn azure(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Arc<dyn ObjectStore>, Error> {
+fn azure(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Client, Error> {
     let mut builder = MicrosoftAzureBuilder::new();
     for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("AZURE_")) {
         match name.to_ascii_lowercase().parse() {
@@ -192,5 +212,5 @@ fn azure(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> 
         .with_container_name(location.bucket())
         .with_client_options(options(variables, "AZURE_")?)
         .with_http_connector(Counting(counter.clone()));
-    Ok(Arc::new(builder.with_retry(once()).build()?))
+    Ok(Client::of(builder.with_retry(once()).build()?))
 }

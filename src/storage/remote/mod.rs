@@ -12,11 +12,14 @@ mod errors;
 mod identity;
 mod join;
 mod location;
+mod objects;
 mod profile;
+mod raw_keys;
 mod strangers;
 mod tasks;
 mod timing;
 mod traffic;
+mod uploads;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -32,8 +35,10 @@ use super::{
 };
 use errors::Refused;
 pub use location::{BadLocation, Location, Scheme};
+pub use objects::{Ahead, Got, Notes, Object, Objects, Page};
 use tasks::{Failed, Tasks};
 pub use traffic::Traffic;
+pub use uploads::{Part, Upload};
 
 /// How many requests are on their way at once, unless the store asks for fewer.
 const CONCURRENCY: usize = 16;
@@ -64,13 +69,7 @@ impl Remote {
     pub fn open(location: &Location, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let counter = Arc::default();
         let variables = variables.into_iter().collect();
-        let store = connect::client(location, &variables, &counter).map_err(|error| {
-            let kind = match errors::kind_of(&error, None) {
-                StorageErrorKind::Denied => StorageErrorKind::Denied,
-                _ => StorageErrorKind::Invalid,
-            };
-            StorageError::new(kind, "open").at(location).because(errors::said(&error))
-        })?;
+        let store = connected(location, &variables, &counter)?.store;
         let tasks = Tasks::new()
             .map_err(|error| StorageError::new(StorageErrorKind::Exhausted, "open").at(location).because(error))?;
         let (width, patience) = (timing::Width::new(CONCURRENCY), timing::Patience::default());
@@ -237,6 +236,21 @@ impl Remote {
             Err(failed) => Err(self.explained(failed, name, range)),
         }
     }
+}
+
+/// A client for the place.
+fn connected(
+    location: &Location,
+    variables: &connect::Variables,
+    counter: &Arc<traffic::Counter>,
+) -> Result<connect::Client> {
+    connect::client(location, variables, counter).map_err(|error| {
+        let kind = match errors::kind_of(&error, None) {
+            StorageErrorKind::Denied => StorageErrorKind::Denied,
+            _ => StorageErrorKind::Invalid,
+        };
+        StorageError::new(kind, "open").at(location).because(errors::said(&error))
+    })
 }
 
 /// Whether no byte is wanted, or of no object: such a range cannot be asked for.

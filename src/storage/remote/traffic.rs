@@ -9,6 +9,8 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
+use super::raw_keys::{RawKeys, hidden};
+
 /// How many requests were sent, and how many bytes in their bodies and in the bodies of their answers. Requests for
 /// credentials, and those that were sent again, are counted like any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,6 +89,7 @@ impl HttpService for Counted {
         Answer::note(0);
         let is_head = request.method().as_str() == "HEAD";
         let is_part = request.headers().contains_key("range");
+        let lists_raw = request.extensions().get::<RawKeys>().is_some();
         let mut response = self.inner.execute(request).await?;
         // Some stores send a part, say which one it is, and call it a whole.
         if is_part
@@ -100,6 +103,11 @@ impl HttpService for Counted {
         let length = response.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
         if !is_head {
             self.counter.received.fetch_add(length.unwrap_or(0), Ordering::Relaxed);
+        }
+        if lists_raw && response.status().as_u16() == 200 {
+            let (head, body) = response.into_parts();
+            let xml = body.bytes().await?;
+            return Ok(HttpResponse::from_parts(head, hidden(&xml).into()));
         }
         Ok(response)
     }
