@@ -215,6 +215,9 @@
 // `tests/rooms.rs`). They are public for the program and the tests of this package, which are other crates.
 #[doc(hidden)]
 pub mod avro;
+#[cfg(feature = "object-store")]
+#[doc(hidden)]
+pub mod bucket;
 mod cache;
 #[doc(hidden)]
 pub mod chunk;

@@ -37,6 +37,7 @@ const ROOMS: &[Room] = &[
             ("graph", "stats, forget and find ask what snapshots need and what they have lost"),
             ("runtime", "verbs own the pools and the threads of a run"),
             ("store", "verbs open snapshots and append what was decided"),
+            ("bucket", "create saves what lies in object stores as well"),
             ("files", "create walks source trees, restore writes beneath a target"),
             ("snapshot", "rows, manifests, roots, retention"),
             ("recipe", "restore and copy follow how a file is put together"),
@@ -159,6 +160,14 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room { name: "runtime", uses: &[] }, // pools, threads, and what ends the work
+    Room {
+        name: "bucket", // objects of a store as files: saved from there, restored to there
+        uses: &[
+            ("storage", "connections, credentials, retries and failures are those of repositories"),
+            ("files", "it implements the traits of trees and targets, under the same rules"),
+            ("snapshot", "objects become rows, in the order of a manifest"),
+        ],
+    },
     Room { name: "storage", uses: &[] }, // named bytes that last
     Room {
         name: "files", // the edge to the user's file system

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use avro_snap::error::Error;
-use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, StreamSource, create};
+use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, StreamSource};
 use avro_snap::ops::select::{Filter, manifest_path};
 use avro_snap::snapshot::Shard;
 use avro_snap::store::{InitOptions, Repository};
@@ -33,7 +33,9 @@ use super::{places, stores};
 /// snap's own cache and state of it, are skipped if they lie in what is saved.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files and directories to save. A symbolic link with a slash after it stands for the directory that it points to
+    /// Files and directories to save, or prefixes in object stores (s3://, gs:// or az://BUCKET/PREFIX/)
+    ///
+    /// A symbolic link with a slash after it stands for the directory that it points to.
     #[arg(required_unless_present_any = ["stdin", "files_from", "files_from_raw"], value_name = "PATH")]
     paths: Vec<PathBuf>,
 
@@ -205,13 +207,10 @@ impl Args {
         options.pass_over = context.own_folders(&place, &repository);
         options.stream = self.stream(stream_path)?;
         let meter = Meter::new(&context.output);
-        let created = create(&repository, options, &meter);
+        let created = stores::create(&repository, options, &meter);
         meter.finish();
         warn_of_mended(&context.output, &repository);
-        let report = match self.run.is_some() {
-            true => created.map_err(Failure::of_arguments),
-            false => created.map_err(Failure::from),
-        }?;
+        let report = created?;
         let exit = match report.unreadable {
             1.. => Exit::Incomplete,
             0 if self.fail_on_damaged && report.has_alarms() => Exit::Incomplete,

@@ -186,6 +186,7 @@ impl Globals {
     }
 
     /// What is not to be exceeded on the way to a store.
+    #[cfg(feature = "object-store")]
     pub(crate) fn limits(&self) -> Limits {
         let mut limits = Limits::default();
         (limits.up, limits.down) = (self.limit_upload, self.limit_download);

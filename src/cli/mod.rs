@@ -118,6 +118,7 @@ struct Context {
     globals: Globals,
     output: Output,
     /// The verb looks at what lies in the storage, so that what this machine keeps of it must not stand in.
+    #[cfg_attr(not(feature = "object-store"), expect(dead_code))]
     looks_at_storage: bool,
 }
 

@@ -52,6 +52,7 @@ impl Output {
     }
 
     /// From now on what goes over the network to this storage is counted.
+    #[cfg(feature = "object-store")]
     pub(crate) fn count(&self, storage: Arc<dyn Backend>) {
         self.storages.lock().unwrap_or_else(PoisonError::into_inner).push(storage);
     }

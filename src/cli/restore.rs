@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use avro_snap::avro::codec::Codec;
 use avro_snap::error::IoContext;
 use avro_snap::files::{Overwrite, Spare};
-use avro_snap::ops::restore::{NeededPack, RestoreOptions, RestoreReport, packs_of, restore};
+use avro_snap::ops::restore::{NeededPack, RestoreOptions, RestoreReport, packs_of};
 use avro_snap::snapshot::{Shard, SnapshotRoot};
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use super::globals::given;
 use super::parity::warn_of_mended;
 use super::pick::{Filters, selector};
 use super::progress::Meter;
+use super::stores;
 
 /// Write the files of a snapshot into a directory
 ///
@@ -29,7 +30,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present = "at")]
     snapshot: Option<OsString>,
 
-    /// Directory to restore into; created if missing
+    /// Directory to restore into, created if missing; or a prefix in an object store (s3://, gs:// or az://BUCKET/PREFIX)
     #[arg(short, long, value_name = "DIR")]
     target: OsString,
 
@@ -141,7 +142,13 @@ impl Args {
         }
         let selector = selector(self.snapshot.as_deref())?;
         let mut options = self.options()?;
-        options.target = std::path::absolute(&self.target).when("resolve", std::path::Path::new(&self.target))?;
+        let target = std::path::Path::new(&self.target);
+        if stores::is_store(target) {
+            self.refuse_in_store()?;
+            options.target = target.to_path_buf();
+        } else {
+            options.target = std::path::absolute(target).when("resolve", target)?;
+        }
         options.read_patterns().map_err(Failure::of_arguments)?;
         let repository = context.open()?;
         let (snapshot, subfolder) = context.pick(&repository, selector, &self.filters)?;
@@ -150,7 +157,7 @@ impl Args {
         options.home = given("HOME");
         let packs = self.packs.then(|| packs_of(&repository, &snapshot, &options)).transpose()?;
         let meter = Meter::new(&context.output);
-        let restored = restore(&repository, &snapshot, &options, &meter);
+        let restored = stores::restore(&repository, &snapshot, &options, &meter);
         meter.finish();
         warn_of_mended(&context.output, &repository);
         let report = restored?;
@@ -169,6 +176,20 @@ impl Args {
 }
 
 impl Args {
+    /// What only a file system can do.
+    fn refuse_in_store(&self) -> Result<()> {
+        let refused = |flag: &str, why: &str| Err(Failure::Usage(format!("{flag} is for directories: {why}")));
+        match self {
+            Self { delete: true, .. } => refused(
+                "--delete",
+                "what else lies under a prefix is not known to be old, and is never removed from an object store",
+            ),
+            Self { restore_suid: true, .. } => refused("--restore-suid", "objects have no such bits"),
+            Self { sparse: true, .. } => refused("--sparse", "objects have no holes"),
+            _ => Ok(()),
+        }
+    }
+
     /// What the flags say, without what needs the repository.
     pub(super) fn options(&self) -> Result<RestoreOptions> {
         let mut options = self.patterns.options()?;
@@ -254,6 +275,7 @@ fn print_report(
                 "of them got their mode, owner or attributes of the snapshot"
             },
         ),
+        (report.directories_skipped, "directories not made: an object store has none, and empty ones are not kept"),
         (report.deleted, if options.dry_run { "would be removed" } else { "removed" }),
         (report.verified, "read again and found right"),
         (report.recoded, "written with another codec"),

@@ -4,7 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use avro_snap::ops::create::{CreateOptions, CreateReport};
+use avro_snap::ops::restore::{RestoreOptions, RestoreReport};
+use avro_snap::progress::Progress;
+use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::storage::Backend;
+use avro_snap::store::Repository;
 
 use super::Context;
 use super::failure::{Failure, Result};
@@ -59,10 +64,7 @@ pub(crate) fn out_of_reach(location: &Path) -> Option<Failure> {
 /// The storage in an object store.
 #[cfg(not(feature = "object-store"))]
 pub(crate) fn open(_: &Context, place: &Path) -> Result<Arc<dyn Backend>> {
-    Err(Failure::plain(
-        format!("{}: this snap was built without object stores", place.display()),
-        "build it with its default features (`cargo install avro-snap`)",
-    ))
+    Err(not_built_in(place))
 }
 
 /// Nothing is known of a store that cannot be opened.
@@ -77,16 +79,50 @@ pub(crate) fn stranger(_: &Context, _: &Path) -> Result<Option<String>> {
     Ok(None)
 }
 
+/// Makes a snapshot; sources in object stores are refused.
+#[cfg(not(feature = "object-store"))]
+pub(crate) fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
+    match options.sources.iter().find(|source| is_store(source)) {
+        Some(source) => Err(not_built_in(source)),
+        None => Ok(avro_snap::ops::create::create(repository, options, progress)?),
+    }
+}
+
+/// Restores a snapshot; targets in object stores are refused.
+#[cfg(not(feature = "object-store"))]
+pub(crate) fn restore(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+) -> Result<RestoreReport> {
+    match is_store(&options.target) {
+        true => Err(not_built_in(&options.target)),
+        false => Ok(avro_snap::ops::restore::restore(repository, snapshot, options, progress)?),
+    }
+}
+
+#[cfg(not(feature = "object-store"))]
+fn not_built_in(place: &Path) -> Failure {
+    Failure::plain(
+        format!("{}: this snap was built without object stores", place.display()),
+        "build it with its default features (`cargo install avro-snap`)",
+    )
+}
+
 #[cfg(feature = "object-store")]
-pub(crate) use reached::{look_into, open, stranger};
+pub(crate) use reached::{create, look_into, open, restore, stranger};
 
 #[cfg(feature = "object-store")]
 mod reached {
     use std::os::unix::fs::DirBuilderExt;
     use std::path::PathBuf;
 
+    use avro_snap::bucket::{Stores, Target};
     use avro_snap::error::Error;
     use avro_snap::id::{digest, hex};
+    use avro_snap::ops::create::create_with;
+    use avro_snap::ops::restore::restore_to;
     use avro_snap::storage::remote::{Location, Remote};
     use avro_snap::storage::{Cache, CacheTerms, Findings, Limit, Retry, RetryPolicy, StorageErrorKind, probe};
 
@@ -94,11 +130,7 @@ mod reached {
 
     fn remote(context: &Context, place: &Path) -> Result<Remote> {
         let location = Location::parse(&place.to_string_lossy()).map_err(|error| Failure::Usage(error.to_string()))?;
-        // What is no Unicode is no setting of these stores either.
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        let remote = Remote::open(&location, std::env::vars_os().filter_map(text)).map_err(Error::from)?;
+        let remote = Remote::open(&location, variables()).map_err(Error::from)?;
         let remote = match context.globals.connections {
             Some(connections) => remote.connections(connections.get()),
             None => remote,
@@ -107,6 +139,14 @@ mod reached {
             Some(class) => remote.storage_class(class).map_err(|error| Failure::Usage(error.to_string()))?,
             None => remote,
         })
+    }
+
+    /// The settings of stores. What is no Unicode is none of them.
+    fn variables() -> impl Iterator<Item = (String, String)> {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        std::env::vars_os().filter_map(text)
     }
 
     /// What is put around the client of a store: limits, repetitions, and what is kept of it on this machine.
@@ -127,6 +167,45 @@ mod reached {
             }
             _ => store,
         }
+    }
+
+    /// Makes a snapshot of local and remote sources.
+    pub(crate) fn create(
+        repository: &Repository,
+        options: CreateOptions,
+        progress: &dyn Progress,
+    ) -> Result<CreateReport> {
+        let remote = options.sources.iter().filter(|source| is_store(source)).count();
+        let are_remote = remote > 0 && remote == options.sources.len();
+        let is_part = options.run.is_some();
+        match create_with(repository, &Stores::new(variables()), options, progress) {
+            Err(error @ Error::NothingSaved) if are_remote => Err(Failure::Own {
+                exit: super::super::exit::Exit::of(&error),
+                code: error.code(),
+                message: error.message(),
+                hint: Some(
+                    "check the URL, the credentials and AWS_ENDPOINT_URL (or those of your store): listing and reading must \
+                     be allowed there (docs/remote.md)"
+                        .into(),
+                ),
+            }),
+            Err(error) if remote > 0 || is_part => Err(Failure::of_arguments(error)),
+            created => Ok(created?),
+        }
+    }
+
+    /// Restores a snapshot into a directory or a bucket.
+    pub(crate) fn restore(
+        repository: &Repository,
+        snapshot: &SnapshotRoot,
+        options: &RestoreOptions,
+        progress: &dyn Progress,
+    ) -> Result<RestoreReport> {
+        if !is_store(&options.target) {
+            return Ok(avro_snap::ops::restore::restore(repository, snapshot, options, progress)?);
+        }
+        let target = Target::open(&Stores::new(variables()), &options.target).map_err(Failure::of_arguments)?;
+        Ok(restore_to(repository, snapshot, &target, options, progress)?)
     }
 
     /// The storage in an object store, for one writer at a time where this machine knows that it takes no more.

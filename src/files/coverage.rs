@@ -59,8 +59,8 @@ impl Coverage {
         let mut forms = vec![0; paths.len()];
         for root in given {
             let is_relative = !roots::is_absolute(root);
-            let absolute = roots::cleaned(&working_directory.join(root));
-            if let Some(form) = places.get(absolute.as_os_str().as_bytes()).and_then(|at| forms.get_mut(*at)) {
+            let path = roots::saved_path(root, working_directory);
+            if let Some(form) = places.get(path.as_slice()).and_then(|at| forms.get_mut(*at)) {
                 *form = match (*form, is_relative) {
                     (0 | RELATIVE, true) => RELATIVE,
                     (0 | ABSOLUTE, false) => ABSOLUTE,
@@ -151,8 +151,7 @@ mod tests {
     fn coverage(given: &[&str]) -> Coverage {
         let given: Vec<PathBuf> = given.iter().map(PathBuf::from).collect();
         let cwd = Path::new("/home/me");
-        let mut paths: Vec<Vec<u8>> =
-            given.iter().map(|root| roots::cleaned(&cwd.join(root)).as_os_str().as_bytes().to_vec()).collect();
+        let mut paths: Vec<Vec<u8>> = given.iter().map(|root| roots::saved_path(root, cwd)).collect();
         paths.sort();
         paths.dedup();
         Coverage::recorded(&paths, &Coverage::rules(&given, cwd, &paths)).unwrap()
@@ -183,6 +182,11 @@ mod tests {
             (&["a", "/home/me/a"], "home/me/a", true),
             (&["a", "/home/me/a"], "a", true),
             (&["a", "a/b"], "a/c", true),
+            (&["s3://lake/x/"], "s3:/lake/x/y", true),
+            (&["s3://lake/x"], "s3:/lake", false),
+            (&["a", "s3://lake/x"], "s3:/lake/x", true),
+            (&["a", "s3://lake/x"], "a/b", true),
+            (&["a", "s3://lake/x"], "s3:/lake/y", false),
         ] {
             assert_eq!(covered(given, tree_path), expected, "{given:?} {tree_path}");
         }

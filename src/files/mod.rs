@@ -43,6 +43,7 @@ pub use pattern::{Matchable, Pattern};
 pub use policy::{Existing, Overwrite};
 pub use reading::{Held, Reading};
 pub use restore_target::{RestoreTarget, TargetAbilities, TargetFile};
+pub use roots::{is_in_store, saved_path};
 pub use rules::{Marker, Rules};
 pub use sharded::Sharded;
 pub use source::{Problem, Source, SourceFile, Trouble};

@@ -201,6 +201,8 @@ pub enum Held {
     Grew,
     /// It is another one.
     Changed,
+    /// What was read is no state that it ever had: that must not be saved.
+    Torn,
 }
 
 fn seen_of(file: &File) -> io::Result<Seen> {

@@ -46,12 +46,12 @@ pub trait RestoreTarget: Send + Sync {
     /// Called once, before anything is made.
     fn prepare(&self) {}
 
-    /// Begins a regular file of `size` bytes, as far as that is known; `sparse` if blocks of zeros are to take no room.
-    /// It cannot be seen before it is finished.
+    /// Begins a regular file; `sparse` if blocks of zeros are to take no room. `entry` is what is known of it by now: of size 0 and
+    /// without content where other bytes may be written than those that were saved. It cannot be seen before it is finished.
     ///
     /// # Errors
     /// If it cannot be made, or the path leads out of the target.
-    fn begin(&self, path: &[u8], size: u64, sparse: bool) -> Result<Box<dyn TargetFile + '_>>;
+    fn begin(&self, path: &[u8], entry: &FileEntry, sparse: bool) -> Result<Box<dyn TargetFile + '_>>;
 
     /// Makes a directory, or takes the one that is there. It has the metadata of its entry by the end of
     /// [`finish`](Self::finish). Called only where there are directories.
@@ -162,8 +162,8 @@ impl RestoreTarget for Target {
         self.clean_top();
     }
 
-    fn begin(&self, path: &[u8], size: u64, sparse: bool) -> Result<Box<dyn TargetFile + '_>> {
-        Ok(Box::new(LocalFile { writer: self.begin_file(path, size, sparse)?, sparse }))
+    fn begin(&self, path: &[u8], entry: &FileEntry, sparse: bool) -> Result<Box<dyn TargetFile + '_>> {
+        Ok(Box::new(LocalFile { writer: self.begin_file(path, entry.size, sparse)?, sparse }))
     }
 
     fn make_directory(&self, path: &[u8], entry: &FileEntry) -> Result<()> {

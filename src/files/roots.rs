@@ -1,9 +1,10 @@
 //! Where the roots stand in a manifest: as with restic, an absolute root keeps its path without the leading `/`, a
-//! relative one its relative form; one that leads upwards becomes absolute.
+//! relative one its relative form; one that leads upwards becomes absolute. A URL in an object store stands there with one slash in
+//! the place of two: `s3:/bucket/prefix`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -37,7 +38,7 @@ pub(super) fn merged(roots: &[PathBuf], working_directory: &Path) -> Result<Node
             return Err(Error::argument("paths", "an empty path cannot be saved"));
         }
         let base = if is_absolute(root) { Path::new("/") } else { working_directory };
-        let absolute = cleaned(&working_directory.join(root));
+        let absolute = absolute(root, working_directory);
         let below_base = absolute.strip_prefix(base).unwrap_or(&absolute);
 
         let mut node = top.get_or_insert_with(|| Node::new(base.to_path_buf()));
@@ -80,9 +81,30 @@ fn ends_in_slash(path: &Path) -> bool {
     bytes.ends_with(b"/") || bytes.ends_with(b"/.")
 }
 
-/// Whether a root has its absolute path in the manifest: it was given so, or leads upwards.
+/// Whether a path is the URL of a place in an object store.
+pub fn is_in_store(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    [&b"s3://"[..], b"gs://", b"az://"].iter().any(|scheme| bytes.starts_with(scheme))
+}
+
+/// What a snapshot calls a root: its absolute path, or its URL without a slash at its end.
+pub fn saved_path(root: &Path, working_directory: &Path) -> Vec<u8> {
+    let bytes = root.as_os_str().as_bytes();
+    match is_in_store(root) {
+        true => bytes.strip_suffix(b"/").filter(|rest| !rest.ends_with(b"/")).unwrap_or(bytes).to_vec(),
+        false => cleaned(&working_directory.join(root)).into_os_string().into_vec(),
+    }
+}
+
+/// The path of a root as it counts for manifests.
+fn absolute(root: &Path, working_directory: &Path) -> PathBuf {
+    let base = if is_in_store(root) { Path::new("/") } else { working_directory };
+    cleaned(&base.join(root))
+}
+
+/// Whether a root has its absolute path in the manifest: it was given so, leads upwards, or lies in an object store.
 pub(super) fn is_absolute(root: &Path) -> bool {
-    root.is_absolute() || root.components().any(|component| component == Component::ParentDir)
+    root.is_absolute() || is_in_store(root) || root.components().any(|component| component == Component::ParentDir)
 }
 
 /// Says that two places would be one in the manifest.
@@ -150,6 +172,9 @@ mod tests {
             (".", "", "/home/me"),
             ("/", "", "/"),
             ("..", "home", "/home"),
+            ("s3://lake/orders/", "s3:/lake/orders", "/s3:/lake/orders"),
+            ("gs://lake", "gs:/lake", "/gs:/lake"),
+            ("./s3://lake", "s3:/lake", "/home/me/s3:/lake"),
         ] {
             assert_eq!(tree(&[root]).unwrap(), [(tree_path.to_owned(), fs_path.to_owned())], "{root}");
         }
@@ -160,10 +185,28 @@ mod tests {
         let found = tree(&["b", "/x", "a/c", "b", "a"]).unwrap();
         assert_eq!(found.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["a", "a/c", "b", "x"]);
         assert_eq!(tree(&["/home", "."]).unwrap().len(), 2);
-        for clashing in [&["data", "/data"][..], &["a/b", "/a/c"], &[".", "/"], &["/", "."]] {
+        for clashing in
+            [&["data", "/data"][..], &["s3://lake/x", "./s3:/lake/x"], &["a/b", "/a/c"], &[".", "/"], &["/", "."]]
+        {
             assert!(tree(clashing).is_err(), "{clashing:?}");
         }
         assert!(tree(&[]).is_err() && tree(&[""]).is_err());
+    }
+
+    #[test]
+    fn a_snapshot_calls_what_was_saved_by_absolute_paths_and_urls() {
+        for (root, path) in [
+            ("/data/x/", "/data/x"),
+            ("../you/./x", "/home/you/x"),
+            ("s3://lake/orders/", "s3://lake/orders"),
+            ("s3://lake", "s3://lake"),
+            ("az://", "az://"),
+        ] {
+            assert_eq!(saved_path(Path::new(root), Path::new("/home/me")), path.as_bytes(), "{root}");
+        }
+        assert!(
+            is_in_store(Path::new("gs://x")) && !is_in_store(Path::new("./gs://x")) && !is_in_store(Path::new("s3:/x"))
+        );
     }
 
     #[test]

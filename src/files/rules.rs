@@ -177,6 +177,18 @@ impl Rules {
         Pattern::any(&self.patterns, path.as_os_str().as_bytes())
     }
 
+    /// Whether something that lies in no file system is left out, by what it is called and its size.
+    #[cfg(feature = "object-store")]
+    pub(crate) fn leaves_out(&self, path: &Path, size: u64) -> bool {
+        self.excludes_path(path) || self.excludes_size(size)
+    }
+
+    /// Whether files in a directory say that what is beside them is left out.
+    #[cfg(feature = "object-store")]
+    pub(crate) fn has_markers(&self) -> bool {
+        !self.markers.is_empty()
+    }
+
     pub(super) fn excludes_size(&self, size: u64) -> bool {
         self.larger_than.is_some_and(|most| size > most)
     }

@@ -49,6 +49,10 @@ impl Fates for Covered {
 
 /// Opens files of a tree, on any thread.
 pub trait SourceOpener: Send + Sync {
+    /// Says that the file at this path, which had this many bytes when the walk found it, will be opened after those that were
+    /// announced before. Where opening takes long, it may begin now.
+    fn announce(&self, _path: &Path, _size: u64) {}
+
     /// Opens the file that the walk found at `path` ([`SourceFile::fs_path`]). Another file may be there by now.
     ///
     /// # Errors

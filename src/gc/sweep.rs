@@ -173,6 +173,12 @@ pub(super) fn sweep(
     let gone: Vec<PackId> = packs.iter().chain(&survey.revenants).copied().collect();
     let is_gone: HashSet<&PackId> = gone.iter().collect();
     let retained = delete_packs(repository, &gone, progress)?;
+    if !retained.is_empty() {
+        // They stay condemned, and the next prune tries again.
+        let kept: Vec<PackId> = packs.iter().filter(|id| retained.contains(id)).copied().collect();
+        report.retained = tally(repository, survey, &kept, &parity)?;
+        report.swept = report.swept.without(report.retained);
+    }
     parity.retain(|id, _| !is_gone.contains(id));
     sweep_orphans(repository, survey, parity)?;
     let mut indexes = Vec::new();
@@ -182,13 +188,7 @@ pub(super) fn sweep(
         indexes.extend(part.iter().zip(kept).filter(|(_, kept)| !kept).map(|(id, _)| *id));
         progress.files(part.len() as u64);
     }
-    if !retained.is_empty() {
-        // They stay condemned, and the next prune tries again.
-        let kept: Vec<PackId> = packs.iter().filter(|id| retained.contains(id)).copied().collect();
-        packs.retain(|id| !retained.contains(id));
-        report.retained = tally(repository, survey, &kept)?;
-        report.swept = report.swept.without(report.retained);
-    }
+    packs.retain(|id| !retained.contains(id));
     if packs.is_empty() && indexes.is_empty() {
         return Ok(());
     }

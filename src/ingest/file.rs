@@ -112,6 +112,12 @@ pub(crate) fn store_file(
         let held = match reading.end()? {
             // Files of the system have bytes that their size does not show.
             Held::Still if entry.size != stat.size => Held::Changed,
+            // Not even the last state read is one.
+            Held::Torn if tries == TRIES => {
+                let reason = "it was replaced each time while it was read";
+                return Err(Error::io("read", path, std::io::Error::other(reason)));
+            }
+            Held::Torn => continue,
             held => held,
         };
         if held == Held::Still || tries == TRIES {

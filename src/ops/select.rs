@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, IoContext, Result};
+use crate::files::{is_in_store, saved_path};
 use crate::id::SnapshotId;
 use crate::snapshot::SnapshotRoot;
 use crate::store::{ATTEMPTS, Repository, read_roots};
@@ -95,11 +96,14 @@ impl Filter {
         is at: Option<i64>;
     }
 
-    /// A path as snapshots name what was saved: absolute, without a slash at its end.
+    /// A path as snapshots name what was saved: absolute, or a URL, without a slash at its end.
     ///
     /// # Errors
     /// If it is relative, and the working directory cannot be found.
     pub fn saved_path(path: &Path) -> Result<Vec<u8>> {
+        if is_in_store(path) {
+            return Ok(saved_path(path, Path::new("/")));
+        }
         let absolute = std::path::absolute(path).when("resolve", path)?;
         // A slash at the end of a path says nothing about what it names.
         Ok(absolute.components().collect::<PathBuf>().into_os_string().into_vec())

@@ -32,12 +32,12 @@ impl Retain {
 }
 
 impl Backend for Retain {
-    forward!(inner: location, abilities, prepare, read_one, read_many, head, list, delete, delete_many, settle, tidy,
-        keep_reserve, use_reserve, retain);
+    forward!(inner: location, abilities, traffic, prepare, read_one, read_stored, read_many, read_again, head, list,
+        delete, delete_many, settle, tidy, keep_reserve, use_reserve, retain);
 
     fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
         let retain = if Self::keeps(name.kind()) { terms.retain.max(Some(self.time)) } else { terms.retain };
-        self.inner.put(name, bytes, &PutTerms { retain })
+        self.inner.put(name, bytes, &PutTerms { retain, ..*terms })
     }
 }
 

@@ -54,7 +54,9 @@ pub struct Retry {
 
 /// The attempts at one thing.
 struct Attempts<'r> {
-    retry: &'r Retry,
+    policy: RetryPolicy,
+    pace: &'r dyn Pace,
+    retries: &'r AtomicU64,
     made: u32,
 }
 
@@ -62,14 +64,30 @@ impl Attempts<'_> {
     /// Waits, if there is another attempt.
     fn another(&mut self) -> bool {
         self.made += 1;
-        if self.made >= self.retry.policy.attempts {
+        if self.made >= self.policy.attempts {
             return false;
         }
-        let bound = u64::try_from(self.retry.policy.bound(self.made).as_nanos()).unwrap_or(u64::MAX);
-        let wait = u128::from(bound) * u128::from(self.retry.pace.random()) / u128::from(u64::MAX);
-        self.retry.pace.wait(Duration::from_nanos(wait as u64));
-        self.retry.retries.fetch_add(1, Ordering::Relaxed);
+        let bound = u64::try_from(self.policy.bound(self.made).as_nanos()).unwrap_or(u64::MAX);
+        let wait = u128::from(bound) * u128::from(self.pace.random()) / u128::from(u64::MAX);
+        self.pace.wait(Duration::from_nanos(wait as u64));
+        self.retries.fetch_add(1, Ordering::Relaxed);
         true
+    }
+}
+
+/// Does work that may be done twice, and does it again as long as that is worth it.
+pub(super) fn again<T>(
+    policy: RetryPolicy,
+    pace: &dyn Pace,
+    retries: &AtomicU64,
+    mut work: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let mut attempts = Attempts { policy, pace, retries, made: 0 };
+    loop {
+        match work() {
+            Err(error) if is_worth_it(&error) && attempts.another() => {}
+            done => return done,
+        }
     }
 }
 
@@ -95,17 +113,11 @@ impl Retry {
     }
 
     fn attempts(&self) -> Attempts<'_> {
-        Attempts { retry: self, made: 0 }
+        Attempts { policy: self.policy, pace: &*self.pace, retries: &self.retries, made: 0 }
     }
 
     fn again<T>(&self, work: impl Fn() -> Result<T>) -> Result<T> {
-        let mut attempts = self.attempts();
-        loop {
-            match work() {
-                Err(error) if is_worth_it(&error) && attempts.another() => {}
-                done => return done,
-            }
-        }
+        again(self.policy, &*self.pace, &self.retries, work)
     }
 
     /// Does all of a batch, and what failed of it again.

@@ -43,9 +43,9 @@ mod kill;
 mod many_hosts;
 mod processes;
 mod protocol_model;
-mod shards;
 #[cfg(feature = "object-store")]
 mod remote_faults;
+mod shards;
 mod sim_cache;
 mod sim_fs;
 mod sim_interleavings;

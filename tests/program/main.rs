@@ -28,6 +28,7 @@ mod avro;
 mod avro_readers;
 mod avro_soundness;
 mod bounded_memory;
+mod buckets;
 mod cat_schemas;
 mod copy;
 mod create_sources;

@@ -55,7 +55,7 @@ impl RestoreTarget for InMemory {
         }))
     }
 
-    fn begin(&self, path: &[u8], _: u64, _: bool) -> Result<Box<dyn TargetFile + '_>> {
+    fn begin(&self, path: &[u8], _: &FileEntry, _: bool) -> Result<Box<dyn TargetFile + '_>> {
         *self.begun.lock().unwrap() += 1;
         Ok(Box::new(Being { target: self, path: path.to_vec(), bytes: Vec::new() }))
     }

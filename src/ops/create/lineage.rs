@@ -2,6 +2,7 @@
 
 use super::CreateOptions;
 use crate::error::{Error, Result};
+use crate::files::saved_path;
 use crate::id::{SnapshotId, digest, hex};
 use crate::progress::{Progress, Warning};
 use crate::snapshot::SnapshotRoot;
@@ -134,25 +135,11 @@ fn without_digits(series: &str) -> String {
 }
 
 pub(super) fn absolute_paths(options: &CreateOptions) -> Vec<Vec<u8>> {
-    use std::os::unix::ffi::OsStrExt;
     if let Some(stream) = &options.stream {
         return vec![[b"/", &stream.path[..]].concat()];
     }
-    let mut paths: Vec<Vec<u8>> = options
-        .sources
-        .iter()
-        .map(|root| {
-            let mut absolute = std::path::PathBuf::from("/");
-            for component in options.working_directory.join(root).components() {
-                match component {
-                    std::path::Component::Normal(name) => absolute.push(name),
-                    std::path::Component::ParentDir => drop(absolute.pop()),
-                    _ => {}
-                }
-            }
-            absolute.as_os_str().as_bytes().to_vec()
-        })
-        .collect();
+    let path = |root: &std::path::PathBuf| saved_path(root, &options.working_directory);
+    let mut paths: Vec<Vec<u8>> = options.sources.iter().map(path).collect();
     paths.sort();
     paths.dedup();
     paths
@@ -179,8 +166,12 @@ impl ChangeDetection {
             && !parent.racy
             && now.size == parent.size
             && match (&now.origin, &parent.origin) {
-                // What an object store says of its objects proves more than times.
-                (Some(now), Some(parent)) => now == parent,
+                // What an object store says of its objects proves more than times. Not all of its answers name the version.
+                (Some(now_tag), Some(tag)) => {
+                    let same_version =
+                        now_tag.version.is_none() || tag.version.is_none() || now_tag.version == tag.version;
+                    now_tag.tag == tag.tag && same_version && now.mtime == parent.mtime
+                }
                 (None, None) => {
                     now.mtime == parent.mtime
                         && (self.ignores_ctime || now.ctime == parent.ctime)
@@ -213,6 +204,23 @@ mod tests {
             let changed = FileEntry { xattrs: Vec::new(), ..now };
             assert!(!strict.unmodified(&changed, &parent) && !lenient.unmodified(&changed, &parent), "{changed:?}");
         }
+    }
+
+    #[test]
+    fn an_object_is_unmodified_by_its_tag_its_version_its_size_and_its_time() {
+        use crate::snapshot::entry::Origin;
+        let origin =
+            |tag: &str, version: Option<&str>| Some(Origin { tag: tag.into(), version: version.map(Into::into) });
+        let content = Some(ContentHash::new([7; 32]));
+        let parent = FileEntry { content, size: 5, origin: origin("\"1\"", Some("v1")), ..FileEntry::nothing() };
+        let strict = ChangeDetection { reads_all: false, ignores_ctime: true, ignores_inode: true };
+        let same = |now: FileEntry| strict.unmodified(&now, &parent);
+        assert!(same(parent.clone()) && same(FileEntry { origin: origin("\"1\"", None), ..parent.clone() }));
+        assert!(!same(FileEntry { origin: origin("\"2\"", Some("v1")), ..parent.clone() }));
+        assert!(!same(FileEntry { origin: origin("\"1\"", Some("v2")), ..parent.clone() }));
+        assert!(!same(FileEntry { size: 6, ..parent.clone() }));
+        assert!(!same(FileEntry { mtime: Time { seconds: 1, nanos: 0 }, ..parent.clone() }));
+        assert!(!same(FileEntry { origin: None, ..parent.clone() }));
     }
 
     #[test]

@@ -22,12 +22,14 @@ pub(crate) use rows::is_same;
 pub(crate) use run::{container, parent_row, row_at};
 
 use part::Joined;
-use run::CreateRun;
+use run::{CreateRun, TreeOf};
 
 use serde::Serialize;
 
+#[cfg(feature = "object-store")]
+use crate::bucket::{self, Stores};
 use crate::error::{Error, Result};
-use crate::files::SourceTree;
+use crate::files::{Rules, Source, SourceTree, is_in_store, now};
 use crate::id::SnapshotId;
 use crate::ingest::{AnchorPrimer, Pipeline};
 use crate::progress::{Phase, Progress};
@@ -124,7 +126,36 @@ fn root_is_empty(report: &CreateReport) -> bool {
 /// counted, and does not stop the
 /// work.
 pub fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
-    create_snapshot(repository, None, options, progress)
+    create_snapshot(repository, Box::new(local_tree), options, progress)
+}
+
+/// Makes a snapshot of sources some or all of which lie in object stores, as URLs.
+///
+/// # Errors
+/// As of [`create`], and [`Error::InvalidArgument`] for rules that cannot be kept in object stores.
+#[cfg(feature = "object-store")]
+pub fn create_with(
+    repository: &Repository,
+    stores: &Stores,
+    options: CreateOptions,
+    progress: &dyn Progress,
+) -> Result<CreateReport> {
+    let tree = |options: &CreateOptions, rules: Rules| {
+        bucket::sources(stores, &options.sources, &options.working_directory, rules, &options.pass_over)
+    };
+    create_snapshot(repository, Box::new(tree), options, progress)
+}
+
+fn local_tree(options: &CreateOptions, rules: Rules) -> Result<Box<dyn SourceTree>> {
+    if let Some(url) = options.sources.iter().find(|source| is_in_store(source)) {
+        let reason = format!("{} lies in an object store, and it was not said how that is reached", url.display());
+        return Err(Error::argument("sources", reason));
+    }
+    let source = Source::new(&options.sources, &options.working_directory, rules, now)?;
+    Ok(Box::new(match options.shard {
+        Some(shard) => source.only(shard),
+        None => source,
+    }))
 }
 
 /// Makes a snapshot of a tree that need not lie in the local file system. `sources` of the options say only what the snapshot
@@ -138,12 +169,12 @@ pub fn create_of_tree(
     options: CreateOptions,
     progress: &dyn Progress,
 ) -> Result<CreateReport> {
-    create_snapshot(repository, Some(tree), options, progress)
+    create_snapshot(repository, Box::new(|_, _| Ok(tree)), options, progress)
 }
 
 fn create_snapshot(
     repository: &Repository,
-    tree: Option<Box<dyn SourceTree>>,
+    tree: TreeOf<'_>,
     options: CreateOptions,
     progress: &dyn Progress,
 ) -> Result<CreateReport> {

@@ -17,7 +17,7 @@ use crate::values;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct CreateOptions {
-    /// What to save. Relative ones count from `working_directory`.
+    /// What to save. Relative ones count from `working_directory`. URLs in object stores need [`create_with`](super::create_with).
     #[serde(deserialize_with = "values::texts")]
     pub sources: Vec<PathBuf>,
     /// Where relative sources count from; absolute. That of the process if it is empty.
@@ -42,8 +42,8 @@ pub struct CreateOptions {
     pub exclude_larger_than: Option<u64>,
     /// Stay on the file system of each source. Where another is mounted, its root directory is saved without what is in it.
     pub one_file_system: bool,
-    /// Directories and files that are left out wherever they are met: the repository itself. Those that are not there do not
-    /// count.
+    /// Directories and files that are left out wherever they are met: the repository itself, as a path or as its URL. Those that are
+    /// not there do not count.
     #[serde(skip)]
     pub pass_over: Vec<PathBuf>,
     /// Compare with this snapshot instead of the last one of the series.

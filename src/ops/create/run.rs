@@ -15,9 +15,7 @@ use super::stream::store_stream;
 use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Error, Result};
-use crate::files::{
-    Coverage, Held, Problem, Sharded, Source, SourceFile, SourceOpener, SourceTree, Trouble, left_out, now,
-};
+use crate::files::{Coverage, Held, Problem, Rules, Sharded, SourceFile, SourceOpener, SourceTree, Trouble, left_out};
 use crate::id::{ChunkId, SnapshotId};
 use crate::ingest::Pipeline;
 use crate::ingest::{Effort, Workbench};
@@ -42,6 +40,9 @@ pub(super) struct CreateRun<'r> {
     /// The part that is made; none if all is saved.
     pub(super) part: Option<&'r PartRun>,
 }
+
+/// Makes the tree that is saved, once it is known what is left out of it.
+pub(super) type TreeOf<'t> = Box<dyn FnOnce(&CreateOptions, Rules) -> Result<Box<dyn SourceTree>> + 't>;
 
 /// A file that a worker is to store.
 struct FileJob {
@@ -82,7 +83,7 @@ impl CreateRun<'_> {
         &'p self,
         scope: &rayon::Scope<'p>,
         options: CreateOptions,
-        tree: Option<Box<dyn SourceTree>>,
+        tree: TreeOf<'_>,
     ) -> Result<(ChunkId, CreateReport)> {
         let (bench, schemas) = (Workbench::default(), SchemaCache::default());
         let context = FileContext {
@@ -122,16 +123,7 @@ impl CreateRun<'_> {
             }
             None => {
                 rules.extend(Coverage::rules(&options.sources, &options.working_directory, &self.lineage.paths));
-                let tree = match tree {
-                    Some(tree) => tree,
-                    None => {
-                        let source = Source::new(&options.sources, &options.working_directory, left_out_by, now)?;
-                        Box::new(match self.part {
-                            Some(part) => source.only(part.shard),
-                            None => source,
-                        })
-                    }
-                };
+                let tree = tree(&options, left_out_by)?;
                 stored = self.store_part(scope, &context, &options, tree, &mut rows)?;
             }
         }
@@ -225,7 +217,7 @@ impl CreateRun<'_> {
         let done = std::thread::scope(|threads| {
             let mut walker_outcomes = Numbered::new(send_outcome.clone());
             let (window, walked) = (&window, &walked);
-            let walker = move || match self.walk(source, detection, window, &send_job, &mut walker_outcomes) {
+            let walker = move || match self.walk(source, opener, detection, window, &send_job, &mut walker_outcomes) {
                 Ok(done) => *walked.lock().unwrap_or_else(PoisonError::into_inner) = done,
                 Err(error) => self.pipeline.fail(error),
             };
@@ -285,6 +277,7 @@ impl CreateRun<'_> {
     fn walk(
         &self,
         mut source: Box<dyn SourceTree>,
+        opener: &dyn SourceOpener,
         detection: ChangeDetection,
         window: &Gate,
         jobs: &crossbeam_channel::Sender<FileJob>,
@@ -334,6 +327,7 @@ impl CreateRun<'_> {
                 Some(before) if detection.unmodified(&found.entry, before) => Outcome::Unmodified(found),
                 _ => {
                     self.progress.more_ahead(1, found.entry.size);
+                    opener.announce(&fs_path, found.entry.size);
                     let number = outcomes.skip();
                     if number.is_none_or(|number| jobs.send(FileJob { number, path: fs_path, found }).is_err()) {
                         return Ok(Walked::default());
@@ -415,7 +409,7 @@ impl CreateRun<'_> {
                     format!("it grew every time it was read; the {size} bytes that it had at first are stored");
                 self.warn(path, Trouble::Note(message));
             }
-            Held::Changed => {
+            Held::Changed | Held::Torn => {
                 let message = "it changed every time it was read; the last state read is stored".into();
                 self.warn(path, Trouble::Note(message));
             }

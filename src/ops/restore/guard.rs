@@ -8,7 +8,7 @@ use super::RestoreOptions;
 use super::selection::Selection;
 use super::sweep::{Row, Rows};
 use crate::error::{Error, Refusal, Result};
-use crate::files::{Coverage, Spared, is_same, resolved};
+use crate::files::{Coverage, Spared, is_in_store, is_same, resolved};
 use crate::ops::is_at_or_below;
 use crate::snapshot::SnapshotRoot;
 use crate::store::Repository;
@@ -19,10 +19,12 @@ use crate::store::Repository;
 /// # Errors
 /// If the target itself lies in such a place.
 pub(super) fn in_use_below_target(options: &RestoreOptions) -> Result<Vec<Vec<u8>>> {
-    let target = resolved(&options.target);
+    // A URL is what it is, wherever links may lead to.
+    let resolve = |place: &Path| if is_in_store(place) { place.to_path_buf() } else { resolved(place) };
+    let target = resolve(&options.target);
     let mut below = Vec::new();
     for place in &options.in_use {
-        let resolved = resolved(place);
+        let resolved = resolve(place);
         if target.starts_with(&resolved) {
             let (target, place) = (options.target.display(), place.display());
             return Err(Error::argument(

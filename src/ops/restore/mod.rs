@@ -27,7 +27,7 @@ use run::RestoreRun;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::error::{Error, Result};
-use crate::files::{RestoreTarget, Spare};
+use crate::files::{RestoreTarget, Spare, is_in_store};
 use crate::progress::{Phase, Progress};
 use crate::read::{EncoderBench, FileAssembler, regular_file};
 use crate::report::{self, put_text};
@@ -45,6 +45,8 @@ pub struct RestoreReport {
     pub metadata_restored: u64,
     /// Directories, links, pipes and devices.
     pub others_restored: u64,
+    /// Directories of the snapshot that were not made, since the target has none.
+    pub directories_skipped: u64,
     /// Bytes that were written.
     pub bytes_restored: u64,
     /// What `delete` removed (or would remove).
@@ -102,11 +104,16 @@ pub fn restore(
     options: &RestoreOptions,
     progress: &dyn Progress,
 ) -> Result<RestoreReport> {
+    if is_in_store(&options.target) {
+        let reason = format!("{} is no directory, and it was not said how it is reached", options.target.display());
+        return Err(Error::argument("target", reason));
+    }
     restore_with(repository, snapshot, options, progress, local::run)
 }
 
 /// Restores a snapshot into a target that need not be a directory. What the options say of directories of the local file system
-/// (`target`, `in_use`, `home`, `restore_suid`) is for [`restore`].
+/// (`target`, `in_use`, `home`, `restore_suid`) is for [`restore`]; where `target` is the URL of what is restored to, nothing is written to
+/// what lies `in_use` there.
 ///
 /// # Errors
 /// As of [`restore`], and [`Error::InvalidArgument`] with `delete`: what may be removed is known of directories only.
@@ -120,9 +127,11 @@ pub fn restore_to(
     if options.delete {
         return Err(Error::argument("delete", "nothing can be removed from this target"));
     }
+    let in_use = if is_in_store(&options.target) { guard::in_use_below_target(options)? } else { Vec::new() };
     restore_with(repository, snapshot, options, progress, |repository, snapshot, options, progress, pool| {
         let mut run = RestoreRun::new(repository, snapshot, options, progress);
         run.target = Some(target);
+        run.in_use = in_use;
         run.carry_out(repository, pool)
     })
 }

@@ -44,13 +44,15 @@ impl RestoreRun<'_> {
         };
         let Some(target) = target else { return Ok(false) };
         refuse_impossible_size(entry)?;
-        let size = if recoded.is_some() { 0 } else { entry.size };
-        let mut writer = target.begin(path, size, self.sparse(entry))?;
+        let mut written = entry.clone();
+        if recoded.is_some() {
+            (written.size, written.content) = (0, None);
+        }
+        let mut writer = target.begin(path, &written, self.sparse(entry))?;
         let mut write = |bytes: &[u8]| {
             self.progress.bytes(bytes.len() as u64);
             self.write_bytes(&mut *writer, bytes)
         };
-        let mut written = entry.clone();
         let done = match recoded {
             Some(codec) => recode(assembler.source, assembler.encoders, entry, codec, &mut write),
             None => assembler.rebuild(entry, &mut write),
@@ -128,7 +130,9 @@ impl RestoreRun<'_> {
         target: &dyn RestoreTarget,
         error: Error,
     ) -> Result<()> {
-        let mut writer = target.begin(path, 0, self.sparse(entry))?;
+        // Other bytes than those that were saved.
+        let known = FileEntry { size: 0, content: None, ..entry.clone() };
+        let mut writer = target.begin(path, &known, self.sparse(entry))?;
         let saved = salvage(assembler, entry, &mut |bytes| self.write_bytes(&mut *writer, bytes))?;
         if !saved.loss.is_any() {
             // All of its chunks are there, and yet it is not what it was.
@@ -142,7 +146,7 @@ impl RestoreRun<'_> {
             report_path = [path, format!(".salvage.{names}.json").as_bytes()].concat();
         }
         let text = saved.report(entry, self.snapshot.id)?;
-        let mut report_writer = target.begin(&report_path, 0, false)?;
+        let mut report_writer = target.begin(&report_path, &FileEntry { mode: entry.mode & 0o666, ..known }, false)?;
         report_writer.write(text.as_bytes())?;
         let size = text.len() as u64;
         let xattrs = Vec::new();

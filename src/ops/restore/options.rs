@@ -16,7 +16,7 @@ use crate::values;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct RestoreOptions {
-    /// Where to.
+    /// Where to. The URL of a place in an object store says only what it is called: [`restore_to`](super::restore_to).
     pub target: PathBuf,
     /// Only what is at or below this path of the snapshot; its components do not appear in the target. Empty for all.
     #[serde(skip)]

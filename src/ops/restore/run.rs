@@ -175,7 +175,7 @@ impl RestoreRun<'_> {
                 self.make_on_the_way(&above);
             }
             match &entry.kind {
-                EntryKind::Directory if !abilities.directories => {}
+                EntryKind::Directory if !abilities.directories => self.report().directories_skipped += 1,
                 EntryKind::Directory if self.options.dry_run => match self.make_way_for_folder(&entry.path, &path) {
                     Ok(()) => {
                         self.compare(&entry, &path);

@@ -9,6 +9,8 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, Check
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::list::PaginatedListStore;
+use object_store::multipart::MultipartStore;
 use object_store::{ClientOptions, Error, ObjectStore, RetryConfig, StaticCredentialProvider};
 
 use super::direct::{Direct, Signer};
@@ -23,15 +25,29 @@ pub(super) type Variables = BTreeMap<String, String>;
 /// How long it may take until a connection is there.
 const CONNECTING: Duration = Duration::from_secs(10);
 
-/// The ways to a bucket: the client's, and what it does not know.
-pub(super) struct Connected {
+/// A client, by what it can do.
+#[derive(Clone)]
+pub(super) struct Client {
+    /// Whole objects, and parts of them.
     pub(super) store: Arc<dyn ObjectStore>,
+    /// Listings, page by page.
+    pub(super) pages: Arc<dyn PaginatedListStore>,
+    /// Objects that are sent in parts.
+    pub(super) uploads: Arc<dyn MultipartStore>,
+    /// What the client has no request for.
     pub(super) direct: Option<Arc<Direct>>,
+}
+
+impl Client {
+    fn of(store: impl ObjectStore + PaginatedListStore + MultipartStore, direct: Option<Arc<Direct>>) -> Self {
+        let store = Arc::new(store);
+        Self { store: store.clone(), pages: store.clone(), uploads: store, direct }
+    }
 }
 
 /// The client for a location. It tries nothing twice: a create that the client repeats by itself comes back as a conflict
 /// with itself. The wrapper around it retries, and resolves that.
-pub(super) fn client(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Connected, Error> {
+pub(super) fn client(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Client, Error> {
     match location.scheme() {
         Scheme::S3 => s3(location, variables, counter),
         Scheme::Google => google(location, variables, counter),
@@ -87,7 +103,7 @@ fn set(variables: &Variables, name: &str) -> Option<String> {
     variables.get(name).filter(|value| !value.is_empty()).cloned()
 }
 
-fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Connected, Error> {
+fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Client, Error> {
     let mut builder = AmazonS3Builder::new();
     for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("AWS_")) {
         // How names are given once is not for the environment to say; nor is where to connect to, which the location says.
@@ -157,7 +173,7 @@ fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Res
         let client = Counting(counter.clone()).connect(&options(variables, "AWS_")?)?;
         Ok::<_, Error>(Arc::new(Direct { bucket, signer, client, has_checksums }))
     });
-    Ok(Connected { store: Arc::new(store), direct: direct.transpose()? })
+    Ok(Client::of(store, direct.transpose()?))
 }
 
 /// The address of a bucket, as the client makes it.
@@ -188,7 +204,7 @@ fn profile(variables: &Variables) -> Result<Option<Profile>, Error> {
     }
 }
 
-fn google(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Connected, Error> {
+fn google(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Client, Error> {
     let mut builder = GoogleCloudStorageBuilder::new();
     for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("GOOGLE_")) {
         match name.to_ascii_lowercase().parse() {
@@ -211,7 +227,7 @@ fn google(location: &Location, variables: &Variables, counter: &Arc<Counter>) ->
         let client = Counting(counter.clone()).connect(&options(variables, "GOOGLE_")?)?;
         Ok::<_, Error>(Arc::new(Direct { bucket, signer, client, has_checksums: true }))
     });
-    Ok(Connected { store: Arc::new(store), direct: direct.transpose()? })
+    Ok(Client::of(store, direct.transpose()?))
 }
 
 /// The address that a service account names, which the client takes: that of an emulator.
@@ -225,7 +241,7 @@ fn address_of_account(variables: &Variables) -> Option<String> {
     Some(account["gcs_base_url"].as_str()?.to_string())
 }
 
-fn azure(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Connected, Error> {
+fn azure(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Client, Error> {
     let mut builder = MicrosoftAzureBuilder::new();
     for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("AZURE_")) {
         match name.to_ascii_lowercase().parse() {
@@ -239,5 +255,5 @@ fn azure(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> 
         .with_container_name(location.bucket())
         .with_client_options(options(variables, "AZURE_")?)
         .with_http_connector(Counting(counter.clone()));
-    Ok(Connected { store: Arc::new(builder.with_retry(once()).build()?), direct: None })
+    Ok(Client::of(builder.with_retry(once()).build()?, None))
 }

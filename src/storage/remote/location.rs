@@ -55,7 +55,7 @@ impl Location {
         text.split_once("://").is_some_and(|(scheme, _)| Scheme::named(scheme).is_some())
     }
 
-    /// The place that a URL names. Slashes at its end mean nothing.
+    /// The place that a URL names. A slash at its end means nothing.
     ///
     /// # Errors
     /// If it names no bucket, or its prefix cannot be one of keys.
@@ -75,8 +75,9 @@ impl Location {
                  addresses and passwords come from the environment"
             )));
         }
-        let prefix = prefix.trim_end_matches('/');
-        if !prefix.is_empty() && prefix.split('/').any(str::is_empty) {
+        let whole = prefix;
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        if !whole.is_empty() && prefix.split('/').any(str::is_empty) {
             return Err(bad("a part of the prefix is empty: was a variable not set?".into()));
         }
         let prefix = Path::parse(prefix).map_err(|error| bad(error.to_string()))?;
@@ -102,7 +103,11 @@ impl Location {
     pub(super) fn key(&self, below: &str) -> Path {
         match self.prefix.is_empty() {
             true => Path::from(below),
-            false => Path::from(format!("{}/{below}", self.prefix)),
+            // The prefix is one of keys as it stands: what the client would write differently in it (`~`) must stay.
+            false => {
+                let key = format!("{}/{below}", self.prefix);
+                Path::parse(&key).unwrap_or_else(|_| Path::from(key))
+            }
         }
     }
 
@@ -147,13 +152,24 @@ mod tests {
         assert_eq!((whole.prefix(), whole.to_string()), ("", "gs://lake".into()));
         assert_eq!(whole.key("config").as_ref(), "config");
         assert_eq!(parsed("az://box/").scheme(), Scheme::Azure);
+        // What is listed by the prefix has to be found below it.
+        let odd = parsed("s3://lake/a~b [1]");
+        let key = odd.key(&Name::log(7).to_string());
+        assert_eq!(odd.object(Kind::Log, key.as_ref()), Some(Name::log(7)));
     }
 
     #[test]
     fn what_names_no_bucket_is_refused_with_a_reason() {
-        for text in
-            ["s3://", "s3:///prefix", "s3://a//b", "s3://key:secret@host/bucket", "s3://host:9000/b", "ftp://x/y"]
-        {
+        for text in [
+            "s3://",
+            "s3:///prefix",
+            "s3://a//b",
+            "s3://a//",
+            "s3://a/b//",
+            "s3://key:secret@host/bucket",
+            "s3://host:9000/b",
+            "ftp://x/y",
+        ] {
             let error = Location::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(text) && error.len() > text.len() + 10, "{error}");
         }

@@ -13,11 +13,14 @@ mod errors;
 mod identity;
 mod join;
 mod location;
+mod objects;
 mod profile;
+mod raw_keys;
 mod strangers;
 mod tasks;
 mod timing;
 mod traffic;
+mod uploads;
 mod versions;
 
 use std::fmt;
@@ -34,7 +37,9 @@ use super::{
 };
 use errors::Refused;
 pub use location::{BadLocation, Location, Scheme};
+pub use objects::{Ahead, Got, Notes, Object, Objects, Page};
 use tasks::{Failed, Tasks};
+pub use uploads::{Part, Upload};
 pub use versions::OldestVersions;
 
 /// How many requests are on their way at once, unless the store asks for fewer.
@@ -71,14 +76,7 @@ impl Remote {
     pub fn open(location: &Location, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let counter = Arc::default();
         let variables = variables.into_iter().collect();
-        let connect::Connected { store, direct } =
-            connect::client(location, &variables, &counter).map_err(|error| {
-                let kind = match errors::kind_of(&error, None) {
-                    StorageErrorKind::Denied => StorageErrorKind::Denied,
-                    _ => StorageErrorKind::Invalid,
-                };
-                StorageError::new(kind, "open").at(location).because(errors::said(&error))
-            })?;
+        let connect::Client { store, direct, .. } = connected(location, &variables, &counter)?;
         let tasks = Tasks::new(CONCURRENCY)
             .map_err(|error| StorageError::new(StorageErrorKind::Exhausted, "open").at(location).because(error))?;
         let (width, patience) = (timing::Width::new(CONCURRENCY), timing::Patience::default());
@@ -266,6 +264,21 @@ impl Remote {
     }
 }
 
+/// A client for the place.
+fn connected(
+    location: &Location,
+    variables: &connect::Variables,
+    counter: &Arc<traffic::Counter>,
+) -> Result<connect::Client> {
+    connect::client(location, variables, counter).map_err(|error| {
+        let kind = match errors::kind_of(&error, None) {
+            StorageErrorKind::Denied => StorageErrorKind::Denied,
+            _ => StorageErrorKind::Invalid,
+        };
+        StorageError::new(kind, "open").at(location).because(errors::said(&error))
+    })
+}
+
 /// Whether no byte is wanted, or of no object: such a range cannot be asked for.
 fn is_nothing(range: ByteRange) -> bool {
     matches!(range, ByteRange::Exactly { offset, length } if length == 0 || offset.checked_add(length as u64).is_none())
@@ -322,8 +335,7 @@ impl Backend for Remote {
         if let (true, Some(class)) = (terms.cold, &self.class) {
             options.attributes.insert(Attribute::StorageClass, class.clone().into());
         }
-        let put =
-            self.run(tasks::within(patience, async move { store.put_opts(&key, payload, options).await }));
+        let put = self.run(tasks::within(patience, async move { store.put_opts(&key, payload, options).await }));
         let Err(failed) = put else { return Ok(Created::New) };
         match failed.refused() {
             Refused::Taken => self.taken(name),

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore};
+use object_store::{Error, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::errors::{self, Refused};
 use super::timing::Patience;
@@ -54,6 +55,14 @@ impl Failed {
 
     pub(super) fn is_passing(&self) -> bool {
         self.kind().is_passing()
+    }
+
+    /// The status of the last answer, where it was one that counts.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Client(_, status) => *status,
+            _ => None,
+        }
     }
 
     /// Whether the store may have meant that the object does not have these bytes.
@@ -146,6 +155,18 @@ impl Tasks {
         self.hand_over(work).unwrap_or_else(lost)
     }
 
+    /// Begins the work, which goes on while others wait for something else.
+    pub(super) fn start<T: Send + 'static>(&self, work: impl Future<Output = Done<T>> + Send + 'static) -> Started<T> {
+        let (done, wait) = mpsc::sync_channel(1);
+        let work = permitted(self.permits.clone(), work);
+        let task = self.runtime.as_ref().map(|runtime| {
+            runtime.spawn(async move {
+                let _ = done.send(work.await);
+            })
+        });
+        Started { wait, task }
+    }
+
     fn hand_over<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let (done, wait) = mpsc::sync_channel(1);
         self.runtime.as_ref()?.spawn(async move {
@@ -164,6 +185,28 @@ impl Drop for Tasks {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
+        }
+    }
+}
+
+/// Work that was begun. Dropping it gives it up.
+#[derive(Debug)]
+pub(super) struct Started<T> {
+    wait: mpsc::Receiver<Done<T>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl<T> Started<T> {
+    /// Waits for it.
+    pub(super) fn wait(&self) -> Done<T> {
+        self.wait.recv().unwrap_or(Err(Failed::Lost("the request was given up")))
+    }
+}
+
+impl<T> Drop for Started<T> {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
         }
     }
 }
@@ -216,25 +259,33 @@ pub(super) async fn read_version(
         ByteRange::Exactly { offset, length } if found.range.start == offset => length as u64,
         ByteRange::Exactly { .. } => return Ok(Read::OfSize(size)),
     };
-    let mut bytes = Vec::new();
-    let mut pieces = found.into_stream();
-    // It is known to be no more than was asked for, or allowed; what does not come is not waited for with room.
-    bytes.reserve_exact(usize::try_from(wanted.min(1 << 20)).unwrap_or(0));
-    loop {
-        let next = within(patience.least(), async { pieces.next().await.transpose() }).await;
-        let Some(piece) = next.map_err(broken_off)? else { break };
-        if (bytes.len() + piece.len()) as u64 > wanted {
-            return Err(Failed::Lost("more bytes came than the storage said"));
-        }
-        bytes.extend_from_slice(&piece);
-    }
+    let bytes = gathered(found, wanted, patience).await?;
     match bytes.len() as u64 == wanted {
         true => Ok(Read::Whole(bytes)),
         // Cut off on the way, or the object is shorter than the range.
         false if matches!(range, ByteRange::Exactly { offset, length } if offset.saturating_add(length as u64) > size) => {
             Ok(Read::OfSize(size))
         }
-        false => Err(Failed::Lost("the answer ended before all bytes were there")),
+        false => Err(Failed::Lost(ENDED_EARLY)),
+    }
+}
+
+/// What is said of an answer with fewer bytes than it should have.
+pub(super) const ENDED_EARLY: &str = "the answer ended before all bytes were there";
+
+/// All bytes of an answer, which are `wanted` at most.
+pub(super) async fn gathered(found: GetResult, wanted: u64, patience: Patience) -> Done<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut pieces = found.into_stream();
+    // It is known to be no more than was asked for, or allowed; what does not come is not waited for with room.
+    bytes.reserve_exact(usize::try_from(wanted.min(1 << 20)).unwrap_or(0));
+    loop {
+        let next = within(patience.least(), async { pieces.next().await.transpose() }).await;
+        let Some(piece) = next.map_err(broken_off)? else { return Ok(bytes) };
+        if (bytes.len() + piece.len()) as u64 > wanted {
+            return Err(Failed::Lost("more bytes came than the storage said"));
+        }
+        bytes.extend_from_slice(&piece);
     }
 }
 

@@ -10,6 +10,7 @@ use object_store::client::{
 };
 
 use super::direct::Lock;
+use super::raw_keys::{RawKeys, hidden};
 use crate::storage::Traffic;
 
 #[derive(Debug, Default)]
@@ -82,6 +83,7 @@ impl HttpService for Counted {
         Answer::note(0);
         let is_head = request.method().as_str() == "HEAD";
         let is_part = request.headers().contains_key("range");
+        let lists_raw = request.extensions().get::<RawKeys>().is_some();
         let mut response = self.inner.execute(request).await?;
         // Some stores send a part, say which one it is, and call it a whole.
         if is_part
@@ -95,6 +97,11 @@ impl HttpService for Counted {
         let length = response.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
         if !is_head {
             self.counter.received.fetch_add(length.unwrap_or(0), Ordering::Relaxed);
+        }
+        if lists_raw && response.status().as_u16() == 200 {
+            let (head, body) = response.into_parts();
+            let xml = body.bytes().await?;
+            return Ok(HttpResponse::from_parts(head, hidden(&xml).into()));
         }
         Ok(response)
     }
