@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use avro_snap::runtime::Runtime;
-use avro_snap::storage::{CacheTerms, Limits};
+use avro_snap::storage::CacheTerms;
 use avro_snap::values::{parse_rate, parse_size};
 
 use super::failure::{Failure, Result};
@@ -187,8 +187,8 @@ impl Globals {
 
     /// What is not to be exceeded on the way to a store.
     #[cfg(feature = "object-store")]
-    pub(crate) fn limits(&self) -> Limits {
-        let mut limits = Limits::default();
+    pub(crate) fn limits(&self) -> avro_snap::storage::Limits {
+        let mut limits = avro_snap::storage::Limits::default();
         (limits.up, limits.down) = (self.limit_upload, self.limit_download);
         limits
     }
