@@ -224,7 +224,7 @@ fn merge_parts(repository: &Repository, options: &MergeOptions, progress: &dyn P
     Ok(report)
 }
 
-/// From how many directories on half of them is much less.
+/// From how many directories on less than a quarter of them is much less.
 const MANY_DIRECTORIES: u64 = 10;
 
 /// From how many files a part on average on, none is much less: by chance that happens once in 10^8 times.
@@ -239,7 +239,7 @@ fn refuse_uneven(run: &str, parts: &[(SnapshotRoot, Part)]) -> Result<()> {
     for (root, part) in parts {
         let uneven =
             |met: String, others: String| Err(Error::run(run, RunRefusal::Uneven { part: part.number, met, others }));
-        if most >= MANY_DIRECTORIES && part.directories_met < most / 2 {
+        if most >= MANY_DIRECTORIES && part.directories_met < most / 4 {
             return uneven(format!("{} directories", part.directories_met), most.to_string());
         }
         if mean >= MANY_FILES && root.totals.files == 0 {
