@@ -267,7 +267,9 @@ fn month(user: &User<'_>, bucket: &Bucket, folder: &Path, verbs: &Verbs, rows: u
         user.run(&[verbs.save, &[&text(&data)]].concat());
         add(if night == 0 { &mut month.first } else { &mut month.nights }, bucket.take());
         if night % 7 == 6 {
-            verbs.prune.iter().for_each(|verb| drop(user.run(verb)));
+            for verb in verbs.prune {
+                user.run(verb);
+            }
             add(&mut month.prunes, bucket.take());
         }
     }

@@ -51,6 +51,14 @@ struct Object {
     bytes: Arc<Vec<u8>>,
     generation: u64,
     modified: u64,
+    /// Until then it can be neither deleted nor overwritten. Of this form: `2026-11-30T12:00:00Z`.
+    locked: Option<String>,
+}
+
+impl Object {
+    fn is_locked(&self) -> bool {
+        self.locked.as_ref().is_some_and(|until| *until > moment(now()))
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -84,7 +92,14 @@ impl Bucket {
         below.fold((0, 0), |(count, bytes), (_, object)| (count + 1, bytes + object.bytes.len() as u64))
     }
 
-    /// Deletes all that lies below a prefix.
+    /// Objects below a prefix, and until when each is locked.
+    pub fn locks(&self, prefix: &str) -> BTreeMap<String, Option<String>> {
+        let objects = lock(&self.state.objects);
+        let below = objects.iter().filter(|(key, _)| key.starts_with(prefix));
+        below.map(|(key, object)| (key.clone(), object.locked.clone())).collect()
+    }
+
+    /// Deletes all that lies below a prefix, locked or not.
     pub fn clear(&self, prefix: &str) {
         lock(&self.state.objects).retain(|key, _| !key.starts_with(prefix));
     }
@@ -177,6 +192,15 @@ impl State {
             ("GET", None) if has("location") => Answer::xml("<LocationConstraint/>".into()),
             ("GET", None) => self.list(request),
             ("POST", None) if has("delete") && !request.is_google() => self.delete_batch(request),
+            ("GET", Some(key)) if has("retention") => {
+                match lock(&self.objects).get(key).map(|found| found.locked.clone()) {
+                    Some(Some(until)) => Answer::xml(format!(
+                        "<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>"
+                    )),
+                    _ => Answer::error(404, "NoSuchObjectLockConfiguration"),
+                }
+            }
+            ("PUT", Some(key)) if has("retention") => self.retain(request, key),
             ("GET" | "HEAD", Some(key)) => self.get(request, key),
             ("PUT", Some(_)) if has("partNumber") => self.put_part(request),
             ("PUT", Some(key)) => self.put(request, key, request.body.clone()),
@@ -191,10 +215,17 @@ impl State {
                 lock(&self.uploads).remove(&request.query["uploadId"]);
                 Answer::new(204)
             }
-            ("DELETE", Some(key)) => match lock(&self.objects).remove(key) {
-                None if request.is_google() => Answer::error(404, "NoSuchKey"),
-                _ => Answer::new(204),
-            },
+            ("DELETE", Some(key)) => {
+                let mut objects = lock(&self.objects);
+                match objects.get(key) {
+                    Some(object) if object.is_locked() => refused(request, key),
+                    None if request.is_google() => Answer::error(404, "NoSuchKey"),
+                    _ => {
+                        objects.remove(key);
+                        Answer::new(204)
+                    }
+                }
+            }
             _ => Answer::error(405, "MethodNotAllowed"),
         }
     }
@@ -232,9 +263,44 @@ impl State {
         if only_new && objects.contains_key(key) {
             return Answer::error(412, "PreconditionFailed");
         }
+        if objects.get(key).is_some_and(Object::is_locked) {
+            return refused(request, key);
+        }
+        let prefix = if request.is_google() { "x-goog" } else { "x-amz" };
+        let locked = asked(&format!("{prefix}-object-lock-retain-until-date")).map(String::from);
+        if locked.is_some() && asked(&format!("{prefix}-object-lock-mode")) != Some("COMPLIANCE") {
+            return Answer::error(400, "InvalidRequest");
+        }
+        // What is signed is what counts.
+        let signed = asked("authorization").unwrap_or("");
+        if locked.is_some() && !request.is_google() && !signed.contains("x-amz-object-lock-retain-until-date") {
+            return Answer::error(403, "HeadersNotSigned");
+        }
         let generation = self.generations.fetch_add(1, Ordering::SeqCst) + 1;
-        objects.insert(key.into(), Object { bytes: Arc::new(bytes), generation, modified: now() });
+        objects.insert(key.into(), Object { bytes: Arc::new(bytes), generation, modified: now(), locked });
         Answer::new(200).with("ETag", format!("\"{generation}\"")).with("x-goog-generation", generation)
+    }
+
+    /// A lock of this mode can be made longer, and not shorter.
+    fn retain(&self, request: &Request, key: &str) -> Answer {
+        let text = String::from_utf8_lossy(&request.body).into_owned();
+        let within = |tag: &str| text.split(&format!("<{tag}>")).nth(1)?.split('<').next().map(String::from);
+        let (Some("COMPLIANCE"), Some(until)) = (within("Mode").as_deref(), within("RetainUntilDate")) else {
+            return Answer::error(400, "MalformedXML");
+        };
+        if !request.is_google() && !request.headers.contains_key("x-amz-checksum-sha256") {
+            return Answer::error(400, "InvalidRequest");
+        }
+        match lock(&self.objects).get_mut(key) {
+            None => Answer::error(404, "NoSuchKey"),
+            Some(object) if object.locked.as_ref().is_some_and(|set| *set > until) => {
+                Answer::error(403, "AccessDenied")
+            }
+            Some(object) => {
+                object.locked = Some(until);
+                Answer::new(200)
+            }
+        }
     }
 
     fn put_part(&self, request: &Request) -> Answer {
@@ -267,6 +333,12 @@ impl State {
         let mut objects = lock(&self.objects);
         let mut told = String::new();
         for key in text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()) {
+            if objects.get(&plain(key)).is_some_and(Object::is_locked) {
+                told.push_str(&format!(
+                    "<Error><Key>{key}</Key><Code>AccessDenied</Code><Message>{LOCKED}</Message></Error>"
+                ));
+                continue;
+            }
             objects.remove(&plain(key));
             told.push_str(&format!("<Deleted><Key>{key}</Key></Deleted>"));
         }
@@ -396,6 +468,21 @@ impl Answer {
     }
 }
 
+/// What S3 says of an object that is locked.
+const LOCKED: &str = "Access Denied because object protected by object lock.";
+
+/// That an object cannot be deleted or overwritten yet, in the words of each store.
+fn refused(request: &Request, key: &str) -> Answer {
+    let message = match request.is_google() {
+        true => format!(
+            "Object '{key}' is subject to object retention and cannot be deleted, overwritten or archived until later."
+        ),
+        false => LOCKED.into(),
+    };
+    let text = format!("<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>");
+    Answer { status: 403, ..Answer::xml(text) }
+}
+
 /// Which bytes a `Range` header asks for, or none where the object has none of them.
 fn range(text: &str, length: usize) -> Option<std::ops::Range<usize>> {
     let (from, to) = text.strip_prefix("bytes=")?.split_once('-')?;
@@ -479,6 +566,12 @@ fn clock(seconds: u64) -> String {
 fn iso_date(seconds: u64) -> String {
     let (year, month, day) = civil(seconds);
     format!("{year}-{month:02}-{day:02}T{}.000Z", clock(seconds))
+}
+
+/// As locks have it.
+fn moment(seconds: u64) -> String {
+    let (year, month, day) = civil(seconds);
+    format!("{year}-{month:02}-{day:02}T{}Z", clock(seconds))
 }
 
 fn internet_date(seconds: u64) -> String {

@@ -44,6 +44,8 @@ pub struct Server {
     pub port: u16,
     bucket: String,
     _process: Option<(Child, tempfile::TempDir)>,
+    /// What serves, where that is in this process.
+    pub in_process: Option<Bucket>,
 }
 
 /// Where what `.ci/run` installs lies.
@@ -116,8 +118,9 @@ impl Server {
 
     fn start(kind: Kind) -> Option<Self> {
         if matches!(kind, Kind::Google | Kind::InProcess) {
-            let port = Bucket::start().port;
-            return Some(Self { kind, port, bucket: BUCKET.into(), _process: None });
+            let bucket = Bucket::start();
+            let (port, in_process) = (bucket.port, Some(bucket));
+            return Some(Self { kind, port, bucket: BUCKET.into(), _process: None, in_process });
         }
         if !kind.program().exists() {
             eprintln!("{kind:?} is not in {}: what needs it was passed over", folder().display());
@@ -136,7 +139,7 @@ impl Server {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
-        let server = Self { kind, port, bucket: BUCKET.into(), _process: Some((process, data)) };
+        let server = Self { kind, port, bucket: BUCKET.into(), _process: Some((process, data)), in_process: None };
         server.make_bucket();
         Some(server)
     }

@@ -100,11 +100,9 @@ fn what_is_locked_cannot_be_destroyed_and_is_read_again_from_its_oldest_version(
         let is_right = if is_needed(&key) { (23.9..=24.0).contains(&hours) } else { hours == 0.0 };
         assert!(is_right, "{key}: {hours}");
     }
-    // Longer, and never shorter.
     let report = user.ok(&["retain", "3d", "--json"]).summary();
     assert_eq!(report["retain_secs"], 3 * 86_400);
     assert!(report["packs"]["packs"].as_u64() >= Some(1) && report["entries"].as_u64() >= Some(2), "{report}");
-    user.ok(&["retain", "1d"]);
     for (key, hours) in locks(&address).into_iter().filter(|(key, _)| is_needed(key)) {
         assert!((71.9..=72.0).contains(&hours), "{key}: {hours}");
     }
@@ -143,6 +141,58 @@ fn what_is_locked_cannot_be_destroyed_and_is_read_again_from_its_oldest_version(
     assert_eq!((copied.code, copied.stderr.as_str()), (0, ""));
     moved.ok(&["check", "--read-data"]);
     assert_eq!(moved.ok(&["snapshots", "--json"]).objects("snapshot").len(), 2);
+}
+
+/// In S3's words and in Google's, on a store of our own: moto lets locks be shortened.
+fn locks_are_set_and_extended(kind: Kind) {
+    let Some(server) = Server::of_its_own(kind) else { return };
+    let bucket = server.in_process.as_ref().unwrap();
+    let user = User { snap: Snap::quick(), place: server.place(), variables: server.variables() };
+    user.ok(&["init", "--kdf-memory", "8", "--retain", "1d"]);
+    for number in 1..4 {
+        user.night(number * 10);
+        user.ok(&["create", "data", "--retain", "1d"]);
+    }
+    let first = bucket.locks("");
+    assert!(first.iter().all(|(key, lock)| is_needed(key) == lock.is_some()), "{first:?}");
+    user.ok(&["retain", "3d"]);
+    let longer = bucket.locks("");
+    let needed = || longer.iter().filter(|(key, _)| is_needed(key));
+    assert!(needed().all(|(key, lock)| *lock > first[key]), "{longer:?}");
+    // Never shorter.
+    user.ok(&["retain", "2d"]);
+    assert_eq!(bucket.locks(""), longer);
+    // What is not needed any more is let go when its time is over, and not before.
+    user.ok(&["forget", "--keep-last", "1"]);
+    let pruned = user.ok(&["prune", "--grace", "0s", "--max-unused", "0", "--json"]).summary();
+    assert!(pruned["retained"]["packs"].as_u64() >= Some(1) && pruned["swept"]["packs"] == 0, "{pruned}");
+    user.ok(&["check", "--read-data"]);
+    assert!(needed().all(|(key, lock)| bucket.locks("").get(key) == Some(lock)));
+}
+
+#[test]
+fn locks_are_set_and_extended_on_s3() {
+    locks_are_set_and_extended(Kind::InProcess);
+}
+
+#[test]
+fn locks_are_set_and_extended_on_a_fake_of_googles_store() {
+    locks_are_set_and_extended(Kind::Google);
+}
+
+/// Where nothing can be locked, that is said before anything is written.
+#[test]
+fn a_place_without_locks_is_refused_where_they_are_asked_for() {
+    let snap = Snap::bare();
+    let refused = snap.ends(1, &["init", "--kdf-memory", "8", "--retain", "1d"]);
+    assert!(refused.stderr.contains("cannot be locked here"), "{}", refused.stderr);
+    assert!(!snap.path("repository").exists());
+    for (time, words) in [("0", "not at all"), ("11y", "ten years"), ("soon", "")] {
+        let refused = snap.ends(2, &["init", "--kdf-memory", "8", "--retain", time]);
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    let snap = Snap::new();
+    assert!(snap.ends(1, &["retain", "1d"]).stderr.contains("object lock"));
 }
 
 #[test]
@@ -212,7 +262,7 @@ policy = json.loads(sys.argv[2])
 iam.create_user(UserName="writer")
 iam.put_user_policy(UserName="writer", PolicyName="writer", PolicyDocument=json.dumps(policy))
 key = iam.create_access_key(UserName="writer")["AccessKey"]
-urllib.request.urlopen(urllib.request.Request(address + "/moto-api/reset-auth", data=b"0", method="POST"))
+urllib.request.urlopen(urllib.request.Request(address + "/moto-api/reset-auth", data=b"0", method="POST", headers={"Content-Type": "text/plain"}))
 print(key["AccessKeyId"], key["SecretAccessKey"])
 "#;
 

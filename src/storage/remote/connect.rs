@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, Checksum, S3ConditionalPut};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::list::PaginatedListStore;
 use object_store::multipart::MultipartStore;
 use object_store::{ClientOptions, Error, ObjectStore, RetryConfig, StaticCredentialProvider};
 
-use super::direct::{Direct, Signer};
+use super::direct::{Direct, Line, Signer};
 use super::identity::{FromProcess, NO_CREDENTIALS, OfTheMachine, no_identity};
 use super::location::{Location, Scheme};
 use super::profile::{self, Profile, Source};
@@ -95,8 +94,12 @@ fn wrong(reason: String) -> Error {
 }
 
 fn is_true(variables: &Variables, name: &str) -> bool {
-    let words = ["true", "1", "yes", "on", "y", "t"];
-    variables.get(name).is_some_and(|value| words.contains(&value.to_ascii_lowercase().as_str()))
+    variables.get(name).is_some_and(|value| says_true(value))
+}
+
+/// As the client reads it.
+fn says_true(value: &str) -> bool {
+    ["true", "1", "yes", "on", "y", "t"].contains(&value.to_ascii_lowercase().as_str())
 }
 
 fn set(variables: &Variables, name: &str) -> Option<String> {
@@ -141,7 +144,7 @@ fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Res
         .with_http_connector(Counting(counter.clone()))
         .with_conditional_put(S3ConditionalPut::ETagMatch);
     let is_web = set(variables, "AWS_WEB_IDENTITY_TOKEN_FILE").is_some() && set(variables, "AWS_ROLE_ARN").is_some();
-    let is_anonymous = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature).as_deref() == Some("true");
+    let is_anonymous = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature).is_some_and(|text| says_true(&text));
     builder = match profile.and_then(|profile| profile.source) {
         _ if has_keys || is_anonymous => builder,
         Some(Source::Keys { id, secret, token }) if !is_web => {
@@ -162,7 +165,7 @@ fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Res
         }
     };
     let region = builder.get_config_value(&AmazonS3ConfigKey::Region).unwrap_or_else(|| "us-east-1".into());
-    let is_set = |key| builder.get_config_value(&key).is_some_and(|text| text == "true");
+    let is_set = |key| builder.get_config_value(&key).is_some_and(|text| says_true(&text));
     let is_hosted = is_set(AmazonS3ConfigKey::VirtualHostedStyleRequest);
     let sign_payload = !is_set(AmazonS3ConfigKey::UnsignedPayload);
     let has_checksums = builder.get_config_value(&AmazonS3ConfigKey::Checksum).is_some();
@@ -170,8 +173,8 @@ fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Res
     let direct = (!is_anonymous).then(|| {
         let bucket = bucket_of_s3(location.bucket(), endpoint.as_deref(), is_hosted, &region);
         let signer = Signer::S3 { credentials: store.credentials().clone(), region, sign_payload };
-        let client = Counting(counter.clone()).connect(&options(variables, "AWS_")?)?;
-        Ok::<_, Error>(Arc::new(Direct { bucket, signer, client, has_checksums }))
+        let line = Line::new(options(variables, "AWS_")?, counter);
+        Ok::<_, Error>(Arc::new(Direct { bucket, signer, has_checksums, line }))
     });
     Ok(Client::of(store, direct.transpose()?))
 }
@@ -219,13 +222,13 @@ fn google(location: &Location, variables: &Variables, counter: &Arc<Counter>) ->
         .with_client_options(options(variables, "GOOGLE_")?)
         .with_http_connector(Counting(counter.clone()));
     let address = address.unwrap_or_else(|| "https://storage.googleapis.com".into());
-    let is_anonymous = builder.get_config_value(&GoogleConfigKey::SkipSignature).as_deref() == Some("true");
+    let is_anonymous = builder.get_config_value(&GoogleConfigKey::SkipSignature).is_some_and(|text| says_true(&text));
     let store = builder.with_retry(once()).build()?;
     let direct = (!is_anonymous).then(|| {
         let bucket = format!("{}/{}", address.trim_end_matches('/'), location.bucket());
         let signer = Signer::Google { credentials: store.credentials().clone() };
-        let client = Counting(counter.clone()).connect(&options(variables, "GOOGLE_")?)?;
-        Ok::<_, Error>(Arc::new(Direct { bucket, signer, client, has_checksums: true }))
+        let line = Line::new(options(variables, "GOOGLE_")?, counter);
+        Ok::<_, Error>(Arc::new(Direct { bucket, signer, has_checksums: true, line }))
     });
     Ok(Client::of(store, direct.transpose()?))
 }

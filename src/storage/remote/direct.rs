@@ -6,17 +6,18 @@
 //! own that is not signed. Others are made here.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use object_store::HeaderValue;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
-use object_store::client::{HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody};
+use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody};
 use object_store::gcp::GcpCredentialProvider;
 use object_store::path::Path;
+use object_store::{ClientOptions, HeaderValue};
 
 use super::tasks::{Done, Failed, within};
 use super::timing::Patience;
+use super::traffic::{Counter, Counting};
 use crate::storage::StorageErrorKind;
 
 /// No answer that is read here is longer: one page of versions.
@@ -36,9 +37,30 @@ pub(super) struct Direct {
     /// The address of the bucket, without a slash at its end.
     pub(super) bucket: String,
     pub(super) signer: Signer,
-    pub(super) client: HttpClient,
     /// Whether uploads carry a checksum: S3 takes no lock without one.
     pub(super) has_checksums: bool,
+    pub(super) line: Line,
+}
+
+/// Connections of our own. They are made when they are first needed, which most processes never come to.
+pub(super) struct Line {
+    options: ClientOptions,
+    counter: Arc<Counter>,
+    client: OnceLock<HttpClient>,
+}
+
+impl Line {
+    pub(super) fn new(options: ClientOptions, counter: &Arc<Counter>) -> Self {
+        Self { options, counter: counter.clone(), client: OnceLock::new() }
+    }
+
+    fn client(&self) -> object_store::Result<HttpClient> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let made = Counting(self.counter.clone()).connect(&self.options)?;
+        Ok(self.client.get_or_init(|| made).clone())
+    }
 }
 
 impl fmt::Debug for Direct {
@@ -131,7 +153,7 @@ impl Direct {
                 self.sign(&mut request).await.map_err(http)?;
             }
         }
-        let answer = self.client.execute(request).await.map_err(http)?;
+        let answer = self.line.client()?.execute(request).await.map_err(http)?;
         let status = answer.status().as_u16();
         let bytes = answer.into_body().bytes().await.map_err(http)?;
         if bytes.len() > LONGEST_ANSWER {
