@@ -37,7 +37,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "snap restore 4f2a --target / --include '*.avro' --dry-run",
         ],
     ),
-    ("snap cache", &["snap cache", "snap cache clear --objects", "snap create -r s3://backups/tables /export --cache-size 2G"]),
+    (
+        "snap cache",
+        &["snap cache", "snap cache clear --objects", "snap create -r s3://backups/tables /export --cache-size 2G"],
+    ),
     ("snap cache show", &["snap cache show", "snap cache show --json"]),
     ("snap cache clear", &["snap cache clear --dry-run", "snap cache clear --objects"]),
     ("snap snapshots", &["snap snapshots", "snap snapshots latest", "snap snapshots --group-by host --compact"]),

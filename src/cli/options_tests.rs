@@ -121,10 +121,7 @@ const SHARED: &[Shared] = &[
             ("exclude-file", "['list']", &["--exclude-file", "list"]),
             ("iexclude-file", "['list']", &["--iexclude-file", "list"]),
         ],
-        own: &[
-            ("snapshot", "which snapshot, and what of it"),
-            ("packs", "a list that is printed beside the dry run"),
-        ],
+        own: &[("snapshot", "which snapshot, and what of it"), ("packs", "a list that is printed beside the dry run")],
         read: read::<RestoreOptions>,
     },
     Shared {

@@ -280,7 +280,10 @@ mod tests {
         one.create(&index(1), b"one").unwrap();
         assert!(two.read(&index(1), 10).is_err());
         two.create(&index(1), b"two").unwrap();
-        assert_eq!((one.read(&index(1), 10).unwrap(), two.read(&index(1), 10).unwrap()), (b"one".into(), b"two".into()));
+        assert_eq!(
+            (one.read(&index(1), 10).unwrap(), two.read(&index(1), 10).unwrap()),
+            (b"one".into(), b"two".into())
+        );
         std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
         assert_eq!(Cache::measure(folder.path()).0, 2);
         assert_eq!(Cache::clear(folder.path()), (2, 2 * (32 + 3)));

@@ -83,7 +83,8 @@ impl ChunkReader {
 
     /// What cannot be decoded is left to the thread that asks for it.
     fn decode_claimed(&self, claimed: &mut Claimed<'_>, wanted: &Wanted, sealed: Vec<u8>) {
-        let decode = || -> Result<Opened> { FrameReader::new()?.open(self, &wanted.info, wanted.key.1 as usize, sealed) };
+        let decode =
+            || -> Result<Opened> { FrameReader::new()?.open(self, &wanted.info, wanted.key.1 as usize, sealed) };
         if let Ok(Opened::Plain(plain)) = decode() {
             claimed.settle(wanted.key, plain);
         }

@@ -342,8 +342,7 @@ fn is_as_known(repository: &Repository, there: &Listed) -> bool {
 fn adopt_packs(repository: &Repository, standing: &Standing, there: &Listed) -> Result<Found> {
     let is_unknown =
         |(id, _): &(&PackId, &u64)| !repository.catalog.index().names_pack(id) && !standing.is_condemned(id);
-    let mut unknown: Vec<(PackId, u64)> =
-        there.iter().filter(is_unknown).map(|(id, length)| (*id, *length)).collect();
+    let mut unknown: Vec<(PackId, u64)> = there.iter().filter(is_unknown).map(|(id, length)| (*id, *length)).collect();
     let (mut missing, mut packs) = (0, 0);
     for (id, length) in repository.catalog.index().packs_known() {
         // A listing proves nothing: ask for the pack itself. Condemned ones may be gone.

@@ -242,7 +242,11 @@ fn what_goes_over_the_network_is_counted_with_what_was_sent_again() {
     assert!((1..=3).contains(&retries), "{retries}");
     assert_eq!(requests, proxy.take().len() as u64);
     let told = user.run(&["snapshots", "-v"]);
-    assert!(told.code == 0 && told.stderr.contains("storage: ") && told.stderr.contains(" received"), "{}", told.stderr);
+    assert!(
+        told.code == 0 && told.stderr.contains("storage: ") && told.stderr.contains(" received"),
+        "{}",
+        told.stderr
+    );
     // A directory has no network.
     let local = user.snap.ok(&["init", "--kdf-memory", "8", "--json"]);
     assert!(local.summary().get("storage").is_none(), "{}", local.stdout);
@@ -263,7 +267,11 @@ fn small_objects_are_kept_near_within_a_size_and_a_check_looks_at_the_store() {
     assert_eq!(packs(&proxy.take()), 0, "it is this machine that wrote it");
     let kept = |user: &User<'_>| {
         let shown: serde_json::Value = serde_json::from_str(&user.ok(&["cache", "show", "--json"]).stdout).unwrap();
-        (shown["objects"].as_u64().unwrap(), shown["objects_bytes"].as_u64().unwrap(), shown["limit_bytes"].as_u64().unwrap())
+        (
+            shown["objects"].as_u64().unwrap(),
+            shown["objects_bytes"].as_u64().unwrap(),
+            shown["limit_bytes"].as_u64().unwrap(),
+        )
     };
     let (objects, bytes, limit) = kept(&user);
     assert!(objects >= 2 && bytes > 1_000_000 && limit == 512 << 20, "{objects} {bytes} {limit}");
@@ -300,6 +308,7 @@ fn connections_are_limited_and_flags_that_make_no_sense_are_refused() {
     let user = User::of(server, proxy.port);
     user.ok(&["init", "--kdf-memory", "8"]);
     night(&user, 1);
+    user.snap.write("data/more.bin", noise(7, 3 << 20));
     proxy.latency(Duration::from_millis(20));
     proxy.take();
     user.ok(&["create", "data", "--connections", "1", "--pack-size", "1M", "--limit-upload", "100M"]);
@@ -335,7 +344,9 @@ fn only_packs_of_data_get_a_storage_class_and_what_has_to_be_thawed_is_listed() 
         let seen = proxy.take();
         let made = |request: &&Request| request.method == "PUT";
         let cold: Vec<&Request> = seen.iter().filter(made).filter(|request| request.class.is_some()).collect();
-        assert!(cold.iter().all(|request| request.target.contains("/packs/") && request.class.as_deref() == Some(class)));
+        assert!(
+            cold.iter().all(|request| request.target.contains("/packs/") && request.class.as_deref() == Some(class))
+        );
         let packs = seen.iter().filter(made).filter(|request| request.target.contains("/packs/"));
         let hot = packs.filter(|request| request.class.is_none()).count();
         assert_eq!((cold.len(), hot), (1, 1), "one pack of data, and one of what the snapshot lists");

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::Serialize;
 
+use super::RestoreOptions;
 use super::run::below;
 use super::selection::Selection;
-use super::RestoreOptions;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, PackId};
 use crate::recipe::{Recipe, Stream, TreeReader};
@@ -31,11 +31,7 @@ pub struct NeededPack {
 /// # Errors
 /// [`Error::NoPath`] if there is nothing at the path of the options, [`Error::ChunkMissing`] where content is lost, and
 /// errors of reading what the snapshot lists.
-pub fn packs_of(
-    repository: &Repository,
-    snapshot: &SnapshotRoot,
-    options: &RestoreOptions,
-) -> Result<Vec<NeededPack>> {
+pub fn packs_of(repository: &Repository, snapshot: &SnapshotRoot, options: &RestoreOptions) -> Result<Vec<NeededPack>> {
     let mut options = options.clone();
     options.read_patterns()?;
     repository.catalog().settled(|| {
@@ -54,8 +50,7 @@ struct Needed<'r> {
 
 impl Needed<'_> {
     fn files(&mut self, snapshot: &SnapshotRoot, options: &RestoreOptions) -> Result<()> {
-        let (sub, selection) =
-            (&options.subfolder, Selection { include: &options.include, exclude: &options.exclude });
+        let (sub, selection) = (&options.subfolder, Selection { include: &options.include, exclude: &options.exclude });
         let mut rows = snapshot.rows(self.repository);
         rows.seek(sub)?;
         let (mut found, mut firsts) = (sub.is_empty(), BTreeSet::new());

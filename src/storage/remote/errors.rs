@@ -165,7 +165,11 @@ mod tests {
             (answered(&code("BadDigest")), Some(400), Unavailable),
             (answered(&code("ExpiredToken")), Some(400), Denied),
             (answered(&code("InvalidArgument")), Some(400), Other),
-            (Error::PermissionDenied { path: "x".into(), source: code("InvalidObjectState").into() }, Some(403), Archived),
+            (
+                Error::PermissionDenied { path: "x".into(), source: code("InvalidObjectState").into() },
+                Some(403),
+                Archived,
+            ),
             (answered(&code("BlobArchived")), Some(409), Archived),
             (answered(&code("NotImplemented")), Some(501), Unsupported),
             (answered(""), Some(507), NoSpace),

@@ -147,7 +147,12 @@ impl Remote {
     /// What a failure is for those above.
     fn error(&self, failed: Failed, operation: &'static str, name: Option<&Name>) -> StorageError {
         let key = name.map_or_else(|| self.location.to_string(), |name| format!("{}/{name}", self.location));
-        let error = StorageError::new(failed.kind(), operation).at(key).because(failed.said());
+        let said = match failed.kind() {
+            // What the stores call it says little.
+            kind @ StorageErrorKind::Archived => format!("{kind}: {}", failed.said()),
+            _ => failed.said(),
+        };
+        let error = StorageError::new(failed.kind(), operation).at(key).because(said);
         match name {
             Some(name) => error.of(name),
             None => error,
@@ -310,8 +315,7 @@ impl Backend for Remote {
         if let (true, Some(class)) = (terms.cold, &self.class) {
             options.attributes.insert(Attribute::StorageClass, class.clone().into());
         }
-        let put =
-            self.run(tasks::within(patience, async move { store.put_opts(&key, payload, options).await }));
+        let put = self.run(tasks::within(patience, async move { store.put_opts(&key, payload, options).await }));
         let Err(failed) = put else { return Ok(Created::New) };
         match failed.refused() {
             Refused::Taken => self.taken(name),

@@ -67,8 +67,7 @@ impl Catalog {
     /// Reads the index objects that are new with what was read of the log, and those that no entry names unless that was
     /// done before. True if there may have been anything.
     fn catch_up(&self) -> Result<bool> {
-        let is_new =
-            !self.has_looked.load(Ordering::Relaxed) || self.index.head() != self.log.state().head_entry();
+        let is_new = !self.has_looked.load(Ordering::Relaxed) || self.index.head() != self.log.state().head_entry();
         if is_new {
             self.update()?;
         }
