@@ -3,15 +3,16 @@
 use std::ffi::OsString;
 
 use avro_snap::avro::codec::Codec;
-use avro_snap::error::IoContext;
+use avro_snap::error::{Error, IoContext};
 use avro_snap::files::{Overwrite, Spare};
 use avro_snap::ops::restore::{NeededPack, RestoreOptions, RestoreReport, packs_of};
 use avro_snap::snapshot::{Shard, SnapshotRoot};
+use avro_snap::storage::StorageErrorKind;
 use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, hint};
 use super::filter::PatternArgs;
 use super::format::{count, seconds, size};
 use super::globals::given;
@@ -301,8 +302,14 @@ fn print_report(
     if !report.failed.is_empty() {
         let what = count(report.failed.len() as u64, "file");
         let is_damage = report.failed.iter().any(|(_, error)| error.is_damage());
+        let archived = report
+            .failed
+            .iter()
+            .map(|(_, error)| error)
+            .find(|error| matches!(error, Error::Storage(error) if error.kind() == StorageErrorKind::Archived));
+        let archived = archived.and_then(|error| hint(error, &context.globals));
         let hint = match (is_damage, options.salvage) {
-            (false, _) => None,
+            (false, _) => archived.as_deref(),
             (true, false) => {
                 Some("`snap check` says what is lost and what helps; --salvage writes what is left of damaged files")
             }

@@ -314,6 +314,7 @@ fn connections_are_limited_and_flags_that_make_no_sense_are_refused() {
     let user = User::of(server, proxy.port);
     user.ok(&["init", "--kdf-memory", "8"]);
     night(&user, 1);
+    user.snap.write("data/more.bin", noise(7, 3 << 20));
     proxy.latency(Duration::from_millis(20));
     proxy.take();
     user.ok(&["create", "data", "--connections", "1", "--pack-size", "1M", "--limit-upload", "100M"]);

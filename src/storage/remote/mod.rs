@@ -152,7 +152,12 @@ impl Remote {
     /// What a failure is for those above.
     fn error(&self, failed: Failed, operation: &'static str, name: Option<&Name>) -> StorageError {
         let key = name.map_or_else(|| self.location.to_string(), |name| format!("{}/{name}", self.location));
-        let error = StorageError::new(failed.kind(), operation).at(key).because(failed.said());
+        let said = match failed.kind() {
+            // What the stores call it says little.
+            kind @ StorageErrorKind::Archived => format!("{kind}: {}", failed.said()),
+            _ => failed.said(),
+        };
+        let error = StorageError::new(failed.kind(), operation).at(key).because(said);
         match name {
             Some(name) => error.of(name),
             None => error,
