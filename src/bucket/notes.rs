@@ -48,7 +48,8 @@ fn read(text: &str) -> Option<Time> {
     if !(seconds.bytes().chain(fraction.bytes())).all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let nanoseconds = sign * (i128::from(seconds.parse::<i64>().ok()?) * 1_000_000_000 + digits.parse::<i128>().ok()?);
+    let nanoseconds =
+        sign * (i128::from(seconds.parse::<i64>().ok()?) * 1_000_000_000 + digits.parse::<i128>().ok()?);
     let seconds = i64::try_from(nanoseconds.div_euclid(1_000_000_000)).ok()?;
     Some(Time { seconds, nanos: u32::try_from(nanoseconds.rem_euclid(1_000_000_000)).ok()? })
 }

@@ -62,7 +62,9 @@ impl ObjectReader {
         let url = PathBuf::from(objects.url(key));
         let (part, object) = match got.map_err(|error| errors::with(&url, &error))? {
             Got::Bytes(part, object) => (part, object),
-            Got::Missing => return Err(errors::wrong("read", url, io::ErrorKind::NotFound, "it is not there any more")),
+            Got::Missing => {
+                return Err(errors::wrong("read", url, io::ErrorKind::NotFound, "it is not there any more"));
+            }
             Got::Replaced => {
                 return Err(errors::wrong("read", url, io::ErrorKind::Other, "it was replaced while it was opened"));
             }
@@ -231,8 +233,8 @@ impl SourceOpener for Opener {
     fn open(&self, path: &Path) -> Result<Box<dyn SourceReader>> {
         let begun = self.begun(path);
         let found = self.find(path);
-        let (objects, key) =
-            found.ok_or_else(|| errors::wrong("open", path, io::ErrorKind::NotFound, "it lies in none of the buckets"))?;
+        let (objects, key) = found
+            .ok_or_else(|| errors::wrong("open", path, io::ErrorKind::NotFound, "it lies in none of the buckets"))?;
         let got = match begun {
             Some(ahead) => objects.awaited(&ahead),
             None => objects.read(key, 0..PART, None),

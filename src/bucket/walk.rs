@@ -192,7 +192,7 @@ impl Walk {
     /// Looks at the next object; false if there is none left anywhere.
     fn step(&mut self) -> bool {
         let Some(mut current) = self.current.take() else { return self.begin() };
-        let Some(sound) = current.next.take() else { return true };
+        let Some(mut sound) = current.next.take() else { return true };
         current.next = self.sound(&mut current);
         if !sound.is_directory {
             // The mark of a directory of the same name, with nothing else in it.
@@ -200,18 +200,23 @@ impl Walk {
             if mark.is_some() {
                 current.next = self.sound(&mut current);
             }
-            let is_above = current.next.as_ref().is_some_and(|next| {
-                next.path.strip_prefix(&sound.path[..]).is_some_and(|rest| rest.starts_with(b"/"))
-            });
+            let is_above = current
+                .next
+                .as_ref()
+                .is_some_and(|next| next.path.strip_prefix(&sound.path[..]).is_some_and(|rest| rest.starts_with(b"/")));
             let url = current.objects.url(&sound.object.key);
-            if is_above {
+            if is_above && sound.object.size == 0 {
+                let note = "it is empty, and others lie below it: it is saved as a directory";
+                let trouble = Trouble::Note(note.into());
+                self.ready.push_back(Err(Problem { tree_path: sound.path.clone(), path: url.into(), trouble }));
+                sound.is_directory = true;
+            } else if is_above {
                 let reason = "others lie below it, and no path can be a file and a directory: only these are saved";
                 let error = errors::wrong("save", &url, io::ErrorKind::Other, reason);
                 self.problem(sound.path, url.into(), error);
                 self.current = Some(current);
                 return true;
-            }
-            if mark.is_some() {
+            } else if mark.is_some() {
                 let note = "the empty object of the same name with a slash after it is not saved: it marks a directory, and this \
                             is a file";
                 let trouble = Trouble::Note(note.into());

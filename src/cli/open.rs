@@ -50,10 +50,7 @@ impl Context {
     pub(crate) fn own_folders(&self, place: &Path, repository: &Repository) -> Vec<PathBuf> {
         let id = repository.id().to_string();
         let others = [self.globals.cache_folder(), self.globals.state_folder()];
-        [place.to_path_buf()]
-            .into_iter()
-            .chain(others.into_iter().flatten().map(|folder| folder.join(&id)))
-            .collect()
+        [place.to_path_buf()].into_iter().chain(others.into_iter().flatten().map(|folder| folder.join(&id))).collect()
     }
 
     /// Where its password comes from.

@@ -151,8 +151,7 @@ mod tests {
     fn coverage(given: &[&str]) -> Coverage {
         let given: Vec<PathBuf> = given.iter().map(PathBuf::from).collect();
         let cwd = Path::new("/home/me");
-        let mut paths: Vec<Vec<u8>> =
-            given.iter().map(|root| roots::saved_path(root, cwd)).collect();
+        let mut paths: Vec<Vec<u8>> = given.iter().map(|root| roots::saved_path(root, cwd)).collect();
         paths.sort();
         paths.dedup();
         Coverage::recorded(&paths, &Coverage::rules(&given, cwd, &paths)).unwrap()

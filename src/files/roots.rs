@@ -185,7 +185,9 @@ mod tests {
         let found = tree(&["b", "/x", "a/c", "b", "a"]).unwrap();
         assert_eq!(found.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["a", "a/c", "b", "x"]);
         assert_eq!(tree(&["/home", "."]).unwrap().len(), 2);
-        for clashing in [&["data", "/data"][..], &["s3://lake/x", "./s3:/lake/x"], &["a/b", "/a/c"], &[".", "/"], &["/", "."]] {
+        for clashing in
+            [&["data", "/data"][..], &["s3://lake/x", "./s3:/lake/x"], &["a/b", "/a/c"], &[".", "/"], &["/", "."]]
+        {
             assert!(tree(clashing).is_err(), "{clashing:?}");
         }
         assert!(tree(&[]).is_err() && tree(&[""]).is_err());
@@ -202,7 +204,9 @@ mod tests {
         ] {
             assert_eq!(saved_path(Path::new(root), Path::new("/home/me")), path.as_bytes(), "{root}");
         }
-        assert!(is_in_store(Path::new("gs://x")) && !is_in_store(Path::new("./gs://x")) && !is_in_store(Path::new("s3:/x")));
+        assert!(
+            is_in_store(Path::new("gs://x")) && !is_in_store(Path::new("./gs://x")) && !is_in_store(Path::new("s3:/x"))
+        );
     }
 
     #[test]

@@ -154,7 +154,8 @@ impl ChangeDetection {
             && match (&now.origin, &parent.origin) {
                 // What an object store says of its objects proves more than times. Not all of its answers name the version.
                 (Some(now_tag), Some(tag)) => {
-                    let same_version = now_tag.version.is_none() || tag.version.is_none() || now_tag.version == tag.version;
+                    let same_version =
+                        now_tag.version.is_none() || tag.version.is_none() || now_tag.version == tag.version;
                     now_tag.tag == tag.tag && same_version && now.mtime == parent.mtime
                 }
                 (None, None) => {
@@ -194,9 +195,8 @@ mod tests {
     #[test]
     fn an_object_is_unmodified_by_its_tag_its_version_its_size_and_its_time() {
         use crate::snapshot::entry::Origin;
-        let origin = |tag: &str, version: Option<&str>| {
-            Some(Origin { tag: tag.into(), version: version.map(Into::into) })
-        };
+        let origin =
+            |tag: &str, version: Option<&str>| Some(Origin { tag: tag.into(), version: version.map(Into::into) });
         let content = Some(ContentHash::new([7; 32]));
         let parent = FileEntry { content, size: 5, origin: origin("\"1\"", Some("v1")), ..FileEntry::nothing() };
         let strict = ChangeDetection { reads_all: false, ignores_ctime: true, ignores_inode: true };

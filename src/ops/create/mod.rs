@@ -14,8 +14,8 @@ pub use crate::ingest::{AvroReport, Depth};
 pub use options::{CreateOptions, StreamSource};
 
 use lineage::Lineage;
-use run::{CreateRun, TreeOf};
 pub(crate) use run::parent_row;
+use run::{CreateRun, TreeOf};
 
 use serde::Serialize;
 

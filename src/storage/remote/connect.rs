@@ -43,11 +43,7 @@ impl Client {
 
 /// The client for a location. It tries nothing twice: a create that the client repeats by itself comes back as a conflict
 /// with itself. The wrapper around it retries, and resolves that.
-pub(super) fn client(
-    location: &Location,
-    variables: &Variables,
-    counter: &Arc<Counter>,
-) -> Result<Client, Error> {
+pub(super) fn client(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Result<Client, Error> {
     match location.scheme() {
         Scheme::S3 => s3(location, variables, counter),
         Scheme::Google => google(location, variables, counter),

@@ -160,9 +160,16 @@ mod tests {
 
     #[test]
     fn what_names_no_bucket_is_refused_with_a_reason() {
-        for text in
-            ["s3://", "s3:///prefix", "s3://a//b", "s3://a//", "s3://a/b//", "s3://key:secret@host/bucket", "s3://host:9000/b", "ftp://x/y"]
-        {
+        for text in [
+            "s3://",
+            "s3:///prefix",
+            "s3://a//b",
+            "s3://a//",
+            "s3://a/b//",
+            "s3://key:secret@host/bucket",
+            "s3://host:9000/b",
+            "ftp://x/y",
+        ] {
             let error = Location::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(text) && error.len() > text.len() + 10, "{error}");
         }

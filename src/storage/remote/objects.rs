@@ -16,12 +16,12 @@ use object_store::{
 };
 
 use super::connect::Client;
+use super::connected;
 use super::location::{Location, Scheme};
 use super::raw_keys::{RawKeys, revealed};
 use super::tasks::{ENDED_EARLY, Failed, Started, Tasks, gathered, within};
 use super::timing::Patience;
 use super::traffic::{Counter, Traffic};
-use super::connected;
 use crate::storage::retry::again;
 use crate::storage::{RealPace, Result, RetryPolicy, StorageError, StorageErrorKind};
 
@@ -258,9 +258,7 @@ impl Objects {
         self.again("write", key, |objects| {
             let (store, path, payload) = (objects.client.store.clone(), path.clone(), payload.clone());
             let options = PutOptions { attributes: attributes(notes), ..PutOptions::default() };
-            objects
-                .tasks
-                .run(within(patience, async move { store.put_opts(&path, payload, options).await.map(drop) }))
+            objects.tasks.run(within(patience, async move { store.put_opts(&path, payload, options).await.map(drop) }))
         })
     }
 
@@ -326,8 +324,9 @@ impl fmt::Debug for Objects {
 }
 
 pub(super) fn attributes(notes: &Notes) -> Attributes {
-    let attribute =
-        |(name, value): (&String, &String)| (Attribute::Metadata(name.clone().into()), AttributeValue::from(value.clone()));
+    let attribute = |(name, value): (&String, &String)| {
+        (Attribute::Metadata(name.clone().into()), AttributeValue::from(value.clone()))
+    };
     notes.iter().map(attribute).collect()
 }
 

@@ -102,9 +102,9 @@ impl Objects {
                 (objects.client.uploads.clone(), upload.path.clone(), upload.id.clone(), parts.clone());
             // The store puts together what may be long.
             let patience = objects.patience.least() * 5;
-            objects.tasks.run(within(patience, async move {
-                uploads.complete_multipart(&path, &id, parts).await.map(drop)
-            }))
+            objects
+                .tasks
+                .run(within(patience, async move { uploads.complete_multipart(&path, &id, parts).await.map(drop) }))
         });
         match done {
             Err(error) if attempts.get() > 1 && !error.kind().is_passing() => {
