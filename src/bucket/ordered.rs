@@ -117,7 +117,7 @@ impl<L: Listed> Ordered<L> {
                     self.returned = object.as_ref().map(|object| object.key.clone());
                     return Ok(object);
                 }
-                Some(Some(name)) if self.waiting.len() >= self.most && !self.is_unordered => self.settle(name)?,
+                Some(Some(name)) if self.waiting.len() >= self.most && !self.is_at_hand(&name) => self.settle(name)?,
                 None if self.is_over => return Ok(None),
                 _ => self.read_on()?,
             }
@@ -143,6 +143,12 @@ impl<L: Listed> Ordered<L> {
             }
         });
         open.flatten().and_then(|at| key.get(..at)).map(String::from)
+    }
+
+    /// Whether what is below a name is what the listing comes to next: then it only has to go on.
+    fn is_at_hand(&self, name: &str) -> bool {
+        let rest = self.last.as_ref().and_then(|last| last.strip_prefix(name));
+        self.is_unordered || rest.is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// Finds out whether there is anything below a name, and begins with that.
@@ -246,7 +252,7 @@ mod tests {
             let mut listing = Ordered::bounded(self.clone(), prefix.into(), most);
             let mut all = Vec::new();
             while let Some(object) = listing.next().unwrap() {
-                assert!(listing.waiting.len() <= most + self.page, "{} wait", listing.waiting.len());
+                assert!(listing.waiting.len() <= most + 2 * self.page, "{} wait", listing.waiting.len());
                 all.push(object.key);
             }
             all

@@ -93,7 +93,7 @@ impl Walk {
             (false, _) if current.listing.has_failed() => {}
             (true, "") => {}
             (true, _) if current.place.is_prefix => {}
-            (_, key) => self.object_itself(&current, &key.to_string()),
+            (_, key) => self.object_itself(&current, key),
         }
         self.current = Some(current);
         true
@@ -194,34 +194,49 @@ impl Walk {
         let Some(mut current) = self.current.take() else { return self.begin() };
         let Some(sound) = current.next.take() else { return true };
         current.next = self.sound(&mut current);
-        if !sound.is_directory {
-            // The mark of a directory of the same name, with nothing else in it.
-            let mark = current.next.take_if(|next| next.is_directory && next.path == sound.path);
-            if mark.is_some() {
-                current.next = self.sound(&mut current);
+        let sound = if sound.is_directory { Some(sound) } else { self.judged(sound, &mut current) };
+        if let Some(sound) = sound {
+            self.tell(&current.objects, sound);
+        }
+        self.current = Some(current);
+        true
+    }
+
+    /// What becomes of a file, by what comes after it: no path can be a file and a directory.
+    fn judged(&mut self, sound: Sound, current: &mut Current) -> Option<Sound> {
+        // The mark of a directory of the same name, with nothing else in it.
+        let mark = current.next.take_if(|next| next.is_directory && next.path == sound.path);
+        if mark.is_some() {
+            current.next = self.sound(current);
+        }
+        let next = current.next.as_ref().and_then(|next| next.path.strip_prefix(&sound.path[..]));
+        let is_above = next.is_some_and(|rest| rest.starts_with(b"/"));
+        let url = current.objects.url(&sound.object.key);
+        match (is_above, sound.object.size) {
+            (true, 0) => {
+                self.note(&sound, url, "it is empty, and others lie below it: it is saved as a directory");
+                Some(Sound { is_directory: true, ..sound })
             }
-            let is_above = current
-                .next
-                .as_ref()
-                .is_some_and(|next| next.path.strip_prefix(&sound.path[..]).is_some_and(|rest| rest.starts_with(b"/")));
-            let url = current.objects.url(&sound.object.key);
-            if is_above {
+            (true, _) => {
                 let reason = "others lie below it, and no path can be a file and a directory: only these are saved";
                 let error = errors::wrong("save", &url, io::ErrorKind::Other, reason);
                 self.problem(sound.path, url.into(), error);
-                self.current = Some(current);
-                return true;
+                None
             }
-            if mark.is_some() {
-                let note = "the empty object of the same name with a slash after it is not saved: it marks a directory, and this \
-                            is a file";
-                let trouble = Trouble::Note(note.into());
-                self.ready.push_back(Err(Problem { tree_path: sound.path.clone(), path: url.into(), trouble }));
+            (false, _) => {
+                if mark.is_some() {
+                    let note = "the empty object of the same name with a slash after it is not saved: it marks a directory, and \
+                                this is a file";
+                    self.note(&sound, url, note);
+                }
+                Some(sound)
             }
         }
-        self.tell(&current.objects, sound);
-        self.current = Some(current);
-        true
+    }
+
+    fn note(&mut self, sound: &Sound, url: String, note: &str) {
+        let trouble = Trouble::Note(note.into());
+        self.ready.push_back(Err(Problem { tree_path: sound.path.clone(), path: url.into(), trouble }));
     }
 
     fn tell(&mut self, objects: &Objects, sound: Sound) {

@@ -178,14 +178,12 @@ impl Rules {
     }
 
     /// Whether something that lies in no file system is left out, by what it is called and its size.
-    #[cfg(feature = "object-store")]
-    pub(crate) fn leaves_out(&self, path: &Path, size: u64) -> bool {
+    pub fn leaves_out(&self, path: &Path, size: u64) -> bool {
         self.excludes_path(path) || self.excludes_size(size)
     }
 
     /// Whether files in a directory say that what is beside them is left out.
-    #[cfg(feature = "object-store")]
-    pub(crate) fn has_markers(&self) -> bool {
+    pub fn has_markers(&self) -> bool {
         !self.markers.is_empty()
     }
 

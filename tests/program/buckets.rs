@@ -133,11 +133,11 @@ fn table() -> Table {
     let mut codecs: Vec<_> =
         std::fs::read_dir(fixtures("codecs")).unwrap().map(|entry| entry.unwrap().path()).collect();
     codecs.sort();
-    let avro =
-        std::fs::read(codecs.iter().find(|path| path.extension().is_some_and(|end| end == "avro")).unwrap()).unwrap();
+    codecs.retain(|path| path.extension().is_some_and(|end| end == "avro"));
+    let avro = |number: usize| std::fs::read(&codecs[number]).unwrap();
     let objects = [
-        ("dt=2026-07-01/part-0.avro", avro.clone()),
-        ("dt=2026-07-01/part-1.avro", [&avro[..], b"and more"].concat()),
+        ("dt=2026-07-01/part-0.avro", avro(0)),
+        ("dt=2026-07-01/part-1.avro", avro(1)),
         ("dt=2026-07-02/part-0.avro", noise(1, 100_000)),
         ("dt=2026-07-02/_SUCCESS", Vec::new()),
         ("large.bin", noise(2, 9_500_000)),
@@ -260,7 +260,8 @@ fn local_and_remote_sources_are_one_snapshot() {
     let saved = lake.saves(&sources);
     assert_eq!((saved["files_new"].as_u64(), saved["directories"].as_u64()), (Some(3), Some(1)), "{saved}");
     let again = lake.saves(&sources);
-    assert_eq!((again["files_unmodified"].as_u64(), again["bytes_read"].as_u64()), (Some(3), Some(0)), "{again}");
+    // The local one may have been written too shortly before.
+    assert!(again["bytes_read"] == 0 || (again["files_unmodified"] == 2 && again["bytes_read"] == 4), "{again}");
     lake.ok(&["restore", "latest", "--target", "out"]);
     let top = lake.url.replacen("://", ":/", 1);
     let expected = [
@@ -297,12 +298,16 @@ fn keys_that_cannot_be_paths_are_reported_and_all_others_are_saved() {
     assert!(lake.snap.work("out/bare").is_dir());
     assert_eq!(files(&lake.snap.work("out")).len(), 4);
 
-    let lost = ["t/x//y", "t//z", "t/content/", "t/a", "t/tab\tb", "t/line\nb"];
+    let lost = ["t/x//y", "t//z", "t/content/", "t/a", "t/tab\tb"];
     lost.iter().for_each(|key| lake.put_raw(key, b"lost"));
+    // As some programs mark directories without a slash.
+    lake.put("t/old/x", b"x");
+    lake.put_raw("t/old", b"");
     let ran = lake.ends(3, &["create", "--json", &lake.at("t")]);
     let summary = ran.summary();
     assert_eq!(summary["unreadable"].as_u64(), Some(lost.len() as u64), "{} {}", ran.stderr, summary);
-    assert_eq!(summary["files_unmodified"].as_u64(), Some(4), "{summary}");
+    assert_eq!((summary["files_unmodified"].as_u64(), summary["files_new"].as_u64()), (Some(4), Some(1)), "{summary}");
+    assert!(ran.stderr.contains("saved as a directory") && summary["directories"] == 4, "{summary} {}", ran.stderr);
     for words in ["part of its key is empty", "ends with a slash", "others lie below it", "control characters"] {
         assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
     }
@@ -310,20 +315,8 @@ fn keys_that_cannot_be_paths_are_reported_and_all_others_are_saved() {
     let refused = lake.ends(1, &["restore", "latest", "--target", "out", "--delete"]);
     assert!(refused.stderr.contains("could not be read"), "{}", refused.stderr);
     // What is excluded is not missing.
-    let excluded = [
-        "create",
-        &lake.at("t"),
-        "--exclude",
-        "t/x",
-        "--exclude",
-        "z",
-        "--exclude",
-        "content",
-        "--exclude",
-        "t/tab*",
-        "--exclude",
-        "t/line*",
-    ];
+    let excluded =
+        ["create", &lake.at("t"), "--exclude", "t/x", "--exclude", "z", "--exclude", "content", "--exclude", "t/tab*"];
     let ran = lake.ends(3, &excluded);
     assert!(
         ran.stderr.matches("could not").count() <= 1 && ran.stderr.contains("others lie below it"),
@@ -377,31 +370,30 @@ fn an_object_that_is_replaced_while_it_is_read_is_read_again_or_reported() {
     let lake = Lake::of(server, proxy.port);
     lake.put("t/small", b"small");
     lake.put("t/large", &noise(1, 9 << 20));
-    let states = |number: u64| noise(100 + number, 9 << 20);
     // Before the second request for it, another one of the same length takes its place; `most` times.
-    let meddle = |most: u64| {
+    let meddle = |first: u64, most: u64| {
         let objects = Objects::open(&Location::parse(&lake.url).unwrap(), server.variables()).unwrap();
         let (key, asked, replaced) = (format!("{}t/large", lake.prefix), AtomicU64::new(0), AtomicU64::new(0));
         proxy.plan(move |method, target| {
             let is_read = method == "GET" && target.contains("t/large");
             if is_read && asked.fetch_add(1, Ordering::Relaxed) % 3 == 1 && replaced.load(Ordering::Relaxed) < most {
                 let number = replaced.fetch_add(1, Ordering::Relaxed);
-                objects.put(&key, noise(100 + number, 9 << 20), &Notes::new()).unwrap();
+                objects.put(&key, noise(first + number, 9 << 20), &Notes::new()).unwrap();
             }
             None
         });
     };
-    meddle(1);
+    meddle(100, 1);
     let source = lake.at("t/");
     let saved = lake.ok(&["create", "--json", &source]).summary();
     assert_eq!(saved["files_new"].as_u64(), Some(2), "{saved}");
     proxy.be_sound();
     lake.ok(&["restore", &format!("latest:{source}"), "--target", "out"]);
     assert!(
-        std::fs::read(lake.snap.work("out/large")).unwrap() == states(0),
+        std::fs::read(lake.snap.work("out/large")).unwrap() == noise(100, 9 << 20),
         "it is one of its states, and no mixture"
     );
-    meddle(u64::MAX);
+    meddle(200, u64::MAX);
     let ran = lake.ends(3, &["create", "--force", &source]);
     assert!(ran.stderr.contains("t/large") && ran.stderr.contains("replaced"), "{}", ran.stderr);
     assert!(!lake.ok(&["ls", "latest"]).stdout.contains("large"));
@@ -465,7 +457,7 @@ fn what_lies_in_the_target_is_replaced_as_asked() {
     assert_eq!((counts("files_restored"), lake.table("out/")), (5, expected.clone()));
     // Back again.
     lake.ok(&["create", &target]);
-    lake.ok(&["restore", &format!("latest:{target}"), "--target", "back"]);
+    lake.ends(0, &["restore", &format!("latest:{target}"), "--target", "back"]);
     assert_eq!(files(&lake.snap.work("back")), expected);
     for flag in ["--delete", "--sparse", "--restore-suid"] {
         let ran = lake.ends(2, &["restore", "latest", "--target", &target, flag]);
@@ -536,7 +528,7 @@ fn the_repository_is_neither_saved_nor_written_to() {
     lake.put("orders/x", b"x");
     let saved = run(0, &["create", "--json", &lake.at("")]).summary();
     assert_eq!(saved["files_new"].as_u64(), Some(1), "{saved}");
-    let ran = run(2, &["restore", "latest", "--target", &format!("{repository}/out")]);
+    let ran = run(1, &["restore", "latest", "--target", &format!("{repository}/out")]);
     assert!(ran.stderr.contains("needs for itself"), "{}", ran.stderr);
     lake.snap.write("backups/config", "no");
     run(0, &["create", "backups"]);

@@ -85,6 +85,14 @@ impl HttpService for Counted {
         let is_part = request.headers().contains_key("range");
         let lists_raw = request.extensions().get::<RawKeys>().is_some();
         let mut response = self.inner.execute(request).await?;
+        let range = response.headers().get("content-range").and_then(|range| range.to_str().ok());
+        // Some say of an empty object that they send a part of it, which none can be.
+        if is_part
+            && range.is_some_and(|range| range.ends_with("/0"))
+            && let Ok(unsatisfiable) = 416.try_into()
+        {
+            *response.status_mut() = unsatisfiable;
+        }
         // Some stores send a part, say which one it is, and call it a whole.
         if is_part
             && response.status().as_u16() == 200
