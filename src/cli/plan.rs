@@ -16,8 +16,9 @@ use super::{Context, stores};
 /// Show how sources would be divided among several processes
 ///
 /// `snap create --shard K/N` saves what is shown here as part K, as far as the sources do not change. Which part a file belongs to
-/// follows from its path, so many files are spread evenly, and so are files that are numbered; a few large ones with other names
-/// may not be: more parts than processes, each taking the next one, even that out. Only names and sizes are looked at, and no repository is needed.
+/// follows from its path. Files are spread evenly where there are many of them, and where they are numbered; a few large files with
+/// other names may fall into one part. Then use more parts than processes, and let each process take the next one. Only names and
+/// sizes are looked at, and no repository is needed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Number of parts

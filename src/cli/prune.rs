@@ -74,7 +74,7 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "DURATION", default_value = GRACE.as_str(), value_parser = parse_duration)]
     grace: Duration,
 
-    /// Remove the parts of runs that nobody merged, this long after the last part was saved
+    /// Remove the parts of runs that were not merged, this long after the last part was saved
     ///
     /// `snap merge --list` shows such runs. 0 removes them at once.
     #[arg(long, value_name = "DURATION", default_value = KEEP_PARTS.as_str(), value_parser = parse_duration)]

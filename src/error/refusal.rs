@@ -64,7 +64,7 @@ pub enum RunRefusal {
     /// It was given up, or the snapshot that it became was removed.
     #[error("has ended: it was given up, or the snapshot that it became was removed")]
     Over,
-    /// There is none of this name.
+    /// There is no run with this name.
     #[error("is not known: no part of it was begun")]
     Unknown,
     /// It has another number of parts.

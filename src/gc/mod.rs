@@ -52,7 +52,7 @@ pub struct PruneOptions {
     /// log names must be to count as abandoned.
     #[serde(deserialize_with = "values::duration")]
     pub grace: Duration,
-    /// After how long parts of runs that nobody merged are removed: so long after the last part was added.
+    /// How long parts of runs that were not merged are kept, from the time when the last part was added.
     #[serde(deserialize_with = "values::duration")]
     pub keep_parts: Duration,
     /// How frames that are made again are compressed; as is set for the repository if none.
@@ -117,7 +117,7 @@ pub struct PruneReport {
     pub old_keys: Tally,
     /// Index objects that others took the place of.
     pub indexes_replaced: u64,
-    /// Parts of runs that nobody merged, and records of such runs, that were removed (or would be).
+    /// Parts of abandoned runs, and the records of these, that were removed (or would be).
     pub parts_removed: u64,
     /// Bytes of interrupted writes that were removed.
     pub tidied_bytes: u64,

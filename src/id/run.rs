@@ -16,7 +16,7 @@ pub struct RunIds {
 }
 
 impl RunIds {
-    /// Those of the run of this name.
+    /// Those of the run with this name.
     pub fn new(repository: RepositoryId, name: &str) -> Self {
         let mut digester = Digester::new();
         digester.update(b"snap 2026-11 v1 run\0");
@@ -43,7 +43,7 @@ impl RunIds {
         SnapshotId::new(id)
     }
 
-    /// The ids of the record and of so many parts.
+    /// The ids of the record and of this number of parts.
     pub fn all(&self, of: u32) -> Vec<SnapshotId> {
         (0..=of).map(|number| self.part(number)).collect()
     }

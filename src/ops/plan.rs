@@ -51,7 +51,7 @@ pub struct PlanReport {
     pub duration_secs: f64,
 }
 
-/// Divides the sources of these options into so many parts. What it says is what `create` with a `shard` saves, as far as the
+/// Divides the sources of these options into this number of parts. What it says is what `create` with a `shard` saves, as far as the
 /// sources do not change.
 ///
 /// # Errors

@@ -146,18 +146,19 @@ mod tests {
             let mut again = SnapshotRoot::decode(&root.encode()).unwrap();
             prop_assert_eq!(Part::of(&again).unwrap(), Some(part));
             let value = again.properties[0].value.clone();
-            for cut in 0..value.len() {
+            for cut in (0..value.len()).take(100) {
                 again.properties[0].value.truncate(cut);
                 prop_assert!(Part::of(&again).is_err());
                 again.properties[0].value.clone_from(&value);
             }
             again.properties[0].value[1] = 9;
-            prop_assert!(matches!(Part::of(&again), Err(Error::Unsupported { .. })));
+            let is_later = matches!(Part::of(&again), Err(Error::Unsupported { .. }));
+            prop_assert!(is_later);
         }
     }
 
     #[test]
-    fn a_part_names_so_many_missing_files_and_no_more() {
+    fn a_part_names_missing_files_up_to_a_limit() {
         let missed = (0..MISSED + 5).map(|n| Missed { path: n.to_string().into_bytes(), gone_from: None }).collect();
         let part =
             Part { run: "r".into(), number: 1, of: 2, series: "s".into(), stored: 0, directories_met: 0, missed };

@@ -36,7 +36,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Looks for the run of this name, in the log as it is now.
+    /// Looks for the run with this name, in the log as it is now.
     ///
     /// # Errors
     /// Errors of reading the log and the record.
@@ -110,8 +110,8 @@ pub fn open_runs(repository: &Repository) -> Result<Vec<(Part, Vec<u32>)>> {
     Ok(runs)
 }
 
-/// Parts of runs to which nothing was added for so long that nobody will merge them. A run of which something cannot be read is
-/// not among them.
+/// Parts of runs to which nothing was added for this long: they count as abandoned. A run with a part that cannot be read is not
+/// among them.
 pub fn abandoned_parts(repository: &Repository, after: Duration) -> Vec<SnapshotId> {
     let state = repository.state();
     let records: Vec<_> = state.snapshots.iter().filter(|record| record.id.of_run().is_some()).cloned().collect();

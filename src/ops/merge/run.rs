@@ -207,7 +207,7 @@ fn unreadable(parts: &[(SnapshotRoot, Part)]) -> u64 {
     count + others.difference(&own).count() as u64
 }
 
-/// What became of files of the parent that no part has, as the parts to which they belong found it.
+/// State of files of the parent that no part has, as the parts to which they belong found it.
 struct MissedByParts {
     /// By path; where it is gone, the directory that still stands above it.
     missed: HashMap<Vec<u8>, Option<Vec<u8>>>,
