@@ -185,7 +185,7 @@ impl Bout<'_> {
             });
             drop(proxy.take());
             let backend = handle(self.server, proxy.port, &self.place, 4);
-            let opened = open(backend, &self.clock, self.seed ^ (actor as u64) << 20 ^ round);
+            let opened = open(backend, &self.clock, self.seed ^ (actor as u64 + 1) << 20 ^ (round + 1) << 30);
             // Who fails says so; what matters is what is there in the end.
             if opened.and_then(|repository| work(&repository, &mut dice)).is_err() {
                 self.ledger().refused += 1;
@@ -238,7 +238,7 @@ impl Bout<'_> {
     /// All is quiet again: what is there?
     fn judge(&self) -> Result<(), Error> {
         let sound = || handle(self.server, self.server.port, &self.place, 4);
-        let repository = open(sound(), &self.clock, self.seed ^ 1)?;
+        let repository = open(sound(), &self.clock, self.seed ^ 1 << 60)?;
         let state = repository.state();
         let there: BTreeSet<SnapshotId> = state.snapshots.iter().map(|record| record.id).collect();
         let mut wrong = Vec::new();
@@ -262,7 +262,7 @@ impl Bout<'_> {
         wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}")));
         drop(repository);
         let content = random_content(&mut Dice::new(self.seed));
-        let repository = open(sound(), &self.clock, self.seed ^ 2)?;
+        let repository = open(sound(), &self.clock, self.seed ^ 1 << 61)?;
         save(&repository, "one", &content, Habits::default(), &mut |_| {})?;
         self.ledger().wrong.extend(wrong);
         Ok(())
