@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId, hex};
 use crate::pack::{self, PackInfo};
 use crate::progress::{Phase, Progress, Warning};
-use crate::storage::{Kind, Name};
+use crate::storage::{Kind, Name, StorageErrorKind};
 use crate::store::{Inventory, PackNumber, Reach, ReadDirectories, Repository, State};
 
 /// How many index objects are read at once.
@@ -352,6 +352,10 @@ fn storage_time(repository: &Repository, may_write: bool) -> Result<Option<i64>>
     let probe = Name::new(Kind::Session, hex(&repository.log().entropy().array::<8>()?));
     backend.create(&probe, b"what time is it?")?;
     let now = backend.head(&probe);
-    backend.delete(&probe)?;
+    match backend.delete(&probe) {
+        // A bucket may keep for a time whatever is written to it.
+        Err(error) if error.kind() == StorageErrorKind::Retained => {}
+        deleted => deleted?,
+    }
     Ok(now?.and_then(|meta| meta.modified))
 }

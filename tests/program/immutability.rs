@@ -94,8 +94,10 @@ fn what_is_locked_cannot_be_destroyed_and_is_read_again_from_its_oldest_version(
     python(LOCKED_BUCKET, &[&address]);
     let user = User { snap: Snap::quick(), place: "s3://locked/a/repo".into(), variables: server.variables() };
     user.ok(&["init", "--kdf-memory", "8", "--retain", "1d"]);
-    user.night(1);
-    user.ok(&["create", "data", "--retain", "1d"]);
+    for number in 1..4 {
+        user.night(number * 10);
+        user.ok(&["create", "data", "--retain", "1d"]);
+    }
     for (key, hours) in locks(&address) {
         let is_right = if is_needed(&key) { (23.9..=24.0).contains(&hours) } else { hours == 0.0 };
         assert!(is_right, "{key}: {hours}");
@@ -106,7 +108,13 @@ fn what_is_locked_cannot_be_destroyed_and_is_read_again_from_its_oldest_version(
     for (key, hours) in locks(&address).into_iter().filter(|(key, _)| is_needed(key)) {
         assert!((71.9..=72.0).contains(&hours), "{key}: {hours}");
     }
-    // A writer that does not ask for it locks nothing; here one that does, by its environment.
+    // A prune hides what it deletes, and what is hidden is still there.
+    user.ok(&["forget", "--keep-last", "1"]);
+    user.ok(&["prune", "--grace", "0s", "--max-unused", "0"]);
+    user.ok(&["check", "--read-data"]);
+    let packs = locks(&address).into_iter().filter(|(key, hours)| key.contains("/packs/") && *hours > 71.0).count();
+    assert!(packs >= 3, "{packs}");
+    // By its environment.
     let mut later = user.snap.command(&["create", "data"]);
     user.night(2);
     let later = finish(later.envs(server.variables()).env("SNAP_REPOSITORY", &user.place).env("SNAP_RETAIN", "2d"));
@@ -193,27 +201,6 @@ fn a_place_without_locks_is_refused_where_they_are_asked_for() {
     }
     let snap = Snap::new();
     assert!(snap.ends(1, &["retain", "1d"]).stderr.contains("object lock"));
-}
-
-#[test]
-fn a_prune_in_a_bucket_with_object_lock_goes_on() {
-    let Some(server) = Server::of_its_own(Kind::Moto) else { return };
-    let address = format!("http://127.0.0.1:{}", server.port);
-    python(LOCKED_BUCKET, &[&address]);
-    let mut variables = server.variables();
-    variables.push(("SNAP_RETAIN".into(), "1d".into()));
-    let user = User { snap: Snap::quick(), place: "s3://locked/b/repo".into(), variables };
-    user.ok(&["init", "--kdf-memory", "8"]);
-    for number in 1..4 {
-        user.night(number * 10);
-        user.ok(&["create", "data"]);
-    }
-    user.ok(&["forget", "--keep-last", "1"]);
-    user.ok(&["prune", "--grace", "0s", "--max-unused", "0"]);
-    user.ok(&["check", "--read-data"]);
-    // What is hidden is still there.
-    let packs = locks(&address).into_iter().filter(|(key, hours)| key.contains("/packs/") && *hours > 23.0).count();
-    assert!(packs >= 3, "{packs}");
 }
 
 /// Stores without versions refuse to delete what is locked: that is no failure of the prune, and the next one tries again.

@@ -282,10 +282,26 @@ fn damaged(met: &mut Met) {
     run(met, &snap, "repair snapshots", &["--read-data"]);
 }
 
+/// In an object store.
+#[cfg(feature = "object-store")]
+fn remote(met: &mut Met) {
+    let Some(server) = crate::servers::Kind::InProcess.get() else { return };
+    let (snap, place) = (Snap::bare(), server.place());
+    let run = |arguments: &[&str]| {
+        let mut command = snap.command(arguments);
+        crate::cli::finish(command.env("SNAP_REPOSITORY", &place).envs(server.variables()))
+    };
+    assert_eq!(run(&["init", "--kdf-memory", "8"]).code, 0);
+    met.add("retain", &run(&["retain", "1h", "--json"]));
+}
+
 #[test]
+#[cfg_attr(not(feature = "object-store"), ignore = "some of the page is about object stores")]
 fn the_page_on_json_is_what_is_printed() {
     let mut met = Met { page: page(), found: Page::new(), wrong: BTreeSet::new() };
     sound(&mut met);
     damaged(&mut met);
+    #[cfg(feature = "object-store")]
+    remote(&mut met);
     met.finish();
 }

@@ -26,6 +26,9 @@ const LONGEST_ANSWER: usize = 16 << 20;
 /// What S3 knows an empty or unsigned body by.
 const HASH_HEADER: &str = "x-amz-content-sha256";
 
+/// Which checksum a request to S3 carries.
+const ALGORITHM_HEADER: &str = "x-amz-sdk-checksum-algorithm";
+
 /// Who signs requests.
 pub(super) enum Signer {
     S3 { credentials: AwsCredentialProvider, region: String, sign_payload: bool },
@@ -88,6 +91,12 @@ impl Lock {
             Signer::Google { .. } => ("x-goog-object-lock-mode", "x-goog-object-lock-retain-until-date"),
         };
         let headers = request.headers_mut();
+        // S3 wants to hear which checksum it is, where an object is locked.
+        for (checksum, algorithm) in [("x-amz-checksum-sha256", "SHA256"), ("x-amz-checksum-crc64nvme", "CRC64NVME")] {
+            if headers.contains_key(checksum) {
+                headers.insert(ALGORITHM_HEADER, HeaderValue::from_static(algorithm));
+            }
+        }
         headers.insert(mode, HeaderValue::from_static("COMPLIANCE"));
         headers.insert(until, value(&self.until)?);
         self.direct.sign(request).await
@@ -150,6 +159,7 @@ impl Direct {
             let hash = request.headers().get(HASH_HEADER).and_then(|hash| unhex(hash.to_str().ok()?));
             if let Some(hash) = hash {
                 request.headers_mut().insert("x-amz-checksum-sha256", value(&base64(&hash)).map_err(http)?);
+                request.headers_mut().insert(ALGORITHM_HEADER, HeaderValue::from_static("SHA256"));
                 self.sign(&mut request).await.map_err(http)?;
             }
         }
