@@ -41,7 +41,7 @@ impl Default for CacheTerms {
 }
 
 impl CacheTerms {
-    /// Keeps so many bytes in all.
+    /// Keeps at most this many bytes in all.
     pub fn total(self, bytes: u64) -> Self {
         Self { total: bytes, ..self }
     }
@@ -256,7 +256,7 @@ mod tests {
                 }
                 cache.read_range(&index(3), 90, 10).unwrap();
             }
-            // Twice: the one that is too long, and the one of which nobody said so.
+            // Twice: the range that is too long, and the one that was read without saying that it is asked for again.
             assert_eq!(meter.counts().read.objects, 7);
         }
     }
