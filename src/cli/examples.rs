@@ -42,11 +42,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "snap restore 4f2a --target / --include '*.avro' --dry-run",
         ],
     ),
-    (
-        "snap cache",
-        &["snap cache", "snap cache clear --objects", "snap create -r s3://backups/tables /export --cache-size 2G"],
-    ),
-    ("snap cache show", &["snap cache show", "snap cache show --json"]),
+    ("snap cache show", &["snap cache", "snap cache show --json"]),
     ("snap cache clear", &["snap cache clear --dry-run", "snap cache clear --objects"]),
     ("snap snapshots", &["snap snapshots", "snap snapshots latest", "snap snapshots --group-by host --compact"]),
     ("snap ls", &["snap ls latest", "snap ls --long latest /export/tables", "snap ls -0 4f2a | xargs -0 -n 1 echo"]),

@@ -88,8 +88,8 @@ impl LocalCopies {
     }
 }
 
-/// After so many bytes of copies that one process has written, it keeps the log only after every [`SELDOM`]th entry: who
-/// appends thousands of entries in a row would write the whole state thousands of times.
+/// Once one process has written this many bytes of copies, it keeps the log only after every [`SELDOM`]th entry: a run that
+/// appends thousands of entries would write the whole state thousands of times.
 const MOST_WRITTEN: u64 = 8 << 20;
 const SELDOM: u64 = 64;
 

@@ -41,7 +41,7 @@ impl Default for CacheTerms {
 }
 
 impl CacheTerms {
-    /// Keeps so many bytes in all.
+    /// Keeps at most this many bytes in all.
     pub fn total(self, bytes: u64) -> Self {
         Self { total: bytes, ..self }
     }
@@ -123,7 +123,7 @@ impl Cache {
         }
     }
 
-    fn read(&self, wants: &[(Name, ByteRange)], again: bool) -> Vec<Result<Vec<u8>>> {
+    fn read_wants(&self, wants: &[(Name, ByteRange)], again: bool) -> Vec<Result<Vec<u8>>> {
         let mut done: Vec<Option<Result<Vec<u8>>>> = wants.iter().map(|want| self.kept(want)).collect();
         let is_open = |kept: &Option<Result<Vec<u8>>>| kept.is_none();
         let open: Vec<(Name, ByteRange)> =
@@ -178,11 +178,11 @@ impl Backend for Cache {
     }
 
     fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
-        self.read(wants, false)
+        self.read_wants(wants, false)
     }
 
     fn read_again(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
-        self.read(wants, true)
+        self.read_wants(wants, true)
     }
 
     fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
@@ -256,7 +256,7 @@ mod tests {
                 }
                 cache.read_range(&index(3), 90, 10).unwrap();
             }
-            // Twice: the one that is too long, and the one of which nobody said so.
+            // Twice: the range that is too long, and the one that was read without saying that it is asked for again.
             assert_eq!(meter.counts().read.objects, 7);
         }
     }
@@ -264,18 +264,24 @@ mod tests {
     #[test]
     fn two_repositories_share_a_folder_and_do_not_meet() {
         #[derive(Debug)]
-        struct Called(Memory, &'static str);
+        struct Called {
+            memory: Memory,
+            place: &'static str,
+        }
         impl Backend for Called {
             fn location(&self) -> String {
-                self.1.into()
+                self.place.into()
             }
-            forward!(0: abilities, prepare, read_one, head, list, delete);
+            forward!(memory: abilities, prepare, read_one, head, list, delete);
             fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
-                self.0.put(name, bytes, terms)
+                self.memory.put(name, bytes, terms)
             }
         }
         let folder = tempfile::tempdir().unwrap();
-        let of = |name| Cache::in_folder(Arc::new(Called(Memory::new(), name)), CacheTerms::default(), folder.path());
+        let of = |place| {
+            let called = Called { memory: Memory::new(), place };
+            Cache::in_folder(Arc::new(called), CacheTerms::default(), folder.path())
+        };
         let (one, two) = (of("one"), of("two"));
         one.create(&index(1), b"one").unwrap();
         assert!(two.read(&index(1), 10).is_err());

@@ -157,7 +157,7 @@ impl Repository {
 
     /// Whether it lies where a few large requests are quicker than many small ones: beyond a network, not on a disk.
     pub(crate) fn is_far(&self) -> bool {
-        /// A storage that takes so many requests at once is none of this machine.
+        /// A storage that takes this many requests at once is none of this machine.
         const FAR: usize = 8;
         self.backend().abilities().concurrency >= FAR
     }

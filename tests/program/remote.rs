@@ -308,6 +308,23 @@ fn small_objects_are_kept_near_within_a_size_and_a_check_looks_at_the_store() {
 }
 
 #[test]
+fn neighbours_in_a_pack_are_read_together() {
+    let Some(server) = Kind::Ministack.get() else { return };
+    let proxy = Proxy::before(server.port);
+    let user = User::of(server, proxy.port);
+    user.ok(&["init", "--kdf-memory", "8"]);
+    user.snap.write("data/large.bin", noise(5, 9 << 20));
+    user.ok(&["create", "data"]);
+    let other = user.elsewhere();
+    proxy.take();
+    other.restores(&user.snap.work("data"), "out");
+    let seen = proxy.take();
+    let reads = seen.iter().filter(|request| request.method == "GET" && request.target.contains("/packs/")).count();
+    println!("{reads} reads for 9 frames of data and some of the manifest");
+    assert!(reads <= 8, "{reads} reads of packs");
+}
+
+#[test]
 fn connections_are_limited_and_flags_that_make_no_sense_are_refused() {
     let Some(server) = Kind::Ministack.get() else { return };
     let proxy = Proxy::before(server.port);
@@ -339,7 +356,7 @@ fn connections_are_limited_and_flags_that_make_no_sense_are_refused() {
 
 #[test]
 fn only_packs_of_data_get_a_storage_class_and_what_has_to_be_thawed_is_listed() {
-    for (kind, class) in [(Kind::Ministack, "GLACIER"), (Kind::Azurite, "Cool")] {
+    for (kind, class) in [(Kind::Ministack, "STANDARD_IA"), (Kind::Azurite, "Cool")] {
         let Some(server) = kind.get() else { continue };
         let proxy = Proxy::before(server.port);
         let user = User::of(server, proxy.port);
@@ -381,5 +398,12 @@ fn only_packs_of_data_get_a_storage_class_and_what_has_to_be_thawed_is_listed() 
         // Thawed.
         proxy.be_sound();
         other.restores(&user.snap.work("data"), "out");
+        if kind == Kind::Ministack {
+            // This one has archives itself.
+            user.snap.write("data/archived.bin", noise(9, 100_000));
+            user.ok(&["create", "data", "--storage-class", "GLACIER"]);
+            let refused = other.run(&["restore", "latest:data/archived.bin", "--target", "archived"]);
+            assert!(refused.code != 0 && refused.stderr.contains("archived"), "{}", refused.stderr);
+        }
     }
 }
