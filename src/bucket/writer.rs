@@ -26,8 +26,11 @@ const UNSIZED_PART: u64 = 32 << 20;
 /// How many parts an object can have: S3 takes no more.
 const MOST_PARTS: u64 = 10_000;
 
-/// How many parts are on their way while the next is gathered.
+/// How many parts are on their way while the next is gathered, unless they are large.
 const AHEAD: usize = 2;
+
+/// Parts that are longer than this go one by one, so that they do not fill the memory: those of objects above 300 GB.
+const LARGE_PART: u64 = 32 << 20;
 
 /// How long parts must be so that an object of this size has no more than it may; all are of one length, as some stores ask for.
 fn part_of(size: u64) -> usize {
@@ -80,7 +83,7 @@ impl ObjectWriter {
         let bytes = take(&mut self.gathered);
         self.ahead.push_back(self.objects.send_part(&mut upload, bytes));
         self.upload = Some(upload);
-        self.wait(AHEAD)
+        self.wait(if self.part as u64 > LARGE_PART { 0 } else { AHEAD })
     }
 
     /// Waits until no more parts than this are on their way.
