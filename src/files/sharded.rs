@@ -122,6 +122,7 @@ fn is_in(path: &[u8], above: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::result_large_err, reason = "what a walk returns is no common result")]
 mod tests {
     use super::*;
     use crate::error::Error;

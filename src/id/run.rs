@@ -39,7 +39,7 @@ impl RunIds {
         let mut id = [0; 16];
         id[..6].copy_from_slice(&PREFIX);
         id[6..12].copy_from_slice(&self.run);
-        id[12..].copy_from_slice(&number.to_be_bytes());
+        id[12..].copy_from_slice(&number.to_le_bytes());
         SnapshotId::new(id)
     }
 

@@ -135,6 +135,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// What the file of a number is called; the function returns an id for it.
+    type Naming = fn(u64, &dyn Fn(u64) -> String) -> String;
+
     fn counts(paths: impl Iterator<Item = String>, of: u32) -> Vec<u64> {
         let mut counts = vec![0; of as usize];
         paths.for_each(|path| counts[Shard::number_of(path.as_bytes(), of) as usize - 1] += 1);
@@ -158,7 +161,7 @@ mod tests {
     #[test]
     fn many_files_are_spread_evenly_whatever_they_are_called() {
         let uuid = |n: u64| crate::id::hex(&crate::id::digest(&n.to_le_bytes())[..16]);
-        let kinds: [fn(u64, &dyn Fn(u64) -> String) -> String; 6] = [
+        let kinds: [Naming; 6] = [
             |n, _| format!("d{:02}/file-{n:06}.avro", n % 40),
             // Offsets, all of which are multiples of the number of parts.
             |n, _| format!("orders+3+{:010}.avro", n * 1000),

@@ -1,6 +1,7 @@
 //! `create`: reads files and makes a snapshot of them.
 
 mod alarms;
+mod before;
 mod lineage;
 mod options;
 mod order;
@@ -16,10 +17,10 @@ pub use crate::ingest::{AvroReport, Depth};
 pub use options::{CreateOptions, StreamSource};
 
 pub(crate) use alarms::Alarms;
+pub(crate) use before::{container, parent_row, row_at};
 pub(crate) use lineage::{Lineage, emptied};
 pub(crate) use part::check_name;
 pub(crate) use rows::is_same;
-pub(crate) use run::{container, parent_row, row_at};
 
 use part::Joined;
 use run::{CreateRun, TreeOf};

@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 
 use super::alarms::Alarms;
+use super::before::{container, row_at};
 use super::lineage::{ChangeDetection, Lineage};
 use super::order::{Batch, Numbered, in_order};
 use super::part::PartRun;
@@ -24,8 +25,8 @@ use crate::ingest::{FileContext, SchemaCache, store_file};
 use crate::progress::{Progress, Warning};
 use crate::runtime::Gate;
 use crate::runtime::{spawn, spawn_many};
-use crate::snapshot::entry::{EntryKind, FileEntry, path_order};
-use crate::snapshot::{ManifestReader, ManifestWriter, Missed, Part, SnapshotRoot, Totals, put_paths};
+use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::snapshot::{ManifestWriter, Missed, Part, SnapshotRoot, Totals, put_paths};
 use crate::store::Repository;
 
 /// One run of `create`.
@@ -424,34 +425,4 @@ impl CreateRun<'_> {
     fn warn(&self, path: &Path, trouble: Trouble) {
         self.progress.warning(&Problem { tree_path: Vec::new(), path: path.to_path_buf(), trouble }.warning());
     }
-}
-
-/// The parent's row of this path.
-pub(crate) fn parent_row(rows: &mut ManifestReader<&Repository>, path: &[u8]) -> Result<Option<FileEntry>> {
-    row_at(rows, path, &mut |_| ())
-}
-
-/// The row of this path. Those before it, which nothing was found for, are handed to `passed`.
-pub(crate) fn row_at(
-    rows: &mut ManifestReader<&Repository>,
-    path: &[u8],
-    passed: &mut dyn FnMut(FileEntry),
-) -> Result<Option<FileEntry>> {
-    while let Some(row) = rows.peek()? {
-        match path_order(&row.path, path) {
-            std::cmp::Ordering::Less => {
-                if let Some(row) = rows.next_row()? {
-                    passed(row);
-                }
-            }
-            std::cmp::Ordering::Equal => return rows.next_row(),
-            std::cmp::Ordering::Greater => return Ok(None),
-        }
-    }
-    Ok(None)
-}
-
-/// What is remembered of a row that nothing was found for: nothing, unless it is an Avro file.
-pub(crate) fn container(row: FileEntry) -> Option<FileEntry> {
-    row.avro.is_some().then(|| FileEntry { recipe: Vec::new(), xattrs: Vec::new(), ..row })
 }
