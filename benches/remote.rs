@@ -2,7 +2,7 @@
 //! beside restic. The store is a small server inside the bench, so that its own speed is not what is measured. `README.md` says
 //! how to run it.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "this is a bench")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "this is a bench")]
 
 #[path = "../tests/common/bucket.rs"]
 mod bucket;

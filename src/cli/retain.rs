@@ -44,7 +44,7 @@ impl Args {
         let report = retained?;
         let output = &context.output;
         let said = match output.json {
-            true => output.object("summary", &report),
+            true => output.object("summary", report),
             false => output.note(format_args!(
                 "locked for {}: {} ({}), {}, {}, the config and key slots",
                 duration_text(self.time),

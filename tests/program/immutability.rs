@@ -24,7 +24,7 @@ impl User {
 
     fn ok(&self, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments);
-        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{arguments:?}: {}", ran.stdout);
+        assert_eq!((ran.code, said(&ran)), (0, String::new()), "{arguments:?}: {}", ran.stdout);
         ran
     }
 
@@ -33,6 +33,14 @@ impl User {
         self.snap.write("data/rows", rows);
         self.snap.write("data/night", number.to_string());
     }
+}
+
+/// What was said on standard error, but that moto gives a name to several writers where a bucket has versions: it does now and
+/// then on a busy machine, and the probe of `init` finds it out.
+fn said(ran: &Ran) -> String {
+    let is_of_moto =
+        |line: &str| line.contains("one and the same name") || line.contains("one name to several writers");
+    ran.stderr.lines().filter(|line| !is_of_moto(line)).collect()
 }
 
 /// Makes a bucket with object lock.
@@ -109,8 +117,8 @@ fn what_is_locked_cannot_be_destroyed_and_is_read_again_from_its_oldest_version(
         assert!((71.9..=72.0).contains(&hours), "{key}: {hours}");
     }
     // A prune hides what it deletes, and what is hidden is still there.
-    user.ok(&["forget", "--keep-last", "1"]);
-    user.ok(&["prune", "--grace", "0s", "--max-unused", "0"]);
+    user.ok(&["forget", "--keep-last", "1", "--retain", "1d"]);
+    user.ok(&["prune", "--grace", "0s", "--max-unused", "0", "--retain", "1d"]);
     user.ok(&["check", "--read-data"]);
     let packs = locks(&address).into_iter().filter(|(key, hours)| key.contains("/packs/") && *hours > 71.0).count();
     assert!(packs >= 3, "{packs}");
@@ -118,7 +126,7 @@ fn what_is_locked_cannot_be_destroyed_and_is_read_again_from_its_oldest_version(
     let mut later = user.snap.command(&["create", "data"]);
     user.night(2);
     let later = finish(later.envs(server.variables()).env("SNAP_REPOSITORY", &user.place).env("SNAP_RETAIN", "2d"));
-    assert_eq!((later.code, later.stderr.as_str()), (0, ""));
+    assert_eq!((later.code, said(&later)), (0, String::new()));
     let refused: u64 = python(ATTACK, &[&address]).trim().parse().unwrap();
     assert!(refused >= 8, "{refused}");
     let gone = user.run(&["snapshots"]);
@@ -146,7 +154,7 @@ fn what_is_locked_cannot_be_destroyed_and_is_read_again_from_its_oldest_version(
                 .envs(server.variables()),
         )
     };
-    assert_eq!((copied.code, copied.stderr.as_str()), (0, ""));
+    assert_eq!((copied.code, said(&copied)), (0, String::new()));
     moved.ok(&["check", "--read-data"]);
     assert_eq!(moved.ok(&["snapshots", "--json"]).objects("snapshot").len(), 2);
 }
