@@ -319,9 +319,12 @@ fn neighbours_in_a_pack_are_read_together() {
     proxy.take();
     other.restores(&user.snap.work("data"), "out");
     let seen = proxy.take();
-    let reads = seen.iter().filter(|request| request.method == "GET" && request.target.contains("/packs/")).count();
-    println!("{reads} reads for 9 frames of data and some of the manifest");
-    assert!(reads <= 8, "{reads} reads of packs");
+    let reads = seen.iter().filter(|request| request.method == "GET" && request.target.contains("/packs/"));
+    let lengths: Vec<u64> = reads.map(|request| request.received).collect();
+    println!("reads of packs, in bytes: {lengths:?}");
+    let of_data = lengths.iter().filter(|length| **length > 500_000).count();
+    // There are nine frames of data; one or two are asked for before it is known what comes next.
+    assert!(of_data <= 6, "{lengths:?}");
 }
 
 #[test]
