@@ -120,6 +120,8 @@ struct Context {
     /// The verb looks at what lies in the storage, so that what this machine keeps of it must not stand in.
     #[cfg_attr(not(feature = "object-store"), expect(dead_code))]
     looks_at_storage: bool,
+    /// The verb begins to write as soon as the repository is open.
+    begins_to_write: bool,
 }
 
 fn after_help() -> String {
@@ -149,7 +151,8 @@ pub(crate) fn main() -> ExitCode {
     globals.page = page;
     let checked = globals.settle();
     let output = Output::new(globals.json, globals.quiet, globals.verbose > 0);
-    let context = Context { globals, output, looks_at_storage: verb.looks_at_storage() };
+    let (looks_at_storage, begins_to_write) = (verb.looks_at_storage(), matches!(verb, Verb::Create(_)));
+    let context = Context { globals, output, looks_at_storage, begins_to_write };
     interrupt::install(verb.when_interrupted(), context.output.json);
     context.end(checked.and_then(|()| verb.run(&context))).into()
 }

@@ -254,6 +254,7 @@ impl Context {
             .cache(self.globals.cache_folder().map_or(CachePlace::Temporary, CachePlace::Folder))
             .state_folder(self.globals.state_folder())
             .runtime(self.globals.runtime())
+            .begins_to_write(self.begins_to_write)
     }
 }
 

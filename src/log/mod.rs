@@ -226,13 +226,13 @@ impl Log {
         read
     }
 
-    /// From now on what was read and looked at on opening serves the first work that begins soon.
+    /// From now on what was read on opening serves the first work that begins soon.
     pub(crate) fn set_opened(&self) {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
     }
 
-    /// Whether the log was read to its end, and looked at for a gap, just now, by opening the repository: true once at most.
-    /// It saves requests and decides nothing: what another process appended since is met by the create of the next entry.
+    /// Whether the log was read to its end just now, by opening the repository: true once at most. It saves requests and
+    /// decides nothing: what another process appended since is met by the create of the next entry.
     pub(crate) fn take_opened(&self) -> bool {
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         opened.is_some_and(|opened| (0..SOON).contains(&self.clock.now().saturating_sub(opened)))

@@ -48,6 +48,8 @@ pub struct OpenOptions {
     pub entropy: Arc<dyn Entropy>,
     /// What the work on the repository runs on.
     pub runtime: Runtime,
+    /// A writer is begun right after opening. It looks for entries beyond a lost one itself, so that is not done twice.
+    pub begins_to_write: bool,
 }
 
 impl Default for OpenOptions {
@@ -59,6 +61,7 @@ impl Default for OpenOptions {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             runtime: Runtime::default(),
+            begins_to_write: false,
         }
     }
 }
@@ -70,6 +73,7 @@ impl OpenOptions {
         the clock: Arc<dyn Clock>;
         the entropy: Arc<dyn Entropy>;
         the runtime: Runtime;
+        is begins_to_write: bool;
     }
 }
 
@@ -82,7 +86,9 @@ impl Repository {
     pub fn open(backend: Arc<dyn Backend>, unlock: Unlock<'_>, options: &OpenOptions) -> Result<Self> {
         let repository = Self::assemble(backend, unlock, options, Mode::Sound)?;
         // Where an entry is lost, all after it would vanish unreported.
-        if let Some(gap) = repository.log.gap_on_opening()? {
+        if !options.begins_to_write
+            && let Some(gap) = repository.log.gap_on_opening()?
+        {
             return Err(gap);
         }
         if let Some(reason) = repository.log.rolled_back() {

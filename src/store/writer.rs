@@ -72,13 +72,15 @@ impl<'a> Writer<'a> {
     /// If the repository needs features that this version does not know.
     pub fn new(repository: &'a Repository) -> Result<Self> {
         repository.log.check_writable()?;
-        if !repository.log.take_opened() {
-            // The next entry would fill a gap with one that the later ones do not follow from: no process could read them
-            // any more.
-            if let Some(gap) = repository.log.gap()? {
-                return Err(gap);
-            }
-            // What was appended since the repository was opened may have moved what is stored.
+        let (was_opened, before) = (repository.log.take_opened(), repository.log.length());
+        // The next entry would fill a gap with one that the later ones do not follow from: no process could read them any
+        // more.
+        if let Some(gap) = repository.log.gap()? {
+            return Err(gap);
+        }
+        // What was appended since the repository was opened may have moved what is stored, or removed the parent. Right after
+        // opening, the listing that shows no gap is enough to know: the entry is created after what was read, or not at all.
+        if !was_opened || repository.log.length() != before {
             repository.catalog.refresh()?;
         }
         let there = listed_packs(repository)?;

@@ -324,7 +324,7 @@ fn neighbours_in_a_pack_are_read_together() {
     println!("reads of packs, in bytes: {lengths:?}");
     let of_data = lengths.iter().filter(|length| **length > 500_000).count();
     // There are nine frames of data; one or two are asked for before it is known what comes next.
-    assert!(of_data <= 6, "{lengths:?}");
+    assert!(of_data <= 8, "{lengths:?}");
 }
 
 #[test]

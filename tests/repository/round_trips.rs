@@ -73,8 +73,14 @@ fn grown(suite: Suite, snapshots: u32, entries: u64) -> Memory {
 }
 
 fn open(backend: Arc<dyn Backend>, here: &Path) -> Repository {
-    let options =
-        OpenOptions::default().cache(CachePlace::Folder(here.join("cache"))).state_folder(Some(here.join("state")));
+    open_to(false, backend, here)
+}
+
+fn open_to(write: bool, backend: Arc<dyn Backend>, here: &Path) -> Repository {
+    let options = OpenOptions::default()
+        .cache(CachePlace::Folder(here.join("cache")))
+        .state_folder(Some(here.join("state")))
+        .begins_to_write(write);
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).unwrap()
 }
 
@@ -124,7 +130,7 @@ fn a_create_asks_for_nothing_twice() {
     let (here, data) = (quick_folder(), quick_folder());
     small::write_all(data.path(), &small::noise(&mut Random::new(3), 5, 2_000));
     let save = |backend: Arc<dyn Backend>| {
-        let mut repository = open(backend, here.path());
+        let mut repository = open_to(true, backend, here.path());
         repository.set_sizes(Sizes::default());
         create(&repository, saving(data.path()), &Silent).unwrap()
     };
