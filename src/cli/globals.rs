@@ -94,7 +94,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
 
-    /// Lock each new object of a repository in an object store for this long, so that nobody can delete it [env: SNAP_RETAIN]
+    /// Lock each new object of a repository in an object store for this long, so that it cannot be deleted before [env: SNAP_RETAIN]
     ///
     /// The bucket needs object lock (S3, Google Cloud Storage). Packs, index objects, log entries, the config and key slots are
     /// locked; `snap retain` extends the time for what snapshots need.

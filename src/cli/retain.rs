@@ -13,7 +13,7 @@ use super::progress::Meter;
 
 /// Keep what snapshots need from being deleted, for longer (object lock)
 ///
-/// In a bucket with object lock nobody can delete or overwrite these objects until then, whatever keys they have: the packs
+/// In a bucket with object lock these objects cannot be deleted or overwritten until then, with whatever keys: the packs
 /// that hold data of snapshots, the index, the log, the config and the key slots. What is locked for longer already stays
 /// so. Nothing can shorten the time. See --retain, which locks new objects as they are written.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub(super) fn parse_retention(text: &str) -> std::result::Result<Duration, Strin
     match time {
         Duration::ZERO => Err("objects are locked for some time or not at all: leave it out for that".into()),
         time if time > avro_snap::storage::LONGEST_RETENTION => {
-            Err(format!("{text} is more than ten years, and nobody could take that back"))
+            Err(format!("{text} is more than ten years, and that could not be taken back"))
         }
         time => Ok(time),
     }

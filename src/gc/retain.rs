@@ -63,7 +63,7 @@ pub fn retain(repository: &Repository, options: &RetainOptions, progress: &dyn P
     let began = Instant::now();
     let backend = repository.backend();
     if options.time > LONGEST_RETENTION {
-        return Err(Error::argument("the time to retain", "is more than ten years, and nobody could take that back"));
+        return Err(Error::argument("the time to retain", "is more than ten years, and that could not be taken back"));
     }
     if !backend.abilities().retains {
         let unsupported = StorageError::new(StorageErrorKind::Unsupported, "retain").at(backend.location());

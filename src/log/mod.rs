@@ -25,7 +25,7 @@ mod settings;
 mod standing;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -56,6 +56,9 @@ use entries::Entries;
 
 /// For how long, in nanoseconds, what was read on opening is as good as read now.
 const SOON: i64 = 30_000_000_000;
+
+/// How many of the last entries a writer looks for, by one listing: less than a page of any store.
+const LOOKED_BACK: u64 = 500;
 
 /// How many hashes of entries are kept.
 const RECENT: usize = 256;
@@ -268,27 +271,36 @@ impl Log {
         Ok(self.backend.head(&Name::log(last))?.and_then(|meta| meta.modified))
     }
 
-    /// What is wrong with it as a whole: entries that are there after one that is lost, and so are not read.
+    /// What is wrong with it as a whole: entries that are there after one that is lost. This machine may know what the lost one
+    /// said, but no other one can read on from there.
     ///
     /// # Errors
     /// Errors of listing and reading it.
     pub fn gap(&self) -> Result<Option<Error>> {
-        let beyond = |end: u64| -> Result<Vec<u64>> {
-            let after = end.checked_sub(1).map(Name::log);
-            let listed = batch::list_after(&*self.backend, Kind::Log, after.as_ref())?.into_iter();
-            Ok(listed.filter_map(|(name, _)| name.sequence().filter(|sequence| *sequence >= end)).collect())
+        let known = self.length();
+        let first = known.saturating_sub(LOOKED_BACK);
+        let before = first.checked_sub(1).map(Name::log);
+        let listed = batch::list_after(&*self.backend, Kind::Log, before.as_ref())?.into_iter();
+        let listed: BTreeSet<u64> =
+            listed.filter_map(|(name, _)| name.sequence().filter(|sequence| *sequence >= first)).collect();
+        let gap = |lost: u64, after: usize| {
+            Error::damaged(Name::log(lost), format!("it is gone, and {after} entries that come after it are there"))
         };
-        let listed = beyond(self.length())?;
-        if listed.is_empty() {
+        for number in (first..known).filter(|number| !listed.contains(number)) {
+            let after = listed.range(number..).count();
+            // A listing may be old.
+            if after > 0 && self.backend.head(&Name::log(number))?.is_none() {
+                return Ok(Some(gap(number, after)));
+            }
+        }
+        if listed.range(known..).next().is_none() {
             return Ok(None);
         }
         // What others appended meanwhile is no gap.
         self.refresh()?;
         let end = self.length();
-        let after = listed.iter().filter(|sequence| **sequence >= end).count();
-        let gap =
-            || Error::damaged(Name::log(end), format!("it is gone, and {after} entries that come after it are there"));
-        Ok((after > 0).then(gap))
+        let after = listed.range(end..).count();
+        Ok((after > 0).then(|| gap(end, after)))
     }
 
     /// The same, where the listing by which the log was read on opening did not show that there is no gap.

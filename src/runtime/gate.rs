@@ -12,7 +12,7 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 struct Places {
     free: usize,
-    /// How many threads wait. Waking is a system call, also where nobody sleeps.
+    /// How many threads wait. Waking is a system call, also where none sleeps.
     waiting: usize,
 }
 
@@ -32,7 +32,7 @@ impl Gate {
         places.free -= 1;
     }
 
-    /// Frees so many places.
+    /// Frees this many places.
     pub(crate) fn leave(&self, count: usize) {
         let mut places = self.places();
         places.free += count;

@@ -73,7 +73,7 @@ pub fn probe(backend: &Arc<dyn Backend>) -> Result<Findings> {
     let found = look(&**backend, &names);
     let deleted = backend.delete_many(&names);
     let found = found?;
-    // Who may write and not delete leaves them there, for the next prune's host to see and nobody to mind.
+    // Who may write and not delete leaves them there, where they do no harm, for the next host that prunes.
     let is_refused = |kind| matches!(kind, StorageErrorKind::Denied | StorageErrorKind::Retained);
     match deleted.into_iter().find_map(|deleted| deleted.err().filter(|error| !is_refused(error.kind()))) {
         Some(error) => Err(error),

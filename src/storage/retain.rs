@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Backend, Created, Kind, Name, PutTerms, Result};
 
-/// For no longer than this anything is kept from being deleted: nobody can take that back, whatever it costs.
+/// For no longer than this anything is kept from being deleted: that cannot be taken back, whatever it costs.
 pub const LONGEST_RETENTION: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 /// Keeps new objects of another backend from being deleted for a time: packs, index objects, entries of the log, the config

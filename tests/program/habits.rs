@@ -342,7 +342,6 @@ fn commands_of_other_tools_are_answered() {
         "mount",
         "generate",
         "self-update",
-        "cache",
         "rewrite",
         "list",
         "version",

@@ -101,7 +101,7 @@ impl Remote {
         Self { patience: timing::Patience(time), ..self }
     }
 
-    /// The same, which has at most so many requests on their way at once.
+    /// The same, with at most this many requests on their way at once.
     pub fn connections(self, most: usize) -> Self {
         let most = most.max(1);
         Self { tasks: self.tasks.at_once(most), width: timing::Width::new(most), connections: most, ..self }

@@ -112,7 +112,7 @@ async fn permitted<T>(permits: Arc<Semaphore>, work: impl Future<Output = T>) ->
 }
 
 impl Tasks {
-    /// For at most so many requests at once, from any number of threads.
+    /// For at most this many requests at once, from any number of threads.
     pub(super) fn new(at_once: usize) -> std::io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(THREADS).thread_name("object-store").enable_all();
@@ -132,7 +132,7 @@ impl Tasks {
         self.hand_over(work).unwrap_or(Err(Failed::Lost("the request was given up")))
     }
 
-    /// Does all of it, so much at once.
+    /// Does all of it, that much at once.
     pub(super) fn run_all<T, W>(&self, work: Vec<W>, width: usize) -> Vec<Done<T>>
     where
         T: Send + 'static,
