@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::source::names_in;
+use super::look::names_in;
 use super::stat::Seen;
 
 /// An open directory.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::source::{Problem, SourceFile, Trouble};
+use super::found::{Problem, SourceFile, Trouble};
 use super::tree::{Fates, SourceOpener, SourceTree};
 use crate::snapshot::Shard;
 use crate::snapshot::entry::{EntryKind, Property};

@@ -9,93 +9,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec::IntoIter;
 
-use rustix::fs::{AtFlags, FileType, OFlags};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::beneath::{LONGEST_PATH, check_path};
 use super::clocks::Clocks;
+use super::found::{Problem, SourceFile, Trouble};
 use super::gone::Covered;
+use super::look::{self, Here};
 use super::names::Names;
-use super::open::open_quietly;
-use super::place::Place;
 use super::reading::as_error;
 use super::roots::{self, Node};
 use super::rules::Rules;
-use super::stat::{FileStat, Seen};
+use super::stat::Seen;
 use super::temporary::is_temporary;
-use super::xattrs::{self, Unread};
 use crate::error::{Error, Result};
-use crate::progress::Warning;
 use crate::snapshot::Shard;
-use crate::snapshot::entry::{Device, EntryKind, FileEntry, Xattr};
-
-/// Something that is to be saved.
-#[derive(Debug, Clone)]
-pub struct SourceFile {
-    /// Its path in the manifest (also in `entry`).
-    pub tree_path: Vec<u8>,
-    /// Where it lies, absolute. May be longer than the system takes at once: open it with
-    /// [`open_for_reading`](super::open_for_reading).
-    pub fs_path: PathBuf,
-    /// Its row; `content`, `recipe`, `hard_link` and `avro` are filled in when it is read.
-    pub entry: FileEntry,
-    /// How many names the file has on its file system.
-    pub nlink: u64,
-    /// Its file system. With `entry.inode` this says which names are of one file.
-    pub dev: u64,
-    /// It is a directory that was not asked for, and only leads to a root.
-    pub is_ancestor_of_root: bool,
-}
-
-impl SourceFile {
-    /// Its stat, to be compared with that of the open file.
-    pub fn stat(&self) -> FileStat {
-        let FileEntry { size, mtime, ctime, inode, .. } = self.entry;
-        FileStat { size, mtime, ctime, inode, dev: self.dev }
-    }
-}
-
-/// Something that could not be looked at. The walk skips it and goes on.
-#[derive(Debug)]
-pub struct Problem {
-    /// Its path in the manifest.
-    pub tree_path: Vec<u8>,
-    /// Where it lies.
-    pub path: PathBuf,
-    /// What is wrong.
-    pub trouble: Trouble,
-}
-
-/// What the walk has to say of a path.
-#[derive(Debug)]
-pub enum Trouble {
-    /// It could not be read: it is missing in the snapshot.
-    Unread(Error),
-    /// It was removed just now. Nothing is missing in the snapshot for it.
-    Gone(Error),
-    /// It is saved, and not as one might expect.
-    Note(String),
-}
-
-impl Problem {
-    /// Whether something is missing in the snapshot for it.
-    pub fn is_incomplete(&self) -> bool {
-        matches!(self.trouble, Trouble::Unread(_))
-    }
-
-    /// How it is reported.
-    pub fn warning(&self) -> Warning {
-        let message = match &self.trouble {
-            // The path is reported beside the message.
-            Trouble::Unread(Error::Io { action, source, .. }) | Trouble::Gone(Error::Io { action, source, .. }) => {
-                format!("{action}: {source}")
-            }
-            Trouble::Unread(error) | Trouble::Gone(error) => error.to_string(),
-            Trouble::Note(note) => note.clone(),
-        };
-        Warning { path: self.path.display().to_string(), message, incomplete: self.is_incomplete() }
-    }
-}
+use crate::snapshot::entry::{EntryKind, FileEntry};
 
 /// A directory whose entries are being returned.
 #[derive(Debug)]
@@ -225,7 +155,7 @@ impl Source {
     fn enter(&mut self, here: Here, planned: BTreeMap<Vec<u8>, Node>, within: u64, dev: u64) {
         let Here { tree_path, fs_path, follow } = here;
         self.clocks.learn(dev, &fs_path, &self.clock);
-        let mut found = match listed(&fs_path, follow) {
+        let mut found = match look::listed(&fs_path, follow) {
             Ok(found) => found,
             Err(error) => {
                 self.problem("list", tree_path.clone(), fs_path.clone(), error, true);
@@ -279,7 +209,7 @@ impl Source {
             }
             Some(node) if node.is_root => {
                 // A link that is in a root anyway is one of many; one that was named may be meant to stand for more.
-                if within.is_none() && !node.follow && is_link(&node.fs_path) {
+                if within.is_none() && !node.follow && look::is_link(&node.fs_path) {
                     self.links.get_or_insert_with(|| (node.fs_path.clone(), 0)).1 += 1;
                 }
                 self.visit(Here { tree_path, fs_path: node.fs_path, follow: node.follow }, node.below, None)
@@ -350,13 +280,13 @@ impl Source {
                 }
                 EntryKind::File
             }
-            FileType::Symlink => match link_target(fs_path) {
+            FileType::Symlink => match look::link_target(fs_path) {
                 Ok(to) => EntryKind::Symlink(to),
                 Err(error) => return self.problem("read link", here.tree_path, here.fs_path, error, true),
             },
             FileType::Fifo => EntryKind::Fifo,
-            FileType::CharacterDevice => EntryKind::CharDevice(device(&seen)),
-            FileType::BlockDevice => EntryKind::BlockDevice(device(&seen)),
+            FileType::CharacterDevice => EntryKind::CharDevice(look::device(&seen)),
+            FileType::BlockDevice => EntryKind::BlockDevice(look::device(&seen)),
             FileType::Socket => return,
             FileType::Unknown => {
                 return self.problem(
@@ -423,53 +353,6 @@ impl Source {
     }
 }
 
-/// Something that is being looked at.
-#[derive(Debug, Clone)]
-struct Here {
-    tree_path: Vec<u8>,
-    fs_path: PathBuf,
-    /// Whether a symbolic link stands for what it points to.
-    follow: bool,
-}
-
-/// How often what changes while it is looked at is looked at again.
-const TRIES: u32 = 3;
-
-impl Here {
-    /// The stat of the thing itself, not of what a link points to, unless links are followed.
-    fn look(&self) -> rustix::io::Result<Seen> {
-        let place = Place::of(&self.fs_path)?;
-        let flags = if self.follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-        rustix::fs::statat(place.folder(), place.rest(), flags).map(Seen::from)
-    }
-
-    /// The attributes that belong to a stat. Where another thing took the name meanwhile, both are taken of that one.
-    ///
-    /// Of a regular file it is not asked again. It is either read, and then all of its row comes from that descriptor; or stat
-    /// and attributes are both those of the parent's row, where they belonged together.
-    fn described(&self, mut seen: Seen) -> (Seen, Vec<Xattr>, Vec<Unread>) {
-        let mut described = self.xattrs();
-        if seen.kind == FileType::RegularFile {
-            return (seen, described.0, described.1);
-        }
-        for _ in 0..TRIES {
-            match self.look() {
-                Ok(now) if now.kind == seen.kind && now.stat != seen.stat => {
-                    seen = now;
-                    described = self.xattrs();
-                }
-                _ => break,
-            }
-        }
-        (seen, described.0, described.1)
-    }
-
-    fn xattrs(&self) -> (Vec<Xattr>, Vec<Unread>) {
-        let read = Place::of(&self.fs_path).and_then(|place| xattrs::read(&place.path(), self.follow));
-        read.unwrap_or_else(|error| (Vec::new(), vec![(b"extended attributes".to_vec(), error)]))
-    }
-}
-
 impl Iterator for Source {
     type Item = std::result::Result<SourceFile, Problem>;
 
@@ -480,45 +363,4 @@ impl Iterator for Source {
         }
         self.ready.pop_front()
     }
-}
-
-fn device(seen: &Seen) -> Device {
-    Device { major: rustix::fs::major(seen.rdev), minor: rustix::fs::minor(seen.rdev) }
-}
-
-fn is_link(path: &Path) -> bool {
-    let place = Place::of(path);
-    let stat = place.and_then(|at| rustix::fs::statat(at.folder(), at.rest(), AtFlags::SYMLINK_NOFOLLOW));
-    stat.is_ok_and(|stat| Seen::from(stat).kind == FileType::Symlink)
-}
-
-fn link_target(path: &Path) -> rustix::io::Result<Vec<u8>> {
-    let place = Place::of(path)?;
-    Ok(rustix::fs::readlinkat(place.folder(), place.rest(), Vec::new())?.into_bytes())
-}
-
-/// The names in a directory, and what they are of as far as the directory itself says so; unless links are followed, it must
-/// be one itself.
-fn listed(path: &Path, follow: bool) -> io::Result<Vec<(Vec<u8>, FileType)>> {
-    let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    flags.set(OFlags::NOFOLLOW, !follow);
-    let folder = open_quietly(path, flags)?;
-    entries_in(rustix::fs::Dir::new(folder)?)
-}
-
-fn entries_in(folder: rustix::fs::Dir) -> io::Result<Vec<(Vec<u8>, FileType)>> {
-    let mut entries = Vec::new();
-    for entry in folder {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            entries.push((name.to_vec(), entry.file_type()));
-        }
-    }
-    Ok(entries)
-}
-
-/// The names in an open directory.
-pub(super) fn names_in(folder: rustix::fs::Dir) -> io::Result<Vec<Vec<u8>>> {
-    Ok(entries_in(folder)?.into_iter().map(|(name, _)| name).collect())
 }

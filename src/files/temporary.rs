@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, Result};
 
-use super::source::names_in;
+use super::look::names_in;
 use crate::id::{digest, hex};
 
 /// How such a name begins, and how it ends.

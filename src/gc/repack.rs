@@ -143,7 +143,7 @@ impl<'r> Repacker<'r> {
             let Some(listed) = info.directory.frames.get(at) else { continue };
             let plain = tools.reader.read_frame(self.repository.reader(), &info, at)?;
             let chunks = info.prove_chunks(at, &plain, &hasher)?;
-            let body = || self.repository.packs().unseal(&info, &cipher, at);
+            let body = || self.repository.packs().unseal(&info, &cipher, at, false);
             if whole || frame.encoding == Encoding::Delta {
                 self.push(info.encoded_frame(at, body()?)?)?;
                 continue;

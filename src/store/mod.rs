@@ -42,6 +42,7 @@ mod tried;
 mod unlock;
 mod verified;
 mod walk;
+mod windows;
 mod writer;
 
 use std::sync::Arc;
@@ -157,9 +158,7 @@ impl Repository {
 
     /// Whether it lies where a few large requests are quicker than many small ones: beyond a network, not on a disk.
     pub(crate) fn is_far(&self) -> bool {
-        /// A storage that takes this many requests at once is none of this machine.
-        const FAR: usize = 8;
-        self.backend().abilities().concurrency >= FAR
+        self.reader.packs.is_far()
     }
 
     /// What the work on it runs on.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::parity::Mending;
+use super::windows::Windows;
 use crate::crypto::{PackCipher, Suite};
 use crate::error::{Error, Result};
 use crate::id::PackId;
@@ -17,15 +18,23 @@ pub struct Packs {
     /// What new ones are sealed with.
     suite: Suite,
     pub(super) mending: Mending,
+    pub(super) windows: Windows,
 }
 
 impl Packs {
     pub(super) fn new(log: Arc<Log>, suite: Suite) -> Self {
-        Self { log, suite, mending: Mending::default() }
+        Self { log, suite, mending: Mending::default(), windows: Windows::default() }
     }
 
     pub(super) fn backend(&self) -> &dyn Backend {
         &**self.log.backend()
+    }
+
+    /// Whether they lie beyond a network.
+    pub(super) fn is_far(&self) -> bool {
+        /// A storage that takes this many requests at once is none of this machine.
+        const FAR: usize = 8;
+        self.backend().traffic().is_some() || self.backend().abilities().concurrency >= FAR
     }
 
     /// The epoch whose key seals what is written.

@@ -114,14 +114,18 @@ impl Packs {
     }
 
     /// The bytes of a frame as they were before sealing, still encoded. Where they are not what was written, the bytes of
-    /// the mended pack.
+    /// the mended pack. `again` says that later processes will ask for what lies there, too.
     ///
     /// # Errors
     /// [`Error::Storage`] if a request fails. [`Error::Damaged`] if they cannot be had.
-    pub fn unseal(&self, info: &PackInfo, cipher: &PackCipher, number: usize) -> Result<Vec<u8>> {
+    pub fn unseal(&self, info: &PackInfo, cipher: &PackCipher, number: usize, again: bool) -> Result<Vec<u8>> {
         let frame = info.frame(number)?;
         let sealed = match frame.kind.is_hot() {
             true => batch::read_again(self.backend(), &info.name(), u64::from(frame.offset), frame.stored as usize),
+            false if self.is_far() => {
+                let range = (u64::from(frame.offset), frame.stored as usize);
+                self.windows.read(self.backend(), info, range, again)
+            }
             false => self.backend().read_range(&info.name(), u64::from(frame.offset), frame.stored as usize),
         };
         let failure = match sealed.map_err(Error::from).and_then(|sealed| info.unseal(cipher, number, sealed)) {

@@ -27,12 +27,14 @@ struct Effort {
     /// Frames that were decoded for it.
     frames: u32,
     patience: Patience,
+    /// What is read for it will be asked for again by later processes.
+    again: bool,
 }
 
 impl Effort {
     /// None yet, for a caller that needs the chunk.
     fn patient() -> Self {
-        Self { frames: 0, patience: Patience::Waits }
+        Self { frames: 0, patience: Patience::Waits, again: false }
     }
 
     fn spend(&mut self, info: &PackInfo) -> Result<()> {
@@ -107,7 +109,7 @@ impl FrameReader {
     ) -> Result<Vec<u8>> {
         effort.spend(info)?;
         let cipher = reader.packs.cipher_of(info)?;
-        let body = reader.packs.unseal(info, &cipher, number)?;
+        let body = reader.packs.unseal(info, &cipher, number, effort.again)?;
         match self.decode_within(reader, info, number, &body, effort)? {
             Opened::Plain(plain) => Ok(plain),
             Opened::WithoutBase(error) => Err(error),
@@ -169,9 +171,9 @@ impl ChunkReader {
         Self { log, packs, catalog, hasher, frames: FrameCache::default(), kept: KeptChunks::default() }
     }
 
-    /// The plain bytes of a chunk that is to become the base of another.
+    /// The plain bytes of a chunk that is to become the base of another. The next night will ask for most of them again.
     pub fn base(&self, id: &ChunkId) -> Result<Arc<[u8]>> {
-        self.get_below(id, u8::MAX, Purpose::Base, &mut Effort::patient())
+        self.get_below(id, u8::MAX, Purpose::Base, &mut Effort { again: true, ..Effort::patient() })
     }
 
     /// Frees the decoded frames that are kept. For callers that will not ask for the same chunks again, and need the
@@ -190,7 +192,7 @@ impl ChunkReader {
     /// threads that wait for it have better to do.
     pub fn prefetch(&self, key: FrameKey) {
         // What is wrong with it is reported to the thread that asks for a chunk of it.
-        let _ = self.frame(key, Purpose::Asked, &mut Effort { frames: 0, patience: Patience::GivesUp });
+        let _ = self.frame(key, Purpose::Asked, &mut Effort { patience: Patience::GivesUp, ..Effort::patient() });
     }
 
     fn frame(&self, key: FrameKey, purpose: Purpose, effort: &mut Effort) -> Result<Arc<[u8]>> {

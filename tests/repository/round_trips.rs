@@ -233,6 +233,18 @@ fn what_this_machine_keeps_may_be_wrong_old_or_gone() {
 }
 
 #[test]
+fn looking_for_a_gap_lists_less_than_a_page_however_long_the_log_is() {
+    let memory = grown(Suite::None, 3, 700);
+    let meter = Arc::new(Meter::new(Arc::new(memory)));
+    let here = tempfile::tempdir().unwrap();
+    let repository = open(meter.clone(), here.path());
+    let before = meter.counts();
+    assert!(repository.log().gap().unwrap().is_none());
+    let listed = meter.counts().since(&before).list;
+    assert!(listed.objects <= 500 && listed.trips == 1, "{listed:?}");
+}
+
+#[test]
 fn several_slots_of_one_password_cost_one_reading_of_the_log() {
     let memory = grown(Suite::Aes256Gcm, 2, 40);
     let lab = Lab { backend: Arc::new(memory.clone()), cache: CachePlace::Temporary };
