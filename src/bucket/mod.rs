@@ -16,14 +16,15 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Add;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::files::{Rules, Source, SourceTree, is_in_store, now};
-use crate::storage::RetryPolicy;
 use crate::storage::remote::{Location, Objects};
+use crate::storage::{RetryPolicy, Traffic};
 
 use place::Place;
 pub use target::Target;
@@ -34,18 +35,30 @@ use walk::Walk;
 pub struct Stores {
     variables: Vec<(String, String)>,
     patience: Option<(Duration, RetryPolicy)>,
+    connections: Option<usize>,
     open: Mutex<BTreeMap<String, Arc<Objects>>>,
 }
 
 impl Stores {
     /// Credentials, endpoints and settings come from these variables of the environment.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { variables: variables.into_iter().collect(), patience: None, open: Mutex::default() }
+        Self { variables: variables.into_iter().collect(), patience: None, connections: None, open: Mutex::default() }
     }
 
     /// The same, which waits so long for an answer, and tries so often.
     pub fn patient(self, time: Duration, policy: RetryPolicy) -> Self {
         Self { patience: Some((time, policy)), ..self }
+    }
+
+    /// The same, with at most this many requests to a bucket on their way at once.
+    pub fn connections(self, most: Option<usize>) -> Self {
+        Self { connections: most, ..self }
+    }
+
+    /// What went over the network so far; none where no bucket was needed.
+    pub fn traffic(&self) -> Option<Traffic> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().map(|objects| objects.traffic()).reduce(Traffic::add)
     }
 
     /// The objects of a bucket.
@@ -58,6 +71,9 @@ impl Stores {
         let mut objects = Objects::open(location, self.variables.iter().cloned())?;
         if let Some((time, policy)) = self.patience {
             objects = objects.patient(time, policy);
+        }
+        if let Some(most) = self.connections {
+            objects = objects.connections(most);
         }
         let objects = Arc::new(objects);
         open.insert(bucket, objects.clone());

@@ -207,7 +207,7 @@ impl Args {
         options.pass_over = context.own_folders(&place, &repository);
         options.stream = self.stream(stream_path)?;
         let meter = Meter::new(&context.output);
-        let created = stores::create(&repository, options, &meter);
+        let created = stores::create(context, &repository, options, &meter);
         meter.finish();
         warn_of_mended(&context.output, &repository);
         let report = created?;

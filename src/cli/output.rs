@@ -3,13 +3,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt::{Arguments, Write as _};
+use std::fmt::{self, Arguments, Write as _};
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::ops::Add;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use avro_snap::error::{Error, IoContext, Result};
-use avro_snap::storage::{Backend, Traffic};
+use avro_snap::storage::Traffic;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -26,6 +26,15 @@ const WIDTH: usize = 80;
 /// How many characters of the name of a series stand in a sentence.
 const LONGEST_SERIES: usize = 40;
 
+/// Returns what went over the network so far.
+struct Counter(Box<dyn Fn() -> Option<Traffic> + Send + Sync>);
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counter(..)")
+    }
+}
+
 /// Where everything goes that is said.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -39,28 +48,28 @@ pub(crate) struct Output {
     /// Warnings that are said once, however often there is reason for them.
     warned: Mutex<HashSet<String>>,
     stdout: Mutex<BufWriter<Stdout>>,
-    /// The storages whose requests are counted.
-    storages: Mutex<Vec<Arc<dyn Backend>>>,
+    /// What counts requests over the network.
+    counters: Mutex<Vec<Counter>>,
 }
 
 impl Output {
     pub(crate) fn new(json: bool, quiet: bool, verbose: bool) -> Self {
         let to_terminal = io::stdout().is_terminal();
         let stdout = Mutex::new(BufWriter::with_capacity(64 << 10, io::stdout()));
-        let (warned, storages) = (Mutex::default(), Mutex::default());
-        Self { json, quiet, verbose, to_terminal, warned, stdout, storages }
+        let (warned, counters) = (Mutex::default(), Mutex::default());
+        Self { json, quiet, verbose, to_terminal, warned, stdout, counters }
     }
 
-    /// From now on what goes over the network to this storage is counted.
+    /// From now on this is asked as well what went over the network.
     #[cfg(feature = "object-store")]
-    pub(crate) fn count(&self, storage: Arc<dyn Backend>) {
-        self.storages.lock().unwrap_or_else(PoisonError::into_inner).push(storage);
+    pub(crate) fn count(&self, counter: impl Fn() -> Option<Traffic> + Send + Sync + 'static) {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).push(Counter(Box::new(counter)));
     }
 
     /// What went over the network so far; none if nothing lies beyond one.
     pub(crate) fn traffic(&self) -> Option<Traffic> {
-        let storages = self.storages.lock().unwrap_or_else(PoisonError::into_inner);
-        storages.iter().filter_map(|storage| storage.traffic()).reduce(Traffic::add)
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.iter().filter_map(|counter| counter.0()).reduce(Traffic::add)
     }
 
     fn stdout(&self) -> MutexGuard<'_, BufWriter<Stdout>> {

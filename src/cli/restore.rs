@@ -158,7 +158,7 @@ impl Args {
         options.home = given("HOME");
         let packs = self.packs.then(|| packs_of(&repository, &snapshot, &options)).transpose()?;
         let meter = Meter::new(&context.output);
-        let restored = stores::restore(&repository, &snapshot, &options, &meter);
+        let restored = stores::restore(context, &repository, &snapshot, &options, &meter);
         meter.finish();
         warn_of_mended(&context.output, &repository);
         let report = restored?;

@@ -81,7 +81,12 @@ pub(crate) fn stranger(_: &Context, _: &Path) -> Result<Option<String>> {
 
 /// Makes a snapshot; sources in object stores are refused.
 #[cfg(not(feature = "object-store"))]
-pub(crate) fn create(repository: &Repository, options: CreateOptions, progress: &dyn Progress) -> Result<CreateReport> {
+pub(crate) fn create(
+    _: &Context,
+    repository: &Repository,
+    options: CreateOptions,
+    progress: &dyn Progress,
+) -> Result<CreateReport> {
     match options.sources.iter().find(|source| is_store(source)) {
         Some(source) => Err(not_built_in(source)),
         None => Ok(avro_snap::ops::create::create(repository, options, progress)?),
@@ -91,6 +96,7 @@ pub(crate) fn create(repository: &Repository, options: CreateOptions, progress: 
 /// Restores a snapshot; targets in object stores are refused.
 #[cfg(not(feature = "object-store"))]
 pub(crate) fn restore(
+    _: &Context,
     repository: &Repository,
     snapshot: &SnapshotRoot,
     options: &RestoreOptions,
@@ -159,7 +165,8 @@ mod reached {
         }
         // Around the limit: what is sent again counts again.
         store = Arc::new(Retry::new(store, RetryPolicy::default()));
-        context.output.count(store.clone());
+        let counted = store.clone();
+        context.output.count(move || counted.traffic());
         match globals.objects_folder() {
             // What is to be looked at is what lies there.
             Some(folder) if !context.looks_at_storage && globals.cache_size() > 0 => {
@@ -169,8 +176,18 @@ mod reached {
         }
     }
 
+    /// The stores in which sources and targets lie.
+    fn stores(context: &Context) -> Arc<Stores> {
+        let connections = context.globals.connections.map(|connections| connections.get());
+        let stores = Arc::new(Stores::new(variables()).connections(connections));
+        let counted = stores.clone();
+        context.output.count(move || counted.traffic());
+        stores
+    }
+
     /// Makes a snapshot of local and remote sources.
     pub(crate) fn create(
+        context: &Context,
         repository: &Repository,
         options: CreateOptions,
         progress: &dyn Progress,
@@ -178,7 +195,7 @@ mod reached {
         let remote = options.sources.iter().filter(|source| is_store(source)).count();
         let are_remote = remote > 0 && remote == options.sources.len();
         let is_part = options.run.is_some();
-        match create_with(repository, &Stores::new(variables()), options, progress) {
+        match create_with(repository, &stores(context), options, progress) {
             Err(error @ Error::NothingSaved) if are_remote => Err(Failure::Own {
                 exit: super::super::exit::Exit::of(&error),
                 code: error.code(),
@@ -196,6 +213,7 @@ mod reached {
 
     /// Restores a snapshot into a directory or a bucket.
     pub(crate) fn restore(
+        context: &Context,
         repository: &Repository,
         snapshot: &SnapshotRoot,
         options: &RestoreOptions,
@@ -204,7 +222,7 @@ mod reached {
         if !is_store(&options.target) {
             return Ok(avro_snap::ops::restore::restore(repository, snapshot, options, progress)?);
         }
-        let target = Target::open(&Stores::new(variables()), &options.target).map_err(Failure::of_arguments)?;
+        let target = Target::open(&stores(context), &options.target).map_err(Failure::of_arguments)?;
         Ok(restore_to(repository, snapshot, &target, options, progress)?)
     }
 
@@ -286,7 +304,8 @@ mod reached {
             return Ok(());
         }
         let remote: Arc<dyn Backend> = Arc::new(Retry::new(Arc::new(remote(context, place)?), RetryPolicy::default()));
-        context.output.count(remote.clone());
+        let counted = remote.clone();
+        context.output.count(move || Backend::traffic(&*counted));
         let findings = match probe(&remote) {
             Ok(findings) => findings,
             // Without the right to write or delete, the next step fails with that error.
@@ -312,7 +331,8 @@ mod reached {
     /// A key in the way of a new repository.
     pub(crate) fn stranger(context: &Context, place: &Path) -> Result<Option<String>> {
         let remote = Arc::new(remote(context, place)?);
-        context.output.count(remote.clone());
+        let counted = remote.clone();
+        context.output.count(move || Backend::traffic(&*counted));
         Ok(remote.stranger().map_err(Error::from)?)
     }
 }

@@ -177,6 +177,8 @@ fn nights(server: &Server) {
     assert_eq!((same["files_unmodified"].as_u64(), same["bytes_read"].as_u64()), (Some(9), Some(0)), "{same}");
     let requests = proxy.take();
     assert_eq!(reads(&requests), [""; 0]);
+    // The repository lies in a directory: what is counted went to the source.
+    assert_eq!(same["storage"]["requests"].as_u64(), Some(requests.len() as u64), "{same}");
     assert!(requests.len() <= 3, "{requests:?}");
 
     // One other, one gone, one more.

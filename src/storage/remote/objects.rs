@@ -153,6 +153,11 @@ impl Objects {
         Self { patience: Patience(time), policy, ..self }
     }
 
+    /// The same, with at most this many requests on their way at once.
+    pub fn connections(self, most: usize) -> Self {
+        Self { tasks: self.tasks.at_once(most), ..self }
+    }
+
     /// What was sent and received so far.
     pub fn traffic(&self) -> Traffic {
         self.counter.traffic().with_retries(self.retries.load(Ordering::Relaxed))
