@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -12,6 +13,11 @@ use crate::containers::one_record;
 use crate::noise::noise;
 
 const FILES: u64 = 200;
+
+/// Starts a process whose output nobody reads.
+fn quiet(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
 
 fn repository() -> Snap {
     let snap = Snap::quick();
@@ -102,8 +108,8 @@ fn four_processes_make_the_snapshot_that_one_makes_also_if_one_is_killed() {
     let snap = repository();
     lake(&snap);
     let started: Vec<_> =
-        ["1/4", "3/4", "4/4"].map(|shard| snap.process(&part(shard, "night")).spawn().unwrap()).into_iter().collect();
-    let mut killed = snap.process(&part("2/4", "other")).spawn().unwrap();
+        ["1/4", "3/4", "4/4"].map(|shard| quiet(snap.process(&part(shard, "night")))).into_iter().collect();
+    let mut killed = quiet(snap.process(&part("2/4", "other")));
     killed.kill().unwrap();
     killed.wait().unwrap();
     for mut process in started {
@@ -357,7 +363,7 @@ fn parts_of_a_restore_are_the_whole_with_the_times_of_directories() {
         let processes: Vec<_> = (1..=4)
             .map(|number| {
                 let shard = format!("{number}/4");
-                snap.process(&["restore", "latest:lake", "--target", "at once", "--shard", &shard]).spawn().unwrap()
+                quiet(snap.process(&["restore", "latest:lake", "--target", "at once", "--shard", &shard]))
             })
             .collect();
         for mut process in processes {
