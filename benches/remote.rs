@@ -6,6 +6,8 @@
 
 #[path = "../tests/common/bucket.rs"]
 mod bucket;
+#[path = "../tests/common/listen.rs"]
+mod listen;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -57,8 +57,8 @@ use entries::Entries;
 /// For how long, in nanoseconds, what was read on opening is as good as read now.
 const SOON: i64 = 30_000_000_000;
 
-/// How many of the last entries a writer looks for, by one listing: less than a page of any store.
-const LOOKED_BACK: u64 = 500;
+/// How many of the last entries are looked for by one listing. A listing has some 300 bytes for each on S3.
+const LOOKED_BACK: u64 = 64;
 
 /// How many hashes of entries are kept.
 const RECENT: usize = 256;

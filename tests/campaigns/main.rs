@@ -15,6 +15,9 @@ mod faults;
 mod hooked;
 #[path = "../common/lab.rs"]
 mod lab;
+#[cfg(feature = "object-store")]
+#[path = "../common/listen.rs"]
+mod listen;
 #[path = "../common/noise.rs"]
 mod noise;
 #[cfg(feature = "object-store")]

@@ -25,7 +25,7 @@ use crate::crash_points::{Scene, campaign, number};
 use crate::proxy::{Fault, Proxy};
 use crate::servers::{self, Server};
 use crate::sim_client::{
-    Content, Habits, SimClock, change, contents, contents_now, expected, forget, init, open, random_content, save,
+    Content, Habits, SimClock, change, contents_now, expected, forget, init, missed, open, random_content, save,
 };
 use crate::sim_life::thorough;
 use crate::sim_store::Dice;
@@ -240,21 +240,10 @@ impl Bout<'_> {
         let sound = || handle(self.server, self.server.port, &self.place, 4);
         let repository = open(sound(), &self.clock, self.seed ^ 1 << 60)?;
         let state = repository.state();
-        let there: BTreeSet<SnapshotId> = state.snapshots.iter().map(|record| record.id).collect();
-        let mut wrong = Vec::new();
-        {
+        let mut wrong = {
             let ledger = self.ledger();
-            for id in ledger.acknowledged.difference(&ledger.forgotten).filter(|id| !there.contains(id)) {
-                wrong.push(format!("{id} was acknowledged and is not there"));
-            }
-            for record in &state.snapshots {
-                match contents(&repository, record) {
-                    Ok(files) if files == expected(&ledger.begun[&record.id]) => {}
-                    Ok(_) => wrong.push(format!("{} holds something else than was saved", record.id)),
-                    Err(error) => wrong.push(format!("{} is lost: {error}", record.id)),
-                }
-            }
-        }
+            missed(&repository, ledger.acknowledged.difference(&ledger.forgotten), &ledger.begun)
+        };
         if state.standing.has_damage() {
             wrong.push("damage is recorded where there is none".into());
         }

@@ -29,8 +29,8 @@ use avro_snap::storage::Backend;
 use avro_snap::store::Repository;
 use lab::{Lab, saving};
 use sim_client::{
-    Content, Habits, SimClock, change, contents, contents_now, expected, forget, init, open, random_content, save,
-    settle,
+    Content, Habits, SimClock, change, contents, contents_now, expected, forget, init, missed, open, random_content,
+    save, settle,
 };
 use sim_store::{Dice, Faults, Happened, SimStore};
 
@@ -299,21 +299,10 @@ impl Run {
         if state.standing.has_damage() {
             self.ledger().wrong.push(format!("damage is recorded where there is none: {:?}", state.standing.damaged));
         }
-        let there: BTreeSet<SnapshotId> = state.snapshots.iter().map(|record| record.id).collect();
-        let mut wrong = Vec::new();
-        {
+        let mut wrong = {
             let ledger = self.ledger();
-            for id in ledger.acknowledged.difference(&ledger.forgotten).filter(|id| !there.contains(id)) {
-                wrong.push(format!("{id} was acknowledged and is not there"));
-            }
-            for record in &state.snapshots {
-                match contents(&repository, record) {
-                    Ok(files) if files == expected(&ledger.begun[&record.id]) => {}
-                    Ok(_) => wrong.push(format!("{} holds something else than was saved", record.id)),
-                    Err(error) => wrong.push(format!("{} is lost: {error}", record.id)),
-                }
-            }
-        }
+            missed(&repository, ledger.acknowledged.difference(&ledger.forgotten), &ledger.begun)
+        };
         match check(&repository, CheckOptions::reading(DataSubset::All), &Silent) {
             Ok(report) => {
                 wrong.extend(report.problems.iter().map(|problem| format!("check: {problem}")));

@@ -9,10 +9,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::listen::listen;
 
 /// What the one bucket is called.
 pub const BUCKET: &str = "repositories";
@@ -67,17 +69,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Bucket {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State::default());
         let serving = state.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let state = serving.clone();
-                std::thread::spawn(move || state.serve(client));
-            }
-        });
-        Self { port, state }
+        Self { port: listen(move |client| serving.serve(client)), state }
     }
 
     /// What went by since this was asked for last.

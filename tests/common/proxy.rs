@@ -4,9 +4,11 @@
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used, clippy::print_stderr, reason = "this is part of tests")]
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::listen::listen;
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,18 +58,10 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn before(upstream: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let state =
             Arc::new(State { upstream, latency: Mutex::default(), plan: Mutex::default(), seen: Mutex::default() });
         let serving = state.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let state = serving.clone();
-                std::thread::spawn(move || state.serve(client));
-            }
-        });
-        Self { port, state }
+        Self { port: listen(move |client| serving.serve(client)), state }
     }
 
     /// What becomes of requests from now on, by method and target.

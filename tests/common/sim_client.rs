@@ -374,6 +374,28 @@ pub fn expected(content: &Content) -> BTreeMap<Vec<u8>, Vec<u8>> {
     content.iter().map(|(file, versions)| (vec![b'a' + file], bytes_of(*file, versions))).collect()
 }
 
+/// What is wrong with a repository in the end: which snapshots of these are not there, and which that are there are not what was
+/// being saved under their names.
+pub fn missed<'a>(
+    repository: &Repository,
+    wanted: impl Iterator<Item = &'a SnapshotId>,
+    begun: &BTreeMap<SnapshotId, Content>,
+) -> Vec<String> {
+    let state = repository.state();
+    let mut wrong: Vec<String> = wanted
+        .filter(|id| state.snapshot(**id).is_none())
+        .map(|id| format!("{id} was acknowledged and is not there"))
+        .collect();
+    for record in &state.snapshots {
+        match contents(repository, record) {
+            Ok(files) if files == expected(&begun[&record.id]) => {}
+            Ok(_) => wrong.push(format!("{} holds something else than was saved", record.id)),
+            Err(error) => wrong.push(format!("{} is lost: {error}", record.id)),
+        }
+    }
+    wrong
+}
+
 /// Removes a snapshot from the log.
 pub fn forget(repository: &Repository, id: SnapshotId) -> Result<()> {
     repository.log().remove_snapshots(&[id], &[]).map(drop)

@@ -19,6 +19,9 @@ mod hooked;
 mod interrupted;
 #[path = "../common/lab.rs"]
 mod lab;
+#[cfg(feature = "object-store")]
+#[path = "../common/listen.rs"]
+mod listen;
 #[path = "../common/noise.rs"]
 mod noise;
 #[cfg(feature = "object-store")]

@@ -107,9 +107,10 @@ fn open_folder(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?.into())
 }
 
-/// Objects from this length on are not left in the memory of the system: a backup that goes by would drive out of it what other
-/// programs work with. Of 150 MB that are created and checked nothing stays there, and both take as long as before; a restore
-/// right after that takes a sixth longer, since it reads the disk.
+/// Objects from this length on that are read whole are not left in the memory of the system: a check that goes by would drive out
+/// of it what other programs work with.
+///
+/// What is written stays: the next night and a restore read parts of it, and its pages are clean, so the system can take them at once.
 const LARGE: u64 = 1 << 20;
 
 /// Tells the system that the pages of a large file will not be asked for again soon. It may do as it likes.
@@ -156,7 +157,6 @@ impl<'d> TempFile<'d> {
         disk.tell(|| DiskStep::Wrote(written.path(), bytes.to_vec()));
         written.file.sync_all().during(FSYNC, target)?;
         disk.tell(|| DiskStep::SyncedFile(written.path()));
-        forget_pages(&written.file, bytes.len() as u64);
         Ok(written)
     }
 
