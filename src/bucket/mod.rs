@@ -45,7 +45,7 @@ impl Stores {
         Self { variables: variables.into_iter().collect(), patience: None, connections: None, open: Mutex::default() }
     }
 
-    /// The same, which waits so long for an answer, and tries so often.
+    /// The same, with this time to wait for an answer and these attempts.
     pub fn patient(self, time: Duration, policy: RetryPolicy) -> Self {
         Self { patience: Some((time, policy)), ..self }
     }

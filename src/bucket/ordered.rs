@@ -24,6 +24,28 @@ pub(super) trait Listed: Clone {
 
     /// How the prefix is called in messages.
     fn shown(&self, prefix: &str) -> String;
+
+    /// Whether there is an object below a prefix. A page may be empty and not be the last one.
+    fn has_any(&self, prefix: &str) -> Result<bool> {
+        let mut next: Option<String> = None;
+        loop {
+            let page = self.page(prefix, next.as_deref(), Some(1))?;
+            if !page.objects.is_empty() || page.next.is_none() {
+                return Ok(!page.objects.is_empty());
+            }
+            if page.next == next {
+                return Err(senseless(self.shown(prefix), SAME_PART));
+            }
+            next = page.next;
+        }
+    }
+}
+
+/// What a store does that would have no end.
+const SAME_PART: &str = "the store lists the same part again and again";
+
+fn senseless(place: String, reason: &str) -> StorageError {
+    StorageError::new(StorageErrorKind::Other, "list").at(place).because(reason)
 }
 
 impl Listed for Arc<Objects> {
@@ -154,12 +176,7 @@ impl<L: Listed> Ordered<L> {
     /// Finds out whether there is anything below a name, and begins with that.
     fn settle(&mut self, name: String) -> Result<()> {
         let prefix = format!("{name}/");
-        let mut first = self.store.page(&prefix, None, Some(1))?;
-        // A page may be empty and not be the last one.
-        while let (true, Some(next)) = (first.objects.is_empty(), first.next.as_deref()) {
-            first = self.store.page(&prefix, Some(next), Some(1))?;
-        }
-        if !first.objects.is_empty() {
+        if self.store.has_any(&prefix)? {
             self.below = Some(Box::new(Self::bounded(self.store.clone(), prefix.clone(), self.most)));
             self.done.push(prefix);
         }
@@ -175,7 +192,7 @@ impl<L: Listed> Ordered<L> {
         }
         self.is_over = page.next.is_none();
         if page.next.is_some() && page.next == self.next {
-            return Err(self.senseless("the store lists the same part again and again"));
+            return Err(self.senseless(SAME_PART));
         }
         self.next = page.next;
         for object in page.objects {
@@ -220,7 +237,7 @@ impl<L: Listed> Ordered<L> {
 
     fn senseless(&mut self, reason: &str) -> StorageError {
         self.fail();
-        StorageError::new(StorageErrorKind::Other, "list").at(self.store.shown(&self.prefix)).because(reason)
+        senseless(self.store.shown(&self.prefix), reason)
     }
 }
 
@@ -302,6 +319,28 @@ mod tests {
         let keys = Keys::new(files.collect(), 100);
         assert_eq!(keys.all("t/", 500).len(), 3000);
         assert_eq!(*keys.asked.borrow(), (31, 1));
+    }
+
+    #[test]
+    fn empty_pages_say_nothing_and_have_an_end() {
+        /// Returns this many empty pages, each with another token, or with the same one.
+        #[derive(Clone)]
+        struct Empty(usize, bool);
+        impl Listed for Empty {
+            fn page(&self, _: &str, next: Option<&str>, _: Option<usize>) -> Result<Page> {
+                let number: usize = next.map_or(0, |next| next.parse().unwrap());
+                let object = Object { key: "a/b".into(), size: 1, modified: 0, tag: None, version: None };
+                match number < self.0 {
+                    true => Ok(Page { objects: Vec::new(), next: Some((number + usize::from(!self.1)).to_string()) }),
+                    false => Ok(Page { objects: vec![object], next: None }),
+                }
+            }
+            fn shown(&self, _: &str) -> String {
+                "s3://x".into()
+            }
+        }
+        assert!(Empty(0, false).has_any("a/").unwrap() && Empty(3, false).has_any("a/").unwrap());
+        assert!(Empty(3, true).has_any("a/").unwrap_err().to_string().contains("again and again"));
     }
 
     #[test]

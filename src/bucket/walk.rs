@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::errors;
-use super::ordered::Ordered;
+use super::ordered::{Listed, Ordered};
 use super::place::{Meaning, Place, meaning, sound_part, tree_path};
 use super::reader::{Opener, row};
 use crate::error::{Error, Result};
@@ -276,11 +276,11 @@ impl Seen {
     }
 
     /// The place in which this path of a manifest lies, and the way from there.
-    fn place_of<'p>(&self, path: &'p [u8]) -> Option<(&Place, &Objects, &'p str)> {
+    fn place_of<'p>(&self, path: &'p [u8]) -> Option<(&Place, &Arc<Objects>, &'p str)> {
         self.places.iter().find_map(|(place, objects)| {
             let rest = path.strip_prefix(&place.tree_path()[..])?;
             let below = if rest.is_empty() { rest } else { rest.strip_prefix(b"/")? };
-            Some((place, &**objects, std::str::from_utf8(below).ok()?))
+            Some((place, objects, std::str::from_utf8(below).ok()?))
         })
     }
 }
@@ -306,7 +306,7 @@ impl Fates for Arc<Seen> {
             "" => place.prefix(),
             below => format!("{}{below}/", place.prefix()),
         };
-        objects.page(&prefix, None, Some(1)).is_ok_and(|page| !page.objects.is_empty())
+        Listed::has_any(objects, &prefix).unwrap_or(false)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::snapshot::entry::FileEntry;
 use crate::storage::StorageErrorKind;
 use crate::storage::remote::{Notes, Objects, Part, Upload};
 
-/// An object of more bytes is sent in parts of at least so many.
+/// An object of more bytes is sent in parts of at least this many.
 const PART: u64 = 8 << 20;
 
 /// Parts of an object of which it is not known how long it will be.

@@ -187,9 +187,6 @@ impl Args {
         }
         let time = self.time.as_deref().map(|text| parse_time(text, Day::Begins)).transpose();
         let time = time.map_err(Failure::Usage)?;
-        if self.series.as_deref().is_some_and(|series| series.trim().is_empty()) {
-            return Err(Failure::Usage("--series is empty: was a variable not set?".into()));
-        }
         let parent = self.parent.as_deref().map(|text| whole(text, "the parent")).transpose()?;
         let sources = self.sources(context)?;
         let mut options = self.options()?.sources(sources).time(time);

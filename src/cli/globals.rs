@@ -15,7 +15,7 @@ use super::failure::{Failure, Result};
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Globals {
     // No `env` here and below: what comes from the environment would stand in usage lines as if it had been given.
-    /// Repository: a directory, as `PATH` or `local:PATH` [env: SNAP_REPOSITORY]
+    /// Repository: a directory, as `PATH` or `local:PATH`, or s3://, gs:// or az://BUCKET/PREFIX [env: SNAP_REPOSITORY]
     #[arg(short, long, global = true, value_name = "PATH")]
     pub(crate) repo: Option<PathBuf>,
 
@@ -75,7 +75,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) limit_download: Option<u64>,
 
-    /// Have at most N requests to a remote repository on their way at once [default: 16]
+    /// Have at most N requests to an object store on their way at once [default: 16]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) connections: Option<NonZeroUsize>,
 
@@ -136,8 +136,6 @@ impl Globals {
             ("--password-file", self.password_file.is_some()),
             ("--password-command", self.password_command.is_some()),
             ("--key-export", self.key_export.is_some()),
-            ("--retain", self.retain.is_some()),
-            ("--oldest-versions", self.oldest_versions),
         ];
         let is_given = |name: &str| flags.iter().any(|(flag, given)| *flag == name && *given);
         for (one, other) in [
@@ -146,7 +144,6 @@ impl Globals {
             ("--password-file", "--password-command"),
             ("--password-file", "--key-export"),
             ("--password-command", "--key-export"),
-            ("--retain", "--oldest-versions"),
         ] {
             if is_given(one) && is_given(other) {
                 return Err(Failure::Usage(format!("{one} and {other} do not go together")));

@@ -103,6 +103,11 @@ impl Encryption {
 }
 
 impl Args {
+    /// Whether another repository is read.
+    pub(crate) fn takes_from_another(&self) -> bool {
+        self.from_repo.is_some()
+    }
+
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let place = context.repository_folder()?;
         if context.globals.key_export.is_some() {

@@ -122,6 +122,10 @@ struct Context {
     looks_at_storage: bool,
     /// The verb begins to write as soon as the repository is open.
     begins_to_write: bool,
+    /// The verb may write objects of the repository.
+    writes_objects: bool,
+    /// The verb reads another repository, which `--from-repo` names.
+    takes_from_another: bool,
 }
 
 fn after_help() -> String {
@@ -152,7 +156,8 @@ pub(crate) fn main() -> ExitCode {
     let checked = globals.settle();
     let output = Output::new(globals.json, globals.quiet, globals.verbose > 0);
     let (looks_at_storage, begins_to_write) = (verb.looks_at_storage(), matches!(verb, Verb::Create(_)));
-    let context = Context { globals, output, looks_at_storage, begins_to_write };
+    let (writes_objects, takes_from_another) = (verb.writes_objects(), verb.takes_from_another());
+    let context = Context { globals, output, looks_at_storage, begins_to_write, writes_objects, takes_from_another };
     interrupt::install(verb.when_interrupted(), context.output.json);
     context.end(checked.and_then(|()| verb.run(&context))).into()
 }
@@ -192,6 +197,20 @@ impl Verb {
 impl Verb {
     fn looks_at_storage(&self) -> bool {
         matches!(self, Self::Check(_) | Self::Repair(_) | Self::Recover(_))
+    }
+
+    /// Whether it may write objects of the repository.
+    fn writes_objects(&self) -> bool {
+        matches!(self.when_interrupted(), When::Changing(_)) && !matches!(self, Self::Restore(_))
+    }
+
+    /// Whether it reads another repository.
+    fn takes_from_another(&self) -> bool {
+        match self {
+            Self::Copy(_) => true,
+            Self::Init(args) => args.takes_from_another(),
+            _ => false,
+        }
     }
 
     /// What is said if it is interrupted.

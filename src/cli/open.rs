@@ -220,6 +220,11 @@ impl Context {
     pub(crate) fn backend(&self, place: &Path) -> Result<Arc<dyn Backend>> {
         let backend = match stores::is_store(place) {
             true => stores::open(self, place)?,
+            false if self.reads_oldest_versions(place) => {
+                return Err(Failure::Usage(
+                    "--oldest-versions is for repositories in S3: a directory keeps no versions".into(),
+                ));
+            }
             false if self.globals.storage_class.is_some() => {
                 return Err(Failure::Usage(
                     "--storage-class is for repositories in object stores: a directory has no storage classes".into(),
@@ -235,12 +240,17 @@ impl Context {
         self.repository_folder().is_ok_and(|own| own == place)
     }
 
+    /// Whether the oldest versions of its objects are asked for: of the repository that is read. Of two, that is the other one.
+    pub(crate) fn reads_oldest_versions(&self, place: &Path) -> bool {
+        self.globals.oldest_versions && self.is_own(place) != self.takes_from_another
+    }
+
     /// The storage, which locks what is written to it where that was asked for.
     fn retaining(&self, place: &Path, backend: Arc<dyn Backend>) -> Result<Arc<dyn Backend>> {
         match self.globals.retain {
             None => Ok(backend),
-            // What is only read of another repository, as in a copy, is not locked.
-            Some(_) if !self.is_own(place) => Ok(backend),
+            // What is only read is not locked: of another repository, as in a copy, or by the verb.
+            Some(_) if !self.writes_objects || !self.is_own(place) => Ok(backend),
             Some(time) if backend.abilities().retains => Ok(Arc::new(Retain::new(backend, time))),
             Some(_) => Err(Failure::plain(
                 format!("{}: objects cannot be locked here, and --retain (SNAP_RETAIN) asks for it", place.display()),

@@ -40,7 +40,7 @@ const ELSEWHERE: [(&str, &str); 14] = [
 
 /// Whether a place is in an object store, and no directory.
 pub(crate) fn is_store(place: &Path) -> bool {
-    ["s3://", "gs://", "az://"].iter().any(|scheme| place.to_string_lossy().starts_with(scheme))
+    avro_snap::files::is_in_store(place)
 }
 
 /// What is said of a place that cannot be reached, if it is one.
@@ -155,18 +155,22 @@ mod reached {
         std::env::vars_os().filter_map(text)
     }
 
-    /// What is put around the client of a store: limits, repetitions, and what is kept of it on this machine.
-    fn wrapped(context: &Context, remote: Remote) -> Arc<dyn Backend> {
-        let globals = &context.globals;
-        let mut store: Arc<dyn Backend> = Arc::new(remote);
-        let limits = globals.limits();
+    /// What is put around the client of any store: limits, and repetitions around them, since what is sent again counts again.
+    fn counted(context: &Context, mut store: Arc<dyn Backend>) -> Arc<dyn Backend> {
+        let limits = context.globals.limits();
         if limits != Default::default() {
             store = Arc::new(Limit::new(store, limits));
         }
-        // Around the limit: what is sent again counts again.
         store = Arc::new(Retry::new(store, RetryPolicy::default()));
         let counted = store.clone();
         context.output.count(move || counted.traffic());
+        store
+    }
+
+    /// The same with what is kept of it on this machine.
+    fn wrapped(context: &Context, remote: Remote) -> Arc<dyn Backend> {
+        let globals = &context.globals;
+        let store = counted(context, Arc::new(remote));
         match globals.objects_folder() {
             // What is to be looked at is what lies there.
             Some(folder) if !context.looks_at_storage && globals.cache_size() > 0 => {
@@ -229,13 +233,11 @@ mod reached {
     /// The storage in an object store, for one writer at a time where this machine knows that it takes no more.
     pub(crate) fn open(context: &Context, place: &Path) -> Result<Arc<dyn Backend>> {
         let remote = remote(context, place)?;
-        // Of the repository that is read: of two, that is the other one.
-        let is_copy = context.globals.page == "snap copy";
-        if context.globals.oldest_versions && context.is_own(place) != is_copy {
+        if context.reads_oldest_versions(place) {
             let oldest = remote.oldest_versions().map_err(Error::from)?;
-            return Ok(Arc::new(Retry::new(Arc::new(oldest), RetryPolicy::default())));
+            return Ok(counted(context, Arc::new(oldest)));
         }
-        let remote = match known(context, place) {
+        let remote = match known(context, &remote) {
             Some(Verdict::SingleWriter) => {
                 context.output.warn_once(&format!(
                     "{} gives one name to several writers at once (found by a probe): only one snap may write to it at a \
@@ -270,24 +272,21 @@ mod reached {
     }
 
     /// Where this machine keeps what it found: of the bucket at this address, and not of the prefix.
-    fn file(context: &Context, place: &Path) -> Option<PathBuf> {
-        let location = Location::parse(&place.to_string_lossy()).ok()?;
-        let variables =
-            ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "GOOGLE_BASE_URL"];
-        let addresses: Vec<String> = variables.iter().map(|name| std::env::var(name).unwrap_or_default()).collect();
-        let store = format!("{}://{} {}", location.scheme().name(), location.bucket(), addresses.join(" "));
+    fn file(context: &Context, remote: &Remote) -> Option<PathBuf> {
+        let (location, endpoint) = (remote.place(), remote.endpoint().unwrap_or_default());
+        let store = format!("{}://{} {endpoint}", location.scheme().name(), location.bucket());
         let hash = digest(store.as_bytes());
         Some(context.globals.state_folder()?.join("stores").join(hex(hash.get(..16).unwrap_or(&hash))))
     }
 
-    fn known(context: &Context, place: &Path) -> Option<Verdict> {
-        let text = std::fs::read_to_string(file(context, place)?).ok()?;
+    fn known(context: &Context, remote: &Remote) -> Option<Verdict> {
+        let text = std::fs::read_to_string(file(context, remote)?).ok()?;
         Verdict::ALL.iter().find(|(_, name)| text.trim() == *name).map(|(verdict, _)| *verdict)
     }
 
     /// Remembers it. That it cannot be is no reason to stop: it is found out again the next time.
-    fn remember(context: &Context, place: &Path, verdict: Verdict) {
-        let Some(file) = file(context, place) else { return };
+    fn remember(context: &Context, remote: &Remote, verdict: Verdict) {
+        let Some(file) = file(context, remote) else { return };
         let folder = file.parent().unwrap_or(&file).to_path_buf();
         let new = file.with_extension(format!("{}.new", std::process::id()));
         let _ = std::fs::DirBuilder::new()
@@ -300,13 +299,12 @@ mod reached {
 
     /// Finds out what the store does, before this machine writes to it for the first time.
     pub(crate) fn look_into(context: &Context, place: &Path) -> Result<()> {
-        if known(context, place).is_some() {
+        let remote = Arc::new(remote(context, place)?);
+        // Of what is only read nothing is tried out: that would write.
+        if known(context, &remote).is_some() || context.reads_oldest_versions(place) {
             return Ok(());
         }
-        let remote: Arc<dyn Backend> = Arc::new(Retry::new(Arc::new(remote(context, place)?), RetryPolicy::default()));
-        let counted = remote.clone();
-        context.output.count(move || Backend::traffic(&*counted));
-        let findings = match probe(&remote) {
+        let findings = match probe(&counted(context, remote.clone())) {
             Ok(findings) => findings,
             // Without the right to write or delete, the next step fails with that error.
             Err(error) if error.kind() == StorageErrorKind::Denied => return Ok(()),
@@ -318,7 +316,7 @@ mod reached {
                 "no snapshot would be safe there: use another store",
             ));
         }
-        remember(context, place, Verdict::of(findings));
+        remember(context, &remote, Verdict::of(findings));
         if !findings.creates_once() {
             context.output.warn(&format!(
                 "{}: a probe found that {findings}. It can be used all the same, by one writer at a time",

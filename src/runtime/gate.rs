@@ -35,12 +35,17 @@ impl Gate {
     /// Frees this many places.
     pub(crate) fn leave(&self, count: usize) {
         let mut places = self.places();
-        places.free += count;
+        places.free = places.free.saturating_add(count);
         let wake = places.waiting > 0;
         drop(places);
         if wake {
             self.left.notify_all();
         }
+    }
+
+    /// Lets all in from now on: there is nothing to wait for any more.
+    pub(crate) fn open(&self) {
+        self.leave(usize::MAX / 2);
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
@@ -71,6 +76,21 @@ mod tests {
             }
         });
         assert!(most.into_inner() <= 3);
+    }
+
+    #[test]
+    fn an_open_gate_keeps_nothing_out() {
+        let gate = Gate::new(1);
+        gate.enter();
+        std::thread::scope(|threads| {
+            let waiting = threads.spawn(|| gate.enter());
+            gate.open();
+            waiting.join().unwrap();
+        });
+        (0..1000).for_each(|_| gate.enter());
+        gate.open();
+        gate.open();
+        gate.enter();
     }
 
     #[test]

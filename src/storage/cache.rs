@@ -8,12 +8,14 @@
 
 mod shelf;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use self::shelf::{FolderShelf, MemoryShelf, Shelf};
 use super::{Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result};
+use crate::id::{digest, hex};
 
 /// What is kept, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct Cache {
     inner: Arc<dyn Backend>,
     terms: CacheTerms,
     shelf: Box<dyn Shelf>,
+    /// The object that was asked for last: its frames are asked for one after the other.
+    last: Mutex<Option<(String, Arc<[u8]>)>>,
 }
 
 impl fmt::Debug for Cache {
@@ -64,14 +68,14 @@ impl Cache {
     /// Keeps objects of `inner` in memory.
     pub fn in_memory(inner: Arc<dyn Backend>, terms: CacheTerms) -> Self {
         let shelf = Box::new(MemoryShelf::new(terms.total));
-        Self { inner, terms, shelf }
+        Self { inner, terms, shelf, last: Mutex::default() }
     }
 
     /// Keeps objects of `inner` in a folder, for the next process as well. Any number of repositories and processes may share
     /// it. It is made where it is missing, and may be deleted at any time. Where it cannot be used, nothing is kept.
     pub fn in_folder(inner: Arc<dyn Backend>, terms: CacheTerms, folder: &Path) -> Self {
         let shelf = Box::new(FolderShelf::new(folder, &inner.location(), terms.total));
-        Self { inner, terms, shelf }
+        Self { inner, terms, shelf, last: Mutex::default() }
     }
 
     /// How many files such a folder holds, and how many bytes.
@@ -90,12 +94,23 @@ impl Cache {
         self.terms.kinds.contains(&name.kind())
     }
 
+    /// All of an object, if that is kept.
+    fn whole(&self, key: String) -> Option<Arc<[u8]>> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = last.as_ref().filter(|(of, _)| *of == key) {
+            return Some(bytes.clone());
+        }
+        let bytes: Arc<[u8]> = self.shelf.get(&key)?.into();
+        *last = Some((key, bytes.clone()));
+        Some(bytes)
+    }
+
     /// What is kept of an object, as far as that was asked for.
     fn kept(&self, (name, range): &(Name, ByteRange)) -> Option<Result<Vec<u8>>> {
         if !self.keeps(name) {
             return None;
         }
-        if let Some(bytes) = self.shelf.get(&key(name, None)) {
+        if let Some(bytes) = self.whole(key(name, None)) {
             return Some(range.of(name, &bytes));
         }
         match range {
@@ -117,9 +132,23 @@ impl Cache {
         }
     }
 
+    /// Packs and index objects are called after their bytes. What came with others is wrong, and is not kept.
     fn keep_bytes(&self, name: &Name, bytes: &[u8]) {
-        if self.keeps(name) && bytes.len() as u64 <= self.terms.largest.min(self.terms.total) {
+        let is_it = !matches!(name.kind(), Kind::Pack | Kind::Index) || hex(&digest(bytes)) == name.file();
+        if self.keeps(name) && bytes.len() as u64 <= self.terms.largest.min(self.terms.total) && is_it {
             self.shelf.put(&key(name, None), bytes);
+        }
+    }
+
+    /// Lets go of what is kept of these objects: of all of it, or of parts alone.
+    fn forget<'n>(&self, names: impl Iterator<Item = &'n Name> + Clone, all: bool) {
+        if all {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            names.clone().for_each(|name| self.shelf.remove(&key(name, None)));
+        }
+        let keys = names.filter(|name| self.keeps(name)).map(|name| key(name, None)).collect::<BTreeSet<_>>();
+        if !keys.is_empty() {
+            self.shelf.remove_below(&keys);
         }
     }
 
@@ -173,7 +202,9 @@ impl Backend for Cache {
         read
     }
 
+    /// Whoever asks for this has reason not to trust what is kept. Whole objects were compared with their names.
     fn read_stored(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        self.forget([name].into_iter(), false);
         self.inner.read_stored(name, range)
     }
 
@@ -194,23 +225,26 @@ impl Backend for Cache {
     }
 
     fn delete(&self, name: &Name) -> Result<()> {
-        self.shelf.remove(&key(name, None));
+        self.forget([name].into_iter(), true);
         self.inner.delete(name)
     }
 
     fn delete_many(&self, names: &[Name]) -> Vec<Result<()>> {
-        names.iter().for_each(|name| self.shelf.remove(&key(name, None)));
+        self.forget(names.iter(), true);
         self.inner.delete_many(names)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::storage::{Memory, Meter};
 
-    fn index(n: u64) -> Name {
-        Name::new(Kind::Index, format_args!("{n:064}"))
+    /// The name of an index object of a hundred times this byte.
+    fn index(n: u8) -> Name {
+        Name::new(Kind::Index, hex(&digest(&[n; 100])))
     }
 
     /// A storage with ten index objects, a meter in front of it, and what keeps them.
@@ -219,7 +253,7 @@ mod tests {
         let make = || {
             let memory = Memory::new();
             for n in 0..10 {
-                memory.create(&index(n), &[n as u8; 100]).unwrap();
+                memory.create(&index(n), &[n; 100]).unwrap();
             }
             Arc::new(Meter::new(Arc::new(memory)))
         };
@@ -283,13 +317,11 @@ mod tests {
             Cache::in_folder(Arc::new(called), CacheTerms::default(), folder.path())
         };
         let (one, two) = (of("one"), of("two"));
-        one.create(&index(1), b"one").unwrap();
-        assert!(two.read(&index(1), 10).is_err());
-        two.create(&index(1), b"two").unwrap();
-        assert_eq!(
-            (one.read(&index(1), 10).unwrap(), two.read(&index(1), 10).unwrap()),
-            (b"one".into(), b"two".into())
-        );
+        let name = Name::new(Kind::Checkpoint, "1");
+        one.create(&name, b"one").unwrap();
+        assert!(two.read(&name, 10).is_err());
+        two.create(&name, b"two").unwrap();
+        assert_eq!((one.read(&name, 10).unwrap(), two.read(&name, 10).unwrap()), (b"one".into(), b"two".into()));
         std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
         assert_eq!(Cache::measure(folder.path()).0, 2);
         assert_eq!(Cache::clear(folder.path()), (2, 2 * (32 + 3)));
@@ -319,6 +351,52 @@ mod tests {
             cache.read(&index(1), 100).unwrap();
             cache.delete(&index(1)).unwrap();
             assert!(cache.read(&index(1), 100).is_err());
+            let part = [(index(2), ByteRange::Exactly { offset: 3, length: 20 })];
+            assert!(cache.read_again(&part)[0].is_ok());
+            assert!(cache.delete_many(&[index(2)])[0].is_ok());
+            assert!(cache.read_again(&part)[0].is_err(), "a part of it");
+        }
+    }
+
+    #[test]
+    fn what_came_wrong_is_not_kept() {
+        /// Changes the first byte of its first answers.
+        #[derive(Debug)]
+        struct Liar {
+            memory: Memory,
+            lies: AtomicUsize,
+        }
+        impl Backend for Liar {
+            forward!(memory: location, abilities, prepare, head, list, delete);
+            fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
+                self.memory.put(name, bytes, terms)
+            }
+            fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+                let mut bytes = self.memory.read_one(name, range)?;
+                if self.lies.load(Ordering::Relaxed) > 0 {
+                    self.lies.fetch_sub(1, Ordering::Relaxed);
+                    bytes[0] ^= 1;
+                }
+                Ok(bytes)
+            }
+        }
+        let memory = Memory::new();
+        memory.create(&index(7), &[7; 100]).unwrap();
+        let cache = Cache::in_memory(Arc::new(Liar { memory, lies: AtomicUsize::new(1) }), CacheTerms::default());
+        assert_eq!(cache.read(&index(7), 100).unwrap()[0], 6);
+        assert_eq!(cache.read(&index(7), 100).unwrap(), [7; 100]);
+    }
+
+    #[test]
+    fn a_part_that_is_not_trusted_is_not_kept_any_longer() {
+        for (meter, cache, _folder) in places(10_000) {
+            let part = (index(3), ByteRange::Exactly { offset: 10, length: 20 });
+            cache.read_again(std::slice::from_ref(&part));
+            cache.read_again(std::slice::from_ref(&part));
+            assert_eq!(meter.counts().read.objects, 1);
+            cache.read_stored(&part.0, part.1).unwrap();
+            cache.read_again(std::slice::from_ref(&part));
+            assert_eq!(meter.counts().read.objects, 3);
         }
     }
 
@@ -326,7 +404,7 @@ mod tests {
     fn no_more_is_kept_than_is_allowed() {
         for (meter, cache, folder) in places(450) {
             for _ in 0..3 {
-                (0..10).for_each(|n| assert_eq!(cache.read(&index(n), 100).unwrap(), [n as u8; 100]));
+                (0..10).for_each(|n| assert_eq!(cache.read(&index(n), 100).unwrap(), [n; 100]));
             }
             assert!(meter.counts().read.objects > 10);
             if let Some(folder) = folder {
@@ -350,6 +428,7 @@ mod tests {
             bytes[40] ^= 1;
             std::fs::write(&file, bytes).unwrap();
         }
+        let next = Cache::in_folder(meter.clone(), CacheTerms::default(), &folder);
         assert_eq!(next.read(&index(1), 100).unwrap(), [1; 100]);
         assert_eq!(meter.counts().read.objects, 3);
         std::fs::remove_dir_all(&folder).unwrap();

@@ -104,6 +104,22 @@ impl Limit {
         }
     }
 
+    /// Reads in parts of as many as may be on their way at once.
+    fn read_parts(
+        &self,
+        wants: &[(Name, ByteRange)],
+        read: impl Fn(&[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>>,
+    ) -> Vec<Result<Vec<u8>>> {
+        let mut done = Vec::with_capacity(wants.len());
+        for part in wants.chunks(self.limits.requests.unwrap_or(usize::MAX).max(1)) {
+            let _request = self.request();
+            let read = read(part);
+            let bytes = read.iter().flatten().map(|bytes| bytes.len() as u64).sum();
+            done.extend(self.received(read, bytes));
+        }
+        done
+    }
+
     /// Takes the time of what was received; how much it is, is known only then.
     fn received<T>(&self, read: T, bytes: u64) -> T {
         self.transfer(&self.received, self.limits.down, bytes);
@@ -145,16 +161,12 @@ impl Backend for Limit {
         Ok(self.received(read, bytes))
     }
 
-    /// In parts of as many as may be on their way at once.
     fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
-        let mut done = Vec::with_capacity(wants.len());
-        for part in wants.chunks(self.limits.requests.unwrap_or(usize::MAX).max(1)) {
-            let _request = self.request();
-            let read = self.inner.read_many(part);
-            let bytes = read.iter().flatten().map(|bytes| bytes.len() as u64).sum();
-            done.extend(self.received(read, bytes));
-        }
-        done
+        self.read_parts(wants, |part| self.inner.read_many(part))
+    }
+
+    fn read_again(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
+        self.read_parts(wants, |part| self.inner.read_again(part))
     }
 
     fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {

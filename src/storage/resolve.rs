@@ -31,7 +31,7 @@ pub fn put_resolved(backend: &dyn Backend, name: &Name, bytes: &[u8], terms: &Pu
 
 /// What stands under a name that may have been created with these bytes: those, other ones, or nothing.
 pub(super) fn outcome(backend: &dyn Backend, name: &Name, bytes: &[u8]) -> Result<Option<Created>> {
-    match backend.read_one(name, ByteRange::UpTo(bytes.len() as u64)) {
+    match backend.read_stored(name, ByteRange::UpTo(bytes.len() as u64)) {
         Ok(found) if found == bytes => Ok(Some(Created::New)),
         // The name is given once, and another writer has it.
         Ok(_) => Ok(Some(Created::Exists)),

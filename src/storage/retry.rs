@@ -193,6 +193,10 @@ impl Backend for Retry {
         self.again_many(wants, |wants| self.inner.read_many(wants))
     }
 
+    fn read_again(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
+        self.again_many(wants, |wants| self.inner.read_again(wants))
+    }
+
     fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
         self.again(|| self.inner.head(name))
     }

@@ -4,6 +4,7 @@ use super::Packs;
 use crate::error::{Context, Error, Result};
 use crate::id::PackId;
 use crate::pack::{self, HEADER_LEN, PackInfo, TRAILER_LEN, Trailer};
+use crate::storage::ByteRange;
 
 /// Result of reading the directories of packs.
 #[derive(Debug, Default)]
@@ -39,11 +40,12 @@ impl Packs {
         if length > pack::MAX_PACK {
             return Err(Error::damaged(name, format!("{length} bytes are more than a pack may have")));
         }
-        let header = self.backend().read_range(&name, 0, HEADER_LEN)?;
-        let trailer = self.backend().read_range(&name, trailer_at, TRAILER_LEN)?;
+        // What an index object is to name has to lie in the storage.
+        let read = |offset, length| self.backend().read_stored(&name, ByteRange::Exactly { offset, length });
+        let header = read(0, HEADER_LEN)?;
+        let trailer = read(trailer_at, TRAILER_LEN)?;
         let trailer = Trailer::read(&trailer, length).in_object(&name)?;
-        let directory =
-            self.backend().read_range(&name, trailer.directory_offset, trailer.directory_length as usize)?;
+        let directory = read(trailer.directory_offset, trailer.directory_length as usize)?;
         let envelope = self.log.envelope();
         pack::read_parts(id, length, &header, &directory, &trailer, envelope.repository(), envelope.keyring())
     }

@@ -6,6 +6,7 @@
 use super::{ChunkReader, FrameReader, Opened, ReadDirectories};
 use crate::error::{Error, Result};
 use crate::pack::{MAX_PACK, PackInfo};
+use crate::storage::ByteRange;
 
 impl ChunkReader {
     /// Parts packs that are to be named by an index object into those that may be, and those that must not, and why. Of an
@@ -38,7 +39,8 @@ impl ChunkReader {
     }
 
     fn prove_pack(&self, info: &PackInfo) -> Result<()> {
-        let bytes = self.packs.backend().read(&info.name(), info.length.min(MAX_PACK))?;
+        let all = ByteRange::UpTo(info.length.min(MAX_PACK));
+        let bytes = self.packs.backend().read_stored(&info.name(), all)?;
         if self.packs.read_pack(&info.id, &bytes)?.directory != info.directory {
             return Err(Error::damaged(info.name(), "its directory is not what an index object says"));
         }

@@ -32,9 +32,7 @@ impl Packs {
 
     /// Whether they lie beyond a network.
     pub(super) fn is_far(&self) -> bool {
-        /// A storage that takes this many requests at once is none of this machine.
-        const FAR: usize = 8;
-        self.backend().traffic().is_some() || self.backend().abilities().concurrency >= FAR
+        self.backend().traffic().is_some()
     }
 
     /// The epoch whose key seals what is written.

@@ -12,7 +12,7 @@ use crate::crypto::PackCipher;
 use crate::error::{Context, Error, Result};
 use crate::id::{PackId, digest};
 use crate::pack::{self, MAX_PACK, MAX_PARITY, PackInfo, Parity, SealedPack, parity_name};
-use crate::storage::{Created, Name, PutTerms, StorageErrorKind, batch, create_resolved, put_resolved};
+use crate::storage::{ByteRange, Created, Name, PutTerms, StorageErrorKind, batch, create_resolved, put_resolved};
 
 /// Where a pack cannot be read in one piece, it is read in pieces of this many bytes, ...
 const PIECE: u64 = 256 << 10;
@@ -132,12 +132,24 @@ impl Packs {
             Err(error) if may_be_mended(&error) => error,
             unsealed => return unsealed,
         };
+        if let Some(body) = self.unseal_stored(info, cipher, number) {
+            return Ok(body);
+        }
         let Some(pack) = self.mended_pack(&info.id) else { return Err(failure) };
         let start = frame.offset as usize;
         match pack.get(start..start.saturating_add(frame.stored as usize)) {
             Some(sealed) => info.unseal(cipher, number, sealed.to_vec()),
             None => Err(failure),
         }
+    }
+
+    /// The same from the storage itself: what was read may have been wrong on its way, or in what is kept near.
+    fn unseal_stored(&self, info: &PackInfo, cipher: &PackCipher, number: usize) -> Option<Vec<u8>> {
+        let frame = info.frame(number).ok()?;
+        self.windows.forget(&info.id);
+        let range = ByteRange::Exactly { offset: u64::from(frame.offset), length: frame.stored as usize };
+        let sealed = self.backend().read_stored(&info.name(), range).ok()?;
+        info.unseal(cipher, number, sealed).ok()
     }
 
     /// All bytes of a pack that is there and is not what it was, if its parity can bring them back. They hash to its name.

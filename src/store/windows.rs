@@ -59,6 +59,11 @@ impl Windows {
         Ok(bytes)
     }
 
+    /// Lets go of what is held of a pack.
+    pub(super) fn forget(&self, pack: &PackId) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|((of, _), _)| of != pack);
+    }
+
     /// A window; none where it cannot be read as a whole.
     fn window(&self, backend: &dyn Backend, info: &PackInfo, number: u64, again: bool) -> Result<Option<Arc<[u8]>>> {
         let slot = self.slot((info.id, number));

@@ -144,17 +144,13 @@ fn what_is_locked_cannot_be_destroyed_and_is_read_again_from_its_oldest_version(
     assert!(written.code == 1 && written.stderr.contains("older versions"), "{}", written.stderr);
     // Into a new place, where one goes on.
     let moved = User { place: user.snap.path("moved").display().to_string(), ..user };
-    moved.ok(&["init", "--kdf-memory", "8"]);
-    let copied = {
-        let mut command = moved.snap.command(&["copy", "--from-repo", "s3://locked/a/repo", "--oldest-versions"]);
-        finish(
-            command
-                .env("SNAP_REPOSITORY", &moved.place)
-                .env("SNAP_FROM_PASSWORD", crate::cli::PASSWORD)
-                .envs(server.variables()),
-        )
-    };
-    assert_eq!((copied.code, said(&copied)), (0, String::new()));
+    let made_from = ["init", "--kdf-memory", "8", "--from-repo", "s3://locked/a/repo", "--oldest-versions"];
+    for arguments in [&made_from[..], &["copy", "--from-repo", "s3://locked/a/repo", "--oldest-versions"]] {
+        let mut command = moved.snap.command(arguments);
+        command.env("SNAP_REPOSITORY", &moved.place).env("SNAP_FROM_PASSWORD", crate::cli::PASSWORD);
+        let done = finish(command.envs(server.variables()));
+        assert_eq!((done.code, said(&done)), (0, String::new()), "{arguments:?}");
+    }
     moved.ok(&["check", "--read-data"]);
     assert_eq!(moved.ok(&["snapshots", "--json"]).objects("snapshot").len(), 2);
 }
@@ -298,4 +294,33 @@ fn a_writer_needs_no_right_to_delete() {
     // Nor may it write elsewhere.
     let elsewhere = User { place: "s3://guarded/d/repo".into(), ..user };
     assert_eq!(elsewhere.run(&["init", "--kdf-memory", "8"]).code, 1);
+}
+
+/// What is asked for to read writes nothing, also where this machine would try the store out first; and what is asked for to write
+/// is no obstacle to reading.
+#[test]
+fn reading_older_versions_writes_nothing_and_a_directory_has_none() {
+    let Some(server) = Server::of_its_own(Kind::InProcess) else { return };
+    let bucket = server.in_process.as_ref().unwrap();
+    let user = User { snap: Snap::quick(), place: server.place(), variables: server.variables() };
+    user.night(1);
+    for arguments in [&["create", "data", "--oldest-versions"][..], &["init", "--oldest-versions"]] {
+        let ran = user.run(arguments);
+        assert!(ran.code != 0, "{arguments:?}: {}", ran.stdout);
+        assert_eq!(bucket.size("").0, 0, "{arguments:?}");
+    }
+    let local = User { place: user.snap.path("local").display().to_string(), variables: Vec::new(), ..user };
+    local.ok(&["init", "--kdf-memory", "8"]);
+    local.ok(&["create", "data"]);
+    for arguments in [&["snapshots", "--oldest-versions"][..], &["forget", "--keep-last", "1", "--oldest-versions"]] {
+        let ran = local.run(arguments);
+        assert!(ran.code == 2 && ran.stderr.contains("keeps no versions"), "{}", ran.stderr);
+    }
+    let retaining = |arguments: &[&str]| {
+        let mut command = local.snap.command(arguments);
+        finish(command.env("SNAP_REPOSITORY", &local.place).env("SNAP_RETAIN", "30d"))
+    };
+    assert_eq!(retaining(&["ls", "latest"]).code, 0);
+    let refused = retaining(&["create", "data"]);
+    assert!(refused.code == 1 && refused.stderr.contains("cannot be locked"), "{}", refused.stderr);
 }

@@ -11,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use avro_snap::storage::Each;
 use avro_snap::storage::conformance::{CHECKS, check, name};
 use avro_snap::storage::{
     Abilities, Backend, ByteRange, Cache, CacheTerms, Created, Kind, Limit, Limits, Local, Memory, Meter, Name,
-    ObjectMeta, PutTerms, ReadOnly, Result, Retry, RetryPolicy, StorageError, StorageErrorKind,
+    ObjectMeta, PutTerms, ReadOnly, Result, Retain, Retry, RetryPolicy, StorageError, StorageErrorKind, Traffic,
 };
 
 /// Puts a backend through all checks. Each call of `open` is another handle of the same storage.
@@ -61,6 +62,7 @@ fn every_wrapper_keeps_every_promise() {
     keeps_every_promise(|| Cache::in_memory(inner(), CacheTerms::default()));
     let folder = tempfile::tempdir().unwrap();
     keeps_every_promise(|| Cache::in_folder(inner(), CacheTerms::default(), folder.path()));
+    keeps_every_promise(|| Limit::new(Arc::new(Cache::in_memory(inner(), CacheTerms::default())), Limits::default()));
     keeps_every_promise(|| Hooked::new(inner(), |_: Op<'_>| Ok(())));
     keeps_every_promise(|| HalfReadOnly { writes: memory.clone(), reads: ReadOnly::new(inner()) });
     // One around the other.
@@ -69,6 +71,129 @@ fn every_wrapper_keeps_every_promise() {
         let cache = Arc::new(Cache::in_memory(retry, CacheTerms::default()));
         Meter::new(Arc::new(Limit::new(cache, Limits::default().requests(3))))
     });
+}
+
+/// Says which of its operations was called last that have a plain default.
+#[derive(Debug, Default)]
+struct Spy {
+    memory: Memory,
+    called: Mutex<&'static str>,
+}
+
+impl Spy {
+    fn note(&self, operation: &'static str) {
+        *self.called.lock().unwrap() = operation;
+    }
+}
+
+impl Backend for Spy {
+    fn location(&self) -> String {
+        self.memory.location()
+    }
+
+    fn abilities(&self) -> Abilities {
+        let mut abilities = self.memory.abilities();
+        abilities.retains = true;
+        abilities
+    }
+
+    fn prepare(&self) -> Result<()> {
+        self.memory.prepare()
+    }
+
+    fn put(&self, name: &Name, bytes: &[u8], _: &PutTerms) -> Result<Created> {
+        self.memory.create(name, bytes)
+    }
+
+    fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        self.memory.read_one(name, range)
+    }
+
+    fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
+        self.note("read_many");
+        self.memory.read_many(wants)
+    }
+
+    fn read_again(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
+        self.note("read_again");
+        self.memory.read_many(wants)
+    }
+
+    fn read_stored(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
+        self.note("read_stored");
+        self.memory.read_one(name, range)
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        Some(Traffic::default())
+    }
+
+    fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
+        self.memory.head(name)
+    }
+
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
+        self.memory.list(kind, after, each)
+    }
+
+    fn delete(&self, name: &Name) -> Result<()> {
+        self.memory.delete(name)
+    }
+
+    fn delete_many(&self, names: &[Name]) -> Vec<Result<()>> {
+        self.note("delete_many");
+        self.memory.delete_many(names)
+    }
+
+    fn retain(&self, names: &[Name], _: Duration) -> Vec<Result<()>> {
+        self.note("retain");
+        names.iter().map(|_| Ok(())).collect()
+    }
+
+    fn settle(&self, _: &Name) -> Result<()> {
+        self.note("settle");
+        Ok(())
+    }
+}
+
+/// A wrapper that leaves an operation to the default does something else than what is below it.
+#[test]
+fn every_wrapper_passes_on_what_has_a_default() {
+    let spy = Arc::new(Spy::default());
+    let inner = || spy.clone() as Arc<dyn Backend>;
+    let name = Name::new(Kind::Pack, "1");
+    spy.create(&name, b"some bytes").unwrap();
+    let wrappers: Vec<(&str, Arc<dyn Backend>)> = vec![
+        ("meter", Arc::new(Meter::new(inner()))),
+        ("retry", Arc::new(Retry::new(inner(), RetryPolicy::default()))),
+        ("limit", Arc::new(Limit::new(inner(), Limits::default().requests(3)))),
+        ("retain", Arc::new(Retain::new(inner(), Duration::from_secs(1)))),
+        ("read only", Arc::new(ReadOnly::new(inner()))),
+        ("cache", Arc::new(Cache::in_memory(inner(), CacheTerms::default()))),
+    ];
+    for (which, wrapper) in wrappers {
+        let called = |operation: &str| {
+            let called = std::mem::take(&mut *spy.called.lock().unwrap());
+            assert_eq!(called, operation, "{which}");
+        };
+        let part = (name.clone(), ByteRange::Exactly { offset: 0, length: 4 });
+        assert!(wrapper.traffic().is_some(), "{which}");
+        wrapper.read_stored(&name, part.1).unwrap();
+        called("read_stored");
+        wrapper.read_many(std::slice::from_ref(&part));
+        called("read_many");
+        wrapper.read_again(std::slice::from_ref(&part));
+        // What is to be kept is kept here, and need not be kept below.
+        called(if which == "cache" { "read_many" } else { "read_again" });
+        wrapper.settle(&name).unwrap();
+        called("settle");
+        if which != "read only" {
+            wrapper.retain(std::slice::from_ref(&name), Duration::from_secs(1));
+            called("retain");
+            wrapper.delete_many(&[Name::new(Kind::Pack, "2")]);
+            called("delete_many");
+        }
+    }
 }
 
 /// What is changed goes past the wrapper that refuses it, so that the rest of it can be checked.

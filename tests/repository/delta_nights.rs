@@ -8,6 +8,7 @@ use crate::lab;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use avro_gen::Random;
 use avro_snap::avro::codec::{Codec, Decoder, MAX_DECODED};
@@ -22,7 +23,7 @@ use avro_snap::progress::Silent;
 use avro_snap::recipe::Recipe;
 use avro_snap::storage::{
     self, Abilities, Backend, ByteRange, Cache, CacheTerms, Created, Each, Kind, Memory, Meter, Name, ObjectMeta,
-    PutTerms,
+    PutTerms, Traffic,
 };
 use avro_snap::store::CachePlace;
 use lab::{Lab, assert_same, corpus, restoring, saving};
@@ -249,9 +250,11 @@ impl Backend for Far {
     }
 
     fn abilities(&self) -> Abilities {
-        let mut abilities = self.0.abilities();
-        abilities.concurrency = 16;
-        abilities
+        self.0.abilities()
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        Some(Traffic::default())
     }
 
     fn prepare(&self) -> storage::Result<()> {
@@ -310,6 +313,86 @@ fn the_bases_of_a_night_are_read_together_and_kept_for_the_next() {
     assert!(trips[1] <= 25 && trips[2] <= 25 && trips[3] <= 25, "{trips:?}");
     assert!(reads[3].bytes < 1 << 20, "bytes that this machine has are read again: {reads:?}");
     comes_back(&lab, folder.path());
+}
+
+/// Far away, and what is read of packs comes wrong as long as it is said to.
+#[derive(Debug)]
+struct Wrong(Far, AtomicBool);
+
+impl Backend for Wrong {
+    fn location(&self) -> String {
+        self.0.location()
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.0.abilities()
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        self.0.traffic()
+    }
+
+    fn prepare(&self) -> storage::Result<()> {
+        self.0.prepare()
+    }
+
+    fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> storage::Result<Created> {
+        self.0.put(name, bytes, terms)
+    }
+
+    fn read_one(&self, name: &Name, range: ByteRange) -> storage::Result<Vec<u8>> {
+        let mut bytes = self.0.read_one(name, range)?;
+        if self.1.load(Ordering::Relaxed) && name.kind() == Kind::Pack {
+            bytes.iter_mut().for_each(|byte| *byte ^= 1);
+        }
+        Ok(bytes)
+    }
+
+    fn head(&self, name: &Name) -> storage::Result<Option<ObjectMeta>> {
+        self.0.head(name)
+    }
+
+    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> storage::Result<()> {
+        self.0.list(kind, after, each)
+    }
+
+    fn delete(&self, name: &Name) -> storage::Result<()> {
+        self.0.delete(name)
+    }
+}
+
+/// What came wrong from far away once is not taken for damage from then on.
+#[test]
+fn wrong_answers_are_not_kept() {
+    for suite in [Suite::Aes256Gcm, Suite::None] {
+        let (near, cache, folder) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let far = Arc::new(Wrong(Far(Meter::new(Arc::new(Memory::new()))), AtomicBool::new(false)));
+        let mut terms = CacheTerms::default();
+        terms.largest = 1 << 10;
+        let mut lab = Lab::on(Arc::new(Cache::in_folder(far.clone(), terms, near.path())), suite);
+        lab.cache = CachePlace::Folder(cache.path().to_path_buf());
+        let mut random = Random::new(8);
+        let blocks: Vec<_> = (0..20).map(|_| (500, (0..500).flat_map(|id| row(id, &mut random)).collect())).collect();
+        fs::write(folder.path().join("table.avro"), container(SCHEMA, 1, &blocks)).unwrap();
+        lab.save(folder.path());
+        far.1.store(true, Ordering::Relaxed);
+        let repository = lab.open();
+        let target = tempfile::tempdir().unwrap();
+        let tried = Listing::read(&repository).snapshots.pop();
+        let failed = tried.is_none_or(|snapshot| {
+            restore(&repository, &snapshot, &restoring(target.path()), &Silent)
+                .map_or(true, |done| !done.failed.is_empty())
+        });
+        assert!(failed, "all that came was wrong");
+        far.1.store(false, Ordering::Relaxed);
+        // The same process, and the next one.
+        comes_back(&lab, folder.path());
+        let snapshot = lab.last(&repository);
+        let again = tempfile::tempdir().unwrap();
+        assert!(restore(&repository, &snapshot, &restoring(again.path()), &Silent).unwrap().failed.is_empty());
+        assert_same(folder.path(), again.path());
+    }
 }
 
 #[test]

@@ -252,10 +252,9 @@ impl CreateRun<'_> {
             });
             if let Err(error) = done {
                 self.pipeline.fail(error);
-                // The walker may be waiting for a place: there is nothing to wait for any more.
-                for batch in outcomes {
-                    window.leave(batch.len());
-                }
+                // The walker may be waiting for a place, also for one that an outcome has which is not received any more.
+                window.open();
+                for _ in outcomes {}
             }
             self.pipeline.check()
         });

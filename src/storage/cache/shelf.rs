@@ -1,6 +1,6 @@
 //! Where kept objects lie: in memory, or in a folder. Nothing here fails: what cannot be kept is not kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
@@ -15,6 +15,14 @@ pub(super) trait Shelf: Send + Sync {
     fn get(&self, key: &str) -> Option<Vec<u8>>;
     fn put(&self, key: &str, bytes: &[u8]);
     fn remove(&self, key: &str);
+    /// Removes all of which the key begins with one of these and a hyphen.
+    fn remove_below(&self, keys: &BTreeSet<String>);
+}
+
+/// Whether a key is one of a part of an object with one of these keys: those of objects have one hyphen.
+fn is_below(key: &str, keys: &BTreeSet<String>) -> bool {
+    let mut hyphens = key.match_indices('-').map(|(at, _)| at);
+    hyphens.nth(1).and_then(|at| key.get(..at)).is_some_and(|object| keys.contains(object))
 }
 
 /// Objects in memory. What was not used for the longest time goes first.
@@ -79,6 +87,12 @@ impl Shelf for MemoryShelf {
     fn remove(&self, key: &str) {
         self.objects().remove(key);
     }
+
+    fn remove_below(&self, keys: &BTreeSet<String>) {
+        let mut objects = self.objects();
+        let below: Vec<String> = objects.kept.keys().filter(|key| is_below(key, keys)).cloned().collect();
+        below.iter().for_each(|key| drop(objects.remove(key)));
+    }
 }
 
 /// What ends the name of a file that is kept here: the rest of it is another matter.
@@ -95,10 +109,20 @@ pub(super) struct FolderShelf {
     /// What the names of files begin with, so that several storages may share the folder.
     prefix: String,
     most: u64,
-    /// How many bytes this process takes the folder to hold, once it has put something there. Others may put more there;
-    /// then it is counted when room is made.
-    held: Mutex<Option<u64>>,
+    /// How many bytes this process takes the folder to hold, once it has put something there.
+    held: Mutex<Held>,
 }
+
+/// How many bytes a folder holds.
+#[derive(Default)]
+struct Held {
+    bytes: Option<u64>,
+    /// How often something was put there since that was counted.
+    puts: u32,
+}
+
+/// After this many files of its own a process counts again what others have put there.
+const COUNTED_EVERY: u32 = 64;
 
 /// What is kept in a folder: when it was used last, more or less, and how long it is.
 pub(super) fn files(folder: &Path) -> Vec<(SystemTime, u64, PathBuf)> {
@@ -127,7 +151,7 @@ impl FolderShelf {
         Self { folder: folder.to_path_buf(), prefix, most, held: Mutex::default() }
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<u64>> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -190,18 +214,29 @@ impl Shelf for FolderShelf {
             return;
         }
         let mut held = self.held();
-        let mut bytes_held = held.unwrap_or_else(|| files(&self.folder).iter().map(|(_, length, _)| length).sum());
+        let counted = held.bytes.filter(|_| held.puts < COUNTED_EVERY);
+        held.puts = if counted.is_some() { held.puts + 1 } else { 0 };
+        let mut bytes_held = counted.unwrap_or_else(|| files(&self.folder).iter().map(|(_, length, _)| length).sum());
         if bytes_held.saturating_add(length) > self.most {
             bytes_held = self.make_room(length);
         }
         if self.write(key, bytes).is_ok() {
             bytes_held = bytes_held.saturating_add(length);
         }
-        *held = Some(bytes_held);
+        held.bytes = Some(bytes_held);
     }
 
     fn remove(&self, key: &str) {
         // What it held is counted again when room is made.
         let _ = fs::remove_file(self.path_of(key));
+    }
+
+    fn remove_below(&self, keys: &BTreeSet<String>) {
+        for (.., path) in files(&self.folder) {
+            let key = path.file_name().and_then(|name| name.to_str()?.strip_prefix(&self.prefix)?.strip_prefix('-'));
+            if key.and_then(|key| key.strip_suffix(KEPT)).is_some_and(|key| is_below(key, keys)) {
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 }

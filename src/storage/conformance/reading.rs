@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::{Kind, Name, ObjectMeta, Open, Outcome, Reason, damaged, holds, listed, missing, name, same};
+use super::{ByteRange, Kind, Name, ObjectMeta, Open, Outcome, Reason, damaged, holds, listed, missing, name, same};
 
 pub(super) fn ranges_are_exact(open: &Open<'_>) -> Outcome {
     let (storage, name) = (open(), name(Kind::Pack, 1));
@@ -14,9 +14,26 @@ pub(super) fn ranges_are_exact(open: &Open<'_>) -> Outcome {
         holds(Some(&range[..]) == bytes.get(offset..offset + length), || {
             format!("{length} bytes from {offset} came back otherwise")
         })?;
+        let exactly = ByteRange::Exactly { offset: offset as u64, length };
+        same(&storage.read_stored(&name, exactly)?, &range, "a range that is read from the storage itself")?;
+        for _ in 0..2 {
+            let again = storage.read_again(&[(name.clone(), exactly), (name.clone(), ByteRange::UpTo(1000))]);
+            let again = again.into_iter().collect::<Result<Vec<_>, _>>()?;
+            same(&again, &vec![range.clone(), bytes.clone()], "what will be asked for again")?;
+        }
     }
+    same(&storage.read_stored(&name, ByteRange::UpTo(1000))?, &bytes, "all, from the storage itself")?;
     for (offset, length) in [(0, 1001), (1000, 1), (1001, 0), (u64::MAX, 1), (u64::MAX, 0), (1, usize::MAX)] {
         damaged(storage.read_range(&name, offset, length), &format!("reading {length} of 1000 bytes from {offset}"))?;
+    }
+    storage.delete(&name)?;
+    let (part, all) = (ByteRange::Exactly { offset: 300, length: 400 }, ByteRange::UpTo(1000));
+    for range in [part, all] {
+        missing(storage.read_one(&name, range), "reading what was deleted")?;
+        missing(storage.read_stored(&name, range), "reading what was deleted from the storage itself")?;
+        for read in storage.read_again(&[(name.clone(), range)]) {
+            missing(read, "reading again what was deleted")?;
+        }
     }
     Ok(())
 }

@@ -33,14 +33,20 @@ pub(super) struct Client {
     pub(super) pages: Arc<dyn PaginatedListStore>,
     /// Objects that are sent in parts.
     pub(super) uploads: Arc<dyn MultipartStore>,
+    /// Its address, where that is not the provider's own.
+    pub(super) endpoint: Option<String>,
     /// What the client has no request for.
     pub(super) direct: Option<Arc<Direct>>,
 }
 
 impl Client {
-    fn of(store: impl ObjectStore + PaginatedListStore + MultipartStore, direct: Option<Arc<Direct>>) -> Self {
+    fn of(
+        store: impl ObjectStore + PaginatedListStore + MultipartStore,
+        endpoint: Option<String>,
+        direct: Option<Arc<Direct>>,
+    ) -> Self {
         let store = Arc::new(store);
-        Self { store: store.clone(), pages: store.clone(), uploads: store, direct }
+        Self { store: store.clone(), pages: store.clone(), uploads: store, endpoint, direct }
     }
 }
 
@@ -176,7 +182,7 @@ fn s3(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> Res
         let line = Line::new(options(variables, "AWS_")?, counter);
         Ok::<_, Error>(Arc::new(Direct { bucket, signer, has_checksums, line }))
     });
-    Ok(Client::of(store, direct.transpose()?))
+    Ok(Client::of(store, endpoint, direct.transpose()?))
 }
 
 /// The address of a bucket, as the client makes it.
@@ -230,7 +236,7 @@ fn google(location: &Location, variables: &Variables, counter: &Arc<Counter>) ->
         let line = Line::new(options(variables, "GOOGLE_")?, counter);
         Ok::<_, Error>(Arc::new(Direct { bucket, signer, has_checksums: true, line }))
     });
-    Ok(Client::of(store, direct.transpose()?))
+    Ok(Client::of(store, Some(address), direct.transpose()?))
 }
 
 /// The address that a service account names, which the client takes: that of an emulator.
@@ -258,5 +264,5 @@ fn azure(location: &Location, variables: &Variables, counter: &Arc<Counter>) -> 
         .with_container_name(location.bucket())
         .with_client_options(options(variables, "AZURE_")?)
         .with_http_connector(Counting(counter.clone()));
-    Ok(Client::of(builder.with_retry(once()).build()?, None))
+    Ok(Client::of(builder.with_retry(once()).build()?, endpoint, None))
 }

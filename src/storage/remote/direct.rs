@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::StreamExt;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody};
 use object_store::gcp::GcpCredentialProvider;
@@ -18,6 +19,8 @@ use object_store::{ClientOptions, HeaderValue};
 use super::tasks::{Done, Failed, within};
 use super::timing::Patience;
 use super::traffic::{Counter, Counting};
+use super::xml;
+use crate::id::unhex;
 use crate::storage::StorageErrorKind;
 
 /// No answer that is read here is longer: one page of versions.
@@ -106,7 +109,7 @@ impl Lock {
 /// A moment so far from now, as stores take it.
 fn in_future(time: Duration) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let then = i64::try_from((now + time).as_secs()).unwrap_or(i64::MAX);
+    let then = i64::try_from(now.saturating_add(time).as_secs()).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(then).unwrap_or(jiff::Timestamp::MAX).to_string()
 }
 
@@ -130,7 +133,7 @@ impl Direct {
         match &self.signer {
             Signer::S3 { credentials, region, sign_payload } => {
                 let credential = credentials.get_credential().await.map_err(failed)?;
-                let hash = request.headers().get(HASH_HEADER).and_then(|hash| unhex(hash.to_str().ok()?));
+                let hash = request.headers().get(HASH_HEADER).and_then(hash_of);
                 // Where the credentials were replaced since, so is their token.
                 request.headers_mut().remove("x-amz-security-token");
                 AwsAuthorizer::new(&credential, "s3", region)
@@ -156,7 +159,7 @@ impl Direct {
         self.sign(&mut request).await.map_err(http)?;
         if let (Signer::S3 { .. }, false) = (&self.signer, body.is_empty()) {
             // S3 wants a checksum of what is said of locks: the hash that was just made for the signature.
-            let hash = request.headers().get(HASH_HEADER).and_then(|hash| unhex(hash.to_str().ok()?));
+            let hash = request.headers().get(HASH_HEADER).and_then(hash_of);
             if let Some(hash) = hash {
                 request.headers_mut().insert("x-amz-checksum-sha256", value(&base64(&hash)).map_err(http)?);
                 request.headers_mut().insert(ALGORITHM_HEADER, HeaderValue::from_static("SHA256"));
@@ -165,9 +168,12 @@ impl Direct {
         }
         let answer = self.line.client()?.execute(request).await.map_err(http)?;
         let status = answer.status().as_u16();
-        let bytes = answer.into_body().bytes().await.map_err(http)?;
-        if bytes.len() > LONGEST_ANSWER {
-            return Err(generic(format!("an answer of {} bytes is too long", bytes.len())));
+        let (mut bytes, mut pieces) = (Vec::new(), answer.into_body().bytes_stream());
+        while let Some(piece) = pieces.next().await.transpose().map_err(http)? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > LONGEST_ANSWER {
+                return Err(generic(format!("an answer of more than {LONGEST_ANSWER} bytes is too long")));
+            }
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let source = || text.clone().into();
@@ -196,7 +202,7 @@ impl Direct {
         };
         // No store takes an earlier time than the one that is set.
         let set = within(patience.least(), self.ask("GET", &target, "")).await;
-        let is_longer = set.is_ok_and(|answer| is_at_or_after(within_tag(&answer, "RetainUntilDate"), &until));
+        let is_longer = set.is_ok_and(|answer| is_at_or_after(xml::within(&answer, "RetainUntilDate"), &until));
         if is_longer { Ok(()) } else { Err(refused) }
     }
 
@@ -245,17 +251,17 @@ impl Page {
         for part in answer.split("<Version>").skip(1) {
             let part = part.split("</Version>").next().unwrap_or(part);
             let (Some(key), Some(id), Some(size)) =
-                (within_tag(part, "Key"), within_tag(part, "VersionId"), within_tag(part, "Size"))
+                (xml::within(part, "Key"), xml::within(part, "VersionId"), xml::within(part, "Size"))
             else {
                 return Err("the store listed a version without its key, id or size");
             };
             let size = size.parse().map_err(|_| "the store listed a version with a size that is no number")?;
-            let modified = within_tag(part, "LastModified").and_then(|time| time.parse::<jiff::Timestamp>().ok());
+            let modified = xml::within(part, "LastModified").and_then(|time| time.parse::<jiff::Timestamp>().ok());
             versions.push(Version { key, id, size, modified: modified.map(jiff::Timestamp::as_second) });
         }
-        let is_cut = within_tag(answer, "IsTruncated").is_some_and(|word| word == "true");
-        let next = match (is_cut, within_tag(answer, "NextKeyMarker")) {
-            (true, Some(key)) => Some((key, within_tag(answer, "NextVersionIdMarker"))),
+        let is_cut = xml::within(answer, "IsTruncated").is_some_and(|word| word == "true");
+        let next = match (is_cut, xml::within(answer, "NextKeyMarker")) {
+            (true, Some(key)) => Some((key, xml::within(answer, "NextVersionIdMarker"))),
             (true, None) => return Err("the store cut a listing off, and does not say where it goes on"),
             (false, _) => None,
         };
@@ -279,14 +285,6 @@ fn generic(reason: String) -> object_store::Error {
     object_store::Error::Generic { store: "S3", source: reason.into() }
 }
 
-/// What stands between a tag and its end, plain.
-fn within_tag(text: &str, tag: &str) -> Option<String> {
-    let (_, rest) = text.split_once(&format!("<{tag}>"))?;
-    let (text, _) = rest.split_once(&format!("</{tag}>"))?;
-    let plain = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
-    Some(plain.iter().fold(text.trim().to_string(), |text, (from, to)| text.replace(from, to)))
-}
-
 /// A key as a part of an address.
 fn encoded(key: &str) -> String {
     let mut text = String::with_capacity(key.len());
@@ -299,16 +297,10 @@ fn encoded(key: &str) -> String {
     text
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
+/// A SHA-256 in hexadecimal.
+fn hash_of(header: &HeaderValue) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    if digits.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
+    unhex(header.to_str().ok()?, &mut bytes).then_some(bytes)
 }
 
 /// As RFC 4648, section 4.
@@ -337,8 +329,8 @@ mod tests {
         for (plain, text) in known {
             assert_eq!(base64(plain.as_bytes()), text);
         }
-        assert_eq!(unhex(&"0f".repeat(32)), Some([15; 32]));
-        assert_eq!(unhex("UNSIGNED-PAYLOAD"), None);
+        let hash = |text: &str| hash_of(&HeaderValue::from_str(text).unwrap());
+        assert_eq!((hash(&"0f".repeat(32)), hash("UNSIGNED-PAYLOAD")), (Some([15; 32]), None));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use object_store::Error;
 use object_store::client::{HttpError, HttpErrorKind};
 
+use super::xml;
 use crate::storage::StorageErrorKind;
 
 /// What kind of failure it was: by what the client says, and by the status of the store's last answer, if there was one.
@@ -133,11 +134,7 @@ pub(super) fn said(error: &Error) -> String {
         }
         next = error.source();
     }
-    let within = |tag: &str| {
-        let (_, rest) = text.split_once(&format!("<{tag}>"))?;
-        rest.split_once(&format!("</{tag}>")).map(|(text, _)| text.trim().to_string())
-    };
-    match (within("Code"), within("Message")) {
+    match (xml::within(&text, "Code"), xml::within(&text, "Message")) {
         (Some(code), Some(message)) if !message.is_empty() => format!("{code}: {message}"),
         (Some(code), _) => code,
         (None, _) => text,

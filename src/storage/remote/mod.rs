@@ -23,6 +23,7 @@ mod timing;
 mod traffic;
 mod uploads;
 mod versions;
+mod xml;
 
 use std::fmt;
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub struct Remote {
     patience: timing::Patience,
     single_writer: bool,
     connections: usize,
+    /// Its address, where that is not the provider's own.
+    endpoint: Option<String>,
     /// The storage class of what is rarely read.
     class: Option<String>,
     /// Whether the store was seen to list names in no order.
@@ -72,13 +75,14 @@ impl Remote {
     pub fn open(location: &Location, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let counter = Arc::default();
         let variables = variables.into_iter().collect();
-        let connect::Client { store, direct, .. } = connected(location, &variables, &counter)?;
+        let connect::Client { store, endpoint, direct, .. } = connected(location, &variables, &counter)?;
         let tasks = Tasks::new(CONCURRENCY)
             .map_err(|error| StorageError::new(StorageErrorKind::Exhausted, "open").at(location).because(error))?;
         let (width, patience) = (timing::Width::new(CONCURRENCY), timing::Patience::default());
         Ok(Self {
             location: location.clone(),
             store,
+            endpoint,
             direct,
             tasks,
             counter,
@@ -91,7 +95,17 @@ impl Remote {
         })
     }
 
-    /// The same, which waits so long for an answer to a request without many bytes, or for more of an answer. What sends
+    /// The bucket and the prefix.
+    pub fn place(&self) -> &Location {
+        &self.location
+    }
+
+    /// The address of the store, where that is not the provider's own: by the environment, a profile or an account.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    /// The same, with this time to wait for an answer to a request without many bytes, or for more of an answer. What sends
     /// many bytes has more time, by their number.
     pub fn patient(self, time: Duration) -> Self {
         Self { patience: timing::Patience(time), ..self }

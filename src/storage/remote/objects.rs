@@ -148,7 +148,7 @@ impl Objects {
         })
     }
 
-    /// The same, which waits so long for an answer, and tries so often.
+    /// The same, with this time to wait for an answer and these attempts.
     pub fn patient(self, time: Duration, policy: RetryPolicy) -> Self {
         Self { patience: Patience(time), policy, ..self }
     }

@@ -4,6 +4,9 @@
 //! slash is dropped. What is not the repository's own has such keys. So before the client reads a listing, each key in it is replaced by
 //! its bytes in hexadecimal, which is a path of one part, and is taken back from what the client makes of it.
 
+use super::xml::unescaped;
+use crate::id::hex;
+
 /// Marks requests whose answer is such a listing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RawKeys;
@@ -28,7 +31,7 @@ pub(super) fn hidden(xml: &[u8]) -> Vec<u8> {
             Some((open, key, after, form)) => {
                 hidden.extend_from_slice(open.as_bytes());
                 hidden.push(form as u8);
-                hidden.extend(key.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()));
+                hidden.extend_from_slice(hex(key).as_bytes());
                 after
             }
             None => {
@@ -45,8 +48,7 @@ pub(super) fn hidden(xml: &[u8]) -> Vec<u8> {
 pub(super) fn revealed(hidden: &str) -> Option<String> {
     let form = hidden.chars().next()?;
     let digits = hidden.get(form.len_utf8()..)?.as_bytes();
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes = digits.chunks(2).map(byte).collect::<Option<Vec<u8>>>()?;
+    let bytes = digits.chunks(2).map(byte_of).collect::<Option<Vec<u8>>>()?;
     // XML is UTF-8. What is not cannot be asked for either, and is reported by a name like it.
     let text = unescaped(&String::from_utf8_lossy(&bytes));
     match form {
@@ -56,43 +58,12 @@ pub(super) fn revealed(hidden: &str) -> Option<String> {
     }
 }
 
-/// Puts characters in place of the entities of XML.
-fn unescaped(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('&') {
-        plain.push_str(before);
-        let entity = after.split_once(';').and_then(|(name, after)| Some((character(name)?, after)));
-        rest = match entity {
-            Some((character, after)) => {
-                plain.push(character);
-                after
-            }
-            None => {
-                plain.push('&');
-                after
-            }
-        };
-    }
-    plain + rest
-}
-
-fn character(entity: &str) -> Option<char> {
-    match entity {
-        "amp" => Some('&'),
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        _ => {
-            let number = entity.strip_prefix('#')?;
-            let number = match number.strip_prefix(['x', 'X']) {
-                Some(digits) => u32::from_str_radix(digits, 16).ok()?,
-                None => number.parse().ok()?,
-            };
-            char::from_u32(number)
-        }
-    }
+/// The byte of hexadecimal digits.
+fn byte_of(digits: &[u8]) -> Option<u8> {
+    digits.iter().try_fold(0, |byte: u8, digit| {
+        let digit = char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())?;
+        Some(byte.checked_mul(16)? | digit)
+    })
 }
 
 /// Puts bytes in place of `%20` and the like.
@@ -100,7 +71,7 @@ fn unquoted(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((first, after)) = rest.split_first() {
         let quoted = (*first == b'%').then(|| after.get(..2)).flatten();
-        let byte = quoted.and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        let byte = quoted.and_then(byte_of);
         bytes.push(byte.unwrap_or(*first));
         rest = if byte.is_some() { after.get(2..).unwrap_or_default() } else { after };
     }
@@ -147,5 +118,6 @@ mod tests {
         assert_eq!(revealed(inner.split_once('<').unwrap().0).unwrap(), "a/b\u{1}");
         assert_eq!(revealed("x61"), None);
         assert_eq!(revealed("k6"), Some("\u{6}".into()));
+        assert_eq!((revealed("k+f"), unquoted("%+f%2b")), (None, "%+f+".into()));
     }
 }

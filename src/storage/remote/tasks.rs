@@ -322,7 +322,7 @@ pub(super) async fn delete_batch(
         let keys = futures_util::stream::iter(keys.into_iter().map(Ok)).boxed();
         store.delete_stream(keys).collect::<Vec<_>>().await
     };
-    let (mut results, status) = answered(patience.least() * 2, all).await?;
+    let (mut results, status) = answered(patience.least().saturating_mul(2), all).await?;
     let failed = |error| Failed::Client(Box::new(error), status);
     match results.len() {
         length if length == count => Ok(results.into_iter().map(|one| one.map(drop).map_err(failed)).collect()),

@@ -25,7 +25,7 @@ impl Patience {
 
     /// ... to a request that sends this many bytes.
     pub(super) fn for_bytes(self, bytes: u64) -> Duration {
-        self.0 + Duration::from_secs(bytes / SLOWEST)
+        self.0.saturating_add(Duration::from_secs(bytes / SLOWEST))
     }
 }
 

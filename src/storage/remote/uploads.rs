@@ -101,7 +101,7 @@ impl Objects {
             let (uploads, path, id, parts) =
                 (objects.client.uploads.clone(), upload.path.clone(), upload.id.clone(), parts.clone());
             // The store puts together what may be long.
-            let patience = objects.patience.least() * 5;
+            let patience = objects.patience.least().saturating_mul(5);
             objects
                 .tasks
                 .run(within(patience, async move { uploads.complete_multipart(&path, &id, parts).await.map(drop) }))

@@ -12,7 +12,7 @@ use super::direct::{Direct, Version};
 use super::{Remote, tasks};
 use crate::storage::{
     Abilities, Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
-    StorageErrorKind, named,
+    StorageErrorKind, Traffic, named,
 };
 
 /// A prefix of a bucket, as it was before anything in it was overwritten or deleted.
@@ -53,7 +53,7 @@ impl OldestVersions {
         // The newest comes first, so the last one before another key is the oldest. Versions of a key may go on on the next page.
         let mut oldest: Option<Version> = None;
         loop {
-            let work = self.direct.clone().versions(prefix.into(), from, self.remote.patience);
+            let work = self.direct.clone().versions(prefix.into(), from.clone(), self.remote.patience);
             let page = self.remote.run(work).map_err(|failed| self.remote.error(failed, "list versions", None))?;
             for version in page.versions {
                 if let Some(done) = oldest.take_if(|oldest| oldest.key != version.key)
@@ -63,9 +63,14 @@ impl OldestVersions {
                 }
                 oldest = Some(version);
             }
-            from = page.next;
-            if from.is_none() {
-                break;
+            match page.next {
+                None => break,
+                next if next == from => {
+                    return Err(StorageError::new(StorageErrorKind::Other, "list versions")
+                        .at(self.location())
+                        .because("the store returns the same part of the listing again and again"));
+                }
+                next => from = next,
             }
         }
         if let Some(last) = oldest {
@@ -101,6 +106,10 @@ impl Backend for OldestVersions {
 
     fn abilities(&self) -> Abilities {
         Abilities { retains: false, ..self.remote.abilities() }
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        Backend::traffic(&self.remote)
     }
 
     fn prepare(&self) -> Result<()> {
