@@ -202,7 +202,7 @@ impl Backend for Cache {
         read
     }
 
-    /// Whoever asks for this has reason not to trust what is kept. Whole objects were compared with their names.
+    /// Asked for where what is kept is not trusted. Whole objects were compared with their names.
     fn read_stored(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
         self.forget([name].into_iter(), false);
         self.inner.read_stored(name, range)
