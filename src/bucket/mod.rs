@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::files::{Rules, Source, SourceTree, is_in_store, now};
 use crate::storage::remote::{Location, Objects};
-use crate::storage::{RetryPolicy, Traffic};
+use crate::storage::{Rates, RetryPolicy, Traffic};
 
 use place::Place;
 pub use target::Target;
@@ -36,13 +36,15 @@ pub struct Stores {
     variables: Vec<(String, String)>,
     patience: Option<(Duration, RetryPolicy)>,
     connections: Option<usize>,
+    rates: Option<Arc<Rates>>,
     open: Mutex<BTreeMap<String, Arc<Objects>>>,
 }
 
 impl Stores {
     /// Credentials, endpoints and settings come from these variables of the environment.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { variables: variables.into_iter().collect(), patience: None, connections: None, open: Mutex::default() }
+        let variables = variables.into_iter().collect();
+        Self { variables, patience: None, connections: None, rates: None, open: Mutex::default() }
     }
 
     /// The same, with this time to wait for an answer and these attempts.
@@ -53,6 +55,11 @@ impl Stores {
     /// The same, with at most this many requests to a bucket on their way at once.
     pub fn connections(self, most: Option<usize>) -> Self {
         Self { connections: most, ..self }
+    }
+
+    /// The same, within these rates, all buckets together.
+    pub fn within(self, rates: Option<Arc<Rates>>) -> Self {
+        Self { rates, ..self }
     }
 
     /// What went over the network so far; none where no bucket was needed.
@@ -74,6 +81,9 @@ impl Stores {
         }
         if let Some(most) = self.connections {
             objects = objects.connections(most);
+        }
+        if let Some(rates) = &self.rates {
+            objects = objects.within(rates.clone());
         }
         let objects = Arc::new(objects);
         open.insert(bucket, objects.clone());

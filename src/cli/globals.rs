@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use avro_snap::runtime::Runtime;
-use avro_snap::storage::CacheTerms;
+use avro_snap::storage::{CacheTerms, Rates};
 use avro_snap::values::{parse_rate, parse_size};
 
 use super::failure::{Failure, Result};
@@ -67,11 +67,11 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) cache_size: Option<u64>,
 
-    /// Send at most RATE per second to a remote repository: KiB, or a number with k, M or G
+    /// Send at most RATE per second to object stores, all together: KiB, or a number with k, M or G
     #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) limit_upload: Option<u64>,
 
-    /// Receive at most RATE per second from a remote repository: KiB, or a number with k, M or G
+    /// Receive at most RATE per second from object stores, all together: KiB, or a number with k, M or G
     #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) limit_download: Option<u64>,
 
@@ -182,12 +182,10 @@ impl Globals {
         self.cache_size.unwrap_or(CacheTerms::default().total)
     }
 
-    /// What is not to be exceeded on the way to a store.
-    #[cfg(feature = "object-store")]
-    pub(crate) fn limits(&self) -> avro_snap::storage::Limits {
-        let mut limits = avro_snap::storage::Limits::default();
-        (limits.up, limits.down) = (self.limit_upload, self.limit_download);
-        limits
+    /// How many bytes a second may go to and come from stores; none without a limit.
+    pub(crate) fn rates(&self) -> Option<Rates> {
+        let (up, down) = (self.limit_upload, self.limit_download);
+        (up.is_some() || down.is_some()).then(|| Rates::new(up, down))
     }
 
     /// Where it is remembered what was seen of repositories; none if there is no such place.

@@ -58,8 +58,10 @@ mod options_tests;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use avro_snap::error::Error;
+use avro_snap::storage::Rates;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use exit::Exit;
@@ -126,6 +128,9 @@ struct Context {
     writes_objects: bool,
     /// The verb reads another repository, which `--from-repo` names.
     takes_from_another: bool,
+    /// What all stores together keep to.
+    #[cfg_attr(not(feature = "object-store"), expect(dead_code))]
+    rates: Option<Arc<Rates>>,
 }
 
 fn after_help() -> String {
@@ -157,7 +162,9 @@ pub(crate) fn main() -> ExitCode {
     let output = Output::new(globals.json, globals.quiet, globals.verbose > 0);
     let (looks_at_storage, begins_to_write) = (verb.looks_at_storage(), matches!(verb, Verb::Create(_)));
     let (writes_objects, takes_from_another) = (verb.writes_objects(), verb.takes_from_another());
-    let context = Context { globals, output, looks_at_storage, begins_to_write, writes_objects, takes_from_another };
+    let rates = globals.rates().map(Arc::new);
+    let context =
+        Context { globals, output, looks_at_storage, begins_to_write, writes_objects, takes_from_another, rates };
     interrupt::install(verb.when_interrupted(), context.output.json);
     context.end(checked.and_then(|()| verb.run(&context))).into()
 }

@@ -157,9 +157,8 @@ mod reached {
 
     /// What is put around the client of any store: limits, and repetitions around them, since what is sent again counts again.
     fn counted(context: &Context, mut store: Arc<dyn Backend>) -> Arc<dyn Backend> {
-        let limits = context.globals.limits();
-        if limits != Default::default() {
-            store = Arc::new(Limit::new(store, limits));
+        if let Some(rates) = context.rates.clone() {
+            store = Arc::new(Limit::new(store, rates));
         }
         store = Arc::new(Retry::new(store, RetryPolicy::default()));
         let counted = store.clone();
@@ -183,7 +182,7 @@ mod reached {
     /// The stores in which sources and targets lie.
     fn stores(context: &Context) -> Arc<Stores> {
         let connections = context.globals.connections.map(|connections| connections.get());
-        let stores = Arc::new(Stores::new(variables()).connections(connections));
+        let stores = Arc::new(Stores::new(variables()).connections(connections).within(context.rates.clone()));
         let counted = stores.clone();
         context.output.count(move || counted.traffic());
         stores

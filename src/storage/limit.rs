@@ -1,198 +1,123 @@
-//! Not asking for more at once than is wanted: bytes a second in each direction, and requests on their way.
+//! Not sending or receiving more bytes a second than is wanted.
 
-use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Abilities, Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, Pace, PutTerms, RealPace, Result};
+use super::{Backend, ByteRange, Created, Each, Kind, Name, Pace, PutTerms, RealPace, Result};
 
-/// What is not to be exceeded. Nothing here limits nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Bytes a second that are sent.
-    pub up: Option<u64>,
-    /// Bytes a second that are received.
-    pub down: Option<u64>,
-    /// Requests on their way at once, but for listings: the receiver of a listing may make further requests.
-    pub requests: Option<usize>,
-}
-
-impl Limits {
-    /// Limits the bytes a second that are sent.
-    pub fn up(self, bytes: u64) -> Self {
-        Self { up: Some(bytes), ..self }
-    }
-
-    /// Limits the bytes a second that are received.
-    pub fn down(self, bytes: u64) -> Self {
-        Self { down: Some(bytes), ..self }
-    }
-
-    /// Limits the requests that are on their way at once.
-    pub fn requests(self, requests: usize) -> Self {
-        Self { requests: Some(requests), ..self }
-    }
-}
-
-/// Keeps the use of another backend within limits.
-pub struct Limit {
-    inner: Arc<dyn Backend>,
-    limits: Limits,
+/// Bytes a second in each direction, for all together who share this. No number limits nothing.
+#[derive(Debug)]
+pub struct Rates {
+    up: Lane,
+    down: Lane,
     pace: Arc<dyn Pace>,
-    /// When the bytes that were sent so far have had their time.
-    sent: Mutex<Duration>,
-    /// ... those that were received.
-    received: Mutex<Duration>,
-    requests: Mutex<usize>,
-    ended: Condvar,
 }
 
-impl fmt::Debug for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limit").field("inner", &self.inner).field("limits", &self.limits).finish()
-    }
+/// One direction.
+#[derive(Debug)]
+struct Lane {
+    /// Bytes a second.
+    rate: Option<u64>,
+    /// When the bytes that went so far have had their time.
+    done: Mutex<Duration>,
 }
 
-/// A request that is on its way.
-struct Request<'l>(Option<&'l Limit>);
-
-impl Drop for Request<'_> {
-    fn drop(&mut self) {
-        if let Some(limit) = self.0 {
-            *limit.requests.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-            limit.ended.notify_one();
-        }
-    }
-}
-
-impl Limit {
-    /// Keeps the use of `inner` within these limits.
-    pub fn new(inner: Arc<dyn Backend>, limits: Limits) -> Self {
-        Self::paced(inner, limits, Arc::new(RealPace::new()))
+impl Rates {
+    /// These bytes a second are sent at most (`up`) and received (`down`).
+    pub fn new(up: Option<u64>, down: Option<u64>) -> Self {
+        Self::paced(up, down, Arc::new(RealPace::new()))
     }
 
     /// ... by another clock.
-    pub fn paced(inner: Arc<dyn Backend>, limits: Limits, pace: Arc<dyn Pace>) -> Self {
-        let (sent, received, requests) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { inner, limits, pace, sent, received, requests, ended: Condvar::new() }
+    pub fn paced(up: Option<u64>, down: Option<u64>, pace: Arc<dyn Pace>) -> Self {
+        let lane = |rate| Lane { rate, done: Mutex::default() };
+        Self { up: lane(up), down: lane(down), pace }
     }
 
-    /// Waits until there is room for one more request.
-    fn request(&self) -> Request<'_> {
-        let Some(most) = self.limits.requests else { return Request(None) };
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        while *requests >= most.max(1) {
-            requests = self.ended.wait(requests).unwrap_or_else(PoisonError::into_inner);
-        }
-        *requests += 1;
-        Request(Some(self))
+    /// Waits before so many bytes are sent.
+    pub fn send(&self, bytes: u64) {
+        self.up.take(bytes, &*self.pace);
     }
 
+    /// Takes the time of what was received; how much it is, is known only then.
+    pub fn received(&self, bytes: u64) {
+        self.down.take(bytes, &*self.pace);
+    }
+}
+
+impl Lane {
     /// Waits until the bytes before have had their time, then takes the time of these. So a burst is at most one object.
-    fn transfer(&self, done: &Mutex<Duration>, rate: Option<u64>, bytes: u64) {
-        let Some(rate) = rate else { return };
+    fn take(&self, bytes: u64, pace: &dyn Pace) {
+        let Some(rate) = self.rate else { return };
         let time = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
         let time = Duration::from_nanos(u64::try_from(time).unwrap_or(u64::MAX));
-        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.pace.now();
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = pace.now();
         let wait = done.saturating_sub(now);
         *done = now.max(*done).saturating_add(time);
         drop(done);
         if !wait.is_zero() {
-            self.pace.wait(wait);
+            pace.wait(wait);
         }
     }
+}
 
-    /// Reads in parts of as many as may be on their way at once.
-    fn read_parts(
-        &self,
-        wants: &[(Name, ByteRange)],
-        read: impl Fn(&[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>>,
-    ) -> Vec<Result<Vec<u8>>> {
-        let mut done = Vec::with_capacity(wants.len());
-        for part in wants.chunks(self.limits.requests.unwrap_or(usize::MAX).max(1)) {
-            let _request = self.request();
-            let read = read(part);
-            let bytes = read.iter().flatten().map(|bytes| bytes.len() as u64).sum();
-            done.extend(self.received(read, bytes));
-        }
-        done
+/// Keeps the use of another backend within rates. Listings count nothing.
+#[derive(Debug)]
+pub struct Limit {
+    inner: Arc<dyn Backend>,
+    rates: Arc<Rates>,
+}
+
+impl Limit {
+    /// Keeps the use of `inner` within these rates, together with all others that share them.
+    pub fn new(inner: Arc<dyn Backend>, rates: Arc<Rates>) -> Self {
+        Self { inner, rates }
     }
 
-    /// Takes the time of what was received; how much it is, is known only then.
-    fn received<T>(&self, read: T, bytes: u64) -> T {
-        self.transfer(&self.received, self.limits.down, bytes);
+    fn received(&self, read: Result<Vec<u8>>) -> Result<Vec<u8>> {
+        read.inspect(|bytes| self.rates.received(bytes.len() as u64))
+    }
+
+    fn received_many(&self, read: Vec<Result<Vec<u8>>>) -> Vec<Result<Vec<u8>>> {
+        self.rates.received(read.iter().flatten().map(|bytes| bytes.len() as u64).sum());
         read
     }
 }
 
 impl Backend for Limit {
-    forward!(inner: location, traffic, prepare, settle, tidy, keep_reserve, use_reserve);
-
-    fn retain(&self, names: &[Name], time: Duration) -> Vec<Result<()>> {
-        let _request = self.request();
-        self.inner.retain(names, time)
-    }
-
-    fn abilities(&self) -> Abilities {
-        let inner = self.inner.abilities();
-        let requests = self.limits.requests.unwrap_or(usize::MAX).max(1);
-        Abilities { concurrency: inner.concurrency.min(requests), ..inner }
-    }
+    forward!(
+        inner: location, abilities, traffic, prepare, head, delete, delete_many, retain, settle, tidy, keep_reserve, use_reserve
+    );
 
     fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
-        let _request = self.request();
-        self.transfer(&self.sent, self.limits.up, bytes.len() as u64);
+        self.rates.send(bytes.len() as u64);
         self.inner.put(name, bytes, terms)
     }
 
     fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
-        let _request = self.request();
-        let read = self.inner.read_one(name, range)?;
-        let bytes = read.len() as u64;
-        Ok(self.received(read, bytes))
+        self.received(self.inner.read_one(name, range))
     }
 
     fn read_stored(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
-        let _request = self.request();
-        let read = self.inner.read_stored(name, range)?;
-        let bytes = read.len() as u64;
-        Ok(self.received(read, bytes))
+        self.received(self.inner.read_stored(name, range))
     }
 
     fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
-        self.read_parts(wants, |part| self.inner.read_many(part))
+        self.received_many(self.inner.read_many(wants))
     }
 
     fn read_again(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
-        self.read_parts(wants, |part| self.inner.read_again(part))
-    }
-
-    fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
-        let _request = self.request();
-        self.inner.head(name)
+        self.received_many(self.inner.read_again(wants))
     }
 
     fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
         self.inner.list(kind, after, each)
     }
-
-    fn delete(&self, name: &Name) -> Result<()> {
-        let _request = self.request();
-        self.inner.delete(name)
-    }
-
-    fn delete_many(&self, names: &[Name]) -> Vec<Result<()>> {
-        let _request = self.request();
-        self.inner.delete_many(names)
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
     use crate::storage::Memory;
     use crate::storage::pace::tests::FakePace;
@@ -200,8 +125,8 @@ mod tests {
     #[test]
     fn bytes_take_the_time_that_the_rate_says() {
         let pace = Arc::new(FakePace::default());
-        let limits = Limits::default().up(1000).down(500);
-        let limit = Limit::paced(Arc::new(Memory::new()), limits, pace.clone());
+        let rates = Arc::new(Rates::paced(Some(1000), Some(500), pace.clone()));
+        let limit = Limit::new(Arc::new(Memory::new()), rates);
         for n in 0..10 {
             limit.create(&Name::log(n), &[0; 100]).unwrap();
         }
@@ -223,48 +148,9 @@ mod tests {
     #[test]
     fn nothing_is_waited_for_without_a_limit() {
         let pace = Arc::new(FakePace::default());
-        let limit = Limit::paced(Arc::new(Memory::new()), Limits::default(), pace.clone());
+        let limit = Limit::new(Arc::new(Memory::new()), Arc::new(Rates::paced(None, None, pace.clone())));
         limit.create(&Name::log(1), &[0; 100_000]).unwrap();
         limit.read(&Name::log(1), u64::MAX).unwrap();
         assert_eq!(pace.waits(), []);
-    }
-
-    /// A storage that counts the calls that are in it at once.
-    #[derive(Debug, Default)]
-    struct Crowd {
-        memory: Memory,
-        now: AtomicUsize,
-        most: AtomicUsize,
-    }
-
-    impl Backend for Crowd {
-        forward!(memory: location, abilities, prepare, read_one, head, list, delete);
-
-        fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
-            self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_micros(200));
-            let created = self.memory.put(name, bytes, terms);
-            self.now.fetch_sub(1, Ordering::SeqCst);
-            created
-        }
-    }
-
-    #[test]
-    fn no_more_requests_are_on_their_way_than_are_allowed() {
-        let crowd = Arc::new(Crowd::default());
-        let limit = Limit::new(crowd.clone(), Limits::default().requests(2));
-        std::thread::scope(|scope| {
-            for n in 0..8 {
-                let limit = &limit;
-                scope.spawn(move || {
-                    for i in 0..20 {
-                        limit.create(&Name::log(n * 100 + i), b"x").unwrap();
-                    }
-                });
-            }
-        });
-        assert!((1..=2).contains(&crowd.most.load(Ordering::SeqCst)));
-        assert_eq!(limit.list_all(Kind::Log).unwrap().len(), 160);
-        assert_eq!(limit.abilities().concurrency, 1);
     }
 }

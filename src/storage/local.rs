@@ -7,6 +7,7 @@
 mod durable;
 mod errors;
 mod folders;
+mod handles;
 mod listing;
 mod reserve;
 mod strangers;
@@ -25,6 +26,7 @@ use rustix::io::Errno;
 use self::durable::{Disk, Folder, TempFile};
 pub use self::durable::{DiskStep, Witness};
 use self::errors::{During, FSYNC};
+use self::handles::Handles;
 use super::{
     Abilities, Backend, ByteRange, Created, Each, Flaw, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
     StorageErrorKind, named,
@@ -47,13 +49,22 @@ pub struct Local {
     settled: Mutex<BTreeSet<PathBuf>>,
     /// The device that the root lies on, once it was seen there.
     device: OnceLock<u64>,
+    /// Packs that parts were read of lately.
+    packs: Handles,
 }
 
 impl Local {
     /// The repository in the folder `root`, which need not be there yet: [`prepare`](Backend::prepare) makes it.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let (root, disk) = (root.into(), Disk::default());
-        Self { root, disk, by_link: AtomicBool::new(false), settled: Mutex::default(), device: OnceLock::new() }
+        Self {
+            root,
+            disk,
+            by_link: AtomicBool::new(false),
+            settled: Mutex::default(),
+            device: OnceLock::new(),
+            packs: Handles::default(),
+        }
     }
 
     /// The same, and `witness` sees each step that has to last.
@@ -191,6 +202,18 @@ impl Local {
         }
     }
 
+    /// [`open`](Self::open), and the file of a pack may be one that was opened before: restores read packs in many small parts.
+    fn opened(&self, name: &Name) -> Result<(Arc<File>, u64)> {
+        if name.kind() != Kind::Pack {
+            return self.open(name).map(|(file, size)| (Arc::new(file), size));
+        }
+        if let Some(found) = self.packs.get(name) {
+            return Ok(found);
+        }
+        let (file, size) = self.open(name)?;
+        Ok((self.packs.keep(name, file), size))
+    }
+
     /// There is no such object; and what lies in its place, if anything does.
     fn missing(&self, name: &Name) -> StorageError {
         let missing = StorageError::not_found(name);
@@ -242,11 +265,11 @@ impl Local {
     }
 
     fn read_file(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
-        let (file, size) = self.open(name)?;
-        range.check(name, size)?;
         let mut bytes = Vec::new();
         match range {
             ByteRange::UpTo(limit) => {
+                let (file, size) = self.open(name)?;
+                range.check(name, size)?;
                 bytes.reserve_exact(usize::try_from(size).unwrap_or(0));
                 // One byte more than allowed is asked for, should another process write to the file just now.
                 let read = (&file).take(limit.saturating_add(1)).read_to_end(&mut bytes);
@@ -256,6 +279,8 @@ impl Local {
                 durable::forget_pages(&file, size);
             }
             ByteRange::Exactly { offset, length } => {
+                let (file, size) = self.opened(name)?;
+                range.check(name, size)?;
                 bytes.resize(length, 0);
                 match file.read_exact_at(&mut bytes, offset) {
                     // It was cut off since.

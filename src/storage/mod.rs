@@ -126,7 +126,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 pub use cache::{Cache, CacheTerms};
-pub use limit::{Limit, Limits};
+pub use limit::{Limit, Rates};
 pub use local::{DiskStep, Local, Witness};
 pub use memory::Memory;
 pub use meter::{Counts, Meter, OpCount};

@@ -402,6 +402,23 @@ fn an_object_that_is_replaced_while_it_is_read_is_read_again_or_reported() {
 }
 
 #[test]
+fn what_comes_from_sources_and_goes_to_targets_keeps_to_the_limits() {
+    let Some(server) = Kind::Ministack.get() else { return };
+    let lake = Lake::of(server, server.port);
+    (0..3).for_each(|number| lake.put(&format!("in/{number}"), &noise(number, 1 << 20)));
+    let takes = |arguments: &[&str]| {
+        let began = std::time::Instant::now();
+        lake.ok(arguments);
+        began.elapsed().as_secs_f64()
+    };
+    // The last object of three need not be waited for.
+    let time = takes(&["create", &lake.at("in/"), "--limit-download", "2M"]);
+    assert!(time > 0.95, "{time} s");
+    let time = takes(&["restore", "latest", "--target", &lake.at("out/"), "--limit-upload", "2M"]);
+    assert!(time > 0.95, "{time} s");
+}
+
+#[test]
 fn what_lies_in_the_target_is_replaced_as_asked() {
     let Some(server) = Kind::Ministack.get() else { return };
     let proxy = Proxy::before(server.port);

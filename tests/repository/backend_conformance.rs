@@ -17,13 +17,17 @@ use std::time::Duration;
 use avro_snap::storage::Each;
 use avro_snap::storage::conformance::{CHECKS, check, name};
 use avro_snap::storage::{
-    Abilities, Backend, ByteRange, Cache, CacheTerms, Created, Kind, Limit, Limits, Local, Memory, Meter, Name,
-    ObjectMeta, PutTerms, ReadOnly, Result, Retain, Retry, RetryPolicy, StorageError, StorageErrorKind, Traffic,
+    Abilities, Backend, ByteRange, Cache, CacheTerms, Created, Kind, Limit, Local, Memory, Meter, Name, ObjectMeta,
+    PutTerms, Rates, ReadOnly, Result, Retain, Retry, RetryPolicy, StorageError, StorageErrorKind, Traffic,
 };
 
 /// Puts a backend through all checks. Each call of `open` is another handle of the same storage.
 fn keeps_every_promise<B: Backend + 'static>(open: impl Fn() -> B + Sync) {
     check(&|| Arc::new(open()) as Arc<dyn Backend>).unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+fn rates(most: Option<u64>) -> Arc<Rates> {
+    Arc::new(Rates::new(most, most))
 }
 
 #[test]
@@ -58,18 +62,18 @@ fn every_wrapper_keeps_every_promise() {
     let inner = || Arc::new(memory.clone()) as Arc<dyn Backend>;
     keeps_every_promise(|| Meter::new(inner()));
     keeps_every_promise(|| Retry::new(inner(), RetryPolicy::default()));
-    keeps_every_promise(|| Limit::new(inner(), Limits::default().up(u64::MAX).down(u64::MAX).requests(1)));
+    keeps_every_promise(|| Limit::new(inner(), rates(Some(u64::MAX))));
     keeps_every_promise(|| Cache::in_memory(inner(), CacheTerms::default()));
     let folder = tempfile::tempdir().unwrap();
     keeps_every_promise(|| Cache::in_folder(inner(), CacheTerms::default(), folder.path()));
-    keeps_every_promise(|| Limit::new(Arc::new(Cache::in_memory(inner(), CacheTerms::default())), Limits::default()));
+    keeps_every_promise(|| Limit::new(Arc::new(Cache::in_memory(inner(), CacheTerms::default())), rates(None)));
     keeps_every_promise(|| Hooked::new(inner(), |_: Op<'_>| Ok(())));
     keeps_every_promise(|| HalfReadOnly { writes: memory.clone(), reads: ReadOnly::new(inner()) });
     // One around the other.
     keeps_every_promise(|| {
         let retry = Arc::new(Retry::new(inner(), RetryPolicy::default()));
         let cache = Arc::new(Cache::in_memory(retry, CacheTerms::default()));
-        Meter::new(Arc::new(Limit::new(cache, Limits::default().requests(3))))
+        Meter::new(Arc::new(Limit::new(cache, rates(None))))
     });
 }
 
@@ -166,7 +170,7 @@ fn every_wrapper_passes_on_what_has_a_default() {
     let wrappers: Vec<(&str, Arc<dyn Backend>)> = vec![
         ("meter", Arc::new(Meter::new(inner()))),
         ("retry", Arc::new(Retry::new(inner(), RetryPolicy::default()))),
-        ("limit", Arc::new(Limit::new(inner(), Limits::default().requests(3)))),
+        ("limit", Arc::new(Limit::new(inner(), rates(None)))),
         ("retain", Arc::new(Retain::new(inner(), Duration::from_secs(1)))),
         ("read only", Arc::new(ReadOnly::new(inner()))),
         ("cache", Arc::new(Cache::in_memory(inner(), CacheTerms::default()))),

@@ -23,7 +23,7 @@ use super::tasks::{ENDED_EARLY, Failed, Started, Tasks, gathered, within};
 use super::timing::Patience;
 use super::traffic::Counter;
 use crate::storage::retry::again;
-use crate::storage::{RealPace, Result, RetryPolicy, StorageError, StorageErrorKind, Traffic};
+use crate::storage::{Rates, RealPace, Result, RetryPolicy, StorageError, StorageErrorKind, Traffic};
 
 /// What is kept beside an object: its user metadata.
 pub type Notes = BTreeMap<String, String>;
@@ -99,6 +99,7 @@ pub struct Objects {
     pub(super) patience: Patience,
     policy: RetryPolicy,
     pace: RealPace,
+    rates: Option<Arc<Rates>>,
     /// How many operations failed in a row in spite of all attempts.
     failed: AtomicU32,
     /// How many attempts followed one that had failed.
@@ -143,6 +144,7 @@ impl Objects {
             patience: Patience::default(),
             policy: RetryPolicy::default(),
             pace: RealPace::new(),
+            rates: None,
             failed: AtomicU32::new(0),
             retries: AtomicU64::new(0),
         })
@@ -156,6 +158,18 @@ impl Objects {
     /// The same, with at most this many requests on their way at once.
     pub fn connections(self, most: usize) -> Self {
         Self { tasks: self.tasks.at_once(most), ..self }
+    }
+
+    /// The same, within these rates. What is tried again counts once.
+    pub fn within(self, rates: Arc<Rates>) -> Self {
+        Self { rates: Some(rates), ..self }
+    }
+
+    /// Waits before so many bytes are sent.
+    pub(super) fn sends(&self, bytes: usize) {
+        if let Some(rates) = &self.rates {
+            rates.send(bytes as u64);
+        }
     }
 
     /// What was sent and received so far.
@@ -262,6 +276,7 @@ impl Objects {
     /// If the store does not take it.
     pub fn put(&self, key: &str, bytes: Vec<u8>, notes: &Notes) -> Result<()> {
         let path = self.path(key, "write")?;
+        self.sends(bytes.len());
         let (patience, payload) = (self.patience.for_bytes(bytes.len() as u64), PutPayload::from(bytes));
         self.again("write", key, |objects| {
             let (store, path, payload) = (objects.client.store.clone(), path.clone(), payload.clone());
@@ -272,7 +287,12 @@ impl Objects {
 
     fn got(&self, answer: Answer, key: &str) -> Result<Got> {
         match answer {
-            Answer::Bytes(bytes, meta) => Ok(Got::Bytes(bytes, Object::of(key.into(), meta))),
+            Answer::Bytes(bytes, meta) => {
+                if let Some(rates) = &self.rates {
+                    rates.received(bytes.len() as u64);
+                }
+                Ok(Got::Bytes(bytes, Object::of(key.into(), meta)))
+            }
             Answer::Replaced => Ok(Got::Replaced),
             Answer::Missing => Ok(Got::Missing),
             // Of an empty object no byte can be asked for.

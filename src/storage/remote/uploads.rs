@@ -50,6 +50,7 @@ impl Objects {
     pub fn send_part(&self, upload: &mut Upload, bytes: Vec<u8>) -> Part {
         let number = upload.parts.len();
         upload.parts.push(None);
+        self.sends(bytes.len());
         let payload = PutPayload::from(bytes);
         let started = self.tasks.start(self.part(upload, number, payload.clone()));
         Part { number, payload, started }
