@@ -104,7 +104,6 @@ impl Backend for Remote {
         loop {
             let (back, page) = self.tasks.page(pages);
             pages = back;
-            self.note(&page);
             let page = page.map_err(|failed| self.error(failed, "list", None))?;
             let is_over = page.is_none();
             let mut page = self.objects(kind, after, page.unwrap_or_default());
@@ -156,9 +155,8 @@ impl Backend for Remote {
         let work = requests
             .iter()
             .map(|request| tasks::read(self.store.clone(), self.key(&request.name), request.range, self.patience));
-        let done = self.tasks.run_all(work.collect(), self.width.now());
+        let done = self.tasks.run_all(work.collect());
         for (request, done) in requests.iter().zip(done) {
-            self.note(&done);
             match (&request.wants[..], done) {
                 ([want], done) => {
                     results[*want] = Some(self.received(done, &request.name, request.range));
@@ -185,13 +183,10 @@ impl Backend for Remote {
             return names.iter().map(unsupported).collect();
         };
         let work = names.iter().map(|name| direct.clone().retain(self.key(name), time, self.patience));
-        let done = self.tasks.run_all(work.collect(), self.width.now());
+        let done = self.tasks.run_all(work.collect());
         done.into_iter()
             .zip(names)
-            .map(|(done, name)| {
-                self.note(&done);
-                done.map_err(|failed| self.error(failed, "retain", Some(name)))
-            })
+            .map(|(done, name)| done.map_err(|failed| self.error(failed, "retain", Some(name))))
             .collect()
     }
 

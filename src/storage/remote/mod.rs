@@ -53,7 +53,6 @@ pub struct Remote {
     direct: Option<Arc<direct::Direct>>,
     tasks: Tasks,
     counter: Arc<traffic::Counter>,
-    width: timing::Width,
     patience: timing::Patience,
     single_writer: bool,
     connections: usize,
@@ -78,7 +77,7 @@ impl Remote {
         let connect::Client { store, endpoint, direct, .. } = connected(location, &variables, &counter)?;
         let tasks = Tasks::new(CONCURRENCY)
             .map_err(|error| StorageError::new(StorageErrorKind::Exhausted, "open").at(location).because(error))?;
-        let (width, patience) = (timing::Width::new(CONCURRENCY), timing::Patience::default());
+        let patience = timing::Patience::default();
         Ok(Self {
             location: location.clone(),
             store,
@@ -86,7 +85,6 @@ impl Remote {
             direct,
             tasks,
             counter,
-            width,
             patience,
             single_writer: false,
             connections: CONCURRENCY,
@@ -114,7 +112,7 @@ impl Remote {
     /// The same, with at most this many requests on their way at once.
     pub fn connections(self, most: usize) -> Self {
         let most = most.max(1);
-        Self { tasks: self.tasks.at_once(most), width: timing::Width::new(most), connections: most, ..self }
+        Self { tasks: self.tasks.at_once(most), connections: most, ..self }
     }
 
     /// The same, which puts what is rarely read ([`PutTerms::cold`]) into this class: a storage class of S3 or Google, or an
@@ -147,16 +145,7 @@ impl Remote {
         &self,
         work: impl Future<Output = std::result::Result<T, Failed>> + Send + 'static,
     ) -> std::result::Result<T, Failed> {
-        let done = self.tasks.run(work);
-        self.note(&done);
-        done
-    }
-
-    fn note<T>(&self, done: &std::result::Result<T, Failed>) {
-        match done {
-            Err(failed) if failed.kind() == StorageErrorKind::Throttled => self.width.throttled(),
-            _ => self.width.answered(),
-        }
+        self.tasks.run(work)
     }
 
     /// What a failure is for those above.
@@ -207,7 +196,6 @@ impl Remote {
     fn delete_batch(&self, names: &[&Name]) -> Vec<Result<()>> {
         let keys: Vec<_> = names.iter().map(|name| self.key(name)).collect();
         let done = self.tasks.run(tasks::delete_batch(self.store.clone(), keys, self.patience));
-        self.note(&done);
         match done {
             Ok(done) => {
                 let outcome = |(result, name): (std::result::Result<(), Failed>, &&Name)| match result {
@@ -229,8 +217,7 @@ impl Remote {
 
     fn delete_apart(&self, names: &[&Name]) -> Vec<Result<()>> {
         let work = names.iter().map(|name| tasks::delete(self.store.clone(), self.key(name), self.patience));
-        let done = self.tasks.run_all(work.collect(), self.width.now());
-        done.iter().for_each(|done| self.note(done));
+        let done = self.tasks.run_all(work.collect());
         let result = |(done, name): (std::result::Result<(), Failed>, &&Name)| {
             done.map_err(|failed| self.error(failed, "delete", Some(name)))
         };

@@ -8,11 +8,10 @@ use futures_util::{Stream, StreamExt};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::errors::{self, Refused};
-use super::timing::Patience;
+use super::timing::{Patience, Permits};
 use super::traffic::Answer;
 use crate::storage::{ByteRange, StorageErrorKind};
 
@@ -100,15 +99,17 @@ pub(super) type Task<T> = Pin<Box<dyn Future<Output = Done<T>> + Send>>;
 #[derive(Debug)]
 pub(super) struct Tasks {
     runtime: Option<Runtime>,
-    /// One for each request that may be on its way.
-    permits: Arc<Semaphore>,
+    /// One for each request that may be on its way: fewer after the store has asked for that.
+    permits: Arc<Permits>,
 }
 
 /// Does it once there is a permit.
-async fn permitted<T>(permits: Arc<Semaphore>, work: impl Future<Output = T>) -> T {
-    // It is never closed.
-    let _permit = permits.acquire().await;
-    work.await
+async fn permitted<T>(permits: Arc<Permits>, work: impl Future<Output = Done<T>>) -> Done<T> {
+    permits.with(work, is_throttled).await
+}
+
+fn is_throttled<T>(done: &Done<T>) -> bool {
+    matches!(done, Err(failed) if failed.kind() == StorageErrorKind::Throttled)
 }
 
 impl Tasks {
@@ -116,12 +117,12 @@ impl Tasks {
     pub(super) fn new(at_once: usize) -> std::io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(THREADS).thread_name("object-store").enable_all();
-        Ok(Self { runtime: Some(builder.build()?), permits: permits(at_once) })
+        Ok(Self { runtime: Some(builder.build()?), permits: Arc::new(Permits::new(at_once)) })
     }
 
     /// The same for another number of requests. Nothing is on its way yet.
     pub(super) fn at_once(mut self, at_once: usize) -> Self {
-        self.permits = permits(at_once);
+        self.permits = Arc::new(Permits::new(at_once));
         self
     }
 
@@ -132,25 +133,27 @@ impl Tasks {
         self.hand_over(work).unwrap_or(Err(Failed::Lost("the request was given up")))
     }
 
-    /// Does all of it, that much at once.
-    pub(super) fn run_all<T, W>(&self, work: Vec<W>, width: usize) -> Vec<Done<T>>
+    /// Does all of it, as much at once as is allowed.
+    pub(super) fn run_all<T, W>(&self, work: Vec<W>) -> Vec<Done<T>>
     where
         T: Send + 'static,
         W: Future<Output = Done<T>> + Send + 'static,
     {
         let count = work.len();
         let work: Vec<_> = work.into_iter().map(|one| permitted(self.permits.clone(), one)).collect();
-        let all = async move { futures_util::stream::iter(work).buffered(width.max(1)).collect::<Vec<_>>().await };
+        let most = self.permits.most();
+        let all = async move { futures_util::stream::iter(work).buffered(most).collect::<Vec<_>>().await };
         let lost = || (0..count).map(|_| Err(Failed::Lost("the requests were given up"))).collect();
         if count == 0 { Vec::new() } else { self.hand_over(all).unwrap_or_else(lost) }
     }
 
     /// The next names of a listing, or none at its end.
     pub(super) fn page(&self, mut pages: Pages) -> (Pages, Done<Option<Vec<ObjectMeta>>>) {
-        let work = permitted(self.permits.clone(), async move {
-            let page = pages.next().await;
+        let permits = self.permits.clone();
+        let work = async move {
+            let page = permits.with(pages.next(), is_throttled).await;
             (pages, page)
-        });
+        };
         let lost = || (Pages::over(), Err(Failed::Lost("the listing was given up")));
         self.hand_over(work).unwrap_or_else(lost)
     }
@@ -174,10 +177,6 @@ impl Tasks {
         });
         wait.recv().ok()
     }
-}
-
-fn permits(at_once: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)))
 }
 
 impl Drop for Tasks {
