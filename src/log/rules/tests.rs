@@ -211,7 +211,7 @@ fn an_entry_follows_what_somebody_else_appended_meanwhile() {
     log.add_snapshot(&Run::default(), snapshot(1), root(1)).unwrap();
     // It knows of no snapshot yet, and learns of it when it is too late for its number.
     let mut asked = Vec::new();
-    let removed = other.remove_lost_snapshots(&(), &mut |state| {
+    let removed = other.remove_chosen_snapshots(&(), &mut |state| {
         asked.push(state.next);
         Ok(vec![snapshot(1)])
     });
