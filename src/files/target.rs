@@ -151,9 +151,10 @@ impl Target {
             false => {
                 let there = self.open_up(&folder, path)?;
                 let same_owner = !self.means.root || (there.uid, there.gid) == (entry.uid, entry.gid);
-                let is_being_made = self.options.is_shared
-                    && there.mode & 0o7777 == 0o700
-                    && there.uid == rustix::process::geteuid().as_raw();
+                // As a process makes one, or lets itself in.
+                let at_work = [0o700, entry.mode & 0o7777 | 0o700].contains(&(there.mode & 0o7777));
+                let is_being_made =
+                    self.options.is_shared && at_work && there.uid == rustix::process::geteuid().as_raw();
                 match is_being_made || (same_owner && there.mode & 0o1777 == entry.mode & 0o1777) {
                     true => Finish::Entry(entry.into()),
                     false if there.mode & 0o700 != 0o700 => Finish::Mode(there.mode),

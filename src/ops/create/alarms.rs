@@ -129,7 +129,7 @@ impl Alarms {
 
     /// What is gone is not known by name in full, but for how many. So it cannot be told what new files make up for.
     pub(crate) fn more_are_gone(&mut self, count: u64) {
-        self.more_gone = Some(count);
+        self.more_gone = Some(if self.accepts { 0 } else { count });
     }
 
     /// A file that is saved, and its row in the parent.

@@ -36,7 +36,8 @@ pub struct MergeReport {
     /// The snapshot that the parts are now; none on a dry run, or where the run was given up.
     #[serde(rename = "snapshot_id")]
     pub snapshot: Option<SnapshotId>,
-    /// Whether it was there already, so that nothing was done.
+    /// Whether it was there already, so that nothing was done. Then the figures are those of the snapshot; nothing is compared with the
+    /// parent, so `unchanged` is false and `same_rows` 0, and no more files have shrunk or are gone than its root remembers (1000).
     pub merged_before: bool,
     /// How many parts the run has; 0 if that is not known any more.
     pub parts: u32,

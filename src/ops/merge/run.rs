@@ -245,3 +245,42 @@ impl Fates for MissedByParts {
         self.folders.contains(tree_path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SnapshotId;
+    use crate::progress::Silent;
+    use crate::snapshot::{Missed, Missing};
+
+    fn part(number: u32, gone: u32) -> (SnapshotRoot, Part) {
+        let mut missed = Missing::default();
+        (0..gone).for_each(|n| {
+            missed.push(Missed { path: format!("{number}/{n}").into_bytes(), gone_from: Some(Vec::new()) })
+        });
+        let (run, series) = ("night".into(), "s".into());
+        let part = Part { run, number, parts: 2, series, stored: 0, directories_met: 1, names_met: 1, missed };
+        (SnapshotRoot::nothing(SnapshotId::new([1; 16])), part)
+    }
+
+    /// They were taken for files that are left out on purpose, which raises no alarm.
+    #[test]
+    fn missing_files_beyond_the_limit_of_a_part_are_not_taken_for_left_out() {
+        let parts = [part(1, 3), part(2, 10_020)];
+        let missed = MissedByParts::new(&parts);
+        let owned_by = |number| {
+            let mut names = (0..).map(|n: u32| n.to_string().into_bytes());
+            names.find(|name| Shard::number_of(name, 2) == number).unwrap()
+        };
+        assert_eq!(missed.fate(&owned_by(1)), Fate::LeftOut);
+        assert_eq!(missed.fate(&owned_by(2)), Fate::Unknown);
+        assert_eq!(missed.fate(b"2/9999"), Fate::Gone);
+        for (accepts, expected) in [(false, 20), (true, 0)] {
+            let root = SnapshotRoot::nothing(SnapshotId::new([2; 16]));
+            let mut alarms = Alarms::new(Some(&root), accepts);
+            alarms.more_are_gone(parts.iter().map(|(_, part)| part.missed.more_gone()).sum());
+            alarms.finish(&missed, false, &Silent);
+            assert_eq!(alarms.missing, expected);
+        }
+    }
+}
