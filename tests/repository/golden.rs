@@ -24,6 +24,7 @@ use avro_snap::crypto::{Entropy, SeededEntropy, Suite, SystemEntropy};
 use avro_snap::id::{RunIds, digest, hex};
 use avro_snap::ops::create::{CreateReport, create};
 use avro_snap::ops::merge::{MergeOptions, merge, runs};
+use avro_snap::ops::prune::{MaxUnused, PruneOptions, prune};
 use avro_snap::ops::repair::{PayloadOptions, keep_payloads};
 use avro_snap::ops::restore::restore;
 use avro_snap::ops::select::Listing;
@@ -42,12 +43,12 @@ const ROTATED: (&str, Suite) = ("v1-rotated", Suite::Aes256Gcm);
 /// The plain one again, with a run of two parts that was merged, and one of three parts of which the first is there.
 const PARTS: (&str, Suite) = ("v1-parts", Suite::None);
 /// Where the source of these runs lies: all parts name the same place. It is below the folder of this crate, wherever that is.
-const SOURCE: &str = "/proc/self/cwd/target/tmp/golden-parts/source";
+const SOURCE: &str = "/proc/self/cwd/target/parts";
 const PASSWORD: &[u8] = b"golden";
 /// BLAKE3 of what all golden repositories of version 1 consist of: for each file in order its path, a zero, and its BLAKE3.
 const FROZEN: &str = "9eb2a0c6a26073bb51ab2d9999efcb6a35917f51948b8299a59ffaaa7dd22e3f";
 /// The same of the one with parts, which was made later.
-const FROZEN_PARTS: &str = "";
+const FROZEN_PARTS: &str = "6cc69c5e642c7959405507c3e07193ad58900bce2cf466573ef150803ab0bf62";
 /// No repository may be larger.
 const MOST: u64 = 90_000;
 
@@ -223,9 +224,9 @@ fn parts_in_a_golden_repository_are_read_as_on_the_day_they_were_made() {
     let facts: Vec<_> =
         open_runs.iter().map(|run| (&*run.run, run.parts, &run.parts_missing[..], &*run.series)).collect();
     assert_eq!(facts, [("open", 3, &[2, 3][..], "lab")]);
-    let merged = merge(&repository, &MergeOptions::new("merged").dry_run(true), &Silent).unwrap();
+    let merged = merge(&repository, &MergeOptions::new("done").dry_run(true), &Silent).unwrap();
     assert!(merged.merged_before && merged.files > 5);
-    assert_eq!(merged.snapshot, Some(RunIds::new(repository.id(), "merged").merged()));
+    assert_eq!(merged.snapshot, Some(RunIds::new(repository.id(), "done").merged()));
 }
 
 #[cfg(target_os = "linux")]
@@ -397,8 +398,8 @@ fn make_rotated() {
     let leaving: Vec<_> = repository.keys().list().iter().map(|key| key.id).collect();
     let cost = KdfCost { memory_kib: 1024, passes: 2, lanes: 4 };
     repository.rotate_key(PASSWORD, cost, "golden", &leaving).unwrap();
-    let options = avro_snap::ops::prune::PruneOptions::default().reencrypt(true).grace(Duration::ZERO);
-    let report = avro_snap::ops::prune::prune(&repository, &options, &Silent).unwrap();
+    let options = PruneOptions::default().reencrypt(true).grace(Duration::ZERO);
+    let report = prune(&repository, &options, &Silent).unwrap();
     assert!(report.written.packs > 0 && report.old_keys.packs == 0, "{report:?}");
     let _ = fs::remove_file(root.join("reserve"));
 }
@@ -416,15 +417,18 @@ fn make_parts() {
     let clock = Arc::new(Steps((1_772_582_400 * 1_000_000_000).into()));
     let repository = open(&root, clock, Arc::new(SeededEntropy::new(78)));
     state(source, 1);
-    part_of(&repository, "merged", 2, 2);
-    part_of(&repository, "merged", 1, 2);
-    merge(&repository, &MergeOptions::new("merged"), &Silent).unwrap();
+    part_of(&repository, "done", 2, 2);
+    part_of(&repository, "done", 1, 2);
+    merge(&repository, &MergeOptions::new("done"), &Silent).unwrap();
     // So that the parent of the other run is the second snapshot.
     state(source, 2);
     let second = repository.state().snapshots[1].id;
     let options = saving(source).run("open").shard(Some(Shard::new(1, 3).unwrap())).parent(Some(second));
     create(&repository, options, &Silent).unwrap();
     fs::remove_dir_all(source).unwrap();
+    // What the parts of the merged run alone needed goes.
+    let options = PruneOptions::default().max_unused(MaxUnused::Bytes(0)).repack_small(true).grace(Duration::ZERO);
+    prune(&repository, &options, &Silent).unwrap();
     remove_empty_folders(&root);
     let _ = fs::remove_file(root.join("reserve"));
     let size: usize = lab::files_of(&root).values().map(Vec::len).sum();

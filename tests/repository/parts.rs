@@ -231,7 +231,7 @@ fn of_two_merges_at_once_both_end_well() {
 }
 
 #[test]
-fn a_run_that_is_merged_meanwhile_is_not_said_to_be_given_up() {
+fn a_run_that_is_merged_cannot_be_given_up() {
     let story = Story::new();
     story.saves(1);
     story.saves(2);
