@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::files::beneath::check_path;
-use crate::snapshot::entry::path_order;
+use crate::snapshot::entry::{is_below, path_order};
 use crate::storage::remote::{Location, Objects};
 
 /// A source or target in a bucket.
@@ -57,10 +57,6 @@ impl Place {
 /// The path in a manifest of what has this URL: with one slash in the place of two.
 pub(super) fn tree_path(url: &str) -> Vec<u8> {
     url.replacen("://", ":/", 1).into_bytes()
-}
-
-fn is_below(path: &[u8], above: &[u8]) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 /// What a key below a place stands for.

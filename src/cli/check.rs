@@ -285,6 +285,10 @@ fn print_report(context: &Context, report: &CheckReport, rolled_back: Option<&st
                      it out, `snap key add` makes a new one"
                 }
                 _ if is_mendable => "nothing is lost, and all of it can be read: `snap repair packs` puts that right",
+                (0, 0) if report.damaged_parts > 0 => {
+                    "parts of a run are damaged, and no snapshot is: `snap merge --list` lists runs. Run `snap repair snapshots` \
+                     and then the part again, with --force, or give the run up with `snap merge --run NAME --discard`"
+                }
                 (1.., 0) => "no data is lost: `snap repair index` rebuilds lost index objects from the packs",
                 (1.., _) => "run `snap repair index` first: it rebuilds lost index objects from the packs",
                 (0, 0) => "no snapshot needs what is damaged, or it is stored elsewhere too: `snap repair packs` puts that right",

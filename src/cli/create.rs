@@ -300,11 +300,10 @@ impl Args {
         if self.source.stdin_from_command {
             return Ok(Vec::new());
         }
-        let roots = self.source.lists.roots(context, &self.paths)?;
-        match roots.is_empty() && !self.source.stdin {
-            true => Err(Failure::Usage("the lists of files are empty: there is nothing to save".into())),
-            false => Ok(roots),
+        if self.source.stdin {
+            return self.source.lists.roots(context, &self.paths);
         }
+        self.source.lists.some_roots(context, &self.paths)
     }
 }
 

@@ -15,8 +15,8 @@ use super::table::Table;
 /// Make one snapshot of the parts that `snap create --shard` saved
 ///
 /// All parts must be there. One that failed is run again alone, with the same command. Merging a run that is merged already only says
-/// so. Until then the parts are safe from `prune`, and listed nowhere but here; a run to which nothing was added for a week counts
-/// as abandoned, and `prune` removes it (--keep-parts).
+/// so. Until then the parts are safe from `prune`, and listed nowhere but here; a run to which nothing was added for 30 days
+/// counts as abandoned, and `prune` removes it (--keep-parts).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Name of the run

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use avro_snap::ops::create::CreateOptions;
-use avro_snap::ops::plan::{PlanReport, plan};
+use avro_snap::ops::plan::PlanReport;
 
 use super::exit::Exit;
-use super::failure::{Failure, Result};
+use super::failure::Result;
 use super::format::{count, size};
 use super::progress::Meter;
 use super::sources::{ExcludeArgs, ListArgs};
@@ -39,18 +39,14 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
-        let roots = self.lists.roots(context, &self.paths)?;
-        if roots.is_empty() {
-            return Err(Failure::Usage("the lists of files are empty: there is nothing to save".into()));
-        }
-        let mut options = CreateOptions::new(roots);
+        let mut options = CreateOptions::new(self.lists.some_roots(context, &self.paths)?);
         self.exclude.put(&mut options)?;
         options.pass_over =
             context.repository_folder().ok().filter(|place| !stores::is_store(place)).into_iter().collect();
         let meter = Meter::new(&context.output);
-        let planned = plan(options, self.shards, &meter);
+        let planned = stores::plan(context, options, self.shards, &meter);
         meter.finish();
-        let report = planned.map_err(Failure::of_arguments)?;
+        let report = planned?;
         let exit = if report.unreadable > 0 { Exit::Incomplete } else { Exit::Done };
         context.finish_with(exit, print_report(context, &report))
     }

@@ -73,6 +73,15 @@ impl ListArgs {
         self.files_from.iter().chain(&self.files_from_raw)
     }
 
+    /// These paths and those of the lists, each once; refused if there are none.
+    pub(crate) fn some_roots(&self, context: &Context, paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+        let roots = self.roots(context, paths)?;
+        if roots.is_empty() {
+            return Err(Failure::Usage("the lists of files are empty: there is nothing to save".into()));
+        }
+        Ok(roots)
+    }
+
     /// These paths and those of the lists, each once.
     pub(crate) fn roots(&self, context: &Context, paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let mut roots: Vec<PathBuf> = paths.iter().map(|path| followed(context, path)).collect();

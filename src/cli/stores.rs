@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use avro_snap::ops::create::{CreateOptions, CreateReport};
+use avro_snap::ops::plan::PlanReport;
 use avro_snap::ops::restore::{RestoreOptions, RestoreReport};
 use avro_snap::progress::Progress;
 use avro_snap::snapshot::SnapshotRoot;
@@ -93,6 +94,15 @@ pub(crate) fn create(
     }
 }
 
+/// Divides sources; those in object stores are refused.
+#[cfg(not(feature = "object-store"))]
+pub(crate) fn plan(_: &Context, options: CreateOptions, shards: u32, progress: &dyn Progress) -> Result<PlanReport> {
+    match options.sources.iter().find(|source| is_store(source)) {
+        Some(source) => Err(not_built_in(source)),
+        None => avro_snap::ops::plan::plan(options, shards, progress).map_err(Failure::of_arguments),
+    }
+}
+
 /// Restores a snapshot; targets in object stores are refused.
 #[cfg(not(feature = "object-store"))]
 pub(crate) fn restore(
@@ -117,7 +127,7 @@ fn not_built_in(place: &Path) -> Failure {
 }
 
 #[cfg(feature = "object-store")]
-pub(crate) use reached::{create, look_into, open, restore, stranger};
+pub(crate) use reached::{create, look_into, open, plan, restore, stranger};
 
 #[cfg(feature = "object-store")]
 mod reached {
@@ -128,6 +138,7 @@ mod reached {
     use avro_snap::error::Error;
     use avro_snap::id::{digest, hex};
     use avro_snap::ops::create::create_with;
+    use avro_snap::ops::plan::plan_with;
     use avro_snap::ops::restore::restore_to;
     use avro_snap::storage::remote::{Location, Remote};
     use avro_snap::storage::{Cache, CacheTerms, Findings, Limit, Retry, RetryPolicy, StorageErrorKind, probe};
@@ -212,6 +223,16 @@ mod reached {
             Err(error) if remote > 0 || is_part => Err(Failure::of_arguments(error)),
             created => Ok(created?),
         }
+    }
+
+    /// Divides local and remote sources.
+    pub(crate) fn plan(
+        context: &Context,
+        options: CreateOptions,
+        shards: u32,
+        progress: &dyn Progress,
+    ) -> Result<PlanReport> {
+        plan_with(&stores(context), options, shards, progress).map_err(Failure::of_arguments)
     }
 
     /// Restores a snapshot into a directory or a bucket.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::found::{Problem, SourceFile, Trouble};
 use super::tree::{Fates, SourceOpener, SourceTree};
 use crate::snapshot::Shard;
-use crate::snapshot::entry::{EntryKind, Property};
+use crate::snapshot::entry::{EntryKind, Property, is_below};
 use crate::snapshot::part::LINK;
 
 /// The part of a tree that belongs to one shard.
@@ -34,12 +34,19 @@ pub struct Walked {
     directories: AtomicU64,
     /// Things at or below the roots that were looked at.
     things: AtomicU64,
+    /// Names that were listed, where the tree says so.
+    listed: AtomicU64,
 }
 
 impl Walked {
     /// Directories: as many in all parts, unless something changed meanwhile.
     pub fn directories(&self) -> u64 {
         self.directories.load(Ordering::Relaxed)
+    }
+
+    /// Names, of what was left out and what belongs to other parts, too: as many in all parts, unless something changed meanwhile.
+    pub fn names(&self) -> u64 {
+        self.listed.load(Ordering::Relaxed).max(self.things.load(Ordering::Relaxed))
     }
 
     /// Whether there was anything at the roots.
@@ -61,7 +68,7 @@ impl Sharded {
     }
 
     fn met(&mut self, mut file: SourceFile) {
-        while self.way.pop_if(|above| !is_in(&file.tree_path, &above.tree_path)).is_some() {}
+        while self.way.pop_if(|above| !is_below(&file.tree_path, &above.tree_path)).is_some() {}
         let is_directory = file.entry.kind == EntryKind::Directory;
         if !file.is_ancestor_of_root {
             self.walked.things.fetch_add(1, Ordering::Relaxed);
@@ -89,7 +96,9 @@ impl SourceTree for Sharded {
             if let Some(file) = self.ready.pop_front() {
                 return Some(Ok(file));
             }
-            match self.tree.next_found()? {
+            let found = self.tree.next_found();
+            self.walked.listed.store(self.tree.listed(), Ordering::Relaxed);
+            match found? {
                 Ok(file) => self.met(file),
                 // What could not be read is missing in this part, also where it belongs to another one: below it there may be
                 // something of this one.
@@ -114,11 +123,6 @@ impl SourceTree for Sharded {
     fn passed_over(&self) -> &[PathBuf] {
         self.tree.passed_over()
     }
-}
-
-/// Whether a path lies below another one.
-fn is_in(path: &[u8], above: &[u8]) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 #[cfg(test)]
@@ -237,7 +241,7 @@ mod tests {
                     assert_eq!(file.entry.kind, EntryKind::Directory);
                 }
             }
-            assert!(walked.directories() == 8 && walked.has_met_something());
+            assert!(walked.directories() == 8 && walked.names() == 88 && walked.has_met_something());
         }
         let all = tree().into_iter().flatten().count();
         assert!(met.len() == all && met.values().all(|times| *times == 1), "{met:?}");

@@ -57,6 +57,8 @@ pub struct Source {
     passed_over: Vec<PathBuf>,
     /// What belongs to no other part need not be looked at.
     shard: Option<Shard>,
+    /// How many names were listed.
+    listed: u64,
 }
 
 impl fmt::Debug for Source {
@@ -89,6 +91,7 @@ impl Source {
             ready: VecDeque::new(),
             passed_over: Vec::new(),
             shard: None,
+            listed: 0,
         };
         source.begin(top);
         Ok(source)
@@ -105,6 +108,11 @@ impl Source {
     /// Where something was met that is skipped ([`Rules::pass_over`]). Complete when the walk is.
     pub fn passed_over(&self) -> &[PathBuf] {
         &self.passed_over
+    }
+
+    /// How many names were listed by now, and roots found, whatever part they belong to.
+    pub fn listed(&self) -> u64 {
+        self.listed
     }
 
     /// What is to be met, to tell apart what is gone and what was not to be saved.
@@ -164,6 +172,7 @@ impl Source {
         };
         found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let (mut names, kinds): (Vec<Vec<u8>>, Vec<FileType>) = found.into_iter().unzip();
+        self.listed += names.len() as u64;
         for (name, node) in &planned {
             let here = roots::below(&fs_path, name);
             if node.fs_path != here && names.binary_search(name).is_ok() {
@@ -249,6 +258,7 @@ impl Source {
                 return self.problem("stat", here.tree_path, here.fs_path, error, incomplete);
             }
         };
+        self.listed += u64::from(within.is_none());
         if self.rules.excludes_inode(seen.stat.dev, seen.stat.inode) {
             self.passed_over.push(here.fs_path);
             return;

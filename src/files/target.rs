@@ -33,6 +33,8 @@ pub struct TargetOptions {
     pub overwrite: Overwrite,
     /// Whether set-uid and set-gid bits are restored, where the owner can be, too.
     pub restore_suid: bool,
+    /// Whether other processes restore other parts of the snapshot into the same target, at the same time perhaps.
+    pub is_shared: bool,
 }
 
 /// A directory beneath which a snapshot is restored. May be used by several threads at once.
@@ -139,8 +141,8 @@ impl Target {
     }
 
     /// Makes a directory that is not restored itself, but has something in it that is. It gets its entry's metadata if it
-    /// is made now, or if it has the entry's mode and owner, as one that was restored before. Any other that is there
-    /// stays as it is.
+    /// is made now, or if it has the entry's mode and owner, as one that was restored before; in a shared target also if it is as a
+    /// process makes one, since another one may be at it. Any other that is there stays as it is.
     pub fn make_parent(&self, path: &[u8], entry: &FileEntry) -> Result<()> {
         check_path(path)?;
         let (folder, new) = self.made(path)?;
@@ -149,7 +151,11 @@ impl Target {
             false => {
                 let there = self.open_up(&folder, path)?;
                 let same_owner = !self.means.root || (there.uid, there.gid) == (entry.uid, entry.gid);
-                match same_owner && there.mode & 0o1777 == entry.mode & 0o1777 {
+                // As a process makes one, or lets itself in.
+                let at_work = [0o700, entry.mode & 0o7777 | 0o700].contains(&(there.mode & 0o7777));
+                let is_being_made =
+                    self.options.is_shared && at_work && there.uid == rustix::process::geteuid().as_raw();
+                match is_being_made || (same_owner && there.mode & 0o1777 == entry.mode & 0o1777) {
                     true => Finish::Entry(entry.into()),
                     false if there.mode & 0o700 != 0o700 => Finish::Mode(there.mode),
                     false => return Ok(()),

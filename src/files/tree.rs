@@ -26,6 +26,12 @@ pub trait SourceTree: Send {
 
     /// Where something was met that is skipped. Complete when the walk is.
     fn passed_over(&self) -> &[PathBuf];
+
+    /// How many names were listed by now, those of things that were left out, or not returned since they belong to another
+    /// part, included. 0 where the walk returns all that belongs to others.
+    fn listed(&self) -> u64 {
+        0
+    }
 }
 
 /// State of files that an earlier snapshot has and the walk did not meet.
@@ -103,6 +109,10 @@ impl SourceTree for Source {
 
     fn passed_over(&self) -> &[PathBuf] {
         Self::passed_over(self)
+    }
+
+    fn listed(&self) -> u64 {
+        Self::listed(self)
     }
 }
 

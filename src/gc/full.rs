@@ -73,7 +73,7 @@ pub fn prune_without_room(
 
 /// Deletes what nothing needs. Returns the bytes of interrupted writes that went with it.
 fn delete_at_once(repository: &Repository, progress: &dyn Progress) -> Result<u64> {
-    let (mut survey, state) = Survey::settled(repository, Duration::ZERO, false, progress)?;
+    let (mut survey, state) = Survey::settled(repository, Duration::ZERO, false, &BTreeSet::new(), progress)?;
     // Snapshots that the log has by now are followed before anything is decided.
     repository.catalog().refresh()?;
     survey.absorb(&repository.state(), progress)?;
@@ -89,7 +89,7 @@ fn delete_at_once(repository: &Repository, progress: &dyn Progress) -> Result<u6
 
 /// What needs no writing but of entries.
 fn frugally(repository: &Repository, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport> {
-    let (mut survey, _) = Survey::settled(repository, options.grace, false, progress)?;
+    let (mut survey, _) = Survey::settled(repository, options.grace, false, &BTreeSet::new(), progress)?;
     let mut report = PruneReport::default();
     // First what only has to be deleted. It leaves room for the entries that follow.
     sweep::sweep(repository, &mut survey, options.grace, &mut report, progress)?;
@@ -99,7 +99,7 @@ fn frugally(repository: &Repository, options: &PruneOptions, progress: &dyn Prog
     let swept = report.swept;
     let state = repository.state();
     survey.absorb(&state, progress)?;
-    report.snapshots = state.snapshots.len() as u64;
+    report.snapshots = state.whole_snapshots().len() as u64;
     let mut unneeded = Unneeded::find(repository, &survey, &state)?;
     report.lost_chunks = unneeded.lost_chunks;
     report.bytes_before = unneeded.bytes_before;

@@ -29,9 +29,9 @@ use survey::Survey;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::id::PackId;
+use crate::id::{PackId, SnapshotId};
 use crate::progress::{Phase, Progress};
-use crate::store::{Compression, PackNumber, Repository, abandoned_parts};
+use crate::store::{Compression, PackNumber, Repository, abandoned_parts, remove_abandoned_parts};
 use crate::values;
 
 /// How to prune.
@@ -70,7 +70,7 @@ impl Default for PruneOptions {
             repack_small: false,
             reencrypt: false,
             grace: Duration::from_secs(24 * 3600),
-            keep_parts: Duration::from_secs(7 * 24 * 3600),
+            keep_parts: Duration::from_secs(30 * 24 * 3600),
             compression: None,
             dry_run: false,
         }
@@ -117,7 +117,7 @@ pub struct PruneReport {
     pub old_keys: Tally,
     /// Index objects that others took the place of.
     pub indexes_replaced: u64,
-    /// Parts of abandoned runs, and the records of these, that were removed (or would be).
+    /// Parts of abandoned runs that were removed (or would be). With them go the records of these runs, which do not count.
     pub parts_removed: u64,
     /// Bytes of interrupted writes that were removed.
     pub tidied_bytes: u64,
@@ -202,11 +202,17 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     if let Some(gap) = repository.log().gap()? {
         return Err(gap);
     }
-    let mut parts_removed = abandoned_parts(repository, options.keep_parts);
-    if !options.dry_run && !parts_removed.is_empty() {
-        parts_removed = repository.log().remove_snapshots(&parts_removed, &[])?;
+    let no_parts = BTreeSet::new();
+    let settled = |passed_over| Survey::settled(repository, options.grace, !options.dry_run, passed_over, progress);
+    let (mut survey, mut state) = settled(&no_parts)?;
+    // Only now that all is known to be there. What they alone needed is found by looking again.
+    let parts_removed: BTreeSet<SnapshotId> = match options.dry_run {
+        true => abandoned_parts(repository, &state, options.keep_parts).into_iter().collect(),
+        false => remove_abandoned_parts(repository, options.keep_parts)?.into_iter().collect(),
+    };
+    if !parts_removed.is_empty() {
+        (survey, state) = settled(if options.dry_run { &parts_removed } else { &no_parts })?;
     }
-    let (mut survey, state) = Survey::settled(repository, options.grace, !options.dry_run, progress)?;
     let young = survey.young_packs();
     let needs = survey.needs(&state, &young, options.reencrypt);
     let facts = survey.facts(&state, &needs, &young);
@@ -220,9 +226,9 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     let facts: Vec<_> = facts.into_iter().map(|(_, facts)| facts).collect();
     let fates = decide(&facts, limits);
     let mut report = PruneReport {
-        snapshots: state.snapshots.len() as u64,
+        snapshots: state.whole_snapshots().len() as u64,
         lost_chunks: needs.lost,
-        parts_removed: parts_removed.len() as u64,
+        parts_removed: parts_removed.iter().filter(|id| id.part_number() != Some(0)).count() as u64,
         bytes_before: facts.iter().map(|facts| facts.length).sum(),
         ..PruneReport::default()
     };

@@ -38,6 +38,8 @@ pub(super) struct Survey<'r> {
     /// What time it is by the storage's clock, where it says so.
     pub(super) storage_now: Option<i64>,
     grace: Duration,
+    /// Snapshots that are treated as if they were removed: what that would free is asked for.
+    passed_over: BTreeSet<SnapshotId>,
 }
 
 /// A pack that cannot be read.
@@ -69,10 +71,11 @@ impl<'r> Survey<'r> {
         repository: &'r Repository,
         grace: Duration,
         may_write: bool,
+        passed_over: &BTreeSet<SnapshotId>,
         progress: &dyn Progress,
     ) -> Result<(Self, Arc<State>)> {
         let settled = repository.catalog().settled(|| {
-            let (survey, state) = Self::make(repository, grace, may_write, progress)?;
+            let (survey, state) = Self::make(repository, grace, may_write, passed_over, progress)?;
             match survey.first_missing(&state) {
                 Some(id) if repository.catalog().has_moved(&state)? => Err(Error::ChunkMissing { id }),
                 _ => Ok((survey, state)),
@@ -99,6 +102,7 @@ impl<'r> Survey<'r> {
         repository: &'r Repository,
         grace: Duration,
         may_write: bool,
+        passed_over: &BTreeSet<SnapshotId>,
         progress: &dyn Progress,
     ) -> Result<(Self, Arc<State>)> {
         repository.catalog().refresh()?;
@@ -117,6 +121,7 @@ impl<'r> Survey<'r> {
             revenants: Vec::new(),
             storage_now: storage_time(repository, may_write)?,
             grace,
+            passed_over: passed_over.clone(),
         };
         survey.read_objects(&state, progress)?;
         survey.read_packs(&state, may_write)?;
@@ -276,7 +281,7 @@ impl<'r> Survey<'r> {
         let sound = self.inventory.derive_all(&state.standing);
         // What would be there, had nothing been damaged: for what else is missing, the log has no record.
         let once = self.inventory.derive_undamaged(&state.standing);
-        for record in &state.snapshots {
+        for record in state.snapshots.iter().filter(|record| !self.passed_over.contains(&record.id)) {
             if !self.followed.insert((record.id, record.root)) {
                 continue;
             }

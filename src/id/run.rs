@@ -55,10 +55,30 @@ impl RunIds {
 }
 
 impl SnapshotId {
-    /// The run that this is a part or the record of; none for a snapshot.
-    pub fn of_run(&self) -> Option<[u8; 6]> {
+    /// The run that this is a part or the record of; none for a whole snapshot.
+    pub fn run_of_part(&self) -> Option<[u8; 6]> {
         let (prefix, rest) = self.as_bytes().split_first_chunk::<6>()?;
         (*prefix == PREFIX).then(|| rest.first_chunk().copied()).flatten()
+    }
+
+    /// Its number in its run, if it is a part; 0 for the record of a run; none for a whole snapshot.
+    pub fn part_number(&self) -> Option<u32> {
+        self.run_of_part()?;
+        self.as_bytes().last_chunk().map(|number| u32::from_le_bytes(*number))
+    }
+
+    /// Whether it is a snapshot, and not a part of one or the record of a run.
+    pub fn is_whole(&self) -> bool {
+        self.run_of_part().is_none()
+    }
+
+    /// What it is called in messages. All parts of all runs begin alike, so a short id tells nothing of them.
+    pub fn named(&self) -> String {
+        match self.part_number() {
+            None => format!("snapshot {}", self.short()),
+            Some(0) => format!("the record of a run ({self})"),
+            Some(number) => format!("part {number} of a run ({self})"),
+        }
     }
 }
 
@@ -74,10 +94,21 @@ mod tests {
         let others = [RunIds::new(repository, "nightly-2"), RunIds::new(RepositoryId::new([8; 16]), "nightly")];
         for other in others {
             assert!(ids.record() != other.record() && ids.part(3) != other.part(3) && ids.merged() != other.merged());
-            assert_ne!(ids.record().of_run(), other.part(1).of_run());
+            assert_ne!(ids.record().run_of_part(), other.part(1).run_of_part());
         }
         assert_ne!(ids.part(1), ids.part(2));
-        assert_eq!(ids.record().of_run(), ids.part(4096).of_run());
-        assert!(ids.record().of_run().is_some() && ids.merged().of_run().is_none());
+        assert_eq!(ids.record().run_of_part(), ids.part(4096).run_of_part());
+        assert!(ids.record().run_of_part().is_some() && ids.merged().is_whole());
+        assert_eq!([ids.record(), ids.part(300), ids.merged()].map(|id| id.part_number()), [Some(0), Some(300), None]);
+        assert_eq!(ids.part(2).named(), format!("part 2 of a run ({})", ids.part(2)));
+    }
+
+    /// Other processes find a run by them, also those of other versions.
+    #[test]
+    fn the_ids_of_a_run_do_not_change() {
+        let ids = RunIds::new(RepositoryId::new([7; 16]), "nightly");
+        assert_eq!(ids.record().to_string(), "736e7072756e1b7112ea005c00000000");
+        assert_eq!(ids.part(1).to_string(), "736e7072756e1b7112ea005c01000000");
+        assert_eq!(ids.merged().to_string(), "9b56d0d3bcbed1d73c55e6e181eb140c");
     }
 }

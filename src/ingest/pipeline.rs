@@ -10,10 +10,10 @@ use super::primer::AnchorPrimer;
 use crate::chunk::{ChunkKind, anchors};
 use crate::error::{Error, Result};
 use crate::hints::PackedChunk;
-use crate::id::{ChunkHasher, ChunkId, SnapshotId};
+use crate::id::{ChunkHasher, ChunkId};
 use crate::pack::{EncodedFrame, FrameCodec, PackBuilder, PlainChunk};
 use crate::runtime::Gate;
-use crate::store::{Committed, Replaced, Repository, Writer};
+use crate::store::{Addition, Committed, Replaced, Repository, Writer};
 use crate::store::{ReplaceReason, RootReplacement};
 
 /// What all threads of one run share.
@@ -207,7 +207,7 @@ impl<'r> Pipeline<'r> {
     }
 
     /// When all frames were compressed: stores the last pack and makes the snapshot exist.
-    pub(crate) fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
+    pub(crate) fn commit<'a>(self, snapshot: impl Into<Addition<'a>>, root: ChunkId) -> Result<Committed> {
         self.store_rest()?;
         self.writer.commit(snapshot, root)
     }

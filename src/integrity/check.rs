@@ -124,6 +124,8 @@ pub struct CheckReport {
     pub snapshots: u64,
     /// Snapshots that have lost data.
     pub damaged_snapshots: u64,
+    /// Parts of runs that were not merged, and records of such runs, that have lost data. They are no snapshots.
+    pub damaged_parts: u64,
     /// Files (each once for every snapshot that holds it) of which something is lost, and rows of manifests that are.
     pub lost_paths: u64,
     /// Index objects that the log names and that cannot be read. The packs have what they said.
@@ -212,8 +214,9 @@ pub fn check_each(
     }
     let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, each_loss)?;
     check_history(repository, &mut report)?;
-    report.snapshots = state.snapshots.len() as u64;
-    report.damaged_snapshots = damaged.len() as u64;
+    report.snapshots = state.whole_snapshots().len() as u64;
+    report.damaged_snapshots = damaged.iter().filter(|(id, _)| id.is_whole()).count() as u64;
+    report.damaged_parts = damaged.len() as u64 - report.damaged_snapshots;
     for (id, followed) in damaged {
         report.lost_paths = report.lost_paths.saturating_add(followed.rows).saturating_add(followed.files);
         report.problems.push(damaged_snapshot(id, &followed));
@@ -266,7 +269,7 @@ fn damaged_snapshot(id: crate::id::SnapshotId, followed: &Followed) -> Error {
     if followed.files > 0 {
         lost.push(format!("{} of its files have lost data", followed.files));
     }
-    Error::damaged(format_args!("snapshot {}", id.short()), lost.join(", "))
+    Error::damaged(id.named(), lost.join(", "))
 }
 
 /// A pack is damaged, and no data of it is lost.

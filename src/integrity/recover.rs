@@ -100,7 +100,7 @@ fn look(repository: &Repository, progress: &dyn Progress) -> Result<Found> {
             repository.get(&chunk).and_then(|bytes| SnapshotRoot::decode(&bytes).in_object("the root of a snapshot"));
         match read {
             // A part of a run is made again, or was merged.
-            Ok(root) if root.id.of_run().is_some() => {}
+            Ok(root) if !root.id.is_whole() => {}
             Ok(root) => by_snapshot.entry(root.id).or_default().push(FoundRoot { root, chunk }),
             Err(error) if error.is_damage() || matches!(error, Error::Unsupported { .. }) => {
                 found.unreadable.push((chunk, error));

@@ -108,7 +108,7 @@ pub fn repair_snapshots(
 
     // Judged by a log that is younger than what was found missing: what deletes something has said so there before.
     let FollowedAll { state, closure, damaged } = follow_all(repository, &bad, each_loss)?;
-    let mut repair = SnapshotRepair { snapshots: state.snapshots.len() as u64, ..SnapshotRepair::default() };
+    let mut repair = SnapshotRepair { snapshots: state.whole_snapshots().len() as u64, ..SnapshotRepair::default() };
     repair.damaged.extend(damaged.iter().map(|(id, followed)| {
         let nothing_left = followed.is_hopeless();
         DamagedSnapshot {
@@ -127,7 +127,8 @@ pub fn repair_snapshots(
     repository.config().keep()?;
     repair.recorded = repository.catalog().record_damage(&found)?;
     if options.rewrite {
-        for damaged in repair.damaged.iter_mut().filter(|damaged| !damaged.nothing_left) {
+        // A part is made again from its source.
+        for damaged in repair.damaged.iter_mut().filter(|damaged| !damaged.nothing_left && damaged.id.is_whole()) {
             if let Some(record) = state.snapshots.iter().find(|record| record.id == damaged.id) {
                 damaged.rewritten = Some(rewrite(repository, record, &closure)?);
             }
@@ -152,7 +153,7 @@ fn forget_hopeless(
     if nothing_left.is_empty() {
         return Ok(Vec::new());
     }
-    repository.log().remove_lost_snapshots(repository.catalog(), &mut |state| {
+    repository.log().remove_chosen_snapshots(repository.catalog(), &mut |state| {
         repository.catalog().refresh()?;
         let closure = Closure::new(repository, Inventory::of_index(repository)?, &state.standing, bad);
         let mut still = Vec::new();

@@ -37,7 +37,7 @@ pub use clock::{Clock, SystemClock};
 pub use entry::{Body, LogEntry, MAX_ENTRY, ReplaceReason, RootReplacement, kind};
 pub use features::Features;
 pub use history::{History, PastReplacement};
-pub use rules::{Collection, Condemnation, Follower, Foundation, LostFrames, NewRoots};
+pub use rules::{Addition, Collection, Condemnation, Follower, Foundation, LostFrames, NewRoots};
 pub use settings::{Compression, Settings};
 pub use standing::{Damage, Retired, SharedStanding, Standing, Worth};
 pub use state::{RemovedSnapshot, SnapshotRecord, State};

@@ -213,7 +213,7 @@ impl State {
 
     /// The snapshots that are whole ones: parts of runs that were not merged are left out.
     pub fn whole_snapshots(&self) -> Vec<SnapshotRecord> {
-        self.snapshots.iter().filter(|record| record.id.of_run().is_none()).cloned().collect()
+        self.snapshots.iter().filter(|record| record.id.is_whole()).cloned().collect()
     }
 
     /// The root that a removed snapshot had when it went.

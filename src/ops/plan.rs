@@ -6,9 +6,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::create::CreateOptions;
+#[cfg(feature = "object-store")]
+use super::create::tree_in;
+use super::create::{CreateOptions, TreeOf, local_tree};
+#[cfg(feature = "object-store")]
+use crate::bucket::Stores;
 use crate::error::{Error, Result};
-use crate::files::{Source, now};
 use crate::progress::{Phase, Progress};
 use crate::snapshot::Shard;
 use crate::snapshot::entry::EntryKind;
@@ -58,15 +61,29 @@ pub struct PlanReport {
 /// [`Error::InvalidArgument`]; I/O errors where the sources or patterns cannot be used at all. What is wrong with a single file is
 /// reported to `progress` and counted.
 pub fn plan(options: CreateOptions, shards: u32, progress: &dyn Progress) -> Result<PlanReport> {
+    plan_tree(Box::new(local_tree), options, shards, progress)
+}
+
+/// The same of sources some or all of which lie in object stores, as URLs.
+///
+/// # Errors
+/// As of [`plan`], and [`Error::InvalidArgument`] for rules that cannot be kept in object stores.
+#[cfg(feature = "object-store")]
+pub fn plan_with(stores: &Stores, options: CreateOptions, shards: u32, progress: &dyn Progress) -> Result<PlanReport> {
+    plan_tree(tree_in(stores), options, shards, progress)
+}
+
+fn plan_tree(tree: TreeOf<'_>, options: CreateOptions, shards: u32, progress: &dyn Progress) -> Result<PlanReport> {
     let began = Instant::now();
     let empty = |shard| PlannedPart { shard, files: 0, directories: 0, others: 0, bytes: 0, largest: 0 };
     let parts = Shard::all(shards).map_err(|why| Error::argument("shards", why))?.map(empty).collect();
     let options = options.settled()?;
-    let source = Source::new(&options.sources, &options.working_directory, options.rules()?, now)?;
+    let rules = options.rules()?;
+    let mut tree = tree(&options, rules)?;
     let mut report = PlanReport { parts, ..PlanReport::default() };
     let mut names = HashSet::new();
     progress.begin(Phase::Create, None, None);
-    for found in source {
+    while let Some(found) = tree.next_found() {
         let file = match found {
             Ok(file) => file,
             Err(problem) => {

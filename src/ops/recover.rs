@@ -66,7 +66,7 @@ pub fn recover(
         log_broken_at: damage.map(|damage| damage.at),
         log_entries_kept: rebuilt.as_ref().map(|rebuilt| rebuilt.kept),
         keys_added: rebuilt.map_or(0, |rebuilt| rebuilt.keys.len() as u64),
-        snapshots: state.snapshots.len() as u64,
+        snapshots: state.whole_snapshots().len() as u64,
         candidates: found.candidates.len() as u64,
         brought_back: found.candidates.iter().filter(is_back).map(|candidate| candidate.root.id).collect(),
     })

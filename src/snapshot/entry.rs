@@ -201,6 +201,11 @@ pub struct AvroFacts {
     pub stray_bytes: u64,
 }
 
+/// Whether a path of a manifest lies below another one.
+pub fn is_below(path: &[u8], above: &[u8]) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with(b"/"))
+}
+
 /// The order of rows in a manifest: component by component, so that a directory stands right before what is in it.
 pub fn path_order(a: &[u8], b: &[u8]) -> Ordering {
     // No component holds a NUL, so '/' as the smallest byte makes the order of components.

@@ -20,7 +20,7 @@ mod shard;
 
 pub use export::export_manifest;
 pub use manifest::{ManifestReader, ManifestWriter};
-pub use part::{Missed, Part};
+pub use part::{Missed, Missing, Part};
 pub use path_list::put_paths;
 pub use root::{Rule, SnapshotRoot, Totals};
 pub use row::{decode_row, encode_row};

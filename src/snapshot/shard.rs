@@ -15,7 +15,7 @@ use crate::values;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shard {
     number: u32,
-    of: u32,
+    parts: u32,
 }
 
 impl Shard {
@@ -35,7 +35,7 @@ impl Shard {
             (_, of) if of > Self::MOST => Err(format!("{of} parts are more than the limit of {}", Self::MOST)),
             (0, of) => Err(format!("there is no part 0/{of}: parts are counted from 1")),
             (number, of) if number > of => Err(format!("there is no part {number}/{of}: the last one is {of}/{of}")),
-            (number, of) => Ok(Self { number, of }),
+            (number, parts) => Ok(Self { number, parts }),
         }
     }
 
@@ -45,8 +45,8 @@ impl Shard {
     }
 
     /// How many parts there are.
-    pub fn of(self) -> u32 {
-        self.of
+    pub fn parts(self) -> u32 {
+        self.parts
     }
 
     /// All parts, of this number of them.
@@ -55,12 +55,12 @@ impl Shard {
     /// As of [`new`](Self::new).
     pub fn all(of: u32) -> Result<impl Iterator<Item = Self>, String> {
         Self::new(1, of)?;
-        Ok((1..=of).map(move |number| Self { number, of }))
+        Ok((1..=of).map(move |number| Self { number, parts: of }))
     }
 
     /// Whether the path of a manifest belongs to this part.
     pub fn owns(self, path: &[u8]) -> bool {
-        Self::number_of(path, self.of) == self.number
+        Self::number_of(path, self.parts) == self.number
     }
 
     /// The number of the part, of `of` parts, that the path of a manifest belongs to.
@@ -103,7 +103,7 @@ fn last_numbered(path: &[u8]) -> std::ops::Range<usize> {
 
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.number, self.of)
+        write!(f, "{}/{}", self.number, self.parts)
     }
 }
 

@@ -69,15 +69,15 @@ pub use replace::{Replaced, check_settled, replace_by_found};
 pub use rescue::Copies;
 pub use roots::{Since, moved, read_root, read_roots, since, unless_any_moved, unless_moved};
 pub use rotate::Rotated;
-pub use runs::{Run, RunState, abandoned_parts, open_runs};
+pub use runs::{Run, RunState, abandoned_parts, open_runs, remove_abandoned_parts};
 pub use verified::VerifiedPacks;
 pub use walk::{Met, Visitor, walk, walk_below};
 pub use writer::{Committed, PackReport, Writer};
 
 /// What the log says, for callers that have no business with the log itself.
 pub use crate::log::{
-    Clock, Compression, Features, History, LogDamage, PastReplacement, RemovedSnapshot, ReplaceReason, RootReplacement,
-    Settings, SnapshotRecord, State, SystemClock,
+    Addition, Clock, Compression, Features, History, LogDamage, PastReplacement, RemovedSnapshot, ReplaceReason,
+    RootReplacement, Settings, SnapshotRecord, State, SystemClock,
 };
 
 use crate::chunk::{ChunkSource, CutParams};

@@ -10,7 +10,7 @@ use super::{Features, FrameKey, ReadDirectories, Repository};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, PackId, SnapshotId};
 use crate::index::Index;
-use crate::log::Standing;
+use crate::log::{Addition, Standing};
 use crate::pack::{self, Chain, EncodedFrame, Encoding, OpenPacks, PackBuilder, PackInfo};
 use crate::storage::{ByteRange, Kind};
 
@@ -251,11 +251,13 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// If a chunk was announced and never stored, so that the snapshot could not be read back, or [`Error::Pruned`] if
     /// something that it needs is deleted already; then there is none. [`Error::SnapshotExists`] if there is one of this
-    /// name.
-    pub fn commit(self, snapshot: SnapshotId, root: ChunkId) -> Result<Committed> {
+    /// name. As of [`Log::add`](crate::log::Log::add) for what belongs to a run.
+    pub fn commit<'n>(self, snapshot: impl Into<Addition<'n>>, root: ChunkId) -> Result<Committed> {
         self.flush()?;
         self.check_complete()?;
-        let appended = self.repository.log.add_snapshot(&self, snapshot, root)?;
+        let addition = snapshot.into();
+        let snapshot = addition.id(self.repository.id());
+        let appended = self.repository.log.add(&self, addition, root)?;
         // From here on the snapshot exists, and nothing may say that it does not.
         self.advance_cache();
         Ok(Committed { snapshot, entry: appended.sequence, bytes_added: self.lock().written + appended.bytes })

@@ -264,6 +264,8 @@ fn local_and_remote_sources_are_one_snapshot() {
     let again = lake.saves(&sources);
     // The local one may have been written too shortly before.
     assert!(again["bytes_read"] == 0 || (again["files_unmodified"] == 2 && again["bytes_read"] == 4), "{again}");
+    let plan = lake.ok(&[&["plan", "--json", "--shards", "2"], &sources[..]].concat()).summary();
+    assert_eq!((plan["files"].as_u64(), plan["bytes"].as_u64()), (Some(3), Some(7)), "{plan}");
     lake.ok(&["restore", "latest", "--target", "out"]);
     let top = lake.url.replacen("://", ":/", 1);
     let expected = [

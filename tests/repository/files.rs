@@ -695,6 +695,45 @@ fn set_id_bits_come_back_only_when_asked_for() {
 }
 
 #[test]
+fn directories_that_several_processes_are_at_are_as_they_were_when_the_last_one_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = entry(EntryKind::Directory, 0o555, 0);
+    let shared = || Target::new(folder.path(), TargetOptions { is_shared: true, ..Default::default() }).unwrap();
+    let puts = |target: &Target, name: &str| {
+        target.make_parent(b"dir", &closed).unwrap();
+        put_plain(target, &format!("dir/{name}"), b"x").unwrap();
+    };
+    let is_as_it_was = || {
+        let stat = fs::metadata(folder.path().join("dir")).unwrap();
+        (stat.mode() & 0o7777, stat.mtime()) == (0o555, 1_234_567_890)
+    };
+    // The second one comes when the first has just made it; the third when the second lets itself in.
+    let [one, two, three] = [(); 3].map(|()| shared());
+    puts(&one, "one");
+    puts(&two, "two");
+    one.finish_directories(&Silent);
+    assert!(is_as_it_was());
+    two.make_parent(b"dir", &closed).unwrap();
+    puts(&three, "three");
+    two.finish_directories(&Silent);
+    three.finish_directories(&Silent);
+    assert!(is_as_it_was());
+    let mut late = [shared(), shared()];
+    fs::set_permissions(folder.path().join("dir"), fs::Permissions::from_mode(0o700)).unwrap();
+    puts(&late[0], "four");
+    puts(&late[1], "five");
+    late.reverse();
+    late.iter().for_each(|target| target.finish_directories(&Silent));
+    assert!(is_as_it_was());
+    // A process that is alone leaves what is somebody else's.
+    fs::set_permissions(folder.path().join("dir"), fs::Permissions::from_mode(0o700)).unwrap();
+    let alone = target(folder.path());
+    puts(&alone, "six");
+    alone.finish_directories(&Silent);
+    assert_eq!(mode(&folder.path().join("dir")), 0o700);
+}
+
+#[test]
 fn nothing_is_seen_of_a_file_before_it_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let target = target(folder.path());

@@ -21,14 +21,17 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Entropy, SeededEntropy, Suite, SystemEntropy};
-use avro_snap::id::{digest, hex};
-use avro_snap::ops::create::create;
+use avro_snap::id::{RunIds, digest, hex};
+use avro_snap::ops::create::{CreateReport, create};
+use avro_snap::ops::merge::{MergeOptions, merge, runs};
+use avro_snap::ops::prune::{MaxUnused, PruneOptions, prune};
 use avro_snap::ops::repair::{PayloadOptions, keep_payloads};
 use avro_snap::ops::restore::restore;
 use avro_snap::ops::select::Listing;
 use avro_snap::pack::Encoding;
 use avro_snap::progress::Silent;
 use avro_snap::runtime::{CancelToken, Runtime};
+use avro_snap::snapshot::Shard;
 use avro_snap::storage::{Backend, Local};
 use avro_snap::store::{Clock, InitOptions, OpenOptions, Repository, Settings, SystemClock, Unlock};
 use faults::check_all;
@@ -37,9 +40,15 @@ use lab::{fixtures, restoring, saving};
 const GOLDEN: [(&str, Suite); 2] = [("v1-encrypted", Suite::Aes256Gcm), ("v1-plain", Suite::None)];
 /// The encrypted one again, with parity, after its keys were rotated and its packs moved to the new ones.
 const ROTATED: (&str, Suite) = ("v1-rotated", Suite::Aes256Gcm);
+/// The plain one again, with a run of two parts that was merged, and one of three parts of which the first is there.
+const PARTS: (&str, Suite) = ("v1-parts", Suite::None);
+/// Where the source of these runs lies: all parts name the same place. It is below the folder of this crate, wherever that is.
+const SOURCE: &str = "/proc/self/cwd/target/parts";
 const PASSWORD: &[u8] = b"golden";
 /// BLAKE3 of what all golden repositories of version 1 consist of: for each file in order its path, a zero, and its BLAKE3.
 const FROZEN: &str = "9eb2a0c6a26073bb51ab2d9999efcb6a35917f51948b8299a59ffaaa7dd22e3f";
+/// The same of the one with parts, which was made later.
+const FROZEN_PARTS: &str = "6cc69c5e642c7959405507c3e07193ad58900bce2cf466573ef150803ab0bf62";
 /// No repository may be larger.
 const MOST: u64 = 90_000;
 
@@ -131,23 +140,25 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-#[test]
-fn golden_repositories_are_the_bytes_that_they_were() {
-    let is_of_version_1 = |path: &Path| {
-        path.starts_with("content.txt")
-            || ["v1-encrypted", "v1-plain", "v1-rotated"].iter().any(|name| path.starts_with(name))
-    };
+/// The hash of all that lies at these places.
+fn hash_of(places: &[&str]) -> String {
     let mut all = Vec::new();
-    for (path, hash) in frozen(&place("")).into_iter().filter(|(path, _)| is_of_version_1(path)) {
+    for (path, hash) in frozen(&place("")).into_iter().filter(|(path, _)| places.iter().any(|at| path.starts_with(at)))
+    {
         all.extend_from_slice(path.as_os_str().as_bytes());
         all.push(0);
         all.extend_from_slice(&hash);
     }
-    assert_eq!(
-        hex(&digest(&all)),
-        FROZEN,
-        "the format is final: golden repositories of version 1 are never made again"
-    );
+    hex(&digest(&all))
+}
+
+#[test]
+fn golden_repositories_are_the_bytes_that_they_were() {
+    for (places, hash) in
+        [(&["content.txt", "v1-encrypted", "v1-plain", "v1-rotated"][..], FROZEN), (&[PARTS.0], FROZEN_PARTS)]
+    {
+        assert_eq!(hash_of(places), hash, "the format is final: golden repositories of version 1 are never made again");
+    }
 }
 
 #[test]
@@ -199,6 +210,56 @@ fn a_copy_of_a_golden_repository_takes_another_snapshot() {
         assert_eq!(found[2], describe(&data), "{name}");
         assert!(check_all(&repository).unwrap().problems.is_empty(), "{name}");
     }
+}
+
+#[test]
+fn parts_in_a_golden_repository_are_read_as_on_the_day_they_were_made() {
+    let repository = open(&place(PARTS.0), Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let [one, two] = expected();
+    assert_eq!(restored(&repository), [one.clone(), two, one]);
+    let report = check_all(&repository).unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!((report.snapshots, report.unindexed_packs), (3, 0));
+    let open_runs = runs(&repository).unwrap();
+    let facts: Vec<_> =
+        open_runs.iter().map(|run| (&*run.run, run.parts, &run.parts_missing[..], &*run.series)).collect();
+    assert_eq!(facts, [("open", 3, &[2, 3][..], "lab")]);
+    let merged = merge(&repository, &MergeOptions::new("done").dry_run(true), &Silent).unwrap();
+    assert!(merged.merged_before && merged.files > 5);
+    assert_eq!(merged.snapshot, Some(RunIds::new(repository.id(), "done").merged()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn in_a_copy_of_a_golden_repository_the_missing_parts_are_made_and_merged() {
+    let own = faults::quick_folder();
+    copy(&place(PARTS.0), own.path());
+    let repository = open(own.path(), Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let source = Path::new(SOURCE);
+    let _ = fs::remove_dir_all(source);
+    fs::create_dir_all(source).unwrap();
+    let second = Listing::read(&repository).snapshots.swap_remove(1);
+    restore(&repository, &second, &restoring(source), &Silent).unwrap();
+    assert_eq!(part_of(&repository, "open", 1, 3).part_was_there, Some(true));
+    for number in [2, 3] {
+        let report = part_of(&repository, "open", number, 3);
+        assert_eq!((report.part_was_there, report.parent), (Some(false), Some(second.id)));
+    }
+    let report = merge(&repository, &MergeOptions::new("open"), &Silent).unwrap();
+    assert_eq!((report.merged_before, report.parent), (false, Some(second.id)));
+    fs::remove_dir_all(source).unwrap();
+    drop(repository);
+    let repository = open(own.path(), Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let [one, two] = expected();
+    assert_eq!(restored(&repository), [one.clone(), two.clone(), one, two]);
+    assert_eq!(runs(&repository).unwrap(), []);
+    assert!(check_all(&repository).unwrap().problems.is_empty());
+}
+
+/// Saves a part of what lies at the place of the source.
+fn part_of(repository: &Repository, run: &str, number: u32, parts: u32) -> CreateReport {
+    let options = saving(Path::new(SOURCE)).run(run).shard(Some(Shard::new(number, parts).unwrap()));
+    create(repository, options, &Silent).unwrap()
 }
 
 /// Lines of which each day changes a few, so that what they are chunked to is kept as the difference to the day before.
@@ -337,8 +398,40 @@ fn make_rotated() {
     let leaving: Vec<_> = repository.keys().list().iter().map(|key| key.id).collect();
     let cost = KdfCost { memory_kib: 1024, passes: 2, lanes: 4 };
     repository.rotate_key(PASSWORD, cost, "golden", &leaving).unwrap();
-    let options = avro_snap::ops::prune::PruneOptions::default().reencrypt(true).grace(Duration::ZERO);
-    let report = avro_snap::ops::prune::prune(&repository, &options, &Silent).unwrap();
+    let options = PruneOptions::default().reencrypt(true).grace(Duration::ZERO);
+    let report = prune(&repository, &options, &Silent).unwrap();
     assert!(report.written.packs > 0 && report.old_keys.packs == 0, "{report:?}");
     let _ = fs::remove_file(root.join("reserve"));
+}
+
+/// Made of the plain one as it is: `cargo test --test repository -- --ignored golden::make_parts`.
+#[test]
+#[ignore = "makes the golden repository with parts anew"]
+fn make_parts() {
+    let (root, source) = (place(PARTS.0), Path::new(SOURCE));
+    for folder in [&*root, source] {
+        let _ = fs::remove_dir_all(folder);
+    }
+    fs::create_dir_all(source).unwrap();
+    copy(&place(GOLDEN[1].0), &root);
+    let clock = Arc::new(Steps((1_772_582_400 * 1_000_000_000).into()));
+    let repository = open(&root, clock, Arc::new(SeededEntropy::new(78)));
+    state(source, 1);
+    part_of(&repository, "done", 2, 2);
+    part_of(&repository, "done", 1, 2);
+    merge(&repository, &MergeOptions::new("done"), &Silent).unwrap();
+    // So that the parent of the other run is the second snapshot.
+    state(source, 2);
+    let second = repository.state().snapshots[1].id;
+    let options = saving(source).run("open").shard(Some(Shard::new(1, 3).unwrap())).parent(Some(second));
+    create(&repository, options, &Silent).unwrap();
+    fs::remove_dir_all(source).unwrap();
+    // What the parts of the merged run alone needed goes.
+    let options = PruneOptions::default().max_unused(MaxUnused::Bytes(0)).repack_small(true).grace(Duration::ZERO);
+    prune(&repository, &options, &Silent).unwrap();
+    remove_empty_folders(&root);
+    let _ = fs::remove_file(root.join("reserve"));
+    let size: usize = lab::files_of(&root).values().map(Vec::len).sum();
+    println!("{size} bytes, {}", hash_of(&[PARTS.0]));
+    assert!(size as u64 <= MOST, "too large: {size} bytes");
 }

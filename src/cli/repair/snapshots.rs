@@ -85,12 +85,12 @@ impl Args {
                 (true, true, _) => said.push("it would be dropped".into()),
                 (true, false, _) => said.push("dropped".into()),
                 (false, _, Some(id)) => said.push(format!("what is left was made again as {}", id.short())),
-                (false, true, None) if self.rewrite && !damaged.nothing_left => {
+                (false, true, None) if self.rewrite && !damaged.nothing_left && damaged.id.is_whole() => {
                     said.push("what is left would be made again".into());
                 }
                 _ => {}
             }
-            output.note(format_args!("snapshot {}: {}", damaged.id.short(), said.join("; ")))?;
+            output.note(format_args!("{}: {}", damaged.id.named(), said.join("; ")))?;
         }
         for (pack, frames) in &repair.recorded {
             let what = if frames.is_empty() { "all of it".into() } else { count(frames.len() as u64, "frame") };
@@ -98,7 +98,14 @@ impl Args {
             output.note(format_args!("pack {}: {what} {done} as lost", pack.short()))?;
         }
         let snapshots = count(repair.snapshots, "snapshot");
-        match repair.damaged.len() as u64 {
+        let parts = repair.damaged.iter().filter(|damaged| !damaged.id.is_whole()).count() as u64;
+        let damaged = repair.damaged.len() as u64 - parts;
+        if parts > 0 {
+            let hint = "save each part again with --force (`snap merge --list` lists runs), or give its run up with `snap merge \
+                        --run NAME --discard`";
+            output.error("damage", &format!("{} of runs have lost data", count(parts, "part")), Some(hint));
+        }
+        match damaged {
             0 => output.note(format_args!("looked at {snapshots}: none has lost data"))?,
             damaged => {
                 let hint = match self.dry_run {

@@ -1,4 +1,4 @@
-//! The rule of each kind of entry, side by side (`snapshots`, `packs`, `keys`): what has to be true of the very state that the
+//! The rule of each kind of entry, side by side (`snapshots`, `runs`, `packs`, `keys`): what has to be true of the very state that the
 //! entry follows. Nothing else can be appended.
 //!
 //! A rule is asked again in each attempt, since another process may have appended meanwhile. What it has to know of the rest
@@ -7,7 +7,10 @@
 
 mod keys;
 mod packs;
+mod runs;
 mod snapshots;
+
+pub use runs::Addition;
 
 use super::{Features, Log, ReplaceReason, RootReplacement, State};
 use crate::error::{Error, Result};

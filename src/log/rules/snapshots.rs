@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Follower, Foundation, NewRoots};
+use super::{Addition, Follower, Foundation, NewRoots};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, IndexId, SnapshotId};
 use crate::log::append::Appended;
@@ -16,13 +16,7 @@ impl Log {
     /// # Errors
     /// [`Error::SnapshotExists`], [`Error::Pruned`].
     pub fn add_snapshot(&self, foundation: &dyn Foundation, snapshot: SnapshotId, root: ChunkId) -> Result<Appended> {
-        self.append(foundation, &mut |state| {
-            if state.snapshot(snapshot).is_some() {
-                return Err(Error::SnapshotExists { snapshot });
-            }
-            secure(foundation, state, |secure| secure(snapshot, &root, None))?;
-            Ok(Body::AddSnapshot { snapshot, root, indexes: unnamed(foundation, state)? })
-        })
+        self.add(foundation, Addition::Whole(snapshot), root)
     }
 
     /// **AddSnapshot**, of a snapshot that was removed. It comes back as it was when it went, so it must be a removed one
@@ -108,20 +102,20 @@ impl Log {
         Ok(removed)
     }
 
-    /// **RemoveSnapshots**, of snapshots of which nothing is left, as `nothing_left` says for the state that the entry
-    /// follows: what was lost a moment ago may have been stored again. Returns those that were removed.
+    /// **RemoveSnapshots**, of those that `chosen` names for the state that the entry follows: what was a reason a moment ago may
+    /// be none any more (what was lost was stored again, a run goes on). Returns those that were removed.
     ///
     /// # Errors
-    /// The errors of `nothing_left`.
-    pub fn remove_lost_snapshots(
+    /// The errors of `chosen`.
+    pub fn remove_chosen_snapshots(
         &self,
         follower: &dyn Follower,
-        nothing_left: &mut dyn FnMut(&State) -> Result<Vec<SnapshotId>>,
+        chosen: &mut dyn FnMut(&State) -> Result<Vec<SnapshotId>>,
     ) -> Result<Vec<SnapshotId>> {
         self.check_writable()?;
         let mut removed = Vec::new();
         self.append_if(follower, &mut |state| {
-            removed = nothing_left(state)?;
+            removed = chosen(state)?;
             removed.retain(|id| state.snapshot(*id).is_some());
             Ok((!removed.is_empty()).then(|| Body::RemoveSnapshots { snapshots: removed.clone() }))
         })?;
@@ -157,7 +151,7 @@ impl Log {
 }
 
 /// Secures roots, unless all was secured as of the last entry that took places away.
-fn secure(
+pub(super) fn secure(
     foundation: &dyn Foundation,
     state: &State,
     roots: impl FnOnce(&dyn Fn(SnapshotId, &ChunkId, Option<&ChunkId>) -> Result<()>) -> Result<()>,
@@ -172,7 +166,7 @@ fn secure(
 
 /// The index objects that an entry after this state has to name: what rests on packs that no named object names could be
 /// taken for garbage. One that was superseded never counts again.
-fn unnamed(foundation: &dyn Foundation, state: &State) -> Result<Vec<IndexId>> {
+pub(super) fn unnamed(foundation: &dyn Foundation, state: &State) -> Result<Vec<IndexId>> {
     let mut indexes = foundation.index_objects()?;
     indexes.retain(|object| !state.indexes.contains(object) && !state.standing.superseded.contains_key(object));
     indexes.sort_unstable();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::crypto::{Envelope, SystemEntropy};
-use crate::error::KeyRefusal;
-use crate::id::{KeyId, RepositoryId};
+use crate::error::{KeyRefusal, RunRefusal};
+use crate::id::{KeyId, RepositoryId, RunIds};
 use crate::log::{Features, NewLog, Opening, Surroundings, SystemClock};
 use crate::runtime::Runtime;
 use crate::storage::{Backend, Memory};
@@ -211,11 +211,60 @@ fn an_entry_follows_what_somebody_else_appended_meanwhile() {
     log.add_snapshot(&Run::default(), snapshot(1), root(1)).unwrap();
     // It knows of no snapshot yet, and learns of it when it is too late for its number.
     let mut asked = Vec::new();
-    let removed = other.remove_lost_snapshots(&(), &mut |state| {
+    let removed = other.remove_chosen_snapshots(&(), &mut |state| {
         asked.push(state.next);
         Ok(vec![snapshot(1)])
     });
     assert!(removed.unwrap().is_empty(), "by the state of before there is none");
     assert_eq!(other.key_add(key(2), [2; 32]).unwrap().sequence, 2);
     assert_eq!((asked, other.state().snapshots.len()), (vec![1], 1));
+}
+
+#[test]
+fn what_belongs_to_a_run_is_added_only_while_the_run_is_open() {
+    let refusal = |refused: Result<_>| match refused {
+        Err(Error::RunRefused { refusal, .. }) => Some(refusal),
+        _ => None,
+    };
+    let (log, run) = (log(None), Run::default());
+    let ids = RunIds::new(log.repository(), "night");
+    let part = |number, replaces| Addition::Part { run: "night", number, replaces };
+    let record = Addition::Record { run: "night" };
+    fn merged(parts: &[(SnapshotId, ChunkId)]) -> Addition<'_> {
+        Addition::Merged { run: "night", parts }
+    }
+    assert_eq!(refusal(log.add(&run, part(1, false), root(1))), Some(RunRefusal::Unknown));
+    assert_eq!(refusal(log.add(&run, merged(&[]), root(1))), Some(RunRefusal::Unknown));
+    assert!(log.add_snapshot(&run, ids.part(1), root(1)).is_err(), "a part by the rule of whole snapshots");
+    log.add(&run, record, root(9)).unwrap();
+    assert!(matches!(log.add(&run, record, root(8)), Err(Error::SnapshotExists { .. })));
+    log.add(&run, part(1, false), root(1)).unwrap();
+    assert!(matches!(log.add(&run, part(1, false), root(2)), Err(Error::SnapshotExists { .. })));
+    // One takes the place of the other, and the run goes on with it.
+    log.add(&run, part(1, true), root(3)).unwrap();
+    log.add(&run, part(2, true), root(4)).unwrap();
+    let there = |log: &Log| log.state().snapshots.iter().map(|record| record.root).collect::<Vec<_>>();
+    assert_eq!(there(&log), [root(9), root(3), root(4)]);
+    // A merge that has read the one of before, or one that is not there.
+    for read in [(ids.part(1), root(1)), (ids.part(3), root(3))] {
+        let parts = [read, (ids.part(2), root(4))];
+        let outrun = log.add(&run, merged(&parts), root(5));
+        assert!(matches!(outrun, Err(Error::Busy { .. })), "{outrun:?}");
+    }
+    let parts = [(ids.part(1), root(3)), (ids.part(2), root(4))];
+    log.add(&run, merged(&parts), root(5)).unwrap();
+    for replaces in [false, true] {
+        assert_eq!(refusal(log.add(&run, part(1, replaces), root(6))), Some(RunRefusal::Merged(ids.merged())));
+    }
+    assert_eq!(there(&log), [root(9), root(3), root(4), root(5)], "nothing went");
+    assert!(matches!(log.add(&run, merged(&[]), root(5)), Err(Error::SnapshotExists { .. })));
+    log.remove_snapshots(&[ids.merged()], &[]).unwrap();
+    for addition in [record, part(3, false), part(1, true), merged(&[])] {
+        assert_eq!(refusal(log.add(&run, addition, root(6))), Some(RunRefusal::Over), "{addition:?}");
+    }
+    // Given up before anything became of it.
+    log.add(&run, Addition::Record { run: "other" }, root(7)).unwrap();
+    log.remove_snapshots(&RunIds::new(log.repository(), "other").all(2), &[]).unwrap();
+    let late = Addition::Part { run: "other", number: 1, replaces: false };
+    assert_eq!(refusal(log.add(&run, late, root(6))), Some(RunRefusal::Over));
 }

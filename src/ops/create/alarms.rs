@@ -11,7 +11,7 @@ use crate::files::{Fate, Fates};
 use crate::progress::{Progress, Warning};
 use crate::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry};
 use crate::snapshot::rules::{ACCEPTED_EMPTY, GONE_UNSOUND, LAST_SOUND};
-use crate::snapshot::{Missed, Rule, Shard, SnapshotRoot};
+use crate::snapshot::{Missed, Missing, Rule, Shard, SnapshotRoot};
 use crate::wire::{Reader, Write};
 
 /// How many files are remembered, so that roots stay small.
@@ -28,6 +28,8 @@ pub(crate) struct Alarms {
     accepts: bool,
     /// Whether there is anything to compare with.
     compares: bool,
+    /// How many more files are gone than are known by name; none where all are.
+    more_gone: Option<u64>,
     /// By the parent: records of last sound states.
     before: BTreeMap<Vec<u8>, u64>,
     /// The same, as of now.
@@ -81,6 +83,28 @@ impl Alarms {
         Self { accepts, compares: parent.is_some(), before, unsound: unsound.collect(), ..Self::default() }
     }
 
+    /// What a snapshot remembers, to be counted again.
+    pub(crate) fn remembered(root: &SnapshotRoot) -> Self {
+        Self { missing: 0, shrunk: 0, ..Self::new(Some(root), false) }
+    }
+
+    /// A file of that snapshot.
+    pub(crate) fn again(&mut self, row: &FileEntry) {
+        let Some(last) = self.before.remove(&row.path) else { return };
+        let is_worse = match &row.avro {
+            // Counted as unsound, if it is an alarm.
+            Some(facts) if facts.state.is_alarm() => false,
+            Some(facts) => facts.state != AvroState::BeyondLimits && facts.declared_records < last,
+            None => true,
+        };
+        self.shrunk += u64::from(is_worse);
+    }
+
+    /// How many files have shrunk, and how many are gone, when all files of that snapshot are known.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        (self.shrunk, self.before.len() as u64)
+    }
+
     /// Only what belongs to this part is compared.
     pub(super) fn of_part(mut self, shard: Shard) -> Self {
         self.before.retain(|path, _| shard.owns(path));
@@ -89,15 +113,23 @@ impl Alarms {
     }
 
     /// When all files of a part are saved: what is missing, for the merge.
-    pub(super) fn missed(&mut self, covered: &dyn Fates) -> Vec<Missed> {
+    pub(super) fn missed(&mut self, covered: &dyn Fates) -> Missing {
         let mut unmet = std::mem::take(&mut self.unmet);
         unmet.append(&mut self.before);
-        let missed = |path: Vec<u8>| match covered.fate(&path) {
-            Fate::LeftOut => None,
-            Fate::Unknown => Some(Missed { path, gone_from: None }),
-            Fate::Gone => Some(Missed { gone_from: Some(standing_above(&path, covered)), path }),
-        };
-        unmet.into_keys().filter_map(missed).collect()
+        let mut missing = Missing::default();
+        for path in unmet.into_keys() {
+            match covered.fate(&path) {
+                Fate::LeftOut => {}
+                Fate::Unknown => missing.push(Missed { path, gone_from: None }),
+                Fate::Gone => missing.push(Missed { gone_from: Some(standing_above(&path, covered)), path }),
+            }
+        }
+        missing
+    }
+
+    /// What is gone is not known by name in full, but for how many. So it cannot be told what new files make up for.
+    pub(crate) fn more_are_gone(&mut self, count: u64) {
+        self.more_gone = Some(if self.accepts { 0 } else { count });
     }
 
     /// A file that is saved, and its row in the parent.
@@ -194,7 +226,7 @@ impl Alarms {
         for (folder, files) in gone {
             let mut lost = Amount::default();
             files.iter().for_each(|(_, records)| lost.add(*records));
-            if self.new.get(&folder).is_some_and(|new| new.makes_up_for(lost)) {
+            if self.more_gone.is_none() && self.new.get(&folder).is_some_and(|new| new.makes_up_for(lost)) {
                 continue;
             }
             self.missing += lost.files;
@@ -207,6 +239,12 @@ impl Alarms {
             if !quiet {
                 progress.warning(&missing(&folder, &files));
             }
+        }
+        if let Some(more @ 1..) = self.more_gone {
+            self.missing += more;
+            let message =
+                format!("{more} more Avro files that were saved before are not there any more, too many to be named");
+            progress.warning(&Warning { path: ".".into(), message, incomplete: false });
         }
     }
 

@@ -23,7 +23,8 @@ pub(crate) use part::check_name;
 pub(crate) use rows::is_same;
 
 use part::Joined;
-use run::{CreateRun, TreeOf};
+use run::CreateRun;
+pub(crate) use run::TreeOf;
 
 use serde::Serialize;
 
@@ -141,13 +142,18 @@ pub fn create_with(
     options: CreateOptions,
     progress: &dyn Progress,
 ) -> Result<CreateReport> {
-    let tree = |options: &CreateOptions, rules: Rules| {
-        bucket::sources(stores, &options.sources, &options.working_directory, rules, &options.pass_over)
-    };
-    create_snapshot(repository, Box::new(tree), options, progress)
+    create_snapshot(repository, tree_in(stores), options, progress)
 }
 
-fn local_tree(options: &CreateOptions, rules: Rules) -> Result<Box<dyn SourceTree>> {
+/// The tree of local sources and of those in object stores.
+#[cfg(feature = "object-store")]
+pub(crate) fn tree_in(stores: &Stores) -> TreeOf<'_> {
+    Box::new(|options: &CreateOptions, rules: Rules| {
+        bucket::sources(stores, &options.sources, &options.working_directory, rules, &options.pass_over)
+    })
+}
+
+pub(crate) fn local_tree(options: &CreateOptions, rules: Rules) -> Result<Box<dyn SourceTree>> {
     if let Some(url) = options.sources.iter().find(|source| is_in_store(source)) {
         let reason = format!("{} lies in an object store, and it was not said how that is reached", url.display());
         return Err(Error::argument("sources", reason));
@@ -237,7 +243,11 @@ fn create_snapshot(
         // What was not handed on yet is dropped. That the parent lasts is what the caller relies on now.
         repository.log().settle()?;
     } else if !dry_run {
-        match pipeline.commit(id, root) {
+        let addition = match &part {
+            Some(part) => part.addition(),
+            None => id.into(),
+        };
+        match pipeline.commit(addition, root) {
             Ok(committed) => report.bytes_added = committed.bytes_added,
             // Another process made the same part meanwhile.
             Err(Error::SnapshotExists { .. }) if part.is_some() => report.part_was_there = Some(true),

@@ -11,9 +11,9 @@ use crate::error::{Error, Result, RunRefusal};
 use crate::files::Coverage;
 use crate::id::SnapshotId;
 use crate::ingest::{AnchorPrimer, Feeder, Pipeline};
-use crate::progress::{Progress, Warning};
-use crate::snapshot::{Part, Rule, Shard, SnapshotRoot, put_paths, rules};
-use crate::store::{Repository, Run, RunState, Writer};
+use crate::progress::Progress;
+use crate::snapshot::{Missing, Part, Rule, Shard, SnapshotRoot, put_paths, rules};
+use crate::store::{Addition, Repository, Run, RunState, Writer};
 
 /// The longest name of a run, in bytes.
 const LONGEST_NAME: usize = 200;
@@ -39,8 +39,17 @@ pub(super) struct PartRun {
     pub(super) terms: Part,
     /// The parent of all parts. None if there is none, or on a dry run of a run that was not begun.
     pub(super) parent: Option<SnapshotId>,
+    /// Whether it takes the place of one that is there.
+    pub(super) replaces: bool,
     /// Whether the run has begun, so that its parent is known.
     pub(super) is_begun: bool,
+}
+
+impl PartRun {
+    /// What is added to the log.
+    pub(super) fn addition(&self) -> Addition<'_> {
+        Addition::Part { run: &self.terms.run, number: self.shard.number(), replaces: self.replaces }
+    }
 }
 
 /// Checks the name of a run: it goes into ids and messages.
@@ -82,9 +91,16 @@ pub(super) fn join(repository: &Repository, options: &mut CreateOptions, progres
     let run = match Run::find(repository, &name)? {
         RunState::Unknown if options.dry_run => {
             let series = series_of(options, &absolute_paths(options));
-            let terms = terms(&name, shard.number(), shard.of(), series);
+            let terms = terms(&name, shard.number(), shard.parts(), series);
             let id = crate::id::RunIds::new(repository.id(), &name).part(shard.number());
-            return Ok(Joined::Part(Box::new(PartRun { shard, id, terms, parent: None, is_begun: false })));
+            return Ok(Joined::Part(Box::new(PartRun {
+                shard,
+                id,
+                terms,
+                parent: None,
+                replaces: false,
+                is_begun: false,
+            })));
         }
         RunState::Unknown => {
             begin(repository, options, &name, shard, progress)?;
@@ -100,30 +116,38 @@ pub(super) fn join(repository: &Repository, options: &mut CreateOptions, progres
     };
     agree(repository, &run, options, shard)?;
     let id = run.ids.part(shard.number());
-    if run.parts.contains_key(&shard.number()) && !options.dry_run {
-        if !options.force {
-            let roots = run.roots(repository)?;
-            let there = roots.into_iter().find(|(_, part)| part.number == shard.number());
-            let there = there.ok_or_else(|| Error::run(&name, RunRefusal::Over))?;
-            return Ok(Joined::There(Box::new(there.0)));
-        }
-        repository.log().remove_snapshots(&[id], &[])?;
+    if !options.dry_run
+        && !options.force
+        && let Some(there) = run.root(repository, shard.number())?
+    {
+        return Ok(Joined::There(Box::new(there)));
     }
     options.series = Some(run.terms.series.clone());
     options.time = Some(run.record.time);
     options.user.clone_from(&run.record.user);
-    options.parent = run.record.parent.filter(|parent| repository.state().snapshot(*parent).is_some());
-    if let (Some(parent), None) = (run.record.parent, options.parent) {
-        let path = format!("snapshot {}", parent.short());
-        let message = "it was removed since the run began, so all files are read".into();
-        progress.warning(&Warning { path, message, incomplete: false });
-    }
-    let terms = terms(&name, shard.number(), shard.of(), run.terms.series.clone());
-    Ok(Joined::Part(Box::new(PartRun { shard, id, terms, parent: options.parent, is_begun: true })))
+    options.parent = run.parent(repository, progress)?.map(|parent| parent.id);
+    let terms = terms(&name, shard.number(), shard.parts(), run.terms.series.clone());
+    Ok(Joined::Part(Box::new(PartRun {
+        shard,
+        id,
+        terms,
+        parent: options.parent,
+        replaces: options.force,
+        is_begun: true,
+    })))
 }
 
-fn terms(run: &str, number: u32, of: u32, series: String) -> Part {
-    Part { run: run.to_owned(), number, of, series, stored: 0, directories_met: 0, missed: Vec::new() }
+fn terms(run: &str, number: u32, parts: u32, series: String) -> Part {
+    Part {
+        run: run.to_owned(),
+        number,
+        parts,
+        series,
+        stored: 0,
+        directories_met: 0,
+        names_met: 0,
+        missed: Missing::default(),
+    }
 }
 
 /// What is left out on purpose, and how the sources were given: the same in all parts.
@@ -137,8 +161,8 @@ fn rules_of(options: &CreateOptions, paths: &[Vec<u8>]) -> Result<Vec<Rule>> {
 fn agree(repository: &Repository, run: &Run, options: &CreateOptions, shard: Shard) -> Result<()> {
     let Run { record, terms, .. } = run;
     let refused = |refusal| Err(Error::run(&terms.run, refusal));
-    if terms.of != shard.of() {
-        return refused(RunRefusal::OtherParts { of: terms.of, part: shard.to_string() });
+    if terms.parts != shard.parts() {
+        return refused(RunRefusal::OtherParts { of: terms.parts, part: shard.to_string() });
     }
     let paths = absolute_paths(options);
     let of_record: Vec<Rule> = record.rules.iter().filter(|rule| rule.name != rules::SHARD).cloned().collect();
@@ -189,12 +213,12 @@ fn begin(
             rules: left_out,
             ..SnapshotRoot::nothing(ids.record())
         };
-        Part { stored: now, ..terms(name, 0, shard.of(), lineage.series.clone()) }.mark(&mut root);
+        Part { stored: now, ..terms(name, 0, shard.parts(), lineage.series.clone()) }.mark(&mut root);
         let root = feeder.put(ChunkKind::Root, root.encode())?;
         feeder.finish();
         Ok::<_, Error>(root)
     });
-    match put.and_then(|root| pipeline.commit(ids.record(), root)) {
+    match put.and_then(|root| pipeline.commit(Addition::Record { run: name }, root)) {
         // Another process began it: its terms are those of the run.
         Ok(_) | Err(Error::SnapshotExists { .. }) => Ok(()),
         Err(error) => Err(error),

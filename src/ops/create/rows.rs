@@ -12,7 +12,7 @@ use crate::ingest::Stored;
 use crate::ingest::{Feeder, Unfilled};
 use crate::progress::Progress;
 use crate::snapshot::entry::{EntryKind, FileEntry};
-use crate::snapshot::{ManifestWriter, Missed, Rule};
+use crate::snapshot::{ManifestWriter, Missing, Rule};
 
 /// One thing that the walker found.
 pub(super) struct Found {
@@ -231,7 +231,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
 
     /// The same for a part: what of the parent was not found is for the merge to judge, since something in another part may make
     /// up for it.
-    pub(super) fn end_part(&mut self, covered: &dyn Fates, unmet: Vec<FileEntry>) -> Vec<Missed> {
+    pub(super) fn end_part(&mut self, covered: &dyn Fates, unmet: Vec<FileEntry>) -> Missing {
         unmet.iter().for_each(|row| self.alarms.unmet(row));
         self.alarms.missed(covered)
     }

@@ -26,7 +26,7 @@ use crate::progress::{Progress, Warning};
 use crate::runtime::Gate;
 use crate::runtime::{spawn, spawn_many};
 use crate::snapshot::entry::{EntryKind, FileEntry};
-use crate::snapshot::{ManifestWriter, Missed, Part, SnapshotRoot, Totals, put_paths};
+use crate::snapshot::{ManifestWriter, Missing, Part, SnapshotRoot, Totals, put_paths};
 use crate::store::Repository;
 
 /// One run of `create`.
@@ -43,7 +43,7 @@ pub(super) struct CreateRun<'r> {
 }
 
 /// Makes the tree that is saved, once it is known what is left out of it.
-pub(super) type TreeOf<'t> = Box<dyn FnOnce(&CreateOptions, Rules) -> Result<Box<dyn SourceTree>> + 't>;
+pub(crate) type TreeOf<'t> = Box<dyn FnOnce(&CreateOptions, Rules) -> Result<Box<dyn SourceTree>> + 't>;
 
 /// A file that a worker is to store.
 struct FileJob {
@@ -54,7 +54,7 @@ struct FileJob {
 
 /// Result of a walk, besides what it found.
 #[derive(Default)]
-struct Walked {
+struct AfterWalk {
     /// Where something was met that is skipped.
     passed_over: Vec<PathBuf>,
     /// The Avro files of the parent that were not met.
@@ -66,10 +66,8 @@ struct Walked {
 struct Stored {
     /// Where something was met that is skipped.
     passed_over: Vec<PathBuf>,
-    /// Of a part: the Avro files of the parent that are missing, ...
-    missed: Vec<Missed>,
-    /// ... and how many directories the walk met.
-    directories_met: u64,
+    /// Of a part: the Avro files of the parent that are missing.
+    missed: Missing,
 }
 
 /// How many files may wait for a worker.
@@ -117,6 +115,8 @@ impl CreateRun<'_> {
         );
         let left_out_by = options.rules()?;
         let (mut rules, mut stored) = (left_out_by.recorded().to_vec(), Stored::default());
+        // Of a part: what the walk met.
+        let mut walked = None;
         match options.stream {
             Some(stream) => {
                 let before = parent.map(|parent| parent.rows(self.repository).next_row()).transpose()?.flatten();
@@ -124,8 +124,16 @@ impl CreateRun<'_> {
             }
             None => {
                 rules.extend(Coverage::rules(&options.sources, &options.working_directory, &self.lineage.paths));
-                let tree = tree(&options, left_out_by)?;
-                stored = self.store_part(scope, &context, &options, tree, &mut rows)?;
+                let mut tree = tree(&options, left_out_by)?;
+                if let Some(part) = self.part {
+                    let sharded = Sharded::new(tree, part.shard);
+                    walked = Some(sharded.walked());
+                    tree = Box::new(sharded);
+                }
+                stored = self.store_tree(scope, &context, &options, tree, &mut rows)?;
+                if walked.as_ref().is_some_and(|walked| !walked.has_met_something()) && rows.has_unreadable() {
+                    return Err(Error::NothingSaved);
+                }
             }
         }
         let Finished { manifest, unreadable, alarms } = rows.into_parts();
@@ -162,35 +170,18 @@ impl CreateRun<'_> {
             manifest,
             properties: Vec::new(),
         };
-        if let Some(part) = self.part {
-            let (missed, directories_met) = (stored.missed, stored.directories_met);
+        if let (Some(part), Some(walked)) = (self.part, walked) {
+            let (directories_met, names_met) = (walked.directories(), walked.names());
             let now = self.repository.log().clock().now();
-            Part { stored: now, directories_met, missed, ..part.terms.clone() }.mark(&mut root);
+            let missed = stored.missed;
+            Part { stored: now, directories_met, names_met, missed, ..part.terms.clone() }.mark(&mut root);
         }
         let root = feeder.put(ChunkKind::Root, root.encode())?;
         feeder.finish();
         Ok((root, report))
     }
 
-    /// Saves the part of a tree that is asked for: all of it, unless this is one of several.
-    fn store_part<'p>(
-        &'p self,
-        scope: &rayon::Scope<'p>,
-        context: &FileContext<'_>,
-        options: &CreateOptions,
-        tree: Box<dyn SourceTree>,
-        rows: &mut RowWriter<'_, '_, 'p, '_>,
-    ) -> Result<Stored> {
-        let Some(part) = self.part else { return self.store_tree(scope, context, options, tree, rows) };
-        let part = Sharded::new(tree, part.shard);
-        let walked = part.walked();
-        let stored = self.store_tree(scope, context, options, Box::new(part), rows)?;
-        match walked.has_met_something() || !rows.has_unreadable() {
-            true => Ok(Stored { directories_met: walked.directories(), ..stored }),
-            false => Err(Error::NothingSaved),
-        }
-    }
-
+    /// Saves what is in a tree.
     fn store_tree<'p>(
         &'p self,
         scope: &rayon::Scope<'p>,
@@ -214,7 +205,7 @@ impl CreateRun<'_> {
         let (send_job, jobs) = crossbeam_channel::bounded::<FileJob>(JOBS);
         let (send_outcome, outcomes) = channel::<Batch<Outcome>>();
         let unfilled: Mutex<Vec<Unfilled>> = Mutex::default();
-        let walked: Mutex<Walked> = Mutex::default();
+        let walked: Mutex<AfterWalk> = Mutex::default();
         let done = std::thread::scope(|threads| {
             let mut walker_outcomes = Numbered::new(send_outcome.clone());
             let (window, walked) = (&window, &walked);
@@ -262,15 +253,15 @@ impl CreateRun<'_> {
             rows.absorb(open);
         }
         done?;
-        let Walked { passed_over, unmet } = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let AfterWalk { passed_over, unmet } = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
         let missed = match self.part {
             Some(_) => rows.end_part(&*covered, unmet),
             None => {
                 rows.end(&*covered, self.lineage, unmet);
-                Vec::new()
+                Missing::default()
             }
         };
-        Ok(Stored { passed_over, missed, directories_met: 0 })
+        Ok(Stored { passed_over, missed })
     }
 
     /// Finds what is to be saved, and compares it with the parent, whose rows come in the same order.
@@ -282,7 +273,7 @@ impl CreateRun<'_> {
         window: &Gate,
         jobs: &crossbeam_channel::Sender<FileJob>,
         outcomes: &mut Numbered<Outcome>,
-    ) -> Result<Walked> {
+    ) -> Result<AfterWalk> {
         let mut parent = self.lineage.parent.as_ref().map(|parent| parent.rows(self.repository));
         let mut unmet = Vec::new();
         let of_part = |row: FileEntry| container(row).filter(|row| self.owns(&row.path));
@@ -300,7 +291,7 @@ impl CreateRun<'_> {
                         continue;
                     }
                     if !outcomes.push(Outcome::Unread(problem.tree_path)) {
-                        return Ok(Walked::default());
+                        return Ok(AfterWalk::default());
                     }
                     continue;
                 }
@@ -330,20 +321,20 @@ impl CreateRun<'_> {
                     opener.announce(&fs_path, found.entry.size);
                     let number = outcomes.skip();
                     if number.is_none_or(|number| jobs.send(FileJob { number, path: fs_path, found }).is_err()) {
-                        return Ok(Walked::default());
+                        return Ok(AfterWalk::default());
                     }
                     continue;
                 }
             };
             if !outcomes.push(outcome) {
-                return Ok(Walked::default());
+                return Ok(AfterWalk::default());
             }
         }
         outcomes.flush();
         while let Some(row) = parent.as_mut().and_then(|rows| rows.next_row().ok().flatten()) {
             unmet.extend(of_part(row));
         }
-        Ok(Walked { passed_over: source.passed_over().to_vec(), unmet })
+        Ok(AfterWalk { passed_over: source.passed_over().to_vec(), unmet })
     }
 
     /// Whether a path is to be saved here.

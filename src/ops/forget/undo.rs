@@ -40,7 +40,7 @@ pub enum Undone {
 /// The snapshots that were removed and are not back, in the order in which they were removed. Parts of runs that were merged or
 /// given up are none.
 pub fn removed(repository: &Repository) -> Vec<Removed> {
-    let logged = repository.state().removed.clone().into_iter().filter(|removed| removed.record.id.of_run().is_none());
+    let logged = repository.state().removed.clone().into_iter().filter(|removed| removed.record.id.is_whole());
     logged.map(|logged| Removed { root: read_root(repository, &logged.record), logged }).collect()
 }
 

@@ -20,11 +20,13 @@ use serde::{Serialize, Serializer};
 use crate::error::{Error, Result, RunRefusal};
 use crate::id::{RunIds, SnapshotId};
 use crate::ingest::{AnchorPrimer, AvroReport, Pipeline};
-use crate::ops::create::check_name;
+use crate::ops::create::{Alarms, CreateOptions, Lineage, check_name, emptied};
 use crate::progress::{Phase, Progress};
 use crate::report::utc;
+use crate::snapshot::entry::EntryKind;
+use crate::snapshot::rules::ACCEPTED_EMPTY;
 use crate::snapshot::{Part, SnapshotRoot, Totals};
-use crate::store::{Repository, Run, RunState, Writer, open_runs, read_root};
+use crate::store::{Addition, Repository, Run, RunState, SnapshotRecord, Writer, open_runs, read_root};
 
 /// Result of a merge.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -34,7 +36,8 @@ pub struct MergeReport {
     /// The snapshot that the parts are now; none on a dry run, or where the run was given up.
     #[serde(rename = "snapshot_id")]
     pub snapshot: Option<SnapshotId>,
-    /// Whether it was there already, so that nothing was done.
+    /// Whether it was there already, so that nothing was done. Then the figures are those of the snapshot; nothing is compared with the
+    /// parent, so `unchanged` is false and `same_rows` 0, and no more files have shrunk or are gone than its root remembers (1000).
     pub merged_before: bool,
     /// How many parts the run has; 0 if that is not known any more.
     pub parts: u32,
@@ -110,7 +113,7 @@ fn time<S: Serializer>(nanoseconds: &i64, serializer: S) -> std::result::Result<
 pub fn runs(repository: &Repository) -> Result<Vec<OpenRun>> {
     let named = |(terms, parts_missing): (Part, Vec<u32>)| OpenRun {
         run: terms.run,
-        parts: terms.of,
+        parts: terms.parts,
         parts_missing,
         series: terms.series,
         begun: terms.stored,
@@ -126,27 +129,39 @@ pub fn runs(repository: &Repository) -> Result<Vec<OpenRun>> {
 pub fn merge(repository: &Repository, options: &MergeOptions, progress: &dyn Progress) -> Result<MergeReport> {
     let began = Instant::now();
     check_name(&options.run)?;
-    let mut report = match Run::find(repository, &options.run)? {
-        RunState::Unknown => return Err(Error::run(&options.run, RunRefusal::Unknown)),
-        RunState::Over => return Err(Error::run(&options.run, RunRefusal::Over)),
-        RunState::Merged(id) if options.discard => return Err(Error::run(&options.run, RunRefusal::Merged(id))),
-        RunState::Merged(id) => merged_before(repository, options, id)?,
-        RunState::Open(run) if options.discard => discard(repository, options, &run)?,
-        RunState::Open(_) => merge_parts(repository, options, progress)?,
-    };
-    report.duration_secs = began.elapsed().as_secs_f64();
-    Ok(report)
+    for _ in 0..ATTEMPTS {
+        let report = match Run::find(repository, &options.run)? {
+            RunState::Unknown => return Err(Error::run(&options.run, RunRefusal::Unknown)),
+            RunState::Over => return Err(Error::run(&options.run, RunRefusal::Over)),
+            RunState::Merged(id) if options.discard => return Err(Error::run(&options.run, RunRefusal::Merged(id))),
+            RunState::Merged(id) => Some(merged_before(repository, options, id, progress)?),
+            RunState::Open(run) if options.discard => Some(discard(repository, options, &run)?),
+            RunState::Open(_) => merge_parts(repository, options, progress)?,
+        };
+        if let Some(report) = report {
+            return Ok(MergeReport { duration_secs: began.elapsed().as_secs_f64(), ..report });
+        }
+    }
+    Err(Error::Busy { what: format!("run {}", options.run) })
 }
 
+/// How often a run is looked at again that another process changed meanwhile.
+const ATTEMPTS: usize = 5;
+
 /// What is reported of a run that was merged. What a merge that was cut short left in the log is removed.
-fn merged_before(repository: &Repository, options: &MergeOptions, id: SnapshotId) -> Result<MergeReport> {
+fn merged_before(
+    repository: &Repository,
+    options: &MergeOptions,
+    id: SnapshotId,
+    progress: &dyn Progress,
+) -> Result<MergeReport> {
     let state = repository.state();
     let record = state.snapshot(id).ok_or_else(|| Error::run(&options.run, RunRefusal::Over))?;
     let root = read_root(repository, record)?;
     if !options.dry_run {
         let parts = state.snapshots.iter().map(|record| record.id);
-        let run = RunIds::new(repository.id(), &options.run).record().of_run();
-        let left: Vec<SnapshotId> = parts.filter(|id| id.of_run().is_some() && id.of_run() == run).collect();
+        let run = RunIds::new(repository.id(), &options.run).record().run_of_part();
+        let left: Vec<SnapshotId> = parts.filter(|id| !id.is_whole() && id.run_of_part() == run).collect();
         if !left.is_empty() {
             repository.log().remove_snapshots(&left, &[id])?;
         }
@@ -154,14 +169,45 @@ fn merged_before(repository: &Repository, options: &MergeOptions, id: SnapshotId
     let mut report =
         MergeReport { run: options.run.clone(), snapshot: Some(id), merged_before: true, ..Default::default() };
     report.count(root.totals);
+    count_alarms(repository, &root, &mut report, progress)?;
     (report.series, report.parent) = (root.series, root.parent);
     Ok(report)
+}
+
+/// Counts again what the merge reported, by the manifest and by what the root remembers: who asks a second time, perhaps since
+/// the first answer was lost, is to hear of alarms as well.
+fn count_alarms(
+    repository: &Repository,
+    root: &SnapshotRoot,
+    report: &mut MergeReport,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let mut alarms = Alarms::remembered(root);
+    let mut rows = root.rows(repository);
+    while let Some(row) = rows.next_row()? {
+        repository.runtime().go_on()?;
+        if row.kind == EntryKind::File && row.hard_link.is_none() {
+            row.avro.iter().for_each(|facts| report.avro.count(facts));
+            alarms.again(&row);
+        }
+    }
+    if root.totals.files == 0 && !root.rules.iter().any(|rule| rule.name == ACCEPTED_EMPTY) {
+        let options = CreateOptions::default().series(&*root.series).host(&*root.host);
+        let mut lineage = Lineage::find(repository, &options, progress)?;
+        lineage.filled = lineage.filled.filter(|filled| filled.time < root.time);
+        report.emptied = emptied(0, &lineage).is_some();
+    }
+    (report.avro.shrunk, report.avro.missing) = alarms.counted();
+    Ok(())
 }
 
 /// Gives a run up: its parts are removed from the log, and garbage from then on.
 fn discard(repository: &Repository, options: &MergeOptions, run: &Run) -> Result<MergeReport> {
     if !options.dry_run {
-        repository.log().remove_snapshots(&run.ids.all(run.terms.of), &[])?;
+        repository.log().remove_chosen_snapshots(&(), &mut |state| match state.snapshot(run.ids.merged()) {
+            Some(merged) => Err(Error::run(&options.run, RunRefusal::Merged(merged.id))),
+            None => Ok(run.ids.all(run.terms.parts)),
+        })?;
     }
     Ok(MergeReport { discarded: !options.dry_run, ..about(run) })
 }
@@ -169,7 +215,7 @@ fn discard(repository: &Repository, options: &MergeOptions, run: &Run) -> Result
 fn about(run: &Run) -> MergeReport {
     MergeReport {
         run: run.terms.run.clone(),
-        parts: run.terms.of,
+        parts: run.terms.parts,
         parts_missing: run.missing(),
         parent: run.record.parent,
         series: run.terms.series.clone(),
@@ -177,18 +223,24 @@ fn about(run: &Run) -> MergeReport {
     }
 }
 
-fn merge_parts(repository: &Repository, options: &MergeOptions, progress: &dyn Progress) -> Result<MergeReport> {
+/// Merges the parts; none if another process changed the run meanwhile.
+fn merge_parts(
+    repository: &Repository,
+    options: &MergeOptions,
+    progress: &dyn Progress,
+) -> Result<Option<MergeReport>> {
     // First of all, as in `create`: what is condemned from here on is noticed at the end. The parts must be there after this.
     let writer = Writer::new(repository)?;
     writer.refuse_if_away()?;
     let run = &match Run::find(repository, &options.run)? {
         RunState::Open(run) => run,
-        _ => return Err(Error::Busy { what: format!("run {}", options.run) }),
+        _ => return Ok(None),
     };
+    let read: Vec<_> = run.parts.values().map(|record| (record.id, record.root)).collect();
     let mut report = about(run);
     if !report.parts_missing.is_empty() {
         let missing = std::mem::take(&mut report.parts_missing);
-        return Err(Error::run(&options.run, RunRefusal::Incomplete { missing, of: run.terms.of }));
+        return Err(Error::run(&options.run, RunRefusal::Incomplete { missing, of: run.terms.parts }));
     }
     let parts = run.roots(repository)?;
     if !options.accept_losses {
@@ -210,22 +262,28 @@ fn merge_parts(repository: &Repository, options: &MergeOptions, progress: &dyn P
     };
     if options.dry_run {
         report.bytes_added = pipeline.weigh()?;
-        return Ok(report);
+        return Ok(Some(report));
     }
-    let id = run.ids.merged();
-    match pipeline.commit(id, root) {
+    match pipeline.commit(Addition::Merged { run: &options.run, parts: &read }, root) {
         Ok(committed) => report.bytes_added = committed.bytes_added,
-        // Another process merged the same parts meanwhile.
-        Err(Error::SnapshotExists { .. }) => report.merged_before = true,
+        // Another process merged the run, or made a part of it again, meanwhile.
+        Err(Error::SnapshotExists { .. } | Error::Busy { .. }) => return Ok(None),
         Err(error) => return Err(error),
     }
+    let id = run.ids.merged();
     report.snapshot = Some(id);
-    repository.log().remove_snapshots(&run.ids.all(run.terms.of), &[id])?;
-    Ok(report)
+    // What was merged, and nothing else.
+    repository.log().remove_chosen_snapshots(&(), &mut |state| {
+        let is_merged =
+            |record: &&SnapshotRecord| record.id == run.ids.record() || read.contains(&(record.id, record.root));
+        let is_there = state.snapshot(id).is_some();
+        Ok(state.snapshots.iter().filter(|_| is_there).filter(is_merged).map(|record| record.id).collect())
+    })?;
+    Ok(Some(report))
 }
 
-/// From how many directories on less than a quarter of them is much less.
-const MANY_DIRECTORIES: u64 = 10;
+/// From how many directories or names on less than a quarter of them is much less.
+const MANY: u64 = 10;
 
 /// From how many files a part on average on, none is much less: by chance that happens once in 10^8 times.
 const MANY_FILES: u64 = 20;
@@ -234,13 +292,17 @@ const MANY_FILES: u64 = 20;
 /// belongs to it would be missing from the snapshot.
 fn refuse_uneven(run: &str, parts: &[(SnapshotRoot, Part)]) -> Result<()> {
     let most = parts.iter().map(|(_, part)| part.directories_met).max().unwrap_or(0);
+    let most_names = parts.iter().map(|(_, part)| part.names_met).max().unwrap_or(0);
     let files: u64 = parts.iter().map(|(root, _)| root.totals.files).sum();
     let mean = files / (parts.len() as u64).max(1);
     for (root, part) in parts {
         let uneven =
             |met: String, others: String| Err(Error::run(run, RunRefusal::Uneven { part: part.number, met, others }));
-        if most >= MANY_DIRECTORIES && part.directories_met < most / 4 {
+        if most >= MANY && part.directories_met < most / 4 {
             return uneven(format!("{} directories", part.directories_met), most.to_string());
+        }
+        if most_names >= MANY && part.names_met < most_names / 4 {
+            return uneven(format!("{} names", part.names_met), most_names.to_string());
         }
         if mean >= MANY_FILES && root.totals.files == 0 {
             return uneven("no files".into(), format!("{mean} on average"));

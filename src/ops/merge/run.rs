@@ -18,7 +18,7 @@ use crate::progress::{Progress, Warning};
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::snapshot::rules::{PASSED_OVER, SHARD, UNREADABLE};
 use crate::snapshot::{ManifestReader, ManifestWriter, Part, Rule, Shard, SnapshotRoot, Totals};
-use crate::store::{Repository, Run, read_root};
+use crate::store::{Repository, Run};
 
 /// One run of `merge`.
 pub(super) struct MergeRun<'r> {
@@ -59,6 +59,9 @@ impl MergeRun<'_> {
         let Tally { mut totals, report, mut alarms, unmet, dropped } = tally;
         unmet.iter().for_each(|row| alarms.unmet(row));
         let covered = MissedByParts::new(self.parts);
+        if !covered.cut.is_empty() {
+            alarms.more_are_gone(self.parts.iter().map(|(_, part)| part.missed.more_gone()).sum());
+        }
         let warning = emptied(totals.files, &lineage).filter(|_| !alarms.accepts_emptied(parent, &covered));
         alarms.finish(&covered, warning.is_some(), self.progress);
         if let Some(warning) = warning {
@@ -173,9 +176,7 @@ impl MergeRun<'_> {
         let mut lineage = Lineage::find(self.repository, &options, self.progress)?;
         lineage.paths = record.all_paths(self.repository)?;
         if lineage.parent.as_ref().map(|parent| parent.id) != record.parent {
-            let state = self.repository.state();
-            let there = record.parent.and_then(|parent| state.snapshot(parent));
-            lineage.parent = there.map(|there| read_root(self.repository, there)).transpose()?;
+            lineage.parent = self.run.parent(self.repository, self.progress)?;
         }
         Ok(lineage)
     }
@@ -199,7 +200,8 @@ fn unreadable(parts: &[(SnapshotRoot, Part)]) -> u64 {
     let (mut count, mut own, mut others) = (0, HashSet::new(), HashSet::new());
     for (root, part) in parts {
         let paths = root.rules.iter().filter(|rule| rule.name == UNREADABLE).map(|rule| rule.value.as_slice());
-        let (mine, foreign): (Vec<_>, Vec<_>) = paths.partition(|path| Shard::number_of(path, part.of) == part.number);
+        let (mine, foreign): (Vec<_>, Vec<_>) =
+            paths.partition(|path| Shard::number_of(path, part.parts) == part.number);
         count += root.totals.unreadable.saturating_sub(foreign.len() as u64);
         own.extend(mine);
         others.extend(foreign);
@@ -212,14 +214,19 @@ struct MissedByParts {
     /// By path; where it is gone, the directory that still stands above it.
     missed: HashMap<Vec<u8>, Option<Vec<u8>>>,
     folders: HashSet<Vec<u8>>,
+    /// How many parts there are.
+    parts: u32,
+    /// Numbers of parts that miss more than they name.
+    cut: HashSet<u32>,
 }
 
 impl MissedByParts {
     fn new(parts: &[(SnapshotRoot, Part)]) -> Self {
-        let all = parts.iter().flat_map(|(_, part)| &part.missed);
+        let all = parts.iter().flat_map(|(_, part)| part.missed.named());
         let missed: HashMap<_, _> = all.map(|missed| (missed.path.clone(), missed.gone_from.clone())).collect();
         let folders = missed.values().flatten().cloned().collect();
-        Self { missed, folders }
+        let cut = parts.iter().filter(|(_, part)| part.missed.is_cut()).map(|(_, part)| part.number).collect();
+        Self { missed, folders, parts: parts.len() as u32, cut }
     }
 }
 
@@ -228,11 +235,52 @@ impl Fates for MissedByParts {
         match self.missed.get(tree_path) {
             Some(Some(_)) => Fate::Gone,
             Some(None) => Fate::Unknown,
+            // It may be one of those that have no room in the list.
+            None if self.cut.contains(&Shard::number_of(tree_path, self.parts)) => Fate::Unknown,
             None => Fate::LeftOut,
         }
     }
 
     fn is_folder(&self, tree_path: &[u8]) -> bool {
         self.folders.contains(tree_path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SnapshotId;
+    use crate::progress::Silent;
+    use crate::snapshot::{Missed, Missing};
+
+    fn part(number: u32, gone: u32) -> (SnapshotRoot, Part) {
+        let mut missed = Missing::default();
+        (0..gone).for_each(|n| {
+            missed.push(Missed { path: format!("{number}/{n}").into_bytes(), gone_from: Some(Vec::new()) })
+        });
+        let (run, series) = ("night".into(), "s".into());
+        let part = Part { run, number, parts: 2, series, stored: 0, directories_met: 1, names_met: 1, missed };
+        (SnapshotRoot::nothing(SnapshotId::new([1; 16])), part)
+    }
+
+    /// They were taken for files that are left out on purpose, which raises no alarm.
+    #[test]
+    fn missing_files_beyond_the_limit_of_a_part_are_not_taken_for_left_out() {
+        let parts = [part(1, 3), part(2, 10_020)];
+        let missed = MissedByParts::new(&parts);
+        let owned_by = |number| {
+            let mut names = (0..).map(|n: u32| n.to_string().into_bytes());
+            names.find(|name| Shard::number_of(name, 2) == number).unwrap()
+        };
+        assert_eq!(missed.fate(&owned_by(1)), Fate::LeftOut);
+        assert_eq!(missed.fate(&owned_by(2)), Fate::Unknown);
+        assert_eq!(missed.fate(b"2/9999"), Fate::Gone);
+        for (accepts, expected) in [(false, 20), (true, 0)] {
+            let root = SnapshotRoot::nothing(SnapshotId::new([2; 16]));
+            let mut alarms = Alarms::new(Some(&root), accepts);
+            alarms.more_are_gone(parts.iter().map(|(_, part)| part.missed.more_gone()).sum());
+            alarms.finish(&missed, false, &Silent);
+            assert_eq!(alarms.missing, expected);
+        }
     }
 }

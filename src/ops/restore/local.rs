@@ -28,7 +28,11 @@ pub(super) fn run(
         false => None,
     };
     // A dry run must not even make the target; without one there is nothing to compare with, either.
-    let target_options = TargetOptions { overwrite: options.overwrite, restore_suid: options.restore_suid };
+    let target_options = TargetOptions {
+        overwrite: options.overwrite,
+        restore_suid: options.restore_suid,
+        is_shared: options.shard.is_some(),
+    };
     let target = match options.dry_run && !options.target.is_dir() {
         true => None,
         false => Some(Target::new(&options.target, target_options)?),

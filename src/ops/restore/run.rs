@@ -16,7 +16,7 @@ use crate::progress::{Change, Progress, Warning};
 use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::runtime::Runtime;
 use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::snapshot::entry::{EntryKind, FileEntry, is_below};
 use crate::store::Repository;
 
 /// A regular file that is to be written.
@@ -155,7 +155,7 @@ impl RestoreRun<'_> {
             if self.sweep.is_some_and(|sweep| sweep.spared.may_mark(name)) {
                 marked.insert(parent.to_vec());
             }
-            while way.pop_if(|above| !is_in(&entry.path, &above.entry.path)).is_some() {}
+            while way.pop_if(|above| !is_below(&entry.path, &above.entry.path)).is_some() {}
             self.strike_matched(&mut unmatched, &entry.path);
             let is_selected = self.selected(&entry.path);
             if !is_selected || !self.owns(&entry) {
@@ -404,11 +404,6 @@ impl RestoreRun<'_> {
     fn fatal(&self) -> MutexGuard<'_, Option<Error>> {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether a path lies below another one.
-fn is_in(path: &[u8], above: &[u8]) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 /// The path below a subfolder of the snapshot, or the file's own name if it is the subfolder itself.
