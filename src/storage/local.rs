@@ -7,7 +7,7 @@
 mod durable;
 mod errors;
 mod folders;
-mod handles;
+mod kept;
 mod listing;
 mod reserve;
 mod strangers;
@@ -26,7 +26,7 @@ use rustix::io::Errno;
 use self::durable::{Disk, Folder, TempFile};
 pub use self::durable::{DiskStep, Witness};
 use self::errors::{During, FSYNC};
-use self::handles::Handles;
+use self::kept::KeptFolders;
 use super::{
     Abilities, Backend, ByteRange, Created, Each, Flaw, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
     StorageErrorKind, named,
@@ -49,8 +49,8 @@ pub struct Local {
     settled: Mutex<BTreeSet<PathBuf>>,
     /// The device that the root lies on, once it was seen there.
     device: OnceLock<u64>,
-    /// Packs that parts were read of lately.
-    packs: Handles,
+    /// Folders in which packs were found lately.
+    kept: KeptFolders,
 }
 
 impl Local {
@@ -63,7 +63,7 @@ impl Local {
             by_link: AtomicBool::new(false),
             settled: Mutex::default(),
             device: OnceLock::new(),
-            packs: Handles::default(),
+            kept: KeptFolders::default(),
         }
     }
 
@@ -202,18 +202,6 @@ impl Local {
         }
     }
 
-    /// [`open`](Self::open), and the file of a pack may be one that was opened before: restores read packs in many small parts.
-    fn opened(&self, name: &Name) -> Result<(Arc<File>, u64)> {
-        if name.kind() != Kind::Pack {
-            return self.open(name).map(|(file, size)| (Arc::new(file), size));
-        }
-        if let Some(found) = self.packs.get(name) {
-            return Ok(found);
-        }
-        let (file, size) = self.open(name)?;
-        Ok((self.packs.keep(name, file), size))
-    }
-
     /// There is no such object; and what lies in its place, if anything does.
     fn missing(&self, name: &Name) -> StorageError {
         let missing = StorageError::not_found(name);
@@ -224,11 +212,26 @@ impl Local {
     }
 
     /// The folder in which an object lies, and what is known of its file; nothing if there is no such object.
-    fn find(&self, name: &Name) -> Result<Option<(File, rustix::fs::Stat)>> {
+    fn find(&self, name: &Name) -> Result<Option<(Arc<File>, rustix::fs::Stat)>> {
         named(name, "open")?;
-        let Some(folder) = self.existing(&folder_of(name))? else { return Ok(None) };
-        let stat = folders::look(&folder, name.file()).during("stat", self.path_of(name))?;
-        Ok(stat.filter(folders::is_file).map(|stat| (folder, stat)))
+        let relative = folder_of(name);
+        let look = |folder: &File| {
+            let stat = folders::look(folder, name.file()).during("stat", self.path_of(name))?;
+            Ok::<_, StorageError>(stat.filter(folders::is_file))
+        };
+        if let Some(folder) = self.kept.get(&relative) {
+            match look(&folder) {
+                Ok(Some(stat)) => return Ok(Some((folder, stat))),
+                // Another folder may have taken its place.
+                _ => self.kept.forget(&relative),
+            }
+        }
+        let Some(folder) = self.existing(&relative)?.map(Arc::new) else { return Ok(None) };
+        let found = look(&folder)?;
+        if found.is_some() && name.kind() == Kind::Pack {
+            self.kept.keep(relative, folder.clone());
+        }
+        Ok(found.map(|stat| (folder, stat)))
     }
 
     /// [`Backend::put`], but for what the errors are about.
@@ -279,7 +282,7 @@ impl Local {
                 durable::forget_pages(&file, size);
             }
             ByteRange::Exactly { offset, length } => {
-                let (file, size) = self.opened(name)?;
+                let (file, size) = self.open(name)?;
                 range.check(name, size)?;
                 bytes.resize(length, 0);
                 match file.read_exact_at(&mut bytes, offset) {
