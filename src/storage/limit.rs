@@ -34,7 +34,7 @@ impl Rates {
         Self { up: lane(up), down: lane(down), pace }
     }
 
-    /// Waits before so many bytes are sent.
+    /// Waits before this many bytes are sent.
     pub fn send(&self, bytes: u64) {
         self.up.take(bytes, &*self.pace);
     }

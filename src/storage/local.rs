@@ -190,8 +190,31 @@ impl Local {
     /// pipe would wait, and a device may do anything.
     fn open(&self, name: &Name) -> Result<(File, u64)> {
         let (folder, _) = self.find(name)?.ok_or_else(|| self.missing(name))?;
+        self.open_in(&folder, name)
+    }
+
+    /// The same for a part of a pack, in a folder that may be open already: restores read packs in many small parts.
+    fn open_part(&self, name: &Name) -> Result<(File, u64)> {
+        if name.kind() != Kind::Pack {
+            return self.open(name);
+        }
+        let relative = folder_of(name);
+        if let Some(folder) = self.kept.get(&relative) {
+            match self.look(&folder, name) {
+                Ok(Some(_)) => return self.open_in(&folder, name),
+                // Another folder may have taken its place.
+                _ => self.kept.forget(&relative),
+            }
+        }
+        let (folder, _) = self.find(name)?.ok_or_else(|| self.missing(name))?;
+        let opened = self.open_in(&folder, name)?;
+        self.kept.keep(relative, folder);
+        Ok(opened)
+    }
+
+    fn open_in(&self, folder: &File, name: &Name) -> Result<(File, u64)> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = match rustix::fs::openat(&folder, name.file(), flags, Mode::empty()) {
+        let file = match rustix::fs::openat(folder, name.file(), flags, Mode::empty()) {
             Err(Errno::NOENT | Errno::LOOP) => return Err(self.missing(name)),
             opened => File::from(opened.during("open", self.path_of(name))?),
         };
@@ -212,26 +235,16 @@ impl Local {
     }
 
     /// The folder in which an object lies, and what is known of its file; nothing if there is no such object.
-    fn find(&self, name: &Name) -> Result<Option<(Arc<File>, rustix::fs::Stat)>> {
+    fn find(&self, name: &Name) -> Result<Option<(File, rustix::fs::Stat)>> {
         named(name, "open")?;
-        let relative = folder_of(name);
-        let look = |folder: &File| {
-            let stat = folders::look(folder, name.file()).during("stat", self.path_of(name))?;
-            Ok::<_, StorageError>(stat.filter(folders::is_file))
-        };
-        if let Some(folder) = self.kept.get(&relative) {
-            match look(&folder) {
-                Ok(Some(stat)) => return Ok(Some((folder, stat))),
-                // Another folder may have taken its place.
-                _ => self.kept.forget(&relative),
-            }
-        }
-        let Some(folder) = self.existing(&relative)?.map(Arc::new) else { return Ok(None) };
-        let found = look(&folder)?;
-        if found.is_some() && name.kind() == Kind::Pack {
-            self.kept.keep(relative, folder.clone());
-        }
-        Ok(found.map(|stat| (folder, stat)))
+        let Some(folder) = self.existing(&folder_of(name))? else { return Ok(None) };
+        Ok(self.look(&folder, name)?.map(|stat| (folder, stat)))
+    }
+
+    /// What is known of the file of an object in its folder, if it is there.
+    fn look(&self, folder: &File, name: &Name) -> Result<Option<rustix::fs::Stat>> {
+        let stat = folders::look(folder, name.file()).during("stat", self.path_of(name))?;
+        Ok(stat.filter(folders::is_file))
     }
 
     /// [`Backend::put`], but for what the errors are about.
@@ -282,7 +295,7 @@ impl Local {
                 durable::forget_pages(&file, size);
             }
             ByteRange::Exactly { offset, length } => {
-                let (file, size) = self.open(name)?;
+                let (file, size) = self.open_part(name)?;
                 range.check(name, size)?;
                 bytes.resize(length, 0);
                 match file.read_exact_at(&mut bytes, offset) {

@@ -262,7 +262,7 @@ fn what_belongs_to_a_run_is_added_only_while_the_run_is_open() {
     for addition in [record, part(3, false), part(1, true), merged(&[])] {
         assert_eq!(refusal(log.add(&run, addition, root(6))), Some(RunRefusal::Over), "{addition:?}");
     }
-    // Given up before anything became of it.
+    // Given up before it was merged.
     log.add(&run, Addition::Record { run: "other" }, root(7)).unwrap();
     log.remove_snapshots(&RunIds::new(log.repository(), "other").all(2), &[]).unwrap();
     let late = Addition::Part { run: "other", number: 1, replaces: false };

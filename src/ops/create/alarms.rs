@@ -127,7 +127,7 @@ impl Alarms {
         missing
     }
 
-    /// What is gone is not known by name in full, but for how many. So it cannot be told what new files make up for.
+    /// What is gone is not known by name in full, but for how many. So it is not known what new files make up for.
     pub(crate) fn more_are_gone(&mut self, count: u64) {
         self.more_gone = Some(if self.accepts { 0 } else { count });
     }

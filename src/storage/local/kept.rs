@@ -26,13 +26,13 @@ impl KeptFolders {
     }
 
     /// Keeps a folder; the one that was not used for longest goes for it.
-    pub(super) fn keep(&self, relative: PathBuf, folder: Arc<File>) {
+    pub(super) fn keep(&self, relative: PathBuf, folder: File) {
         let mut folders = self.folders();
         folders.retain(|(kept, _)| *kept != relative);
         if folders.len() >= KEPT {
             folders.pop_front();
         }
-        folders.push_back((relative, folder));
+        folders.push_back((relative, Arc::new(folder)));
     }
 
     /// Keeps it no longer.

@@ -165,7 +165,7 @@ impl Objects {
         Self { rates: Some(rates), ..self }
     }
 
-    /// Waits before so many bytes are sent.
+    /// Waits before this many bytes are sent.
     pub(super) fn sends(&self, bytes: usize) {
         if let Some(rates) = &self.rates {
             rates.send(bytes as u64);

@@ -68,7 +68,7 @@ impl Permits {
         done
     }
 
-    /// Makes permits, or takes away those that nobody holds. Those in use go when they come back.
+    /// Makes permits, or takes away those that are not in use. The others go when they come back.
     fn settle(&self) {
         let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.width.now();
