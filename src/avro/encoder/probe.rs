@@ -102,10 +102,10 @@ impl Prober {
         if encoders.verify(&winner, sample.plain, sample.payload) {
             return Some(winner);
         }
-        // The samples may have fitted several, so what is near the winner comes first.
-        let near = |id: &&EncoderId| kin(id.method, winner.method);
-        let others = self.candidates.iter().filter(near).chain(self.candidates.iter().filter(|id| !near(id)));
-        for other in others.filter(|other| other.method != winner.method) {
+        // The samples may have fitted several, so what is nearest to the winner comes first.
+        let mut others: Vec<&EncoderId> = self.candidates.iter().collect();
+        others.sort_by_key(|id| distance(id.method, winner.method));
+        for other in others.into_iter().filter(|other| other.method != winner.method) {
             let other = EncoderId { method: other.method, tail };
             if attempt(encoders, other, sample, effort) == Some(true) {
                 return Some(other);
@@ -115,9 +115,19 @@ impl Prober {
     }
 }
 
-/// Whether two methods differ in the level only.
-fn kin(a: Method, b: Method) -> bool {
-    std::mem::discriminant(&a) == std::mem::discriminant(&b)
+/// How near two methods are: 0 for the same settings of another version of one library, which agree on short blocks; 1
+/// where they differ in the level only.
+fn distance(a: Method, b: Method) -> u8 {
+    match (a, b) {
+        (Method::Zstd157 { mode, level, checksum }, Method::Zstd156 { mode: m, level: l, checksum: c })
+        | (Method::Zstd156 { mode, level, checksum }, Method::Zstd157 { mode: m, level: l, checksum: c })
+            if (mode, level, checksum) == (m, l, c) =>
+        {
+            0
+        }
+        _ if std::mem::discriminant(&a) == std::mem::discriminant(&b) => 1,
+        _ => 2,
+    }
 }
 
 /// Verifies if `effort` allows, and takes what it costs; None if it does not, or if the tail is another.
