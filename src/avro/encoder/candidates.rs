@@ -250,6 +250,26 @@ mod tests {
     }
 
     #[test]
+    fn streams_of_java_are_tried_with_the_older_zstandard_first() {
+        let plain = sample(Kind::Records, 5_000);
+        let older = |mode| Method::Zstd156 { mode, level: 3, checksum: false };
+        let newer = |mode| Method::Zstd157 { mode, level: 3, checksum: false };
+        for mode in [ZstdMode::Once, ZstdMode::Stream] {
+            let mut payload = Vec::new();
+            Encoders::new().encode(&older(mode).plain(), &plain, &mut payload).unwrap();
+            let sample = Sample { plain: &plain, payload: &payload, consumed: payload.len() };
+            for order in [MetadataOrder::SchemaFirst, MetadataOrder::CodecFirst] {
+                let ids = candidates(Codec::Zstandard, &WriterHint { order }, &sample);
+                let expected = match (order, mode) {
+                    (MetadataOrder::SchemaFirst, ZstdMode::Stream) => [older(mode).plain(), newer(mode).plain()],
+                    _ => [newer(mode).plain(), older(mode).plain()],
+                };
+                assert_eq!(ids[..2], expected);
+            }
+        }
+    }
+
+    #[test]
     fn the_writer_is_seen_in_the_metadata() {
         let order = |keys: &[&'static [u8]]| WriterHint::from_keys(keys.iter().copied()).order;
         assert_eq!(order(&[b"avro.codec", b"avro.schema"]), MetadataOrder::CodecFirst);

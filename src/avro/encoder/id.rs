@@ -57,8 +57,8 @@ pub enum Method {
         /// Whether a checksum is in the frame (`:C`).
         checksum: bool,
     },
-    /// `zstd-1.5.6:once:L3` or `zstd-1.5.6:stream:L3:C`: libzstd 1.5.2 to 1.5.6, which agree. A stream at a level from
-    /// 3 to 4 that is longer than its window of 2 MiB is refused.
+    /// `zstd-1.5.6:once:L3` or `zstd-1.5.6:stream:L3:C`: libzstd 1.5.6. From 1.5.2 on older ones agree at level 3, and with
+    /// streams at level 4. A stream at level 3 or 4 that is longer than its window of 2 MiB is refused.
     Zstd156 {
         /// How the bytes were handed over.
         mode: ZstdMode,

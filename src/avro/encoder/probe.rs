@@ -154,7 +154,7 @@ fn attempt(encoders: &mut Encoders, id: EncoderId, sample: &Sample<'_>, effort: 
 mod tests {
     use super::*;
     use crate::avro::encoder::selftest::{Kind, sample};
-    use crate::avro::encoder::{WriterHint, candidates};
+    use crate::avro::encoder::{WriterHint, ZstdMode, candidates};
 
     const LEVEL_4: Method = Method::Zlib { level: 4, mem_level: 8 };
 
@@ -187,6 +187,31 @@ mod tests {
         assert_eq!(found, Some(Method::Miniz { level: 10 }.plain()));
         prober.prefer(found.unwrap());
         assert_eq!(prober.find(&mut encoders, &odd, &mut 0), found);
+    }
+
+    #[test]
+    fn where_short_blocks_fit_two_versions_later_ones_are_found_at_once() {
+        let version = |new| match new {
+            true => Method::Zstd157 { mode: ZstdMode::Once, level: 3, checksum: false },
+            false => Method::Zstd156 { mode: ZstdMode::Once, level: 3, checksum: false },
+        };
+        let plain = sample(Kind::Records, 200_000);
+        let (short, long) = plain.split_at(100);
+        for new in [true, false] {
+            let (id, other) = (version(new).plain(), version(!new).plain());
+            let payloads = [encoded(id, short), encoded(id, long)];
+            assert_eq!(payloads[0], encoded(other, short), "both versions make the same of a short block");
+            assert_ne!(payloads[1], encoded(other, long));
+            let mut prober =
+                Prober::new(candidates(Codec::Zstandard, &WriterHint::default(), &block(short, &payloads[0], 0)));
+            prober.expect(other);
+            let mut encoders = Encoders::new();
+            prober.probe(&mut encoders, &[block(short, &payloads[0], 0)], &mut PROBE_EFFORT.clone());
+            assert_eq!(prober.winner(), Some(other));
+            // No more effort than one attempt takes.
+            let mut effort = u64::from(id.method.cost()) * (long.len() as u64 + 1024);
+            assert_eq!(prober.find(&mut encoders, &block(long, &payloads[1], 0), &mut effort), Some(id));
+        }
     }
 
     #[test]

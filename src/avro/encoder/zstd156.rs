@@ -1,4 +1,4 @@
-//! The bytes of libzstd 1.5.2 to 1.5.6, made with the 1.5.7 that is linked.
+//! The bytes of libzstd 1.5.6, made with the 1.5.7 that is linked.
 //!
 //! 1.5.7 changed two things: it splits blocks of 128 KiB where their content changes, and its search of levels 3 and 4
 //! chooses otherwise. The first is turned off by a parameter; in the place of the second stands [`Dfast`].
@@ -20,7 +20,7 @@ pub(super) enum Refused {
 pub(super) struct Zstd156 {
     context: Context,
     /// Made when it is first needed.
-    search: Option<Box<Dfast>>,
+    search: Option<Dfast>,
 }
 
 impl Zstd156 {
@@ -44,14 +44,17 @@ impl Zstd156 {
         };
         let parameters = FrameParameters::of(level, known_length);
         let search = if parameters.is_dfast {
-            if mode == ZstdMode::Stream && plain.len() > parameters.window {
+            if mode == ZstdMode::Stream && plain.len() > parameters.window as usize {
                 return Err(Refused::BeyondWindow);
             }
-            let search = self.search.get_or_insert_with(|| Box::new(Dfast::new()));
+            let search = match &mut self.search {
+                Some(search) => search,
+                none => none.insert(Dfast::new().ok_or(Refused::Failed("no tables"))?),
+            };
             if !search.begin(parameters, plain.len()) {
                 return Err(Refused::Failed("unknown parameters"));
             }
-            Some(&mut **search)
+            Some(search)
         } else {
             None
         };

@@ -12,11 +12,12 @@
 #![allow(unsafe_code, reason = "libzstd's sequence producers have a C interface only")]
 
 use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 pub(super) use zstd_safe::zstd_sys::ZSTD_Sequence as Sequence;
-use zstd_safe::zstd_sys::{self as sys, ZSTD_cParameter as Parameter, ZSTD_EndDirective as End};
+use zstd_safe::zstd_sys::{self as sys, ZSTD_EndDirective as End, ZSTD_cParameter as Parameter};
 
 use super::dfast::Dfast;
 use super::id::ZstdMode;
@@ -36,7 +37,7 @@ pub(super) struct FrameParameters {
     /// Whether the strategy is "dfast".
     pub(super) is_dfast: bool,
     /// How far back matches may lie, in bytes.
-    pub(super) window: usize,
+    pub(super) window: u32,
     /// The logarithm of the length of the table by eight bytes.
     pub(super) long_bits: u32,
     /// The logarithm of the length of the table by `min_match` bytes.
@@ -52,7 +53,7 @@ impl FrameParameters {
         let parameters = unsafe { sys::ZSTD_getCParams(level, length as u64, 0) };
         Self {
             is_dfast: parameters.strategy == sys::ZSTD_strategy::ZSTD_dfast,
-            window: 1_usize.checked_shl(parameters.windowLog).unwrap_or(usize::MAX),
+            window: 1_u32.checked_shl(parameters.windowLog).unwrap_or(u32::MAX),
             long_bits: parameters.hashLog,
             short_bits: parameters.chainLog,
             min_match: parameters.minMatch,
@@ -108,8 +109,14 @@ impl Context {
         let room = zstd_safe::compress_bound(plain.len()) + 1024;
         out.reserve(room);
         let frame = out.spare_capacity_mut().as_mut_ptr().cast::<u8>();
-        let mut producer =
-            search.map(|search| Producer { search, plain, parsed: 0, frame: frame.cast_const(), room, last_header: None });
+        let mut producer = search.map(|search| Producer {
+            search,
+            plain,
+            parsed: 0,
+            frame: frame.cast_const(),
+            room,
+            last_header: None,
+        });
         let length = self.run(mode, level, checksum, producer.as_mut(), plain, (frame, room));
         // SAFETY: so many bytes after the old length were written, and there was room for them.
         unsafe { out.set_len(out.len() + length?) };
@@ -139,9 +146,9 @@ impl Context {
         }
         let length = match mode {
             // SAFETY: `frame` has `room` bytes, and `plain` is a slice.
-            ZstdMode::Once => checked(unsafe {
-                sys::ZSTD_compress2(context, frame.cast(), room, plain.as_ptr().cast(), plain.len())
-            }),
+            ZstdMode::Once => {
+                checked(unsafe { sys::ZSTD_compress2(context, frame.cast(), room, plain.as_ptr().cast(), plain.len()) })
+            }
             ZstdMode::Stream => self.stream(plain, (frame, room)),
         };
         // Before the state goes, the registration does.
@@ -208,18 +215,15 @@ unsafe extern "C" fn produce(
 ) -> usize {
     // SAFETY: see above. `run` registered it with this very type.
     let producer = unsafe { &mut *state.cast::<Producer<'_>>() };
-    let produced = catch_unwind(AssertUnwindSafe(|| {
-        let found = producer.block(block_length).filter(|found| found.len() <= capacity)?;
-        // SAFETY: there is room for them, and they lie in a vector of our own.
-        unsafe { std::ptr::copy_nonoverlapping(found.as_ptr(), sequences, found.len()) };
-        Some(found.len())
-    }));
+    // SAFETY: see above. Nothing is said of what is in that room.
+    let room = unsafe { std::slice::from_raw_parts_mut(sequences.cast::<MaybeUninit<Sequence>>(), capacity) };
+    let produced = catch_unwind(AssertUnwindSafe(|| producer.block(block_length, room)));
     produced.ok().flatten().unwrap_or(PRODUCER_FAILED)
 }
 
 impl Producer<'_> {
-    /// The sequences of the next block.
-    fn block(&mut self, length: usize) -> Option<&[Sequence]> {
+    /// Writes the sequences of the next block, and returns how many they are.
+    fn block(&mut self, length: usize, room: &mut [MaybeUninit<Sequence>]) -> Option<usize> {
         let start = self.parsed;
         if start > 0 {
             let header = self.next_header()?;
@@ -231,7 +235,7 @@ impl Producer<'_> {
         }
         self.parsed = start.checked_add(length)?;
         let data = self.plain.get(..self.parsed)?;
-        Some(self.search.parse(data, start))
+        self.search.parse(data, start, room)
     }
 
     /// Where the header of the block before this one is (RFC 8878, 3.1.1.1 and 3.1.1.2).
