@@ -250,7 +250,7 @@ impl Tables {
             let next_slot = long_hash(next_bytes, bits.0);
             let next_short_slot = short_hash::<MIN>(next_bytes, bits.1);
             let (next_seen, next_near) = (self.places[next_slot], self.places[next_short_slot]);
-            if repeated != 0 && four(data, at + 1) == four(data, at + 1 - repeated) {
+            if repeated != 0 && (bytes >> 8) as u32 == four(data, at + 1 - repeated) {
                 let length = LEAST + equal(data, at + 1 + LEAST, at + 1 + LEAST - repeated);
                 return Some(Found { start: at + 1, length, code: REPEATED, offsets, from: at });
             }
@@ -295,8 +295,9 @@ impl Tables {
     ) {
         self.put_both::<MIN, LONG, SHORT>(data, base, from + 2);
         let bits = self.bits::<LONG, SHORT>();
-        self.places[long_hash(eight(data, end - 2), bits.0)] = base + end - 2;
-        self.places[short_hash::<MIN>(eight(data, end - 1), bits.1)] = base + end - 1;
+        let bytes = eight(data, end - 2);
+        self.places[long_hash(bytes, bits.0)] = base + end - 2;
+        self.places[short_hash::<MIN>(bytes >> 8, bits.1)] = base + end - 1;
     }
 
     #[inline(always)]
