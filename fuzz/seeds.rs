@@ -68,7 +68,7 @@ fn avro() {
         let target = match id.method {
             Method::Zlib { level: 1 | 6 | 9, mem_level: 8 } | Method::Miniz { level: 0 | 10 } => "payload_deflate",
             Method::Snappy(SnappyHash::Shift14 | SnappyHash::Mask14) => "payload_snappy",
-            Method::Zstd157 { level: 1 | 3 | 9, .. } => "payload_zstandard",
+            Method::Zstd157 { level: 1 | 3 | 9, .. } | Method::Zstd156 { level: 3, .. } => "payload_zstandard",
             Method::Bzip2 { level: 1 | 9 } => "payload_bzip2",
             Method::Xz { preset: 0 | 6, extreme: false, .. } => "payload_xz",
             _ => continue,

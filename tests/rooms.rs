@@ -392,6 +392,23 @@ fn the_page_on_the_architecture_shows_these_edges() {
     assert!(wrong.is_empty(), "the table of rooms lacks these rows:\n{}", wrong.join("\n"));
 }
 
+/// `unsafe` is denied by the lints of the package; one file says why it has some.
+#[test]
+fn unsafe_code_is_in_one_file() {
+    let mut folders = vec![src().to_path_buf()];
+    let mut allowing = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if fs::read_to_string(&path).unwrap().contains("(unsafe_code") {
+                allowing.push(path.strip_prefix(src()).unwrap().to_owned());
+            }
+        }
+    }
+    assert_eq!(allowing, [Path::new("avro/encoder/zstd_context.rs")]);
+}
+
 /// `docs/decisions.md`: entries are numbered, dated, have a status, and stand in the index at its top.
 #[test]
 fn decisions_have_numbers_dates_and_a_status() {

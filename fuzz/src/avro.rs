@@ -220,7 +220,7 @@ pub fn encoder_id(bytes: &[u8]) {
 pub(crate) fn is_cheap(id: EncoderId) -> bool {
     match id.method {
         Method::Xz { preset, .. } => preset <= 2,
-        Method::Zstd157 { level, .. } => level <= 6,
+        Method::Zstd157 { level, .. } | Method::Zstd156 { level, .. } => level <= 6,
         _ => true,
     }
 }

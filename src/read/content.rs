@@ -191,7 +191,7 @@ fn not_encoded(name: &str, error: EncodeError) -> Error {
         // That this machine cannot do it says nothing about what is stored.
         EncodeError::Failed { .. } => Error::Exhausted { what: "memory to encode with", source: error.into() },
         EncodeError::Unsupported(_) => Error::Unsupported { name: name.into(), reason: error.to_string() },
-        EncodeError::TooLarge(_) => Error::damaged(name, error.to_string()),
+        EncodeError::TooLarge(_) | EncodeError::BeyondWindow(_) => Error::damaged(name, error.to_string()),
     }
 }
 

@@ -75,6 +75,48 @@ fn check_id(encoders: &mut Encoders, decoder: &mut Decoder, id: EncoderId, plain
     assert!(again[6..] == payload, "{id} appends another thing");
 }
 
+/// Several blocks of 128 KiB: some stored, some one repeated byte, between some that are compressed.
+fn blocks() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        (0usize..3, 0usize..200_000, any::<u8>()).prop_map(|(kind, length, first)| {
+            let mut bytes = sample(Kind::ALL[kind], length);
+            bytes.insert(0, first);
+            bytes
+        }),
+        (any::<u8>(), 0usize..300_000).prop_map(|(byte, count)| vec![byte; count]),
+    ];
+    proptest::collection::vec(piece, 1..5).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(cases(12))]
+    #[test]
+    fn blocks_of_older_zstandard_decode_to_the_same(plain in blocks()) {
+        let (mut encoders, mut decoder) = (Encoders::new(), Decoder::new());
+        for mode in [ZstdMode::Once, ZstdMode::Stream] {
+            for level in 2..=5 {
+                check_id(&mut encoders, &mut decoder, Method::Zstd156 { mode, level, checksum: false }.plain(), &plain);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_of_older_zstandard_is_refused_beyond_its_window() {
+    const WINDOW: usize = 2 << 20;
+    let (mut encoders, plain) = (Encoders::new(), sample(Kind::Records, WINDOW + 1));
+    let id = |mode, level| Method::Zstd156 { mode, level, checksum: false }.plain();
+    let mut out = b"before".to_vec();
+    for level in [3, 4] {
+        let stream = id(ZstdMode::Stream, level);
+        assert_eq!(encoders.encode(&stream, &plain, &mut out), Err(EncodeError::BeyondWindow(stream)));
+        assert_eq!(out, b"before");
+        assert!(!encoders.verify(&stream, &plain, &[]));
+        check_id(&mut encoders, &mut Decoder::new(), stream, &plain[..WINDOW]);
+        check_id(&mut encoders, &mut Decoder::new(), id(ZstdMode::Once, level), &plain);
+    }
+}
+
 #[test]
 fn what_a_slow_id_encodes_decodes_to_the_same() {
     let (mut encoders, mut decoder) = (Encoders::new(), Decoder::new());

@@ -74,6 +74,8 @@ fn speeds() {
         "snappy:crc15",
         "zstd-1.5.7:once:L3",
         "zstd-1.5.7:stream:L3",
+        "zstd-1.5.6:once:L3",
+        "zstd-1.5.6:stream:L3",
         "zstd-1.5.7:once:L9",
         "zstd-1.5.7:once:L19",
         "bzip2:L9",

@@ -28,6 +28,9 @@ fn inputs(id: EncoderId) -> Vec<(Kind, usize)> {
         Method::Xz { .. } | Method::Bzip2 { .. } => 16_000,
         Method::Zstd157 { level: 20.., .. } => 65_536,
         Method::Zstd157 { level: 13.., .. } => 300_000,
+        // Levels 2 to 4 have a search of their own.
+        Method::Zstd156 { level: 13.., .. } => 65_536,
+        Method::Zstd156 { level: ..=1 | 5.., .. } => 300_000,
         _ => 1_000_000,
     };
     let records = [0, 1, 5_000, 16_000, 65_536, 300_000, 1_000_000].map(|length| (Kind::Records, length));

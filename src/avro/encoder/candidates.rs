@@ -50,7 +50,7 @@ pub fn candidates(codec: Codec, hint: &WriterHint, sample: &Sample<'_>) -> Vec<E
         Codec::Null => vec![Method::Null],
         Codec::Deflate => deflate(hint, tail, sample.plain.len()),
         Codec::Snappy => snappy(hint),
-        Codec::Zstandard => zstandard(sample.payload),
+        Codec::Zstandard => zstandard(hint, sample.payload),
         Codec::Bzip2 => bzip2(sample.payload),
         Codec::Xz => xz(sample.payload),
     };
@@ -94,7 +94,7 @@ fn snappy(hint: &WriterHint) -> Vec<Method> {
 }
 
 /// What a zstandard frame header says (RFC 8878, 3.1.1.1).
-fn zstandard(payload: &[u8]) -> Vec<Method> {
+fn zstandard(hint: &WriterHint, payload: &[u8]) -> Vec<Method> {
     let Some(&descriptor) = payload.get(4) else { return Vec::new() };
     let single_segment = descriptor & 0x20 != 0;
     let checksum = descriptor & 0x04 != 0;
@@ -107,7 +107,14 @@ fn zstandard(payload: &[u8]) -> Vec<Method> {
     };
     let mut levels = vec![3, 1, 6, 9, 5, 2, 4, 7, 8, 10, 11, 12, -1, -2, -3, -4, -5, -6, -7];
     levels.extend(13..=22);
-    levels.into_iter().filter(fits).map(|level| Method::Zstd157 { mode, level, checksum }).collect()
+    // Java streams without a checksum; most of what is in use has libzstd 1.5.2 to 1.5.6 inside.
+    let older_first = hint.order == MetadataOrder::SchemaFirst && mode == ZstdMode::Stream && !checksum;
+    let versions = |level| {
+        let newer = Method::Zstd157 { mode, level, checksum };
+        let older = Method::Zstd156 { mode, level, checksum };
+        if older_first { [older, newer] } else { [newer, older] }
+    };
+    levels.into_iter().filter(fits).flat_map(versions).filter(|method| method.is_valid()).collect()
 }
 
 /// The window's logarithm at a level for input of unknown length (libzstd's `ZSTD_defaultCParameters[0]`).
@@ -184,6 +191,11 @@ pub fn all() -> Vec<EncoderId> {
             Method::Zstd157 { mode, level, checksum }.plain()
         }));
         ids.push(Method::Zstd157 { mode, level: 3, checksum: true }.plain());
+        ids.extend((-7..=15).filter(|level| *level != 0).map(|level| {
+            let checksum = false;
+            Method::Zstd156 { mode, level, checksum }.plain()
+        }));
+        ids.push(Method::Zstd156 { mode, level: 3, checksum: true }.plain());
     }
     ids.extend((1..=9).map(|level| Method::Bzip2 { level }.plain()));
     for extreme in [false, true] {
@@ -235,6 +247,26 @@ mod tests {
         assert!(zstd(ZstdMode::Once, 3, true).iter().all(|id| id.to_string().ends_with(":C")));
         assert_eq!(of(Method::Bzip2 { level: 7 }, &plain), [Method::Bzip2 { level: 7 }.plain()]);
         assert_eq!(of(Method::Xz { preset: 6, extreme: false, check: XzCheck::Sha256 }, &plain).len(), 4);
+    }
+
+    #[test]
+    fn streams_of_java_are_tried_with_the_older_zstandard_first() {
+        let plain = sample(Kind::Records, 5_000);
+        let older = |mode| Method::Zstd156 { mode, level: 3, checksum: false };
+        let newer = |mode| Method::Zstd157 { mode, level: 3, checksum: false };
+        for mode in [ZstdMode::Once, ZstdMode::Stream] {
+            let mut payload = Vec::new();
+            Encoders::new().encode(&older(mode).plain(), &plain, &mut payload).unwrap();
+            let sample = Sample { plain: &plain, payload: &payload, consumed: payload.len() };
+            for order in [MetadataOrder::SchemaFirst, MetadataOrder::CodecFirst] {
+                let ids = candidates(Codec::Zstandard, &WriterHint { order }, &sample);
+                let expected = match (order, mode) {
+                    (MetadataOrder::SchemaFirst, ZstdMode::Stream) => [older(mode).plain(), newer(mode).plain()],
+                    _ => [newer(mode).plain(), older(mode).plain()],
+                };
+                assert_eq!(ids[..2], expected);
+            }
+        }
     }
 
     #[test]

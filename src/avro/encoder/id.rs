@@ -57,6 +57,16 @@ pub enum Method {
         /// Whether a checksum is in the frame (`:C`).
         checksum: bool,
     },
+    /// `zstd-1.5.6:once:L3` or `zstd-1.5.6:stream:L3:C`: libzstd 1.5.6. From 1.5.2 on older ones agree at level 3, and with
+    /// streams at level 4. A stream at level 3 or 4 that is longer than its window of 2 MiB is refused.
+    Zstd156 {
+        /// How the bytes were handed over.
+        mode: ZstdMode,
+        /// -7 to 15 without 0.
+        level: i32,
+        /// Whether a checksum is in the frame (`:C`).
+        checksum: bool,
+    },
     /// `bzip2:L9`: libbzip2, work factor 30.
     Bzip2 {
         /// 1 to 9: block size in 100 kB.
@@ -192,7 +202,7 @@ impl Method {
             Self::Null => Codec::Null,
             Self::Zlib { .. } | Self::ChromiumZlib { .. } | Self::Miniz { .. } | Self::ZlibNg { .. } => Codec::Deflate,
             Self::Snappy(_) => Codec::Snappy,
-            Self::Zstd157 { .. } => Codec::Zstandard,
+            Self::Zstd157 { .. } | Self::Zstd156 { .. } => Codec::Zstandard,
             Self::Bzip2 { .. } => Codec::Bzip2,
             Self::Xz { .. } => Codec::Xz,
         }
@@ -208,6 +218,7 @@ impl Method {
             Self::Miniz { level } => level <= 10,
             Self::ZlibNg { level } | Self::Bzip2 { level } => (1..=9).contains(&level),
             Self::Zstd157 { level, .. } => level != 0 && (-131_072..=22).contains(&level),
+            Self::Zstd156 { level, .. } => level != 0 && (-7..=15).contains(&level),
             Self::Xz { preset, .. } => preset <= 9,
         }
     }
@@ -224,7 +235,7 @@ impl Method {
             Self::Miniz { level } => by_level(&[2, 10, 20, 22, 25, 30, 40, 50, 65, 80, 110], level),
             Self::ZlibNg { level } => by_level(&[5, 5, 8, 10, 12, 14, 16, 22, 32, 45], level),
             Self::Snappy(_) => 3,
-            Self::Zstd157 { level, .. } => match level {
+            Self::Zstd157 { level, .. } | Self::Zstd156 { level, .. } => match level {
                 ..=4 => 5,
                 5..=9 => 15,
                 10..=12 => 40,
@@ -268,6 +279,9 @@ impl fmt::Display for Method {
             Self::Snappy(hash) => write!(f, "snappy:{}", hash.name()),
             Self::Zstd157 { mode, level, checksum } => {
                 write!(f, "zstd-1.5.7:{}:L{level}{}", mode.name(), if checksum { ":C" } else { "" })
+            }
+            Self::Zstd156 { mode, level, checksum } => {
+                write!(f, "zstd-1.5.6:{}:L{level}{}", mode.name(), if checksum { ":C" } else { "" })
             }
             Self::Bzip2 { level } => write!(f, "bzip2:L{level}"),
             Self::Xz { preset, extreme, check } => {
@@ -317,6 +331,11 @@ fn parse(text: &str) -> Option<EncoderId> {
         ["zlib-ng", level] => Method::ZlibNg { level: number(level, "L")? },
         ["snappy", hash] => Method::Snappy(SnappyHash::ALL.into_iter().find(|known| known.name() == hash)?),
         ["zstd-1.5.7", mode, level, ref checksum @ ..] => Method::Zstd157 {
+            mode: [ZstdMode::Once, ZstdMode::Stream].into_iter().find(|known| known.name() == mode)?,
+            level: number(level, "L")?,
+            checksum: flag(checksum, "C")?,
+        },
+        ["zstd-1.5.6", mode, level, ref checksum @ ..] => Method::Zstd156 {
             mode: [ZstdMode::Once, ZstdMode::Stream].into_iter().find(|known| known.name() == mode)?,
             level: number(level, "L")?,
             checksum: flag(checksum, "C")?,
@@ -380,7 +399,10 @@ mod tests {
             "miniz:L256",
             "snappy:crc14",
             "snappy:mask14+adler3",
-            "zstd-1.5.6:once:L3",
+            "zstd-1.5.5:once:L3",
+            "zstd-1.5.6:once:L-8",
+            "zstd-1.5.6:once:L16",
+            "zstd-1.5.6:L3",
             "zstd-1.5.7:once:L0",
             "zstd-1.5.7:once:L-0",
             "zstd-1.5.7:once:L23",

@@ -22,6 +22,7 @@
 //! | Go, Rust, Python, JavaScript | snappy | `snappy:shift14` |
 //! | Java, C++ | snappy | `snappy:mask14`, `snappy:mask15`, `snappy:crc15` |
 //! | fastavro; Rust | zstandard | `zstd-1.5.7:once:L3`; `zstd-1.5.7:stream:L3` |
+//! | Java Avro 1.11.1 to 1.12.0, Spark 3.3 to 4.0; Python zstandard 0.19 to 0.23 | zstandard | `zstd-1.5.6:stream:L3`; `zstd-1.5.6:once:L3` |
 //! | Python, Rust, C | bzip2, xz | `bzip2:L9`; `xz:P6:crc64` |
 //!
 //! Encoding is bounded: output is never much longer than input, and the working memory depends on the id (up to 0.7 GB
@@ -29,11 +30,14 @@
 
 mod candidates;
 mod compressors;
+mod dfast;
 mod id;
 mod preflate;
 mod probe;
 pub mod selftest;
 mod snappy;
+mod zstd156;
+mod zstd_context;
 
 use std::ops::ControlFlow;
 
@@ -59,6 +63,9 @@ pub enum EncodeError {
     /// A setting is out of range, or this build has no such encoder.
     #[error("no encoder for {0}")]
     Unsupported(EncoderId),
+    /// Longer than what the id is exact for.
+    #[error("{0} does not encode this many bytes")]
+    BeyondWindow(EncoderId),
     /// More than [`MAX_PLAIN`] bytes.
     #[error("{0} bytes are too many for one block")]
     TooLarge(usize),
@@ -82,6 +89,7 @@ pub struct Encoders {
     snap: snap::raw::Encoder,
     snappy: snappy::Snappy,
     zstd: Option<zstd_safe::CCtx<'static>>,
+    zstd156: Option<zstd156::Zstd156>,
     scratch: Vec<u8>,
 }
 
@@ -107,6 +115,7 @@ impl Encoders {
             snap: snap::raw::Encoder::new(),
             snappy: snappy::Snappy::new(),
             zstd: None,
+            zstd156: None,
             scratch: Vec::new(),
         }
     }
@@ -114,8 +123,8 @@ impl Encoders {
     /// Appends the payload that `id` makes of `plain` to `out`.
     ///
     /// # Errors
-    /// If the id's settings are out of range, `plain` is longer than [`MAX_PLAIN`], or memory is short. `out` is then as
-    /// it was.
+    /// If the id's settings are out of range, `plain` is longer than [`MAX_PLAIN`] or than the id's window
+    /// ([`EncodeError::BeyondWindow`]), or memory is short. `out` is then as it was.
     pub fn encode(&mut self, id: &EncoderId, plain: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
         if !id.is_valid() {
             return Err(EncodeError::Unsupported(*id));
@@ -165,6 +174,16 @@ impl Encoders {
                     none => none.insert(zstd_safe::CCtx::try_create().ok_or(failed("no memory"))?),
                 };
                 compressors::zstd(context, mode, level, checksum, plain, out).map_err(failed)?;
+            }
+            Method::Zstd156 { mode, level, checksum } => {
+                let encoder = match &mut self.zstd156 {
+                    Some(encoder) => encoder,
+                    none => none.insert(zstd156::Zstd156::try_create().ok_or(failed("no memory"))?),
+                };
+                encoder.encode(mode, level, checksum, plain, out).map_err(|refused| match refused {
+                    zstd156::Refused::BeyondWindow => EncodeError::BeyondWindow(*id),
+                    zstd156::Refused::Failed(reason) => failed(reason),
+                })?;
             }
             Method::Bzip2 { level } => compressors::bzip2(level, plain, out).map_err(failed)?,
             Method::Xz { preset, extreme, check } => {

@@ -102,10 +102,10 @@ impl Prober {
         if encoders.verify(&winner, sample.plain, sample.payload) {
             return Some(winner);
         }
-        // The samples may have fitted several, so what is near the winner comes first.
-        let near = |id: &&EncoderId| kin(id.method, winner.method);
-        let others = self.candidates.iter().filter(near).chain(self.candidates.iter().filter(|id| !near(id)));
-        for other in others.filter(|other| other.method != winner.method) {
+        // The samples may have fitted several, so what is nearest to the winner comes first.
+        let mut others: Vec<&EncoderId> = self.candidates.iter().collect();
+        others.sort_by_key(|id| distance(id.method, winner.method));
+        for other in others.into_iter().filter(|other| other.method != winner.method) {
             let other = EncoderId { method: other.method, tail };
             if attempt(encoders, other, sample, effort) == Some(true) {
                 return Some(other);
@@ -115,9 +115,19 @@ impl Prober {
     }
 }
 
-/// Whether two methods differ in the level only.
-fn kin(a: Method, b: Method) -> bool {
-    std::mem::discriminant(&a) == std::mem::discriminant(&b)
+/// How near two methods are: 0 for the same settings of another version of one library, which agree on short blocks; 1
+/// where they differ in the level only.
+fn distance(a: Method, b: Method) -> u8 {
+    match (a, b) {
+        (Method::Zstd157 { mode, level, checksum }, Method::Zstd156 { mode: m, level: l, checksum: c })
+        | (Method::Zstd156 { mode, level, checksum }, Method::Zstd157 { mode: m, level: l, checksum: c })
+            if (mode, level, checksum) == (m, l, c) =>
+        {
+            0
+        }
+        _ if std::mem::discriminant(&a) == std::mem::discriminant(&b) => 1,
+        _ => 2,
+    }
 }
 
 /// Verifies if `effort` allows, and takes what it costs; None if it does not, or if the tail is another.
@@ -144,7 +154,7 @@ fn attempt(encoders: &mut Encoders, id: EncoderId, sample: &Sample<'_>, effort: 
 mod tests {
     use super::*;
     use crate::avro::encoder::selftest::{Kind, sample};
-    use crate::avro::encoder::{WriterHint, candidates};
+    use crate::avro::encoder::{WriterHint, ZstdMode, candidates};
 
     const LEVEL_4: Method = Method::Zlib { level: 4, mem_level: 8 };
 
@@ -177,6 +187,31 @@ mod tests {
         assert_eq!(found, Some(Method::Miniz { level: 10 }.plain()));
         prober.prefer(found.unwrap());
         assert_eq!(prober.find(&mut encoders, &odd, &mut 0), found);
+    }
+
+    #[test]
+    fn where_short_blocks_fit_two_versions_later_ones_are_found_at_once() {
+        let version = |new| match new {
+            true => Method::Zstd157 { mode: ZstdMode::Once, level: 3, checksum: false },
+            false => Method::Zstd156 { mode: ZstdMode::Once, level: 3, checksum: false },
+        };
+        let plain = sample(Kind::Records, 200_000);
+        let (short, long) = plain.split_at(100);
+        for new in [true, false] {
+            let (id, other) = (version(new).plain(), version(!new).plain());
+            let payloads = [encoded(id, short), encoded(id, long)];
+            assert_eq!(payloads[0], encoded(other, short), "both versions make the same of a short block");
+            assert_ne!(payloads[1], encoded(other, long));
+            let mut prober =
+                Prober::new(candidates(Codec::Zstandard, &WriterHint::default(), &block(short, &payloads[0], 0)));
+            prober.expect(other);
+            let mut encoders = Encoders::new();
+            prober.probe(&mut encoders, &[block(short, &payloads[0], 0)], &mut PROBE_EFFORT.clone());
+            assert_eq!(prober.winner(), Some(other));
+            // No more effort than one attempt takes.
+            let mut effort = u64::from(id.method.cost()) * (long.len() as u64 + 1024);
+            assert_eq!(prober.find(&mut encoders, &block(long, &payloads[1], 0), &mut effort), Some(id));
+        }
     }
 
     #[test]
