@@ -1,0 +1,389 @@
+//! bzip2 as Apache Commons Compress writes it: libbz2's stream with its last stage done again.
+//!
+//! Both sort, move to front and count runs alike, which makes the same symbols. They differ in how those are coded in six tables or
+//! fewer: where two tables cost the same, the C library takes the lower one and Java the higher; the C library keeps codes to 17 bits,
+//! Java to 20; and where a code is longer, Java leaves the weight of the last symbol as it is. So the symbols are read from libbz2's
+//! stream and written again. The formats of both are the same (there is no specification; the C sources of bzip2 1.0.8 are,
+//! `BZ2_compressBlock` and `BZ2_hbMakeCodeLengths`). Where blocks are cut is libbz2's rule, which may be another for more than
+//! `level` times 100 kB. Measured against Commons Compress 1.27.1.
+
+/// Begins a block: the digits of pi.
+const BLOCK: u64 = 0x3141_5926_5359;
+/// Ends the stream: the digits of its square root.
+const END: u64 = 0x1772_4538_5090;
+/// Symbols that share a table.
+const GROUP: usize = 50;
+/// The most symbols that are told apart: 256 bytes, two for runs but one for zero, the end of the block.
+const MAX_ALPHABET: usize = 258;
+/// The most tables.
+const MAX_TABLES: usize = 6;
+/// The longest code.
+const MAX_CODE: usize = 20;
+/// How often the tables are improved.
+const ITERATIONS: usize = 4;
+
+/// Code lengths of the symbols of one table.
+type Lengths = [u8; MAX_ALPHABET];
+
+/// Appends Java's stream to `out`, made of libbz2's.
+pub(super) fn recode(stream: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+    let mut input = Bits { bytes: stream, at: 0 };
+    let mut output = Writer { out, held: 0, bits: 0 };
+    // "BZh" and the level.
+    output.put(32, input.take(32)?);
+    loop {
+        let magic = input.take(48)?;
+        output.put(24, magic >> 24);
+        output.put(24, magic & 0xff_ffff);
+        // The checksum: of the block, or of all.
+        output.put(32, input.take(32)?);
+        match magic {
+            END => break,
+            BLOCK => block(&mut input, &mut output)?,
+            _ => return Err("no block"),
+        }
+    }
+    output.flush();
+    Ok(())
+}
+
+/// Reads a block's symbols and writes them again.
+fn block(input: &mut Bits<'_>, output: &mut Writer<'_>) -> Result<(), &'static str> {
+    // Whether it is randomised, and where the first byte stands.
+    output.put(25, input.take(25)?);
+    let alphabet = copy_used(input, output)? + 2;
+    let symbols = read_symbols(input, alphabet)?;
+    let tables = Tables::of(&symbols, alphabet);
+    tables.put(&symbols, alphabet, output);
+    Ok(())
+}
+
+/// Copies which bytes are in use; how many there are.
+fn copy_used(input: &mut Bits<'_>, output: &mut Writer<'_>) -> Result<usize, &'static str> {
+    let sixteens = input.take(16)?;
+    output.put(16, sixteens);
+    let mut used = 0;
+    for _ in 0..sixteens.count_ones() {
+        let bytes = input.take(16)?;
+        output.put(16, bytes);
+        used += bytes.count_ones() as usize;
+    }
+    Ok(used)
+}
+
+/// Reads all symbols of a block, with the one for its end.
+fn read_symbols(input: &mut Bits<'_>, alphabet: usize) -> Result<Vec<u16>, &'static str> {
+    let tables = input.take(3)? as usize;
+    let count = input.take(15)? as usize;
+    if !(2..=MAX_TABLES).contains(&tables) {
+        return Err("a wrong number of tables");
+    }
+    let mut order: Vec<u8> = (0..tables as u8).collect();
+    let mut selectors = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut place = 0;
+        while input.take(1)? == 1 {
+            place += 1;
+        }
+        if place >= tables {
+            return Err("no such table");
+        }
+        order[..=place].rotate_right(1);
+        selectors.push(usize::from(order[0]));
+    }
+    let mut decoders = Vec::with_capacity(tables);
+    for _ in 0..tables {
+        let (mut lengths, mut length) = ([0; MAX_ALPHABET], input.take(5)? as u8);
+        for symbol in lengths.iter_mut().take(alphabet) {
+            while input.take(1)? == 1 {
+                length = if input.take(1)? == 0 { length.wrapping_add(1) } else { length.wrapping_sub(1) };
+            }
+            *symbol = length;
+        }
+        decoders.push(Decoder::new(&lengths, alphabet).ok_or("a code is too long")?);
+    }
+    let (end, mut symbols) = ((alphabet - 1) as u16, Vec::new());
+    for selector in selectors {
+        for _ in 0..GROUP {
+            let symbol = decoders[selector].symbol(input)?;
+            symbols.push(symbol);
+            if symbol == end {
+                return Ok(symbols);
+            }
+        }
+    }
+    Err("a block without an end")
+}
+
+/// Reads canonical codes of one table.
+struct Decoder {
+    /// For each length: the first code, how many there are, and the place of its first symbol.
+    ranges: [(u32, u32, usize); MAX_CODE + 1],
+    symbols: Vec<u16>,
+}
+
+impl Decoder {
+    fn new(lengths: &Lengths, alphabet: usize) -> Option<Self> {
+        let lengths = lengths.get(..alphabet)?;
+        if lengths.iter().any(|length| !(1..=MAX_CODE as u8).contains(length)) {
+            return None;
+        }
+        let (mut ranges, mut symbols, mut code) = ([(0, 0, 0); MAX_CODE + 1], Vec::with_capacity(alphabet), 0);
+        for (length, range) in ranges.iter_mut().enumerate() {
+            let first = symbols.len();
+            let of_this = lengths.iter().enumerate().filter(|(_, other)| usize::from(**other) == length);
+            symbols.extend(of_this.map(|(symbol, _)| symbol as u16));
+            let count = (symbols.len() - first) as u32;
+            *range = (code, count, first);
+            code = (code + count) << 1;
+        }
+        Some(Self { ranges, symbols })
+    }
+
+    fn symbol(&self, input: &mut Bits<'_>) -> Result<u16, &'static str> {
+        let mut code = 0;
+        for (first, count, place) in self.ranges.iter().skip(1) {
+            code = code << 1 | input.take(1)? as u32;
+            if let Some(offset) = code.checked_sub(*first).filter(|offset| offset < count) {
+                return self.symbols.get(place + offset as usize).copied().ok_or("no such symbol");
+            }
+        }
+        Err("no such code")
+    }
+}
+
+/// The tables of a block, and which group of symbols is coded with which.
+struct Tables {
+    lengths: Vec<Lengths>,
+    selectors: Vec<u8>,
+}
+
+impl Tables {
+    fn of(symbols: &[u16], alphabet: usize) -> Self {
+        let count = match symbols.len() {
+            0..200 => 2,
+            200..600 => 3,
+            600..1200 => 4,
+            1200..2400 => 5,
+            _ => MAX_TABLES,
+        };
+        let mut lengths = first_guess(symbols, alphabet, count);
+        let mut selectors = Vec::with_capacity(symbols.len() / GROUP + 1);
+        for _ in 0..ITERATIONS {
+            let mut frequencies = vec![[0u32; MAX_ALPHABET]; count];
+            selectors.clear();
+            for group in symbols.chunks(GROUP) {
+                let best = cheapest(&lengths, group);
+                selectors.push(best as u8);
+                for symbol in group {
+                    frequencies[best][usize::from(*symbol)] += 1;
+                }
+            }
+            for (lengths, frequencies) in lengths.iter_mut().zip(&frequencies) {
+                make_lengths(lengths, &frequencies[..alphabet]);
+            }
+        }
+        Self { lengths, selectors }
+    }
+
+    fn put(&self, symbols: &[u16], alphabet: usize, output: &mut Writer<'_>) {
+        output.put(3, self.lengths.len() as u64);
+        output.put(15, self.selectors.len() as u64);
+        let mut order: Vec<u8> = (0..self.lengths.len() as u8).collect();
+        for selector in &self.selectors {
+            let place = order.iter().position(|table| table == selector).unwrap_or_default();
+            order[..=place].rotate_right(1);
+            (0..place).for_each(|_| output.put(1, 1));
+            output.put(1, 0);
+        }
+        for lengths in &self.lengths {
+            let mut length = lengths[0];
+            output.put(5, u64::from(length));
+            for wanted in &lengths[..alphabet] {
+                while length != *wanted {
+                    // 10 is one more, 11 one less.
+                    output.put(2, if length < *wanted { 2 } else { 3 });
+                    length = if length < *wanted { length + 1 } else { length - 1 };
+                }
+                output.put(1, 0);
+            }
+        }
+        let codes: Vec<[u32; MAX_ALPHABET]> = self.lengths.iter().map(|lengths| codes(lengths, alphabet)).collect();
+        for (group, selector) in symbols.chunks(GROUP).zip(&self.selectors) {
+            let (codes, lengths) = (&codes[usize::from(*selector)], &self.lengths[usize::from(*selector)]);
+            for symbol in group {
+                let symbol = usize::from(*symbol);
+                output.put(u32::from(lengths[symbol]), u64::from(codes[symbol]));
+            }
+        }
+    }
+}
+
+/// The first tables: each is for a stretch of the alphabet with about as many symbols of the block as any other.
+fn first_guess(symbols: &[u16], alphabet: usize, count: usize) -> Vec<Lengths> {
+    let (inside, outside) = (0, 15);
+    let mut frequencies = [0usize; MAX_ALPHABET];
+    symbols.iter().for_each(|symbol| frequencies[usize::from(*symbol)] += 1);
+    let mut lengths = vec![[outside; MAX_ALPHABET]; count];
+    let (mut start, mut left) = (0, symbols.len());
+    for part in (1..=count).rev() {
+        let (share, mut taken, mut end) = (left / part, 0, start);
+        while taken < share && end < alphabet {
+            taken += frequencies[end];
+            end += 1;
+        }
+        if end > start + 1 && part != count && part != 1 && (count - part) % 2 == 1 {
+            end -= 1;
+            taken -= frequencies[end];
+        }
+        lengths[part - 1][start..end].fill(inside);
+        start = end;
+        left -= taken;
+    }
+    lengths
+}
+
+/// The table that codes a group in the fewest bits; the highest of several.
+fn cheapest(lengths: &[Lengths], group: &[u16]) -> usize {
+    let cost = |lengths: &Lengths| group.iter().map(|symbol| u32::from(lengths[usize::from(*symbol)])).sum::<u32>();
+    let costs = lengths.iter().map(cost).enumerate();
+    costs.rev().min_by_key(|(_, cost)| *cost).map_or(0, |(table, _)| table)
+}
+
+/// Code lengths by Huffman's algorithm, with the heap of bzip2, which decides among equal weights. The low eight bits of a weight
+/// are the depth of its tree.
+fn make_lengths(lengths: &mut Lengths, frequencies: &[u32]) {
+    let leaves = frequencies.len();
+    let mut weights: Vec<u32> =
+        std::iter::once(0).chain(frequencies.iter().map(|count| (*count).max(1) << 8)).collect();
+    loop {
+        weights.truncate(leaves + 1);
+        let parents = tree(&mut weights, leaves);
+        let mut is_too_long = false;
+        for (leaf, length) in lengths.iter_mut().enumerate().take(leaves) {
+            let (mut node, mut depth) = (leaf + 1, 0);
+            while parents[node] > 0 {
+                node = parents[node];
+                depth += 1;
+            }
+            *length = depth;
+            is_too_long |= usize::from(depth) > MAX_CODE;
+        }
+        if !is_too_long {
+            return;
+        }
+        for weight in &mut weights[1..leaves] {
+            *weight = (1 + (*weight >> 8) / 2) << 8;
+        }
+    }
+}
+
+/// Joins the two lightest nodes until there is one; the parent of each node, 0 for the last. Nodes are numbered from 1 on.
+fn tree(weights: &mut Vec<u32>, leaves: usize) -> Vec<usize> {
+    let mut parents = vec![0; 2 * leaves];
+    let mut heap = Heap(vec![0]);
+    (1..=leaves).for_each(|leaf| heap.push(leaf, weights));
+    while heap.0.len() > 2 {
+        let (first, second) = (heap.pop(weights), heap.pop(weights));
+        let (a, b) = (weights[first], weights[second]);
+        let node = weights.len();
+        weights.push(((a & !0xff) + (b & !0xff)) | (1 + (a & 0xff).max(b & 0xff)));
+        (parents[first], parents[second]) = (node, node);
+        heap.push(node, weights);
+    }
+    parents
+}
+
+/// A heap of nodes, the lightest first. Place 0 holds node 0, which weighs nothing.
+struct Heap(Vec<usize>);
+
+impl Heap {
+    fn push(&mut self, node: usize, weights: &[u32]) {
+        let mut place = self.0.len();
+        self.0.push(node);
+        while weights[node] < weights[self.0[place >> 1]] {
+            self.0[place] = self.0[place >> 1];
+            place >>= 1;
+        }
+        self.0[place] = node;
+    }
+
+    /// Takes the lightest; there is one.
+    fn pop(&mut self, weights: &[u32]) -> usize {
+        let first = self.0.swap_remove(1);
+        let Some(&node) = self.0.get(1) else { return first };
+        let (mut place, last) = (1, self.0.len() - 1);
+        loop {
+            let mut below = place << 1;
+            if below > last {
+                break;
+            }
+            if below < last && weights[self.0[below + 1]] < weights[self.0[below]] {
+                below += 1;
+            }
+            if weights[node] < weights[self.0[below]] {
+                break;
+            }
+            self.0[place] = self.0[below];
+            place = below;
+        }
+        self.0[place] = node;
+        first
+    }
+}
+
+/// The codes of a table: by length, then by symbol.
+fn codes(lengths: &Lengths, alphabet: usize) -> [u32; MAX_ALPHABET] {
+    let (mut codes, mut code) = ([0; MAX_ALPHABET], 0);
+    for length in 1..=MAX_CODE as u8 {
+        for symbol in (0..alphabet).filter(|symbol| lengths[*symbol] == length) {
+            codes[symbol] = code;
+            code += 1;
+        }
+        code <<= 1;
+    }
+    codes
+}
+
+/// Bits of a stream, the highest of a byte first.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Bits<'_> {
+    /// The next bits, 48 at most.
+    fn take(&mut self, count: usize) -> Result<u64, &'static str> {
+        let (byte, skipped) = (self.at / 8, self.at % 8);
+        let end = (self.at + count).div_ceil(8);
+        let bytes = self.bytes.get(byte..end).ok_or("a stream that is cut off")?;
+        let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        self.at += count;
+        Ok(value >> (bytes.len() * 8 - skipped - count) & ((1 << count) - 1))
+    }
+}
+
+/// Writes bits, the highest of a byte first.
+struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    held: u64,
+    bits: u32,
+}
+
+impl Writer<'_> {
+    /// Appends bits, 32 at most.
+    fn put(&mut self, count: u32, value: u64) {
+        self.held = self.held << count | value;
+        self.bits += count;
+        while self.bits >= 8 {
+            self.bits -= 8;
+            self.out.push((self.held >> self.bits) as u8);
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.bits > 0 {
+            self.put(8 - self.bits, 0);
+        }
+    }
+}
