@@ -387,3 +387,64 @@ impl Writer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::avro::codec::{Codec, Decoder as Payloads, MAX_DECODED};
+    use crate::avro::encoder::compressors::bzip2;
+    use crate::avro::encoder::selftest::{Kind, sample};
+    use proptest::prelude::*;
+
+    fn encode(level: u8, plain: &[u8]) -> Vec<u8> {
+        let (mut stream, mut out) = (Vec::new(), Vec::new());
+        bzip2(level, plain, &mut stream).unwrap();
+        recode(&stream, &mut out).unwrap();
+        out
+    }
+
+    fn decoded(payload: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::new();
+        assert_eq!(Payloads::new().decode(Codec::Bzip2, payload, MAX_DECODED, &mut plain), Ok(payload.len()));
+        plain
+    }
+
+    #[test]
+    fn streams_of_no_block_and_of_several_decode() {
+        for (level, length) in [(9, 0), (9, 1), (1, 250_000)] {
+            for kind in Kind::ALL {
+                let plain = sample(kind, length);
+                assert!(decoded(&encode(level, &plain)) == plain, "{kind:?} {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_off_is_refused() {
+        let mut stream = Vec::new();
+        bzip2(9, &sample(Kind::Records, 3_000), &mut stream).unwrap();
+        for length in 0..stream.len() {
+            assert!(recode(&stream[..length], &mut Vec::new()).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn codes_are_no_longer_than_20_bits() {
+        // Weights that grow as Fibonacci's numbers make the longest codes.
+        let (mut frequencies, mut lengths) = (vec![1u32, 1], [0; MAX_ALPHABET]);
+        (2..32).for_each(|at| frequencies.push(frequencies[at - 1] + frequencies[at - 2]));
+        make_lengths(&mut lengths, &frequencies);
+        assert!(lengths[..32].iter().all(|length| (1..=MAX_CODE as u8).contains(length)), "{:?}", &lengths[..32]);
+        let space: f64 = lengths[..32].iter().map(|length| 0.5f64.powi(i32::from(*length))).sum();
+        assert!((space - 1.0).abs() < 1e-9, "{space}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_bytes_decode(bytes in proptest::collection::vec(0u8..7, 0..3000), wide in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let plain = [bytes, wide].concat();
+            prop_assert_eq!(decoded(&encode(9, &plain)), plain);
+        }
+    }
+}
