@@ -192,7 +192,7 @@ impl Tail {
         match self {
             Self::None => {}
             Self::Adler3 => {
-                let sum = zlib_rs::adler32::adler32(1, plain).to_be_bytes();
+                let sum = zlib_rs::adler32::adler32(1, plain).swap_bytes().to_le_bytes();
                 bytes[..3].copy_from_slice(&sum[..3]);
             }
             Self::EmptyFrame => bytes = EMPTY_ZSTD_FRAME,
