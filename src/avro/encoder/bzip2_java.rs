@@ -123,7 +123,7 @@ fn read_symbols(input: &mut Bits<'_>, alphabet: usize) -> Result<Vec<u16>, &'sta
 
 /// Reads canonical codes of one table.
 struct Decoder {
-    /// For each length: the first code, how many there are, and the place of its first symbol.
+    /// For each length: what lies above its codes, filled up to the longest code; its first code; the place of its first symbol.
     ranges: [(u32, u32, usize); MAX_CODE + 1],
     symbols: Vec<u16>,
 }
@@ -134,27 +134,29 @@ impl Decoder {
         if lengths.iter().any(|length| !(1..=MAX_CODE as u8).contains(length)) {
             return None;
         }
-        let (mut ranges, mut symbols, mut code) = ([(0, 0, 0); MAX_CODE + 1], Vec::with_capacity(alphabet), 0);
+        let (mut ranges, mut symbols, mut code) = ([(0, 0, 0); MAX_CODE + 1], Vec::with_capacity(alphabet), 0u32);
         for (length, range) in ranges.iter_mut().enumerate() {
             let first = symbols.len();
             let of_this = lengths.iter().enumerate().filter(|(_, other)| usize::from(**other) == length);
             symbols.extend(of_this.map(|(symbol, _)| symbol as u16));
-            let count = (symbols.len() - first) as u32;
-            *range = (code, count, first);
-            code = (code + count) << 1;
+            let end = code.checked_add((symbols.len() - first) as u32)?;
+            if end > 1 << length {
+                return None;
+            }
+            *range = (end << (MAX_CODE - length), code, first);
+            code = end << 1;
         }
         Some(Self { ranges, symbols })
     }
 
     fn symbol(&self, input: &mut Bits<'_>) -> Result<u16, &'static str> {
-        let mut code = 0;
-        for (first, count, place) in self.ranges.iter().skip(1) {
-            code = code << 1 | input.take(1)? as u32;
-            if let Some(offset) = code.checked_sub(*first).filter(|offset| offset < count) {
-                return self.symbols.get(place + offset as usize).copied().ok_or("no such symbol");
-            }
-        }
-        Err("no such code")
+        let next = input.peek(MAX_CODE as u32) as u32;
+        let ranges = self.ranges.iter().enumerate().skip(1);
+        let (length, (_, first, place)) =
+            ranges.into_iter().find(|(_, (end, ..))| next < *end).ok_or("no such code")?;
+        input.skip(length as u32)?;
+        let offset = (next >> (MAX_CODE - length)) - first;
+        self.symbols.get(place + offset as usize).copied().ok_or("no such symbol")
     }
 }
 

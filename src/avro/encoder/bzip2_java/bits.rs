@@ -2,23 +2,44 @@
 
 /// Bits of a stream, the highest of a byte first.
 pub(super) struct Bits<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
+    /// The next bits, at the lower end.
+    held: u64,
+    bits: u32,
 }
 
 impl<'a> Bits<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { rest: bytes, held: 0, bits: 0 }
     }
 
     /// The next bits, 48 at most.
-    pub(super) fn take(&mut self, count: usize) -> Result<u64, &'static str> {
-        let (byte, skipped) = (self.at / 8, self.at % 8);
-        let end = (self.at + count).div_ceil(8);
-        let bytes = self.bytes.get(byte..end).ok_or("a stream that is cut off")?;
-        let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        self.at += count;
-        Ok(value >> (bytes.len() * 8 - skipped - count) & ((1 << count) - 1))
+    pub(super) fn take(&mut self, count: u32) -> Result<u64, &'static str> {
+        let value = self.peek(count);
+        self.skip(count)?;
+        Ok(value)
+    }
+
+    /// The next bits without taking them, 48 at most; zeros after the end.
+    pub(super) fn peek(&mut self, count: u32) -> u64 {
+        while self.bits <= 56
+            && let Some((byte, rest)) = self.rest.split_first()
+        {
+            self.held = self.held << 8 | u64::from(*byte);
+            self.bits += 8;
+            self.rest = rest;
+        }
+        let value = match self.bits.checked_sub(count) {
+            Some(left) => self.held >> left,
+            None => self.held << (count - self.bits),
+        };
+        value & ((1 << count) - 1)
+    }
+
+    /// Takes bits that were peeked at.
+    pub(super) fn skip(&mut self, count: u32) -> Result<(), &'static str> {
+        self.bits = self.bits.checked_sub(count).ok_or("a stream that is cut off")?;
+        Ok(())
     }
 }
 
