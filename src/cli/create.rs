@@ -378,6 +378,14 @@ fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: b
             avro.blocks_exact + avro.blocks_corrected,
             avro.blocks_raw
         ))?;
+        for writer in &avro.unknown_writers {
+            output.note(format_args!(
+                "raw:     {} of {}: {}",
+                count(writer.blocks, "block"),
+                count(writer.files, "file"),
+                writer.reason
+            ))?;
+        }
     }
     output.note(format_args!(
         "read {}, {} {} ({}) in {}",

@@ -105,6 +105,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "snap key import",
         &["snap key import tables.key", "snap key import tables.key --new-password-file /run/secrets/new"],
     ),
+    ("snap debug encoders", &["snap debug encoders orders.avro", "snap debug encoders --blocks 0 --json orders.avro"]),
     (
         "snap completions",
         &["snap completions bash > ~/.local/share/bash-completion/completions/snap", "snap completions zsh > _snap"],

@@ -99,6 +99,12 @@ pub(crate) fn long(entry: &FileEntry, path: &[u8], output: &Output) -> Vec<u8> {
         let mut said = format!("  [avro {codec}, {}", count(facts.declared_records, "record"));
         if facts.state != avro_snap::snapshot::entry::AvroState::Ok {
             let _ = write!(said, ", {}", facts.state.name());
+        } else if facts.blocks_raw > 0 {
+            let _ = write!(said, ", {} of {} raw", facts.blocks_raw, count(facts.blocks, "block"));
+            // Nothing is said of those that were to be kept as they are.
+            if !facts.raw_reason.is_empty() {
+                let _ = write!(said, ": {}", printable(&facts.raw_reason).replace('\n', "\\x0a"));
+            }
         }
         said.push(']');
         line.extend_from_slice(said.as_bytes());

@@ -7,6 +7,7 @@ mod completions;
 mod compression;
 mod copy;
 mod create;
+mod debug;
 mod diff;
 mod dump;
 mod elsewhere;
@@ -111,6 +112,7 @@ enum Verb {
     Recover(recover::Args),
     Key(key::Args),
     Cache(cache::Args),
+    Debug(debug::Args),
     Completions(completions::Args),
 }
 
@@ -196,6 +198,7 @@ impl Verb {
             Self::Recover(args) => args.run(context),
             Self::Key(args) => args.run(context),
             Self::Cache(args) => args.run(context),
+            Self::Debug(args) => args.run(context),
             Self::Completions(args) => args.run(context, Cli::command()),
         }
     }

@@ -7,6 +7,7 @@ use avro_snap::ops::cat::CatOptions;
 use avro_snap::ops::check::CheckOptions;
 use avro_snap::ops::copy::CopyOptions;
 use avro_snap::ops::create::CreateOptions;
+use avro_snap::ops::encoders::EncoderOptions;
 use avro_snap::ops::forget::ForgetOptions;
 use avro_snap::ops::merge::MergeOptions;
 use avro_snap::ops::prune::PruneOptions;
@@ -289,6 +290,14 @@ const SHARED: &[Shared] = &[
         own: &[("snapshots", "which snapshots")],
         read: read::<PayloadOptions>,
     },
+    Shared {
+        verb: &["debug", "encoders"],
+        needs: &["orders.avro"],
+        needs_text: "",
+        keys: &[("blocks", "7", &["--blocks", "7"])],
+        own: &[("files", "which files")],
+        read: read::<EncoderOptions>,
+    },
 ];
 
 /// What the command line says.
@@ -310,6 +319,7 @@ fn given(shared: &Shared, flags: &[&str]) -> String {
         Verb::Check(args) => format!("{:?}", args.options()),
         Verb::Cat(args) => format!("{:?}", args.options()),
         Verb::Init(args) => format!("{:?}", args.options()),
+        Verb::Debug(args) => format!("{:?}", args.options()),
         Verb::Repair(args) => match args.what {
             What::Packs(args) => format!("{:?}", args.options()),
             What::Snapshots(args) => format!("{:?}", args.options()),

@@ -10,7 +10,7 @@ use crate::avro::block::Looked;
 use crate::avro::codec::{Codec, Decoder, MAX_DECODED};
 use crate::avro::container::Header;
 use crate::avro::encoder::{
-    BLOCK_EFFORT, EncoderId, Encoders, PROBE_EFFORT, Prober, Sample, WriterHint, candidates, preflate_split,
+    BLOCK_EFFORT, EncoderId, Encoders, PROBE_EFFORT, Prober, Sample, WriterHint, candidates, preflate_split, signature,
 };
 use crate::avro::schema::Schema;
 use crate::hints::{Hints, ProvenPayload};
@@ -60,6 +60,10 @@ pub(crate) struct EncoderFinder<'w> {
     hint: WriterHint,
     expected: Option<EncoderId>,
     prober: Option<Prober>,
+    /// What may be spent to find an encoder for later blocks, where there is none for the first.
+    later_effort: u64,
+    /// What can be seen of the writer, and whether all encoders that may be its are too slow; from the first blocks.
+    seen: Option<(String, bool)>,
     /// Blocks in a row that nothing reproduced, from the start.
     nothing_left: usize,
 }
@@ -90,7 +94,18 @@ impl<'w> EncoderFinder<'w> {
             hint: WriterHint::from_keys(header.entries().map(|(key, _)| key)),
             expected: expected.and_then(|id| id.parse().ok()),
             prober: None,
+            later_effort: PROBE_EFFORT / 4,
+            seen: None,
             nothing_left: 0,
+        }
+    }
+
+    /// Why payloads that decode are kept as they are, in words.
+    pub(crate) fn why_raw(&self) -> String {
+        match &self.seen {
+            Some((writer, false)) => format!("no known encoder: {writer}"),
+            Some((writer, true)) => format!("encoding again is slower than what was asked for: {writer}"),
+            None => "no known encoder".into(),
         }
     }
 
@@ -153,8 +168,14 @@ impl<'w> EncoderFinder<'w> {
         blocks: &[RawBlock],
         room: Room,
     ) -> Vec<Option<PayloadDecision>> {
+        let mut probed = 0;
         if self.prober.is_none() {
             self.prober = self.probe(codec, blocks, room);
+            probed = PROBED;
+        }
+        if self.prober.as_ref().is_none_or(|prober| prober.winner().is_none()) {
+            self.probe_later(codec, blocks, probed, room);
+            self.see(codec, blocks, room);
         }
         let (prober, effort) = (self.prober.as_ref(), self.effort);
         let (bench, memory, schema) = (self.bench, self.memory, self.schema.schema());
@@ -195,10 +216,51 @@ impl<'w> EncoderFinder<'w> {
 
     /// Finds the file's encoder with its first blocks.
     fn probe(&self, codec: Codec, blocks: &[RawBlock], room: Room) -> Option<Prober> {
+        let blocks = blocks.iter().filter(|block| says_something(block)).take(PROBED);
+        self.probe_with(codec, blocks, room, &mut PROBE_EFFORT.clone())
+    }
+
+    /// Tries later blocks one by one, but for those that were `probed`, where the first ones have no encoder: they may be damaged, or
+    /// another writer's.
+    fn probe_later(&mut self, codec: Codec, blocks: &[RawBlock], probed: usize, room: Room) {
+        let mut effort = self.later_effort;
+        let tried = GIVE_UP_AFTER.saturating_sub(self.nothing_left);
+        for block in blocks.iter().take(tried).filter(|block| says_something(block)).skip(probed) {
+            let prober = self.probe_with(codec, std::iter::once(block), room, &mut effort);
+            if let Some(prober) = prober.filter(|prober| prober.winner().is_some()) {
+                self.prober = Some(prober);
+                break;
+            }
+        }
+        self.later_effort = effort;
+    }
+
+    /// Looks at the writer of a file without an encoder.
+    fn see(&mut self, codec: Codec, blocks: &[RawBlock], room: Room) {
+        if self.seen.is_some() {
+            return;
+        }
+        self.seen = self.bench.with(|decoder, _| {
+            let block = blocks.iter().find(|block| says_something(block))?;
+            let mut plain = Vec::new();
+            let consumed = room.decode(decoder, codec, &block.payload, &mut plain)?.ok()?;
+            let sample = Sample { plain: &plain, payload: &block.payload, consumed };
+            let ids = candidates(codec, &self.hint, &sample);
+            let is_slow = !ids.is_empty() && ids.iter().all(|id| id.method.cost() > self.effort.max_cost);
+            Some((signature(codec, &self.hint, &sample), is_slow))
+        });
+    }
+
+    fn probe_with<'b>(
+        &self,
+        codec: Codec,
+        blocks: impl Iterator<Item = &'b RawBlock>,
+        room: Room,
+        effort: &mut u64,
+    ) -> Option<Prober> {
         self.bench.with(|decoder, encoders| {
             let mut decoded = Vec::new();
-            // A block of no bytes says nothing about its encoder.
-            for block in blocks.iter().filter(|block| !block.payload.is_empty()).take(PROBED) {
+            for block in blocks {
                 let mut plain = Vec::new();
                 if let Some(Ok(consumed)) = room.decode(decoder, codec, &block.payload, &mut plain) {
                     decoded.push((plain, consumed, &block.payload));
@@ -216,8 +278,7 @@ impl<'w> EncoderFinder<'w> {
             if let Some(expected) = self.expected.filter(usable) {
                 prober.expect(expected);
             }
-            let mut effort = PROBE_EFFORT;
-            prober.probe(encoders, &samples, &mut effort);
+            prober.probe(encoders, &samples, effort);
             Some(prober)
         })
     }
@@ -229,6 +290,11 @@ impl Effort {
         let id = id.parse::<EncoderId>();
         id.is_ok_and(|id| id.codec() == codec && id.method.cost() <= self.max_cost && is_trusted(&id))
     }
+}
+
+/// A block of no bytes says nothing about its encoder.
+fn says_something(block: &RawBlock) -> bool {
+    !block.payload.is_empty()
 }
 
 /// What to do with a block whose payload was proven before: it is decoded, but not encoded again.
@@ -287,12 +353,12 @@ fn decide_block(
     }
     if codec == Codec::Deflate
         && effort.corrections
+        && let Some(tail) = sample.tail(codec)
         && let Some(stream) = block.payload.get(..consumed)
-        && consumed == block.payload.len()
         && let Some((split, corrections)) = preflate_split(stream, MAX_DECODED)
         && split == plain
     {
-        let encoder = crate::recipe::PREFLATE.to_string();
+        let encoder = format!("{}{}", crate::recipe::PREFLATE, tail.suffix());
         return Some(PayloadDecision::Decode { plain: Some(plain), encoder, corrections: Some(corrections) });
     }
     Some(PayloadDecision::Keep(Some(Looked::at_records(schema, &plain, block.count))))

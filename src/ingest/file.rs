@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::encoder_finder::{Effort, EncoderFinder, Workbench};
 use super::feeder::Feeder;
+use super::report::{AvroReport, Depth, UNKNOWN_WRITERS, UnknownWriter};
 use super::room::{FEW, MIDDLE, Room};
-use super::{AvroReport, Depth};
 use crate::avro::container::Header;
 use crate::chunk::CutParams;
 use crate::error::{Error, Result};
@@ -183,7 +183,7 @@ pub(crate) fn store_content(
         Finding::NotAContainer if framer.is_zeroed() && entry.path.ends_with(b".avro") => Some(AvroState::Damaged),
         finding => split.state(finding).filter(|_| framer.looks_for_containers()),
     };
-    let reason = split.reason(framer.finding());
+    let reason = split.reason(framer.finding(), file.finder.as_ref().map(EncoderFinder::why_raw));
     entry.avro = state.map(|state| AvroFacts {
         state,
         codec: file.codec,
@@ -312,5 +312,26 @@ impl AvroReport {
         self.blocks_exact += facts.blocks_exact;
         self.blocks_corrected += facts.blocks_corrected;
         self.blocks_raw += facts.blocks_raw;
+        if facts.state == AvroState::Ok && facts.blocks_raw > 0 {
+            self.count_unknown(&facts.raw_reason, facts.blocks_raw);
+        }
+    }
+
+    /// Counts a sound file with blocks that are kept as they are, under the reason for it.
+    fn count_unknown(&mut self, reason: &str, blocks: u64) {
+        let known = self.unknown_writers.iter().position(|writer| writer.reason == reason);
+        let at = known.unwrap_or_else(|| {
+            if self.unknown_writers.len() < UNKNOWN_WRITERS {
+                self.unknown_writers.push(UnknownWriter { reason: reason.into(), files: 0, blocks: 0 });
+            }
+            self.unknown_writers.len() - 1
+        });
+        if let Some(writer) = self.unknown_writers.get_mut(at) {
+            if known.is_none() && writer.files > 0 {
+                writer.reason = "others".into();
+            }
+            writer.files += 1;
+            writer.blocks += blocks;
+        }
     }
 }

@@ -12,7 +12,7 @@ mod primer;
 mod report;
 mod room;
 
-pub use report::{AvroReport, Depth};
+pub use report::{AvroReport, Depth, UnknownWriter};
 
 pub(crate) use encoder_finder::{Effort, Workbench};
 pub(crate) use feeder::{Feeder, Unfilled};

@@ -42,4 +42,21 @@ pub struct AvroReport {
     /// Blocks kept as their payload.
     #[serde(rename = "avro_blocks_raw")]
     pub blocks_raw: u64,
+    /// What is known of the writers of sound files with blocks that are kept as their payload.
+    #[serde(rename = "avro_unknown_writers")]
+    pub unknown_writers: Vec<UnknownWriter>,
+}
+
+/// How many kinds of unknown writers are told apart; the last one stands for all others, too.
+pub(super) const UNKNOWN_WRITERS: usize = 16;
+
+/// Sound files with blocks that are kept as their payload, for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnknownWriter {
+    /// Why they are, and what can be seen of the writer.
+    pub reason: String,
+    /// Such files.
+    pub files: u64,
+    /// Blocks in them that are kept.
+    pub blocks: u64,
 }

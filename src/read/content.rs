@@ -9,7 +9,7 @@ use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::Digester;
 use crate::read::is_trusted;
-use crate::recipe::{PREFLATE, Part, Recipe, RecipeReader};
+use crate::recipe::{Part, Recipe, RecipeReader, tail_after_corrections};
 use crate::snapshot::entry::FileEntry;
 
 /// Contexts for encoding, used again and again by whichever thread needs one.
@@ -168,12 +168,19 @@ pub(crate) fn encode(
     let name = format!("encoder {encoder}");
     let unknown = || Error::Unsupported { name: name.clone(), reason: "it is not known to this version".into() };
     let failed = |reason: &str| Error::damaged(&name, reason);
-    match corrections {
-        Some(corrections) if encoder == PREFLATE => {
-            preflate_join(plain, corrections).ok_or_else(|| failed("its corrections do not fit"))
+    match (corrections, tail_after_corrections(encoder)) {
+        (Some(corrections), Some(tail)) => {
+            let stream = preflate_join(plain, corrections);
+            let mut payload = stream.ok_or_else(|| failed("its corrections do not fit"))?;
+            let (tail, length) = tail.bytes(plain);
+            payload.extend_from_slice(&tail[..length]);
+            Ok(payload)
         }
-        Some(_) => Err(failed("it takes no corrections")),
-        None => {
+        (Some(_), None) => {
+            encoder.parse::<EncoderId>().map_err(|_| unknown())?;
+            Err(failed("it takes no corrections"))
+        }
+        (None, _) => {
             let id: EncoderId = encoder.parse().map_err(|_| unknown())?;
             if !is_trusted(&id) {
                 return Err(failed("it does not write what it must in this build; nothing is restored with it"));
@@ -199,6 +206,17 @@ fn not_encoded(name: &str, error: EncodeError) -> Error {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+
+    #[test]
+    fn corrections_are_applied_by_the_encoders_that_need_them_only() {
+        let kind = |encoder: &str| encode(&mut Encoders::new(), b"abc", encoder, Some(&[])).unwrap_err().kind();
+        for encoder in ["preflate-0.7.6", "preflate-0.7.6+adler3", "zlib:L6:M8", "zlib:L6:M8+adler3"] {
+            assert_eq!(kind(encoder), ErrorKind::Damage, "{encoder}");
+        }
+        for encoder in ["preflate-0.7.6+emptyframe", "preflate-0.7.6+", "preflate-0.7.60", "preflate-0.7.7", "new:L1"] {
+            assert_eq!(kind(encoder), ErrorKind::Unsupported, "{encoder}");
+        }
+    }
 
     #[test]
     fn an_encoder_without_memory_is_not_damage() {

@@ -34,13 +34,21 @@ pub use views::View;
 
 pub(crate) use ranges::known_length;
 
+use crate::avro::encoder::Tail;
 use crate::wire::{self, Malformed, Reader, Write};
 
 /// Below this many bytes a stream is kept in the recipe itself.
 pub const INLINE_BELOW: usize = 512;
 
-/// The frozen id of the encoder whose output always needs corrections.
+/// The frozen id of the encoder whose output always needs corrections. A tail that follows its stream stands after it, as after
+/// other ids.
 pub const PREFLATE: &str = "preflate-0.7.6";
+
+/// The tail that an encoder leaves whose output needs corrections; none for other encoders.
+pub fn tail_after_corrections(encoder: &str) -> Option<Tail> {
+    let suffix = encoder.strip_prefix(PREFLATE)?;
+    [Tail::None, Tail::Adler3].into_iter().find(|tail| tail.suffix() == suffix)
+}
 
 /// How to rebuild one file.
 #[derive(Debug, Clone, PartialEq, Eq)]

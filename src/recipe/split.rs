@@ -358,9 +358,9 @@ impl Split {
         })
     }
 
-    /// Why the file is in this state, or why payloads of a sound file are kept as they are; empty where nothing is to be
-    /// said.
-    pub fn reason(&self, finding: Finding) -> String {
+    /// Why the file is in this state, or why payloads of a sound file are kept as they are, which is `why_raw` if that is known;
+    /// empty where nothing is to be said.
+    pub fn reason(&self, finding: Finding, why_raw: Option<String>) -> String {
         let flaw = match finding {
             Finding::BadHeader(Some(flaw)) | Finding::Damaged(flaw) | Finding::BeyondLimits(flaw) => Some(flaw),
             _ => None,
@@ -373,7 +373,7 @@ impl Split {
                 .or_else(|| self.damage.clone())
                 .or_else(|| self.beyond_limits.clone())
                 .or_else(|| self.undecoded.clone())
-                .or_else(|| (self.raw > 0).then(|| "no encoder that is known makes its payloads".into())),
+                .or_else(|| (self.raw > 0).then(|| why_raw.unwrap_or_else(|| "no known encoder".into()))),
         };
         said.unwrap_or_default()
     }

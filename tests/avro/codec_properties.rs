@@ -4,7 +4,7 @@
 
 use avro_snap::avro::codec::{Codec, DecodeError, Decoder, MAX_DECODED};
 use avro_snap::avro::encoder::selftest::{Kind, sample};
-use avro_snap::avro::encoder::{EncodeError, EncoderId, Encoders, Method, Tail, XzCheck, ZstdMode, all};
+use avro_snap::avro::encoder::{EncodeError, EncoderId, Encoders, Method, XzCheck, ZstdMode, all};
 use proptest::prelude::*;
 
 fn is_send<T: Send>() {}
@@ -60,7 +60,7 @@ fn check_id(encoders: &mut Encoders, decoder: &mut Decoder, id: EncoderId, plain
     let Some(payload) = encode(encoders, id, plain) else { return };
     let mut decoded = vec![1, 2, 3];
     let consumed = decoder.decode(id.codec(), &payload, plain.len(), &mut decoded);
-    let tail = if id.tail == Tail::None { 0 } else { 3 };
+    let tail = id.tail.length();
     assert_eq!(consumed, Ok(payload.len() - tail), "{id}");
     assert!(decoded == plain, "{id}");
     assert!(encoders.verify(&id, plain, &payload), "{id}");

@@ -19,4 +19,5 @@ mod columnar;
 mod deflate_encoders;
 mod encoder_corpus;
 mod encoder_golden;
+mod encoder_peers;
 mod ranges;

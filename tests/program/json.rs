@@ -197,6 +197,7 @@ fn sound(met: &mut Met) {
     run(met, &snap, "create", &["a"]);
     run(met, &snap, "snapshots", &["--group-by", "host"]);
     run(met, &snap, "ls", &["latest"]);
+    run(met, &snap, "debug encoders", &["a/x.avro"]);
     run(met, &snap, "find", &["*.avro"]);
     run(met, &snap, "cat", &["latest:a/x.avro"]);
     run(met, &snap, "schema ls", &["latest"]);

@@ -35,6 +35,7 @@ mod buckets;
 mod cat_schemas;
 mod copy;
 mod create_sources;
+mod encoders;
 mod first_steps;
 mod forget;
 mod full_disk;

@@ -169,6 +169,7 @@ fn corrections_of_an_unencrypted_repository_are_not_believed() {
         (container(&["preflate-0.7.6"], Stream::Inline(vec![1, 2, 3])), false),
         (container(&["zlib:L6:M8"], Stream::Inline(vec![1, 2, 3])), false),
         (container(&["preflate-0.7.6"], Stream::Empty), false),
+        (container(&["zlib:L6:M8", "preflate-0.7.6+adler3"], Stream::Empty), false),
         (container(&["zlib:L6:M8"], Stream::Empty), true),
     ] {
         let source = forged(&recipe);

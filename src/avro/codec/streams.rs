@@ -1,6 +1,6 @@
 //! One decoder for all codecs, with the state that is worth keeping from block to block.
 
-use super::{Codec, DecodeError, XZ_MEMORY, zstd_frames};
+use super::{Codec, DecodeError, EMPTY_ZSTD_FRAME, XZ_MEMORY, zstd_frames};
 
 /// The room that a first attempt takes: writers compress records to a quarter or so.
 const FIRST_RATIO: usize = 4;
@@ -50,7 +50,8 @@ impl Decoder {
     /// Puts what `payload` decodes to in `out`, **in place of** what was there, and returns the number of payload bytes
     /// that the compressed streams took; the rest is the tail.
     ///
-    /// Streams that stand end to end (zstandard frames, bzip2 and xz streams) are all decoded, as their formats have it.
+    /// Streams that stand end to end (zstandard frames, bzip2 and xz streams) are all decoded, as their formats have it. A last
+    /// zstandard frame that is [`EMPTY_ZSTD_FRAME`] is checked, and counts as the tail.
     /// A payload of no bytes decodes to no bytes, whatever the codec: nothing can be missing from it.
     ///
     /// A buffer used again and not cleared between calls is fastest: it is neither grown nor zeroed again. Its capacity
@@ -190,12 +191,12 @@ impl Decoder {
     ) -> Result<usize, DecodeError> {
         use zstd_safe::zstd_sys::ZSTD_ErrorCode as Code;
         let codec = Codec::Zstandard;
-        match are_whole_frames(payload) {
+        let length = match whole_frames(payload) {
             Err(DecodeError::Truncated(_)) if ending == Ending::Free => {
                 return unfinished_frames(payload, limit, out);
             }
             checked => checked?,
-        }
+        };
         let context = match &mut self.zstd {
             Some(context) => context,
             none => none.insert(zstd_safe::DCtx::try_create().ok_or(DecodeError::Memory(codec))?),
@@ -205,7 +206,7 @@ impl Decoder {
         loop {
             match context.decompress(out, payload) {
                 Ok(_) if out.len() > limit => return Err(DecodeError::TooLarge { codec, limit }),
-                Ok(_) => return Ok(payload.len()),
+                Ok(_) => return Ok(length),
                 Err(code) if is(code, Code::ZSTD_error_dstSize_tooSmall) && out.capacity() > limit => {
                     // The frame may only say that it is so long.
                     return Err(match zstd_frames::most_content(payload) > limit as u64 {
@@ -240,12 +241,16 @@ fn zstd_error(code: zstd_safe::ErrorCode) -> DecodeError {
     }
 }
 
-/// Whether these are zstandard frames end to end, whole as far as their lengths say. Every reader refuses what is no
-/// frame, also after the first one.
-fn are_whole_frames(payload: &[u8]) -> Result<(), DecodeError> {
+/// How long the zstandard frames are that stand here end to end, without a last one that is a tail. They must be whole as far
+/// as their lengths say. Every reader refuses what is no frame, also after the first one.
+fn whole_frames(payload: &[u8]) -> Result<usize, DecodeError> {
     let codec = Codec::Zstandard;
     let mut rest = payload;
     while !rest.is_empty() {
+        let before = payload.len() - rest.len();
+        if before > 0 && *rest == EMPTY_ZSTD_FRAME {
+            return Ok(before);
+        }
         if !begins_frame(rest) {
             return Err(match rest.len() < ZSTD_MAGIC.len() && may_begin_frame(rest) {
                 true => DecodeError::Truncated(codec),
@@ -255,7 +260,7 @@ fn are_whole_frames(payload: &[u8]) -> Result<(), DecodeError> {
         let length = zstd_safe::find_frame_compressed_size(rest).map_err(zstd_error)?;
         rest = rest.get(length.max(1)..).ok_or(DecodeError::Truncated(codec))?;
     }
-    Ok(())
+    Ok(payload.len())
 }
 
 /// Decodes what there is of frames the last of which is cut short. This needs the window that the frame asks for, which

@@ -51,7 +51,7 @@ pub fn candidates(codec: Codec, hint: &WriterHint, sample: &Sample<'_>) -> Vec<E
         Codec::Deflate => deflate(hint, tail, sample.plain.len()),
         Codec::Snappy => snappy(hint),
         Codec::Zstandard => zstandard(hint, sample.payload),
-        Codec::Bzip2 => bzip2(sample.payload),
+        Codec::Bzip2 => bzip2(hint, sample.payload),
         Codec::Xz => xz(sample.payload),
     };
     methods.into_iter().map(|method| EncoderId { method, tail }).collect()
@@ -64,7 +64,7 @@ fn deflate(hint: &WriterHint, tail: Tail, block: usize) -> Vec<Method> {
     let miniz = |level| Method::Miniz { level };
     let mut methods = match tail {
         // Python links zlib, on some systems zlib-ng.
-        Tail::Adler3 => vec![zlib(6), ng(6), zlib(9), zlib(1)],
+        Tail::Adler3 | Tail::EmptyFrame => vec![zlib(6), ng(6), zlib(9), zlib(1)],
         Tail::None if hint.order != MetadataOrder::CodecFirst && block >= JAVA_BLOCK => {
             vec![zlib(6), chromium(6), miniz(10), zlib(9), zlib(1), ng(6)]
         }
@@ -85,12 +85,13 @@ fn deflate(hint: &WriterHint, tail: Tail, block: usize) -> Vec<Method> {
 }
 
 fn snappy(hint: &WriterHint) -> Vec<Method> {
-    let order = match hint.order {
-        // Java has C++ snappy inside. Where several fit, the one that fits all later blocks, too, should win.
-        MetadataOrder::SchemaFirst => [SnappyHash::Mask14, SnappyHash::Shift14, SnappyHash::Mask15, SnappyHash::Crc15],
-        _ => SnappyHash::ALL,
+    // Java has C++ snappy inside. Where several fit, the one that fits all later blocks, too, should win.
+    let mut methods = match hint.order {
+        MetadataOrder::SchemaFirst => vec![Method::Snappy(SnappyHash::Mask14)],
+        _ => Vec::new(),
     };
-    order.map(Method::Snappy).to_vec()
+    append_new(&mut methods, SnappyHash::ALL.map(Method::Snappy));
+    methods
 }
 
 /// What a zstandard frame header says (RFC 8878, 3.1.1.1).
@@ -131,11 +132,14 @@ fn stream_window(level: i32) -> u32 {
     }
 }
 
-fn bzip2(payload: &[u8]) -> Vec<Method> {
+fn bzip2(hint: &WriterHint, payload: &[u8]) -> Vec<Method> {
     // "BZh", then the block size as a digit.
-    match payload.get(3) {
-        Some(digit @ b'1'..=b'9') => vec![Method::Bzip2 { level: digit - b'0' }],
-        _ => Vec::new(),
+    let Some(digit @ b'1'..=b'9') = payload.get(3) else { return Vec::new() };
+    let level = digit - b'0';
+    let (others, java) = (Method::Bzip2 { level }, Method::Bzip2Java { level });
+    match hint.order {
+        MetadataOrder::SchemaFirst => vec![java, others],
+        _ => vec![others, java],
     }
 }
 
@@ -196,8 +200,11 @@ pub fn all() -> Vec<EncoderId> {
             Method::Zstd156 { mode, level, checksum }.plain()
         }));
         ids.push(Method::Zstd156 { mode, level: 3, checksum: true }.plain());
+        let method = Method::Zstd157 { mode, level: 3, checksum: false };
+        ids.push(EncoderId { method, tail: Tail::EmptyFrame });
     }
     ids.extend((1..=9).map(|level| Method::Bzip2 { level }.plain()));
+    ids.extend((1..=9).map(|level| Method::Bzip2Java { level }.plain()));
     for extreme in [false, true] {
         ids.extend((0..=9).map(|preset| Method::Xz { preset, extreme, check: XzCheck::Crc64 }.plain()));
     }
@@ -229,8 +236,10 @@ mod tests {
             let plain = sample(Kind::Records, length);
             for id in all() {
                 // These are slow, and have nothing in their header that the others have not.
-                let slow =
-                    matches!(id.method, Method::Xz { extreme: true, .. } | Method::Bzip2 { .. }) && length > 5_000;
+                let slow = matches!(
+                    id.method,
+                    Method::Xz { extreme: true, .. } | Method::Bzip2 { .. } | Method::Bzip2Java { .. }
+                ) && length > 5_000;
                 if slow || id.tail != Tail::None || matches!(id.method, Method::ChromiumZlib { .. }) {
                     continue;
                 }
@@ -245,7 +254,8 @@ mod tests {
         let zstd = |mode, level, checksum| of(Method::Zstd157 { mode, level, checksum }, &plain);
         assert_eq!(zstd(ZstdMode::Stream, 19, false).len(), 3);
         assert!(zstd(ZstdMode::Once, 3, true).iter().all(|id| id.to_string().ends_with(":C")));
-        assert_eq!(of(Method::Bzip2 { level: 7 }, &plain), [Method::Bzip2 { level: 7 }.plain()]);
+        let bzip2 = [Method::Bzip2 { level: 7 }.plain(), Method::Bzip2Java { level: 7 }.plain()];
+        assert_eq!(of(Method::Bzip2 { level: 7 }, &plain), bzip2);
         assert_eq!(of(Method::Xz { preset: 6, extreme: false, check: XzCheck::Sha256 }, &plain).len(), 4);
     }
 

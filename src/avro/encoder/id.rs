@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::avro::codec::Codec;
+use crate::avro::codec::{Codec, EMPTY_ZSTD_FRAME};
 
 /// Names one function from decoded bytes to a payload, for ever.
 ///
@@ -72,6 +72,11 @@ pub enum Method {
         /// 1 to 9: block size in 100 kB.
         level: u8,
     },
+    /// `bzip2-java:L9`: Apache Commons Compress, as far as a block is not cut.
+    Bzip2Java {
+        /// 1 to 9: block size in 100 kB.
+        level: u8,
+    },
     /// `xz:P6:crc64` or `xz:P6:crc64:extreme`: liblzma's easy encoder, one block.
     Xz {
         /// 0 to 9.
@@ -83,7 +88,7 @@ pub enum Method {
     },
 }
 
-/// What picks a snappy encoder's hash table slot. The parse is the same for all.
+/// A snappy encoder: what picks a slot of its hash table, and in the oldest also how it skips what does not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SnappyHash {
     /// The upper bits of a product, at most 14: Go, Rust's `snap`, and what is made of them (cramjam, npm snappy).
@@ -94,11 +99,25 @@ pub enum SnappyHash {
     Mask15,
     /// CRC-32C, 15 bits: C++ snappy since 1.1.10 where the processor's CRC instruction was compiled in.
     Crc15,
+    /// CRC-32C, 14 bits: C++ snappy 1.1.10 where the processor's CRC instruction was compiled in, as in ClickHouse.
+    Crc14,
+    /// As `Shift14`, but the skip counter goes up by one a probe: C++ snappy 1.1.0 to 1.1.3, and aircompressor (Trino).
+    Shift14Skip1F64,
+    /// The same with fragments of 32 KiB: C++ snappy up to 1.0.5, and the Java and Hadoop of that time.
+    Shift14Skip1F32,
 }
 
 impl SnappyHash {
     /// All variants, the likeliest first.
-    pub const ALL: [Self; 4] = [Self::Shift14, Self::Mask14, Self::Mask15, Self::Crc15];
+    pub const ALL: [Self; 7] = [
+        Self::Shift14,
+        Self::Mask14,
+        Self::Mask15,
+        Self::Crc15,
+        Self::Crc14,
+        Self::Shift14Skip1F64,
+        Self::Shift14Skip1F32,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -106,6 +125,9 @@ impl SnappyHash {
             Self::Mask14 => "mask14",
             Self::Mask15 => "mask15",
             Self::Crc15 => "crc15",
+            Self::Crc14 => "crc14",
+            Self::Shift14Skip1F64 => "shift14:skip1:F64",
+            Self::Shift14Skip1F32 => "shift14:skip1:F32",
         }
     }
 }
@@ -163,28 +185,63 @@ pub enum Tail {
     /// `+adler3`: the first three bytes of the big-endian Adler-32 of the decoded bytes. Python's writers cut the zlib
     /// header and one byte too few of the trailer off. After raw deflate only.
     Adler3,
+    /// `+emptyframe`: [`EMPTY_ZSTD_FRAME`]. ClickHouse ends a stream that has ended. After zstandard only.
+    EmptyFrame,
 }
 
+/// The longest tail, in bytes.
+const LONGEST_TAIL: usize = EMPTY_ZSTD_FRAME.len();
+
 impl Tail {
-    /// The tail's bytes.
-    pub fn bytes(self, plain: &[u8]) -> ([u8; 3], usize) {
+    /// All rules.
+    pub const ALL: [Self; 3] = [Self::None, Self::Adler3, Self::EmptyFrame];
+
+    /// The tail's bytes, and how many they are.
+    pub fn bytes(self, plain: &[u8]) -> ([u8; LONGEST_TAIL], usize) {
+        let mut bytes = [0; LONGEST_TAIL];
         match self {
-            Self::None => ([0; 3], 0),
+            Self::None => {}
             Self::Adler3 => {
-                let sum = zlib_rs::adler32::adler32(1, plain);
-                ([(sum >> 24) as u8, (sum >> 16) as u8, (sum >> 8) as u8], 3)
+                let sum = zlib_rs::adler32::adler32(1, plain).swap_bytes().to_le_bytes();
+                bytes[..3].copy_from_slice(&sum[..3]);
             }
+            Self::EmptyFrame => bytes = EMPTY_ZSTD_FRAME,
+        }
+        (bytes, self.length())
+    }
+
+    /// How many bytes it has.
+    pub fn length(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Adler3 => 3,
+            Self::EmptyFrame => EMPTY_ZSTD_FRAME.len(),
+        }
+    }
+
+    /// How it is written after a method: with a plus, or not at all.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Adler3 => "+adler3",
+            Self::EmptyFrame => "+emptyframe",
+        }
+    }
+
+    /// Whether payloads of a codec may have it.
+    fn goes_with(self, codec: Codec) -> bool {
+        match self {
+            Self::None => true,
+            Self::Adler3 => codec == Codec::Deflate,
+            Self::EmptyFrame => codec == Codec::Zstandard,
         }
     }
 
     /// The rule that makes `tail`, the bytes after a compressed stream, if there is one.
     pub fn of(codec: Codec, plain: &[u8], tail: &[u8]) -> Option<Self> {
-        let rules = [Self::None, Self::Adler3];
-        rules.into_iter().find(|rule| {
-            let (bytes, length) = match (rule, codec, tail.len()) {
-                (Self::None, _, 0) | (Self::Adler3, Codec::Deflate, 3) => rule.bytes(plain),
-                _ => return false,
-            };
+        let may_be = |rule: &Self| rule.goes_with(codec) && rule.length() == tail.len();
+        Self::ALL.into_iter().filter(may_be).find(|rule| {
+            let (bytes, length) = rule.bytes(plain);
             bytes[..length] == *tail
         })
     }
@@ -203,7 +260,7 @@ impl Method {
             Self::Zlib { .. } | Self::ChromiumZlib { .. } | Self::Miniz { .. } | Self::ZlibNg { .. } => Codec::Deflate,
             Self::Snappy(_) => Codec::Snappy,
             Self::Zstd157 { .. } | Self::Zstd156 { .. } => Codec::Zstandard,
-            Self::Bzip2 { .. } => Codec::Bzip2,
+            Self::Bzip2 { .. } | Self::Bzip2Java { .. } => Codec::Bzip2,
             Self::Xz { .. } => Codec::Xz,
         }
     }
@@ -216,7 +273,7 @@ impl Method {
                 (1..=9).contains(&level) && (8..=9).contains(&mem_level)
             }
             Self::Miniz { level } => level <= 10,
-            Self::ZlibNg { level } | Self::Bzip2 { level } => (1..=9).contains(&level),
+            Self::ZlibNg { level } | Self::Bzip2 { level } | Self::Bzip2Java { level } => (1..=9).contains(&level),
             Self::Zstd157 { level, .. } => level != 0 && (-131_072..=22).contains(&level),
             Self::Zstd156 { level, .. } => level != 0 && (-7..=15).contains(&level),
             Self::Xz { preset, .. } => preset <= 9,
@@ -243,7 +300,9 @@ impl Method {
                 16..=19 => 300,
                 20.. => 500,
             },
-            Self::Bzip2 { .. } => 220,
+            // Measured: 64 to 127.
+            Self::Bzip2 { .. } => 150,
+            Self::Bzip2Java { .. } => 190,
             Self::Xz { preset, extreme, .. } => {
                 by_level(&[80, 100, 120, 160, 250, 280, 300, 400, 600, 1000], preset) << u32::from(extreme)
             }
@@ -264,7 +323,7 @@ impl EncoderId {
 
     /// Whether all settings are in range and the tail is one that the codec has.
     pub fn is_valid(self) -> bool {
-        self.method.is_valid() && (self.tail == Tail::None || self.codec() == Codec::Deflate)
+        self.method.is_valid() && self.tail.goes_with(self.codec())
     }
 }
 
@@ -284,6 +343,7 @@ impl fmt::Display for Method {
                 write!(f, "zstd-1.5.6:{}:L{level}{}", mode.name(), if checksum { ":C" } else { "" })
             }
             Self::Bzip2 { level } => write!(f, "bzip2:L{level}"),
+            Self::Bzip2Java { level } => write!(f, "bzip2-java:L{level}"),
             Self::Xz { preset, extreme, check } => {
                 write!(f, "xz:P{preset}:{}{}", check.name(), if extreme { ":extreme" } else { "" })
             }
@@ -293,11 +353,7 @@ impl fmt::Display for Method {
 
 impl fmt::Display for EncoderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tail = match self.tail {
-            Tail::None => "",
-            Tail::Adler3 => "+adler3",
-        };
-        write!(f, "{}{tail}", self.method)
+        write!(f, "{}{}", self.method, self.tail.suffix())
     }
 }
 
@@ -315,11 +371,8 @@ impl FromStr for EncoderId {
 
 /// Reads leniently; [`EncoderId::from_str`] checks the result.
 fn parse(text: &str) -> Option<EncoderId> {
-    let (method, tail) = match text.split_once('+') {
-        Some((method, "adler3")) => (method, Tail::Adler3),
-        Some(_) => return None,
-        None => (text, Tail::None),
-    };
+    let (method, suffix) = text.split_at(text.find('+').unwrap_or(text.len()));
+    let tail = Tail::ALL.into_iter().find(|tail| tail.suffix() == suffix)?;
     let parts: Vec<&str> = method.splitn(5, ':').collect();
     let method = match parts[..] {
         ["null"] => Method::Null,
@@ -329,7 +382,10 @@ fn parse(text: &str) -> Option<EncoderId> {
         }
         ["miniz", level] => Method::Miniz { level: number(level, "L")? },
         ["zlib-ng", level] => Method::ZlibNg { level: number(level, "L")? },
-        ["snappy", hash] => Method::Snappy(SnappyHash::ALL.into_iter().find(|known| known.name() == hash)?),
+        ["snappy", ..] => {
+            let name = method.strip_prefix("snappy:")?;
+            Method::Snappy(SnappyHash::ALL.into_iter().find(|known| known.name() == name)?)
+        }
         ["zstd-1.5.7", mode, level, ref checksum @ ..] => Method::Zstd157 {
             mode: [ZstdMode::Once, ZstdMode::Stream].into_iter().find(|known| known.name() == mode)?,
             level: number(level, "L")?,
@@ -341,6 +397,7 @@ fn parse(text: &str) -> Option<EncoderId> {
             checksum: flag(checksum, "C")?,
         },
         ["bzip2", level] => Method::Bzip2 { level: number(level, "L")? },
+        ["bzip2-java", level] => Method::Bzip2Java { level: number(level, "L")? },
         ["xz", preset, check, ref extreme @ ..] => Method::Xz {
             preset: number(preset, "P")?,
             extreme: flag(extreme, "extreme")?,
@@ -397,7 +454,10 @@ mod tests {
             "zlib:M8:L6",
             "miniz:L11",
             "miniz:L256",
-            "snappy:crc14",
+            "snappy:crc13",
+            "snappy:shift14:skip1",
+            "snappy:crc14:skip1:F64",
+            "snappy:shift14:skip1:F64:",
             "snappy:mask14+adler3",
             "zstd-1.5.5:once:L3",
             "zstd-1.5.6:once:L-8",
@@ -409,10 +469,14 @@ mod tests {
             "zstd-1.5.7:once:L3:c",
             "zstd-1.5.7:once:L3:C:C",
             "bzip2:L0",
+            "bzip2-java:L10",
             "xz:P6",
             "xz:P6:crc64:extreme:extreme",
             "xz:P6:extreme",
             "null+adler3",
+            "zlib:L6:M8+emptyframe",
+            "zstd-1.5.7:once:L3+adler3",
+            "zstd-1.5.7:once:L3+",
         ] {
             assert_eq!(wrong.parse::<EncoderId>(), Err(UnknownEncoder(wrong.into())));
         }
@@ -427,5 +491,8 @@ mod tests {
         assert_eq!(Tail::of(Codec::Deflate, plain, &[0x11, 0xe6, 0x04]), None);
         assert_eq!(Tail::of(Codec::Deflate, plain, &[0x11, 0xe6]), None);
         assert_eq!(Tail::of(Codec::Bzip2, plain, &[0x11, 0xe6, 0x03]), None);
+        assert_eq!(Tail::of(Codec::Zstandard, plain, &EMPTY_ZSTD_FRAME), Some(Tail::EmptyFrame));
+        assert_eq!(Tail::of(Codec::Zstandard, plain, &EMPTY_ZSTD_FRAME[..8]), None);
+        assert_eq!(Tail::of(Codec::Deflate, plain, &EMPTY_ZSTD_FRAME), None);
     }
 }

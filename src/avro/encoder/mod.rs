@@ -21,13 +21,18 @@
 //! | writers on zlib-ng | deflate | `zlib-ng:L6` |
 //! | Go, Rust, Python, JavaScript | snappy | `snappy:shift14` |
 //! | Java, C++ | snappy | `snappy:mask14`, `snappy:mask15`, `snappy:crc15` |
+//! | ClickHouse | snappy | `snappy:crc14` |
+//! | C++ snappy of 2011 to 2015: old archives of Hadoop, Hive, Spark and Impala; Trino | snappy | `snappy:shift14:skip1:F32`, `:F64` |
 //! | fastavro; Rust | zstandard | `zstd-1.5.7:once:L3`; `zstd-1.5.7:stream:L3` |
 //! | Java Avro 1.11.1 to 1.12.0, Spark 3.3 to 4.0; Python zstandard 0.19 to 0.23 | zstandard | `zstd-1.5.6:stream:L3`; `zstd-1.5.6:once:L3` |
+//! | ClickHouse | zstandard | `zstd-1.5.7:stream:L3+emptyframe` and other levels |
 //! | Python, Rust, C | bzip2, xz | `bzip2:L9`; `xz:P6:crc64` |
+//! | Java | bzip2 | `bzip2-java:L9` |
 //!
 //! Encoding is bounded: output is never much longer than input, and the working memory depends on the id (up to 0.7 GB
 //! for the highest levels of zstandard and xz, of which small blocks touch little).
 
+mod bzip2_java;
 mod candidates;
 mod compressors;
 mod dfast;
@@ -35,6 +40,7 @@ mod id;
 mod preflate;
 mod probe;
 pub mod selftest;
+mod signature;
 mod snappy;
 mod zstd156;
 mod zstd_context;
@@ -46,6 +52,7 @@ pub use id::{EncoderId, Method, SnappyHash, Tail, UnknownEncoder, XzCheck, ZstdM
 pub use preflate::{MAX_CORRECTIONS_PERCENT, preflate_join, preflate_split};
 pub use probe::{BLOCK_EFFORT, PROBE_EFFORT, Prober, Sample};
 pub use selftest::self_test;
+pub use signature::signature;
 
 use exact_deflate::{Settings, Variant};
 
@@ -186,6 +193,11 @@ impl Encoders {
                 })?;
             }
             Method::Bzip2 { level } => compressors::bzip2(level, plain, out).map_err(failed)?,
+            Method::Bzip2Java { level } => {
+                let mut stream = Vec::new();
+                compressors::bzip2(level, plain, &mut stream).map_err(failed)?;
+                bzip2_java::recode(&stream, out).map_err(failed)?;
+            }
             Method::Xz { preset, extreme, check } => {
                 compressors::xz(preset, extreme, check, plain, out).map_err(failed)?;
             }
@@ -229,6 +241,22 @@ impl Encoders {
                 same
             }
         }
+    }
+
+    /// Where what `id` makes of `plain` first differs from `payload`, in bytes; none where it is the same.
+    ///
+    /// # Errors
+    /// As of [`Self::encode`].
+    pub fn first_difference(
+        &mut self,
+        id: &EncoderId,
+        plain: &[u8],
+        payload: &[u8],
+    ) -> Result<Option<usize>, EncodeError> {
+        let mut made = Vec::new();
+        self.encode(id, plain, &mut made)?;
+        let same = made.iter().zip(payload).take_while(|(made, expected)| made == expected).count();
+        Ok((made.len() != payload.len() || same < made.len()).then_some(same))
     }
 
     fn verify_snappy(&mut self, hash: SnappyHash, plain: &[u8], payload: &[u8]) -> bool {

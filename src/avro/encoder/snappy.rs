@@ -1,8 +1,9 @@
 //! Raw snappy as its several implementations write it.
 //!
-//! All of them cut the input into fragments of 64 KiB and parse each greedily with a small hash table; they differ in
-//! the hash alone (google/snappy's `CompressFragment`, <https://github.com/google/snappy/blob/main/snappy.cc>; the format
-//! is `format_description.txt` there). Measured against C++ 1.1.9, 1.2.1, 1.2.2 and 1.3.1, Java and Rust.
+//! All of them cut the input into fragments and parse each greedily with a small hash table (google/snappy's
+//! `CompressFragment`, <https://github.com/google/snappy/blob/main/snappy.cc>; the format is `format_description.txt`
+//! there). They differ in the hash, and the oldest also in the length of a fragment and in how fast they skip what does not
+//! match. Measured against C++ 1.1.9, 1.1.10, 1.2.1, 1.2.2 and 1.3.1, Java, aircompressor and Rust.
 
 use std::ops::ControlFlow;
 
@@ -10,6 +11,8 @@ use super::id::SnappyHash;
 
 /// A fragment's length, in bytes.
 const FRAGMENT: usize = 1 << 16;
+/// A fragment's length until C++ snappy 1.0.5.
+const SHORT_FRAGMENT: usize = 1 << 15;
 /// This many bytes at a fragment's end are never looked at for a match.
 const MARGIN: usize = 15;
 /// The largest table, in slots.
@@ -24,7 +27,26 @@ pub(super) fn is_shift14(hash: SnappyHash, length: usize) -> bool {
     match hash {
         SnappyHash::Shift14 => true,
         SnappyHash::Mask14 => last == 0 || last > SLOTS / 4,
-        SnappyHash::Mask15 | SnappyHash::Crc15 => false,
+        _ => false,
+    }
+}
+
+/// How fast the search goes on where nothing matches. A probe is made every `skip / 32` bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Skip {
+    /// `skip` grows by the length of each step: C++ snappy since 1.1.4, and what follows it.
+    ByStep,
+    /// `skip` grows by one with each probe.
+    ByOne,
+}
+
+/// The fragments, the largest table and the skipping of an encoder.
+fn shape(hash: SnappyHash) -> (usize, usize, Skip) {
+    match hash {
+        SnappyHash::Shift14 | SnappyHash::Mask14 | SnappyHash::Crc14 => (FRAGMENT, SLOTS / 2, Skip::ByStep),
+        SnappyHash::Mask15 | SnappyHash::Crc15 => (FRAGMENT, SLOTS, Skip::ByStep),
+        SnappyHash::Shift14Skip1F64 => (FRAGMENT, SLOTS / 2, Skip::ByOne),
+        SnappyHash::Shift14Skip1F32 => (SHORT_FRAGMENT, SLOTS / 2, Skip::ByOne),
     }
 }
 
@@ -53,26 +75,27 @@ impl Snappy {
             length >>= 7;
         }
         out.push(length as u8);
-        for fragment in plain.chunks(FRAGMENT) {
-            let limit = if matches!(hash, SnappyHash::Shift14 | SnappyHash::Mask14) { SLOTS / 2 } else { SLOTS };
+        let (fragment, limit, skip) = shape(hash);
+        for fragment in plain.chunks(fragment) {
             let slots = fragment.len().next_power_of_two().clamp(256, limit);
             self.table[..slots].fill(0);
             let mask = slots as u32 - 1;
+            let table = &mut self.table;
             match hash {
-                SnappyHash::Shift14 => {
+                SnappyHash::Shift14 | SnappyHash::Shift14Skip1F64 | SnappyHash::Shift14Skip1F32 => {
                     let shift = 32 - slots.trailing_zeros();
-                    encode_fragment(fragment, &mut self.table, out, |word| word.wrapping_mul(FACTOR) >> shift);
+                    encode_fragment(fragment, table, skip, out, |word| word.wrapping_mul(FACTOR) >> shift);
                 }
                 SnappyHash::Mask14 => {
-                    encode_fragment(fragment, &mut self.table, out, |word| (word.wrapping_mul(FACTOR) >> 18) & mask);
+                    encode_fragment(fragment, table, skip, out, |word| (word.wrapping_mul(FACTOR) >> 18) & mask);
                 }
                 SnappyHash::Mask15 => {
-                    encode_fragment(fragment, &mut self.table, out, |word| (word.wrapping_mul(FACTOR) >> 17) & mask);
+                    encode_fragment(fragment, table, skip, out, |word| (word.wrapping_mul(FACTOR) >> 17) & mask);
                 }
-                SnappyHash::Crc15 => {
+                SnappyHash::Crc14 | SnappyHash::Crc15 => {
                     // C++ has a mask for byte offsets into a table of two-byte slots.
                     let bytes = 2 * mask;
-                    encode_fragment(fragment, &mut self.table, out, |word| (crc32c(word ^ bytes) & bytes) >> 1);
+                    encode_fragment(fragment, table, skip, out, |word| (crc32c(word ^ bytes) & bytes) >> 1);
                 }
             }
             check(out)?;
@@ -88,7 +111,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     }
 }
 
-fn encode_fragment(bytes: &[u8], table: &mut [u16; SLOTS], out: &mut Vec<u8>, hash: impl Fn(u32) -> u32) {
+fn encode_fragment(bytes: &[u8], table: &mut [u16; SLOTS], growth: Skip, out: &mut Vec<u8>, hash: impl Fn(u32) -> u32) {
     // The table's length is a power of two, so the mask costs less than a check.
     let slot = |word| hash(word) as usize & (SLOTS - 1);
     let mut emitted = 0;
@@ -105,7 +128,7 @@ fn encode_fragment(bytes: &[u8], table: &mut [u16; SLOTS], out: &mut Vec<u8>, ha
                 }
                 let here = word(bytes, at);
                 let step = skip >> 5;
-                skip += step;
+                skip += if growth == Skip::ByOne { 1 } else { step };
                 let next = at + step;
                 if next > limit {
                     break 'fragment;
@@ -271,6 +294,27 @@ mod tests {
             }
         }
         assert!(others > 0);
+    }
+
+    #[test]
+    fn the_old_parses_are_shift14_until_they_skip() {
+        // Up to 15 bytes nothing is looked for; two fragments of 32 KiB are one of 64 KiB elsewhere.
+        let records = sample(Kind::Records, 300_000);
+        let [new, long, short] = [SnappyHash::Shift14, SnappyHash::Shift14Skip1F64, SnappyHash::Shift14Skip1F32];
+        for length in [0, 1, 14, 15, 16, 40] {
+            assert_eq!(encode(new, &records[..length]), encode(long, &records[..length]), "{length}");
+        }
+        assert_ne!(encode(new, &records), encode(long, &records));
+        assert_eq!(encode(short, &records[..32_768]), encode(long, &records[..32_768]));
+        assert_ne!(encode(short, &records[..65_536]), encode(long, &records[..65_536]));
+    }
+
+    #[test]
+    fn a_crc_of_14_bits_is_one_of_15_in_short_fragments() {
+        let records = sample(Kind::Records, 65_536);
+        let [short, long] = [SnappyHash::Crc14, SnappyHash::Crc15];
+        assert_eq!(encode(short, &records[..16_384]), encode(long, &records[..16_384]));
+        assert_ne!(encode(short, &records), encode(long, &records));
     }
 
     proptest! {

@@ -16,7 +16,7 @@ use crate::ops::create::parent_row;
 use crate::progress::{Progress, Warning};
 use crate::read::Prefetching;
 use crate::read::{EncoderBench, FileAssembler};
-use crate::recipe::{PREFLATE, Recipe, Stream};
+use crate::recipe::{Recipe, Stream, tail_after_corrections};
 use crate::snapshot::entry::{AvroFacts, EntryKind, FileEntry};
 use crate::snapshot::{ManifestReader, ManifestWriter, SnapshotRoot, put_paths};
 use crate::store::Repository;
@@ -141,7 +141,7 @@ impl CopyRun<'_> {
             return Err(Stop::source(Error::damaged(name, reason)));
         }
         if has_corrections(&recipe) && !self.target.is_encrypted() {
-            let (cut, is_meant) = (self.target.cut_params(), |encoder: &str| encoder == PREFLATE);
+            let (cut, is_meant) = (self.target.cut_params(), |encoder: &str| tail_after_corrections(encoder).is_some());
             let again = take_apart_again(assembler, entry, cut, &is_meant, self.progress, transfer.feeder);
             let again = again.map_err(|error| match self.pipeline.check() {
                 Ok(()) => Stop::source(error),
@@ -194,7 +194,8 @@ fn has_corrections(recipe: &Recipe) -> bool {
     match recipe {
         Recipe::Plain(_) => false,
         Recipe::Container(container) => {
-            container.corrections != Stream::Empty || container.encoders.iter().any(|encoder| encoder == PREFLATE)
+            container.corrections != Stream::Empty
+                || container.encoders.iter().any(|encoder| tail_after_corrections(encoder).is_some())
         }
     }
 }

@@ -13,7 +13,7 @@ mod unsound;
 
 use std::time::Instant;
 
-pub use crate::ingest::{AvroReport, Depth};
+pub use crate::ingest::{AvroReport, Depth, UnknownWriter};
 pub use options::{CreateOptions, StreamSource};
 
 pub(crate) use alarms::Alarms;
