@@ -89,10 +89,12 @@ mod block;
 mod chains;
 mod confirm;
 mod fast;
+mod go;
 mod header;
 mod huffman;
 mod inflate;
 mod output;
+mod rules;
 mod settings;
 mod slow;
 mod tables;
@@ -133,8 +135,12 @@ pub struct Encoder {
 }
 
 enum Searcher {
-    Fast(Box<fast::Fast>),
-    Slow(Box<slow::Slow>),
+    Fast(Box<fast::Fast<rules::Zlib>>),
+    Slow(Box<slow::Slow<rules::Zlib>>),
+    GoFast(Box<fast::Fast<rules::Go>>),
+    GoSlow(Box<slow::Slow<rules::Go>>),
+    GoSpeed(Box<go::speed::Speed>),
+    GoHuffman,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -146,17 +152,11 @@ impl std::fmt::Debug for Encoder {
 impl Encoder {
     /// Makes an encoder.
     pub fn new(settings: Settings) -> Self {
-        let limits = settings.limits();
-        let searcher = if limits.is_lazy {
-            Searcher::Slow(Box::new(slow::Slow::new(settings, limits)))
-        } else {
-            Searcher::Fast(Box::new(fast::Fast::new(settings, limits)))
-        };
         Self {
             settings,
             inflater: Box::new(inflate::Inflater::new()),
-            blocks: output::Blocks::new(settings.block_symbols()),
-            searcher,
+            blocks: output::Blocks::new(settings),
+            searcher: Searcher::new(settings, settings.limits()),
         }
     }
 
@@ -178,9 +178,13 @@ impl Encoder {
     ///
     /// Cheaper than encoding at levels 4 to 9, unless the stream has stored blocks.
     pub fn verify(&mut self, plain: &[u8], stream: &[u8]) -> bool {
-        if let Searcher::Slow(slow) = &mut self.searcher
-            && let Some(answer) = verify::verify(slow, &mut self.blocks, &mut self.inflater, plain, stream)
-        {
+        let (blocks, inflater) = (&mut self.blocks, &mut self.inflater);
+        let answer = match &mut self.searcher {
+            Searcher::Slow(slow) => verify::verify(slow, blocks, inflater, plain, stream),
+            Searcher::GoSlow(slow) => verify::verify(slow, blocks, inflater, plain, stream),
+            _ => None,
+        };
+        if let Some(answer) = answer {
             return answer;
         }
         let mut out = Vec::new();
@@ -192,10 +196,25 @@ impl Encoder {
 }
 
 impl Searcher {
+    fn new(settings: Settings, limits: settings::Limits) -> Self {
+        match (settings.variant, settings.level, limits.is_lazy) {
+            (Variant::Zlib | Variant::Chromium, _, true) => Self::Slow(Box::new(slow::Slow::new(settings, limits))),
+            (Variant::Zlib | Variant::Chromium, _, false) => Self::Fast(Box::new(fast::Fast::new(settings, limits))),
+            (Variant::Go, 1, _) => Self::GoSpeed(Box::new(go::speed::Speed::new())),
+            (Variant::Go, _, true) => Self::GoSlow(Box::new(slow::Slow::new(settings, limits))),
+            (Variant::Go, _, false) => Self::GoFast(Box::new(fast::Fast::new(settings, limits))),
+            (Variant::GoHuffman, ..) => Self::GoHuffman,
+        }
+    }
+
     fn run(&mut self, plain: &[u8], output: &mut Output<'_>) -> std::ops::ControlFlow<()> {
         match self {
             Searcher::Fast(fast) => fast.run(plain, output),
             Searcher::Slow(slow) => slow.run(plain, output),
+            Searcher::GoFast(fast) => fast.run(plain, output),
+            Searcher::GoSlow(slow) => slow.run(plain, output),
+            Searcher::GoSpeed(speed) => speed.run(plain, output),
+            Searcher::GoHuffman => go::speed::literals_only(plain, output),
         }
     }
 }
