@@ -1,10 +1,10 @@
-//! A raw deflate encoder (RFC 1951) whose output is byte for byte that of zlib's `deflate`.
+//! A raw deflate encoder (RFC 1951) whose output is byte for byte that of zlib's `deflate`, or of Go's `compress/flate`.
 //!
 //! A program that keeps compressed data decoded, to deduplicate, search or compress it better, must make the very same
 //! compressed bytes again. Most deflate streams were written by zlib. The output of zlib 1.2.11 to 1.3.2 is one and the
 //! same function of input, level and memory level; this crate computes that function, in safe Rust, without
 //! dependencies, and at levels 6 to 9 several times as fast as zlib itself. [`Variant::Chromium`] is the function of
-//! Chromium's zlib, which Node.js embeds.
+//! Chromium's zlib, which Node.js embeds; [`Variant::Go`] that of `compress/flate` in Go 1.19 to 1.26.
 //!
 //! # A tour
 //!
@@ -67,6 +67,9 @@
 //! Inputs have at most [`MAX_INPUT`] bytes. An [`Encoder`] holds about 1.1 MiB at levels 4 to 9 and 0.5 MiB at 1 to 3.
 //! Nothing here panics or fails, whatever the input.
 //!
+//! Of Go: what `flate.NewWriter` makes of the whole input in one `Write` and then `Close`, at levels 1 to 9 (its default is
+//! 6) and -2, `HuffmanOnly`. Such a stream ends in an empty stored block, the bytes `00 00 ff ff`.
+//!
 //! # How it works
 //!
 //! The algorithm is that of zlib's `deflate.c` and `trees.c`; the format is that of RFC 1951. What must be done as zlib
@@ -76,6 +79,8 @@
 //!   (`window.rs`).
 //! - The lazy levels build all hash chains ahead, and find by them, without visiting every string that zlib visits, what
 //!   zlib would have found (`chains.rs`).
+//! - Go's levels 2 to 9 are the same searches with other rules (`rules.rs`); its codes, its choice of blocks and level 1 are
+//!   its own (`go/`).
 //! - [`Encoder::verify`] reads the symbols of the stream and only confirms them (`verify.rs`, `confirm.rs`).
 //!
 //! `NOTES.md` says what was tried, and what it brought.

@@ -54,7 +54,7 @@ fn streams_that_differ_from_gos_are_refused() {
     let mut rng = Rng::new(11);
     for (level, encoder) in &mut encoders() {
         for kind in 0..KINDS {
-            let plain = generate(&mut rng, kind, 700);
+            let plain = generate(&mut rng, kind, 400);
             let mut stream = Vec::new();
             encoder.encode(&plain, &mut stream);
             assert_eq!(libz_inflate(&stream, plain.len()), Some((plain.clone(), stream.len())));
@@ -67,7 +67,7 @@ fn streams_that_differ_from_gos_are_refused() {
                 assert!(!encoder.verify(&plain, &stream[..at]), "level {level}, kind {kind}, cut at {at}");
             }
             assert!(!encoder.verify(&plain, &[&stream[..], &[0]].concat()));
-            assert!(!encoder.verify(&plain[..699], &stream));
+            assert!(!encoder.verify(&plain[..399], &stream));
             assert!(!encoder.verify(&[&plain[..], &[1]].concat(), &stream));
         }
     }
@@ -191,7 +191,7 @@ fn copies_at_the_largest_distances_where_go_slides() {
     let mut rng = Rng::new(3);
     let mut encoders = encoders();
     for at in [32_768, 40_000, 65_273, 65_274, 65_275, 65_276, 65_400, 65_535, 65_536, 98_042, 98_043, 98_044] {
-        for distance in [32_506, 32_507, 32_508, 32_630, 32_766, 32_767, 32_768, 32_769] {
+        for distance in [32_506, 32_507, 32_508, 32_766, 32_767, 32_768, 32_769] {
             for length in [4, 5, 9, 261, 262, 263, 300] {
                 if distance > at {
                     continue;
