@@ -94,8 +94,7 @@ impl Plan {
 pub(crate) fn fixed_bits(frequencies: &Frequencies) -> u64 {
     let literals: u64 =
         frequencies.literals.iter().zip(&FIXED_LITERAL_LENGTHS).map(|(&f, &l)| u64::from(f) * u64::from(l)).sum();
-    let distances: u64 =
-        frequencies.distances.iter().map(|&f| u64::from(f) * u64::from(FIXED_DISTANCE_LENGTH)).sum();
+    let distances: u64 = frequencies.distances.iter().map(|&f| u64::from(f) * u64::from(FIXED_DISTANCE_LENGTH)).sum();
     literals + distances + extra_bits(frequencies)
 }
 

@@ -65,7 +65,9 @@ impl<'a, R: Rules> Confirmer<'a, R> {
         // If a match comes next, a shorter one here does not matter, as long as it does not shorten the search.
         if self.slow.chains.back(at as u16) < R::BOUND && self.previous == NO_MATCH && next > NO_MATCH + 1 {
             let wanted = next.min(good).min(lazy);
-            if (len - at).min(MAX_MATCH) as u32 >= wanted && self.slow.exists(at, len, wanted, 0, self.slow.limits.chain) {
+            if (len - at).min(MAX_MATCH) as u32 >= wanted
+                && self.slow.exists(at, len, wanted, 0, self.slow.limits.chain)
+            {
                 self.previous = self.slow.find(at, len, NO_MATCH).0;
             }
             return self.previous < next;

@@ -90,7 +90,8 @@ mod tests {
     fn go_slides_when_little_is_ahead_and_more_is_to_come() {
         for around in [0, 32_507, 32_768, 65_275, 65_536, 98_043, 98_304, 131_072, 163_579] {
             for at in around.max(300) - 300..around + 300 {
-                for len in [at, at + 1, at + 261, at + 262, at + 263, 65_536, 65_537, 98_304, 98_305, 131_073, 1 << 20] {
+                for len in [at, at + 1, at + 261, at + 262, at + 263, 65_536, 65_537, 98_304, 98_305, 131_073, 1 << 20]
+                {
                     if at <= len {
                         assert_eq!(go_buffer(at, len), slid(at, len), "{at} of {len}");
                     }

@@ -164,7 +164,9 @@ fn one_decision_changed_is_never_confirmed() {
         (state >> 7) as usize % below
     };
     let mut encoders: Vec<Encoder> = (4..=9)
-        .flat_map(|level| [Variant::Zlib, Variant::Chromium, Variant::Go].map(|variant| Settings { variant, level, mem_level: 8 }))
+        .flat_map(|level| {
+            [Variant::Zlib, Variant::Chromium, Variant::Go].map(|variant| Settings { variant, level, mem_level: 8 })
+        })
         .map(Encoder::new)
         .collect();
     let mut changes = 0;

@@ -105,8 +105,7 @@ impl Go {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go/main.go");
         let built = Command::new(go).arg("build").arg("-o").arg(&program).arg(source).status().unwrap();
         assert!(built.success());
-        let mut process =
-            Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process = Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         std::fs::remove_file(program).unwrap();
         let to = process.stdin.take().map(BufWriter::new);
         let from = BufReader::new(process.stdout.take().unwrap());

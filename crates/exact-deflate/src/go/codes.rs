@@ -24,12 +24,7 @@ pub(crate) struct Packager {
 
 impl Packager {
     pub(crate) const fn new() -> Self {
-        Self {
-            symbols: [0; SYMBOLS],
-            row: [0; ITEMS],
-            before: [0; ITEMS],
-            leading: [[0; ITEMS + 1]; MAX_BITS],
-        }
+        Self { symbols: [0; SYMBOLS], row: [0; ITEMS], before: [0; ITEMS], leading: [[0; ITEMS + 1]; MAX_BITS] }
     }
 
     /// Builds the code for `frequencies`, of which at least one must not be zero; returns the bits that the symbols take
@@ -129,8 +124,11 @@ mod tests {
 
     #[test]
     fn codes_are_complete_within_the_limit_and_the_frequent_are_short() {
-        let fibonacci: Vec<u16> = [1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597, 2584, 4181].into();
-        for (max_bits, frequencies) in [(15, fibonacci.clone()), (7, fibonacci), (15, vec![1; 286]), (15, vec![65_535; 3])] {
+        let fibonacci: Vec<u16> =
+            [1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597, 2584, 4181].into();
+        for (max_bits, frequencies) in
+            [(15, fibonacci.clone()), (7, fibonacci), (15, vec![1; 286]), (15, vec![65_535; 3])]
+        {
             let lengths = lengths(max_bits, &frequencies);
             let sum: u64 = lengths.iter().map(|length| 1 << (15 - length)).sum();
             assert_eq!(sum, 1 << 15, "{lengths:?}");

@@ -37,7 +37,8 @@ impl Plan {
         if !has_distances {
             distances[0] = NO_DISTANCES;
         }
-        let literal_bits = packager.build(15, frequencies.literals.get(..LITERALS).unwrap_or_default(), &mut self.literal);
+        let literal_bits =
+            packager.build(15, frequencies.literals.get(..LITERALS).unwrap_or_default(), &mut self.literal);
         let distance_bits = packager.build(15, distances.get(..DISTANCES).unwrap_or_default(), &mut self.distance);
         let header = self.header.make_go(packager, &self.literal, &self.distance);
         let extra = extra_bits(frequencies);
