@@ -25,8 +25,8 @@ pub(crate) enum Kind {
 
 /// How often each symbol occurs in a block.
 pub(crate) struct Frequencies {
-    literals: [u16; LITERAL_ROOM],
-    distances: [u16; DISTANCE_ROOM],
+    pub(crate) literals: [u16; LITERAL_ROOM],
+    pub(crate) distances: [u16; DISTANCE_ROOM],
 }
 
 impl Frequencies {
@@ -91,22 +91,22 @@ impl Plan {
 }
 
 /// Size of a block's symbols in the fixed codes.
-fn fixed_bits(frequencies: &Frequencies) -> u64 {
+pub(crate) fn fixed_bits(frequencies: &Frequencies) -> u64 {
     let literals: u64 =
         frequencies.literals.iter().zip(&FIXED_LITERAL_LENGTHS).map(|(&f, &l)| u64::from(f) * u64::from(l)).sum();
-    let lengths: u64 =
-        frequencies.literals.iter().skip(END + 1).zip(&LENGTH_EXTRA).map(|(&f, &l)| u64::from(f) * u64::from(l)).sum();
-    let distances: u64 = frequencies
-        .distances
-        .iter()
-        .zip(&DISTANCE_EXTRA)
-        .map(|(&f, &l)| u64::from(f) * u64::from(l + FIXED_DISTANCE_LENGTH))
-        .sum();
-    literals + lengths + distances
+    let distances: u64 = frequencies.distances.iter().map(|&f| u64::from(f) * u64::from(FIXED_DISTANCE_LENGTH)).sum();
+    literals + distances + extra_bits(frequencies)
+}
+
+/// Size of the extra bits of a block's symbols.
+pub(crate) fn extra_bits(frequencies: &Frequencies) -> u64 {
+    let lengths = frequencies.literals.iter().skip(END + 1).zip(&LENGTH_EXTRA);
+    let distances = frequencies.distances.iter().zip(&DISTANCE_EXTRA);
+    lengths.chain(distances).map(|(&f, &l)| u64::from(f) * u64::from(l)).sum()
 }
 
 /// Puts the fixed codes of RFC 1951 section 3.2.6 in place of computed ones.
-fn set_fixed(literal: &mut Code, distance: &mut Code) {
+pub(crate) fn set_fixed(literal: &mut Code, distance: &mut Code) {
     let mut counts = [0; 16];
     (counts[7], counts[8], counts[9]) = (24, 152, 112);
     literal.lengths = FIXED_LITERAL_LENGTHS;

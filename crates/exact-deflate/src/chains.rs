@@ -7,11 +7,14 @@
 //! - its *rank* in that chain. zlib gives up after a number of strings, those that only share the hash included; the
 //!   difference of two ranks says how many it has seen without looking at them. This is what permits the search to
 //!   find strings in any other way,
-//! - how far back strings with the same four and six bytes (the same hash of them, to be exact) are.
+//! - how far back strings with the same four and six bytes (the same hash of them, to be exact) are. Go's own chains are
+//!   those of four bytes.
 
-use crate::fast::{Hash, zlib_hash};
+use std::marker::PhantomData;
+
+use crate::fast::{Hash, go_hash, zlib_hash};
+use crate::rules::Rules;
 use crate::settings::{Settings, Variant};
-use crate::tables::MIN_MATCH;
 use crate::text::load64;
 use crate::window::{WINDOW, word_at_end};
 
@@ -25,8 +28,15 @@ const FEW: usize = 1 << 12;
 const AHEAD: usize = 512;
 /// Bits of the hashes of four and six bytes.
 const GRAM_BITS: u32 = 16;
-/// Entries of a hash table.
+/// Entries of the hash table of four bytes, and of that of six. zlib's own has as many; Go's has twice as many, and needs
+/// none of four bytes.
 const HEADS: usize = 1 << 16;
+/// Where the hashes of four and of six bytes are among all heads.
+const FOUR: usize = HEADS;
+const SIX: usize = 2 * HEADS;
+
+/// The least that a head may be.
+const FIRST_HEAD: usize = WINDOW + 1;
 
 /// Stands for a distance beyond the window: any sum with it in it is too large.
 const NONE: u16 = u16::MAX;
@@ -54,34 +64,29 @@ pub(crate) fn step(table: &[u16; RING], slot: u16) -> u32 {
     u32::from(table[usize::from(slot)])
 }
 
-/// The last position for each hash, relative to the base of [`Chains`]; 0 means none.
-type Heads = [u16; HEADS];
-
-pub(crate) struct Chains {
+pub(crate) struct Chains<R> {
     hash: Hash,
-    zlib: Box<Heads>,
-    four: Box<Heads>,
-    six: Box<Heads>,
+    /// The last position for each hash, relative to the base; 0 means none. First those of the encoder's own hash.
+    heads: Box<[u16; 3 * HEADS]>,
     /// For each position the distance to the string before in zlib's chain, and the rank in that chain.
     backs: Box<[u16; RING]>,
     ranks: Box<[u16; RING]>,
-    /// The distance to the string before with the same hash of four, of six bytes.
+    /// The distance to the string before with the same hash of four (not Go's), of six bytes.
     fours: Box<[u16; RING]>,
     sixes: Box<[u16; RING]>,
     /// The text, by position modulo [`RING`], its first bytes again at the end: loads need no bounds check.
     ring: Box<[u8; RING + 8]>,
-    /// What positions in the heads count from. They start at [`WINDOW`], so that 0 is out of reach of any of them.
+    /// What positions in the heads count from. They start beyond [`WINDOW`], so that 0 is out of reach of any of them.
     base: isize,
     built: usize,
+    rules: PhantomData<R>,
 }
 
-impl Chains {
+impl<R: Rules> Chains<R> {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             hash: Hash::new(settings),
-            zlib: Box::new([0; HEADS]),
-            four: Box::new([0; HEADS]),
-            six: Box::new([0; HEADS]),
+            heads: Box::new([0; 3 * HEADS]),
             backs: Box::new([NONE; RING]),
             ranks: Box::new([0; RING]),
             fours: Box::new([NONE; RING]),
@@ -89,6 +94,7 @@ impl Chains {
             ring: Box::new([0; RING + 8]),
             base: 0,
             built: 0,
+            rules: PhantomData,
         }
     }
 
@@ -98,16 +104,14 @@ impl Chains {
             // Clear what the last text has touched: it is still in the ring.
             for at in 0..self.built {
                 let word = self.load(at as u16);
-                self.zlib[self.hash.of(word as u32)] = 0;
-                self.four[four_hash(word)] = 0;
-                self.six[six_hash(word)] = 0;
+                self.heads[self.hash.of(word as u32)] = 0;
+                self.heads[FOUR + four_hash(word)] = 0;
+                self.heads[SIX + six_hash(word)] = 0;
             }
         } else {
-            for heads in [&mut self.zlib, &mut self.four, &mut self.six] {
-                heads.fill(0);
-            }
+            self.heads.fill(0);
         }
-        self.base = -(WINDOW as isize);
+        self.base = -(FIRST_HEAD as isize);
         self.built = 0;
     }
 
@@ -123,12 +127,10 @@ impl Chains {
     fn build(&mut self, text: &[u8]) {
         if self.built as isize + BATCH as isize - self.base > u16::MAX as isize {
             // All within reach of the next position stays.
-            let shift = self.built as isize - self.base - WINDOW as isize;
+            let shift = self.built as isize - self.base - FIRST_HEAD as isize;
             self.base += shift;
-            for heads in [&mut self.zlib, &mut self.four, &mut self.six] {
-                for head in heads.iter_mut() {
-                    *head = head.saturating_sub(shift as u16);
-                }
+            for head in self.heads.iter_mut() {
+                *head = head.saturating_sub(shift as u16);
             }
         }
         let start = self.built;
@@ -136,14 +138,14 @@ impl Chains {
         self.built = end;
         self.copy(text.get(start..end).unwrap_or_default(), start % RING);
         let mut at = start;
-        if at == 0 {
-            // zlib cannot tell position 0 from none.
+        if at < R::FIRST {
             (self.backs[0], self.ranks[0], self.fours[0], self.sixes[0]) = (NONE, 0, NONE, NONE);
-            at = 1;
+            at = R::FIRST;
         }
         let whole = match self.hash {
             Hash { kind: Variant::Zlib, shift: 5, .. } => self.enter_whole(text, at, end, |w| zlib_hash(w, 5, 0x7fff)),
             Hash { kind: Variant::Zlib, .. } => self.enter_whole(text, at, end, |w| zlib_hash(w, 6, 0xffff)),
+            Hash { kind: Variant::Go, .. } => self.enter_whole(text, at, end, go_hash),
             hash => self.enter_whole(text, at, end, |w| hash.of(w)),
         };
         for at in whole..end {
@@ -172,18 +174,20 @@ impl Chains {
         let whole = at + words.len();
         let mut now = (at as isize - self.base) as u16;
         let mut slot = at as u16;
-        let (zlib, four, six) = (&mut *self.zlib, &mut *self.four, &mut *self.six);
+        let heads = &mut *self.heads;
         let (backs, ranks) = (&mut *self.backs, &mut *self.ranks);
         let (fours, sixes) = (&mut *self.fours, &mut *self.sixes);
         for bytes in words {
             let word = bytes.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
-            let back = swap(&mut zlib[hash(word as u32)], now);
+            let back = swap(&mut heads[hash(word as u32)], now);
             // At the start of a chain this is any number: only differences matter.
             let rank = ranks[usize::from(slot.wrapping_sub(back))].wrapping_add(1);
             let at = usize::from(slot);
             (backs[at], ranks[at]) = (back, rank);
-            fours[at] = swap(&mut four[four_hash(word)], now);
-            sixes[at] = swap(&mut six[six_hash(word)], now);
+            if !R::HASHES_FOUR {
+                fours[at] = swap(&mut heads[FOUR + four_hash(word)], now);
+            }
+            sixes[at] = swap(&mut heads[SIX + six_hash(word)], now);
             slot = slot.wrapping_add(1);
             now = now.wrapping_add(1);
         }
@@ -199,15 +203,15 @@ impl Chains {
         let now = (at as isize - self.base) as u16;
         let slot = at as u16;
         let (mut back, mut rank, mut four, mut six) = (NONE, 0, NONE, NONE);
-        if left >= MIN_MATCH {
-            back = swap(&mut self.zlib[hash], now);
+        if left >= R::SHORTEST {
+            back = swap(&mut self.heads[hash], now);
             rank = self.rank(slot.wrapping_sub(back)).wrapping_add(1);
         }
-        if left >= 4 {
-            four = swap(&mut self.four[four_hash(word)], now);
+        if left >= 4 && !R::HASHES_FOUR {
+            four = swap(&mut self.heads[FOUR + four_hash(word)], now);
         }
         if left >= 6 {
-            six = swap(&mut self.six[six_hash(word)], now);
+            six = swap(&mut self.heads[SIX + six_hash(word)], now);
         }
         let at = usize::from(slot);
         (self.backs[at], self.ranks[at], self.fours[at], self.sixes[at]) = (back, rank, four, six);
@@ -226,12 +230,16 @@ impl Chains {
     /// Distance to a string before with the same hash of four bytes; beyond the window if there is none.
     #[inline(always)]
     pub(crate) fn four(&self, slot: u16) -> u32 {
-        u32::from(self.fours[usize::from(slot)])
+        step(self.table(false), slot)
     }
     /// The distances of [`Self::four`] or [`Self::six`], to choose without a branch.
     #[inline(always)]
     pub(crate) fn table(&self, six: bool) -> &[u16; RING] {
-        if six { &self.sixes } else { &self.fours }
+        match six {
+            true => &self.sixes,
+            false if R::HASHES_FOUR => &self.backs,
+            false => &self.fours,
+        }
     }
     /// The same for six bytes.
     #[inline(always)]

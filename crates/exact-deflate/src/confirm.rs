@@ -6,12 +6,13 @@
 //! asked of whichever of its bytes is rarest, and usually the answer is no at once.
 
 use crate::chains::step;
-use crate::slow::{Filter, MAX_DISTANCE, NO_MATCH, Slow};
+use crate::rules::{Rules, TOO_FAR};
+use crate::slow::{Filter, NO_MATCH, Slow};
 use crate::tables::MAX_MATCH;
 
 /// Confirms the symbols of one text, one after the other.
-pub(crate) struct Confirmer<'a> {
-    slow: &'a mut Slow,
+pub(crate) struct Confirmer<'a, R> {
+    slow: &'a mut Slow<R>,
     plain: &'a [u8],
     /// The length of the match that was put aside for a better one at the position before the next symbol; if it need
     /// not be known, [`NO_MATCH`].
@@ -20,8 +21,8 @@ pub(crate) struct Confirmer<'a> {
     open: bool,
 }
 
-impl<'a> Confirmer<'a> {
-    pub(crate) fn new(slow: &'a mut Slow, plain: &'a [u8]) -> Self {
+impl<'a, R: Rules> Confirmer<'a, R> {
+    pub(crate) fn new(slow: &'a mut Slow<R>, plain: &'a [u8]) -> Self {
         slow.chains.start();
         Self { slow, plain, previous: NO_MATCH, open: false }
     }
@@ -62,9 +63,11 @@ impl<'a> Confirmer<'a> {
         let len = self.plain.len();
         let (lazy, good) = (self.slow.limits.lazy as u32, self.slow.limits.good as u32);
         // If a match comes next, a shorter one here does not matter, as long as it does not shorten the search.
-        if self.slow.chains.back(at as u16) < MAX_DISTANCE && self.previous == NO_MATCH && next > NO_MATCH + 1 {
+        if self.slow.chains.back(at as u16) < R::BOUND && self.previous == NO_MATCH && next > NO_MATCH + 1 {
             let wanted = next.min(good).min(lazy);
-            if (len - at).min(MAX_MATCH) as u32 >= wanted && self.slow.exists(at, wanted, 0, self.slow.limits.chain) {
+            if (len - at).min(MAX_MATCH) as u32 >= wanted
+                && self.slow.exists(at, len, wanted, 0, self.slow.limits.chain)
+            {
                 self.previous = self.slow.find(at, len, NO_MATCH).0;
             }
             return self.previous < next;
@@ -78,7 +81,7 @@ impl<'a> Confirmer<'a> {
     }
 }
 
-impl Slow {
+impl<R: Rules> Slow<R> {
     /// True if the search at `at` gives this match, of which it is known that the bytes are equal, and the search at the
     /// next position does not give a longer one.
     #[inline(always)]
@@ -89,27 +92,30 @@ impl Slow {
         let limit = (len - at).min(MAX_MATCH) as u32;
         let back = chains.back(here);
         let next_back = chains.back(next as u16);
-        // Zlib looks at the next position too if the match is not long enough, and there is room for a longer one.
+        // The encoder looks at the next position too if the match is not long enough, and there is room for a longer one.
         let looks = length < self.limits.lazy as u32 && length < ((len - next).min(MAX_MATCH) as u32);
         let next_chain = if length >= self.limits.good as u32 { self.limits.chain >> 2 } else { self.limits.chain };
-        if back >= MAX_DISTANCE || length == 3 || next_back == MAX_DISTANCE {
+        if R::SHORTEST > 3 && (length < 4 || length == 4 && distance > TOO_FAR) {
+            return false;
+        }
+        let next_is_edge = R::HAS_EDGE && next_back == R::BOUND;
+        if back >= R::BOUND || length == 3 || next_is_edge {
             // The rare cases, and those where confirming is no cheaper.
             return self.find(at, len, previous) == (length, distance)
                 && !(looks
-                    && next_back <= MAX_DISTANCE
-                    && if next_back == MAX_DISTANCE {
+                    && next_back <= R::BOUND
+                    && if next_is_edge {
                         self.find(next, len, length).0 > length
                     } else {
-                        self.exists(next, length + 1, 0, next_chain)
+                        self.exists(next, len, length + 1, 0, next_chain)
                     });
         }
         let there = here.wrapping_sub(distance as u16);
         let chain = if previous >= self.limits.good as u32 { self.limits.chain >> 2 } else { self.limits.chain };
         let nice = (self.limits.nice as u32).min(limit);
         let after = |at: u16| chains.load(at.wrapping_add(length as u16)) as u8;
-        // In reach, which position 0 never is for zlib, and not longer than said.
-        if distance >= MAX_DISTANCE
-            || distance as usize >= at
+        // In reach, and not longer than said.
+        if distance >= R::reach(at, len)
             || usize::from(chains.rank(here).wrapping_sub(chains.rank(there))) > chain
             || length < limit && after(here) == after(there)
         {
@@ -119,7 +125,7 @@ impl Slow {
         if !self.is_first(at, length.min(nice), distance) {
             return false;
         }
-        let looks = looks && next_back < MAX_DISTANCE;
+        let looks = looks && next_back < R::BOUND;
         let further = length < nice;
         if !looks && !further {
             return true;
@@ -136,7 +142,7 @@ impl Slow {
         let mut walked = 0;
         let table = chains.table(six);
         let mut d = step(table, here.wrapping_add(gram));
-        while d < MAX_DISTANCE {
+        while d < R::BOUND {
             let from = here.wrapping_sub(d as u16);
             // All in one test: several in a row would each be as good as random.
             let same_end = chains.load(from.wrapping_add(offset)) & mask == end;
@@ -144,8 +150,8 @@ impl Slow {
             let same_next = chains.load(from.wrapping_add(length as u16 + 1)) as u8 == beyond;
             let longer = further & (d > distance) & same_first | looks & same_next;
             if same_end & longer | (walked == 32) {
-                return !(further && self.exists(at, length + 1, distance, chain)
-                    || looks && self.exists(next, length + 1, 0, next_chain));
+                return !(further && self.exists(at, len, length + 1, distance, chain)
+                    || looks && self.exists(next, len, length + 1, 0, next_chain));
             }
             walked += 1;
             let from = from.wrapping_add(gram);
@@ -187,12 +193,14 @@ impl Slow {
         true
     }
 
-    /// True if a string further than `beyond` that zlib would look at agrees in the first `wanted` bytes.
+    /// True if a string further than `beyond` that the encoder would look at agrees in the first `wanted` bytes.
     #[inline(never)]
-    fn exists(&self, at: usize, wanted: u32, beyond: u32, chain: usize) -> bool {
+    fn exists(&self, at: usize, len: usize, wanted: u32, beyond: u32, chain: usize) -> bool {
         let chains = &self.chains;
         let here = at as u16;
         let rank = chains.rank(here);
+        // Some of the strings found by their last bytes might start before the text.
+        let reach = R::reach(at, len);
         let visited = |there: u16| usize::from(rank.wrapping_sub(chains.rank(there))) <= chain;
         if wanted >= 6 {
             // Follow the chain of the first or of the last six bytes, whichever starts further back.
@@ -207,8 +215,6 @@ impl Slow {
             let last = chains.six(end);
             if last > first {
                 let mut distance = last;
-                // A string that starts at position 0 is out of zlib's reach, and here some might start before it.
-                let reach = at.min(MAX_DISTANCE as usize) as u32;
                 while distance < reach {
                     let there = here.wrapping_sub(distance as u16);
                     if distance > beyond && filter.passes(chains, there) && chains.common(there, here, wanted) == wanted
@@ -218,7 +224,7 @@ impl Slow {
                     distance += chains.six(there.wrapping_add(offset));
                 }
             } else {
-                while first < MAX_DISTANCE {
+                while first < reach {
                     let there = here.wrapping_sub(first as u16);
                     if first > beyond && filter.passes(chains, there) && chains.common(there, here, wanted) == wanted {
                         return visited(there);
@@ -230,7 +236,7 @@ impl Slow {
             let head = chains.load(here);
             let unwanted = 64 - 8 * wanted;
             let mut distance = beyond + chains.four(here.wrapping_sub(beyond as u16));
-            while distance < MAX_DISTANCE {
+            while distance < reach {
                 let there = here.wrapping_sub(distance as u16);
                 if (chains.load(there) ^ head) << (unwanted & 63) == 0 {
                     return visited(there);

@@ -1,27 +1,33 @@
-//! The greedy levels, 1 to 3: zlib's `deflate_fast`. A match is taken as soon as it is found, and the strings inside
+//! The greedy levels, 1 to 3: zlib's `deflate_fast`, and Go's levels 2 and 3, which have other rules. A match is taken as soon as it is found, and the strings inside
 //! long matches are not entered into the hash table.
 
+use std::marker::PhantomData;
 use std::ops::ControlFlow;
 
 use crate::output::Output;
+use crate::rules::{Rules, TOO_FAR};
 use crate::settings::{Limits, Settings, Variant};
-use crate::tables::{MAX_MATCH, MIN_MATCH};
+use crate::tables::MAX_MATCH;
 use crate::text::{common, load32, load64};
-use crate::window::{MAX_DISTANCE, WINDOW, slides_exactly, word_at_end};
+use crate::window::{WINDOW, slides_exactly, word_at_end};
+
+/// Entries of the hash table, of which zlib uses half.
+const HEADS: usize = 1 << 17;
 
 /// Hash table and chains.
-pub(crate) struct Fast {
+pub(crate) struct Fast<R> {
     limits: Limits,
     hash: Hash,
     /// The last position entered for each hash, counted on from one input to the next so that nothing need be cleared.
-    head: Box<[u32; 1 << 16]>,
+    head: Box<[u32; HEADS]>,
     /// How far back the next string of the chain is, by position modulo the window; 0 if nowhere near.
     back: Box<[u16; WINDOW]>,
     origin: u32,
     next: u32,
+    rules: PhantomData<R>,
 }
 
-/// A hash function of zlib's.
+/// A hash function.
 #[derive(Clone, Copy)]
 pub(crate) struct Hash {
     pub(crate) kind: Variant,
@@ -41,6 +47,7 @@ impl Hash {
         match self.kind {
             Variant::Zlib => zlib_hash(word, self.shift, self.mask),
             Variant::Chromium => (word.wrapping_mul(66521).wrapping_add(66521) >> 16 & self.mask & 0xffff) as usize,
+            Variant::Go | Variant::GoHuffman => go_hash(word),
         }
     }
 }
@@ -52,15 +59,22 @@ pub(crate) fn zlib_hash(word: u32, shift: u32, mask: u32) -> usize {
     (hash & mask & 0xffff) as usize
 }
 
-impl Fast {
+/// Go's hash of four bytes.
+#[inline(always)]
+pub(crate) fn go_hash(word: u32) -> usize {
+    (word.swap_bytes().wrapping_mul(0x1e35_a7bd) >> 15) as usize
+}
+
+impl<R: Rules> Fast<R> {
     pub(crate) fn new(settings: Settings, limits: Limits) -> Self {
         Self {
             limits,
             hash: Hash::new(settings),
-            head: Box::new([0; 1 << 16]),
+            head: Box::new([0; HEADS]),
             back: Box::new([0; WINDOW]),
             origin: 0,
             next: 2 * WINDOW as u32,
+            rules: PhantomData,
         }
     }
 
@@ -84,11 +98,10 @@ impl Fast {
         let now = self.origin.wrapping_add(position as u32);
         let head = &mut self.head[self.hash.of(word)];
         let distance = now.wrapping_sub(*head);
-        // zlib cannot tell position 0 from none.
-        if position > 0 {
+        if position >= R::FIRST {
             *head = now;
         }
-        let distance = if distance <= MAX_DISTANCE as u32 { distance as u16 } else { 0 };
+        let distance = if distance <= R::BOUND { distance as u16 } else { 0 };
         self.back[position & (WINDOW - 1)] = distance;
         usize::from(distance)
     }
@@ -102,18 +115,24 @@ impl Fast {
             step = at;
             let ahead = len - at;
             let mut found = (0, 0);
-            if ahead >= MIN_MATCH {
+            if ahead >= R::SHORTEST {
                 let first = self.insert(at, word_at_end(plain, at));
-                if first != 0 && !(first == MAX_DISTANCE && slides_exactly(at, len)) {
+                if first != 0 && self.is_in_reach(first, at, len) {
                     found = self.search(plain, at, first);
                 }
             }
             let (length, distance) = found;
             let full;
-            if length >= MIN_MATCH {
+            if length >= R::SHORTEST {
                 full = output.matched(length, distance);
-                if length <= self.limits.lazy && ahead - length >= MIN_MATCH {
-                    for inside in at + 1..at + length {
+                // zlib enters all of them or none, Go those that have four bytes.
+                let end = match R::HASHES_FOUR {
+                    true => (at + length).min(len.saturating_sub(R::SHORTEST - 1)),
+                    false if ahead - length >= R::SHORTEST => at + length,
+                    false => at,
+                };
+                if length <= self.limits.lazy {
+                    for inside in at + 1..end {
                         self.insert(inside, load32(plain, inside));
                     }
                 }
@@ -130,12 +149,23 @@ impl Fast {
         output.flush(len, len, true)
     }
 
+    /// Whether the first string of a chain is looked at.
+    #[inline(always)]
+    fn is_in_reach(&self, first: usize, at: usize, len: usize) -> bool {
+        match R::HAS_EDGE {
+            true => !(first == R::BOUND as usize && slides_exactly(at, len)),
+            false => first < R::reach(at, len) as usize,
+        }
+    }
+
     /// zlib's `longest_match` for a string whose chain starts `distance` back.
     #[inline]
     fn search(&self, plain: &[u8], at: usize, mut distance: usize) -> (usize, usize) {
         let limit = (plain.len() - at).min(MAX_MATCH);
         let nice = self.limits.nice.min(limit);
-        let (mut best, mut best_distance) = (MIN_MATCH - 1, 0);
+        // The first string may be at zlib's largest distance, the others not.
+        let reach = if R::HAS_EDGE { R::BOUND } else { R::reach(at, plain.len()) } as usize;
+        let (mut best, mut best_distance) = (R::SHORTEST - 1, 0);
         let mut chain = self.limits.chain;
         let head = load64(plain, at);
         loop {
@@ -144,7 +174,7 @@ impl Fast {
                 0 => common(plain, at - distance, at, limit),
                 _ => ((difference.trailing_zeros() >> 3) as usize).min(limit),
             };
-            if length > best {
+            if length > best && (R::SHORTEST < 4 || length > 4 || distance <= TOO_FAR as usize) {
                 (best, best_distance) = (length, distance);
                 if length >= nice {
                     break;
@@ -156,8 +186,7 @@ impl Fast {
             }
             let back = usize::from(self.back[(at - distance) & (WINDOW - 1)]);
             distance += back;
-            // The first string may be at the largest distance, the others not.
-            if back == 0 || distance >= MAX_DISTANCE {
+            if back == 0 || distance >= reach {
                 break;
             }
         }

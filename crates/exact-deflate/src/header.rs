@@ -2,6 +2,7 @@
 //! (RFC 1951 section 3.2.7). Where runs are split is not fixed by the RFC; it is done here as in zlib's `scan_tree`.
 
 use crate::bits::BitWriter;
+use crate::go::codes::Packager;
 use crate::huffman::{Builder, Code, Shape};
 use crate::tables::{CODE_LENGTH_EXTRA, CODE_LENGTH_ORDER, CODE_LENGTHS};
 
@@ -67,6 +68,47 @@ impl Header {
         }
     }
 
+    /// Splits the lengths of both codes, one after the other, into items as Go does: runs may span both, and are of the
+    /// longest repeats from the left.
+    fn scan_go(&mut self, literal: &Code, distance: &Code) {
+        let lengths = [literal, distance].map(|code| code.lengths.get(..=code.max).unwrap_or_default());
+        let mut lengths = lengths.into_iter().flatten().copied().peekable();
+        while let Some(length) = lengths.next() {
+            let mut count = 1;
+            while lengths.next_if_eq(&length).is_some() {
+                count += 1;
+            }
+            if length != 0 {
+                self.push(length, 0);
+                count -= 1;
+            }
+            while count >= 3 {
+                let (symbol, shortest, longest) = match (length, count) {
+                    (0, 11..) => (ZEROS_LONG, 11, 138),
+                    (0, _) => (ZEROS_SHORT, 3, 10),
+                    _ => (REPEAT, 3, 6),
+                };
+                let run = count.min(longest);
+                self.push(symbol, run - shortest);
+                count -= run;
+            }
+            for _ in 0..count {
+                self.push(length, 0);
+            }
+        }
+    }
+
+    /// What [`Self::make`] does, as Go does it.
+    pub(crate) fn make_go(&mut self, packager: &mut Packager, literal: &Code, distance: &Code) -> u64 {
+        self.len = 0;
+        self.frequencies = [0; 32];
+        self.scan_go(literal, distance);
+        let bits = packager.build(SHAPE.max_bits, &self.frequencies, &mut self.code);
+        let extra: u64 =
+            self.frequencies.iter().zip(&CODE_LENGTH_EXTRA).map(|(&f, &extra)| u64::from(f) * u64::from(extra)).sum();
+        self.count_sent() + bits + extra
+    }
+
     /// Makes the header for the two codes and returns its size in bits.
     pub(crate) fn make(&mut self, builder: &mut Builder, literal: &Code, distance: &Code) -> u64 {
         self.len = 0;
@@ -74,10 +116,15 @@ impl Header {
         self.scan(literal);
         self.scan(distance);
         let bits = builder.build(&SHAPE, &self.frequencies, &mut self.code);
-        let used = |&&symbol: &&u8| self.code.lengths[usize::from(symbol & 31)] == 0;
+        bits + self.count_sent()
+    }
+
+    /// Finds out how many lengths of the code are sent; returns the size of these and of the numbers.
+    fn count_sent(&mut self) -> u64 {
+        let unused = |&&symbol: &&u8| self.code.lengths[usize::from(symbol & 31)] == 0;
         // At least four are sent, whatever they are.
-        self.sent = (CODE_LENGTHS - CODE_LENGTH_ORDER.iter().rev().take_while(used).count()).max(4);
-        bits + 3 * self.sent as u64 + 5 + 5 + 4
+        self.sent = (CODE_LENGTHS - CODE_LENGTH_ORDER.iter().rev().take_while(unused).count()).max(4);
+        3 * self.sent as u64 + 5 + 5 + 4
     }
 
     /// Writes the header; the writer must have room for it.

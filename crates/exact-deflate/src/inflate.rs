@@ -3,6 +3,7 @@
 use crate::block::{Frequencies, Kind};
 use crate::confirm::Confirmer;
 use crate::huffman::{Code, MAX_BITS, number};
+use crate::rules::Rules;
 use crate::tables::{
     CODE_LENGTH_ORDER, CODE_LENGTHS, DISTANCE_BASE, DISTANCE_EXTRA, DISTANCES, END, FIXED_DISTANCE_LENGTH,
     FIXED_LITERAL_LENGTHS, LENGTH_BASE, LENGTH_EXTRA, LITERALS, MAX_MATCH, MIN_MATCH,
@@ -267,14 +268,14 @@ impl Inflater {
     /// Reads the symbols of a block, counts them, and checks that they stand for what is in `plain` from `position` on, that
     /// the encoder would have them there, and that there are at most `most`.
     #[inline(never)]
-    pub(crate) fn symbols(
+    pub(crate) fn symbols<R: Rules>(
         &self,
         bits: &mut Bits<'_>,
         plain: &[u8],
         mut position: usize,
         most: usize,
         frequencies: &mut Frequencies,
-        confirmer: &mut Confirmer<'_>,
+        confirmer: &mut Confirmer<'_, R>,
     ) -> Option<Read> {
         let mut len = 0;
         let mut last = 0;

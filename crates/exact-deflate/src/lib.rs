@@ -1,10 +1,10 @@
-//! A raw deflate encoder (RFC 1951) whose output is byte for byte that of zlib's `deflate`.
+//! A raw deflate encoder (RFC 1951) whose output is byte for byte that of zlib's `deflate`, or of Go's `compress/flate`.
 //!
 //! A program that keeps compressed data decoded, to deduplicate, search or compress it better, must make the very same
 //! compressed bytes again. Most deflate streams were written by zlib. The output of zlib 1.2.11 to 1.3.2 is one and the
 //! same function of input, level and memory level; this crate computes that function, in safe Rust, without
 //! dependencies, and at levels 6 to 9 several times as fast as zlib itself. [`Variant::Chromium`] is the function of
-//! Chromium's zlib, which Node.js embeds.
+//! Chromium's zlib, which Node.js embeds; [`Variant::Go`] that of `compress/flate` in Go 1.19 to 1.26.
 //!
 //! # A tour
 //!
@@ -64,8 +64,11 @@
 //! checksum of 4 or 8 bytes. Not covered are level 0 (its output depends on how the caller cuts the input), other
 //! strategies, windows and memory levels, preset dictionaries, and streams with flushes inside.
 //!
-//! Inputs have at most [`MAX_INPUT`] bytes. An [`Encoder`] holds about 1.1 MiB at levels 4 to 9 and 0.5 MiB at 1 to 3.
+//! Inputs have at most [`MAX_INPUT`] bytes. An [`Encoder`] holds about 1.3 MiB at levels 4 to 9 and 0.9 MiB at 1 to 3.
 //! Nothing here panics or fails, whatever the input.
+//!
+//! Of Go: what `flate.NewWriter` makes of the whole input in one `Write` and then `Close`, at levels 1 to 9 (its default is
+//! 6) and -2, `HuffmanOnly`. Such a stream ends in an empty stored block, the bytes `00 00 ff ff`.
 //!
 //! # How it works
 //!
@@ -76,6 +79,8 @@
 //!   (`window.rs`).
 //! - The lazy levels build all hash chains ahead, and find by them, without visiting every string that zlib visits, what
 //!   zlib would have found (`chains.rs`).
+//! - Go's levels 2 to 9 are the same searches with other rules (`rules.rs`); its codes, its choice of blocks and level 1 are
+//!   its own (`go/`).
 //! - [`Encoder::verify`] reads the symbols of the stream and only confirms them (`verify.rs`, `confirm.rs`).
 //!
 //! `NOTES.md` says what was tried, and what it brought.
@@ -89,10 +94,12 @@ mod block;
 mod chains;
 mod confirm;
 mod fast;
+mod go;
 mod header;
 mod huffman;
 mod inflate;
 mod output;
+mod rules;
 mod settings;
 mod slow;
 mod tables;
@@ -133,8 +140,12 @@ pub struct Encoder {
 }
 
 enum Searcher {
-    Fast(Box<fast::Fast>),
-    Slow(Box<slow::Slow>),
+    Fast(Box<fast::Fast<rules::Zlib>>),
+    Slow(Box<slow::Slow<rules::Zlib>>),
+    GoFast(Box<fast::Fast<rules::Go>>),
+    GoSlow(Box<slow::Slow<rules::Go>>),
+    GoSpeed(Box<go::speed::Speed>),
+    GoHuffman,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -146,17 +157,11 @@ impl std::fmt::Debug for Encoder {
 impl Encoder {
     /// Makes an encoder.
     pub fn new(settings: Settings) -> Self {
-        let limits = settings.limits();
-        let searcher = if limits.is_lazy {
-            Searcher::Slow(Box::new(slow::Slow::new(settings, limits)))
-        } else {
-            Searcher::Fast(Box::new(fast::Fast::new(settings, limits)))
-        };
         Self {
             settings,
             inflater: Box::new(inflate::Inflater::new()),
-            blocks: output::Blocks::new(settings.block_symbols()),
-            searcher,
+            blocks: output::Blocks::new(settings),
+            searcher: Searcher::new(settings, settings.limits()),
         }
     }
 
@@ -178,9 +183,13 @@ impl Encoder {
     ///
     /// Cheaper than encoding at levels 4 to 9, unless the stream has stored blocks.
     pub fn verify(&mut self, plain: &[u8], stream: &[u8]) -> bool {
-        if let Searcher::Slow(slow) = &mut self.searcher
-            && let Some(answer) = verify::verify(slow, &mut self.blocks, &mut self.inflater, plain, stream)
-        {
+        let (blocks, inflater) = (&mut self.blocks, &mut self.inflater);
+        let answer = match &mut self.searcher {
+            Searcher::Slow(slow) => verify::verify(slow, blocks, inflater, plain, stream),
+            Searcher::GoSlow(slow) => verify::verify(slow, blocks, inflater, plain, stream),
+            _ => None,
+        };
+        if let Some(answer) = answer {
             return answer;
         }
         let mut out = Vec::new();
@@ -192,10 +201,25 @@ impl Encoder {
 }
 
 impl Searcher {
+    fn new(settings: Settings, limits: settings::Limits) -> Self {
+        match (settings.variant, settings.level, limits.is_lazy) {
+            (Variant::Zlib | Variant::Chromium, _, true) => Self::Slow(Box::new(slow::Slow::new(settings, limits))),
+            (Variant::Zlib | Variant::Chromium, _, false) => Self::Fast(Box::new(fast::Fast::new(settings, limits))),
+            (Variant::Go, 1, _) => Self::GoSpeed(Box::new(go::speed::Speed::new())),
+            (Variant::Go, _, true) => Self::GoSlow(Box::new(slow::Slow::new(settings, limits))),
+            (Variant::Go, _, false) => Self::GoFast(Box::new(fast::Fast::new(settings, limits))),
+            (Variant::GoHuffman, ..) => Self::GoHuffman,
+        }
+    }
+
     fn run(&mut self, plain: &[u8], output: &mut Output<'_>) -> std::ops::ControlFlow<()> {
         match self {
             Searcher::Fast(fast) => fast.run(plain, output),
             Searcher::Slow(slow) => slow.run(plain, output),
+            Searcher::GoFast(fast) => fast.run(plain, output),
+            Searcher::GoSlow(slow) => slow.run(plain, output),
+            Searcher::GoSpeed(speed) => speed.run(plain, output),
+            Searcher::GoHuffman => go::speed::literals_only(plain, output),
         }
     }
 }

@@ -3,28 +3,57 @@
 use std::ops::ControlFlow;
 
 use crate::bits::BitWriter;
-use crate::block::{self, Emitter, Frequencies, Plan, Symbol};
+use crate::block::{self, Emitter, Frequencies, Kind, Plan, Symbol};
+use crate::go::Policy;
+use crate::go::codes::Packager;
+use crate::rules::buffer;
+use crate::settings::Settings;
 use crate::tables::MIN_MATCH;
-use crate::window::start_of_buffer;
+
+/// Room for the symbols of a block: one for each byte of the longest that Go's quickest levels make.
+const ROOM: usize = 1 << 16;
 
 /// Reusable memory for blocks.
 pub(crate) struct Blocks {
-    pub(crate) symbols: Box<[Symbol; 1 << 15]>,
+    pub(crate) symbols: Box<[Symbol; ROOM]>,
     pub(crate) frequencies: Frequencies,
-    pub(crate) plan: Box<Plan>,
+    plan: Box<Plan>,
+    /// What makes codes, if it is Go's.
+    packager: Option<Box<Packager>>,
     emitter: Box<Emitter>,
     /// A block is cut when it has this many symbols.
     pub(crate) limit: usize,
 }
 
 impl Blocks {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self {
-            symbols: Box::new([0; 1 << 15]),
+            symbols: Box::new([0; ROOM]),
             frequencies: Frequencies::new(),
             plan: Box::new(Plan::new()),
             emitter: Box::new(Emitter::new()),
-            limit,
+            packager: settings.is_go().then(|| Box::new(Packager::new())),
+            limit: settings.block_symbols(),
+        }
+    }
+
+    pub(crate) fn is_go(&self) -> bool {
+        self.packager.is_some()
+    }
+
+    /// The codes that were planned last.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Decides how a block of the bytes from `start` to `end` of an input of `len` is sent, when the encoder's main loop
+    /// has last started a step at `step`.
+    pub(crate) fn choose(&mut self, start: usize, end: usize, step: usize, len: usize) -> (Kind, u64) {
+        // What has left the encoder's buffer cannot be stored.
+        let stored = (start >= buffer(self.is_go(), step, len)).then_some(end - start);
+        match &mut self.packager {
+            Some(packager) => self.plan.make_go(packager, &self.frequencies, stored, Policy::Smallest),
+            None => self.plan.make(&self.frequencies, stored),
         }
     }
 }
@@ -73,18 +102,44 @@ impl<'a> Output<'a> {
 
     #[inline]
     fn push(&mut self, symbol: Symbol) -> bool {
-        self.blocks.symbols[self.symbols & ((1 << 15) - 1)] = symbol;
+        self.blocks.symbols[self.symbols & (ROOM - 1)] = symbol;
         self.symbols += 1;
         self.symbols == self.blocks.limit
     }
 
-    /// Ends the block before `end`. `step` is where zlib's main loop last took a step.
+    /// Symbols in the block.
+    pub(crate) fn symbols(&self) -> usize {
+        self.symbols
+    }
+
+    /// Begins the block again.
+    pub(crate) fn drop_symbols(&mut self) {
+        self.symbols = 0;
+        self.blocks.frequencies.clear();
+    }
+
+    /// Ends the block before `end`. `step` is where the encoder's main loop last took a step.
     pub(crate) fn flush(&mut self, end: usize, step: usize, last: bool) -> ControlFlow<()> {
+        let is_go = self.blocks.is_go();
+        if is_go && self.symbols == 0 {
+            return ControlFlow::Continue(());
+        }
+        let choice = self.blocks.choose(self.start, end, step, self.plain.len());
+        // Go says in a block of its own that it is the last.
+        self.write(choice, end, last && !is_go)
+    }
+
+    /// Ends a block of Go's quickest levels.
+    pub(crate) fn flush_as(&mut self, end: usize, policy: Policy) -> ControlFlow<()> {
+        let Blocks { frequencies, plan, packager, .. } = &mut *self.blocks;
+        let Some(packager) = packager else { return ControlFlow::Break(()) };
+        let choice = plan.make_go(packager, frequencies, Some(end - self.start), policy);
+        self.write(choice, end, false)
+    }
+
+    fn write(&mut self, choice: (Kind, u64), end: usize, last: bool) -> ControlFlow<()> {
         let Blocks { symbols, frequencies, plan, emitter, .. } = &mut *self.blocks;
         let bytes = self.plain.get(self.start..end).unwrap_or_default();
-        // What has left zlib's buffer cannot be stored.
-        let stored = (self.start >= start_of_buffer(step, self.plain.len())).then_some(bytes.len());
-        let choice = plan.make(frequencies, stored);
         let symbols = symbols.get(..self.symbols).unwrap_or_default();
         block::write(&mut self.writer, emitter, plan, choice, symbols, bytes, last);
         self.symbols = 0;
@@ -101,7 +156,19 @@ impl<'a> Output<'a> {
         ControlFlow::Continue(())
     }
 
-    pub(crate) fn finish(self) {
+    /// Ends the stream.
+    pub(crate) fn finish(mut self) {
+        if self.blocks.is_go() {
+            end_go(&mut self.writer);
+        }
         self.writer.finish();
     }
+}
+
+/// Writes the empty stored block in which Go's streams end.
+pub(crate) fn end_go(writer: &mut BitWriter<'_>) {
+    writer.reserve(64);
+    writer.put(1, 3);
+    writer.align();
+    writer.put(0xffff_0000, 32);
 }

@@ -1,26 +1,24 @@
-//! The lazy levels, 4 to 9: zlib's `deflate_slow`. A match is kept back until the next position has been searched too.
+//! The lazy levels, 4 to 9: zlib's `deflate_slow`, and Go's, which has other rules. A match is kept back until the next position has been searched too.
 
 use std::ops::ControlFlow;
 
 use crate::chains::Chains;
 use crate::output::Output;
+use crate::rules::{Rules, TOO_FAR};
 use crate::settings::{Limits, Settings};
 use crate::tables::MAX_MATCH;
 use crate::window::slides_exactly;
 
-/// Matches of three bytes from further back are not taken.
-const TOO_FAR: u32 = 4096;
 /// The length that says that there is no match.
 pub(crate) const NO_MATCH: u32 = 2;
-pub(crate) const MAX_DISTANCE: u32 = crate::window::MAX_DISTANCE as u32;
 
 /// The search of the lazy levels.
-pub(crate) struct Slow {
+pub(crate) struct Slow<R> {
     pub(crate) limits: Limits,
-    pub(crate) chains: Chains,
+    pub(crate) chains: Chains<R>,
 }
 
-impl Slow {
+impl<R: Rules> Slow<R> {
     pub(crate) fn new(settings: Settings, limits: Limits) -> Self {
         Self { limits, chains: Chains::new(settings) }
     }
@@ -64,39 +62,42 @@ impl Slow {
     /// True if there is clearly no match, which is the most common case. One test without branches in it.
     #[inline(always)]
     pub(crate) fn is_bare(&self, at: u16, back: u32) -> bool {
-        (self.chains.four(at) >= MAX_DISTANCE) & (back > TOO_FAR) & (back != MAX_DISTANCE)
+        if R::HASHES_FOUR {
+            return back >= R::BOUND;
+        }
+        (self.chains.four(at) >= R::BOUND) & (back > TOO_FAR) & (back != R::BOUND)
     }
 
-    /// What zlib finds at a position of a text of `len` bytes, if it is longer than the match before.
+    /// What the encoder finds at a position of a text of `len` bytes, if it is longer than the match before.
     #[inline(always)]
     pub(crate) fn find(&self, at: usize, len: usize, previous: u32) -> (u32, u32) {
         let back = self.chains.back(at as u16);
         let limit = (len - at).min(MAX_MATCH) as u32;
-        if self.is_bare(at as u16, back) || back > MAX_DISTANCE || previous >= limit {
+        // By the chain of other bytes than the first, strings may turn up that start before the text.
+        let reach = R::reach(at, len);
+        if self.is_bare(at as u16, back) || back > R::BOUND || previous >= limit {
             (NO_MATCH, 0)
-        } else if back == MAX_DISTANCE {
+        } else if R::HAS_EDGE && back == R::BOUND {
             self.search_edge(slides_exactly(at, len), at as u16, limit)
         } else {
-            self.search(at, limit, previous)
+            self.search(at as u16, reach, limit, previous)
         }
     }
 
-    /// zlib's `longest_match`: the first of the longest matches above `best` among the strings that zlib would look at.
+    /// zlib's `longest_match`: the first of the longest matches above `best` among the strings that the encoder would look
+    /// at, which are closer than `reach`.
     /// If there is none, a length of at most `best`.
     #[inline(never)]
-    fn search(&self, position: usize, limit: u32, mut best: u32) -> (u32, u32) {
+    fn search(&self, at: u16, reach: u32, limit: u32, mut best: u32) -> (u32, u32) {
         let chains = &self.chains;
-        let at = position as u16;
         let rank = chains.rank(at);
         let nice = (self.limits.nice as u32).min(limit);
         let chain = if best >= self.limits.good as u32 { self.limits.chain >> 2 } else { self.limits.chain };
         let beyond = |there: u16| usize::from(rank.wrapping_sub(chains.rank(there))) > chain;
         let head = chains.load(at);
-        // By the chain of other bytes than the first, strings may turn up that start before the text.
-        let reach = position.min(MAX_DISTANCE as usize) as u32;
         let mut best_distance = 0;
         // What has six bytes in common has four.
-        let mut distance = if chains.four(at) < MAX_DISTANCE { chains.six(at) } else { MAX_DISTANCE };
+        let mut distance = if chains.four(at) < R::BOUND { chains.six(at) } else { R::BOUND };
         if distance < reach {
             // A longer match is in the chain of its last six bytes as well as in that of its first: the one that starts
             // further back is likely to be shorter.
@@ -138,7 +139,7 @@ impl Slow {
                     }
                 }
                 seen += 1;
-                // Look now and then whether zlib would have given up. Ranks say so only within a chain.
+                // Look now and then whether the encoder would have given up. Ranks say so only within a chain.
                 if seen & 15 == 0 && beyond(there) && chains.load(there) as u32 == head as u32 {
                     break;
                 }
@@ -169,7 +170,7 @@ impl Slow {
                 if difference << 24 == 0 && limit >= 5 {
                     return (5, found);
                 }
-                if best < 4 {
+                if best < 4 && (R::SHORTEST < 4 || found <= TOO_FAR) {
                     (best, best_distance) = (4, found);
                     let from_last = chains.four(at.wrapping_add(1));
                     if from_last > distance {
@@ -178,7 +179,7 @@ impl Slow {
                 }
             }
         }
-        if best > NO_MATCH {
+        if best > NO_MATCH || R::SHORTEST > 3 {
             return (best, best_distance);
         }
         self.search_three(at, head as u32, chain)
@@ -208,9 +209,9 @@ impl Slow {
         if slides {
             return (NO_MATCH, 0);
         }
-        match self.chains.common(at.wrapping_sub(MAX_DISTANCE as u16), at, limit) {
+        match self.chains.common(at.wrapping_sub(R::BOUND as u16), at, limit) {
             0..=3 => (NO_MATCH, 0),
-            length => (length, MAX_DISTANCE),
+            length => (length, R::BOUND),
         }
     }
 }
@@ -225,14 +226,14 @@ pub(crate) struct Filter {
 
 impl Filter {
     #[inline(always)]
-    pub(crate) fn new(chains: &Chains, at: u16, best: u32) -> Self {
+    pub(crate) fn new<R: Rules>(chains: &Chains<R>, at: u16, best: u32) -> Self {
         let offset = best.saturating_sub(7) as u16;
         let mask = u64::MAX >> (64 - 8 * (best + 1).clamp(6, 8));
         Self { offset, bytes: chains.load(at.wrapping_add(offset)), mask }
     }
 
     #[inline(always)]
-    pub(crate) fn passes(self, chains: &Chains, there: u16) -> bool {
+    pub(crate) fn passes<R: Rules>(self, chains: &Chains<R>, there: u16) -> bool {
         (chains.load(there.wrapping_add(self.offset)) ^ self.bytes) & self.mask == 0
     }
 }

@@ -5,7 +5,7 @@ use crate::*;
 
 /// An encoder of the lazy levels that searches otherwise than zlib does.
 fn other(settings: Settings, limits: Limits) -> Encoder {
-    let searcher = Searcher::Slow(Box::new(slow::Slow::new(settings, limits)));
+    let searcher = Searcher::new(settings, limits);
     Encoder { searcher, ..Encoder::new(settings) }
 }
 
@@ -39,7 +39,7 @@ fn generate(mut state: u32) -> Vec<u8> {
 fn what_searches_a_little_otherwise_is_confirmed_only_where_it_makes_the_same() {
     let (mut same, mut different) = (0, 0);
     for level in 4..=9 {
-        for variant in [Variant::Zlib, Variant::Chromium] {
+        for variant in [Variant::Zlib, Variant::Chromium, Variant::Go] {
             let settings = Settings { variant, level, mem_level: 8 };
             let limits = settings.limits();
             let mut encoder = Encoder::new(settings);
@@ -56,7 +56,7 @@ fn what_searches_a_little_otherwise_is_confirmed_only_where_it_makes_the_same() 
                 Limits { lazy: limits.lazy - 1, ..limits },
                 Limits { lazy: limits.lazy + 1, ..limits },
                 Limits { good: limits.good - 1, ..limits },
-                Limits { good: limits.good + 1, ..limits },
+                Limits { good: limits.good.saturating_add(1), ..limits },
             ]
             .map(|limits| other(settings, limits))
             .into();
@@ -164,10 +164,12 @@ fn one_decision_changed_is_never_confirmed() {
         (state >> 7) as usize % below
     };
     let mut encoders: Vec<Encoder> = (4..=9)
-        .flat_map(|level| [Variant::Zlib, Variant::Chromium].map(|variant| Settings { variant, level, mem_level: 8 }))
+        .flat_map(|level| {
+            [Variant::Zlib, Variant::Chromium, Variant::Go].map(|variant| Settings { variant, level, mem_level: 8 })
+        })
         .map(Encoder::new)
         .collect();
-    let (mut blocks, mut changes) = (output::Blocks::new(encoders[0].blocks.limit), 0);
+    let mut changes = 0;
     for case in 0..CASES {
         let plain = match case % 4 {
             0 => generate(case * 0x9e37 + 1),
@@ -200,6 +202,7 @@ fn one_decision_changed_is_never_confirmed() {
             for _ in 0..12 {
                 let Some(other) = changed(&plain, &symbols, &mut next) else { continue };
                 let (mut stream, mut at) = (Vec::new(), 0);
+                let mut blocks = output::Blocks::new(encoder.settings);
                 let mut output = Output::new(&mut blocks, &plain, &mut stream, None);
                 for (length, distance) in &other {
                     match distance {

@@ -8,13 +8,13 @@ use crate::bits::BitWriter;
 use crate::block::{self, Kind};
 use crate::confirm::Confirmer;
 use crate::inflate::{Bits, Inflater};
-use crate::output::Blocks;
+use crate::output::{Blocks, end_go};
+use crate::rules::Rules;
 use crate::slow::Slow;
-use crate::window::start_of_buffer;
 
 /// The answer, or `None` if this way cannot tell, since there is a stored block, which does not show its symbols.
-pub(crate) fn verify(
-    slow: &mut Slow,
+pub(crate) fn verify<R: Rules>(
+    slow: &mut Slow<R>,
     blocks: &mut Blocks,
     inflater: &mut Inflater,
     plain: &[u8],
@@ -26,6 +26,10 @@ pub(crate) fn verify(
     let mut scratch = Vec::new();
     loop {
         let first = bits.position();
+        let is_go = blocks.is_go();
+        if is_go && position == plain.len() {
+            return Some(ends_as_go(&mut scratch, expected, first) && confirmer.end());
+        }
         let Some((last, kind)) = inflater.start(&mut bits) else { return Some(false) };
         if kind == Kind::Stored {
             return None;
@@ -34,15 +38,14 @@ pub(crate) fn verify(
         blocks.frequencies.clear();
         let read = inflater.symbols(&mut bits, plain, position, blocks.limit, &mut blocks.frequencies, &mut confirmer);
         let Some(read) = read else { return Some(false) };
-        // A block ends when it is full, the last one at the end. There it is too late for a literal to end a block.
+        // A block ends when it is full, the last one at the end. There it is too late for a literal to end a block of zlib's.
         let is_full = read.symbols == blocks.limit;
-        let is_last = read.end == plain.len() && (!is_full || read.last == 1);
-        if last != is_last || !last && !is_full {
+        let is_last = read.end == plain.len() && (is_go || !is_full || read.last == 1);
+        if last != (is_last && !is_go) || !is_last && !is_full {
             return Some(false);
         }
-        let step = if last { read.end } else { read.end + 1 - read.last };
-        let stored = (position >= start_of_buffer(step, plain.len())).then_some(read.end - position);
-        let (planned, _) = blocks.plan.make(&blocks.frequencies, stored);
+        let step = if is_full && !last { read.end + 1 - read.last } else { read.end };
+        let (planned, _) = blocks.choose(position, read.end, step, plain.len());
         if planned != kind || !header_equals(&mut scratch, blocks, kind, last, expected, first, header_end) {
             return Some(false);
         }
@@ -51,6 +54,25 @@ pub(crate) fn verify(
             return Some(bits.at_end() && confirmer.end());
         }
     }
+}
+
+/// A writer that starts at the same bit of a byte as `first` is in `expected`, and the bytes from there on.
+fn writer_at<'a, 'b>(scratch: &'a mut Vec<u8>, expected: &'b [u8], first: usize) -> (BitWriter<'a>, &'b [u8]) {
+    scratch.clear();
+    let mut writer = BitWriter::new(scratch);
+    writer.reserve(8192);
+    let expected = expected.get(first / 8..).unwrap_or_default();
+    let before = (first % 8) as u32;
+    writer.put(u64::from(expected.first().copied().unwrap_or(0)) & ((1 << before) - 1), before);
+    (writer, expected)
+}
+
+/// True if from the bit `first` on there is what Go's streams end with, and nothing else.
+fn ends_as_go(scratch: &mut Vec<u8>, expected: &[u8], first: usize) -> bool {
+    let (mut writer, expected) = writer_at(scratch, expected, first);
+    end_go(&mut writer);
+    writer.finish();
+    scratch == expected
 }
 
 /// Compares the start of a block, up to the first symbol, with what the encoder would write.
@@ -63,14 +85,8 @@ fn header_equals(
     first: usize,
     end: usize,
 ) -> bool {
-    scratch.clear();
-    let mut writer = BitWriter::new(scratch);
-    writer.reserve(8192);
-    // Start at the same bit of a byte.
-    let expected = expected.get(first / 8..).unwrap_or_default();
-    let before = (first % 8) as u32;
-    writer.put(u64::from(expected.first().copied().unwrap_or(0)) & ((1 << before) - 1), before);
-    block::write_header(&mut writer, &blocks.plan, kind, last);
+    let (mut writer, expected) = writer_at(scratch, expected, first);
+    block::write_header(&mut writer, blocks.plan(), kind, last);
     writer.finish();
     let length = end - first / 8 * 8;
     let whole = length / 8;

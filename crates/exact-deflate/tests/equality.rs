@@ -38,7 +38,7 @@ fn settings_are_what_zlib_has_and_nothing_else() {
         assert_eq!(error.to_string(), format!("no exact deflate for level {level} and memory level {mem_level}"));
     }
     let all: std::collections::HashSet<Settings> = Settings::all().collect();
-    assert_eq!((all.len(), Settings::all().count()), (36, 36));
+    assert_eq!((all.len(), Settings::all().count()), (46, 46));
     assert_eq!(Settings::all().next(), Some(Settings::default()));
     assert!(all.iter().all(|s| Settings::new(s.variant(), s.level(), s.mem_level()) == Ok(*s)));
 }

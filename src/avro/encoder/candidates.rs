@@ -1,6 +1,6 @@
 //! Which encoders may have written a file, the likeliest first.
 
-use super::id::{EncoderId, Method, SnappyHash, Tail, XzCheck, ZstdMode};
+use super::id::{EncoderId, Method, NgCalls, SnappyHash, Tail, XzCheck, ZstdMode};
 use super::probe::Sample;
 use crate::avro::codec::Codec;
 
@@ -48,7 +48,7 @@ pub fn candidates(codec: Codec, hint: &WriterHint, sample: &Sample<'_>) -> Vec<E
     let Some(tail) = sample.tail(codec) else { return Vec::new() };
     let methods = match codec {
         Codec::Null => vec![Method::Null],
-        Codec::Deflate => deflate(hint, tail, sample.plain.len()),
+        Codec::Deflate => deflate(hint, tail, sample),
         Codec::Snappy => snappy(hint),
         Codec::Zstandard => zstandard(hint, sample.payload),
         Codec::Bzip2 => bzip2(hint, sample.payload),
@@ -57,10 +57,20 @@ pub fn candidates(codec: Codec, hint: &WriterHint, sample: &Sample<'_>) -> Vec<E
     methods.into_iter().map(|method| EncoderId { method, tail }).collect()
 }
 
-fn deflate(hint: &WriterHint, tail: Tail, block: usize) -> Vec<Method> {
+/// Go ends a stream with an empty stored block, whose last bytes are its length and the inverse of that. Nothing else does
+/// so, but for what stores everything.
+const GO_END: [u8; 4] = [0, 0, 0xff, 0xff];
+
+fn deflate(hint: &WriterHint, tail: Tail, sample: &Sample<'_>) -> Vec<Method> {
+    let block = sample.plain.len();
+    if sample.payload.get(..sample.consumed).is_some_and(|stream| stream.ends_with(&GO_END)) {
+        let levels = LEVELS.map(|level| Method::Go { level });
+        return levels.into_iter().chain([Method::GoHuffman, Method::Miniz { level: 0 }]).collect();
+    }
     let zlib = |level| Method::Zlib { level, mem_level: 8 };
     let chromium = |level| Method::ChromiumZlib { level, mem_level: 8 };
-    let ng = |level| Method::ZlibNg { level };
+    let ng = |level| Method::ZlibNg { level, calls: NgCalls::Once };
+    let ng_calls = |calls| [6, 1, 5].map(|level| Method::ZlibNg { level, calls });
     let miniz = |level| Method::Miniz { level };
     let mut methods = match tail {
         // Python links zlib, on some systems zlib-ng.
@@ -77,6 +87,8 @@ fn deflate(hint: &WriterHint, tail: Tail, block: usize) -> Vec<Method> {
         .chain(LEVELS.map(chromium))
         .chain([10, 6, 9, 1, 8, 7, 5, 4, 3, 2].map(miniz))
         .chain(LEVELS.map(ng))
+        .chain(ng_calls(NgCalls::Room512))
+        .chain(ng_calls(NgCalls::Pieces128))
         .chain(LEVELS.map(|level| Method::Zlib { level, mem_level: 9 }))
         .chain(LEVELS.map(|level| Method::ChromiumZlib { level, mem_level: 9 }))
         .chain([miniz(0)]);
@@ -186,8 +198,13 @@ pub fn all() -> Vec<EncoderId> {
     ids.push(adler(Method::Zlib { level: 6, mem_level: 8 }));
     ids.extend(chromium(8).chain(chromium(9)));
     ids.extend((0..=10).map(|level| Method::Miniz { level }.plain()));
-    ids.extend((1..=9).map(|level| Method::ZlibNg { level }.plain()));
-    ids.push(adler(Method::ZlibNg { level: 6 }));
+    ids.extend((1..=9).map(|level| Method::Go { level }.plain()));
+    ids.push(Method::GoHuffman.plain());
+    ids.extend((1..=9).map(|level| Method::ZlibNg { level, calls: NgCalls::Once }.plain()));
+    ids.push(adler(Method::ZlibNg { level: 6, calls: NgCalls::Once }));
+    for calls in [NgCalls::Room512, NgCalls::Pieces128] {
+        ids.extend([1, 5, 6].map(|level| Method::ZlibNg { level, calls }.plain()));
+    }
     ids.extend(SnappyHash::ALL.map(|hash| Method::Snappy(hash).plain()));
     for mode in [ZstdMode::Once, ZstdMode::Stream] {
         ids.extend((-7..=22).filter(|level| *level != 0).map(|level| {
@@ -275,6 +292,29 @@ mod tests {
                     _ => [newer(mode).plain(), older(mode).plain()],
                 };
                 assert_eq!(ids[..2], expected);
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_stream_says_whether_it_is_gos() {
+        for length in [0, 1, 5_000, 70_000] {
+            for kind in Kind::ALL {
+                let plain = sample(kind, length);
+                for id in all().into_iter().filter(|id| id.codec() == Codec::Deflate && id.tail == Tail::None) {
+                    // Not every level is asked: the end of a stream does not depend on it.
+                    if matches!(id.method, Method::ZlibNg { level: 2.., .. } | Method::Miniz { level: 1..=9 }) {
+                        continue;
+                    }
+                    let is_go = |id: &EncoderId| matches!(id.method, Method::Go { .. } | Method::GoHuffman);
+                    let candidates = of(id.method, &plain);
+                    assert!(candidates.contains(&id), "{id}, {length} bytes");
+                    if id.method != (Method::Miniz { level: 0 }) {
+                        let expected = if is_go(&id) { (10, 11) } else { (0, candidates.len()) };
+                        let found = candidates.iter().filter(|other| is_go(other)).count();
+                        assert_eq!((found, candidates.len()), expected, "{id}, {length} bytes");
+                    }
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use miniz_oxide::deflate::core::{
 };
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Status};
 
-use super::id::{XzCheck, ZstdMode};
+use super::id::{NgCalls, XzCheck, ZstdMode};
 
 /// miniz_oxide as `miniz_oxide::deflate::compress_to_vec` sets it up.
 pub(super) struct Miniz(Box<CompressorOxide>);
@@ -32,18 +32,56 @@ impl ZlibNg {
         Self(Deflate::new_with_config(config))
     }
 
-    pub(super) fn encode(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+    pub(super) fn encode(&mut self, plain: &[u8], calls: NgCalls, out: &mut Vec<u8>) -> Result<(), &'static str> {
         self.0.reset();
         let start = out.len();
-        // All output in one go: the quick level's block borders must not depend on the room.
         out.resize(start + plain.len() + plain.len() / 8 + 1024, 0);
-        match self.0.compress(plain, &mut out[start..], DeflateFlush::Finish) {
-            Ok(Status::StreamEnd) => {}
-            Ok(_) => return Err("not done in one go"),
-            Err(error) => return Err(error.as_str()),
+        match calls {
+            NgCalls::Once => match self.call(plain, &mut out[start..], DeflateFlush::Finish)? {
+                Status::StreamEnd => {}
+                _ => return Err("not done in one go"),
+            },
+            NgCalls::Room512 => self.in_rooms(plain, plain.len().max(1), 512, &mut out[start..])?,
+            NgCalls::Pieces128 => self.in_rooms(plain, 128, 128, &mut out[start..])?,
         }
         out.truncate(start + self.0.total_out() as usize);
         Ok(())
+    }
+
+    /// Hands the bytes over in pieces, and takes as much output a call as `room`; then finishes, as Java's and boost's
+    /// streams do.
+    fn in_rooms(&mut self, plain: &[u8], piece: usize, room: usize, out: &mut [u8]) -> Result<(), &'static str> {
+        let mut given = 0;
+        for piece in plain.chunks(piece) {
+            given += piece.len();
+            while self.0.total_in() < given as u64 {
+                self.step(plain.get(..given), room, out, DeflateFlush::NoFlush)?;
+            }
+        }
+        while self.step(Some(plain), room, out, DeflateFlush::Finish)? != Status::StreamEnd {}
+        Ok(())
+    }
+
+    /// One call, with what is left of the input that was given so far.
+    fn step(
+        &mut self,
+        given: Option<&[u8]>,
+        room: usize,
+        out: &mut [u8],
+        flush: DeflateFlush,
+    ) -> Result<Status, &'static str> {
+        let (read, written) = (self.0.total_in() as usize, self.0.total_out() as usize);
+        let input = given.and_then(|given| given.get(read..)).ok_or("lost count")?;
+        let end = written.saturating_add(room).min(out.len());
+        let status = self.call(input, out.get_mut(written..end).ok_or("no room")?, flush)?;
+        if (self.0.total_in() as usize, self.0.total_out() as usize) == (read, written) && status != Status::StreamEnd {
+            return Err("came to a halt");
+        }
+        Ok(status)
+    }
+
+    fn call(&mut self, input: &[u8], out: &mut [u8], flush: DeflateFlush) -> Result<Status, &'static str> {
+        self.0.compress(input, out, flush).map_err(|error| error.as_str())
     }
 }
 

@@ -36,6 +36,13 @@ pub enum Method {
         /// 8 or 9.
         mem_level: u8,
     },
+    /// `go-1.19:L6`: Go's compress/flate of Go 1.19 to 1.26, one `Write` and `Close`.
+    Go {
+        /// 1 to 9. Go's default, -1, is 6.
+        level: u8,
+    },
+    /// `go-1.19:huffman`: the same at level -2, `HuffmanOnly`.
+    GoHuffman,
     /// `miniz:L10`: miniz_oxide, raw deflate. Level 10 is what apache-avro's default setting comes to.
     Miniz {
         /// 0 to 10.
@@ -45,6 +52,8 @@ pub enum Method {
     ZlibNg {
         /// 1 to 9.
         level: u8,
+        /// How the bytes were handed over.
+        calls: NgCalls,
     },
     /// `snappy:mask14`: raw snappy and the big-endian CRC-32 of the decoded bytes.
     Snappy(SnappyHash),
@@ -86,6 +95,38 @@ pub enum Method {
         /// The integrity check.
         check: XzCheck,
     },
+}
+
+/// How bytes are handed to zlib-ng, and its output taken, on which the output of some levels depends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NgCalls {
+    /// All bytes in one call that finishes, with room for all output.
+    Once,
+    /// `:O512`: all bytes, then the call that finishes, with room for 512 bytes of output a call.
+    Room512,
+    /// `:I128`: 128 bytes a call, with room for 128 bytes of output, then the call that finishes.
+    Pieces128,
+}
+
+impl NgCalls {
+    /// All of them, the likeliest first.
+    pub const ALL: [Self; 3] = [Self::Once, Self::Room512, Self::Pieces128];
+
+    /// Whether a level has an output of its own when called like this.
+    fn is_valid(self, level: u8) -> bool {
+        match self {
+            Self::Once => (1..=9).contains(&level),
+            Self::Room512 | Self::Pieces128 => matches!(level, 1 | 5 | 6),
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Once => "",
+            Self::Room512 => ":O512",
+            Self::Pieces128 => ":I128",
+        }
+    }
 }
 
 /// A snappy encoder: what picks a slot of its hash table, and in the oldest also how it skips what does not match.
@@ -258,6 +299,7 @@ impl Method {
         match self {
             Self::Null => Codec::Null,
             Self::Zlib { .. } | Self::ChromiumZlib { .. } | Self::Miniz { .. } | Self::ZlibNg { .. } => Codec::Deflate,
+            Self::Go { .. } | Self::GoHuffman => Codec::Deflate,
             Self::Snappy(_) => Codec::Snappy,
             Self::Zstd157 { .. } | Self::Zstd156 { .. } => Codec::Zstandard,
             Self::Bzip2 { .. } | Self::Bzip2Java { .. } => Codec::Bzip2,
@@ -273,7 +315,9 @@ impl Method {
                 (1..=9).contains(&level) && (8..=9).contains(&mem_level)
             }
             Self::Miniz { level } => level <= 10,
-            Self::ZlibNg { level } | Self::Bzip2 { level } | Self::Bzip2Java { level } => (1..=9).contains(&level),
+            Self::ZlibNg { level, calls } => calls.is_valid(level),
+            Self::GoHuffman => true,
+            Self::Go { level } | Self::Bzip2 { level } | Self::Bzip2Java { level } => (1..=9).contains(&level),
             Self::Zstd157 { level, .. } => level != 0 && (-131_072..=22).contains(&level),
             Self::Zstd156 { level, .. } => level != 0 && (-7..=15).contains(&level),
             Self::Xz { preset, .. } => preset <= 9,
@@ -286,11 +330,12 @@ impl Method {
         let by_level = |costs: &[u32], level: u8| costs.get(usize::from(level)).copied().unwrap_or(1000);
         match self {
             Self::Null => 1,
-            Self::Zlib { level, .. } | Self::ChromiumZlib { level, .. } => {
+            Self::Zlib { level, .. } | Self::ChromiumZlib { level, .. } | Self::Go { level } => {
                 by_level(&[12, 12, 14, 18, 20, 28, 42, 55, 100, 140], level)
             }
             Self::Miniz { level } => by_level(&[2, 10, 20, 22, 25, 30, 40, 50, 65, 80, 110], level),
-            Self::ZlibNg { level } => by_level(&[5, 5, 8, 10, 12, 14, 16, 22, 32, 45], level),
+            Self::GoHuffman => 8,
+            Self::ZlibNg { level, .. } => by_level(&[5, 5, 8, 10, 12, 14, 16, 22, 32, 45], level),
             Self::Snappy(_) => 3,
             Self::Zstd157 { level, .. } | Self::Zstd156 { level, .. } => match level {
                 ..=4 => 5,
@@ -334,7 +379,9 @@ impl fmt::Display for Method {
             Self::Zlib { level, mem_level } => write!(f, "zlib:L{level}:M{mem_level}"),
             Self::ChromiumZlib { level, mem_level } => write!(f, "chromium-zlib:L{level}:M{mem_level}"),
             Self::Miniz { level } => write!(f, "miniz:L{level}"),
-            Self::ZlibNg { level } => write!(f, "zlib-ng:L{level}"),
+            Self::Go { level } => write!(f, "go-1.19:L{level}"),
+            Self::GoHuffman => f.write_str("go-1.19:huffman"),
+            Self::ZlibNg { level, calls } => write!(f, "zlib-ng:L{level}{}", calls.suffix()),
             Self::Snappy(hash) => write!(f, "snappy:{}", hash.name()),
             Self::Zstd157 { mode, level, checksum } => {
                 write!(f, "zstd-1.5.7:{}:L{level}{}", mode.name(), if checksum { ":C" } else { "" })
@@ -381,7 +428,11 @@ fn parse(text: &str) -> Option<EncoderId> {
             Method::ChromiumZlib { level: number(level, "L")?, mem_level: number(mem_level, "M")? }
         }
         ["miniz", level] => Method::Miniz { level: number(level, "L")? },
-        ["zlib-ng", level] => Method::ZlibNg { level: number(level, "L")? },
+        ["go-1.19", "huffman"] => Method::GoHuffman,
+        ["go-1.19", level] => Method::Go { level: number(level, "L")? },
+        ["zlib-ng", level] => Method::ZlibNg { level: number(level, "L")?, calls: NgCalls::Once },
+        ["zlib-ng", level, "O512"] => Method::ZlibNg { level: number(level, "L")?, calls: NgCalls::Room512 },
+        ["zlib-ng", level, "I128"] => Method::ZlibNg { level: number(level, "L")?, calls: NgCalls::Pieces128 },
         ["snappy", ..] => {
             let name = method.strip_prefix("snappy:")?;
             Method::Snappy(SnappyHash::ALL.into_iter().find(|known| known.name() == name)?)
@@ -454,6 +505,14 @@ mod tests {
             "zlib:M8:L6",
             "miniz:L11",
             "miniz:L256",
+            "go-1.19:L0",
+            "go-1.19:L10",
+            "go-1.19:L-2",
+            "go-1.19:huffman:L1",
+            "go-1.27:L6",
+            "zlib-ng:L9:O512",
+            "zlib-ng:L6:O64",
+            "zlib-ng:L6:I128:O512",
             "snappy:crc13",
             "snappy:shift14:skip1",
             "snappy:crc14:skip1:F64",

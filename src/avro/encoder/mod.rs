@@ -18,7 +18,8 @@
 //! | Python avro, fastavro | deflate | `zlib:L6:M8+adler3` |
 //! | Rust apache-avro | deflate | `miniz:L10` |
 //! | JavaScript | deflate | `chromium-zlib:L6:M8` |
-//! | writers on zlib-ng | deflate | `zlib-ng:L6` |
+//! | writers on zlib-ng | deflate | `zlib-ng:L6`; Java `zlib-ng:L6:O512`; boost (Avro C++) `zlib-ng:L6:I128` |
+//! | Go: goavro, hamba | deflate | `go-1.19:L6` |
 //! | Go, Rust, Python, JavaScript | snappy | `snappy:shift14` |
 //! | Java, C++ | snappy | `snappy:mask14`, `snappy:mask15`, `snappy:crc15` |
 //! | ClickHouse | snappy | `snappy:crc14` |
@@ -48,7 +49,7 @@ mod zstd_context;
 use std::ops::ControlFlow;
 
 pub use candidates::{MetadataOrder, WriterHint, all, candidates};
-pub use id::{EncoderId, Method, SnappyHash, Tail, UnknownEncoder, XzCheck, ZstdMode};
+pub use id::{EncoderId, Method, NgCalls, SnappyHash, Tail, UnknownEncoder, XzCheck, ZstdMode};
 pub use preflate::{MAX_CORRECTIONS_PERCENT, preflate_join, preflate_split};
 pub use probe::{BLOCK_EFFORT, PROBE_EFFORT, Prober, Sample};
 pub use selftest::self_test;
@@ -155,7 +156,9 @@ impl Encoders {
         let failed = |reason| EncodeError::Failed { id: *id, reason };
         match id.method {
             Method::Null => out.extend_from_slice(plain),
-            Method::Zlib { .. } | Method::ChromiumZlib { .. } => self.deflate(id)?.encode(plain, out),
+            Method::Zlib { .. } | Method::ChromiumZlib { .. } | Method::Go { .. } | Method::GoHuffman => {
+                self.deflate(id)?.encode(plain, out);
+            }
             Method::Miniz { level } => {
                 let encoder = kept(&mut self.miniz, level, || Ok(compressors::Miniz::new(level)))?;
                 encoder.encode(plain, |bytes| {
@@ -163,9 +166,9 @@ impl Encoders {
                     true
                 });
             }
-            Method::ZlibNg { level } => {
+            Method::ZlibNg { level, calls } => {
                 let encoder = kept(&mut self.zlib_ng, level, || Ok(compressors::ZlibNg::new(level)))?;
-                encoder.encode(plain, out).map_err(failed)?;
+                encoder.encode(plain, calls, out).map_err(failed)?;
             }
             Method::Snappy(hash) if snappy::is_shift14(hash, plain.len()) => {
                 compressors::snap(&mut self.snap, plain, out).map_err(failed)?;
@@ -215,7 +218,7 @@ impl Encoders {
         let Some(stream) = payload.strip_suffix(&tail[..length]) else { return false };
         match id.method {
             Method::Null => stream == plain,
-            Method::Zlib { .. } | Method::ChromiumZlib { .. } => {
+            Method::Zlib { .. } | Method::ChromiumZlib { .. } | Method::Go { .. } | Method::GoHuffman => {
                 self.deflate(id).is_ok_and(|encoder| encoder.verify(plain, stream))
             }
             Method::Miniz { level } => {
@@ -279,6 +282,8 @@ impl Encoders {
         let (variant, level, mem_level) = match id.method {
             Method::Zlib { level, mem_level } => (Variant::Zlib, level, mem_level),
             Method::ChromiumZlib { level, mem_level } => (Variant::Chromium, level, mem_level),
+            Method::Go { level } => (Variant::Go, level, 8),
+            Method::GoHuffman => (Variant::GoHuffman, 0, 8),
             _ => return Err(EncodeError::Unsupported(*id)),
         };
         let settings = Settings::new(variant, level, mem_level).map_err(|_| EncodeError::Unsupported(*id))?;

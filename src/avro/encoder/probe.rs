@@ -137,6 +137,7 @@ fn attempt(encoders: &mut Encoders, id: EncoderId, sample: &Sample<'_>, effort: 
     let cost = |bytes: usize| u64::from(id.method.cost()).saturating_mul(bytes as u64 + 1024);
     let stops_early = match id.method {
         Method::Zlib { .. } | Method::ChromiumZlib { .. } | Method::Miniz { .. } => true,
+        Method::Go { .. } | Method::GoHuffman => true,
         Method::Snappy(hash) => hash != SnappyHash::Shift14,
         _ => false,
     };

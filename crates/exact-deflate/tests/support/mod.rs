@@ -185,6 +185,41 @@ pub fn generate(rng: &mut Rng, kind: usize, len: usize) -> Vec<u8> {
 /// Number of sorts that [`generate`] knows.
 pub const KINDS: usize = 7;
 
+/// The inputs of golden vectors, as the scripts that made these generate them.
+pub fn vector_input(seed: u32, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b1) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as usize
+    };
+    let seed = seed as usize;
+    let alphabet = [2, 20, 256][seed % 3];
+    let reach = [500, 5000, 40_000, 100_000][(seed >> 1) % 4];
+    let longest = [5, 30, 400][(seed >> 2) % 3];
+    let mut data = Vec::with_capacity(length + 400);
+    while data.len() < length {
+        let r = next();
+        if data.is_empty() || r & 3 == 0 {
+            for _ in 0..((r >> 2 & 3) + 1).min(length - data.len()) {
+                data.push(((next() >> 8) % alphabet) as u8);
+            }
+        } else {
+            let back = 1 + next() % data.len().min(reach);
+            for _ in 0..(1 + next() % longest).min(length - data.len()) {
+                data.push(data[data.len() - back]);
+            }
+        }
+    }
+    data
+}
+
+/// FNV-1a of 32 bits.
+pub fn fnv(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
 /// All files below a folder, sorted.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
