@@ -47,7 +47,7 @@ pub struct AvroReport {
     pub unknown_writers: Vec<UnknownWriter>,
 }
 
-/// How many kinds of unknown writers are told apart; the last one stands for all others, too.
+/// How many kinds of unknown writers are distinguished; the last one stands for all others, too.
 pub(super) const UNKNOWN_WRITERS: usize = 16;
 
 /// Sound files with blocks that are kept as their payload, for the same reason.

@@ -101,7 +101,7 @@ impl Run {
         Ok((root, part.ok_or_else(wrong)?))
     }
 
-    /// The parent of all parts; none if there is none (any more), or it cannot be read. Then all is read anew and nothing is
+    /// The parent of all parts; none if there is none (any more), or it cannot be read. Then all is read again and nothing is
     /// compared, which is no reason to save nothing.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub const MAX_DECODED: usize = 320 << 20;
 /// How much memory an xz payload may ask of its decoder, in bytes. The highest preset needs 65 MiB.
 pub const XZ_MEMORY: u64 = 128 << 20;
 
-/// A zstandard frame of no bytes, as libzstd makes it when it is told at once that nothing comes. Some writers leave one
+/// A zstandard frame of no bytes, as libzstd makes it when the input ends before any byte came. Some writers leave one
 /// after the frame of a block.
 pub const EMPTY_ZSTD_FRAME: [u8; 9] = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0x00, 0x00];
 

@@ -19,7 +19,7 @@ const BLOCK: u64 = 0x3141_5926_5359;
 const END: u64 = 0x1772_4538_5090;
 /// Symbols that share a table.
 const GROUP: usize = 50;
-/// The most symbols that are told apart: 256 bytes, two for runs but one for zero, the end of the block.
+/// The most symbols that are distinguished: 256 bytes, two for runs but one for zero, the end of the block.
 const MAX_ALPHABET: usize = 258;
 /// The most tables.
 const MAX_TABLES: usize = 6;

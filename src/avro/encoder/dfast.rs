@@ -191,7 +191,7 @@ impl Written<'_> {
     }
 }
 
-/// The last offset once more. libzstd adds 3 to tell offsets from the three repeated ones (RFC 8878, 3.1.1.5), so the first
+/// The last offset again. libzstd adds 3 to tell offsets from the three repeated ones (RFC 8878, 3.1.1.5), so the first
 /// of those is 1 - 3.
 const REPEATED: u32 = 1_u32.wrapping_sub(3);
 

@@ -118,7 +118,7 @@ impl Context {
             last_header: None,
         });
         let length = self.run(mode, level, checksum, producer.as_mut(), plain, (frame, room));
-        // SAFETY: so many bytes after the old length were written, and there was room for them.
+        // SAFETY: that number of bytes after the old length were written, and there was room for them.
         unsafe { out.set_len(out.len() + length?) };
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Context {
         if let Some(producer) = producer {
             self.set(REPCODE_RESOLUTION)?;
             let state: *mut Producer<'_> = producer;
-            // SAFETY: the state outlives the frame, nobody else uses it meanwhile, and `reset` ends the registration below.
+            // SAFETY: the state outlives the frame, nothing else uses it meanwhile, and `reset` ends the registration below.
             unsafe { sys::ZSTD_registerSequenceProducer(context, state.cast::<c_void>(), Some(produce)) };
         }
         let length = match mode {
@@ -201,7 +201,7 @@ fn checked(code: usize) -> Result<usize, &'static str> {
 /// What libzstd calls for each block that is not too short to be compressed; such a one is always the last.
 ///
 /// # Safety
-/// `state` is a [`Producer`] that nobody else uses, and `sequences` has room for `capacity` of them.
+/// `state` is a [`Producer`] that nothing else uses, and `sequences` has room for `capacity` of them.
 unsafe extern "C" fn produce(
     state: *mut c_void,
     sequences: *mut Sequence,
