@@ -1,5 +1,6 @@
 //! One file, its tables, and the other processes that use it.
 
+use std::cell::Cell;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +14,10 @@ const MEMORY_KIB: i64 = 32 << 10;
 
 /// How long to wait for another writer of the file. One transaction takes in one index object at most.
 const WRITER: Duration = Duration::from_secs(60);
+
+/// How many lookups are made in one transaction of SQLite. Each transaction locks the file and lets go of it, which takes longer than
+/// the lookup itself. What other processes write is seen after this many at the latest.
+const LOOKUPS: u32 = 128;
 
 /// The tables of a file.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +35,8 @@ pub(crate) struct CacheFile {
     place: Option<SharedFile>,
     row_key: [u8; 32],
     layout: Layout,
+    /// How many more lookups the transaction that is open for them may serve; 0 if none is open.
+    lookups: Cell<u32>,
 }
 
 /// Where a file lies that outlives the process.
@@ -51,18 +58,18 @@ impl CacheFile {
             && let Ok(Some(place)) = SharedFile::take(path)
         {
             match connect(&place.path, layout) {
-                Ok(connection) => return Ok(Self { connection, place: Some(place), row_key, layout }),
+                Ok(connection) => return Ok(Self { connection, place: Some(place), row_key, layout, lookups: Cell::new(0) }),
                 Err(_) if place.is_alone() => {
                     let again = remove_files(path).and_then(|()| connect(path, layout));
                     place.share();
                     if let Ok(connection) = again {
-                        return Ok(Self { connection, place: Some(place), row_key, layout });
+                        return Ok(Self { connection, place: Some(place), row_key, layout, lookups: Cell::new(0) });
                     }
                 }
                 Err(_) => {}
             }
         }
-        Ok(Self { connection: connect_temporary(layout)?, place: None, row_key, layout })
+        Ok(Self { connection: connect_temporary(layout)?, place: None, row_key, layout, lookups: Cell::new(0) })
     }
 
     /// Whether the file outlives the process.
@@ -90,6 +97,7 @@ impl CacheFile {
     /// # Errors
     /// If not even a temporary file can be made.
     pub(crate) fn recreate(&mut self) -> Result<()> {
+        self.end_lookups();
         self.connection = connect_temporary(self.layout)?;
         let Some(place) = self.place.take() else { return Ok(()) };
         if place.is_alone() {
@@ -107,6 +115,7 @@ impl CacheFile {
     /// # Errors
     /// If it cannot be made.
     pub(crate) fn switch_to_temporary(&mut self) -> Result<()> {
+        self.end_lookups();
         self.connection = connect_temporary(self.layout)?;
         self.place = None;
         Ok(())
@@ -117,7 +126,7 @@ impl CacheFile {
     /// # Errors
     /// Errors of SQLite.
     pub(crate) fn version(&self) -> Result<i64> {
-        Ok(self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+        Ok(self.connection().prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 
     /// The error that something about the file is not what it should be.
@@ -131,7 +140,7 @@ impl CacheFile {
     /// # Errors
     /// Errors of `work` and of SQLite.
     pub(crate) fn transaction<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.connection().execute_batch("BEGIN IMMEDIATE")?;
         let done = work();
         self.connection.execute_batch(if done.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
         done
@@ -139,7 +148,34 @@ impl CacheFile {
 
     /// What SQLite is asked through.
     pub(crate) fn connection(&self) -> &Connection {
+        self.end_lookups();
         &self.connection
+    }
+
+    /// The same for a lookup that may see the tables as they were some lookups ago.
+    ///
+    /// # Errors
+    /// Errors of SQLite.
+    pub(crate) fn lookups(&self) -> Result<&Connection> {
+        let left = self.lookups.get();
+        if left > 1 {
+            self.lookups.set(left - 1);
+            return Ok(&self.connection);
+        }
+        self.end_lookups();
+        // A temporary file belongs to this process alone and is not locked; and there is one transaction at a time.
+        if self.place.is_some() && self.connection.is_autocommit() {
+            self.connection.prepare_cached("BEGIN")?.execute([])?;
+            self.lookups.set(LOOKUPS);
+        }
+        Ok(&self.connection)
+    }
+
+    fn end_lookups(&self) {
+        if self.lookups.replace(0) > 0 {
+            // It has written nothing. What is wrong with the file is reported to who asks next.
+            let _ = self.connection.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
+        }
     }
 
     /// The keyed checksum of what a row says.
@@ -296,4 +332,53 @@ fn open_private_file(path: &Path) -> Result<File> {
 #[cfg(not(unix))]
 fn restrict(_: &Path) -> Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYOUT: Layout =
+        Layout { version: 1, tables: "CREATE TABLE IF NOT EXISTS seen (id INTEGER PRIMARY KEY) WITHOUT ROWID;" };
+
+    fn insert(file: &CacheFile, id: i64) {
+        file.transaction(|| Ok(drop(file.connection().execute("INSERT INTO seen VALUES (?1)", [id])?))).unwrap();
+    }
+
+    fn count(connection: &Connection) -> i64 {
+        connection.query_row("SELECT COUNT(*) FROM seen", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn lookups_see_what_others_write_soon_and_do_not_stand_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache.db");
+        let [one, other] = [(); 2].map(|()| CacheFile::open(Some(&path), [0; 32], LAYOUT).unwrap());
+        let version = one.version().unwrap();
+        assert_eq!(count(one.lookups().unwrap()), 0);
+        insert(&other, 1);
+        let seen_after = (1..=LOOKUPS).find(|_| count(one.lookups().unwrap()) == 1);
+        assert_eq!(seen_after, Some(LOOKUPS), "not before: they were in one transaction");
+        // Anything else sees it at once, and may write.
+        insert(&other, 2);
+        assert_eq!(count(one.lookups().unwrap()), 1);
+        assert_ne!(one.version().unwrap(), version);
+        assert_eq!(count(one.lookups().unwrap()), 2);
+        insert(&one, 3);
+        // Within a transaction, too.
+        let within = one.transaction(|| {
+            one.connection().execute("INSERT INTO seen VALUES (4)", [])?;
+            Ok(count(one.lookups()?))
+        });
+        assert_eq!(within.unwrap(), 4);
+        assert_eq!(count(other.lookups().unwrap()), 4);
+    }
+
+    #[test]
+    fn a_temporary_file_is_looked_up_in_without_transactions() {
+        let mut file = CacheFile::open(None, [0; 32], LAYOUT).unwrap();
+        assert!(file.lookups().unwrap().is_autocommit());
+        file.recreate().unwrap();
+        assert_eq!(count(file.lookups().unwrap()), 0);
+    }
 }

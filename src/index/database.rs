@@ -240,7 +240,7 @@ impl Database {
 
     /// The rows of a chunk, with their checksums as they stand there.
     pub(super) fn locate(&self, id: &ChunkId) -> Result<Vec<(Location, i64)>> {
-        let mut statement = self.connection().prepare_cached("SELECT pack, slot, tag FROM chunks WHERE id = ?1")?;
+        let mut statement = self.file.lookups()?.prepare_cached("SELECT pack, slot, tag FROM chunks WHERE id = ?1")?;
         let rows = statement.query_map([id.as_bytes()], |row| {
             let (pack, slot, tag): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
             Ok((pack, slot, tag))
