@@ -58,18 +58,22 @@ impl CacheFile {
             && let Ok(Some(place)) = SharedFile::take(path)
         {
             match connect(&place.path, layout) {
-                Ok(connection) => return Ok(Self { connection, place: Some(place), row_key, layout, lookups: Cell::new(0) }),
+                Ok(connection) => return Ok(Self::of(connection, Some(place), row_key, layout)),
                 Err(_) if place.is_alone() => {
                     let again = remove_files(path).and_then(|()| connect(path, layout));
                     place.share();
                     if let Ok(connection) = again {
-                        return Ok(Self { connection, place: Some(place), row_key, layout, lookups: Cell::new(0) });
+                        return Ok(Self::of(connection, Some(place), row_key, layout));
                     }
                 }
                 Err(_) => {}
             }
         }
-        Ok(Self { connection: connect_temporary(layout)?, place: None, row_key, layout, lookups: Cell::new(0) })
+        Ok(Self::of(connect_temporary(layout)?, None, row_key, layout))
+    }
+
+    fn of(connection: Connection, place: Option<SharedFile>, row_key: [u8; 32], layout: Layout) -> Self {
+        Self { connection, place, row_key, layout, lookups: Cell::new(0) }
     }
 
     /// Whether the file outlives the process.
