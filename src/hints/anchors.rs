@@ -95,7 +95,7 @@ impl Hints {
 
 impl HintFile {
     fn any_anchors(&self) -> Result<bool> {
-        let mut statement = self.connection().prepare_cached("SELECT EXISTS (SELECT 1 FROM anchors)")?;
+        let mut statement = self.lookups()?.prepare_cached("SELECT EXISTS (SELECT 1 FROM anchors)")?;
         Ok(statement.query_row([], |row| row.get(0))?)
     }
 
@@ -105,7 +105,7 @@ impl HintFile {
         let mut hashes = hashes.to_vec();
         hashes.sort_unstable();
         hashes.dedup();
-        let mut statement = self.connection().prepare_cached("SELECT chunk FROM anchors WHERE hash = ?1")?;
+        let mut statement = self.lookups()?.prepare_cached("SELECT chunk FROM anchors WHERE hash = ?1")?;
         let mut known = HashMap::new();
         for hash in hashes {
             let row: Option<i64> = statement.query_row([hash.cast_signed()], |row| row.get(0)).optional()?;
@@ -117,7 +117,7 @@ impl HintFile {
     }
 
     fn is_anchored(&self, chunk: PackedChunk) -> Result<bool> {
-        let mut statement = self.connection().prepare_cached("SELECT 1 FROM anchored WHERE chunk = ?1")?;
+        let mut statement = self.lookups()?.prepare_cached("SELECT 1 FROM anchored WHERE chunk = ?1")?;
         Ok(statement.exists([chunk.row()])?)
     }
 

@@ -40,7 +40,7 @@ impl Hints {
 
 impl HintFile {
     fn copied(&self, source: &ChunkId) -> Result<Option<(ChunkId, i64)>> {
-        let mut statement = self.connection().prepare_cached("SELECT chunk, tag FROM copied WHERE source = ?1")?;
+        let mut statement = self.lookups()?.prepare_cached("SELECT chunk, tag FROM copied WHERE source = ?1")?;
         let row = statement.query_row([source.as_bytes()], |row| Ok((ChunkId::new(row.get(0)?), row.get(1)?)));
         Ok(row.optional()?)
     }

@@ -37,7 +37,7 @@ impl Hints {
 
 impl HintFile {
     fn payload(&self, hash: &[u8; 32]) -> Result<Option<(String, i64)>> {
-        let mut statement = self.connection().prepare_cached("SELECT encoder, tag FROM payloads WHERE hash = ?1")?;
+        let mut statement = self.lookups()?.prepare_cached("SELECT encoder, tag FROM payloads WHERE hash = ?1")?;
         Ok(statement.query_row([hash], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
