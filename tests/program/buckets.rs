@@ -467,8 +467,8 @@ fn what_lies_in_the_target_is_replaced_as_asked() {
     assert_eq!(lake.table("out/"), expected);
     // What was put there after the files were written is newer.
     lake.put("out/b", b"B");
-    let (_, counts) = restore(&["--overwrite", "if-newer"]);
-    assert_eq!(counts("files_restored"), 0);
+    let (ran, counts) = restore(&["--overwrite", "if-newer", "--verbose"]);
+    assert_eq!(counts("files_restored"), 0, "{}{}", ran.stdout, ran.stderr);
     lake.put("out/second", b"S");
     lake.raw("DELETE", "out/empty", b"");
     let (_, counts) = restore(&["--overwrite", "never"]);
