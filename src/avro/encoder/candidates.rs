@@ -72,6 +72,7 @@ fn deflate(hint: &WriterHint, tail: Tail, sample: &Sample<'_>) -> Vec<Method> {
     let ng = |level| Method::ZlibNg { level, calls: NgCalls::Once };
     let ng_calls = |calls| [6, 1, 5].map(|level| Method::ZlibNg { level, calls });
     let miniz = |level| Method::Miniz { level };
+    let libflate = may_be_libflate(sample).then_some(Method::Libflate);
     let mut methods = match tail {
         // Python links zlib, on some systems zlib-ng.
         Tail::Adler3 | Tail::EmptyFrame => vec![zlib(6), ng(6), zlib(9), zlib(1)],
@@ -81,9 +82,9 @@ fn deflate(hint: &WriterHint, tail: Tail, sample: &Sample<'_>) -> Vec<Method> {
         Tail::None if block >= JAVA_BLOCK => vec![zlib(6), miniz(10), chromium(6), zlib(9), zlib(1), ng(6)],
         Tail::None => vec![miniz(10), zlib(6), chromium(6), zlib(9), zlib(1), ng(6)],
     };
-    let rest = LEVELS
-        .map(zlib)
+    let rest = libflate
         .into_iter()
+        .chain(LEVELS.map(zlib))
         .chain(LEVELS.map(chromium))
         .chain([10, 6, 9, 1, 8, 7, 5, 4, 3, 2].map(miniz))
         .chain(LEVELS.map(ng))
@@ -94,6 +95,13 @@ fn deflate(hint: &WriterHint, tail: Tail, sample: &Sample<'_>) -> Vec<Method> {
         .chain([miniz(0)]);
     append_new(&mut methods, rest);
     methods
+}
+
+/// libflate writes blocks with codes of their own only, the first of which ends with the input or, at 1 MiB and more, is
+/// followed by an empty one. Its caller has it write all records of a file as one block, and nothing after it.
+fn may_be_libflate(sample: &Sample<'_>) -> bool {
+    let is_last = u8::from(sample.plain.len() < libflate::deflate::DEFAULT_BLOCK_SIZE);
+    sample.consumed == sample.payload.len() && sample.payload.first().is_some_and(|first| first & 7 == 4 | is_last)
 }
 
 fn snappy(hint: &WriterHint) -> Vec<Method> {
@@ -200,6 +208,7 @@ pub fn all() -> Vec<EncoderId> {
     ids.extend((0..=10).map(|level| Method::Miniz { level }.plain()));
     ids.extend((1..=9).map(|level| Method::Go { level }.plain()));
     ids.push(Method::GoHuffman.plain());
+    ids.push(Method::Libflate.plain());
     ids.extend((1..=9).map(|level| Method::ZlibNg { level, calls: NgCalls::Once }.plain()));
     ids.push(adler(Method::ZlibNg { level: 6, calls: NgCalls::Once }));
     for calls in [NgCalls::Room512, NgCalls::Pieces128] {
@@ -317,6 +326,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn libflate_is_tried_for_streams_that_begin_as_its_do() {
+        let libflate = Method::Libflate.plain();
+        for length in [0, 5_000, 1 << 20, (1 << 20) + 70_000] {
+            let plain = sample(Kind::Records, length);
+            let place = of(Method::Libflate, &plain).iter().position(|id| *id == libflate);
+            assert!(place.is_some_and(|place| place <= 6), "{length} bytes: {place:?}");
+        }
+        // zlib's first block is not the last one of a stream as long as this.
+        let plain = sample(Kind::Records, 300_000);
+        assert!(!of(Method::Zlib { level: 6, mem_level: 8 }, &plain).contains(&libflate));
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! | Rust apache-avro | deflate | `miniz:L10` |
 //! | JavaScript | deflate | `chromium-zlib:L6:M8` |
 //! | writers on zlib-ng | deflate | `zlib-ng:L6`; Java `zlib-ng:L6:O512`; boost (Avro C++) `zlib-ng:L6:I128` |
+//! | polars | deflate | `libflate-2` |
 //! | Go: goavro, hamba | deflate | `go-1.19:L6` |
 //! | Go, Rust, Python, JavaScript | snappy | `snappy:shift14` |
 //! | Java, C++ | snappy | `snappy:mask14`, `snappy:mask15`, `snappy:crc15` |
@@ -48,6 +49,7 @@ mod zstd_context;
 
 use std::ops::ControlFlow;
 
+pub use compressors::MAX_LIBFLATE;
 pub use candidates::{MetadataOrder, WriterHint, all, candidates};
 pub use id::{EncoderId, Method, NgCalls, SnappyHash, Tail, UnknownEncoder, XzCheck, ZstdMode};
 pub use preflate::{MAX_CORRECTIONS_PERCENT, preflate_join, preflate_split};
@@ -170,6 +172,8 @@ impl Encoders {
                 let encoder = kept(&mut self.zlib_ng, level, || Ok(compressors::ZlibNg::new(level)))?;
                 encoder.encode(plain, calls, out).map_err(failed)?;
             }
+            Method::Libflate if plain.len() > MAX_LIBFLATE => return Err(EncodeError::BeyondWindow(*id)),
+            Method::Libflate => compressors::libflate(plain, out).map_err(failed)?,
             Method::Snappy(hash) if snappy::is_shift14(hash, plain.len()) => {
                 compressors::snap(&mut self.snap, plain, out).map_err(failed)?;
                 put_crc(plain, out);
