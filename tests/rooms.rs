@@ -392,9 +392,9 @@ fn the_page_on_the_architecture_shows_these_edges() {
     assert!(wrong.is_empty(), "the table of rooms lacks these rows:\n{}", wrong.join("\n"));
 }
 
-/// `unsafe` is denied by the lints of the package; one file says why it has some.
+/// `unsafe` is denied by the lints of the package; two files say why they have some.
 #[test]
-fn unsafe_code_is_in_one_file() {
+fn unsafe_code_is_in_two_files() {
     let mut folders = vec![src().to_path_buf()];
     let mut allowing = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -406,7 +406,8 @@ fn unsafe_code_is_in_one_file() {
             }
         }
     }
-    assert_eq!(allowing, [Path::new("avro/encoder/zstd_context.rs")]);
+    allowing.sort();
+    assert_eq!(allowing, ["avro/encoder/zlib_ng21.rs", "avro/encoder/zstd_context.rs"].map(Path::new));
 }
 
 /// `docs/decisions.md`: entries are numbered, dated, have a status, and stand in the index at its top.

@@ -61,11 +61,22 @@ pub(crate) struct EncoderFinder<'w> {
     expected: Option<EncoderId>,
     prober: Option<Prober>,
     /// What may be spent to find an encoder for later blocks, where there is none for the first.
-    later_effort: u64,
+    later_effort: Spent,
     /// What can be seen of the writer, and whether all encoders that may be its are too slow; from the first blocks.
     seen: Option<(String, bool)>,
     /// Blocks in a row that nothing reproduced, from the start.
     nothing_left: usize,
+}
+
+/// The nominal cost of the slowest encoders that are tried by default, in nanoseconds a byte.
+const USUAL_COST: u32 = 200;
+
+/// What is left of the effort for probing. The slower encoders have one of their own: what is found without them must also be found
+/// where they are tried.
+#[derive(Debug, Clone, Copy)]
+struct Spent {
+    usual: u64,
+    slow: u64,
 }
 
 /// If nothing reproduces this many blocks from the start, nothing will.
@@ -94,7 +105,7 @@ impl<'w> EncoderFinder<'w> {
             hint: WriterHint::from_keys(header.entries().map(|(key, _)| key)),
             expected: expected.and_then(|id| id.parse().ok()),
             prober: None,
-            later_effort: PROBE_EFFORT / 4,
+            later_effort: Spent { usual: PROBE_EFFORT / 4, slow: PROBE_EFFORT },
             seen: None,
             nothing_left: 0,
         }
@@ -182,31 +193,39 @@ impl<'w> EncoderFinder<'w> {
         let decide = |block: &RawBlock| {
             bench.with(|decoder, encoders| {
                 if !worth_remembering(codec) {
-                    return Some((decide_block(decoder, encoders, codec, prober, effort, schema, room, block)?, None));
+                    let decision = decide_block(decoder, encoders, codec, prober, effort, schema, room, block)?;
+                    return Some((decision, None, true));
                 }
                 let hash = digest(&block.payload);
                 let proven = memory.proven_encoder(&hash).filter(|id| effort.allows(codec, id));
                 match proven.and_then(|encoder| reuse_proven(decoder, codec, encoder, room, block)) {
-                    Some(decision) => Some((decision, None)),
+                    Some(decision) => Some((decision, None, false)),
                     None => {
                         let decision = decide_block(decoder, encoders, codec, prober, effort, schema, room, block)?;
                         let proven = newly_proven(hash, &decision);
-                        Some((decision, proven))
+                        Some((decision, proven, true))
                     }
                 }
             })
         };
-        let decided: Vec<Option<(PayloadDecision, Option<ProvenPayload>)>> = match blocks.len() {
+        let decided: Vec<Option<(PayloadDecision, Option<ProvenPayload>, bool)>> = match blocks.len() {
             1 => blocks.iter().map(decide).collect(),
             _ => pool.install(|| blocks.par_iter().map(decide).collect()),
         };
-        let (mut decisions, mut all_proven) = (Vec::with_capacity(decided.len()), Vec::new());
+        let (mut decisions, mut all_proven, mut found) = (Vec::with_capacity(decided.len()), Vec::new(), Vec::new());
         for decided in decided {
-            let (decision, proven) = decided.unzip();
-            all_proven.extend(proven.flatten());
-            decisions.push(decision);
+            if let Some((decision, proven, is_found)) = decided {
+                all_proven.extend(proven);
+                found.extend(is_found.then(|| encoder(&decision)).flatten());
+                decisions.push(Some(decision));
+            } else {
+                decisions.push(None);
+            }
         }
         self.memory.remember_proven(&all_proven);
+        if let Some(prober) = &mut self.prober {
+            prober.learn(&found);
+        }
         match decisions.iter().any(|decision| matches!(decision, Some(PayloadDecision::Decode { .. }))) {
             true => self.nothing_left = 0,
             false => self.nothing_left += decisions.iter().flatten().count(),
@@ -217,7 +236,7 @@ impl<'w> EncoderFinder<'w> {
     /// Finds the file's encoder with its first blocks.
     fn probe(&self, codec: Codec, blocks: &[RawBlock], room: Room) -> Option<Prober> {
         let blocks = blocks.iter().filter(|block| says_something(block)).take(PROBED);
-        self.probe_with(codec, blocks, room, &mut PROBE_EFFORT.clone())
+        self.probe_with(codec, blocks, room, &mut Spent { usual: PROBE_EFFORT, slow: PROBE_EFFORT })
     }
 
     /// Tries later blocks one by one, but for those that were `probed`, where the first ones have no encoder: they may be damaged, or
@@ -256,7 +275,7 @@ impl<'w> EncoderFinder<'w> {
         codec: Codec,
         blocks: impl Iterator<Item = &'b RawBlock>,
         room: Room,
-        effort: &mut u64,
+        effort: &mut Spent,
     ) -> Option<Prober> {
         self.bench.with(|decoder, encoders| {
             let mut decoded = Vec::new();
@@ -274,11 +293,22 @@ impl<'w> EncoderFinder<'w> {
             let usable =
                 |id: &EncoderId| id.codec() == codec && id.method.cost() <= self.effort.max_cost && is_trusted(id);
             ids.retain(usable);
+            // What made the predecessor is tried first, and among the usual ones however slow it is.
+            let expected = self.expected.filter(usable);
+            let is_usual = |id: &EncoderId| id.method.cost() <= USUAL_COST;
+            let (usual, slow) = ids.iter().partition(|id| is_usual(id));
+            let (mut usual, slow) = (Prober::new(usual), Prober::new(slow));
             let mut prober = Prober::new(ids);
-            if let Some(expected) = self.expected.filter(usable) {
+            if let Some(expected) = expected {
+                usual.expect(expected);
                 prober.expect(expected);
             }
-            prober.probe(encoders, &samples, effort);
+            let found = [(usual, &mut effort.usual), (slow, &mut effort.slow)]
+                .into_iter()
+                .find_map(|(mut some, effort)| some.probe(encoders, &samples, effort));
+            if let Some(found) = found {
+                prober.prefer(found);
+            }
             Some(prober)
         })
     }
@@ -319,6 +349,14 @@ fn worth_remembering(codec: Codec) -> bool {
 fn newly_proven(payload: [u8; 32], decision: &PayloadDecision) -> Option<ProvenPayload> {
     match decision {
         PayloadDecision::Decode { encoder, corrections: None, .. } => Some((payload, encoder.clone())),
+        _ => None,
+    }
+}
+
+/// The encoder that makes a block without corrections.
+fn encoder(decision: &PayloadDecision) -> Option<EncoderId> {
+    match decision {
+        PayloadDecision::Decode { encoder, corrections: None, .. } => encoder.parse().ok(),
         _ => None,
     }
 }

@@ -86,9 +86,10 @@ fn the_libraries_are_those_of_the_ids() {
     let lock = include_str!("../../Cargo.lock");
     let has = |name: &str, version: &str| lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\""));
     assert!(has("libbz2-rs-sys", "0.2.6") && !lock.contains("name = \"bzip2-sys\""));
-    assert!(has("bzip2", "0.6.1") && has("zlib-rs", "0.6.8") && has("snap", "1.1.2"));
+    assert!(has("bzip2", "0.6.1") && has("zlib-rs", "0.6.8") && has("zlib-rs", "0.2.1") && has("snap", "1.1.2"));
     assert!(has("liblzma-sys", "0.4.9") && has("preflate-rs", "0.7.6"));
     assert!(has("zstd-sys", "2.1.3+zstd.1.5.7"));
+    assert!(has("libflate", "2.3.2") && has("libflate_lz77", "2.3.0") && has("dary_heap", "0.3.9"));
     assert_eq!(lock.matches("name = \"miniz_oxide\"").count(), 1);
     assert!(has("miniz_oxide", "0.9.1"));
 }

@@ -86,6 +86,29 @@ fn later_blocks_find_their_encoder_after_first_ones_that_nobody_made() {
     assert_eq!(found, (&"zlib:L4:M8".into(), &8.into(), &4.into()), "{facts}");
 }
 
+/// A zstandard frame that no encoder makes: one block, stored.
+fn stored_frame(plain: &[u8]) -> Vec<u8> {
+    let content_size = (plain.len() - 256) as u16;
+    let block_header = 1 | (plain.len() as u32) << 3;
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0x60], &content_size.to_le_bytes()[..], &block_header.to_le_bytes()[..3], plain].concat()
+}
+
+#[test]
+fn trying_slower_encoders_hides_no_faster_one() {
+    let snap = unencrypted();
+    let payload = |number| {
+        let plain = block(number, 16_000);
+        if number < 12 { stored_frame(&plain) } else { encoded("zstd-1.5.7:once:L3", &plain) }
+    };
+    save(&snap, "zstandard", &(0..18).map(payload).collect::<Vec<_>>());
+    for speed in ["0", "5"] {
+        snap.ok(&["create", "data", "--force", "--min-encode-speed", speed]);
+        let nodes = snap.ok(&["ls", "latest", "--json"]).objects("node");
+        let facts = nodes.iter().map(|node| node["avro"].clone()).find(|facts| facts.is_object()).unwrap();
+        assert_eq!(facts["blocks_exact"], 6, "{speed}: {facts}");
+    }
+}
+
 #[test]
 fn encoders_are_found_by_default_with_what_follows_their_streams() {
     let snap = unencrypted();
@@ -94,6 +117,11 @@ fn encoders_are_found_by_default_with_what_follows_their_streams() {
         ("zstandard", "zstd-1.5.7:once:L1:C+emptyframe"),
         ("bzip2", "bzip2:L9"),
         ("bzip2", "bzip2-java:L9"),
+        ("zstandard", "zstd-1.5.7:once:L-50"),
+        ("zstandard", "zstd-1.5.7:stream:L-10"),
+        ("deflate", "libflate-2"),
+        ("deflate", "zlib-ng-2.1:L6:I128"),
+        ("snappy", "snappy:snappyjs-0.7"),
         ("snappy", "snappy:crc14"),
         ("snappy", "snappy:shift14:skip1:F32"),
         ("snappy", "snappy:shift14:skip1:F64"),

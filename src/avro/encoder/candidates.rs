@@ -70,8 +70,10 @@ fn deflate(hint: &WriterHint, tail: Tail, sample: &Sample<'_>) -> Vec<Method> {
     let zlib = |level| Method::Zlib { level, mem_level: 8 };
     let chromium = |level| Method::ChromiumZlib { level, mem_level: 8 };
     let ng = |level| Method::ZlibNg { level, calls: NgCalls::Once };
+    let ng21 = |level, calls| Method::ZlibNg21 { level, calls };
     let ng_calls = |calls| [6, 1, 5].map(|level| Method::ZlibNg { level, calls });
     let miniz = |level| Method::Miniz { level };
+    let libflate = may_be_libflate(sample).then_some(Method::Libflate);
     let mut methods = match tail {
         // Python links zlib, on some systems zlib-ng.
         Tail::Adler3 | Tail::EmptyFrame => vec![zlib(6), ng(6), zlib(9), zlib(1)],
@@ -81,19 +83,29 @@ fn deflate(hint: &WriterHint, tail: Tail, sample: &Sample<'_>) -> Vec<Method> {
         Tail::None if block >= JAVA_BLOCK => vec![zlib(6), miniz(10), chromium(6), zlib(9), zlib(1), ng(6)],
         Tail::None => vec![miniz(10), zlib(6), chromium(6), zlib(9), zlib(1), ng(6)],
     };
-    let rest = LEVELS
-        .map(zlib)
+    let rest = libflate
         .into_iter()
+        .chain(LEVELS.map(zlib))
         .chain(LEVELS.map(chromium))
         .chain([10, 6, 9, 1, 8, 7, 5, 4, 3, 2].map(miniz))
         .chain(LEVELS.map(ng))
+        .chain(NgCalls::ALL.into_iter().rev().map(|calls| ng21(6, calls)))
         .chain(ng_calls(NgCalls::Room512))
         .chain(ng_calls(NgCalls::Pieces128))
+        .chain(LEVELS.map(|level| ng21(level, NgCalls::Once)).into_iter().filter(|method| method.is_valid()))
+        .chain([ng21(5, NgCalls::Room512), ng21(5, NgCalls::Pieces128)])
         .chain(LEVELS.map(|level| Method::Zlib { level, mem_level: 9 }))
         .chain(LEVELS.map(|level| Method::ChromiumZlib { level, mem_level: 9 }))
         .chain([miniz(0)]);
     append_new(&mut methods, rest);
     methods
+}
+
+/// libflate writes blocks with codes of their own only, the first of which ends with the input or, at 1 MiB and more, is
+/// followed by an empty one. Its caller has it write all records of a file as one block, and nothing after it.
+fn may_be_libflate(sample: &Sample<'_>) -> bool {
+    let is_last = u8::from(sample.plain.len() < libflate::deflate::DEFAULT_BLOCK_SIZE);
+    sample.consumed == sample.payload.len() && sample.payload.first().is_some_and(|first| first & 7 == 4 | is_last)
 }
 
 fn snappy(hint: &WriterHint) -> Vec<Method> {
@@ -119,6 +131,8 @@ fn zstandard(hint: &WriterHint, payload: &[u8]) -> Vec<Method> {
         _ => true,
     };
     let mut levels = vec![3, 1, 6, 9, 5, 2, 4, 7, 8, 10, 11, 12, -1, -2, -3, -4, -5, -6, -7];
+    // Any number may be asked for. These are round ones.
+    levels.extend([-50, -10, -20, -100]);
     levels.extend(13..=22);
     // Java streams without a checksum; most of what is in use has libzstd 1.5.2 to 1.5.6 inside.
     let older_first = hint.order == MetadataOrder::SchemaFirst && mode == ZstdMode::Stream && !checksum;
@@ -200,10 +214,15 @@ pub fn all() -> Vec<EncoderId> {
     ids.extend((0..=10).map(|level| Method::Miniz { level }.plain()));
     ids.extend((1..=9).map(|level| Method::Go { level }.plain()));
     ids.push(Method::GoHuffman.plain());
+    ids.push(Method::Libflate.plain());
     ids.extend((1..=9).map(|level| Method::ZlibNg { level, calls: NgCalls::Once }.plain()));
     ids.push(adler(Method::ZlibNg { level: 6, calls: NgCalls::Once }));
     for calls in [NgCalls::Room512, NgCalls::Pieces128] {
         ids.extend([1, 5, 6].map(|level| Method::ZlibNg { level, calls }.plain()));
+    }
+    for calls in NgCalls::ALL {
+        let levels = (1..=9).map(|level| Method::ZlibNg21 { level, calls });
+        ids.extend(levels.filter(|method| method.is_valid()).map(Method::plain));
     }
     ids.extend(SnappyHash::ALL.map(|hash| Method::Snappy(hash).plain()));
     for mode in [ZstdMode::Once, ZstdMode::Stream] {
@@ -303,7 +322,10 @@ mod tests {
                 let plain = sample(kind, length);
                 for id in all().into_iter().filter(|id| id.codec() == Codec::Deflate && id.tail == Tail::None) {
                     // Not every level is asked: the end of a stream does not depend on it.
-                    if matches!(id.method, Method::ZlibNg { level: 2.., .. } | Method::Miniz { level: 1..=9 }) {
+                    if matches!(
+                        id.method,
+                        Method::ZlibNg { level: 2.., .. } | Method::ZlibNg21 { .. } | Method::Miniz { level: 1..=9 }
+                    ) {
                         continue;
                     }
                     let is_go = |id: &EncoderId| matches!(id.method, Method::Go { .. } | Method::GoHuffman);
@@ -317,6 +339,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn libflate_is_tried_for_streams_that_begin_as_its_do() {
+        let libflate = Method::Libflate.plain();
+        for length in [0, 5_000, 1 << 20, (1 << 20) + 70_000] {
+            let plain = sample(Kind::Records, length);
+            let place = of(Method::Libflate, &plain).iter().position(|id| *id == libflate);
+            assert!(place.is_some_and(|place| place <= 6), "{length} bytes: {place:?}");
+        }
+        // zlib's first block is not the last one of a stream as long as this.
+        let plain = sample(Kind::Records, 300_000);
+        assert!(!of(Method::Zlib { level: 6, mem_level: 8 }, &plain).contains(&libflate));
     }
 
     #[test]

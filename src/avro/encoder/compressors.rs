@@ -23,6 +23,17 @@ impl Miniz {
     }
 }
 
+/// The longest input of libflate, in bytes: it holds six bytes for each literal, and copies, before it writes.
+pub const MAX_LIBFLATE: usize = 64 << 20;
+
+/// libflate with its default options, as polars calls it. Up to 1 GiB of memory.
+pub(super) fn libflate(plain: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+    use std::io::Write as _;
+    let mut encoder = libflate::deflate::Encoder::new(out);
+    encoder.write_all(plain).map_err(|_| "refused by the encoder")?;
+    encoder.finish().into_result().map(|_| ()).map_err(|_| "failed at its end")
+}
+
 /// zlib-rs: raw deflate, memory level 8, default strategy.
 pub(super) struct ZlibNg(Deflate);
 

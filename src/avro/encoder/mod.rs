@@ -19,11 +19,14 @@
 //! | Rust apache-avro | deflate | `miniz:L10` |
 //! | JavaScript | deflate | `chromium-zlib:L6:M8` |
 //! | writers on zlib-ng | deflate | `zlib-ng:L6`; Java `zlib-ng:L6:O512`; boost (Avro C++) `zlib-ng:L6:I128` |
+//! | polars | deflate | `libflate-2` |
+//! | ClickHouse; writers on zlib-ng 2.1 | deflate | `zlib-ng-2.1:L6:I128`; `zlib-ng-2.1:L6` and other levels |
 //! | Go: goavro, hamba | deflate | `go-1.19:L6` |
 //! | Go, Rust, Python, JavaScript | snappy | `snappy:shift14` |
 //! | Java, C++ | snappy | `snappy:mask14`, `snappy:mask15`, `snappy:crc15` |
 //! | ClickHouse | snappy | `snappy:crc14` |
 //! | C++ snappy of 2011 to 2015: old archives of Hadoop, Hive, Spark and Impala; Trino | snappy | `snappy:shift14:skip1:F32`, `:F64` |
+//! | JavaScript with snappyjs | snappy | `snappy:snappyjs-0.7` |
 //! | fastavro; Rust | zstandard | `zstd-1.5.7:once:L3`; `zstd-1.5.7:stream:L3` |
 //! | Java Avro 1.11.1 to 1.12.0, Spark 3.3 to 4.0; Python zstandard 0.19 to 0.23 | zstandard | `zstd-1.5.6:stream:L3`; `zstd-1.5.6:once:L3` |
 //! | ClickHouse | zstandard | `zstd-1.5.7:stream:L3+emptyframe` and other levels |
@@ -43,12 +46,14 @@ mod probe;
 pub mod selftest;
 mod signature;
 mod snappy;
+mod zlib_ng21;
 mod zstd156;
 mod zstd_context;
 
 use std::ops::ControlFlow;
 
 pub use candidates::{MetadataOrder, WriterHint, all, candidates};
+pub use compressors::MAX_LIBFLATE;
 pub use id::{EncoderId, Method, NgCalls, SnappyHash, Tail, UnknownEncoder, XzCheck, ZstdMode};
 pub use preflate::{MAX_CORRECTIONS_PERCENT, preflate_join, preflate_split};
 pub use probe::{BLOCK_EFFORT, PROBE_EFFORT, Prober, Sample};
@@ -170,6 +175,10 @@ impl Encoders {
                 let encoder = kept(&mut self.zlib_ng, level, || Ok(compressors::ZlibNg::new(level)))?;
                 encoder.encode(plain, calls, out).map_err(failed)?;
             }
+            Method::ZlibNg21 { .. } if !zlib_ng21::is_supported() => return Err(EncodeError::Unsupported(*id)),
+            Method::ZlibNg21 { level, calls } => zlib_ng21::encode(level, calls, plain, out).map_err(failed)?,
+            Method::Libflate if plain.len() > MAX_LIBFLATE => return Err(EncodeError::BeyondWindow(*id)),
+            Method::Libflate => compressors::libflate(plain, out).map_err(failed)?,
             Method::Snappy(hash) if snappy::is_shift14(hash, plain.len()) => {
                 compressors::snap(&mut self.snap, plain, out).map_err(failed)?;
                 put_crc(plain, out);

@@ -39,13 +39,15 @@ impl Sample<'_> {
 pub struct Prober {
     candidates: Vec<EncoderId>,
     winner: Option<EncoderId>,
+    /// How many blocks needed which method, since the file's encoder at that time did not make them.
+    needed: Vec<(Method, usize)>,
 }
 
 impl Prober {
     /// A prober that tries `candidates` in order ([`candidates`](super::candidates)). What won for the same schema or
     /// writer last time should be put in front by [`Self::expect`], and ids that are too slow to restore left out.
     pub fn new(candidates: Vec<EncoderId>) -> Self {
-        Self { candidates, winner: None }
+        Self { candidates, winner: None, needed: Vec::new() }
     }
 
     /// Tries `id` before the others.
@@ -59,10 +61,28 @@ impl Prober {
         self.winner
     }
 
-    /// Makes `id` the file's encoder: after [`Self::find`] gave another one for several blocks, say.
+    /// Makes `id` the file's encoder.
     pub fn prefer(&mut self, id: EncoderId) {
         self.expect(id);
         self.winner = Some(id);
+    }
+
+    /// Takes note of the ids that [`Self::find`] returned. The one that most blocks needed, where the file's encoder did not make
+    /// them, is the file's encoder from now on: its first blocks may fit several, and later ones would pay two attempts each.
+    pub fn learn(&mut self, found: &[EncoderId]) {
+        let Some(winner) = self.winner else { return };
+        for id in found.iter().filter(|id| id.method != winner.method) {
+            match self.needed.iter_mut().find(|(method, _)| *method == id.method) {
+                Some((_, blocks)) => *blocks += 1,
+                None => self.needed.push((id.method, 1)),
+            }
+        }
+        let blocks = |wanted: Method| self.needed.iter().find(|(method, _)| *method == wanted).map_or(0, |(_, n)| *n);
+        // Of several with the same number the first.
+        let most = self.needed.iter().rev().max_by_key(|(_, blocks)| *blocks);
+        if let Some((method, _)) = most.copied().filter(|(_, most)| *most > blocks(winner.method)) {
+            self.prefer(EncoderId { method, tail: winner.tail });
+        }
     }
 
     /// Picks the encoder that reproduces the most of `samples`, the first such in the order of candidates; about three
@@ -209,9 +229,17 @@ mod tests {
             let mut encoders = Encoders::new();
             prober.probe(&mut encoders, &[block(short, &payloads[0], 0)], &mut PROBE_EFFORT.clone());
             assert_eq!(prober.winner(), Some(other));
-            // No more effort than one attempt takes.
+            // No more effort than one attempt takes, and then none.
             let mut effort = u64::from(id.method.cost()) * (long.len() as u64 + 1024);
             assert_eq!(prober.find(&mut encoders, &block(long, &payloads[1], 0), &mut effort), Some(id));
+            prober.learn(&[other, other, id]);
+            assert_eq!(prober.winner(), Some(id));
+            assert_eq!(prober.find(&mut encoders, &block(long, &payloads[1], 0), &mut 0), Some(id));
+            // One block that needs the other one again does not turn it back, two do.
+            prober.learn(&[id, other]);
+            assert_eq!(prober.winner(), Some(id));
+            prober.learn(&[other]);
+            assert_eq!(prober.winner(), Some(other));
         }
     }
 

@@ -38,6 +38,9 @@ enum Skip {
     ByStep,
     /// `skip` grows by one with each probe.
     ByOne,
+    /// The same, and a probe is also made where the one after it would be too near to the end: snappyjs. Its literals differ,
+    /// too.
+    OneToTheEnd,
 }
 
 /// The fragments, the largest table and the skipping of an encoder.
@@ -47,6 +50,7 @@ fn shape(hash: SnappyHash) -> (usize, usize, Skip) {
         SnappyHash::Mask15 | SnappyHash::Crc15 => (FRAGMENT, SLOTS, Skip::ByStep),
         SnappyHash::Shift14Skip1F64 => (FRAGMENT, SLOTS / 2, Skip::ByOne),
         SnappyHash::Shift14Skip1F32 => (SHORT_FRAGMENT, SLOTS / 2, Skip::ByOne),
+        SnappyHash::SnappyJs07 => (FRAGMENT, SLOTS / 2, Skip::OneToTheEnd),
     }
 }
 
@@ -77,7 +81,11 @@ impl Snappy {
         out.push(length as u8);
         let (fragment, limit, skip) = shape(hash);
         for fragment in plain.chunks(fragment) {
-            let slots = fragment.len().next_power_of_two().clamp(256, limit);
+            let slots = match hash {
+                // The power of two that is not above the length.
+                SnappyHash::SnappyJs07 => (1 << fragment.len().ilog2()).min(limit),
+                _ => fragment.len().next_power_of_two().clamp(256, limit),
+            };
             self.table[..slots].fill(0);
             let mask = slots as u32 - 1;
             let table = &mut self.table;
@@ -85,6 +93,13 @@ impl Snappy {
                 SnappyHash::Shift14 | SnappyHash::Shift14Skip1F64 | SnappyHash::Shift14Skip1F32 => {
                     let shift = 32 - slots.trailing_zeros();
                     encode_fragment(fragment, table, skip, out, |word| word.wrapping_mul(FACTOR) >> shift);
+                }
+                SnappyHash::SnappyJs07 => {
+                    // JavaScript's numbers have 53 bits, so some of the lower bits of the product are rounded away.
+                    let product = |word: u32| f64::from(word as i32) * f64::from(FACTOR);
+                    let shift = 32 - slots.trailing_zeros();
+                    let hash = |word| (product(word) as i64 as u32).checked_shr(shift).unwrap_or(0);
+                    encode_fragment(fragment, table, skip, out, hash);
                 }
                 SnappyHash::Mask14 => {
                     encode_fragment(fragment, table, skip, out, |word| (word.wrapping_mul(FACTOR) >> 18) & mask);
@@ -114,6 +129,8 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 fn encode_fragment(bytes: &[u8], table: &mut [u16; SLOTS], growth: Skip, out: &mut Vec<u8>, hash: impl Fn(u32) -> u32) {
     // The table's length is a power of two, so the mask costs less than a check.
     let slot = |word| hash(word) as usize & (SLOTS - 1);
+    // snappyjs has the length of a literal of 256 bytes in two bytes, though one would do.
+    let two_bytes_from = if growth == Skip::OneToTheEnd { 256 } else { 257 };
     let mut emitted = 0;
     if let Some(limit) = bytes.len().checked_sub(MARGIN) {
         let mut at = 0;
@@ -128,9 +145,9 @@ fn encode_fragment(bytes: &[u8], table: &mut [u16; SLOTS], growth: Skip, out: &m
                 }
                 let here = word(bytes, at);
                 let step = skip >> 5;
-                skip += if growth == Skip::ByOne { 1 } else { step };
+                skip += if growth == Skip::ByStep { step } else { 1 };
                 let next = at + step;
-                if next > limit {
+                if next > limit && growth != Skip::OneToTheEnd {
                     break 'fragment;
                 }
                 let slot = slot(here);
@@ -141,7 +158,7 @@ fn encode_fragment(bytes: &[u8], table: &mut [u16; SLOTS], growth: Skip, out: &m
                 }
                 at = next;
             }
-            put_literal(out, &bytes[emitted..at]);
+            put_literal(out, &bytes[emitted..at], two_bytes_from);
             // Copy, and again as long as the bytes after a copy match something at once.
             loop {
                 let length = 4 + common(bytes, candidate + 4, at + 4);
@@ -163,7 +180,7 @@ fn encode_fragment(bytes: &[u8], table: &mut [u16; SLOTS], growth: Skip, out: &m
         }
     }
     if emitted < bytes.len() {
-        put_literal(out, &bytes[emitted..]);
+        put_literal(out, &bytes[emitted..], two_bytes_from);
     }
 }
 
@@ -188,11 +205,12 @@ fn eight(bytes: &[u8]) -> u64 {
     }
 }
 
-fn put_literal(out: &mut Vec<u8>, bytes: &[u8]) {
+/// The length stands in two bytes for literals that are as long as the last argument.
+fn put_literal(out: &mut Vec<u8>, bytes: &[u8], two_bytes_from: usize) {
     let Some(length) = bytes.len().checked_sub(1) else { return };
     match length {
         0..60 => out.push((length << 2) as u8),
-        60..256 => out.extend_from_slice(&[60 << 2, length as u8]),
+        60.. if bytes.len() < two_bytes_from => out.extend_from_slice(&[60 << 2, length as u8]),
         _ => out.extend_from_slice(&[61 << 2, length as u8, (length >> 8) as u8]),
     }
     out.extend_from_slice(bytes);
