@@ -51,6 +51,7 @@ mod full_store;
 mod golden;
 mod hostile;
 mod init_races;
+mod optimize;
 mod parity;
 mod parts;
 mod properties;
