@@ -88,8 +88,8 @@ impl Args {
         if !is_named {
             chosen.extend(listing.fitting(&filter).cloned());
         }
-        // What is like each other comes one after the other.
-        chosen.sort_by(|one, other| (&one.series, one.time, one.id).cmp(&(&other.series, other.time, other.id)));
+        // What was stored again before says how equal files are stored. Then what is like each other comes one after the other.
+        chosen.sort_by_key(|root| (root.revision == 0, root.series.clone(), root.time, root.id));
         chosen.dedup_by_key(|root| root.id);
         let ids: Vec<_> = chosen.iter().map(|root| root.id).collect();
         let meter = Meter::new(&context.output);
@@ -111,7 +111,7 @@ fn print_report(context: &Context, options: &OptimizeOptions, report: &OptimizeR
     }
     let OptimizeReport { snapshots, files_whole, bytes_whole, files, blocks, bytes, .. } = report;
     output.note(format_args!(
-        "{} looked through: {} with {} of blocks kept whole",
+        "{} looked through: {} with {} kept whole or as corrections",
         count(*snapshots, "snapshot"),
         count(*files_whole, "Avro file"),
         size(*bytes_whole)

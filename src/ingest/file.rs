@@ -189,13 +189,7 @@ pub(crate) fn store_content(
 }
 
 /// What the row of a container says about it.
-pub(super) fn facts(
-    split: Split,
-    state: AvroState,
-    codec: String,
-    raw_reason: String,
-    stray_bytes: u64,
-) -> AvroFacts {
+pub(super) fn facts(split: Split, state: AvroState, codec: String, raw_reason: String, stray_bytes: u64) -> AvroFacts {
     AvroFacts {
         state,
         codec,

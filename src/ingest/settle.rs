@@ -230,7 +230,9 @@ impl Settling<'_, '_> {
             }
             Ok(())
         };
-        decide_each(self.context, finder, open, false, &mut |block, decision| next(Some((block, decision))))?;
+        if !open.is_empty() {
+            decide_each(self.context, finder, open, false, &mut |block, decision| next(Some((block, decision))))?;
+        }
         next(None)
     }
 }

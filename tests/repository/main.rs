@@ -52,6 +52,7 @@ mod golden;
 mod hostile;
 mod init_races;
 mod optimize;
+mod optimize_races;
 mod parity;
 mod parts;
 mod properties;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use cli::Snap;
 use serde_json::Value;
 
-/// Three nights of tables of all codecs: each night holds the files of the one before, too, and one is under a second name.
+/// A night of tables of all codecs: each night holds the files of the one before, too, and one is under a second name.
 fn put(snap: &Snap, night: usize) {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut files = Vec::new();
@@ -37,7 +37,9 @@ fn put(snap: &Snap, night: usize) {
 fn size(snap: &Snap) -> u64 {
     fn of(folder: &Path) -> u64 {
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-        entries.map(|entry| if entry.path().is_dir() { of(&entry.path()) } else { entry.metadata().unwrap().len() }).sum()
+        entries
+            .map(|entry| if entry.path().is_dir() { of(&entry.path()) } else { entry.metadata().unwrap().len() })
+            .sum()
     }
     of(&snap.path("repository").join("packs"))
 }
@@ -83,11 +85,11 @@ fn number(summary: &Value, key: &str) -> u64 {
     summary[key].as_u64().unwrap_or_else(|| panic!("{key}: {summary}"))
 }
 
-/// A repository with three nights whose blocks are kept whole, and one with the same nights as they are saved today.
+/// A repository with two nights whose blocks are kept whole, and one with the same nights as they are saved today.
 fn both(how: &[&str]) -> (Snap, Vec<String>, Snap, Vec<String>) {
     let (old, today) = (Snap::new(), Snap::new());
     let (mut olds, mut todays) = (Vec::new(), Vec::new());
-    for night in 0..3 {
+    for night in 0..2 {
         put(&old, night);
         put(&today, night);
         olds.push(create(&old, how));
@@ -107,7 +109,7 @@ fn old_snapshots_become_what_they_would_be_today() {
     assert_eq!((size(&snap), number(&dry, "blocks"), number(&dry, "bytes_added")), (whole, 0, 0));
 
     let done = snap.ok(&["optimize", "--json"]).summary();
-    assert_eq!(done["replaced"].as_array().unwrap().len(), 3, "{done}");
+    assert_eq!(done["replaced"].as_array().unwrap().len(), 2, "{done}");
     for key in ["snapshots", "files", "files_whole", "bytes_whole"] {
         assert_eq!(done[key], dry[key], "{key}: {done}");
     }
@@ -118,7 +120,8 @@ fn old_snapshots_become_what_they_would_be_today() {
         assert_eq!(restored(&snap, id, &format!("after-{n}")), before[n]);
         let (rows, others) = (rows(&snap, id), rows(&today, other));
         assert_eq!(raw(&rows), raw(&others), "night {n}");
-        for (path, row) in &rows {
+        // What has no encoder is left as it was, with what was known of it.
+        for (path, row) in rows.iter().filter(|(_, row)| row["avro"]["blocks_raw"] != row["avro"]["blocks"]) {
             assert_eq!(row["avro"], others[path]["avro"], "{path}");
         }
     }
@@ -138,16 +141,16 @@ fn old_snapshots_become_what_they_would_be_today() {
 #[test]
 fn encoders_that_are_too_slow_are_left_alone_and_then_not() {
     let (snap, ids, today, todays) = both(&["--min-encode-speed", "1000000"]);
-    let all = raw(&rows(&snap, &ids[2])).len();
+    let all = raw(&rows(&snap, &ids[1])).len();
     let slow = snap.ok(&["optimize", "--min-encode-speed", "1000000", "--json"]).summary();
     assert_eq!(number(&slow, "files"), 0, "{slow}");
     snap.ok(&["optimize", "--include", "*snappy*", "--json"]);
-    let some = rows(&snap, &ids[2]);
+    let some = rows(&snap, &ids[1]);
     let some = raw(&some);
     assert!(some.len() < all && !some.iter().any(|path| path.contains("fastavro-snappy")), "{some:?}");
     assert!(some.iter().any(|path| path.contains("deflate")), "{some:?}");
     snap.ok(&["optimize"]);
-    assert_eq!(raw(&rows(&snap, &ids[2])), raw(&rows(&today, &todays[2])));
+    assert_eq!(raw(&rows(&snap, &ids[1])), raw(&rows(&today, &todays[1])));
 }
 
 #[test]
@@ -166,10 +169,10 @@ fn work_is_committed_in_steps_and_only_snapshots_that_are_meant_are_changed() {
     assert!(raw(&rows(&snap, &first)).len() > raw(&rows(&snap, &second)).len());
     assert_eq!(restored(&snap, &second, "after"), before);
 
-    // What was stored for the second is used for the first.
+    // What was stored for the second is used for the first: only the tables of that night are left to do.
     let rest = snap.ok(&["optimize", "--json"]).summary();
     assert_eq!(rest["replaced"], Value::from(vec![first.clone()]), "{rest}");
-    assert!(number(&rest, "files") <= number(&done, "files"), "{rest}");
+    assert_eq!(number(&rest, "files"), 2, "{rest}");
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn corrections_give_way_to_an_encoder_and_what_is_lost_stays() {
     };
     let packs = packs();
     let corrected = |id: &str| rows(&snap, id)["tables/a.avro"]["avro"]["blocks_corrected"].as_u64().unwrap();
-    eprintln!("{} corrected", corrected(&first));
+    assert!(corrected(&first) > 0);
     snap.write("tables/b.avro", fixture("nights/2026-03-01/stations.avro"));
     let second = create(&snap, &["--min-encode-speed", "1000000"]);
     let kept: Vec<_> = packs.iter().map(|path| (path, fs::read(path).unwrap())).collect();

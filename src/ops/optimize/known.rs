@@ -13,6 +13,13 @@ pub(super) struct StoredFile {
     pub(super) facts: AvroFacts,
 }
 
+impl StoredFile {
+    /// Whether more of the file is records than where its row says this.
+    pub(super) fn is_better_than(&self, facts: &AvroFacts) -> bool {
+        (self.facts.blocks_raw, self.facts.blocks_corrected) < (facts.blocks_raw, facts.blocks_corrected)
+    }
+}
+
 /// What became of a content.
 #[derive(Debug, Clone)]
 pub(super) enum Fate {

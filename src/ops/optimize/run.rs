@@ -55,7 +55,7 @@ impl<'r> OptimizeRun<'r> {
                 self.report.removed.push(id);
                 return Ok(());
             };
-            match self.step(record, after.as_deref()) {
+            match self.step(record, after.as_deref(), attempts + 1 == ATTEMPTS) {
                 Ok(Step::Done) => return Ok(()),
                 Ok(Step::GoesOn(path)) => (after, attempts) = (Some(path), 0),
                 Ok(Step::Outrun) => attempts += 1,
@@ -97,8 +97,8 @@ impl<'r> OptimizeRun<'r> {
         self.report.failed.push((name, error));
     }
 
-    /// Does what is to be done about a part of a snapshot.
-    fn step(&mut self, record: &SnapshotRecord, after: Option<&[u8]>) -> Result<Step> {
+    /// Does what is to be done about a part of a snapshot. On the `last` attempt, what cannot be read back is reported.
+    fn step(&mut self, record: &SnapshotRecord, after: Option<&[u8]>, last: bool) -> Result<Step> {
         let snapshot = read_root(self.context.repository, record)?;
         let Some(mut todo) = self.look(&snapshot, record, after)? else { return Ok(Step::Outrun) };
         let next = todo.stopped_after.take().map_or(Step::Done, Step::GoesOn);
@@ -111,7 +111,7 @@ impl<'r> OptimizeRun<'r> {
         let level = repository.settings().compression_level(self.options.compression);
         let (writer, primer) = (Writer::new(repository)?, AnchorPrimer::new(repository, None));
         let pipeline = Pipeline::new(repository, writer, primer, level, false, threads);
-        match self.store(&pipeline, &snapshot, record, todo) {
+        match self.store(&pipeline, &snapshot, record, todo, last) {
             Ok(Stored::Root(root)) => {
                 let replacement = RootReplacement { snapshot: record.id, old: record.root, new: root };
                 let replaced = pipeline.replace_roots(ReplaceReason::Settled, &[replacement])?;
@@ -140,30 +140,23 @@ impl<'r> OptimizeRun<'r> {
     }
 
     /// Finds out what is to be done; none if the snapshot has another root by now.
-    fn look(
-        &mut self,
-        snapshot: &SnapshotRoot,
-        record: &SnapshotRecord,
-        after: Option<&[u8]>,
-    ) -> Result<Option<Todo>> {
+    fn look(&mut self, snapshot: &SnapshotRoot, record: &SnapshotRecord, after: Option<&[u8]>) -> Result<Option<Todo>> {
         let (context, encoders) = (&self.context, &self.encoders);
         let (mut failed, mut tried) = (Vec::new(), Vec::new());
         let survey = &mut self.survey;
         let todo = context.pool.in_place_scope(|scope| {
             let source = Prefetching::new(context.repository, scope);
             let assembler = FileAssembler { source: &source, pool: context.pool, encoders };
-            survey.look(snapshot, after, &mut |row, expected| {
-                match finds_encoder(context, &assembler, row, expected) {
-                    Ok(found) => {
-                        tried.push((whole_bytes(row), found));
-                        Ok(found)
-                    }
-                    Err(error) if concerns_one_file(&error) => {
-                        failed.push((row.path.clone(), error));
-                        Ok(false)
-                    }
-                    Err(error) => Err(error),
+            survey.look(snapshot, after, &mut |row, expected| match finds_encoder(context, &assembler, row, expected) {
+                Ok(found) => {
+                    tried.push((whole_bytes(row), found));
+                    Ok(found)
                 }
+                Err(error) if concerns_one_file(&error) => {
+                    failed.push((row.path.clone(), error));
+                    Ok(false)
+                }
+                Err(error) => Err(error),
             })
         })?;
         if !failed.is_empty() && self.has_other_root(record)? {
@@ -198,18 +191,24 @@ impl<'r> OptimizeRun<'r> {
         snapshot: &SnapshotRoot,
         record: &SnapshotRecord,
         todo: Todo,
+        last: bool,
     ) -> Result<Stored> {
         let Todo { files, mut ready, .. } = todo;
         let (stored, mut failed) = self.store_files(pipeline, files)?;
         // What is read back must be what was stored.
         pipeline.flush()?;
-        let (mut blocks, mut bytes, mut count) = (0, 0, 0);
+        let (mut blocks, mut bytes, mut count, before) = (0, 0, 0, failed.len());
         for (settled, entry) in self.read_back(stored, &mut failed)? {
             let (Some(content), Some(facts)) = (entry.content, entry.avro) else { continue };
             (blocks, bytes, count) = (blocks + settled.0, bytes + settled.1, count + 1);
             ready.insert(content, self.survey.settled(content, entry.recipe, facts));
         }
-        if !failed.is_empty() && self.has_other_root(record)? {
+        self.report.files += count;
+        self.report.blocks += blocks;
+        self.report.bytes += bytes;
+        // A prune without grace deletes what nothing refers to yet.
+        let is_gone = failed.iter().skip(before).any(|(_, error)| error.is_damage());
+        if !failed.is_empty() && ((is_gone && !last) || self.has_other_root(record)?) {
             return Ok(Stored::Outrun);
         }
         for (entry, error) in failed {
@@ -218,9 +217,6 @@ impl<'r> OptimizeRun<'r> {
             }
             self.fail(record.id, Some(&entry.path), error);
         }
-        self.report.files += count;
-        self.report.blocks += blocks;
-        self.report.bytes += bytes;
         if ready.is_empty() {
             return Ok(Stored::Nothing);
         }
@@ -297,7 +293,10 @@ impl<'r> OptimizeRun<'r> {
         while let Some(mut entry) = rows.next_row()? {
             pipeline.check()?;
             let stored = entry.content.and_then(|content| ready.get(&content));
-            if let Some(stored) = stored.filter(|_| self.survey.concerns(&entry)) {
+            if let (Some(stored), Some(facts)) = (stored, &entry.avro)
+                && self.survey.concerns(&entry)
+                && stored.is_better_than(facts)
+            {
                 (entry.recipe, entry.avro) = (stored.recipe.clone(), Some(stored.facts.clone()));
             }
             manifest.push(&entry, &mut feeder)?;

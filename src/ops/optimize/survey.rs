@@ -111,8 +111,11 @@ impl<'r> Survey<'r> {
         match self.known.get(&content) {
             Some(Fate::Stays) => Ok(false),
             Some(Fate::Settled(stored)) => {
-                todo.ready.insert(content, stored);
-                Ok(true)
+                let is_better = stored.is_better_than(facts);
+                if is_better {
+                    todo.ready.insert(content, stored);
+                }
+                Ok(is_better)
             }
             None => {
                 let is_worth_it = attempt(&row, self.expected(facts).as_deref())?;
