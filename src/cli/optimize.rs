@@ -30,7 +30,7 @@ use super::progress::Meter;
 ///
 /// Older versions of snap that do not know these encoders can still use the repository, but cannot restore these files. Files
 /// saved with `create --avro frame`, or stored whole by `snap repair payloads`, become records too: use --include or name
-/// snapshots to choose.
+/// snapshots to choose. Files saved with `create --avro bytes` stay as they are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Snapshots to store again [default: all that match the filters, oldest first]

@@ -10,6 +10,7 @@ use crate::error::{Context, Error, Result};
 use crate::read::{FileAssembler, Prefetching, Rebuilt};
 use crate::recipe::{Framer, Part, PayloadDecision, RawBlock, Recipe, Segment, Splitter, UnsettledBlocks};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
+use crate::store::Repository;
 
 /// A file that was taken apart with the encoders of today.
 pub(crate) struct Settled {
@@ -35,7 +36,7 @@ pub(crate) fn may_settle(facts: &AvroFacts) -> bool {
 /// read, and none is tried after as many as `create` tries.
 pub(crate) fn finds_encoder(
     context: &FileContext<'_>,
-    assembler: &FileAssembler<'_, Prefetching<'_, '_>>,
+    assembler: &FileAssembler<'_, Repository>,
     entry: &FileEntry,
     expected: Option<&str>,
 ) -> Result<bool> {

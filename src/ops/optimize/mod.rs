@@ -92,8 +92,8 @@ pub struct OptimizeReport {
 /// by a restore, compared with its hash, taken apart again, and rebuilt from that once more before anything refers to it. A
 /// file content is dealt with once, in however many snapshots it is.
 ///
-/// What was stored for these files before is freed by the next prune. The data of versions that do not know the encoders cannot be
-/// restored by them any more.
+/// What was stored for these files before is freed by the next prune. Versions that do not know these encoders cannot restore
+/// these files any more.
 ///
 /// # Errors
 /// [`Error::SnapshotReplaced`] if somebody else keeps storing a snapshot in another way, and those of reading and writing chunks. A

@@ -35,13 +35,16 @@ pub(super) struct OptimizeRun<'r> {
     options: &'r OptimizeOptions,
     survey: Survey<'r>,
     encoders: EncoderBench,
+    /// The last loss as of which all that is known to be stored was there.
+    known_at: u64,
     pub(super) report: OptimizeReport,
 }
 
 impl<'r> OptimizeRun<'r> {
     pub(super) fn new(context: FileContext<'r>, options: &'r OptimizeOptions) -> Self {
         let survey = Survey::new(context.repository, options);
-        Self { context, options, survey, encoders: EncoderBench::default(), report: OptimizeReport::default() }
+        let (encoders, known_at) = (EncoderBench::default(), context.repository.state().last_loss());
+        Self { context, options, survey, encoders, known_at, report: OptimizeReport::default() }
     }
 
     /// Stores one snapshot again, as far as anything is to be done.
@@ -110,6 +113,13 @@ impl<'r> OptimizeRun<'r> {
         let threads = repository.runtime().threads();
         let level = repository.settings().compression_level(self.options.compression);
         let (writer, primer) = (Writer::new(repository)?, AnchorPrimer::new(repository, None));
+        let last_loss = repository.state().last_loss();
+        if last_loss != self.known_at {
+            // What was stored for another snapshot may be deleted with that, and the writer counts only what goes after it began.
+            writer.doubt();
+            self.survey.known.forget();
+            self.known_at = last_loss;
+        }
         let pipeline = Pipeline::new(repository, writer, primer, level, false, threads);
         match self.store(&pipeline, &snapshot, record, todo, last) {
             Ok(Stored::Root(root)) => {
@@ -144,20 +154,20 @@ impl<'r> OptimizeRun<'r> {
         let (context, encoders) = (&self.context, &self.encoders);
         let (mut failed, mut tried) = (Vec::new(), Vec::new());
         let survey = &mut self.survey;
-        let todo = context.pool.in_place_scope(|scope| {
-            let source = Prefetching::new(context.repository, scope);
-            let assembler = FileAssembler { source: &source, pool: context.pool, encoders };
-            survey.look(snapshot, after, &mut |row, expected| match finds_encoder(context, &assembler, row, expected) {
-                Ok(found) => {
-                    tried.push((whole_bytes(row), found));
-                    Ok(found)
-                }
-                Err(error) if concerns_one_file(&error) => {
-                    failed.push((row.path.clone(), error));
-                    Ok(false)
-                }
-                Err(error) => Err(error),
-            })
+        // Nothing is read ahead: only the first blocks are looked at.
+        let assembler = FileAssembler { source: context.repository, pool: context.pool, encoders };
+        let todo = survey.look(snapshot, after, &mut |row, expected| match finds_encoder(
+            context, &assembler, row, expected,
+        ) {
+            Ok(found) => {
+                tried.push((whole_bytes(row), found));
+                Ok(found)
+            }
+            Err(error) if concerns_one_file(&error) => {
+                failed.push((row.path.clone(), error));
+                Ok(false)
+            }
+            Err(error) => Err(error),
         })?;
         if !failed.is_empty() && self.has_other_root(record)? {
             return Ok(None);
