@@ -30,7 +30,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "ops", // what each verb does: options in, report out
         uses: &[
-            ("ingest", "create, copy and `repair payloads` put content into the repository"),
+            ("ingest", "create, copy, optimize and `repair payloads` put content into the repository"),
             ("read", "restore, dump, cat, schema and copy read files"),
             ("gc", "prune is its verb"),
             ("integrity", "check, recover and the repairs are its verbs"),

@@ -8,8 +8,9 @@ pub(crate) fn answer(command: &str) -> Option<&'static str> {
              unlock"
         }
         "migrate" | "upgrade" => {
-            "there is nothing to migrate: every version of snap reads the repositories of older ones. `snap key rotate` \
-             replaces keys, `snap repair packs --parity` adds redundancy"
+            "there is nothing to migrate: every version of snap reads the repositories of older ones. `snap optimize` stores \
+             old snapshots with the encoders of this version, `snap key rotate` replaces keys, `snap repair packs --parity` \
+             adds redundancy"
         }
         "rebuild-index" | "reindex" => "`snap repair index` rebuilds lost index objects from the packs",
         "mount" | "umount" => {
@@ -27,7 +28,7 @@ pub(crate) fn answer(command: &str) -> Option<&'static str> {
         }
         "rewrite" => {
             "snapshots are not rewritten: `snap create --exclude` leaves files out of the next one, `snap tag` changes tags, \
-             `snap forget` and `snap prune` remove snapshots and their data, `snap repair payloads` stores blocks in another way"
+             `snap forget` and `snap prune` remove snapshots and their data, `snap optimize` and `snap repair payloads` store blocks in another way"
         }
         "list" => {
             "`snap snapshots` lists snapshots, `snap ls` files, `snap key list` keys, `snap stats` counts the rest"
@@ -38,6 +39,9 @@ pub(crate) fn answer(command: &str) -> Option<&'static str> {
             "`snap forget` removes snapshots, `snap prune` their data, `snap key remove` passwords"
         }
         "extract" => "`snap restore` writes files, `snap dump` prints one file or a directory as a tar archive",
+        "recompress" | "reencode" | "defrag" => {
+            "`snap optimize` stores old snapshots again with the encoders of this version, `snap prune` frees what is unused"
+        }
         "compact" | "vacuum" => "`snap prune` deletes data that no snapshot needs",
         "verify" | "fsck" => "`snap check` verifies a repository, with --read-data every byte of it",
         "info" => "`snap snapshots` and `snap stats` say what there is and what it takes",

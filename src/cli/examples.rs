@@ -86,6 +86,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("snap check", &["snap check", "snap check --read-data", "snap check --read-data-subset 10%"]),
     ("snap prune", &["snap prune --dry-run", "snap prune", "snap prune --max-repack-size 10G"]),
     ("snap retain", &["snap retain 30d", "snap retain 4w --json"]),
+    (
+        "snap optimize",
+        &["snap optimize --dry-run", "snap optimize; snap prune", "snap optimize --series tables --include '*.avro'"],
+    ),
     ("snap repair config", &["snap repair config --dry-run", "snap repair config"]),
     ("snap repair index", &["snap repair index --dry-run", "snap repair index"]),
     ("snap repair packs", &["snap repair packs --dry-run", "snap repair packs", "snap repair packs --parity 5%"]),

@@ -30,6 +30,7 @@ mod ls;
 mod manifest;
 mod merge;
 mod open;
+mod optimize;
 mod output;
 mod page;
 mod panic;
@@ -108,6 +109,7 @@ enum Verb {
     #[command(visible_alias = "gc")]
     Prune(prune::Args),
     Retain(retain::Args),
+    Optimize(optimize::Args),
     Repair(repair::Args),
     Recover(recover::Args),
     Key(key::Args),
@@ -194,6 +196,7 @@ impl Verb {
             Self::Check(args) => args.run(context),
             Self::Prune(args) => args.run(context),
             Self::Retain(args) => args.run(context),
+            Self::Optimize(args) => args.run(context),
             Self::Repair(args) => args.run(context),
             Self::Recover(args) => args.run(context),
             Self::Key(args) => args.run(context),
@@ -238,7 +241,7 @@ impl Verb {
             Self::Tag(_) | Self::Forget(_) => {
                 When::Changing("`snap snapshots` says what is done; run it again if it is not")
             }
-            Self::Prune(_) | Self::Repair(_) | Self::Recover(_) | Self::Retain(_) => {
+            Self::Prune(_) | Self::Repair(_) | Self::Recover(_) | Self::Retain(_) | Self::Optimize(_) => {
                 When::Changing("run it again, it continues from what is done so far")
             }
             _ => When::Reading,

@@ -10,6 +10,7 @@ use avro_snap::ops::create::CreateOptions;
 use avro_snap::ops::encoders::EncoderOptions;
 use avro_snap::ops::forget::ForgetOptions;
 use avro_snap::ops::merge::MergeOptions;
+use avro_snap::ops::optimize::OptimizeOptions;
 use avro_snap::ops::prune::PruneOptions;
 use avro_snap::ops::repair::{PackRepairOptions, PayloadOptions, SnapshotRepairOptions};
 use avro_snap::ops::restore::RestoreOptions;
@@ -291,6 +292,20 @@ const SHARED: &[Shared] = &[
         read: read::<PayloadOptions>,
     },
     Shared {
+        verb: &["optimize"],
+        needs: &[],
+        needs_text: "",
+        keys: &[
+            ("include", "['*.avro']", &["--include", "*.avro"]),
+            ("min-encode-speed", "0.5", &["--min-encode-speed", "0.5"]),
+            ("commit-every", "'2G'", &["--commit-every", "2G"]),
+            ("compression", "'max'", &["--compression", "max"]),
+            ("dry-run", "true", &["--dry-run"]),
+        ],
+        own: &[("snapshots", "which snapshots")],
+        read: read::<OptimizeOptions>,
+    },
+    Shared {
         verb: &["debug", "encoders"],
         needs: &["orders.avro"],
         needs_text: "",
@@ -319,6 +334,7 @@ fn given(shared: &Shared, flags: &[&str]) -> String {
         Verb::Check(args) => format!("{:?}", args.options()),
         Verb::Cat(args) => format!("{:?}", args.options()),
         Verb::Init(args) => format!("{:?}", args.options()),
+        Verb::Optimize(args) => format!("{:?}", args.options().unwrap()),
         Verb::Debug(args) => format!("{:?}", args.options()),
         Verb::Repair(args) => match args.what {
             What::Packs(args) => format!("{:?}", args.options()),

@@ -39,7 +39,7 @@ pub(super) enum What {
     /// encoder is ever found to be wrong. Each file concerned is rebuilt as by a restore and compared with its hash. The
     /// snapshots keep their ids, times, series and tags, and hold the same files as before. Blocks kept as they are
     /// dedup only with equal blocks: the repository grows. What the snapshots consisted of before is freed by `snap prune`
-    /// as far as no other snapshot needs it.
+    /// as far as no other snapshot needs it. `snap optimize` is the way back.
     Payloads(Payloads),
 }
 

@@ -80,7 +80,7 @@ struct Spent {
 }
 
 /// If nothing reproduces this many blocks from the start, nothing will.
-const GIVE_UP_AFTER: usize = 16;
+pub(super) const GIVE_UP_AFTER: usize = 16;
 
 /// How many blocks are tried with every candidate, to find the file's encoder.
 const PROBED: usize = 2;
@@ -315,6 +315,12 @@ impl<'w> EncoderFinder<'w> {
 }
 
 impl Effort {
+    /// With encoders that make so many megabytes a second; corrections only where what is stored is authenticated.
+    pub(crate) fn new(depth: Depth, min_encode_speed: f64, is_encrypted: bool) -> Self {
+        let max_cost = (1000.0 / min_encode_speed.max(0.001)) as u32;
+        Self { depth, max_cost, corrections: is_encrypted }
+    }
+
     /// Whether an encoder may be used for a codec.
     fn allows(self, codec: Codec, id: &str) -> bool {
         let id = id.parse::<EncoderId>();

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::files::{FileStat, Held, SourceOpener};
 use crate::id::{ContentHash, Digester, digest};
 use crate::progress::Progress;
-use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, PayloadDecision, RawBlock, Segment, Splitter};
+use crate::recipe::{AvroState, CompiledSchema, Finding, Framer, PayloadDecision, RawBlock, Segment, Split, Splitter};
 use crate::snapshot::entry::{AvroFacts, FileEntry};
 use crate::store::Repository;
 
@@ -68,8 +68,8 @@ impl SchemaCache {
 const READ: usize = 1 << 20;
 
 /// Blocks that have to be decoded are gathered up to this many payload bytes, to be dealt with in parallel.
-const BATCH_BYTES: usize = 1 << 20;
-const BATCH_BLOCKS: usize = 256;
+pub(super) const BATCH_BYTES: usize = 1 << 20;
+pub(super) const BATCH_BLOCKS: usize = 256;
 
 /// How often a file that changes while it is read is read again.
 const TRIES: u32 = 3;
@@ -184,9 +184,15 @@ pub(crate) fn store_content(
         finding => split.state(finding).filter(|_| framer.looks_for_containers()),
     };
     let reason = split.reason(framer.finding(), file.finder.as_ref().map(EncoderFinder::why_raw));
-    entry.avro = state.map(|state| AvroFacts {
+    entry.avro = state.map(|state| facts(split, state, file.codec, reason, framer.stray_bytes()));
+    Ok(length)
+}
+
+/// What the row of a container says about it.
+pub(super) fn facts(split: Split, state: AvroState, codec: String, raw_reason: String, stray_bytes: u64) -> AvroFacts {
+    AvroFacts {
         state,
-        codec: file.codec,
+        codec,
         fingerprint: split.fingerprint,
         blocks: split.blocks,
         declared_records: split.declared_records,
@@ -195,10 +201,9 @@ pub(crate) fn store_content(
         blocks_exact: split.exact,
         blocks_corrected: split.corrected,
         blocks_raw: split.raw,
-        raw_reason: reason,
-        stray_bytes: framer.stray_bytes(),
-    });
-    Ok(length)
+        raw_reason,
+        stray_bytes,
+    }
 }
 
 /// A file on its way into streams.
@@ -270,36 +275,48 @@ impl ContainerFile<'_, '_> {
         let Some(finder) = &mut self.finder else {
             return Err(Error::Internal("a block without a header".into()));
         };
-        let FileContext { pool, bench, .. } = self.context;
-        let mut decisions = finder.decide(pool, &blocks, Room::Batch);
-        let mut blocks = blocks;
-        for at in 0..blocks.len() {
-            let mut alone = None;
-            if decisions.get(at).is_some_and(Option::is_none) {
-                let waiting = decisions.iter().skip(at).take(FEW);
-                let end = at + waiting.take_while(|decision| decision.is_none()).count();
-                let few = finder.decide(pool, blocks.get(at..end).unwrap_or_default(), Room::Few);
-                decisions.splice(at..end, few);
-            }
-            if decisions.get(at).is_some_and(Option::is_none) {
-                // Held until the block is in its streams.
-                alone = self.large.is_none().then(|| lock(&bench.large));
-                let one = finder.decide(pool, blocks.get(at..=at).unwrap_or_default(), Room::One);
-                decisions.splice(at..=at, one);
-            }
-            if let (Some(block), Some(decision)) = (blocks.get_mut(at), decisions.get_mut(at)) {
-                let block = RawBlock {
-                    count: block.count,
-                    odd_head: block.odd_head.take(),
-                    payload: std::mem::take(&mut block.payload),
-                };
-                let decision = decision.take().unwrap_or(PayloadDecision::Keep(None));
-                self.splitter.block(block, decision, feeder)?;
-            }
-            drop(alone);
-        }
-        Ok(())
+        let splitter = &mut self.splitter;
+        let mut store = |block, decision| splitter.block(block, decision, feeder);
+        decide_each(self.context, finder, blocks, self.large.is_some(), &mut store)
     }
+}
+
+/// Decides about blocks that follow each other, and hands each on with its decision, in order. `alone` says that the caller may
+/// deal with large blocks; else those wait for their turn.
+pub(super) fn decide_each(
+    context: &FileContext<'_>,
+    finder: &mut EncoderFinder<'_>,
+    mut blocks: Vec<RawBlock>,
+    alone: bool,
+    each: &mut dyn FnMut(RawBlock, PayloadDecision) -> Result<()>,
+) -> Result<()> {
+    let FileContext { pool, bench, .. } = context;
+    let mut decisions = finder.decide(pool, &blocks, Room::Batch);
+    for at in 0..blocks.len() {
+        let mut turn = None;
+        if decisions.get(at).is_some_and(Option::is_none) {
+            let waiting = decisions.iter().skip(at).take(FEW);
+            let end = at + waiting.take_while(|decision| decision.is_none()).count();
+            let few = finder.decide(pool, blocks.get(at..end).unwrap_or_default(), Room::Few);
+            decisions.splice(at..end, few);
+        }
+        if decisions.get(at).is_some_and(Option::is_none) {
+            // Held until the block is in its streams.
+            turn = (!alone).then(|| lock(&bench.large));
+            let one = finder.decide(pool, blocks.get(at..=at).unwrap_or_default(), Room::One);
+            decisions.splice(at..=at, one);
+        }
+        if let (Some(block), Some(decision)) = (blocks.get_mut(at), decisions.get_mut(at)) {
+            let block = RawBlock {
+                count: block.count,
+                odd_head: block.odd_head.take(),
+                payload: std::mem::take(&mut block.payload),
+            };
+            each(block, decision.take().unwrap_or(PayloadDecision::Keep(None)))?;
+        }
+        drop(turn);
+    }
+    Ok(())
 }
 
 impl AvroReport {

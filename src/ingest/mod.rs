@@ -11,6 +11,7 @@ mod pipeline;
 mod primer;
 mod report;
 mod room;
+mod settle;
 
 pub use report::{AvroReport, Depth, UnknownWriter};
 
@@ -21,3 +22,4 @@ pub(crate) use gather::{Common, Gathering};
 pub(crate) use payload::take_apart_again;
 pub(crate) use pipeline::Pipeline;
 pub(crate) use primer::AnchorPrimer;
+pub(crate) use settle::{finds_encoder, may_settle, settle};

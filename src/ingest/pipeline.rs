@@ -218,6 +218,12 @@ impl<'r> Pipeline<'r> {
         self.writer.replace_roots(reason, roots)
     }
 
+    /// When all frames were compressed: stores the last pack, so that all of it can be read. More may follow.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.store_rest()?;
+        self.writer.flush()
+    }
+
     /// When all frames were compressed on a dry run: about how many bytes the snapshot would add. New chunks that are like
     /// other new chunks may take less.
     pub(crate) fn weigh(self) -> Result<u64> {

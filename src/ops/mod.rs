@@ -12,6 +12,7 @@ pub mod forget;
 pub mod ls;
 pub mod manifest;
 pub mod merge;
+pub mod optimize;
 pub mod plan;
 pub mod prune;
 pub mod recover;

@@ -18,6 +18,7 @@ mod stream;
 mod survey;
 mod track;
 mod tree;
+mod unsettled;
 mod views;
 
 pub use compiled::CompiledSchema;
@@ -30,6 +31,7 @@ pub use state::AvroState;
 pub use stream::{Stream, StreamBuilder, StreamReader};
 pub use survey::{ContainerSurvey, Loss, PieceWalk, Placed, Ranges, Stretch, WalkedPiece, loss};
 pub use tree::{Reference, Tree, TreeBuilder, TreeReader, node_in};
+pub use unsettled::UnsettledBlocks;
 pub use views::View;
 
 pub(crate) use ranges::known_length;

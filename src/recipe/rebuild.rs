@@ -190,15 +190,14 @@ impl<S: ChunkSource> Container<S> {
             Class::Payload => Part::Payload { payload: self.payloads.read_entry(entry.length)?, frame },
             Class::Records | Class::Corrected => {
                 let plain = self.records.read_entry(entry.length)?;
-                let encoder = usize::try_from(entry.encoder).ok().and_then(|n| self.recipe.encoders.get(n));
-                let encoder = encoder.ok_or_else(|| Error::damaged("the recipe", "a block names no encoder of it"))?;
+                let encoder = encoder_of(&self.recipe, entry.encoder)?;
                 let corrections = match entry.class {
                     Class::Corrected => Some(self.corrections.read_entry(entry.corrections)?),
                     _ => None,
                 };
-                match encoder.as_str() {
+                match encoder {
                     "null" => Part::Payload { payload: plain, frame },
-                    _ => Part::Encode { plain, encoder: encoder.clone(), corrections, frame },
+                    _ => Part::Encode { plain, encoder: encoder.to_owned(), corrections, frame },
                 }
             }
         }))
@@ -215,6 +214,12 @@ impl<S: ChunkSource> Container<S> {
             self.entries = entries.into_iter();
         }
     }
+}
+
+/// The encoder that an entry of a layout names by its number.
+pub(super) fn encoder_of<'r>(recipe: &'r ContainerRecipe, number: u64) -> Result<&'r str> {
+    let encoder = usize::try_from(number).ok().and_then(|n| recipe.encoders.get(n));
+    encoder.map(String::as_str).ok_or_else(|| Error::damaged("the recipe", "a block names no encoder of it"))
 }
 
 impl<S: ChunkSource> StreamReader<S> {

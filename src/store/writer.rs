@@ -306,7 +306,7 @@ impl<'a> Writer<'a> {
     }
 
     /// From now on nothing counts as made sure of.
-    pub(super) fn doubt(&self) {
+    pub(crate) fn doubt(&self) {
         self.lock().sound_at = u64::MAX;
     }
 

@@ -218,6 +218,7 @@ fn sound(met: &mut Met) {
     run(met, &snap, "repair config", &[]);
     run(met, &snap, "repair index", &["--all"]);
     run(met, &snap, "repair payloads", &["latest"]);
+    run(met, &snap, "optimize", &[]);
     run(met, &snap, "restore", &["nothing", "--target", "out"]);
     copied(met, &snap);
     keys(met, &snap);

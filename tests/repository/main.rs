@@ -51,6 +51,8 @@ mod full_store;
 mod golden;
 mod hostile;
 mod init_races;
+mod optimize;
+mod optimize_races;
 mod parity;
 mod parts;
 mod properties;

@@ -19,6 +19,7 @@ pub use options::{CreateOptions, StreamSource};
 pub(crate) use alarms::Alarms;
 pub(crate) use before::{container, parent_row, row_at};
 pub(crate) use lineage::{Lineage, emptied};
+pub(crate) use options::speed;
 pub(crate) use part::check_name;
 pub(crate) use rows::is_same;
 

@@ -216,7 +216,7 @@ impl CreateOptions {
     }
 }
 
-fn speed<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+pub(crate) fn speed<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
     values::from_text(deserializer, CreateOptions::parse_speed)
 }
 

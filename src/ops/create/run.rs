@@ -87,11 +87,7 @@ impl CreateRun<'_> {
         let (bench, schemas) = (Workbench::default(), SchemaCache::default());
         let context = FileContext {
             cut: self.repository.cut_params(),
-            effort: Effort {
-                depth: options.avro,
-                max_cost: (1000.0 / options.min_encode_speed.max(0.001)) as u32,
-                corrections: self.repository.is_encrypted(),
-            },
+            effort: Effort::new(options.avro, options.min_encode_speed, self.repository.is_encrypted()),
             bench: &bench,
             pool: self.pool,
             progress: self.progress,
