@@ -67,14 +67,17 @@ impl<'r> OptimizeRun<'r> {
                     self.survey.known.forget();
                     attempts += 1;
                 }
-                // What the old root reached may be deleted once there is another, or none.
-                Err(error) if error.is_damage() => match self.has_other_root(record)? {
-                    true => attempts += 1,
-                    false => {
+                // What the old root reached may be deleted once there is another, or none; and a prune without grace deletes
+                // what this run has stored and nothing refers to yet.
+                Err(error) if error.is_damage() => {
+                    if attempts + 1 == ATTEMPTS && !self.has_other_root(record)? {
                         self.fail(id, None, error);
                         return Ok(());
                     }
-                },
+                    self.context.repository.catalog().refresh()?;
+                    self.survey.known.forget();
+                    attempts += 1;
+                }
                 Err(error) => return Err(error),
             }
         }
