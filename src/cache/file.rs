@@ -346,7 +346,7 @@ mod tests {
         Layout { version: 1, tables: "CREATE TABLE IF NOT EXISTS seen (id INTEGER PRIMARY KEY) WITHOUT ROWID;" };
 
     fn insert(file: &CacheFile, id: i64) {
-        file.transaction(|| Ok(drop(file.connection().execute("INSERT INTO seen VALUES (?1)", [id])?))).unwrap();
+        file.transaction(|| Ok(file.connection().execute("INSERT INTO seen VALUES (?1)", [id])?)).unwrap();
     }
 
     fn count(connection: &Connection) -> i64 {

@@ -101,7 +101,7 @@ mod tests {
     fn only_blocks_that_no_encoder_makes_are_read() {
         let head = [&b"Obj\x01\x02\x16avro.schema\x0c\"long\"\x00"[..], &[7; 16]].concat();
         let Parsed::Done(header) = parse_header(&head) else { panic!("no header") };
-        let (mut map, mut splitter) = (ChunkMap::default(), Splitter::new(CutParams::PLAIN));
+        let (mut map, mut splitter) = (ChunkMap::default(), Splitter::new(CutParams::default()));
         splitter.header(&header, CompiledSchema::of(&header).into(), &mut map).unwrap();
         let decode = |plain: &[u8], corrections: Option<&[u8]>| PayloadDecision::Decode {
             plain: Some(plain.to_vec()),
