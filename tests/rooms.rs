@@ -251,17 +251,21 @@ const HOMES: &[(&str, &[&str])] = &[
     ("crc32fast", &["avro"]),
     // Our own, in crates/.
     ("exact_deflate", &["avro"]),
+    ("libflate", &["avro"]),
     ("libz_sys", &["avro"]),
     ("liblzma", &["avro"]),
     ("miniz_oxide", &["avro"]),
     ("preflate_rs", &["avro"]),
     ("snap", &["avro"]),
     ("zlib_rs", &["avro"]),
+    ("zlib_rs_02", &["avro"]),
     ("zstd_safe", &["chunk", "avro"]),
     // Named in Cargo.toml to pin their versions; no code names them.
     ("bitcode", &[]),
     ("cabac", &[]),
+    ("dary_heap", &[]),
     ("libbz2_rs_sys", &[]),
+    ("libflate_lz77", &[]),
     ("liblzma_sys", &[]),
     ("zstd_sys", &[]),
 ];
