@@ -217,7 +217,7 @@ impl<S: ChunkSource> Container<S> {
 }
 
 /// The encoder that an entry of a layout names by its number.
-pub(super) fn encoder_of<'r>(recipe: &'r ContainerRecipe, number: u64) -> Result<&'r str> {
+pub(super) fn encoder_of(recipe: &ContainerRecipe, number: u64) -> Result<&str> {
     let encoder = usize::try_from(number).ok().and_then(|n| recipe.encoders.get(n));
     encoder.map(String::as_str).ok_or_else(|| Error::damaged("the recipe", "a block names no encoder of it"))
 }

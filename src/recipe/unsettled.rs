@@ -92,7 +92,7 @@ impl<S> std::fmt::Debug for UnsettledBlocks<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CompiledSchema, Part, PayloadDecision, RawBlock, Splitter};
+    use super::super::{CompiledSchema, PayloadDecision, RawBlock, Splitter};
     use super::*;
     use crate::avro::container::{Parsed, parse_header};
     use crate::chunk::{ChunkMap, CutParams};
@@ -101,7 +101,8 @@ mod tests {
     fn only_blocks_that_no_encoder_makes_are_read() {
         let head = [&b"Obj\x01\x02\x16avro.schema\x0c\"long\"\x00"[..], &[7; 16]].concat();
         let Parsed::Done(header) = parse_header(&head) else { panic!("no header") };
-        let (mut map, mut splitter) = (ChunkMap::default(), Splitter::new(CutParams::default()));
+        let (mut map, mut splitter) =
+            (ChunkMap::default(), Splitter::new(CutParams { min: 256, average: 512, max: 2048, align: 0 }));
         splitter.header(&header, CompiledSchema::of(&header).into(), &mut map).unwrap();
         let decode = |plain: &[u8], corrections: Option<&[u8]>| PayloadDecision::Decode {
             plain: Some(plain.to_vec()),

@@ -1,7 +1,7 @@
 //! Snapshots stored again by runs that die at every operation that changes anything, and beside others that remove, prune and do the
 //! same. Whatever happens, every snapshot comes back bit for bit, and a further run ends the work.
 //!
-//! `SNAP_RACE_STEP=n` tries every n-th moment only (3 by default).
+//! `SNAP_RACE_STEP=n` tries every n-th moment only (10 by default).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -111,7 +111,7 @@ fn beside(
     removed: Option<SnapshotId>,
 ) {
     let first = *expected.keys().next().unwrap();
-    let step = faults::size("SNAP_RACE_STEP", 3).max(1);
+    let step = faults::size("SNAP_RACE_STEP", 10).max(1);
     let mut left = expected.clone();
     if let Some(removed) = removed {
         left.remove(&removed);
