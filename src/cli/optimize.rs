@@ -23,7 +23,7 @@ use super::progress::Meter;
 /// finds blocks in the repository that were kept whole, or needed corrections, and stores them as records where an encoder
 /// is known now. Nothing is read but the repository.
 ///
-/// Each file concerned is rebuilt and compared with its hash, and rebuilt once more from what was stored, before a snapshot
+/// Each file concerned is rebuilt and compared with its hash, and rebuilt again from what was stored, before a snapshot
 /// refers to that. Snapshots keep their ids, times, series and tags, and hold the same files as before. The repository grows
 /// at first: run `snap prune` afterwards, which frees what the snapshots consisted of before. An interrupted run continues
 /// from what is committed, and a run that finds nothing to do reads little.

@@ -315,7 +315,7 @@ impl<'w> EncoderFinder<'w> {
 }
 
 impl Effort {
-    /// With encoders that make so many megabytes a second; corrections only where what is stored is authenticated.
+    /// With encoders of at least this speed, in megabytes a second; corrections only where what is stored is authenticated.
     pub(crate) fn new(depth: Depth, min_encode_speed: f64, is_encrypted: bool) -> Self {
         let max_cost = (1000.0 / min_encode_speed.max(0.001)) as u32;
         Self { depth, max_cost, corrections: is_encrypted }

@@ -1,4 +1,4 @@
-//! What became of file contents so far: most are in many snapshots.
+//! How each file content was settled so far: most are in many snapshots.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl StoredFile {
     }
 }
 
-/// What became of a content.
+/// How a content was settled.
 #[derive(Debug, Clone)]
 pub(super) enum Fate {
     /// It stays as it is: no encoder makes its blocks, or it cannot be rebuilt.

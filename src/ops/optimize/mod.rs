@@ -89,7 +89,7 @@ pub struct OptimizeReport {
 }
 
 /// Stores snapshots again with the encoders of today, one after the other, each under a new root. Every file concerned is rebuilt as
-/// by a restore, compared with its hash, taken apart again, and rebuilt from that once more before anything refers to it. A
+/// by a restore, compared with its hash, taken apart again, and rebuilt from that again before anything refers to it. A
 /// file content is dealt with once, in however many snapshots it is.
 ///
 /// What was stored for these files before is freed by the next prune. Versions that do not know these encoders cannot restore
