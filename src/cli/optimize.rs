@@ -80,14 +80,8 @@ impl Args {
         let mut listing = context.listing(&repository);
         // What cannot be read is reported, and cannot be stored again.
         let unreadable = listing.unreadable.len();
-        let mut chosen = Vec::new();
         let is_named = !selectors.is_empty();
-        for selector in selectors {
-            chosen.push(context.choose_whole(&mut listing, selector, &filter)?);
-        }
-        if !is_named {
-            chosen.extend(listing.fitting(&filter).cloned());
-        }
+        let mut chosen = context.choose_all(&mut listing, selectors, &filter)?;
         // What was stored again before says how equal files are stored. Then what is like each other comes one after the other.
         chosen.sort_by_key(|root| (root.revision == 0, root.series.clone(), root.time, root.id));
         chosen.dedup_by_key(|root| root.id);

@@ -191,6 +191,19 @@ impl Context {
         }
     }
 
+    /// The whole snapshots of a listing that are named; without names, those that fit the filter.
+    pub(crate) fn choose_all(
+        &self,
+        listing: &mut Listing,
+        selectors: Vec<Selector>,
+        filter: &Filter,
+    ) -> Result<Vec<SnapshotRoot>> {
+        match selectors.is_empty() {
+            true => Ok(listing.fitting(filter).cloned().collect()),
+            false => selectors.into_iter().map(|selector| self.choose_whole(listing, selector, filter)).collect(),
+        }
+    }
+
     /// What a name means in a listing. Warns where `latest` may not be what is expected.
     pub(crate) fn settle(
         &self,

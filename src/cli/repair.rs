@@ -103,14 +103,7 @@ impl Payloads {
         }
         let repository = context.open()?;
         let mut listing = context.listing(&repository);
-        let mut chosen = Vec::new();
-        let is_named = !selectors.is_empty();
-        for selector in selectors {
-            chosen.push(context.choose_whole(&mut listing, selector, &filter)?);
-        }
-        if !is_named {
-            chosen.extend(listing.fitting(&filter).cloned());
-        }
+        let chosen = context.choose_all(&mut listing, selectors, &filter)?;
         let mut exit = Exit::Done;
         for snapshot in &chosen {
             let meter = Meter::new(&context.output);

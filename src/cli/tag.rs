@@ -57,14 +57,7 @@ impl Args {
         }
         let repository = context.open()?;
         let mut listing = context.listing(&repository);
-        let mut chosen = Vec::new();
-        let is_named = !selectors.is_empty();
-        for selector in selectors {
-            chosen.push(context.choose_whole(&mut listing, selector, &filter)?);
-        }
-        if !is_named {
-            chosen.extend(listing.fitting(&filter).cloned());
-        }
+        let chosen = context.choose_all(&mut listing, selectors, &filter)?;
         let mut changed = 0;
         for snapshot in &chosen {
             let report = tag(&repository, snapshot, &change)?;

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::avro::encoder::{EncodeError, EncoderId, Encoders, preflate_join};
+use crate::avro::encoder::{EncodeError, EncoderId, Encoders, preflate_join, runs_here};
 use crate::chunk::ChunkSource;
 use crate::error::{Context, Error, Result};
 use crate::id::Digester;
@@ -182,6 +182,11 @@ pub(crate) fn encode(
         }
         (None, _) => {
             let id: EncoderId = encoder.parse().map_err(|_| unknown())?;
+            if !runs_here(&id) {
+                let reason =
+                    "it needs a processor with an instruction for CRC-32C (SSE 4.2): restore on another machine";
+                return Err(Error::Unsupported { name, reason: reason.into() });
+            }
             if !is_trusted(&id) {
                 return Err(failed("it does not write what it must in this build; nothing is restored with it"));
             }

@@ -240,9 +240,15 @@ fn row(id: u64, random: &mut Random) -> Vec<u8> {
     row
 }
 
-/// A metered storage that seems to lie beyond a network.
+/// A metered storage that seems to lie beyond a network. What is read of packs comes wrong as long as it is said to.
 #[derive(Debug)]
-struct Far(Meter);
+struct Far(Meter, AtomicBool);
+
+impl Far {
+    fn new() -> Self {
+        Self(Meter::new(Arc::new(Memory::new())), AtomicBool::new(false))
+    }
+}
 
 impl Backend for Far {
     fn location(&self) -> String {
@@ -255,81 +261,6 @@ impl Backend for Far {
 
     fn traffic(&self) -> Option<Traffic> {
         Some(Traffic::default())
-    }
-
-    fn prepare(&self) -> storage::Result<()> {
-        self.0.prepare()
-    }
-
-    fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> storage::Result<Created> {
-        self.0.put(name, bytes, terms)
-    }
-
-    fn read_one(&self, name: &Name, range: ByteRange) -> storage::Result<Vec<u8>> {
-        self.0.read_one(name, range)
-    }
-
-    fn head(&self, name: &Name) -> storage::Result<Option<ObjectMeta>> {
-        self.0.head(name)
-    }
-
-    fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> storage::Result<()> {
-        self.0.list(kind, after, each)
-    }
-
-    fn delete(&self, name: &Name) -> storage::Result<()> {
-        self.0.delete(name)
-    }
-}
-
-/// A night whose changes are scattered rests on thousands of frames. Beyond a network they are read in pieces of a megabyte, and
-/// the next night finds them on this machine.
-#[test]
-fn the_bases_of_a_night_are_read_together_and_kept_for_the_next() {
-    let (near, cache, folder) =
-        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let far = Arc::new(Far(Meter::new(Arc::new(Memory::new()))));
-    let mut terms = CacheTerms::default();
-    // Packs of real nights are larger than what is kept as a whole; these are smaller.
-    terms.largest = 64 << 10;
-    let mut lab = Lab::on(Arc::new(Cache::in_folder(far.clone(), terms, near.path())), Suite::Aes256Gcm);
-    lab.cache = CachePlace::Folder(cache.path().to_path_buf());
-    let mut random = Random::new(7);
-    let mut rows: Vec<Vec<u8>> = (0..100_000).map(|id| row(id, &mut random)).collect();
-    let mut reads = Vec::new();
-    for day in 0..4u8 {
-        for _ in 0..rows.len() / 100 {
-            let at = random.below(rows.len());
-            rows[at] = row(at as u64, &mut random);
-        }
-        let blocks: Vec<_> = rows.chunks(500).map(|rows| (rows.len() as u64, rows.concat())).collect();
-        fs::write(folder.path().join("table.avro"), container(SCHEMA, day, &blocks)).unwrap();
-        let before = far.0.counts();
-        lab.save(folder.path());
-        reads.push(far.0.counts().since(&before).read);
-    }
-    println!("{reads:?}");
-    let trips: Vec<u64> = reads.iter().map(|read| read.trips).collect();
-    assert!(trips[1] <= 25 && trips[2] <= 25 && trips[3] <= 25, "{trips:?}");
-    assert!(reads[3].bytes < 1 << 20, "bytes that this machine has are read again: {reads:?}");
-    comes_back(&lab, folder.path());
-}
-
-/// Far away, and what is read of packs comes wrong as long as it is said to.
-#[derive(Debug)]
-struct Wrong(Far, AtomicBool);
-
-impl Backend for Wrong {
-    fn location(&self) -> String {
-        self.0.location()
-    }
-
-    fn abilities(&self) -> Abilities {
-        self.0.abilities()
-    }
-
-    fn traffic(&self) -> Option<Traffic> {
-        self.0.traffic()
     }
 
     fn prepare(&self) -> storage::Result<()> {
@@ -361,13 +292,46 @@ impl Backend for Wrong {
     }
 }
 
+/// A night whose changes are scattered rests on thousands of frames. Beyond a network they are read in pieces of a megabyte, and
+/// the next night finds them on this machine.
+#[test]
+fn the_bases_of_a_night_are_read_together_and_kept_for_the_next() {
+    let (near, cache, folder) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let far = Arc::new(Far::new());
+    let mut terms = CacheTerms::default();
+    // Packs of real nights are larger than what is kept as a whole; these are smaller.
+    terms.largest = 64 << 10;
+    let mut lab = Lab::on(Arc::new(Cache::in_folder(far.clone(), terms, near.path())), Suite::Aes256Gcm);
+    lab.cache = CachePlace::Folder(cache.path().to_path_buf());
+    let mut random = Random::new(7);
+    let mut rows: Vec<Vec<u8>> = (0..100_000).map(|id| row(id, &mut random)).collect();
+    let mut reads = Vec::new();
+    for day in 0..4u8 {
+        for _ in 0..rows.len() / 100 {
+            let at = random.below(rows.len());
+            rows[at] = row(at as u64, &mut random);
+        }
+        let blocks: Vec<_> = rows.chunks(500).map(|rows| (rows.len() as u64, rows.concat())).collect();
+        fs::write(folder.path().join("table.avro"), container(SCHEMA, day, &blocks)).unwrap();
+        let before = far.0.counts();
+        lab.save(folder.path());
+        reads.push(far.0.counts().since(&before).read);
+    }
+    println!("{reads:?}");
+    let trips: Vec<u64> = reads.iter().map(|read| read.trips).collect();
+    assert!(trips[1] <= 25 && trips[2] <= 25 && trips[3] <= 25, "{trips:?}");
+    assert!(reads[3].bytes < 1 << 20, "bytes that this machine has are read again: {reads:?}");
+    comes_back(&lab, folder.path());
+}
+
 /// What came wrong from far away once is not taken for damage from then on.
 #[test]
 fn wrong_answers_are_not_kept() {
     for suite in [Suite::Aes256Gcm, Suite::None] {
         let (near, cache, folder) =
             (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let far = Arc::new(Wrong(Far(Meter::new(Arc::new(Memory::new()))), AtomicBool::new(false)));
+        let far = Arc::new(Far::new());
         let mut terms = CacheTerms::default();
         terms.largest = 1 << 10;
         let mut lab = Lab::on(Arc::new(Cache::in_folder(far.clone(), terms, near.path())), suite);

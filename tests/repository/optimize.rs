@@ -3,20 +3,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use crate::cli;
+use crate::lab::{files_of, fixtures};
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cli::Snap;
 use serde_json::Value;
 
 /// A night of tables of all codecs: each night holds the files of the one before, too, and one is under a second name.
 fn put(snap: &Snap, night: usize) {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut files = Vec::new();
     for folder in ["codecs", "odd"] {
-        files.extend(fs::read_dir(fixtures.join(folder)).unwrap().map(|file| file.unwrap().path()));
+        files.extend(fs::read_dir(fixtures(folder)).unwrap().map(|file| file.unwrap().path()));
     }
     files.sort();
     for (number, path) in files.iter().enumerate().filter(|(number, _)| night > 0 || number % 2 == 0) {
@@ -27,7 +27,7 @@ fn put(snap: &Snap, night: usize) {
     }
     for date in ["2026-03-01", "2026-03-02", "2026-03-03"].iter().take(night + 1).skip(night) {
         for name in ["readings.avro", "stations.avro"] {
-            let bytes = fs::read(fixtures.join("nights").join(date).join(name)).unwrap();
+            let bytes = fs::read(fixtures("nights").join(date).join(name)).unwrap();
             snap.write(&format!("tables/{name}"), bytes);
         }
     }
@@ -35,13 +35,7 @@ fn put(snap: &Snap, night: usize) {
 }
 
 fn size(snap: &Snap) -> u64 {
-    fn of(folder: &Path) -> u64 {
-        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-        entries
-            .map(|entry| if entry.path().is_dir() { of(&entry.path()) } else { entry.metadata().unwrap().len() })
-            .sum()
-    }
-    of(&snap.path("repository").join("packs"))
+    files_of(&snap.path("repository").join("packs")).values().map(|bytes| bytes.len() as u64).sum()
 }
 
 fn pruned_size(snap: &Snap) -> u64 {
@@ -178,29 +172,17 @@ fn work_is_committed_in_steps_and_only_snapshots_that_are_meant_are_changed() {
 #[test]
 fn corrections_give_way_to_an_encoder_and_what_is_lost_stays() {
     let snap = Snap::new();
-    let fixture = |name: &str| fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)).unwrap();
-    snap.write("tables/a.avro", fixture("nights/2026-03-01/readings.avro"));
+    snap.write("tables/a.avro", fs::read(fixtures("nights/2026-03-01/readings.avro")).unwrap());
     std::thread::sleep(std::time::Duration::from_millis(2100));
     // Deflate without an encoder that is quick enough is stored with corrections.
     let first = create(&snap, &["--min-encode-speed", "1000000"]);
-    let packs = || {
-        let mut found = Vec::new();
-        let mut folders = vec![snap.path("repository").join("packs")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() { folders.push(path) } else { found.push(path) }
-            }
-        }
-        found
-    };
-    let packs = packs();
+    let folder = snap.path("repository").join("packs");
+    let packs = files_of(&folder);
     let corrected = |id: &str| rows(&snap, id)["tables/a.avro"]["avro"]["blocks_corrected"].as_u64().unwrap();
     assert!(corrected(&first) > 0);
-    snap.write("tables/b.avro", fixture("nights/2026-03-01/stations.avro"));
+    snap.write("tables/b.avro", fs::read(fixtures("nights/2026-03-01/stations.avro")).unwrap());
     let second = create(&snap, &["--min-encode-speed", "1000000"]);
-    let kept: Vec<_> = packs.iter().map(|path| (path, fs::read(path).unwrap())).collect();
-    packs.iter().for_each(|path| fs::remove_file(path).unwrap());
+    packs.keys().for_each(|path| fs::remove_file(folder.join(path)).unwrap());
 
     let ran = snap.ends(22, &["optimize", &second, "--json"]);
     let summary = ran.summary();
@@ -209,7 +191,7 @@ fn corrections_give_way_to_an_encoder_and_what_is_lost_stays() {
     assert_eq!(number(&summary, "files"), 1, "{summary}");
     assert!(!raw(&rows(&snap, &second)).contains(&"tables/b.avro"));
 
-    kept.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    packs.iter().for_each(|(path, bytes)| fs::write(folder.join(path), bytes).unwrap());
     assert_eq!(number(&snap.ok(&["optimize", "--json"]).summary(), "files"), 1);
     assert_eq!(corrected(&first), 0);
     assert!(raw(&rows(&snap, &first)).is_empty());

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use crate::cli;
+use crate::lab::{files_of, fixtures};
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,8 @@ use serde_json::Value;
 
 /// All files of a folder of the fixtures, put below `tables`.
 fn put(snap: &Snap, folder: &str) -> Vec<String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);
     let mut names: Vec<String> = Vec::new();
-    for file in fs::read_dir(source).unwrap() {
+    for file in fs::read_dir(fixtures(folder)).unwrap() {
         let path = file.unwrap().path();
         let name = format!("tables/{}", path.file_name().unwrap().to_str().unwrap());
         snap.write(&name, fs::read(path).unwrap());
@@ -157,26 +157,15 @@ fn only_blocks_of_one_encoder_and_only_files_that_fit() {
 #[test]
 fn a_file_that_is_lost_stays_as_it_is_and_the_others_are_dealt_with() {
     let snap = Snap::new();
-    let fixture = |name: &str| fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)).unwrap();
-    snap.write("tables/a.avro", fixture("nights/2026-03-01/readings.avro"));
+    snap.write("tables/a.avro", fs::read(fixtures("nights/2026-03-01/readings.avro")).unwrap());
     std::thread::sleep(std::time::Duration::from_millis(2100));
     snap.ok(&["create", "tables"]);
-    let packs = || {
-        let mut found = Vec::new();
-        let mut folders = vec![snap.path("repository").join("packs")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() { folders.push(path) } else { found.push(path) }
-            }
-        }
-        found
-    };
-    let first = packs();
+    let folder = snap.path("repository").join("packs");
+    let first: Vec<PathBuf> = files_of(&folder).into_keys().collect();
     assert_eq!(first.len(), 1);
-    snap.write("tables/b.avro", fixture("nights/2026-03-01/stations.avro"));
+    snap.write("tables/b.avro", fs::read(fixtures("nights/2026-03-01/stations.avro")).unwrap());
     snap.ok(&["create", "tables"]);
-    fs::remove_file(&first[0]).unwrap();
+    fs::remove_file(folder.join(&first[0])).unwrap();
 
     let ran = snap.ends(22, &["repair", "payloads", "latest", "--json"]);
     let summary = ran.summary();

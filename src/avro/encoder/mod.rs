@@ -175,7 +175,7 @@ impl Encoders {
                 let encoder = kept(&mut self.zlib_ng, level, || Ok(compressors::ZlibNg::new(level)))?;
                 encoder.encode(plain, calls, out).map_err(failed)?;
             }
-            Method::ZlibNg21 { .. } if !zlib_ng21::is_supported() => return Err(EncodeError::Unsupported(*id)),
+            Method::ZlibNg21 { .. } if !runs_here(id) => return Err(EncodeError::Unsupported(*id)),
             Method::ZlibNg21 { level, calls } => zlib_ng21::encode(level, calls, plain, out).map_err(failed)?,
             Method::Libflate if plain.len() > MAX_LIBFLATE => return Err(EncodeError::BeyondWindow(*id)),
             Method::Libflate => compressors::libflate(plain, out).map_err(failed)?,
@@ -298,6 +298,12 @@ impl Encoders {
         let settings = Settings::new(variant, level, mem_level).map_err(|_| EncodeError::Unsupported(*id))?;
         kept(&mut self.deflate, settings, || Ok(exact_deflate::Encoder::new(settings)))
     }
+}
+
+/// Whether the processor can make what the id stands for. All can but one: zlib-ng 2.1 has matches found by the instruction for CRC-32C
+/// (x86-64 since SSE 4.2, and aarch64).
+pub fn runs_here(id: &EncoderId) -> bool {
+    !matches!(id.method, Method::ZlibNg21 { .. }) || zlib_ng21::is_supported()
 }
 
 /// The kept value for `key`, made if there is none; the one that was not used for longest is dropped for it.

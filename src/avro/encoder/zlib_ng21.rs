@@ -1,6 +1,6 @@
 //! zlib-ng 2.1, as zlib-rs 0.2.1 reproduces it: raw deflate, memory level 8, default strategy.
 //!
-//! **With `zstd_context.rs` the only file of the library with `unsafe`.** zlib-ng 2.1 finds matches by the processor's CRC-32C of
+//! **One of the two files of the library with `unsafe`**, beside `zstd_context.rs`. zlib-ng 2.1 finds matches by the processor's CRC-32C of
 //! four bytes, which 2.2 gave up, and so did zlib-rs after 0.2. That release takes bytes in pieces by zlib's own interface only,
 //! which has pointers. What holds so that it is sound:
 //!

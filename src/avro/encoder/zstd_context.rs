@@ -1,6 +1,6 @@
 //! A context of libzstd that takes its sequences from a search of our own.
 //!
-//! **With `zlib_ng21.rs` the only file of the library with `unsafe`.** libzstd offers this as `ZSTD_registerSequenceProducer`, a C function in
+//! **One of the two files of the library with `unsafe`**, beside `zlib_ng21.rs`. libzstd offers this as `ZSTD_registerSequenceProducer`, a C function in
 //! the experimental part of its interface, and no crate wraps it: it takes a pointer to a C function and one to its state,
 //! and calls it for each block. Nor does a crate wrap the parameter that turns off the splitting of blocks. What holds so that it is sound:
 //!
