@@ -8,6 +8,7 @@
 //! - [`block`]: what a block really holds, compared with what it declares.
 //! - [`changes`]: which fields of a schema changed.
 //! - [`compat`]: whether one schema reads the data of another.
+//! - [`resolve`]: records of one schema as records of another.
 //! - [`records`]: records as JSON.
 //! - [`columns`]: records taken apart into columns, field by field.
 //! - [`encoder`]: what makes exactly the payload again from what a decoder gave.
@@ -23,6 +24,7 @@ pub mod compat;
 pub mod container;
 pub mod encoder;
 pub mod records;
+pub mod resolve;
 pub mod schema;
 pub mod varint;
 pub mod walk;

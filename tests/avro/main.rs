@@ -21,3 +21,4 @@ mod encoder_corpus;
 mod encoder_golden;
 mod encoder_peers;
 mod ranges;
+mod resolve;

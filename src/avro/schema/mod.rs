@@ -15,8 +15,9 @@ mod resolve;
 pub use evolution::Decimal;
 pub use flaw::SchemaFlaw;
 
-use super::walk::Program;
+use super::walk::{Body, Program};
 use evolution::Evolution;
+pub(super) use json::Literal;
 
 /// The most bytes of a schema's JSON: 16 MiB.
 pub const MAX_TEXT: usize = 16 << 20;
@@ -170,8 +171,8 @@ pub struct Field {
 pub struct Schema {
     nodes: Vec<Node>,
     root: NodeId,
-    /// Which nodes take no bytes.
-    empty: Vec<bool>,
+    /// How few bytes a datum of each node takes, 0 exactly where it takes none.
+    least: Vec<u64>,
     evolution: Evolution,
     flaw: Option<SchemaFlaw>,
     pub(super) program: Program,
@@ -224,7 +225,17 @@ impl Schema {
 
     /// The same for a datum of one of its types.
     pub(super) fn is_empty(&self, id: NodeId) -> bool {
-        self.empty.get(id.index()).copied().unwrap_or(false)
+        self.least_bytes(id) == 0
+    }
+
+    /// How few bytes a datum of one of its types takes; 0 exactly where it takes none.
+    pub(super) fn least_bytes(&self, id: NodeId) -> u64 {
+        self.least.get(id.index()).copied().unwrap_or(1)
+    }
+
+    /// Compiles walks over values of these types in a row, a body for each list.
+    pub(super) fn compile_walks(&self, lists: &[Vec<NodeId>]) -> (Program, Vec<Body>) {
+        Program::compile_lists(&self.nodes, &self.least, lists)
     }
 
     /// The schema in its Parsing Canonical Form ("Transforming into Parsing Canonical Form").

@@ -10,9 +10,14 @@ impl Program {
     /// except a call; and a list that is nothing but a call is replaced by the list it calls, so there are no more calls
     /// than other ops.
     pub(in crate::avro) fn compile(nodes: &[Node], least: &[u64], root: NodeId) -> Self {
+        Self::compile_lists(nodes, least, &[vec![root]]).0
+    }
+
+    /// Compiles walks over values in a row: a body for each list of their types. The program's own walk is the first.
+    pub(in crate::avro) fn compile_lists(nodes: &[Node], least: &[u64], wanted: &[Vec<NodeId>]) -> (Self, Vec<Body>) {
         let mut uses = vec![0u32; nodes.len()];
-        uses[root.index()] = 1;
         let mut count = |id: NodeId| uses[id.index()] = uses[id.index()].saturating_add(1);
+        wanted.iter().flatten().for_each(|id| count(*id));
         for node in nodes {
             match &node.kind {
                 Kind::Record { fields, .. } => fields.iter().for_each(|field| count(field.node)),
@@ -30,14 +35,18 @@ impl Program {
             called: vec![None; nodes.len()],
             waiting: Vec::new(),
         };
-        let root = compiler.body(|compiler, list| compiler.emit(root, list));
+        let mut bodies = Vec::with_capacity(wanted.len());
+        for ids in wanted {
+            bodies.push(compiler.body(|compiler, list| ids.iter().for_each(|id| compiler.emit(*id, list))));
+        }
         while let Some((id, body)) = compiler.waiting.pop() {
             let mut list = Vec::new();
             compiler.emit_whole(id, &mut list);
             compiler.lists[body.0 as usize] = list;
         }
         let Compiler { lists, branches, .. } = compiler;
-        link(&lists, branches, root)
+        let root = bodies.first().copied().unwrap_or(Body(0));
+        (link(&lists, branches, root), bodies)
     }
 }
 
