@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod compression;
 mod copy;
+mod count;
 mod create;
 mod debug;
 mod diff;
@@ -35,6 +36,7 @@ mod output;
 mod page;
 mod panic;
 mod parity;
+mod parts;
 mod password;
 mod pick;
 mod places;
@@ -98,6 +100,7 @@ enum Verb {
     Ls(ls::Args),
     Find(find::Args),
     Cat(cat::Args),
+    Count(count::Args),
     Schema(schema::Args),
     Diff(diff::Args),
     Tag(tag::Args),
@@ -186,6 +189,7 @@ impl Verb {
             Self::Ls(args) => args.run(context),
             Self::Find(args) => args.run(context),
             Self::Cat(args) => args.run(context),
+            Self::Count(args) => args.run(context),
             Self::Schema(args) => args.run(context),
             Self::Diff(args) => args.run(context),
             Self::Tag(args) => args.run(context),

@@ -6,7 +6,6 @@ use rayon::prelude::*;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::cat::Fault;
 use crate::avro::block::Trouble;
 use crate::avro::codec::{Codec, Decoder};
 use crate::avro::schema::Schema;
@@ -19,6 +18,7 @@ use crate::report::{self, put_text};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{AvroFacts, AvroState, FileEntry};
 use crate::store::Repository;
+use crate::tables::Fault;
 
 /// Something that was found about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
