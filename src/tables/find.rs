@@ -250,7 +250,7 @@ fn header_key(row: &FileEntry) -> Result<Option<[u8; 32]>> {
 }
 
 /// Does something with a file, and again with its new row where the snapshot got a new root meanwhile.
-fn again<T>(
+pub(crate) fn again<T>(
     snapshot: &Snapshot,
     row: &FileEntry,
     work: impl Fn(Arc<crate::store::Repository>, &FileEntry) -> Result<T>,

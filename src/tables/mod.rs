@@ -17,6 +17,7 @@ mod wanted;
 
 use std::sync::Arc;
 
+pub(crate) use find::again;
 pub use reader::{Batch, Fault, Reader};
 pub use wanted::Wanted;
 

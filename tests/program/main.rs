@@ -58,4 +58,5 @@ mod shards;
 mod stats;
 mod stories;
 mod stuck;
+mod tables;
 mod usage;
