@@ -1,5 +1,7 @@
 //! `cat`: the records of Avro files in a snapshot.
 
+mod ahead;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,8 @@ use crate::id::digest;
 use crate::read::avro_file::{AvroFile, NotAvro};
 use crate::report;
 use crate::tables::{Batch, Reader, Table, TableError};
+use ahead::read_ahead;
+
 pub use crate::tables::{Fault, Wanted};
 use crate::values;
 
@@ -124,6 +128,9 @@ pub struct CatReport {
 /// How many faults are listed.
 const LISTED: usize = 100;
 
+/// A block is ended once its records are longer than this.
+const LONG_BLOCK: usize = 16 << 20;
+
 /// Why no records can be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -193,6 +200,11 @@ trait Sink {
     /// A sound record. Returns what is wrong with it after all.
     fn record(&mut self, ordinal: u64, datum: &[u8]) -> Result<Option<String>>;
 
+    /// All records of a batch are wanted: returns whether they were taken as they are.
+    fn whole(&mut self, _: &Batch) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Records of no bytes come, as many as this; returns how many of them need not be handed over.
     fn empty(&mut self, _: u64) -> u64 {
         0
@@ -243,7 +255,24 @@ impl Sink for AvroSink<'_> {
     fn record(&mut self, _: u64, datum: &[u8]) -> Result<Option<String>> {
         self.count += 1;
         self.records.extend_from_slice(datum);
+        if self.records.len() >= LONG_BLOCK {
+            self.end_block()?;
+        }
         Ok(None)
+    }
+
+    fn whole(&mut self, batch: &Batch) -> Result<bool> {
+        if batch.same {
+            return Ok(false);
+        }
+        if !batch.is_empty() {
+            self.block.clear();
+            put_block_header(&mut self.block, batch.len(), batch.bytes.len());
+            (self.give)(Given::Bytes(&self.block))?;
+            (self.give)(Given::Bytes(&batch.bytes))?;
+            (self.give)(Given::Bytes(&self.marker))?;
+        }
+        Ok(true)
     }
 
     fn empty(&mut self, count: u64) -> u64 {
@@ -263,22 +292,33 @@ impl Sink for AvroSink<'_> {
     }
 }
 
-fn printed(mut reader: Reader, mut report: CatReport, options: &CatOptions, sink: &mut dyn Sink) -> Result<CatReport> {
+fn printed(reader: Reader, mut report: CatReport, options: &CatOptions, sink: &mut dyn Sink) -> Result<CatReport> {
     let mut left = options.limit.unwrap_or(u64::MAX);
-    while left > 0 {
-        let Some(batch) = reader.next() else { break };
-        let batch = batch?;
-        let skipped = reader.left_to_skip().min(batch.count);
-        reader.skipped(skipped);
-        let table = reader.table().clone();
+    if left == 0 {
+        return Ok(report);
+    }
+    let table = reader.table().clone();
+    let mut take = |batch: Batch| {
         let add = |report: &mut CatReport, fault| add_fault(report, &table, batch.part, fault);
-        let (given, reached) = hand_over(&batch, (skipped, left), sink, &mut report, &add)?;
+        let (given, reached) = hand_over(&batch, left, sink, &mut report, &add)?;
         left -= given;
         sink.end_block()?;
         // What comes after the last record that was wanted was not looked at.
         let seen = |fault: &&Fault| left > 0 || fault.record.is_some_and(|record| record < reached);
         for fault in batch.faults.iter().filter(seen) {
             add(&mut report, fault.clone());
+        }
+        Ok(left > 0)
+    };
+    match options.limit {
+        // All of it: the next records are decoded while those before them are printed.
+        None => read_ahead(reader, &mut take)?,
+        Some(_) => {
+            for batch in reader {
+                if !take(batch?)? {
+                    break;
+                }
+            }
         }
     }
     Ok(report)
@@ -287,11 +327,16 @@ fn printed(mut reader: Reader, mut report: CatReport, options: &CatOptions, sink
 /// Hands records of a batch over. Returns how many, and before which record of the block it stopped.
 fn hand_over(
     batch: &Batch,
-    (skipped, left): (u64, u64),
+    left: u64,
     sink: &mut dyn Sink,
     report: &mut CatReport,
     add: &dyn Fn(&mut CatReport, Fault),
 ) -> Result<(u64, u64)> {
+    let skipped = batch.skip;
+    if skipped == 0 && batch.len() <= left && sink.whole(batch)? {
+        report.records = report.records.saturating_add(batch.len());
+        return Ok((batch.len(), batch.before.saturating_add(batch.count)));
+    }
     let mut given = 0;
     // Records of no bytes may be as many as a number can say: they are not gone through one by one.
     if batch.same && batch.bytes.is_empty() {

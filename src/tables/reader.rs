@@ -50,6 +50,8 @@ pub struct Batch {
     pub ordinal: u64,
     /// How many records it stands for, those included that cannot be read.
     pub count: u64,
+    /// How many records at its beginning were to be passed over.
+    pub skip: u64,
     /// The records end to end.
     pub bytes: Vec<u8>,
     /// Where each of them ends, unless all are [the same](Self::same).
@@ -219,20 +221,10 @@ impl Reader {
         &self.schema_text
     }
 
-    /// Passes over whole parts and blocks as long as they hold no more than this many records, without reading them where that
-    /// need not be. What is left is [said](Self::left_to_skip), and is to be skipped among the records that come.
+    /// Passes over this many records. Parts and blocks that hold no others are not read where that need not be; what is left is to be
+    /// skipped at the beginning of the next batches, which say how much ([`Batch::skip`]).
     pub fn pass(&mut self, records: u64) {
         self.to_skip = records;
-    }
-
-    /// How many of the records that come next are still to be skipped.
-    pub fn left_to_skip(&self) -> u64 {
-        self.to_skip
-    }
-
-    /// Counts records as skipped that came.
-    pub fn skipped(&mut self, records: u64) {
-        self.to_skip = self.to_skip.saturating_sub(records);
     }
 
     fn step(&mut self) -> Result<Option<Batch>> {
@@ -348,6 +340,8 @@ impl Iterator for Reader {
             // The part may have ended just now, with its last batch.
             let before = if self.current.is_some() { self.passed } else { passed };
             batch.ordinal = before.saturating_add(batch.first);
+            batch.skip = self.to_skip.min(batch.count);
+            self.to_skip -= batch.skip;
         }
         self.ended = !matches!(step, Some(Ok(_)));
         step
