@@ -88,7 +88,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("snap manifest", &["snap manifest latest -o manifest.avro", "snap manifest tables:latest -o - > manifest.avro"]),
-    ("snap check", &["snap check", "snap check --read-data-subset 10%", "snap check --avro --snapshot latest:export/orders"]),
+    (
+        "snap check",
+        &["snap check", "snap check --read-data-subset 10%", "snap check --avro --snapshot latest:export/orders"],
+    ),
     ("snap prune", &["snap prune --dry-run", "snap prune", "snap prune --max-repack-size 10G"]),
     ("snap retain", &["snap retain 30d", "snap retain 4w --json"]),
     (

@@ -130,8 +130,10 @@ impl Finder {
     ) -> std::result::Result<(), TableError> {
         let path = row.path.clone();
         let row = match &row.hard_link {
+            // Another name of it may have been met before.
+            None if self.elsewhere.contains(&(number, path.clone())) => return Ok(()),
             None => row,
-            Some(first) if is_meant(first) && !named => return Ok(()),
+            Some(first) if is_meant(first) => return Ok(()),
             Some(first) => {
                 if !self.elsewhere.insert((number, first.clone())) {
                     return Ok(());

@@ -368,10 +368,10 @@ fn agree(seed: u64, depth: usize) -> Result<(), TestCaseError> {
         if resolver.is_identity() {
             prop_assert_eq!(&out, &datum);
         }
-        // Of a record behind others the same comes out.
-        let behind = [&[1, 2, 3][..], &datum, &[9]].concat();
+        // A record after others becomes the same.
+        let after = [&[1, 2, 3][..], &datum, &[9]].concat();
         let mut again = Vec::new();
-        prop_assert_eq!(resolver.resolve_at(&behind, 3, &mut again), Ok(3 + datum.len()));
+        prop_assert_eq!(resolver.resolve_at(&after, 3, &mut again), Ok(3 + datum.len()));
         prop_assert_eq!(&again, &out);
         let read = judge(&ours, &out, None);
         let expected = judge(&theirs, &datum, Some(&ours));

@@ -45,7 +45,7 @@ fn table() -> Snap {
     write(&snap, "shop/orders/_SUCCESS", Vec::new(), 3);
     write(&snap, "shop/orders/.part-0.avro.crc", b"crc\0".to_vec(), 3);
     write(&snap, "shop/others/o.avro", container(r#""string""#, "null", [(1, &b"\x02x"[..])]), 1);
-    snap.ok(&["create", "-q", "shop"]);
+    snap.ok(&["create", "-q", "--series", "t", "shop"]);
     snap
 }
 
@@ -123,7 +123,7 @@ fn what_is_no_table_is_said_with_a_way_out() {
     assert!(ran.stderr.contains("o.avro") && ran.stderr.contains("--reader-schema"), "{}", ran.stderr);
     snap.write("empty/a.txt", "text");
     snap.write("literal/part-[0].avro", part(&[7]));
-    snap.ok(&["create", "-q", "empty", "literal"]);
+    snap.ok(&["create", "-q", "--series", "t", "empty", "literal"]);
     let ran = snap.ends(1, &["cat", "latest:empty"]);
     assert!(ran.stderr.contains("there is no Avro file at empty (1 other files)"), "{}", ran.stderr);
     for missing in ["latest:absent", "latest:absent/*.avro"] {
@@ -153,11 +153,15 @@ fn records_are_counted_without_reading_them_and_links_count_once() {
     let torn = part(&[1, 2, 3, 4]);
     let torn = [&part(&[9])[..], &torn[torn.len() - 10..]].concat();
     write(&snap, "torn/part.avro", torn, 5);
-    snap.run(&["create", "-q", "shop", "torn"]);
+    snap.run(&["create", "-q", "--series", "t", "shop", "torn"]);
     assert_eq!(snap.ok(&["count", "latest:shop/orders"]).stdout, "5\n");
     // The first name is elsewhere: its content counts with the other one.
     assert_eq!(snap.ok(&["count", "latest:shop/others/linked.avro"]).stdout, "2\n");
     assert_eq!(snap.ok(&["count", "latest:shop/others"]).stdout, "3\n");
+    let (first, link) = ("latest:shop/orders/part-0.avro", "latest:shop/orders/part-9.avro");
+    for names in [[first, link], [link, first], [link, link]] {
+        assert_eq!(snap.ok(&[&["count"], &names[..]].concat()).stdout, "2\n", "{names:?}");
+    }
     let ran = snap.ends(3, &["count", "latest:torn"]);
     assert_eq!(ran.stdout, "1\n");
     assert!(ran.stderr.contains("torn/part.avro: block 1"), "{}", ran.stderr);
@@ -171,7 +175,7 @@ fn faults_name_the_part_and_the_rest_of_the_table_is_printed() {
     write(&snap, "t/b.avro", container(&orders(&[ID]), "null", [(2, &[4][..]), (1, &[6])]), 2);
     write(&snap, "t/c.avro", container("{", "null", [(1, &[8][..])]), 3);
     write(&snap, "t/d.avro", newer_part(&[5]), 4);
-    snap.run(&["create", "-q", "t"]);
+    snap.run(&["create", "-q", "--series", "t", "t"]);
     let ran = snap.ends(3, &["cat", "latest:t"]);
     assert_eq!(ids(&ran.lines()), [1.0, 2.0, 3.0, 5.0]);
     assert!(ran.stderr.contains("t/b.avro: block 0, record 1: it is missing"), "{}", ran.stderr);
@@ -189,7 +193,7 @@ fn the_schemas_of_a_table_are_followed_though_its_files_change_their_names() {
     let night = |name: &str, content: Vec<u8>, second: u64| {
         let _ = fs::remove_dir_all(snap.work("orders"));
         write(&snap, &format!("orders/{name}"), content, second);
-        snap.ok(&["create", "-q", "orders"]);
+        snap.ok(&["create", "-q", "--series", "t", "orders"]);
     };
     night("a-1.avro", part(&[1]), 1);
     night("b-2.avro", part(&[1, 2]), 2);
@@ -225,7 +229,7 @@ fn diff_says_what_changed_in_files_and_tables() {
     write(&snap, "single/one.avro", part(&[1, 2, 3]), 1);
     write(&snap, "mixed/x.avro", part(&[1]), 1);
     write(&snap, "mixed/y.avro", container(r#""string""#, "null", [(1, &b"\x02x"[..])]), 1);
-    snap.ok(&["create", "-q", "."]);
+    snap.ok(&["create", "-q", "--series", "t", "."]);
     fs::remove_file(snap.work("orders/b.avro")).unwrap();
     write(&snap, "orders/a.avro", newer_part(&[1, 2, 6]), 2);
     write(&snap, "orders/d.avro", part(&[7, 8]), 1);
@@ -238,7 +242,7 @@ fn diff_says_what_changed_in_files_and_tables() {
     }
     write(&snap, "single/one.avro", same_records, 3);
     write(&snap, "mixed/x.avro", part(&[1, 2]), 3);
-    snap.ok(&["create", "-q", "."]);
+    snap.ok(&["create", "-q", "--series", "t", "."]);
     let ran = snap.ok(&["diff", "latest~1", "latest", "--json"]);
     let changes = ran.objects("change");
     let change = |end: &str| changes.iter().find(|change| change["path"].as_str().unwrap().ends_with(end)).unwrap();
