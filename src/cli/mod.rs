@@ -41,6 +41,7 @@ mod places;
 mod plan;
 mod progress;
 mod prune;
+mod record_diff;
 mod recover;
 mod repair;
 mod restore;
