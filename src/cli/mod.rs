@@ -25,6 +25,7 @@ mod globals;
 mod init;
 mod interrupt;
 mod key;
+mod log;
 mod lost;
 mod ls;
 mod manifest;
@@ -100,7 +101,8 @@ enum Verb {
     Find(find::Args),
     Cat(cat::Args),
     Schema(schema::Args),
-    Diff(diff::Args),
+    Diff(Box<diff::Args>),
+    Log(log::Args),
     Tag(tag::Args),
     Forget(Box<forget::Args>),
     Stats(stats::Args),
@@ -189,6 +191,7 @@ impl Verb {
             Self::Cat(args) => args.run(context),
             Self::Schema(args) => args.run(context),
             Self::Diff(args) => args.run(context),
+            Self::Log(args) => args.run(context),
             Self::Tag(args) => args.run(context),
             Self::Forget(args) => args.run(context),
             Self::Stats(args) => args.run(context),

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// The hash of an encoded record: the first half of its BLAKE3. Equal hashes are taken for equal records.
-pub(super) type RecordHash = u128;
+pub(crate) type RecordHash = u128;
 
 /// The hash of a record.
 pub(super) fn hash_of(record: &[u8]) -> RecordHash {
@@ -15,7 +15,7 @@ pub(super) fn hash_of(record: &[u8]) -> RecordHash {
 
 /// What is hashed already needs no hashing.
 #[derive(Debug, Default)]
-pub(super) struct Low(u64);
+pub(crate) struct Low(u64);
 
 impl Hasher for Low {
     fn finish(&self) -> u64 {
@@ -34,7 +34,7 @@ impl Hasher for Low {
 }
 
 /// A map by hashes.
-pub(super) type ByHash<T> = HashMap<u128, T, BuildHasherDefault<Low>>;
+pub(crate) type ByHash<T> = HashMap<u128, T, BuildHasherDefault<Low>>;
 
 /// How many bytes of records one piece of the arena holds.
 const SEGMENT: usize = 1 << 20;

@@ -27,24 +27,24 @@ pub(super) enum Unit {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Piece {
-    pub(super) id: ChunkId,
-    pub(super) length: u64,
+    pub(crate) id: ChunkId,
+    pub(crate) length: u64,
     /// How many records end in it.
-    pub(super) records: u64,
+    pub(crate) records: u64,
     /// Whether it begins and ends where a record does, as far as the references say.
-    pub(super) begins: bool,
-    pub(super) ends: bool,
+    pub(crate) begins: bool,
+    pub(crate) ends: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
     /// Where in the payloads of the file it begins.
-    pub(super) start: u64,
-    pub(super) length: u64,
+    pub(crate) start: u64,
+    pub(crate) length: u64,
     /// How many records it holds.
-    pub(super) records: u64,
+    pub(crate) records: u64,
     /// The chunk that is its payload and nothing else.
-    pub(super) id: Option<ChunkId>,
+    pub(crate) id: Option<ChunkId>,
 }
 
 /// The parts of a file, in order.
