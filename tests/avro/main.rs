@@ -22,3 +22,4 @@ mod encoder_golden;
 mod encoder_peers;
 mod locating;
 mod ranges;
+mod resolve;

@@ -84,7 +84,7 @@ pub(super) fn locator(schema: &Schema, paths: &[FieldPath]) -> Result<Locator, L
     };
     let root = compiler.plan(0, schema.root(), 0)?;
     let Compiler { lists, drafts, .. } = compiler;
-    let (program, bodies) = schema.compile_lists(&lists);
+    let (program, bodies) = schema.compile_walks(&lists);
     let plans = drafts.into_iter().map(|draft| draft.finish(&bodies)).collect();
     Ok(Locator { program, plans, root, fields: paths.len() })
 }
