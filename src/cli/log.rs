@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use avro_snap::ops::history::{Counted, RecordHistory, RecordPeriod, TableChange, TableEvent, TableLogOptions, table_log};
 use avro_snap::ops::select::manifest_path;
@@ -56,7 +57,7 @@ impl Args {
             return Err(Failure::Usage("say which file or table, like `snap log export/orders`".into()));
         }
         let filter = self.filters.filter()?;
-        let repository = context.open()?;
+        let repository = Arc::new(context.open()?);
         let listing = context.listing(&repository);
         let chosen: Vec<&SnapshotRoot> = listing.fitting(&filter).collect();
         let exit = match self.key.is_empty() {
@@ -70,7 +71,7 @@ impl Args {
     fn table(
         &self,
         context: &Context,
-        repository: &Repository,
+        repository: &Arc<Repository>,
         chosen: &[&SnapshotRoot],
         path: &[u8],
     ) -> Result<Exit> {
@@ -96,7 +97,7 @@ impl Args {
     fn record(
         &self,
         context: &Context,
-        repository: &Repository,
+        repository: &Arc<Repository>,
         chosen: &[&SnapshotRoot],
         path: &[u8],
     ) -> Result<Exit> {

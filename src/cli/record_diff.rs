@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use avro_snap::avro::records::Encoding;
 use avro_snap::ops::record_diff::{
@@ -94,10 +95,10 @@ impl RecordArgs {
         if self.format == Format::Avro && to_stdout && output.json {
             return Err(Failure::Usage("--format avro and --json need -o FILE to go together".into()));
         }
-        let repository = context.open()?;
+        let repository = Arc::new(context.open()?);
         let sides = self.sides(context, &repository, named, filters)?;
         let snapshots: Vec<SnapshotRoot> = sides.iter().map(|side| side.snapshot.clone()).collect();
-        let feed = RecordFeed::new(&repository, sides, &self.options())?;
+        let feed = RecordFeed::new(&repository, sides, &self.options()).map_err(Failure::of_arguments)?;
         let reports = match self.format {
             Format::Text => feed.run(&mut |change| match output.json {
                 true => output.line(json_line(change)?),
@@ -163,7 +164,7 @@ impl RecordArgs {
     fn sides(
         &self,
         context: &Context,
-        repository: &Repository,
+        repository: &Arc<Repository>,
         named: &[OsString],
         filters: &Filters,
     ) -> Result<Vec<Side>> {

@@ -9,7 +9,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::super::record_diff::{
     Batch, ByHash, Jobs, Opener, ReaderSchema, RecordFault, RecordHash, Skipped, TableFile, What, each_batch, is_whole,
-    json, newest, read, read_unsound,
+    json, read, read_unsound,
 };
 use super::wanted::Wanted;
 use super::{BySeries, Contents, contents, side};
@@ -42,7 +42,7 @@ pub struct RecordHistory {
     pub records_decoded: u64,
     /// What is wrong with the files.
     pub faults: Vec<RecordFault>,
-    reader: ReaderSchema,
+    reader: Arc<ReaderSchema>,
 }
 
 /// What was found so far.
@@ -67,7 +67,7 @@ impl RecordHistory {
     /// [`Error::NoPath`] if no snapshot has it; [`Error::InvalidArgument`] if the key is none; [`Error::NoRecords`]; errors of
     /// reading.
     pub fn find<'s>(
-        repository: &Repository,
+        repository: &Arc<Repository>,
         snapshots: impl DoubleEndedIterator<Item = &'s SnapshotRoot> + Clone,
         path: &[u8],
         key: &[String],
@@ -132,13 +132,17 @@ impl RecordHistory {
 
 /// The newest schema of the last snapshot that has the table.
 fn reader_of<'s>(
-    repository: &Repository,
+    repository: &Arc<Repository>,
     newest_first: impl Iterator<Item = &'s SnapshotRoot>,
     path: &[u8],
-) -> Result<ReaderSchema> {
+) -> Result<Arc<ReaderSchema>> {
     for snapshot in newest_first {
         if let Some(side) = side(repository, snapshot, path)? {
-            return unless_moved(repository, snapshot, newest(repository, &side.files));
+            let refused = |reason: String| Error::NoRecords {
+                path: String::from_utf8_lossy(path).into_owned(),
+                source: reason.into(),
+            };
+            return side.schema.map_err(refused);
         }
     }
     Err(Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: "any".into() })

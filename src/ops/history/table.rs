@@ -1,10 +1,11 @@
 //! When a file or a table changed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::super::record_diff::{ReaderSchema, RecordDiffOptions, RecordFeed, Side, newest};
+use super::super::record_diff::{ReaderSchema, RecordDiffOptions, RecordFeed, Side};
 use super::{BySeries, Contents, contents, side};
 use crate::avro::compat::Comparison;
 use crate::error::{Error, Result};
@@ -103,7 +104,17 @@ pub struct TableChange<'s> {
 struct Known {
     contents: Contents,
     side: Option<Side>,
-    schema: Option<ReaderSchema>,
+}
+
+impl Known {
+    fn schema(&self) -> Option<&ReaderSchema> {
+        self.side.as_ref().and_then(schema_of)
+    }
+}
+
+/// The newest schema of a table. That there is none is no reason not to say that it changed.
+fn schema_of(side: &Side) -> Option<&ReaderSchema> {
+    side.schema.as_deref().ok()
 }
 
 /// Follows the table at a path through snapshots, given by their time, and hands over each change. Snapshots are compared with
@@ -112,7 +123,7 @@ struct Known {
 /// # Errors
 /// Errors of reading; those of `each`, at the first of which it stops.
 pub fn table_log<'s>(
-    repository: &Repository,
+    repository: &Arc<Repository>,
     snapshots: impl Iterator<Item = &'s SnapshotRoot>,
     path: &[u8],
     options: &TableLogOptions,
@@ -125,22 +136,14 @@ pub fn table_log<'s>(
         let was = series.remove(&snapshot.series);
         let is_same = was.as_ref().map_or(now.is_empty(), |was| was.contents == now);
         if is_same {
-            let known = was.unwrap_or(Known { contents: now, side: None, schema: None });
+            let known = was.unwrap_or(Known { contents: now, side: None });
             series.insert(snapshot.series.clone(), known);
             continue;
         }
-        let schema = match &is {
-            // That it has no schema is no reason not to say that it changed.
-            Some(side) => newest(repository, &side.files).map(Some).or_else(|error| match error {
-                Error::NoRecords { .. } => Ok(None),
-                error => Err(error),
-            })?,
-            None => None,
-        };
-        let change = change(repository, snapshot, was.as_ref(), (is.as_ref(), schema.as_ref()), options)?;
+        let change = change(repository, snapshot, was.as_ref(), is.as_ref(), options)?;
         changes += 1;
         each(&change)?;
-        series.insert(snapshot.series.clone(), Known { contents: now, side: is, schema });
+        series.insert(snapshot.series.clone(), Known { contents: now, side: is });
     }
     Ok(changes)
 }
@@ -149,7 +152,7 @@ fn change<'s>(
     repository: &Repository,
     snapshot: &'s SnapshotRoot,
     was: Option<&Known>,
-    (is, schema): (Option<&Side>, Option<&ReaderSchema>),
+    is: Option<&Side>,
     options: &TableLogOptions,
 ) -> Result<TableChange<'s>> {
     let old = was.and_then(|was| was.side.as_ref());
@@ -159,7 +162,7 @@ fn change<'s>(
         (Some(_), None) => TableEvent::Removed,
         (Some(_), Some(_)) => TableEvent::Changed,
     };
-    let before = was.and_then(|was| was.schema.as_ref());
+    let (before, schema) = (was.and_then(Known::schema), is.and_then(schema_of));
     let verdict = before
         .zip(schema)
         .filter(|(before, after)| before.text != after.text)

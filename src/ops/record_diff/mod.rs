@@ -20,6 +20,8 @@ mod spill;
 mod table;
 mod units;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 pub use change::{Operation, RecordChange};
@@ -32,7 +34,7 @@ pub(crate) use jobs::{Batch, Jobs, Keep, What, each_batch, read};
 pub(crate) use keys::Key;
 pub(crate) use pending::{ByHash, RecordHash};
 pub(crate) use skip::Skipped;
-pub(crate) use table::{Opener, TableFile, newest};
+pub(crate) use table::{Opener, TableFile};
 pub(crate) use units::is_whole;
 
 use change::Describer;
@@ -126,7 +128,7 @@ pub struct RecordDiffReport {
 pub struct RecordFeed<'r> {
     repository: &'r Repository,
     sides: Vec<Side>,
-    reader: ReaderSchema,
+    reader: Arc<ReaderSchema>,
     key: Option<Key>,
     memory: usize,
 }
@@ -140,7 +142,11 @@ impl<'r> RecordFeed<'r> {
     pub fn new(repository: &'r Repository, sides: Vec<Side>, options: &RecordDiffOptions) -> Result<Self> {
         let last = sides.iter().rev().find(|side| !side.files.is_empty());
         let last = last.ok_or_else(|| Error::argument("path", "there are no Avro files to compare"))?;
-        let reader = table::newest(repository, &last.files)?;
+        let refused = |reason: &String| Error::NoRecords {
+            path: last.files.first().map(|file| String::from_utf8_lossy(&file.path).into_owned()).unwrap_or_default(),
+            source: reason.clone().into(),
+        };
+        let reader = last.schema.as_ref().map_err(refused)?.clone();
         let key = if options.key.is_empty() { None } else { Some(Key::new(&reader, &options.key)?) };
         Ok(Self { repository, sides, reader, key, memory: options.memory })
     }

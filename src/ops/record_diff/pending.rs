@@ -118,10 +118,6 @@ impl Pending {
         self.live + self.held.len() * OVERHEAD
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty()
-    }
-
     fn compact(&mut self) {
         let old = std::mem::take(&mut self.arena);
         for held in self.held.values_mut() {

@@ -1,12 +1,14 @@
 //! Which files of a snapshot are compared.
 
-use super::super::is_at_or_below;
+use std::sync::Arc;
+
+use super::table::ReaderSchema;
 use crate::error::{Error, Result};
-use crate::files::{Matchable, Pattern};
-use crate::read::regular_file;
+use crate::read::Snapshot;
 use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::snapshot::entry::FileEntry;
 use crate::store::{Repository, unless_moved};
+use crate::tables::{Table, TableError, Wanted};
 
 /// A table in a snapshot.
 #[derive(Debug, Clone)]
@@ -15,52 +17,54 @@ pub struct Side {
     pub snapshot: SnapshotRoot,
     /// The rows of its files.
     pub files: Vec<FileEntry>,
+    /// The newest schema of the files that reads all others, or why there is none.
+    pub(crate) schema: std::result::Result<Arc<ReaderSchema>, String>,
 }
 
 impl Side {
-    /// The table that a path means: a file, the Avro files of a folder, or those that match a pattern.
+    /// A side on which there is nothing.
+    pub fn nothing(snapshot: SnapshotRoot) -> Self {
+        Self { snapshot, files: Vec::new(), schema: Err("there are no Avro files".into()) }
+    }
+
+    /// The table that a path or pattern means ([`tables`](crate::tables)).
     ///
     /// # Errors
-    /// [`Error::NoPath`] if there is nothing at the path; errors of reading the manifest.
-    pub fn of_path(repository: &Repository, snapshot: SnapshotRoot, path: &[u8]) -> Result<Self> {
-        let files = unless_moved(repository, &snapshot, files(repository, &snapshot, path))?;
-        Ok(Self { snapshot, files })
+    /// [`Error::NoPath`] if there is nothing at the path, [`Error::NoRecords`] if nothing there is an Avro file; errors of reading
+    /// the manifest.
+    pub fn of_path(repository: &Arc<Repository>, root: SnapshotRoot, path: &[u8]) -> Result<Self> {
+        let found = Self::find(repository, &root, path);
+        let (files, schema) = unless_moved(repository, &root, found)?;
+        Ok(Self { snapshot: root, files, schema })
+    }
+
+    #[expect(clippy::type_complexity, reason = "these are two fields")]
+    fn find(
+        repository: &Arc<Repository>,
+        root: &SnapshotRoot,
+        path: &[u8],
+    ) -> Result<(Vec<FileEntry>, std::result::Result<Arc<ReaderSchema>, String>)> {
+        let wanted = [Wanted::new(&Snapshot::of_root(repository, root.clone()), path)?];
+        let table = Table::find(&wanted).map_err(|error| library(error, path))?;
+        let schema = match table.schema() {
+            Some(newest) => Ok(Arc::new(ReaderSchema { schema: newest.schema.clone(), text: newest.text.clone() })),
+            None => Err(match Table::open(&wanted) {
+                Err(error) => error.to_string(),
+                Ok(_) => "no schema reads all files".into(),
+            }),
+        };
+        // Hard links have the content of the first name, under their own.
+        let row = |part: &crate::tables::Part| table.row(part).map(|row| FileEntry { path: part.path.to_vec(), ..row });
+        Ok((table.parts.iter().map(row).collect::<Result<_>>()?, schema))
     }
 }
 
-fn files(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<Vec<FileEntry>> {
-    let is_pattern = path.iter().any(|byte| b"*?[".contains(byte));
-    let pattern = if is_pattern { Some(Pattern::new(path, false)?) } else { None };
-    let literal = match path.iter().position(|byte| b"*?[".contains(byte)) {
-        Some(first) => path.get(..first).and_then(|before| before.iter().rposition(|byte| *byte == b'/')).unwrap_or(0),
-        None => path.len(),
-    };
-    let folder = path.get(..literal).unwrap_or_default();
-    let (mut rows, mut files, mut found) = (snapshot.rows(repository), Vec::new(), folder.is_empty());
-    rows.seek(folder)?;
-    while let Some(row) = rows.next_row()? {
-        if !is_at_or_below(&row.path, folder) {
-            break;
-        }
-        found = true;
-        let is_wanted = match &pattern {
-            Some(pattern) => pattern.matches_itself(&Matchable::new(&row.path, false)),
-            None => true,
-        };
-        if !is_wanted || row.kind != EntryKind::File {
-            continue;
-        }
-        let row = if row.hard_link.is_some() {
-            FileEntry { path: row.path.clone(), ..regular_file(repository, snapshot, &row.path)? }
-        } else {
-            row
-        };
-        if row.avro.is_some() || row.path == path {
-            files.push(row);
-        }
-    }
-    match found {
-        true => Ok(files),
-        false => Err(Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() }),
+/// Why there is no table, as an error of the library.
+fn library(error: TableError, path: &[u8]) -> Error {
+    let path = String::from_utf8_lossy(path).into_owned();
+    match error {
+        TableError::Library(error) => error,
+        TableError::NotAvro { reason, path } => Error::NoRecords { path, source: reason.into() },
+        error => Error::NoRecords { path, source: error.to_string().into() },
     }
 }

@@ -16,9 +16,9 @@ use crate::store::Repository;
 #[derive(Debug)]
 pub struct ReaderSchema {
     /// Compiled.
-    pub schema: Schema,
+    pub schema: Arc<Schema>,
     /// As it stands in the header of a file.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 /// A schema that files were written with.
@@ -147,16 +147,4 @@ impl<'r> Opener<'r> {
         self.by_text.insert(text.to_owned(), schema.clone());
         Ok(schema)
     }
-}
-
-/// The schema that the records of a table are read with: that of the file that was modified last, the last one of these.
-pub(crate) fn newest(repository: &Repository, files: &[FileEntry]) -> Result<ReaderSchema> {
-    let newest = files.iter().max_by_key(|entry| entry.mtime);
-    let newest = newest.ok_or_else(|| Error::argument("path", "there are no Avro files to compare"))?;
-    let refused =
-        |source: Cause| Error::NoRecords { path: String::from_utf8_lossy(&newest.path).into_owned(), source };
-    let file = AvroFile::open(repository, newest)?.map_err(|reason| refused(reason.into()))?;
-    let text = file.header().schema_text().ok_or_else(|| refused(NotAvro::NoSchema.into()))?.to_owned();
-    let schema = Schema::parse(&text).map_err(|error| refused(NotAvro::Schema(error).into()))?;
-    Ok(ReaderSchema { schema, text })
 }
