@@ -11,6 +11,8 @@ mod bucket;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/containers.rs"]
+mod containers;
 #[path = "../common/faults.rs"]
 mod faults;
 #[path = "../common/hooked.rs"]
@@ -61,6 +63,7 @@ mod prune_places;
 mod prune_races;
 mod prune_scale;
 mod ranges;
+mod record_diff;
 mod readers;
 mod remote;
 mod remote_faults;
