@@ -263,6 +263,8 @@ pub mod storage;
 #[doc(hidden)]
 pub mod store;
 #[doc(hidden)]
+pub mod tables;
+#[doc(hidden)]
 pub mod values;
 #[doc(hidden)]
 pub mod wire;

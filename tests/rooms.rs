@@ -31,6 +31,7 @@ const ROOMS: &[Room] = &[
         name: "ops", // what each verb does: options in, report out
         uses: &[
             ("ingest", "create, copy, optimize and `repair payloads` put content into the repository"),
+            ("tables", "cat, count, schema, check and diff look at folders of Avro files as tables"),
             ("read", "restore, dump, cat, schema and copy read files"),
             ("gc", "prune is its verb"),
             ("integrity", "check, recover and the repairs are its verbs"),
@@ -83,6 +84,17 @@ const ROOMS: &[Room] = &[
             ("recipe", "files are taken apart into streams"),
             ("avro", "finding the encoder of a payload"),
             ("chunk", "anchors, kinds and the sink that chunks go into"),
+        ],
+    },
+    Room {
+        name: "tables", // folders and patterns of Avro files as one table each
+        uses: &[
+            ("read", "parts are files of snapshots, read block by block"),
+            ("files", "patterns choose parts"),
+            ("store", "parts are read from the repository of their snapshot"),
+            ("snapshot", "rows say which files are Avro files, and how many records they have"),
+            ("recipe", "headers of one writer are the same bytes, so few of them are read"),
+            ("avro", "schemas are compared, blocks decoded and records resolved"),
         ],
     },
     Room {

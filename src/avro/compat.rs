@@ -6,11 +6,14 @@
 //! taken that fits best: the same full name or kind before the same short name or an alias, before a promotion.
 //! Defaults are taken at their word. Logical types change nothing, but decimals must have the same digits.
 
-use std::collections::{HashMap, HashSet};
+mod matching;
+
+use std::collections::HashSet;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::schema::{Kind, NodeId, Schema};
+pub(super) use matching::{FieldSource, Matcher, Matching};
 
 /// The most pairs of types that are looked at. Schemas that people write need as many as they have types.
 pub const MAX_PAIRS: usize = 1 << 20;
@@ -92,7 +95,13 @@ impl Comparison {
 
 /// What keeps `reader` from reading the data of `writer`, at most [`MAX_REASONS`]; nothing if it reads them.
 pub fn obstacles(writer: &Schema, reader: &Schema) -> Vec<Obstacle> {
-    let mut resolver = Resolver { writer, reader, pairs: Vec::new(), seen: HashSet::new(), found: Vec::new(), work: 0 };
+    let mut resolver = Resolver {
+        matcher: Matcher { writer, reader },
+        pairs: Vec::new(),
+        seen: HashSet::new(),
+        found: Vec::new(),
+        work: 0,
+    };
     resolver.push(writer.root(), reader.root(), None, String::new());
     let mut at = 0;
     // Pairs that were seen before are taken for readable: if they are not, that was said where they were first seen. So
@@ -118,8 +127,7 @@ struct Pair {
 }
 
 struct Resolver<'s> {
-    writer: &'s Schema,
-    reader: &'s Schema,
+    matcher: Matcher<'s>,
     pairs: Vec<Pair>,
     seen: HashSet<(NodeId, NodeId)>,
     found: Vec<Obstacle>,
@@ -160,7 +168,7 @@ impl Resolver<'_> {
 
     fn resolve(&mut self, at: usize) {
         let Pair { writer: w, reader: r, .. } = self.pairs[at];
-        let (writer, reader) = (self.writer, self.reader);
+        let (writer, reader) = (self.matcher.writer, self.matcher.reader);
         let width = |kind: &Kind| match kind {
             Kind::Record { fields, .. } => fields.len(),
             Kind::Enum { symbols, .. } => symbols.len(),
@@ -169,106 +177,59 @@ impl Resolver<'_> {
         };
         let (theirs, ours) = (&writer.node(w).kind, &reader.node(r).kind);
         self.work = self.work.saturating_add(width(theirs)).saturating_add(width(ours));
-        match (theirs, ours) {
-            (Kind::Union { branches }, _) => {
+        match self.matcher.matching(w, r) {
+            Matching::Branches(branches) => {
                 for branch in branches {
                     self.push(*branch, r, Some(at), String::new());
                 }
             }
-            (_, Kind::Union { branches }) => match self.best(w, branches) {
-                Some(branch) => self.push(w, branch, Some(at), String::new()),
-                None => self.fail(at, "", format!("{} fits no branch of {}", writer.say(w), reader.say(r))),
-            },
-            (Kind::Record { fields: theirs, .. }, Kind::Record { fields: ours, .. }) if self.same_name(w, r) => {
-                let by_name: HashMap<&str, NodeId> =
-                    theirs.iter().map(|field| (field.name.as_str(), field.node)).collect();
-                for (place, field) in ours.iter().enumerate() {
-                    let aliases = reader.field_aliases(r, place).iter().map(String::as_str);
-                    let names = std::iter::once(field.name.as_str()).chain(aliases);
+            Matching::Branch(_, branch) => self.push(w, branch, Some(at), String::new()),
+            Matching::NoBranch => {
+                self.fail(at, "", format!("{} fits no branch of {}", writer.say(w), reader.say(r)));
+            }
+            Matching::Record(sources) => {
+                let (Kind::Record { fields: theirs, .. }, Kind::Record { fields: ours, .. }) = (theirs, ours) else {
+                    return;
+                };
+                for (field, source) in ours.iter().zip(sources) {
                     let step = format!(".{}", field.name);
-                    match names.into_iter().find_map(|name| by_name.get(name)) {
-                        Some(node) => self.push(*node, field.node, Some(at), step),
-                        None if reader.has_default(r, place) => {}
-                        None => self.fail(at, &step, "the field is not written and has no default".into()),
+                    match source {
+                        FieldSource::Written(place) => self.push(theirs[place].node, field.node, Some(at), step),
+                        FieldSource::Default => {}
+                        FieldSource::Missing => {
+                            self.fail(at, &step, "the field is not written and has no default".into());
+                        }
                     }
                 }
             }
-            (Kind::Enum { symbols: theirs, .. }, Kind::Enum { symbols: ours, .. }) if self.same_name(w, r) => {
-                let known: HashSet<&str> = ours.iter().map(String::as_str).collect();
-                let default = reader.default_symbol(r).is_some_and(|symbol| known.contains(symbol));
-                let unknown: Vec<&str> =
-                    theirs.iter().map(String::as_str).filter(|symbol| !known.contains(symbol)).collect();
-                if !default && !unknown.is_empty() {
+            Matching::Enum(symbols) => {
+                if symbols.contains(&None) {
+                    let unknown = self.matcher.unknown_symbols(w, r);
                     let more = if unknown.len() > 5 { ", ..." } else { "" };
                     let some = unknown[..unknown.len().min(5)].join(", ");
                     self.fail(at, "", format!("the symbols {some}{more} are not known and there is no default"));
                 }
             }
-            (Kind::Fixed { size: theirs, .. }, Kind::Fixed { size: ours, .. }) if self.same_name(w, r) => {
-                match theirs == ours {
-                    true => self.decimals(at),
-                    false => self.fail(at, "", format!("{theirs} bytes are not {ours}")),
-                }
+            Matching::Array(theirs, ours) => self.push(theirs, ours, Some(at), "[]".into()),
+            Matching::Map(theirs, ours) => self.push(theirs, ours, Some(at), "{}".into()),
+            Matching::Same => self.decimals(at),
+            Matching::OtherSize(theirs, ours) => self.fail(at, "", format!("{theirs} bytes are not {ours}")),
+            Matching::Promoted => {}
+            Matching::Unlike => {
+                self.fail(at, "", format!("{} cannot be read as {}", writer.say(w), reader.say(r)));
             }
-            (Kind::Array { items: theirs }, Kind::Array { items: ours }) => {
-                self.push(*theirs, *ours, Some(at), "[]".into());
-            }
-            (Kind::Map { values: theirs }, Kind::Map { values: ours }) => {
-                self.push(*theirs, *ours, Some(at), "{}".into());
-            }
-            (theirs, ours) if is_plain(theirs) && theirs == ours => self.decimals(at),
-            (theirs, ours) if promotes(theirs, ours) => {}
-            _ => self.fail(at, "", format!("{} cannot be read as {}", writer.say(w), reader.say(r))),
         }
     }
 
     /// Decimals of other digits would be other numbers.
     fn decimals(&mut self, at: usize) {
         let Pair { writer, reader, .. } = self.pairs[at];
-        if let (Some(theirs), Some(ours)) = (self.writer.decimal(writer), self.reader.decimal(reader))
+        if let (Some(theirs), Some(ours)) = (self.matcher.writer.decimal(writer), self.matcher.reader.decimal(reader))
             && theirs != ours
         {
             let said = |decimal: super::schema::Decimal| format!("{}.{}", decimal.precision, decimal.scale);
             self.fail(at, "", format!("a decimal of {} digits, not of {}", said(theirs), said(ours)));
         }
-    }
-
-    /// The branch of a reader's union for a type of the writer that is no union.
-    fn best(&self, writer: NodeId, branches: &[NodeId]) -> Option<NodeId> {
-        let mut best = (0, None);
-        for branch in branches {
-            let fit = self.fit(writer, *branch);
-            if fit > best.0 {
-                best = (fit, Some(*branch));
-            }
-        }
-        best.1
-    }
-
-    /// How well a type of the writer fits a branch of the reader at first sight; 0 if not at all. Unions within unions
-    /// nest no deeper than the schema's text.
-    fn fit(&self, w: NodeId, r: NodeId) -> u8 {
-        let (writer, reader) = (&self.writer.node(w).kind, &self.reader.node(r).kind);
-        match (writer, reader) {
-            (_, Kind::Union { branches }) => branches.iter().map(|branch| self.fit(w, *branch)).max().unwrap_or(0),
-            (Kind::Array { .. }, Kind::Array { .. }) | (Kind::Map { .. }, Kind::Map { .. }) => 3,
-            (Kind::Record { .. }, Kind::Record { .. })
-            | (Kind::Enum { .. }, Kind::Enum { .. })
-            | (Kind::Fixed { .. }, Kind::Fixed { .. }) => match (full_name(writer), full_name(reader)) {
-                (theirs, ours) if theirs == ours => 3,
-                _ if self.same_name(w, r) => 2,
-                _ => 0,
-            },
-            (theirs, ours) if is_plain(theirs) && theirs == ours => 3,
-            (theirs, ours) => u8::from(promotes(theirs, ours)),
-        }
-    }
-
-    /// Whether the names of two named types of one kind go together.
-    fn same_name(&self, writer: NodeId, reader: NodeId) -> bool {
-        let theirs = full_name(&self.writer.node(writer).kind);
-        let ours = full_name(&self.reader.node(reader).kind);
-        short(theirs) == short(ours) || self.reader.aliases(reader).iter().any(|alias| alias == theirs)
     }
 }
 
@@ -292,10 +253,6 @@ pub(super) fn full_name(kind: &Kind) -> &str {
         Kind::Record { name, .. } | Kind::Enum { name, .. } | Kind::Fixed { name, .. } => name,
         _ => "",
     }
-}
-
-fn short(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
 }
 
 impl Comparison {

@@ -8,6 +8,7 @@
 //! - [`block`]: what a block really holds, compared with what it declares.
 //! - [`changes`]: which fields of a schema changed.
 //! - [`compat`]: whether one schema reads the data of another.
+//! - [`resolve`]: records of one schema as records of another.
 //! - [`records`]: records as JSON.
 //! - [`field_path`]: the name of a field that may stand within others, as people write it.
 //! - [`filter`]: conditions on records, asked of their bytes.
@@ -29,6 +30,7 @@ pub mod field_path;
 pub mod filter;
 pub mod locate;
 pub mod records;
+pub mod resolve;
 pub mod schema;
 pub mod varint;
 pub mod walk;

@@ -196,30 +196,31 @@ impl Program {
     /// [`Schema::skip`].
     #[inline]
     fn shallow(&self, bytes: &[u8], at: usize) -> Walked {
-        self.shallow_body(self.root, bytes, at)
-    }
-
-    #[inline]
-    fn shallow_body(&self, body: Body, bytes: &[u8], at: usize) -> Walked {
-        match self.run(body, bytes, at, 0)? {
-            end if end <= bytes.len() => Ok(end),
-            _ => Err(WalkError::Truncated),
-        }
-    }
-
-    /// Where what a body describes ends that begins at `at`, nested up to [`MAX_DEPTH`] deep.
-    #[inline]
-    pub(super) fn skip(&self, body: Body, bytes: &[u8], at: usize) -> Walked {
-        match self.shallow_body(body, bytes, at) {
-            Err(error) if error.is_beyond_limits() => self.deep(body, bytes, at),
-            walked => walked,
-        }
+        self.walk(self.root, bytes, at, 0)
     }
 
     /// The same for data of any depth: the fast way first, which fits nearly all.
     #[inline]
     fn datum(&self, bytes: &[u8], at: usize) -> Walked {
         self.skip(self.root, bytes, at)
+    }
+
+    /// The same for the values that one list stands for.
+    #[inline]
+    pub(super) fn skip(&self, body: Body, bytes: &[u8], at: usize) -> Walked {
+        match self.walk(body, bytes, at, 0) {
+            Err(error) if error.is_beyond_limits() => self.deep(body, bytes, at),
+            walked => walked,
+        }
+    }
+
+    /// Where the values that one list stands for end. What comes out lies within the bytes.
+    #[inline]
+    pub(super) fn walk(&self, body: Body, bytes: &[u8], at: usize, depth: usize) -> Walked {
+        match self.run(body, bytes, at, depth)? {
+            end if end <= bytes.len() => Ok(end),
+            _ => Err(WalkError::Truncated),
+        }
     }
 
     fn ops(&self, body: Body) -> &[Op] {

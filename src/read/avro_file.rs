@@ -124,7 +124,7 @@ impl StoredBlock {
     }
 
     /// As [`plain`](Self::plain), as a buffer of its own.
-    pub(super) fn into_plain(self, codec: Codec, decoder: &mut Decoder) -> std::result::Result<Vec<u8>, DecodeError> {
+    pub(crate) fn into_plain(self, codec: Codec, decoder: &mut Decoder) -> std::result::Result<Vec<u8>, DecodeError> {
         if self.decoded || codec == Codec::Null {
             return Ok(self.bytes);
         }

@@ -4,6 +4,7 @@
 //! language. They own an `Arc` of the repository, are cheap to clone, and several threads can use one at once.
 
 pub mod avro_file;
+mod below;
 mod content;
 mod dir;
 mod file;
@@ -14,6 +15,7 @@ mod records;
 mod snapshot;
 mod trust;
 
+pub use below::Below;
 pub use dir::{Children, Dir};
 pub use file::{File, FileReader};
 pub use ranges::Ranges;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::content::EncoderBench;
-use super::{Dir, File};
+use super::{Below, Dir, File, Lookup};
 use crate::chunk::ChunkSource;
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, SnapshotId};
@@ -113,6 +113,21 @@ impl Snapshot {
         File::open(self, trimmed(path.as_ref()))
     }
 
+    /// Everything at and below a path, in the order of the manifest: a folder stands right before what is in it. Nothing if
+    /// there is no such path; everything for the empty one.
+    pub fn below(&self, path: impl AsRef<[u8]>) -> Below {
+        Below::new(self, trimmed(path.as_ref()))
+    }
+
+    /// The row of a regular file that has its content: of a hard link that of the first name.
+    ///
+    /// # Errors
+    /// [`Error::NoPath`], [`Error::WrongKind`]; those of reading the manifest.
+    pub fn content_row(&self, path: impl AsRef<[u8]>) -> Result<FileEntry> {
+        let path = trimmed(path.as_ref());
+        self.steady(|root| Ok(Lookup::with(path, |path| self.find(root, path))?.file(path, self.id())?.0))
+    }
+
     pub(super) fn encoders(&self) -> Arc<EncoderBench> {
         self.0.encoders.clone()
     }
@@ -148,7 +163,7 @@ impl Snapshot {
 
     /// Does something that reads. If it finds something missing or damaged, that may be because the snapshot was removed or
     /// its root replaced meanwhile: then that is the error, or it is done again with the new root.
-    pub(super) fn steady<T>(&self, mut work: impl FnMut(&Arc<SnapshotRoot>) -> Result<T>) -> Result<T> {
+    pub(crate) fn steady<T>(&self, mut work: impl FnMut(&Arc<SnapshotRoot>) -> Result<T>) -> Result<T> {
         let repository = &*self.0.repository;
         let (mut replacements, mut again) = (0, false);
         loop {

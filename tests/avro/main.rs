@@ -23,3 +23,4 @@ mod encoder_peers;
 mod filtering;
 mod locating;
 mod ranges;
+mod resolve;

@@ -77,14 +77,13 @@ pub(super) fn locator(schema: &Schema, paths: &[FieldPath]) -> Result<Locator, L
     let mut compiler = Compiler {
         schema,
         wanted: &wanted,
-        // The first list is the root of the program. It is not used, but says that the root is one of its own uses.
-        lists: vec![vec![schema.root()]],
+        lists: Vec::new(),
         drafts: Vec::new(),
         known: HashMap::new(),
     };
     let root = compiler.plan(0, schema.root(), 0)?;
     let Compiler { lists, drafts, .. } = compiler;
-    let (program, bodies) = schema.compile_lists(&lists);
+    let (program, bodies) = schema.compile_walks(&lists);
     let plans = drafts.into_iter().map(|draft| draft.finish(&bodies)).collect();
     Ok(Locator { program, plans, root, fields: paths.len() })
 }

@@ -19,7 +19,8 @@ pub struct Decimal {
 /// What is written down beside the nodes; only where there is anything.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Evolution {
-    pub(super) defaults: std::collections::HashSet<(NodeId, usize)>,
+    /// The JSON of each default.
+    pub(super) defaults: HashMap<(NodeId, usize), Box<str>>,
     pub(super) field_aliases: HashMap<(NodeId, usize), Vec<String>>,
     pub(super) aliases: HashMap<NodeId, Vec<String>>,
     pub(super) symbols: HashMap<NodeId, String>,
@@ -47,7 +48,12 @@ pub(super) fn decimal(object: &Object) -> Option<Decimal> {
 impl Schema {
     /// Whether a field (by its place) of a record has a default. Whether that fits its type is not looked at.
     pub fn has_default(&self, record: NodeId, field: usize) -> bool {
-        self.evolution.defaults.contains(&(record, field))
+        self.evolution.defaults.contains_key(&(record, field))
+    }
+
+    /// The JSON of the default of a field (by its place) of a record.
+    pub(in crate::avro) fn default_text(&self, record: NodeId, field: usize) -> Option<&str> {
+        self.evolution.defaults.get(&(record, field)).map(|text| &**text)
     }
 
     /// Other names of a field (by its place) of a record.

@@ -4,7 +4,12 @@
 //! defaults), comments are skipped and text after the value is not looked at (Java), halves of surrogate pairs may
 //! stand in strings. What no reader takes is refused.
 
+mod literal;
+
 use std::borrow::Cow;
+use std::ops::Range;
+
+pub(in crate::avro) use literal::Literal;
 
 use super::{SchemaError, SchemaFlaw};
 
@@ -31,12 +36,21 @@ pub(super) enum Json {
 
 /// The attributes of an object that mean something.
 #[derive(Debug, Default)]
-pub(super) struct Object(Vec<(&'static str, Json)>);
+pub(super) struct Object {
+    attributes: Vec<(&'static str, Json)>,
+    /// Where the value of `default` stands in the text.
+    default: Option<Range<usize>>,
+}
 
 impl Object {
     /// An attribute; where there are several of the name, the last, as most parsers of JSON have it.
     pub(super) fn get(&self, attribute: &str) -> Option<&Json> {
-        self.0.iter().rev().find(|entry| entry.0 == attribute).map(|entry| &entry.1)
+        self.attributes.iter().rev().find(|entry| entry.0 == attribute).map(|entry| &entry.1)
+    }
+
+    /// Where the value of `default` stands in the text.
+    pub(super) fn default_text(&self) -> Option<Range<usize>> {
+        self.default.clone()
     }
 
     /// An attribute that is a string.
@@ -210,10 +224,15 @@ impl<'t> Parser<'t> {
             let attribute = self.key()?;
             match attribute {
                 Some((name, keep)) => {
+                    self.next()?;
+                    let start = self.at;
                     let value = self.value(keep, level)?;
+                    if name == "default" {
+                        object.default = Some(start..self.at);
+                    }
                     // Keys that repeat without end must not pile up.
-                    object.0.retain(|entry| entry.0 != name);
-                    object.0.push((name, value));
+                    object.attributes.retain(|entry| entry.0 != name);
+                    object.attributes.push((name, value));
                 }
                 None => self.pass_over()?,
             }
@@ -224,7 +243,7 @@ impl<'t> Parser<'t> {
             }
         }
         self.at += 1;
-        object.0.shrink_to_fit();
+        object.attributes.shrink_to_fit();
         Ok(object)
     }
 

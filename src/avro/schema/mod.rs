@@ -17,6 +17,7 @@ pub use flaw::SchemaFlaw;
 
 use super::walk::{Body, Program};
 use evolution::Evolution;
+pub(super) use json::Literal;
 
 /// The most bytes of a schema's JSON: 16 MiB.
 pub const MAX_TEXT: usize = 16 << 20;
@@ -170,7 +171,7 @@ pub struct Field {
 pub struct Schema {
     nodes: Vec<Node>,
     root: NodeId,
-    /// How few bytes a datum of each node takes, 0 only where it takes none.
+    /// How few bytes a datum of each node takes, 0 exactly where it takes none.
     least: Vec<u64>,
     evolution: Evolution,
     flaw: Option<SchemaFlaw>,
@@ -224,12 +225,21 @@ impl Schema {
 
     /// The same for a datum of one of its types.
     pub(super) fn is_empty(&self, id: NodeId) -> bool {
-        self.least.get(id.index()) == Some(&0)
+        self.least_bytes(id) == 0
     }
 
-    /// What skips data of these types, which stand one after the other: a body for each list. There must be one.
-    pub(super) fn compile_lists(&self, lists: &[Vec<NodeId>]) -> (Program, Vec<Body>) {
-        Program::compile_lists(&self.nodes, &self.least, lists)
+    /// How few bytes a datum of one of its types takes; 0 exactly where it takes none.
+    pub(super) fn least_bytes(&self, id: NodeId) -> u64 {
+        self.least.get(id.index()).copied().unwrap_or(1)
+    }
+
+    /// Compiles walks over values of these types in a row, a body for each list.
+    pub(super) fn compile_walks(&self, lists: &[Vec<NodeId>]) -> (Program, Vec<Body>) {
+        // The root is one of its own uses: without it, a record that leads back to itself would be put into itself.
+        let all: Vec<_> = std::iter::once(vec![self.root]).chain(lists.iter().cloned()).collect();
+        let (program, mut bodies) = Program::compile_lists(&self.nodes, &self.least, &all);
+        bodies.remove(0);
+        (program, bodies)
     }
 
     /// The schema in its Parsing Canonical Form ("Transforming into Parsing Canonical Form").

@@ -17,7 +17,7 @@ pub(super) fn schema(text: &str) -> Result<Schema, SchemaError> {
         return Err(SchemaError::TooLong(text.len()));
     }
     let (json, flaw) = json::parse(text)?;
-    let mut parser = Parser { flaw, ..Parser::default() };
+    let mut parser = Parser { text, flaw, ..Parser::default() };
     let root = parser.schema(&json, "", 0)?;
     drop(json);
     let Parser { mut nodes, names, forward, evolution, flaw, .. } = parser;
@@ -27,7 +27,9 @@ pub(super) fn schema(text: &str) -> Result<Schema, SchemaError> {
 }
 
 #[derive(Default)]
-struct Parser {
+struct Parser<'t> {
+    /// The whole text, of which defaults are parts.
+    text: &'t str,
     nodes: Vec<Node>,
     /// Named types by full name.
     names: HashMap<String, NodeId>,
@@ -47,7 +49,7 @@ fn missing(of: &'static str, attribute: &'static str) -> SchemaError {
 }
 
 // What leads from one schema to those within it is kept apart from the rest, so that the frames of deep schemas are small.
-impl Parser {
+impl Parser<'_> {
     fn schema(&mut self, json: &Json, namespace: &str, depth: usize) -> Result<NodeId, SchemaError> {
         if depth >= MAX_DEPTH {
             return Err(SchemaError::TooDeep);
@@ -212,8 +214,8 @@ impl Parser {
 
     /// Writes down what a field says for readers.
     fn keep_of_field(&mut self, field: (NodeId, usize), object: &Object) {
-        if object.get("default").is_some() {
-            self.evolution.defaults.insert(field);
+        if let Some(text) = object.default_text().and_then(|place| self.text.get(place)) {
+            self.evolution.defaults.insert(field, text.into());
         }
         let aliases: Vec<_> = evolution::aliases(object).map(str::to_owned).collect();
         if !aliases.is_empty() {

@@ -10,15 +10,14 @@ impl Program {
     /// except a call; and a list that is nothing but a call is replaced by the list it calls, so there are no more calls
     /// than other ops.
     pub(in crate::avro) fn compile(nodes: &[Node], least: &[u64], root: NodeId) -> Self {
-        let (program, _) = Self::compile_lists(nodes, least, &[vec![root]]);
-        program
+        Self::compile_lists(nodes, least, &[vec![root]]).0
     }
 
-    /// The same for lists of nodes that stand one after the other, with a body for each list. The first one, of which there
-    /// must be one, is the root.
-    pub(in crate::avro) fn compile_lists(nodes: &[Node], least: &[u64], of: &[Vec<NodeId>]) -> (Self, Vec<Body>) {
+    /// Compiles walks over values in a row: a body for each list of their types. The program's own walk is the first.
+    pub(in crate::avro) fn compile_lists(nodes: &[Node], least: &[u64], wanted: &[Vec<NodeId>]) -> (Self, Vec<Body>) {
         let mut uses = vec![0u32; nodes.len()];
         let mut count = |id: NodeId| uses[id.index()] = uses[id.index()].saturating_add(1);
+        wanted.iter().flatten().for_each(|id| count(*id));
         for node in nodes {
             match &node.kind {
                 Kind::Record { fields, .. } => fields.iter().for_each(|field| count(field.node)),
@@ -27,7 +26,6 @@ impl Program {
                 _ => {}
             }
         }
-        of.iter().flatten().copied().for_each(&mut count);
         let mut compiler = Compiler {
             nodes,
             least,
@@ -37,10 +35,10 @@ impl Program {
             called: vec![None; nodes.len()],
             waiting: Vec::new(),
         };
-        let bodies: Vec<_> = of
-            .iter()
-            .map(|ids| compiler.body(|compiler, list| ids.iter().for_each(|id| compiler.emit(*id, list))))
-            .collect();
+        let mut bodies = Vec::with_capacity(wanted.len());
+        for ids in wanted {
+            bodies.push(compiler.body(|compiler, list| ids.iter().for_each(|id| compiler.emit(*id, list))));
+        }
         while let Some((id, body)) = compiler.waiting.pop() {
             let mut list = Vec::new();
             compiler.emit_whole(id, &mut list);
