@@ -199,19 +199,19 @@ impl Program {
         self.walk(self.root, bytes, at, 0)
     }
 
-    /// Where what a body describes ends that begins at `at`, nested up to [`MAX_DEPTH`] deep.
+    /// The same for data of any depth: the fast way first, which fits nearly all.
+    #[inline]
+    fn datum(&self, bytes: &[u8], at: usize) -> Walked {
+        self.skip(self.root, bytes, at)
+    }
+
+    /// The same for the values that one list stands for.
     #[inline]
     pub(super) fn skip(&self, body: Body, bytes: &[u8], at: usize) -> Walked {
         match self.walk(body, bytes, at, 0) {
             Err(error) if error.is_beyond_limits() => self.deep(body, bytes, at),
             walked => walked,
         }
-    }
-
-    /// The same for data of any depth: the fast way first, which fits nearly all.
-    #[inline]
-    fn datum(&self, bytes: &[u8], at: usize) -> Walked {
-        self.skip(self.root, bytes, at)
     }
 
     /// Where the values that one list stands for end. What comes out lies within the bytes.

@@ -77,8 +77,7 @@ pub(super) fn locator(schema: &Schema, paths: &[FieldPath]) -> Result<Locator, L
     let mut compiler = Compiler {
         schema,
         wanted: &wanted,
-        // The first list is the root of the program. It is not used, but says that the root is one of its own uses.
-        lists: vec![vec![schema.root()]],
+        lists: Vec::new(),
         drafts: Vec::new(),
         known: HashMap::new(),
     };
