@@ -4,7 +4,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use avro_snap::ops::history::{Counted, RecordHistory, RecordPeriod, TableChange, TableEvent, TableLogOptions, table_log};
+use avro_snap::avro::filter::Expression;
+use avro_snap::ops::history::{
+    Counted, RecordHistory, RecordPeriod, TableChange, TableEvent, TableLogOptions, table_log,
+};
 use avro_snap::ops::select::manifest_path;
 use avro_snap::report;
 use avro_snap::snapshot::SnapshotRoot;
@@ -32,11 +35,12 @@ pub(crate) struct Args {
     #[arg(value_name = "PATH")]
     table: OsString,
 
-    /// Follow the record whose fields have these values; may be repeated
+    /// Follow the record whose fields have these values, like `id=4711,region=eu`
     ///
-    /// Values are written as `snap cat` prints them, texts without quotes. Fields within others are named like `customer.id`.
+    /// Values are written as `snap cat` prints them, without double quotes; one with a comma stands in single quotes. Fields within
+    /// others are named like `customer.id`.
     #[arg(long, value_name = "FIELD=VALUE,...")]
-    key: Vec<String>,
+    key: Option<String>,
 
     /// Count records by files, without reading any: all records of a changed file count as deleted and inserted
     #[arg(long, conflicts_with = "key")]
@@ -56,13 +60,15 @@ impl Args {
         if path.is_empty() {
             return Err(Failure::Usage("say which file or table, like `snap log export/orders`".into()));
         }
+        let key = self.key.as_deref().map(|key| Expression::of_keys([key])).transpose();
+        let key = key.map_err(|error| Failure::Usage(format!("--key: {error}; write FIELD=VALUE,...")))?;
         let filter = self.filters.filter()?;
         let repository = Arc::new(context.open()?);
         let listing = context.listing(&repository);
         let chosen: Vec<&SnapshotRoot> = listing.fitting(&filter).collect();
-        let exit = match self.key.is_empty() {
-            true => self.table(context, &repository, &chosen, &path)?,
-            false => self.record(context, &repository, &chosen, &path)?,
+        let exit = match &key {
+            None => self.table(context, &repository, &chosen, &path)?,
+            Some(key) => record(context, &repository, &chosen, &path, key)?,
         };
         warn_of_mended(&context.output, &repository);
         Ok(exit)
@@ -93,42 +99,40 @@ impl Args {
         output.note(format_args!("{} in {}", count(changes, "change"), count(chosen.len() as u64, "snapshot")))?;
         Ok(exit)
     }
+}
 
-    fn record(
-        &self,
-        context: &Context,
-        repository: &Arc<Repository>,
-        chosen: &[&SnapshotRoot],
-        path: &[u8],
-    ) -> Result<Exit> {
-        let output = &context.output;
-        let several = are_of_several_series(chosen);
-        let history = RecordHistory::find(repository, chosen.iter().copied(), path, &self.key).map_err(|error| {
-            match error {
-                avro_snap::error::Error::NoPath { .. } => nowhere(path),
-                error => Failure::of_arguments(error),
-            }
-        })?;
-        for period in &history.periods {
-            let records = history.json(period)?;
-            if output.json {
-                let parsed: Vec<Value> = records.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
-                output.object_with("record_period", json!({"record": parsed}), period)?;
-                continue;
-            }
-            let shown = if records.is_empty() { "missing".to_owned() } else { records.join("  ") };
-            let series = if several { format!("  [{}]", period.since.series) } else { String::new() };
-            output.line(output.path(format!("{}  {shown}{series}", span(period)).as_bytes()))?;
+fn record(
+    context: &Context,
+    repository: &Arc<Repository>,
+    chosen: &[&SnapshotRoot],
+    path: &[u8],
+    key: &Expression,
+) -> Result<Exit> {
+    let output = &context.output;
+    let several = are_of_several_series(chosen);
+    let history = RecordHistory::find(repository, chosen.iter().copied(), path, key).map_err(|error| match error {
+        avro_snap::error::Error::NoPath { .. } => nowhere(path),
+        error => Failure::of_arguments(error),
+    })?;
+    for period in &history.periods {
+        let records = history.json(period)?;
+        if output.json {
+            let parsed: Vec<Value> = records.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
+            output.object_with("record_period", json!({"record": parsed}), period)?;
+            continue;
         }
-        for fault in &history.faults {
-            let message = format!("{}: {}", String::from_utf8_lossy(&fault.path), fault.reason);
-            output.error("unsound", &message, Some("its sound records were searched"));
-        }
-        if !history.is_found() {
-            output.note(format_args!("no snapshot has a record with {}", self.key.join(",")))?;
-        }
-        Ok(if history.faults.is_empty() { Exit::Done } else { Exit::Incomplete })
+        let shown = if records.is_empty() { "missing".to_owned() } else { records.join("  ") };
+        let series = if several { format!("  [{}]", period.since.series) } else { String::new() };
+        output.line(output.path(format!("{}  {shown}{series}", span(period)).as_bytes()))?;
     }
+    for fault in &history.faults {
+        let message = format!("{}: {}", String::from_utf8_lossy(&fault.path), fault.reason);
+        output.error("unsound", &message, Some("its sound records were searched"));
+    }
+    if !history.is_found() {
+        output.note(format_args!("no snapshot has a record with {}", key))?;
+    }
+    Ok(if history.faults.is_empty() { Exit::Done } else { Exit::Incomplete })
 }
 
 fn nowhere(path: &[u8]) -> Failure {
@@ -153,10 +157,13 @@ fn line(change: &TableChange<'_>, several: bool) -> String {
         line += &format!(", {}", count(records, "record"));
     }
     if let (Some(inserted), Some(deleted)) = (change.inserted, change.deleted) {
-        let by_files = if change.counted == Counted::Files && change.event == TableEvent::Changed { " by files" } else { "" };
+        let by_files =
+            if change.counted == Counted::Files && change.event == TableEvent::Changed { " by files" } else { "" };
         line += &format!("  (+{inserted} -{deleted}{by_files})");
     }
-    if let (Some(fingerprint), true) = (&change.fingerprint, change.verdict.is_some() || change.event == TableEvent::Appeared) {
+    if let (Some(fingerprint), true) =
+        (&change.fingerprint, change.verdict.is_some() || change.event == TableEvent::Appeared)
+    {
         let verdict = change.verdict.map_or_else(String::new, |verdict| format!(" ({verdict})"));
         line += &format!("  schema {fingerprint}{verdict}");
     }

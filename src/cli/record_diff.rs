@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use avro_snap::avro::filter::Expression;
 use avro_snap::avro::records::Encoding;
 use avro_snap::ops::record_diff::{
     FeedCodec, Operation, RecordChange, RecordDiffOptions, RecordDiffReport, RecordFeed, Side,
@@ -37,6 +38,12 @@ pub(crate) struct RecordArgs {
     /// Fields that say which record is which, like `id` or `customer.id,day`: a record of which others changed is an update
     #[arg(long, value_name = "FIELD,...", requires = "records")]
     key: Vec<String>,
+
+    /// Only records of which this condition is true, like `status = 'open' and total > 100`
+    ///
+    /// It is asked of both sides: a record of which it is no longer true counts as deleted.
+    #[arg(long = "where", value_name = "CONDITION", requires = "records")]
+    filter: Option<String>,
 
     /// Compare each snapshot of a series with the one before it, from this one on; then only a path follows
     #[arg(long, value_name = "SNAPSHOT", requires = "records", requires = "to")]
@@ -78,8 +85,10 @@ impl RecordArgs {
         self.records
     }
 
-    fn options(&self) -> RecordDiffOptions {
-        RecordDiffOptions::default().key(self.key.iter().flat_map(|list| comma_list(list)))
+    fn options(&self) -> Result<RecordDiffOptions> {
+        let filter = self.filter.as_deref().map(str::parse::<Expression>).transpose();
+        let filter = filter.map_err(|error| Failure::Usage(format!("--where: {error}")))?;
+        Ok(RecordDiffOptions::default().key(self.key.iter().flat_map(|list| comma_list(list))).filter(filter))
     }
 
     /// Compares what the arguments without flags name.
@@ -95,10 +104,11 @@ impl RecordArgs {
         if self.format == Format::Avro && to_stdout && output.json {
             return Err(Failure::Usage("--format avro and --json need -o FILE to go together".into()));
         }
+        let options = self.options()?;
         let repository = Arc::new(context.open()?);
         let sides = self.sides(context, &repository, named, filters)?;
         let snapshots: Vec<SnapshotRoot> = sides.iter().map(|side| side.snapshot.clone()).collect();
-        let feed = RecordFeed::new(&repository, sides, &self.options()).map_err(Failure::of_arguments)?;
+        let feed = RecordFeed::new(&repository, sides, &options).map_err(Failure::of_arguments)?;
         let reports = match self.format {
             Format::Text => feed.run(&mut |change| match output.json {
                 true => output.line(json_line(change)?),
@@ -141,7 +151,11 @@ impl RecordArgs {
             let [old, new] = pair else { continue };
             for fault in &report.faults {
                 let message = format!("{}: {}", String::from_utf8_lossy(&fault.path), fault.reason);
-                output.error("unsound", &message, Some("its sound records were compared; `snap dump` writes the file as it is"));
+                output.error(
+                    "unsound",
+                    &message,
+                    Some("its sound records were compared; `snap dump` writes the file as it is"),
+                );
                 exit = Exit::Incomplete;
             }
             if !is_said {
@@ -170,9 +184,8 @@ impl RecordArgs {
     ) -> Result<Vec<Side>> {
         let filter = filters.filter()?;
         let mut listing = context.listing(repository);
-        let side = |snapshot: SnapshotRoot, path: &[u8]| -> Result<Side> {
-            Ok(Side::of_path(repository, snapshot, path)?)
-        };
+        let side =
+            |snapshot: SnapshotRoot, path: &[u8]| -> Result<Side> { Ok(Side::of_path(repository, snapshot, path)?) };
         if let (Some(from), Some(to)) = (&self.from, &self.to) {
             let [path] = named else {
                 return Err(Failure::Usage(

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use avro_snap::avro::encoder::Encoders;
+use avro_snap::avro::filter::Expression;
 use avro_snap::avro::records::Encoding;
 use avro_snap::avro::varint;
 use avro_snap::chunk::CutParams;
@@ -251,7 +252,7 @@ fn what_changed_is_what_a_plain_comparison_finds() {
         }
         // Each record is followed to where it is.
         if let Some(row) = before.get(random.below(before.len().max(1))) {
-            let key = [format!("id={}", row.id)];
+            let key = Expression::of_keys([&*format!("id={}", row.id)]).unwrap();
             let history = RecordHistory::find(&repository, roots.iter(), b"table", &key).unwrap();
             let here = |rows: &[Row]| {
                 let mut here: Vec<_> = rows.iter().filter(|r| r.id == row.id).map(|r| r.json(newest)).collect();
@@ -320,7 +321,8 @@ fn the_feeds_of_nightly_exports_lead_from_the_first_night_to_the_last() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("table");
         std::fs::create_dir(&place).unwrap();
-        let files: Vec<_> = nights.iter().map(|night| night.join(format!("{table}.avro"))).filter(|file| file.exists()).collect();
+        let files: Vec<_> =
+            nights.iter().map(|night| night.join(format!("{table}.avro"))).filter(|file| file.exists()).collect();
         for (number, file) in files.iter().enumerate() {
             let _ = std::fs::remove_file(place.join(format!("part-{}.avro", number.wrapping_sub(1))));
             std::fs::copy(file, place.join(format!("part-{number}.avro"))).unwrap();

@@ -2,7 +2,6 @@
 
 mod record;
 mod table;
-mod wanted;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -11,8 +11,8 @@ use super::super::record_diff::{
     Batch, ByHash, Jobs, Opener, ReaderSchema, RecordFault, RecordHash, Skipped, TableFile, What, each_batch, is_whole,
     json, read, read_unsound,
 };
-use super::wanted::Wanted;
 use super::{BySeries, Contents, contents, side};
+use crate::avro::filter::{Expression, Filter};
 use crate::avro::records::{Encoding, Fields};
 use crate::error::{Error, Result};
 use crate::id::ContentHash;
@@ -49,7 +49,7 @@ pub struct RecordHistory {
 struct Search<'r> {
     repository: &'r Repository,
     reader: &'r ReaderSchema,
-    wanted: &'r Wanted,
+    wanted: &'r Filter,
     /// What files hold that were searched.
     files: HashMap<(Option<ContentHash>, u64), Vec<Arc<[u8]>>>,
     /// Chunks that were searched, and what of them holds the record.
@@ -60,20 +60,20 @@ struct Search<'r> {
 }
 
 impl RecordHistory {
-    /// Follows the record with this key (texts like `id=4711,day=2026-03-01`) through snapshots, given by their time. Records are
-    /// read with the newest schema of the last snapshot that has the table.
+    /// Follows the records of which a condition is true, mostly the one with a [key](Expression::of_keys), through snapshots, given by
+    /// their time. Records are read with the newest schema of the last snapshot that has the table.
     ///
     /// # Errors
-    /// [`Error::NoPath`] if no snapshot has it; [`Error::InvalidArgument`] if the key is none; [`Error::NoRecords`]; errors of
+    /// [`Error::NoPath`] if no snapshot has it; [`Error::InvalidArgument`] if the condition does not go with the schema; [`Error::NoRecords`]; errors of
     /// reading.
     pub fn find<'s>(
         repository: &Arc<Repository>,
         snapshots: impl DoubleEndedIterator<Item = &'s SnapshotRoot> + Clone,
         path: &[u8],
-        key: &[String],
+        key: &Expression,
     ) -> Result<Self> {
         let reader = reader_of(repository, snapshots.clone().rev(), path)?;
-        let wanted = Wanted::new(&reader, key)?;
+        let wanted = Filter::new(key, &reader.schema).map_err(|error| Error::argument("key", error.to_string()))?;
         let mut search = Search {
             repository,
             reader: &reader,
@@ -167,14 +167,13 @@ impl Search<'_> {
 
     /// Searches a file. What of it was searched before is not read.
     fn file(&mut self, files: &[TableFile; 1]) -> Result<Vec<Arc<[u8]>>> {
-        let Self { repository, reader, wanted, .. } = *self;
+        let Self { repository, wanted, .. } = *self;
         let [file] = files;
         let mut all = Vec::new();
         let known = Skipped::known(repository, files, &mut |key| {
             all.extend(self.found.get(&key).into_iter().flatten().cloned());
             self.searched.contains(&key)
         })?;
-        let keep = |record: &[u8]| wanted.is(reader, record);
         let nothing = Skipped::default();
         let jobs = [Jobs::new(repository, files, 0, &known), Jobs::new(repository, &[], 1, &nothing)];
         let records = |batch: &Batch| -> Vec<Arc<[u8]>> { batch.records().map(|(_, record)| record.into()).collect() };
@@ -185,7 +184,7 @@ impl Search<'_> {
         each_batch(
             repository,
             jobs,
-            Some(&keep),
+            Some(wanted),
             &mut |_, job, batch| {
                 *decoded += batch.read();
                 let here = records(&batch);
@@ -207,7 +206,7 @@ impl Search<'_> {
                     && is_whole(&job.what)
                 {
                     for (piece, key) in pieces.iter().zip(&job.keys) {
-                        let alone = read(repository, file, &What::Pieces(vec![piece.clone()]), Some(&keep))?;
+                        let alone = read(repository, file, &What::Pieces(vec![piece.clone()]), Some(wanted))?;
                         searched.insert(*key);
                         if alone.records().next().is_some() {
                             found.insert(*key, records(&alone));
@@ -217,7 +216,7 @@ impl Search<'_> {
                 Ok(())
             },
             &mut |_, _| {
-                read_unsound(repository, file, Some(&keep), faults, &mut |batch| {
+                read_unsound(repository, file, Some(wanted), faults, &mut |batch| {
                     unsound_decoded += batch.read();
                     unsound.extend(records(batch));
                     Ok(())

@@ -9,6 +9,7 @@ use super::skip::{Skipped, key_of};
 use super::table::TableFile;
 use super::units::{Block, Piece, Unit, Units, is_whole, read_range};
 use crate::avro::codec::{Decoder, MAX_DECODED};
+use crate::avro::filter::Filter;
 use crate::chunk::ChunkSource;
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
@@ -27,8 +28,8 @@ pub(crate) struct Job {
     pub(crate) keys: Vec<RecordHash>,
 }
 
-/// Says of a record, as it is read, whether it is looked at; all are if there is none.
-pub(crate) type Keep<'k> = Option<&'k (dyn Fn(&[u8]) -> Result<bool> + Sync)>;
+/// Which records are looked at, as they are read; all if there is none.
+pub(crate) type Keep<'k> = Option<&'k Filter>;
 
 #[derive(Debug)]
 pub(crate) enum What {
@@ -60,15 +61,22 @@ pub(crate) struct Jobs<'t> {
 }
 
 impl<'t> Jobs<'t> {
-    pub(crate) fn new(
-        repository: &'t Repository,
-        files: &'t [TableFile],
-        side: usize,
-        skipped: &'t Skipped,
-    ) -> Self {
+    pub(crate) fn new(repository: &'t Repository, files: &'t [TableFile], side: usize, skipped: &'t Skipped) -> Self {
         let left = files.iter().enumerate().filter(|(number, _)| !skipped.is_file(side, *number));
         let total = left.map(|(_, file)| file.length()).sum();
-        Self { repository, files, side, skipped, units: None, file: 0, number: 0, open: None, keys: Vec::new(), done: 0, total }
+        Self {
+            repository,
+            files,
+            side,
+            skipped,
+            units: None,
+            file: 0,
+            number: 0,
+            open: None,
+            keys: Vec::new(),
+            done: 0,
+            total,
+        }
     }
 
     fn is_behind(&self, other: &Self) -> bool {
@@ -183,7 +191,7 @@ impl Batch {
     /// that.
     ///
     /// # Errors
-    /// Those of `keep`.
+    /// If the filter finds no record where one was found.
     pub(super) fn add(
         &mut self,
         file: &TableFile,
@@ -192,6 +200,7 @@ impl Batch {
         keep: Keep<'_>,
     ) -> Result<std::result::Result<(), String>> {
         let (schema, mut start, mut wrong, mut failure) = (&*file.schema, 0, None, None);
+        let mut keep = keep.cloned();
         if schema.resolver.is_none() && keep.is_none() {
             self.bytes.reserve(bytes.len());
         }
@@ -211,7 +220,7 @@ impl Batch {
             }
             self.read += 1;
             let record = self.bytes.get(begin..).unwrap_or_default();
-            let kept = keep.map_or(Ok(true), |keep| keep(record)).unwrap_or_else(|error| {
+            let kept = keep.as_mut().map_or(Ok(true), |keep| keep.matches(record)).unwrap_or_else(|error| {
                 failure.get_or_insert(error);
                 false
             });
@@ -221,7 +230,7 @@ impl Batch {
             }
         });
         Ok(match (failure, walked.fault, wrong) {
-            (Some(error), ..) => return Err(error),
+            (Some(error), ..) => return Err(Error::Internal(format!("a record that was read is none: {error}"))),
             (None, Some(fault), _) => Err(fault.to_string()),
             (None, None, Some(wrong)) => Err(wrong),
             (None, None, None) => Ok(()),

@@ -122,10 +122,7 @@ impl AllFields {
         };
         finder.find(after, |is| {
             let pairs = self.names.iter().zip(was.iter().zip(is));
-            pairs
-                .filter(|(_, (was, is))| of(was, before) != of(is, after))
-                .map(|(name, _)| &**name)
-                .collect()
+            pairs.filter(|(_, (was, is))| of(was, before) != of(is, after)).map(|(name, _)| &**name).collect()
         })
     }
 }

@@ -248,7 +248,9 @@ impl Settling<'_, '_> {
 
 #[derive(Debug, Clone, Copy)]
 enum Fate {
-    Alone { duplicate: bool },
+    Alone {
+        duplicate: bool,
+    },
     /// It is what this one became.
     UpdateOf(u32),
     /// What it became says so.

@@ -42,6 +42,7 @@ use keys::AllFields;
 use matching::{KeyOf, Matching};
 
 use crate::avro::codec::Decoder;
+use crate::avro::filter::{Expression, Filter};
 use crate::error::{Error, Result};
 use crate::read::avro_file::{AvroFile, Piece};
 use crate::store::{Repository, unless_any_moved};
@@ -55,6 +56,9 @@ pub struct RecordDiffOptions {
     /// The fields that say which record is which, like `id` and `customer.id`. Without them nothing is an update.
     #[serde(deserialize_with = "values::words")]
     pub key: Vec<String>,
+    /// Only records of which this is true, on each side: a record that it is true of no longer counts as deleted.
+    #[serde(rename = "where")]
+    pub filter: Option<Expression>,
     /// How much is held in memory before it goes to a temporary file, in bytes.
     #[serde(skip)]
     pub memory: usize,
@@ -62,14 +66,15 @@ pub struct RecordDiffOptions {
 
 impl Default for RecordDiffOptions {
     fn default() -> Self {
-        Self { key: Vec::new(), memory: MEMORY }
+        Self { key: Vec::new(), filter: None, memory: MEMORY }
     }
 }
 
 impl RecordDiffOptions {
     values::setters! {
         each key: String;
-        is memory: usize;
+        is filter: Option<Expression>;
+        the memory: usize;
     }
 }
 
@@ -130,6 +135,7 @@ pub struct RecordFeed<'r> {
     sides: Vec<Side>,
     reader: Arc<ReaderSchema>,
     key: Option<Key>,
+    filter: Option<Filter>,
     memory: usize,
 }
 
@@ -138,7 +144,7 @@ impl<'r> RecordFeed<'r> {
     /// last side that has files.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if no side has files, or the schema has no such key; [`Error::NoRecords`].
+    /// [`Error::InvalidArgument`] if no side has files, the schema has no such key, or the filter does not go with it; [`Error::NoRecords`].
     pub fn new(repository: &'r Repository, sides: Vec<Side>, options: &RecordDiffOptions) -> Result<Self> {
         let last = sides.iter().rev().find(|side| !side.files.is_empty());
         let last = last.ok_or_else(|| Error::argument("path", "there are no Avro files to compare"))?;
@@ -148,7 +154,9 @@ impl<'r> RecordFeed<'r> {
         };
         let reader = last.schema.as_ref().map_err(refused)?.clone();
         let key = if options.key.is_empty() { None } else { Some(Key::new(&reader, &options.key)?) };
-        Ok(Self { repository, sides, reader, key, memory: options.memory })
+        let filter = options.filter.as_ref().map(|filter| Filter::new(filter, &reader.schema)).transpose();
+        let filter = filter.map_err(|error| Error::argument("where", format!("where: {error}")))?;
+        Ok(Self { repository, sides, reader, key, filter, memory: options.memory })
     }
 
     /// The schema that all records are read with.
@@ -187,7 +195,8 @@ impl<'r> RecordFeed<'r> {
         each: &mut dyn FnMut(&RecordChange<'_>) -> Result<()>,
     ) -> Result<RecordDiffReport> {
         let mut opener = Opener::new(self.repository, &self.reader);
-        let mut open = |side: &Side| side.files.iter().map(|entry| opener.open(entry.clone())).collect::<Result<Vec<_>>>();
+        let mut open =
+            |side: &Side| side.files.iter().map(|entry| opener.open(entry.clone())).collect::<Result<Vec<_>>>();
         let (old, new) = (open(before)?, open(after)?);
         let describer = Describer {
             reader: &self.reader,
@@ -195,10 +204,13 @@ impl<'r> RecordFeed<'r> {
             fields: AllFields::new(&self.reader),
             snapshot: &after.snapshot,
         };
-        let key_of = |record: &[u8], key: &mut Vec<u8>| self.key.as_ref().map_or(Ok(()), |fields| fields.of(record, key));
+        let key_of =
+            |record: &[u8], key: &mut Vec<u8>| self.key.as_ref().map_or(Ok(()), |fields| fields.of(record, key));
         let key = self.key.is_some().then_some(&key_of as KeyOf<'_>);
         let comparison = Comparison { repository: self.repository, files: [&old, &new], memory: self.memory };
-        comparison.run(key, None, &mut |before, after, duplicate| each(&describer.change(before, after, duplicate)?))
+        comparison.run(key, self.filter.as_ref(), &mut |before, after, duplicate| {
+            each(&describer.change(before, after, duplicate)?)
+        })
     }
 }
 

@@ -47,7 +47,10 @@ impl Skipped {
 
     /// Whether a part is left out. Parts are counted that [have a key](key_of).
     pub(super) fn is_unit(&self, side: usize, number: usize) -> bool {
-        self.sides.get(side).and_then(|marks| marks.units.get(number / 64)).is_some_and(|word| word >> (number % 64) & 1 == 1)
+        self.sides
+            .get(side)
+            .and_then(|marks| marks.units.get(number / 64))
+            .is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
     /// Leaves out what `is_known` says of the parts of one side, by their keys.
