@@ -79,7 +79,7 @@ impl RecordDiffOptions {
 }
 
 /// How much is held in memory: records with what belongs to them.
-const MEMORY: usize = 64 << 20;
+const MEMORY: usize = 40 << 20;
 
 /// Something in a file that is not sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -282,6 +282,8 @@ impl Comparison<'_> {
         report.records_before += unsound[0];
         report.records_after += unsound[1];
         report.records_decoded = decoded + unsound[0] + unsound[1];
+        // What was decoded is not asked for again.
+        repository.reader().forget_frames();
         let (duplicates, spilled) = matching.into_inner().finish(&mut |matched| {
             let counter = match (matched.before, matched.after) {
                 (Some(_), Some(_)) => &mut report.updated,

@@ -43,7 +43,7 @@ const SEGMENT: usize = 1 << 20;
 const OVERHEAD: usize = 96;
 
 /// How much of the arena may be waste before it is built again.
-const WASTE: usize = 8 << 20;
+const WASTE: usize = 4 << 20;
 
 /// A multiset of records with numbers below 0: those that stand before more often than after have one. Of equal records one
 /// copy is held, and none once both sides have it as often.
@@ -106,7 +106,7 @@ impl Pending {
                 self.used += record.len();
                 self.live += record.len();
                 place.insert(Held { count, sequence, segment, start, length: record.len() as u32 });
-                if self.used > 2 * self.live + WASTE {
+                if self.used > self.live + self.live / 2 + WASTE {
                     self.compact();
                 }
             }
@@ -200,6 +200,6 @@ mod tests {
         }
         assert_eq!(pending.all().len(), 4000);
         assert_eq!(pending.all()[7].record, [700u64.to_le_bytes(); 16].concat());
-        assert!(pending.arena.iter().map(Vec::capacity).sum::<usize>() < 2 * WASTE);
+        assert!(pending.arena.iter().map(Vec::capacity).sum::<usize>() < 4 * WASTE);
     }
 }
