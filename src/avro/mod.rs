@@ -10,6 +10,9 @@
 //! - [`compat`]: whether one schema reads the data of another.
 //! - [`resolve`]: records of one schema as records of another.
 //! - [`records`]: records as JSON.
+//! - [`field_path`]: the name of a field that may stand within others, as people write it.
+//! - [`filter`]: conditions on records, asked of their bytes.
+//! - [`locate`]: where in a record the fields lie that are asked for.
 //! - [`columns`]: records taken apart into columns, field by field.
 //! - [`encoder`]: what makes exactly the payload again from what a decoder gave.
 //!
@@ -23,6 +26,9 @@ pub mod columns;
 pub mod compat;
 pub mod container;
 pub mod encoder;
+pub mod field_path;
+pub mod filter;
+pub mod locate;
 pub mod records;
 pub mod resolve;
 pub mod schema;

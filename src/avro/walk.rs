@@ -202,8 +202,14 @@ impl Program {
     /// The same for data of any depth: the fast way first, which fits nearly all.
     #[inline]
     fn datum(&self, bytes: &[u8], at: usize) -> Walked {
-        match self.shallow(bytes, at) {
-            Err(error) if error.is_beyond_limits() => self.deep(bytes, at),
+        self.skip(self.root, bytes, at)
+    }
+
+    /// The same for the values that one list stands for.
+    #[inline]
+    pub(super) fn skip(&self, body: Body, bytes: &[u8], at: usize) -> Walked {
+        match self.walk(body, bytes, at, 0) {
+            Err(error) if error.is_beyond_limits() => self.deep(body, bytes, at),
             walked => walked,
         }
     }

@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::failure::Result;
 use super::format::{count, kind, size};
 use super::pick::{Filters, selector};
+use super::record_diff::RecordArgs;
 
 /// Show what changed between two snapshots
 ///
@@ -27,12 +28,19 @@ pub(crate) struct Args {
     before: OsString,
 
     /// The later snapshot
-    #[arg(value_name = "SNAPSHOT[:PATH]")]
-    after: OsString,
+    #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present = "from")]
+    after: Option<OsString>,
+
+    /// With --records the path in both, if not given after a colon
+    #[arg(value_name = "PATH", requires = "records")]
+    inside: Option<OsString>,
 
     /// Also show paths of which only metadata changed
     #[arg(long)]
     metadata: bool,
+
+    #[command(flatten)]
+    records: RecordArgs,
 
     #[command(flatten)]
     filters: Filters,
@@ -41,7 +49,11 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let output = &context.output;
-        let (before, after) = (selector(Some(&self.before))?, selector(Some(&self.after))?);
+        if self.records.is_wanted() {
+            let named: Vec<OsString> = [Some(self.before), self.after, self.inside].into_iter().flatten().collect();
+            return self.records.run(context, &named, &self.filters);
+        }
+        let (before, after) = (selector(Some(&self.before))?, selector(self.after.as_deref())?);
         let filter = self.filters.filter()?;
         let repository = context.open()?;
         let mut listing = context.listing(&repository);

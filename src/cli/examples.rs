@@ -72,7 +72,18 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "snap schema diff latest:export/orders.avro latest:export/returns.avro",
         ],
     ),
-    ("snap diff", &["snap diff latest~1 latest", "snap diff --metadata 4f2a:export tables:latest:export"]),
+    (
+        "snap diff",
+        &[
+            "snap diff latest~1 latest",
+            "snap diff --metadata 4f2a:export tables:latest:export",
+            "snap diff --records latest~1 latest export/orders --key order_id",
+        ],
+    ),
+    (
+        "snap log",
+        &["snap log export/orders", "snap log 'export/orders*.avro' --quick", "snap log export/orders --key id=4711"],
+    ),
     ("snap tag", &["snap tag latest --add checked", "snap tag 4f2a 77c0 --remove nightly --add monthly"]),
     (
         "snap forget",

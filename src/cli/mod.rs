@@ -26,6 +26,7 @@ mod globals;
 mod init;
 mod interrupt;
 mod key;
+mod log;
 mod lost;
 mod ls;
 mod manifest;
@@ -43,6 +44,7 @@ mod places;
 mod plan;
 mod progress;
 mod prune;
+mod record_diff;
 mod recover;
 mod repair;
 mod restore;
@@ -102,7 +104,8 @@ enum Verb {
     Cat(cat::Args),
     Count(count::Args),
     Schema(schema::Args),
-    Diff(diff::Args),
+    Diff(Box<diff::Args>),
+    Log(log::Args),
     Tag(tag::Args),
     Forget(Box<forget::Args>),
     Stats(stats::Args),
@@ -192,6 +195,7 @@ impl Verb {
             Self::Count(args) => args.run(context),
             Self::Schema(args) => args.run(context),
             Self::Diff(args) => args.run(context),
+            Self::Log(args) => args.run(context),
             Self::Tag(args) => args.run(context),
             Self::Forget(args) => args.run(context),
             Self::Stats(args) => args.run(context),

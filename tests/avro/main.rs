@@ -20,5 +20,7 @@ mod deflate_encoders;
 mod encoder_corpus;
 mod encoder_golden;
 mod encoder_peers;
+mod filtering;
+mod locating;
 mod ranges;
 mod resolve;

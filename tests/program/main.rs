@@ -48,6 +48,7 @@ mod lines;
 mod manifest_readers;
 mod parity;
 mod prune;
+mod record_diff;
 mod remote;
 mod repair;
 mod restore_delete;

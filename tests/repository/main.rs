@@ -11,6 +11,8 @@ mod bucket;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/containers.rs"]
+mod containers;
 #[path = "../common/faults.rs"]
 mod faults;
 #[path = "../common/hooked.rs"]
@@ -62,6 +64,7 @@ mod prune_races;
 mod prune_scale;
 mod ranges;
 mod readers;
+mod record_diff;
 mod remote;
 mod remote_faults;
 mod repair;

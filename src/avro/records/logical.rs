@@ -11,7 +11,7 @@ const MAX_DECIMAL: usize = 16 << 10;
 const MAX_SCALE: u64 = 2 * MAX_DECIMAL as u64;
 
 /// A whole number as text, if its logical type says that it is a day or a time.
-pub(super) fn moment(value: i64, kind: &Kind, logical: Option<&str>) -> Option<String> {
+pub(in crate::avro) fn moment(value: i64, kind: &Kind, logical: Option<&str>) -> Option<String> {
     Some(match (kind, logical?) {
         (Kind::Int, "date") => date(value),
         (Kind::Int, "time-millis") => time(value, 3),
@@ -58,7 +58,12 @@ fn timestamp(value: i64, digits: usize, zone: &str) -> String {
 }
 
 /// Bytes as text, if their logical type says what they are.
-pub(super) fn of_bytes(bytes: &[u8], kind: &Kind, logical: Option<&str>, scale: Option<u64>) -> Option<String> {
+pub(in crate::avro) fn of_bytes(
+    bytes: &[u8],
+    kind: &Kind,
+    logical: Option<&str>,
+    scale: Option<u64>,
+) -> Option<String> {
     match (kind, logical, bytes) {
         (Kind::Bytes | Kind::Fixed { .. }, _, _) if scale.is_some() => decimal(bytes, scale.unwrap_or(0)),
         (Kind::Fixed { .. }, Some("uuid"), bytes) if bytes.len() == 16 => Some(uuid(bytes)),

@@ -29,6 +29,9 @@ use super::schema::{Field, Kind, NodeId, Schema};
 use super::varint;
 use crate::error::{Error, Result};
 pub use fields::Fields;
+#[cfg(test)]
+pub(super) use logical::moment;
+pub(super) use logical::of_bytes;
 use text::Out;
 
 /// Why records cannot be decoded.

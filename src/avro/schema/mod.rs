@@ -235,7 +235,11 @@ impl Schema {
 
     /// Compiles walks over values of these types in a row, a body for each list.
     pub(super) fn compile_walks(&self, lists: &[Vec<NodeId>]) -> (Program, Vec<Body>) {
-        Program::compile_lists(&self.nodes, &self.least, lists)
+        // The root is one of its own uses: without it, a record that leads back to itself would be put into itself.
+        let all: Vec<_> = std::iter::once(vec![self.root]).chain(lists.iter().cloned()).collect();
+        let (program, mut bodies) = Program::compile_lists(&self.nodes, &self.least, &all);
+        bodies.remove(0);
+        (program, bodies)
     }
 
     /// The schema in its Parsing Canonical Form ("Transforming into Parsing Canonical Form").
