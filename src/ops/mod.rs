@@ -7,6 +7,7 @@ pub mod copy;
 pub mod create;
 pub mod diff;
 pub mod encoders;
+pub mod erase;
 pub mod find;
 pub mod forget;
 pub mod ls;

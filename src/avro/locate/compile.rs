@@ -74,13 +74,8 @@ pub(super) fn locator(schema: &Schema, paths: &[FieldPath]) -> Result<Locator, L
         }
         wanted[at].slots.push(slot);
     }
-    let mut compiler = Compiler {
-        schema,
-        wanted: &wanted,
-        lists: Vec::new(),
-        drafts: Vec::new(),
-        known: HashMap::new(),
-    };
+    let mut compiler =
+        Compiler { schema, wanted: &wanted, lists: Vec::new(), drafts: Vec::new(), known: HashMap::new() };
     let root = compiler.plan(0, schema.root(), 0)?;
     let Compiler { lists, drafts, .. } = compiler;
     let (program, bodies) = schema.compile_walks(&lists);
