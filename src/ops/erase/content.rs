@@ -87,7 +87,11 @@ impl<'r> Judging<'r> {
         }
     }
 
-    fn judge(&mut self, block: &StoredBlock, erased: &mut dyn FnMut(&[u8])) -> std::result::Result<JudgedBlock, String> {
+    fn judge(
+        &mut self,
+        block: &StoredBlock,
+        erased: &mut dyn FnMut(&[u8]),
+    ) -> std::result::Result<JudgedBlock, String> {
         let Self { schema, filter, decoder, buffer, codec, .. } = self;
         let of_block = |reason: &dyn std::fmt::Display| format!("block {}: {reason}", block.ordinal);
         let plain = block.plain(*codec, decoder, buffer).map_err(|error| of_block(&error))?;

@@ -243,24 +243,25 @@ impl ErasePlan {
     fn judge(&mut self, repository: &Repository, row: &FileEntry, misfits: &mut Misfits) -> Result<Judged> {
         self.contents += 1;
         let mut found = Vec::new();
-        let judged = match judge(repository, row, &self.asked.condition, &mut |record| found.push(self.proof.entry(record))) {
-            Ok(Ok((erased, left))) => {
-                misfits.fits += 1;
-                self.contents_concerned += u64::from(erased > 0);
-                self.records = self.records.saturating_add(erased);
-                Judged::Records { erased, left }
-            }
-            Ok(Err(Unfit::Filter(error))) => {
-                let reason = error.reason.to_string();
-                misfits.first.get_or_insert(error);
-                Judged::Unfit(reason)
-            }
-            Ok(Err(Unfit::Unsound(reason))) => Judged::Unfit(reason),
-            Err(error) if error.is_damage() || matches!(error, Error::Unsupported { .. }) => {
-                Judged::Unfit(error.to_string())
-            }
-            Err(error) => return Err(error),
-        };
+        let judged =
+            match judge(repository, row, &self.asked.condition, &mut |record| found.push(self.proof.entry(record))) {
+                Ok(Ok((erased, left))) => {
+                    misfits.fits += 1;
+                    self.contents_concerned += u64::from(erased > 0);
+                    self.records = self.records.saturating_add(erased);
+                    Judged::Records { erased, left }
+                }
+                Ok(Err(Unfit::Filter(error))) => {
+                    let reason = error.reason.to_string();
+                    misfits.first.get_or_insert(error);
+                    Judged::Unfit(reason)
+                }
+                Ok(Err(Unfit::Unsound(reason))) => Judged::Unfit(reason),
+                Err(error) if error.is_damage() || matches!(error, Error::Unsupported { .. }) => {
+                    Judged::Unfit(error.to_string())
+                }
+                Err(error) => return Err(error),
+            };
         if matches!(judged, Judged::Records { .. }) {
             self.proof.add(found);
         }

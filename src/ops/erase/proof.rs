@@ -156,8 +156,11 @@ impl Proof {
 
 impl Serialize for Proof {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let texts: Vec<String> =
-            self.records.iter().map(|entry| format!("{}:{:06x}:{}", entry.length, entry.tag, hex(&entry.hash))).collect();
+        let texts: Vec<String> = self
+            .records
+            .iter()
+            .map(|entry| format!("{}:{:06x}:{}", entry.length, entry.tag, hex(&entry.hash)))
+            .collect();
         let mut object = serializer.serialize_struct("Proof", 7)?;
         object.serialize_field("version", &1)?;
         object.serialize_field("repository", &self.repository)?;

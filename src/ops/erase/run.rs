@@ -11,7 +11,9 @@ use crate::avro::container::MARKER;
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, ContentHash, SnapshotId};
-use crate::ingest::{AnchorPrimer, Depth, Effort, Feeder, FileContext, Pipeline, SchemaCache, Workbench, store_content};
+use crate::ingest::{
+    AnchorPrimer, Depth, Effort, Feeder, FileContext, Pipeline, SchemaCache, Workbench, store_content,
+};
 use crate::ops::create::CreateOptions;
 use crate::progress::{Phase, Progress, Warning};
 use crate::read::{EncoderBench, FileAssembler, Prefetching};
@@ -238,7 +240,11 @@ impl<'r> EraseRun<'r> {
     }
 
     /// Writes files without the records, and stores them as `create` would.
-    fn store_files(&self, pipeline: &Pipeline<'r>, files: Vec<(ContentHash, FileEntry)>) -> Result<(Vec<Stored>, Failed)> {
+    fn store_files(
+        &self,
+        pipeline: &Pipeline<'r>,
+        files: Vec<(ContentHash, FileEntry)>,
+    ) -> Result<(Vec<Stored>, Failed)> {
         let (context, condition) = (&self.context, &self.asked.condition);
         let (mut stored, mut failed) = (Vec::new(), Vec::new());
         context.pool.in_place_scope(|scope| {

@@ -101,7 +101,9 @@ pub fn check_erased(repository: &Repository, proof: &Proof, progress: &dyn Progr
     let used = files(repository, &scanner, &mut report)?;
     let unused = opaque.difference(&used).count();
     if unused > 0 {
-        report.unproven.push(format!("{unused} chunks of whole files or payloads that no snapshot needs may hold any record"));
+        report
+            .unproven
+            .push(format!("{unused} chunks of whole files or payloads that no snapshot needs may hold any record"));
     }
     Ok(report)
 }
