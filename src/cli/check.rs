@@ -1,12 +1,14 @@
 //! `snap check`
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use avro_snap::error::Error;
+use avro_snap::error::{Error, IoContext};
 use avro_snap::ops::avro_check::{AvroCheckReport, Finding, avro_check, avro_check_of, latest_of_each_series};
 use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check_each};
+use avro_snap::ops::erase::{FoundErased, Proof, check_erased};
 use avro_snap::ops::select::{Filter, Selector};
 use avro_snap::storage::Kind;
 use avro_snap::store::Repository;
@@ -15,7 +17,7 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Result, hint};
+use super::failure::{Failure, Result, hint};
 use super::format::{count, local_time, size};
 use super::lost::LossPrinter;
 use super::pick::selector;
@@ -47,6 +49,13 @@ pub(crate) struct Args {
     #[arg(long)]
     avro: bool,
 
+    /// Look for the records that `snap erase --report FILE` erased, in all that the repository holds, and for nothing else
+    ///
+    /// All chunks of all packs are decoded and searched. Exit code 1 if a record is still there (then run `snap prune --grace 0`), 3
+    /// if something could not be looked into, so that nothing is proven.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["read_data", "read_data_subset", "max_age", "avro"])]
+    erased: Option<PathBuf>,
+
     /// With --avro, look at this snapshot instead, or at a file, folder or pattern in it; may be repeated
     #[arg(long, value_name = "SNAPSHOT[:PATH]", requires = "avro")]
     snapshot: Vec<OsString>,
@@ -65,6 +74,9 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let selectors = self.snapshot.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
         let repository = Arc::new(context.open_to_check()?);
+        if let Some(path) = &self.erased {
+            return erased(context, &repository, path);
+        }
         let meter = Meter::new(&context.output);
         let mut printer = LossPrinter::new(&context.output);
         let options = self.options();
@@ -123,6 +135,55 @@ impl Args {
         meter.finish();
         Ok(checked?)
     }
+}
+
+/// Looks for erased records.
+fn erased(context: &Context, repository: &Repository, path: &Path) -> Result<Exit> {
+    let output = &context.output;
+    let text = std::fs::read_to_string(path).when("read", path)?;
+    let proof = Proof::parse(&text, repository);
+    let proof = proof.map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+    let meter = Meter::new(output);
+    let looked = check_erased(repository, &proof, &meter);
+    meter.finish();
+    let report = looked?;
+    for found in &report.found {
+        let (place, records) = match found {
+            FoundErased::Chunk { pack, chunk, records } => (format!("chunk {chunk} of pack {pack}"), records),
+            FoundErased::File { path, records } => (String::from_utf8_lossy(path).into_owned(), records),
+        };
+        let hint = "`snap prune --grace 0` deletes what no snapshot needs";
+        output.error("erased_record", &format!("{place} holds {}", count(*records, "erased record")), Some(hint));
+    }
+    for reason in &report.unproven {
+        output.error("unproven", reason, None);
+    }
+    if report.records_too_short > 0 {
+        let short = count(report.records_too_short, "record");
+        output.error("unproven", &format!("{short} of fewer than 8 bytes cannot be looked for"), None);
+    }
+    let exit = match (report.found.is_empty(), report.is_proven()) {
+        (false, _) => Exit::Failed,
+        (true, false) => Exit::Incomplete,
+        (true, true) => Exit::Done,
+    };
+    if output.json {
+        return context.finish_with(
+            exit,
+            Ok(output.object_with("erased_summary", json!({"is_proven": report.is_proven()}), &report)?),
+        );
+    }
+    output.note(format_args!(
+        "{} looked for in {} ({}) of {}",
+        count(report.records, "different record"),
+        count(report.chunks, "chunk"),
+        size(report.bytes),
+        count(report.packs, "pack")
+    ))?;
+    if report.is_proven() {
+        output.note(format_args!("the repository holds none of them"))?;
+    }
+    context.finish_with(exit, Ok(()))
 }
 
 fn print_avro(context: &Context, report: &AvroCheckReport) -> Result<()> {

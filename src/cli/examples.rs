@@ -109,6 +109,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "snap optimize",
         &["snap optimize --dry-run", "snap optimize; snap prune", "snap optimize --series tables --include '*.avro'"],
     ),
+    (
+        "snap erase",
+        &[
+            "snap erase exports/customers --where \"email = 'a@b.example'\" --dry-run",
+            "snap erase 'exports/customers/*.avro' --key id=4711 --report erased.json --yes",
+            "snap prune --grace 0; snap check --erased erased.json",
+        ],
+    ),
     ("snap repair config", &["snap repair config --dry-run", "snap repair config"]),
     ("snap repair index", &["snap repair index --dry-run", "snap repair index"]),
     ("snap repair packs", &["snap repair packs --dry-run", "snap repair packs", "snap repair packs --parity 5%"]),

@@ -109,6 +109,9 @@ pub(crate) fn long(entry: &FileEntry, path: &[u8], output: &Output) -> Vec<u8> {
         said.push(']');
         line.extend_from_slice(said.as_bytes());
     }
+    if let Some(altered) = entry.altered {
+        line.extend_from_slice(format!("  [records erased {}]", local_time(altered)).as_bytes());
+    }
     line
 }
 

@@ -12,6 +12,7 @@ mod debug;
 mod diff;
 mod dump;
 mod elsewhere;
+mod erase;
 mod examples;
 mod exit;
 mod failure;
@@ -116,6 +117,7 @@ enum Verb {
     Prune(prune::Args),
     Retain(retain::Args),
     Optimize(optimize::Args),
+    Erase(Box<erase::Args>),
     Repair(repair::Args),
     Recover(recover::Args),
     Key(key::Args),
@@ -205,6 +207,7 @@ impl Verb {
             Self::Prune(args) => args.run(context),
             Self::Retain(args) => args.run(context),
             Self::Optimize(args) => args.run(context),
+            Self::Erase(args) => args.run(context),
             Self::Repair(args) => args.run(context),
             Self::Recover(args) => args.run(context),
             Self::Key(args) => args.run(context),
@@ -248,6 +251,9 @@ impl Verb {
             Self::Key(_) => When::Changing("`snap key list` says what is done; run it again if it is not"),
             Self::Tag(_) | Self::Forget(_) => {
                 When::Changing("`snap snapshots` says what is done; run it again if it is not")
+            }
+            Self::Erase(_) => {
+                When::Changing("run it again: files of snapshots that are done hold no such records any more")
             }
             Self::Prune(_) | Self::Repair(_) | Self::Recover(_) | Self::Retain(_) | Self::Optimize(_) => {
                 When::Changing("run it again, it continues from what is done so far")

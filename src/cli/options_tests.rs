@@ -211,7 +211,11 @@ const SHARED: &[Shared] = &[
             ("read-data-subset", "'2/7'", &["--read-data-subset", "2/7"]),
             ("max-age", "'2w'", &["--max-age", "2w"]),
         ],
-        own: &[("avro", "a second check after it, of files"), ("snapshot", "of which snapshots the files are checked")],
+        own: &[
+            ("avro", "a second check after it, of files"),
+            ("snapshot", "of which snapshots the files are checked"),
+            ("erased", "another check in its place"),
+        ],
         read: read::<CheckOptions>,
     },
     Shared {

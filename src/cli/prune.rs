@@ -20,6 +20,10 @@ use super::progress::Meter;
 /// Data that is still needed is copied out of packs that are largely unused. Packs that go are condemned first, and deleted
 /// by the next prune after the grace period. Other processes may write, restore or prune at the same time. A prune may be
 /// interrupted at any time; the next one continues.
+///
+/// Where records were erased from snapshots (`snap erase`), nothing unused is tolerated whatever --max-unused says, and data that
+/// is stored as a difference to unused data is stored again: what was erased is gone once the packs are deleted (--grace 0 does
+/// that at once).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Change nothing; show what would be done and how much the deletion would free
@@ -185,7 +189,7 @@ fn print_report(context: &Context, report: &PruneReport, dry_run: bool) -> Resul
     }
     line(if dry_run { "would be removed:" } else { "removed:" }, &|fate| fate.goes() && !fate.is_copied())?;
     line(if dry_run { "would be repacked:" } else { "repacked:" }, &Fate::is_copied)?;
-    for fate in [Fate::PartlyUnused, Fate::Small, Fate::OldKey] {
+    for fate in [Fate::PartlyUnused, Fate::Small, Fate::OldKey, Fate::OnUnused] {
         line(&format!("  of these {}:", reason(fate)), &|other| other == fate)?;
     }
     if report.old_keys.packs > 0 {
@@ -196,6 +200,9 @@ fn print_report(context: &Context, report: &PruneReport, dry_run: bool) -> Resul
         let parts = count(report.parts_removed, "part");
         let removed = if dry_run { "would be removed" } else { "removed" };
         output.note(format_args!("{parts} of abandoned runs {removed} (see `snap merge --help`)"))?;
+    }
+    if report.purges {
+        output.note(format_args!("records were erased from snapshots: nothing unused is kept"))?;
     }
     output.note(format_args!("unused and kept: {}", size(report.unused_bytes_left)))?;
     let swept = format!("{}, {}", count(report.swept.packs, "condemned pack"), size(report.swept.bytes));
@@ -226,5 +233,6 @@ fn reason(fate: Fate) -> &'static str {
         Fate::PartlyUnused => "too much of it is unused",
         Fate::Small => "small",
         Fate::OldKey => "sealed under an older key",
+        Fate::OnUnused => "resting on what is not needed",
     }
 }

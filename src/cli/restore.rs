@@ -14,7 +14,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Result, hint};
 use super::filter::PatternArgs;
-use super::format::{count, seconds, size};
+use super::format::{count, local_time, seconds, size};
 use super::globals::given;
 use super::parity::warn_of_mended;
 use super::pick::{Filters, selector};
@@ -260,6 +260,11 @@ fn print_report(
         options.target.display(),
         seconds(report.duration_secs)
     ))?;
+    if let Some(altered) = snapshot.altered {
+        let time = local_time(altered);
+        output
+            .note(format_args!("records were erased from files of this snapshot, last on {time} (`snap ls --long`)"))?;
+    }
     if options.dry_run {
         output.note(format_args!(
             "of these, {} not there, {} with another size or time, {} with the same",

@@ -152,11 +152,11 @@ struct Unneeded {
 impl Unneeded {
     fn find(repository: &Repository, survey: &Survey<'_>, state: &State) -> Result<Self> {
         let young = survey.young_packs();
-        let lost_chunks = survey.needs(state, &young, false).lost;
+        let lost_chunks = survey.needs(state, &young, false, false).lost;
         // Nothing that is needed is to rest on packs that no index object names: none is written here.
         let unnamed = survey.settled_unindexed().filter_map(|id| survey.inventory.pack_number(&id));
         let passed_over: BTreeSet<PackNumber> = young.iter().copied().chain(unnamed).collect();
-        let needs = survey.needs(state, &passed_over, false);
+        let needs = survey.needs(state, &passed_over, false, false);
         let (numbers, facts): (Vec<PackNumber>, Vec<_>) = survey.facts(state, &needs, &young).into_iter().unzip();
         let limits = Limits { max_unused: MaxUnused::Percent(100.0), max_repack: Some(0), small: 0, reencrypt: false };
         let fates = decide(&facts, limits);

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::id::{PackId, SnapshotId};
 use crate::progress::{Phase, Progress};
-use crate::store::{Compression, PackNumber, Repository, abandoned_parts, remove_abandoned_parts};
+use crate::store::{Compression, PackNumber, Repository, State, abandoned_parts, read_roots, remove_abandoned_parts};
 use crate::values;
 
 /// How to prune.
@@ -121,6 +121,8 @@ pub struct PruneReport {
     pub parts_removed: u64,
     /// Bytes of interrupted writes that were removed.
     pub tidied_bytes: u64,
+    /// Records were erased from snapshots: nothing unused is left lying about, and nothing that is needed rests on what is not.
+    pub purges: bool,
     /// The disk was full: only what needs no room was done. Nothing was copied out of packs that are partly needed.
     pub without_room: bool,
     /// How long it took, in seconds.
@@ -185,6 +187,11 @@ pub fn prune(repository: &Repository, options: &PruneOptions, progress: &dyn Pro
     }
 }
 
+/// Whether records were erased from a snapshot. A root that cannot be read is passed over: what hangs on it is damaged anyway.
+fn has_erasures(repository: &Repository, state: &State) -> bool {
+    read_roots(repository, &state.snapshots).iter().flatten().any(|root| root.altered.is_some())
+}
+
 /// A cache that turns out to be damaged must not be in the way. Whatever was done so far is whole.
 fn steadily<T>(repository: &Repository, work: &mut dyn FnMut() -> Result<T>) -> Result<T> {
     match work() {
@@ -214,10 +221,13 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
         (survey, state) = settled(if options.dry_run { &parts_removed } else { &no_parts })?;
     }
     let young = survey.young_packs();
-    let needs = survey.needs(&state, &young, options.reencrypt);
+    let purges = has_erasures(repository, &state);
+    // What was erased must not be left lying about as a part of what is needed.
+    let max_unused = if purges { MaxUnused::Bytes(0) } else { options.max_unused };
+    let needs = survey.needs(&state, &young, options.reencrypt, purges);
     let facts = survey.facts(&state, &needs, &young);
     let limits = Limits {
-        max_unused: options.max_unused,
+        max_unused,
         max_repack: options.max_repack_size,
         small: if options.repack_small { repository.sizes().pack as u64 / 2 } else { 0 },
         reencrypt: options.reencrypt,
@@ -228,6 +238,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     let mut report = PruneReport {
         snapshots: state.whole_snapshots().len() as u64,
         lost_chunks: needs.lost,
+        purges,
         parts_removed: parts_removed.iter().filter(|id| id.part_number() != Some(0)).count() as u64,
         bytes_before: facts.iter().map(|facts| facts.length).sum(),
         ..PruneReport::default()
@@ -258,7 +269,7 @@ fn attempt(repository: &Repository, options: &PruneOptions, progress: &dyn Progr
     let bytes = to_copy.iter().map(|pack| survey.inventory.pack(*pack).length).sum();
     progress.begin(Phase::Repack, Some(to_copy.len() as u64), Some(bytes));
     let used = facts.iter().map(|facts| facts.needed).sum();
-    let settings = (options.max_unused.share(used), repository.settings().compression_level(options.compression));
+    let settings = (max_unused.share(used), repository.settings().compression_level(options.compression));
     let Repacked { copied, written } = match to_copy.is_empty() {
         true => Repacked::default(),
         false => {

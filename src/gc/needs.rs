@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::plan::Facts;
 use super::survey::Survey;
-use crate::store::{ChunkNumber, ChunkSet, Derivation, Inventory, PackNumber, PlaceNumber, State};
+use crate::store::{ChunkNumber, ChunkSet, Derivation, Inventory, InventoryFrame, PackNumber, PlaceNumber, State};
 
 /// What is needed, and where it is to be had.
 pub(super) struct Needs {
@@ -16,12 +16,15 @@ pub(super) struct Needs {
     pub(super) damaged: BTreeSet<PackNumber>,
     /// Chunks that snapshots reach and that are lost.
     pub(super) lost: u64,
+    /// What no snapshot reaches is to go for good: nothing is kept only because something else is stored as a difference to it.
+    purges: bool,
 }
 
 impl Survey<'_> {
     /// What is needed, and where it is best taken from: where most of a pack is in use, so that others become empty.
-    /// Where packs are moved to new keys, those that are under them come first.
-    pub(super) fn needs(&self, state: &State, young: &BTreeSet<PackNumber>, reencrypt: bool) -> Needs {
+    /// Where packs are moved to new keys, those that are under them come first. If it `purges`, what is stored as a difference
+    /// to something that no snapshot reaches is to be stored whole, and that something is not needed.
+    pub(super) fn needs(&self, state: &State, young: &BTreeSet<PackNumber>, reencrypt: bool, purges: bool) -> Needs {
         let (inventory, used) = (&self.inventory, &self.reach.used);
         let is_left = |pack: &PackNumber| reencrypt && inventory.pack(*pack).epoch < self.repository.packs().epoch();
         let mut order: Vec<(u64, PackNumber)> = inventory
@@ -37,14 +40,14 @@ impl Survey<'_> {
         let order: Vec<PackNumber> = order.into_iter().map(|(_, pack)| pack).collect();
         // What no entry of the log names yet may never be named: nothing that is needed rests on it.
         let from = inventory.derive(&state.standing, &order, |pack| !young.contains(&pack));
-        let mut needs = Needs { needed: ChunkSet::default(), from, damaged: BTreeSet::new(), lost: 0 };
+        let mut needs = Needs { needed: ChunkSet::default(), from, damaged: BTreeSet::new(), lost: 0, purges };
         let mut open: Vec<ChunkNumber> = used.iter().collect();
         // A writer that is at work may rest on what its own packs rest on.
         for (_, frame) in young.iter().flat_map(|pack| inventory.frames_of(*pack)) {
             open.extend(inventory.bases_of(frame));
         }
         loop {
-            let lost = needs.close(inventory, open);
+            let lost = needs.close(inventory, used, open);
             needs.lost += lost.iter().filter(|chunk| used.has(*chunk)).count() as u64;
             if lost.count() == 0 {
                 return needs;
@@ -71,12 +74,13 @@ impl Survey<'_> {
         let packs = inventory.packs().filter(|(_, pack)| !state.standing.is_condemned(&pack.id));
         packs
             .map(|(number, pack)| {
-                let (mut needed, mut stored, mut any_dead) = (0u64, 0u64, false);
+                let (mut needed, mut stored, mut any_dead, mut on_unused) = (0u64, 0u64, false, false);
                 for (_, frame) in inventory.frames_of(number) {
                     let places = inventory.places_of(frame).filter(|(place, chunk, _)| needs.takes(*place, *chunk));
                     let (count, plain) =
                         places.fold((0u64, 0u64), |(count, sum), (_, _, length)| (count + 1, sum + u64::from(length)));
                     stored += u64::from(frame.stored);
+                    on_unused |= count > 0 && needs.is_unfolded(inventory, &self.reach.used, frame);
                     any_dead |= count < inventory.places_of(frame).count() as u64;
                     needed += match plain {
                         // Chunks without bytes need their place as well.
@@ -95,7 +99,7 @@ impl Survey<'_> {
                 };
                 let damaged = needs.damaged.contains(&number);
                 let (length, gone, old_key) = (pack.length, pack.gone, pack.epoch < self.repository.packs().epoch());
-                (number, Facts { length, needed, gone, young: young.contains(&number), damaged, old_key })
+                (number, Facts { length, needed, gone, young: young.contains(&number), damaged, old_key, on_unused })
             })
             .collect()
     }
@@ -107,14 +111,20 @@ impl Needs {
         self.needed.has(chunk) && self.from.place(chunk) == Some(place)
     }
 
+    /// Whether what is needed of a frame is to be stored whole, since it is a difference to something that is to go.
+    pub(super) fn is_unfolded(&self, inventory: &Inventory, used: &ChunkSet, frame: &InventoryFrame) -> bool {
+        self.purges && inventory.bases_of(frame).iter().any(|base| !used.has(*base))
+    }
+
     /// Adds chunks, and what they are made of where they are taken from. Returns those that are lost.
-    fn close(&mut self, inventory: &Inventory, mut open: Vec<ChunkNumber>) -> ChunkSet {
+    fn close(&mut self, inventory: &Inventory, used: &ChunkSet, mut open: Vec<ChunkNumber>) -> ChunkSet {
         let mut lost = ChunkSet::default();
         while let Some(chunk) = open.pop() {
             if !self.needed.set(chunk) {
                 continue;
             }
             match self.from.place(chunk).and_then(|place| inventory.frame_of(place)) {
+                Some((_, frame)) if self.is_unfolded(inventory, used, frame) => {}
                 Some((_, frame)) => open.extend(inventory.bases_of(frame)),
                 None => drop(lost.set(chunk)),
             }

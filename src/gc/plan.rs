@@ -82,6 +82,8 @@ pub struct Facts {
     pub damaged: bool,
     /// It is sealed under a key of before the last rotation.
     pub old_key: bool,
+    /// Something that is needed of it is stored as a difference to what no snapshot needs.
+    pub on_unused: bool,
 }
 
 /// What becomes of a pack, and why.
@@ -107,6 +109,8 @@ pub enum Fate {
     Small,
     /// What is needed of it is copied, then it goes: it is sealed under an older key.
     OldKey,
+    /// What is needed of it is copied, then it goes: it rests on what no snapshot needs, which is to go for good.
+    OnUnused,
 }
 
 impl Fate {
@@ -117,7 +121,7 @@ impl Fate {
 
     /// Whether what is needed of it is copied.
     pub fn is_copied(self) -> bool {
-        matches!(self, Self::PartlyUnused | Self::Small | Self::OldKey)
+        matches!(self, Self::PartlyUnused | Self::Small | Self::OldKey | Self::OnUnused)
     }
 
     /// A stable name.
@@ -133,6 +137,7 @@ impl Fate {
             Self::PartlyUnused => "partly_unused",
             Self::Small => "small",
             Self::OldKey => "old_key",
+            Self::OnUnused => "on_unused",
         }
     }
 }
@@ -164,6 +169,7 @@ pub fn decide(packs: &[Facts], limits: Limits) -> Vec<Fate> {
             Facts { young: true, .. } => Fate::Young,
             Facts { needed: 0, .. } => Fate::Unused,
             Facts { old_key: true, .. } if limits.reencrypt => Fate::OldKey,
+            Facts { on_unused: true, .. } => Fate::OnUnused,
             _ if several_small && is_small(facts) => Fate::Small,
             Facts { length, needed, .. } if needed < length => Fate::FewUnused,
             _ => Fate::Used,
@@ -171,11 +177,11 @@ pub fn decide(packs: &[Facts], limits: Limits) -> Vec<Fate> {
         .collect();
     let unused = |facts: &Facts| facts.length.saturating_sub(facts.needed);
     let mut candidates: Vec<usize> =
-        (0..packs.len()).filter(|at| matches!(fates[*at], Fate::FewUnused | Fate::Small | Fate::OldKey)).collect();
+        (0..packs.len()).filter(|at| fates[*at] == Fate::FewUnused || fates[*at].is_copied()).collect();
     // By the unused share, largest first; without a division.
     candidates.sort_by(|a, b| {
         let share = |own: &Facts, other: &Facts| u128::from(unused(own)) * u128::from(other.length);
-        let is_old = |at: usize| fates[at] == Fate::OldKey;
+        let is_old = |at: usize| matches!(fates[at], Fate::OldKey | Fate::OnUnused);
         let by_share = share(&packs[*b], &packs[*a]).cmp(&share(&packs[*a], &packs[*b]));
         is_old(*b).cmp(&is_old(*a)).then(by_share).then(a.cmp(b))
     });
@@ -195,7 +201,7 @@ pub fn decide(packs: &[Facts], limits: Limits) -> Vec<Fate> {
         }
         copied += facts.needed;
         left = left.saturating_sub(unused(facts));
-        if too_much && fates[at] != Fate::OldKey {
+        if too_much && !matches!(fates[at], Fate::OldKey | Fate::OnUnused) {
             fates[at] = Fate::PartlyUnused;
         }
     }
@@ -257,6 +263,18 @@ mod tests {
         let young = old(Facts { young: true, ..pack(100, 3) });
         let damaged = old(Facts { damaged: true, ..pack(100, 3) });
         assert_eq!(decide(&[young, damaged], reencrypt), [Fate::Young, Fate::Damaged]);
+    }
+
+    #[test]
+    fn what_rests_on_what_goes_for_good_is_copied() {
+        let resting = |facts: Facts| Facts { on_unused: true, ..facts };
+        let packs = [
+            pack(100, 100),
+            resting(pack(100, 100)),
+            resting(pack(100, 0)),
+            resting(Facts { young: true, ..pack(9, 9) }),
+        ];
+        assert_eq!(decide(&packs, NOTHING), [Fate::Used, Fate::OnUnused, Fate::Unused, Fate::Young]);
     }
 
     #[test]

@@ -144,7 +144,8 @@ impl<'r> Repacker<'r> {
             let plain = tools.reader.read_frame(self.repository.reader(), &info, at)?;
             let chunks = info.prove_chunks(at, &plain, &hasher)?;
             let body = || self.repository.packs().unseal(&info, &cipher, at, false);
-            if whole || frame.encoding == Encoding::Delta {
+            let is_unfolded = self.needs.is_unfolded(inventory, &self.survey.reach.used, frame);
+            if !is_unfolded && (whole || frame.encoding == Encoding::Delta) {
                 self.push(info.encoded_frame(at, body()?)?)?;
                 continue;
             }

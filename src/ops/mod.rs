@@ -8,6 +8,7 @@ pub mod count;
 pub mod create;
 pub mod diff;
 pub mod encoders;
+pub mod erase;
 pub mod find;
 pub mod forget;
 pub mod history;

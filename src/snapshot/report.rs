@@ -44,6 +44,9 @@ impl Serialize for FileEntry {
         if let Some(facts) = &self.avro {
             row.serialize_entry("avro", facts)?;
         }
+        if let Some(altered) = self.altered {
+            row.serialize_entry("altered", &utc(i128::from(altered)))?;
+        }
         row.end()
     }
 }

@@ -226,6 +226,9 @@ fn sound(met: &mut Met) {
     run(met, &snap, "repair index", &["--all"]);
     run(met, &snap, "repair payloads", &["latest"]);
     run(met, &snap, "optimize", &[]);
+    run(met, &snap, "erase", &["a", "--key", "a=1", "--dry-run"]);
+    run(met, &snap, "erase", &["a", "--key", "a=77", "--yes", "-e", "*.txt", "--report", "erased.json"]);
+    run(met, &snap, "check", &["--erased", "erased.json"]);
     run(met, &snap, "restore", &["nothing", "--target", "out"]);
     copied(met, &snap);
     keys(met, &snap);

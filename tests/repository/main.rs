@@ -48,6 +48,7 @@ mod copy;
 mod corpus;
 mod delta_chains;
 mod delta_nights;
+mod erase;
 mod files;
 mod full_store;
 mod golden;
