@@ -296,7 +296,7 @@ pub mod options {
         files::{Overwrite, Pattern, Rules},
         ops::check::DataSubset,
         ops::copy::Copied,
-        ops::create::{Depth, StreamSource},
+        ops::create::{Depth, Expectation, Judgement, StreamSource, Value},
         ops::forget::{ForgetOptions, GroupBy},
         ops::prune::MaxUnused,
         ops::select::Filter,

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use avro_snap::error::Error;
-use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, StreamSource};
+use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, Expectation, StreamSource};
 use avro_snap::ops::select::{Filter, manifest_path};
 use avro_snap::snapshot::Shard;
 use avro_snap::store::{InitOptions, Repository};
@@ -122,6 +122,16 @@ pub(crate) struct Args {
     #[arg(long)]
     accept_losses: bool,
 
+    /// Exit with code 3 if a table is not as expected; may be repeated
+    ///
+    /// PATH is a pattern as of --exclude, matched with paths as they stand in the snapshot: `orders` is everything below that name.
+    /// Conditions, parted by commas: `records >= 1000`, `records >= 0.95 * previous` (also files and bytes; < <= = != >= >), `schema
+    /// backward` (full, forward, same: the newest schema against that of the snapshot before), `newest < 26h` (the newest file),
+    /// `sound` (all Avro files). A PATH that matches no file fails. What the snapshot before has nothing of is not compared with it.
+    /// The snapshot is made in any case.
+    #[arg(long, value_name = "PATH:CONDITION,...", conflicts_with = "shard")]
+    expect: Vec<Expectation>,
+
     /// Make no snapshot if it would hold the same as the one before
     ///
     /// Standard input and the output of a command have no times: they are the same if their bytes are.
@@ -210,7 +220,7 @@ impl Args {
         let report = created?;
         let exit = match report.unreadable {
             1.. => Exit::Incomplete,
-            0 if self.fail_on_damaged && report.has_alarms() => Exit::Incomplete,
+            0 if report.has_disappointed() || (self.fail_on_damaged && report.has_alarms()) => Exit::Incomplete,
             0 => Exit::Done,
         };
         context.finish_with(exit, print_report(context, &report, self.dry_run, self.skip_if_unchanged))
@@ -238,6 +248,7 @@ impl Args {
         options.compression = self.compression.map(Into::into);
         options.skip_if_unchanged = self.skip_if_unchanged;
         options.accept_losses = self.accept_losses;
+        options.expect.clone_from(&self.expect);
         options.dry_run = self.dry_run;
         Ok(options)
     }
@@ -339,6 +350,30 @@ fn print_part(context: &Context, report: &CreateReport) -> Result<()> {
     Ok(())
 }
 
+/// What was expected, after what was not met was reported as it was found.
+fn print_expectations(context: &Context, report: &CreateReport) -> Result<()> {
+    let of = |met| report.expectations.iter().filter(move |judgement| judgement.met == met);
+    for judgement in of(None) {
+        let (name, condition) = (&judgement.name, &judgement.condition);
+        let reason = judgement.reason.as_deref().unwrap_or("it cannot be judged");
+        context.output.note(format_args!("expect:  {name}: {condition}: not checked, {reason}"))?;
+    }
+    let failed = of(Some(false)).count() as u64;
+    if !report.expectations.is_empty() {
+        let (met, all) = (of(Some(true)).count(), report.expectations.len());
+        context.output.note(format_args!("expect:  {met} of {} met", count(all as u64, "condition")))?;
+    }
+    if failed > 0 {
+        let kept = match report.snapshot {
+            Some(_) => "; the snapshot is saved nevertheless",
+            None => "",
+        };
+        let message = format!("{} not met, as reported above{kept}", count(failed, "expectation"));
+        context.output.error("not_as_expected", &message, None);
+    }
+    Ok(())
+}
+
 fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> Result<()> {
     let output = &context.output;
     let CreateReport { avro, .. } = report;
@@ -395,6 +430,7 @@ fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: b
         count(report.chunks_new, "new chunk"),
         seconds(report.duration_secs)
     ))?;
+    print_expectations(context, report)?;
     if let Some(similar) = &report.similar_series {
         output.warn(&format!(
             "this is the first snapshot of series {:?}, which differs from {:?} in digits only; with the same \

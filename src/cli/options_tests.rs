@@ -63,6 +63,7 @@ const SHARED: &[Shared] = &[
             ("min-encode-speed", "7.5", &["--min-encode-speed", "7.5"]),
             ("compression", "'max'", &["--compression", "max"]),
             ("accept-losses", "true", &["--accept-losses"]),
+            ("expect", "['a: sound', 'b: files > 1']", &["--expect", "a: sound", "--expect", "b: files > 1"]),
             ("shard", "'2/8'", &["--shard", "2/8"]),
             ("run", "'r'", &["--run", "r"]),
             ("skip-if-unchanged", "true", &["--skip-if-unchanged"]),

@@ -188,7 +188,7 @@ fn sound(met: &mut Met) {
     snap.write("a/torn.avro", &one_record(LONG, &[2])[..70]);
     snap.write("a/note.txt", "one");
     snap.write("a/gone.txt", "gone");
-    run(met, &snap, "create", &["a", "--dry-run"]);
+    run(met, &snap, "create", &["a", "--dry-run", "--expect", "a: files > 9, schema same"]);
     run(met, &snap, "create", &["a"]);
     snap.write("a/x.avro", one_record(TEXT, &[2, b'x']));
     snap.write("a/note.txt", "another");

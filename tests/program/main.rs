@@ -36,6 +36,7 @@ mod cat_schemas;
 mod copy;
 mod create_sources;
 mod encoders;
+mod expect;
 mod first_steps;
 mod forget;
 mod full_disk;

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod before;
+mod expect;
 mod lineage;
 mod options;
 mod order;
@@ -14,6 +15,7 @@ mod unsound;
 use std::time::Instant;
 
 pub use crate::ingest::{AvroReport, Depth, UnknownWriter};
+pub use expect::{Expectation, Judgement, Value};
 pub use options::{CreateOptions, StreamSource};
 
 pub(crate) use alarms::Alarms;
@@ -85,6 +87,8 @@ pub struct CreateReport {
     /// Containers among the files that were read, and their blocks by how they are kept.
     #[serde(flatten)]
     pub avro: AvroReport,
+    /// What was expected (`expect` of the options), and whether it is so.
+    pub expectations: Vec<Judgement>,
     /// The part that was made, where it is one of several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
@@ -107,6 +111,11 @@ impl CreateReport {
     /// Everything that has a row.
     fn rows(&self) -> u64 {
         self.files() + self.directories + self.others
+    }
+
+    /// Whether something that was expected is not so.
+    pub fn has_disappointed(&self) -> bool {
+        self.expectations.iter().any(|judgement| judgement.met == Some(false))
     }
 
     /// Whether Avro files are not as they should be, or as they were: to be reported until they are.

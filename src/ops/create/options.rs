@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 
-use super::Depth;
-use crate::error::Result;
+use super::{Depth, Expectation};
+use crate::error::{Error, Result};
 use crate::files::{self, Marker, Pattern, Rules};
 use crate::id::SnapshotId;
 use crate::snapshot::Shard;
@@ -82,6 +82,10 @@ pub struct CreateOptions {
     pub skip_if_unchanged: bool,
     /// Avro files that are gone, or have fewer records than they had, are meant to be so.
     pub accept_losses: bool,
+    /// What the snapshot is expected to hold, as [`Expectation`] reads it: `orders: records >= 0.95 * previous, schema backward`. The
+    /// snapshot is made in any case; the report says what is not as expected. Not together with `shard`.
+    #[serde(deserialize_with = "Expectation::all")]
+    pub expect: Vec<Expectation>,
     /// Save only this part of the sources: the others are saved by other processes, as parts of the same run. All of them need
     /// the same sources, excludes, series, host, tags and time. [`merge`](crate::ops::merge::merge) makes a snapshot of the parts.
     pub shard: Option<Shard>,
@@ -120,6 +124,7 @@ impl Default for CreateOptions {
             compression: None,
             skip_if_unchanged: false,
             accept_losses: false,
+            expect: Vec::new(),
             shard: None,
             run: None,
             dry_run: false,
@@ -159,6 +164,7 @@ impl CreateOptions {
         is compression: Option<Compression>;
         is skip_if_unchanged: bool;
         is accept_losses: bool;
+        each expect: Expectation;
         is shard: Option<Shard>;
         some run: String;
         is dry_run: bool;
@@ -188,6 +194,9 @@ impl CreateOptions {
 
     /// With all that is needed from the file system.
     pub(crate) fn settled(mut self) -> Result<Self> {
+        if self.shard.is_some() && !self.expect.is_empty() {
+            return Err(Error::argument("expect", "of one part it is not known what all parts have together"));
+        }
         self.read_patterns()?;
         if self.working_directory.as_os_str().is_empty() {
             self.working_directory = files::working_directory()?;

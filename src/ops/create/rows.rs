@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::CreateReport;
 use super::alarms::Alarms;
+use super::expect::Measures;
 use super::lineage::{Lineage, emptied};
 use crate::error::Result;
 use crate::files::{Fates, FileStat};
@@ -59,6 +60,7 @@ pub(super) struct RowWriter<'a, 's, 'p, 'r> {
     report: &'a mut CreateReport,
     progress: &'a dyn Progress,
     alarms: Alarms,
+    measures: Measures<'a>,
     /// Files with several names whose content is in the manifest: what was read, and under which path.
     shared: HashMap<(u64, u64), (FileStat, Vec<u8>)>,
     /// All that could not be read.
@@ -66,13 +68,15 @@ pub(super) struct RowWriter<'a, 's, 'p, 'r> {
 }
 
 /// What is left when all rows are there.
-pub(super) struct Finished {
+pub(super) struct Finished<'a> {
     /// To be finished.
     pub(super) manifest: ManifestWriter,
     /// All that could not be read.
     pub(super) unreadable: Vec<Vec<u8>>,
     /// What the root is to remember of files that are not what they were.
     pub(super) alarms: Vec<Rule>,
+    /// What is expected of the snapshot, and what is there of it.
+    pub(super) measures: Measures<'a>,
 }
 
 impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
@@ -82,8 +86,9 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         report: &'a mut CreateReport,
         progress: &'a dyn Progress,
         alarms: Alarms,
+        measures: Measures<'a>,
     ) -> Self {
-        Self { manifest, feeder, report, progress, alarms, shared: HashMap::new(), unreadable: Vec::new() }
+        Self { manifest, feeder, report, progress, alarms, measures, shared: HashMap::new(), unreadable: Vec::new() }
     }
 
     pub(super) fn feeder(&mut self) -> &mut Feeder<'p, 'r, 's> {
@@ -105,11 +110,13 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         match outcome {
             Outcome::Unread(path) => {
                 self.report.unreadable += 1;
+                self.measures.unread(&path);
                 self.unreadable.push(path);
                 Ok(())
             }
             Outcome::Lost(path, before) => {
                 self.report.unreadable += 1;
+                self.measures.unread(&path);
                 self.unreadable.push(path);
                 if let Some(before) = before {
                     self.alarms.unmet(&before);
@@ -152,6 +159,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
 
     fn name(&mut self, entry: FileEntry, before: Option<&FileEntry>) -> Result<()> {
         self.report.others += 1;
+        self.measures.row(&entry, None, false);
         self.push(&entry, before)
     }
 
@@ -173,6 +181,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         self.report.bytes_total += entry.size;
         self.report.avro.unsound += u64::from(entry.avro.as_ref().is_some_and(|facts| facts.state.is_alarm()));
         self.alarms.file(&entry, Some(&before), self.progress);
+        self.measures.row(&entry, None, nlink > 1);
         if nlink > 1 {
             self.shared.insert((stat.dev, stat.inode), (stat, entry.path.clone()));
         }
@@ -180,10 +189,12 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     }
 
     fn stored(&mut self, stored: Stored, before: Option<&FileEntry>) -> Result<()> {
-        let Stored { entry, shared, bytes_read, incomplete, .. } = stored;
+        let Stored { entry, shared, schema, bytes_read, incomplete, .. } = stored;
+        let has_names = shared.is_some();
         self.report.bytes_read += bytes_read;
         if incomplete > 0 {
             self.report.unreadable += incomplete;
+            self.measures.unread(&entry.path);
             self.unreadable.push(entry.path.clone());
         }
         if let Some(stat) = shared {
@@ -203,6 +214,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
             self.report.avro.count(facts);
         }
         self.alarms.file(&entry, before, self.progress);
+        self.measures.row(&entry, schema.as_ref(), has_names);
         self.push(&entry, before)
     }
 
@@ -237,9 +249,14 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     }
 
     /// The manifest, and what the root is made of beside it, after the last row.
-    pub(super) fn into_parts(self) -> Finished {
+    pub(super) fn into_parts(self) -> Finished<'a> {
         (self.report.avro.shrunk, self.report.avro.missing) = (self.alarms.shrunk, self.alarms.missing);
-        Finished { manifest: self.manifest, unreadable: self.unreadable, alarms: self.alarms.rules() }
+        Finished {
+            manifest: self.manifest,
+            unreadable: self.unreadable,
+            alarms: self.alarms.rules(),
+            measures: self.measures,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::alarms::Alarms;
 use super::before::{container, row_at};
+use super::expect::{Expectation, Measures, judge, measure_snapshot};
 use super::lineage::{ChangeDetection, Lineage};
 use super::order::{Batch, Numbered, in_order};
 use super::part::PartRun;
@@ -81,7 +82,7 @@ impl CreateRun<'_> {
     pub(super) fn store<'p>(
         &'p self,
         scope: &rayon::Scope<'p>,
-        options: CreateOptions,
+        mut options: CreateOptions,
         tree: TreeOf<'_>,
     ) -> Result<(ChunkId, CreateReport)> {
         let (bench, schemas) = (Workbench::default(), SchemaCache::default());
@@ -97,7 +98,7 @@ impl CreateRun<'_> {
         let time = options.time.unwrap_or_else(|| self.repository.log().clock().now());
         let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tag.clone());
         let mut feeder = Feeder::new(self.pipeline, scope);
-        let mut report = CreateReport::default();
+        let (mut report, expected) = (CreateReport::default(), std::mem::take(&mut options.expect));
         let parent = self.lineage.parent.as_ref();
         let mut rows = RowWriter::new(
             ManifestWriter::new(self.repository.hasher()),
@@ -108,6 +109,7 @@ impl CreateRun<'_> {
                 Some(part) => Alarms::new(parent, options.accept_losses).of_part(part.shard),
                 None => Alarms::new(parent, options.accept_losses),
             },
+            Measures::new(&expected),
         );
         let left_out_by = options.rules()?;
         let (mut rules, mut stored) = (left_out_by.recorded().to_vec(), Stored::default());
@@ -132,9 +134,11 @@ impl CreateRun<'_> {
                 }
             }
         }
-        let Finished { manifest, unreadable, alarms } = rows.into_parts();
+        let Finished { manifest, unreadable, alarms, measures } = rows.into_parts();
         rules.extend(left_out(&stored.passed_over, unreadable));
         rules.extend(alarms);
+        let measured_before = self.measured_before(&expected);
+        report.expectations = judge(self.repository, time, &measures, measured_before.as_ref(), self.progress);
         report.unchanged = report.same_rows == report.rows()
             && parent.is_some_and(|SnapshotRoot { totals, .. }| {
                 report.same_rows == totals.files + totals.directories + totals.others
@@ -331,6 +335,20 @@ impl CreateRun<'_> {
             unmet.extend(of_part(row));
         }
         Ok(AfterWalk { passed_over: source.passed_over().to_vec(), unmet })
+    }
+
+    /// What the parent has of what is expected now, where anything is compared with it.
+    fn measured_before<'e>(&self, expected: &'e [Expectation]) -> Option<Measures<'e>> {
+        let parent = self.lineage.parent.as_ref().filter(|_| expected.iter().any(Expectation::looks_back))?;
+        match measure_snapshot(self.repository, parent, expected) {
+            Ok(measures) => Some(measures),
+            Err(error) => {
+                let message = format!("what is expected cannot be compared with it: {error}");
+                let path = format!("snapshot {}", parent.id.short());
+                self.progress.warning(&Warning { path, message, incomplete: false });
+                None
+            }
+        }
     }
 
     /// Whether a path is to be saved here.
