@@ -9,6 +9,8 @@
 //! - [`changes`]: which fields of a schema changed.
 //! - [`compat`]: whether one schema reads the data of another.
 //! - [`records`]: records as JSON.
+//! - [`field_path`]: the name of a field that may stand within others, as people write it.
+//! - [`locate`]: where in a record the fields lie that are asked for.
 //! - [`columns`]: records taken apart into columns, field by field.
 //! - [`encoder`]: what makes exactly the payload again from what a decoder gave.
 //!
@@ -22,6 +24,8 @@ pub mod columns;
 pub mod compat;
 pub mod container;
 pub mod encoder;
+pub mod field_path;
+pub mod locate;
 pub mod records;
 pub mod schema;
 pub mod varint;

@@ -111,7 +111,7 @@ enum Op {
 
 /// The number of a list of ops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Body(u32);
+pub(super) struct Body(u32);
 
 /// A schema as ops.
 #[derive(Debug, Clone)]
@@ -124,7 +124,7 @@ pub(super) struct Program {
     root: Body,
 }
 
-type Walked = Result<usize, WalkError>;
+pub(super) type Walked = Result<usize, WalkError>;
 
 impl Schema {
     /// Where the datum that begins at `at` ends. It nests no deeper than [`MAX_NESTING`].
@@ -196,19 +196,30 @@ impl Program {
     /// [`Schema::skip`].
     #[inline]
     fn shallow(&self, bytes: &[u8], at: usize) -> Walked {
-        match self.run(self.root, bytes, at, 0)? {
+        self.shallow_body(self.root, bytes, at)
+    }
+
+    #[inline]
+    fn shallow_body(&self, body: Body, bytes: &[u8], at: usize) -> Walked {
+        match self.run(body, bytes, at, 0)? {
             end if end <= bytes.len() => Ok(end),
             _ => Err(WalkError::Truncated),
+        }
+    }
+
+    /// Where what a body describes ends that begins at `at`, nested up to [`MAX_DEPTH`] deep.
+    #[inline]
+    pub(super) fn skip(&self, body: Body, bytes: &[u8], at: usize) -> Walked {
+        match self.shallow_body(body, bytes, at) {
+            Err(error) if error.is_beyond_limits() => self.deep(body, bytes, at),
+            walked => walked,
         }
     }
 
     /// The same for data of any depth: the fast way first, which fits nearly all.
     #[inline]
     fn datum(&self, bytes: &[u8], at: usize) -> Walked {
-        match self.shallow(bytes, at) {
-            Err(error) if error.is_beyond_limits() => self.deep(bytes, at),
-            walked => walked,
-        }
+        self.skip(self.root, bytes, at)
     }
 
     fn ops(&self, body: Body) -> &[Op] {
@@ -290,7 +301,7 @@ impl Program {
 ///
 /// A count below 0 is followed by the run's length in bytes. Readers have no use for it, and some writers put a wrong
 /// one there.
-fn run_of_items(bytes: &[u8], at: usize, least: u32) -> Result<(u64, usize), WalkError> {
+pub(super) fn run_of_items(bytes: &[u8], at: usize, least: u32) -> Result<(u64, usize), WalkError> {
     let (count, mut next) = long(bytes, at)?;
     match count {
         0 => return Ok((0, next)),
@@ -306,13 +317,13 @@ fn run_of_items(bytes: &[u8], at: usize, least: u32) -> Result<(u64, usize), Wal
 }
 
 #[cold]
-fn invalid<T>(reason: Reason, at: usize) -> Result<T, WalkError> {
+pub(super) fn invalid<T>(reason: Reason, at: usize) -> Result<T, WalkError> {
     Err(WalkError::Invalid { reason, at })
 }
 
 /// The number at `at`, and where it ends.
 #[inline(always)]
-fn long(bytes: &[u8], at: usize) -> Result<(i64, usize), WalkError> {
+pub(super) fn long(bytes: &[u8], at: usize) -> Result<(i64, usize), WalkError> {
     match bytes.get(at) {
         Some(&byte) if byte < 0x80 => Ok((varint::unzigzag(u64::from(byte)), at + 1)),
         _ => any_long(bytes, at),
@@ -346,7 +357,7 @@ fn skip_long(bytes: &[u8], at: usize) -> Walked {
 }
 
 #[inline(always)]
-fn skip_bytes(bytes: &[u8], at: usize) -> Walked {
+pub(super) fn skip_bytes(bytes: &[u8], at: usize) -> Walked {
     match bytes.get(at) {
         // Lengths below 64 in one byte; odd is negative.
         Some(&byte) if byte & 0x81 == 0 => Ok(at + 1 + usize::from(byte >> 1)),

@@ -20,4 +20,5 @@ mod deflate_encoders;
 mod encoder_corpus;
 mod encoder_golden;
 mod encoder_peers;
+mod locating;
 mod ranges;

@@ -15,7 +15,7 @@ mod resolve;
 pub use evolution::Decimal;
 pub use flaw::SchemaFlaw;
 
-use super::walk::Program;
+use super::walk::{Body, Program};
 use evolution::Evolution;
 
 /// The most bytes of a schema's JSON: 16 MiB.
@@ -170,8 +170,8 @@ pub struct Field {
 pub struct Schema {
     nodes: Vec<Node>,
     root: NodeId,
-    /// Which nodes take no bytes.
-    empty: Vec<bool>,
+    /// How few bytes a datum of each node takes, 0 only where it takes none.
+    least: Vec<u64>,
     evolution: Evolution,
     flaw: Option<SchemaFlaw>,
     pub(super) program: Program,
@@ -224,7 +224,12 @@ impl Schema {
 
     /// The same for a datum of one of its types.
     pub(super) fn is_empty(&self, id: NodeId) -> bool {
-        self.empty.get(id.index()).copied().unwrap_or(false)
+        self.least.get(id.index()) == Some(&0)
+    }
+
+    /// What skips data of these types, which stand one after the other: a body for each list. There must be one.
+    pub(super) fn compile_lists(&self, lists: &[Vec<NodeId>]) -> (Program, Vec<Body>) {
+        Program::compile_lists(&self.nodes, &self.least, lists)
     }
 
     /// The schema in its Parsing Canonical Form ("Transforming into Parsing Canonical Form").

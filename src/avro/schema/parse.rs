@@ -22,9 +22,8 @@ pub(super) fn schema(text: &str) -> Result<Schema, SchemaError> {
     drop(json);
     let Parser { mut nodes, names, forward, evolution, flaw, .. } = parser;
     let (root, least) = resolve(&mut nodes, root, &names, &forward)?;
-    let empty = least.iter().map(|least| *least == 0).collect();
     let program = Program::compile(&nodes, &least, root);
-    Ok(Schema { nodes, root, empty, evolution, flaw, program })
+    Ok(Schema { nodes, root, least, evolution, flaw, program })
 }
 
 #[derive(Default)]

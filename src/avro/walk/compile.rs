@@ -10,8 +10,14 @@ impl Program {
     /// except a call; and a list that is nothing but a call is replaced by the list it calls, so there are no more calls
     /// than other ops.
     pub(in crate::avro) fn compile(nodes: &[Node], least: &[u64], root: NodeId) -> Self {
+        let (program, _) = Self::compile_lists(nodes, least, &[vec![root]]);
+        program
+    }
+
+    /// The same for lists of nodes that stand one after the other, with a body for each list. The first one, of which there
+    /// must be one, is the root.
+    pub(in crate::avro) fn compile_lists(nodes: &[Node], least: &[u64], of: &[Vec<NodeId>]) -> (Self, Vec<Body>) {
         let mut uses = vec![0u32; nodes.len()];
-        uses[root.index()] = 1;
         let mut count = |id: NodeId| uses[id.index()] = uses[id.index()].saturating_add(1);
         for node in nodes {
             match &node.kind {
@@ -21,6 +27,7 @@ impl Program {
                 _ => {}
             }
         }
+        of.iter().flatten().copied().for_each(&mut count);
         let mut compiler = Compiler {
             nodes,
             least,
@@ -30,14 +37,18 @@ impl Program {
             called: vec![None; nodes.len()],
             waiting: Vec::new(),
         };
-        let root = compiler.body(|compiler, list| compiler.emit(root, list));
+        let bodies: Vec<_> = of
+            .iter()
+            .map(|ids| compiler.body(|compiler, list| ids.iter().for_each(|id| compiler.emit(*id, list))))
+            .collect();
         while let Some((id, body)) = compiler.waiting.pop() {
             let mut list = Vec::new();
             compiler.emit_whole(id, &mut list);
             compiler.lists[body.0 as usize] = list;
         }
         let Compiler { lists, branches, .. } = compiler;
-        link(&lists, branches, root)
+        let root = bodies.first().copied().unwrap_or(Body(0));
+        (link(&lists, branches, root), bodies)
     }
 }
 

@@ -14,10 +14,10 @@ enum Level {
 }
 
 impl Program {
-    /// Where the datum that begins at `at` ends, nested up to [`MAX_DEPTH`] deep.
+    /// Where what `body` describes ends that begins at `at`, nested up to [`MAX_DEPTH`] deep.
     #[cold]
-    pub(super) fn deep(&self, bytes: &[u8], mut at: usize) -> Walked {
-        let mut levels = vec![self.level(self.root)];
+    pub(super) fn deep(&self, body: Body, bytes: &[u8], mut at: usize) -> Walked {
+        let mut levels = vec![self.level(body)];
         while let Some(level) = levels.pop() {
             if levels.len() >= MAX_DEPTH {
                 return invalid(Reason::TooDeep, at);
