@@ -234,6 +234,8 @@ pub mod graph;
 #[doc(hidden)]
 pub mod hints;
 #[doc(hidden)]
+pub mod iceberg;
+#[doc(hidden)]
 pub mod id;
 #[doc(hidden)]
 pub mod index;

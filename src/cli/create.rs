@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// Files and directories to save, or prefixes in object stores (s3://, gs:// or az://BUCKET/PREFIX/)
     ///
     /// A symbolic link with a slash after it stands for the directory that it points to.
-    #[arg(required_unless_present_any = ["stdin", "files_from", "files_from_raw"], value_name = "PATH")]
+    #[arg(required_unless_present_any = ["stdin", "files_from", "files_from_raw", "iceberg"], value_name = "PATH")]
     paths: Vec<PathBuf>,
 
     /// Add these tags to the snapshot; may be repeated
@@ -63,6 +63,18 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     source: SourceArgs,
+
+    /// Save an Iceberg table: all files that its current state is made of; may be repeated
+    ///
+    /// PATH is a metadata file, or the folder of a table, of which the newest metadata is taken. Where a catalog knows which metadata
+    /// is current, name that file. A snapshot is made only if it has every file that the metadata names: if the table drops some of
+    /// them meanwhile, all begins again with newer metadata. The files must lie in the local file system.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["stdin", "stdin_from_command", "shard"])]
+    iceberg: Vec<PathBuf>,
+
+    /// Save all snapshots of the Iceberg tables, and earlier metadata files, instead of the current state alone
+    #[arg(long, requires = "iceberg")]
+    iceberg_history: bool,
 
     /// Save only part K of N; other processes save the others, as parts of the same --run
     ///
@@ -220,6 +232,7 @@ impl Args {
         let report = created?;
         let exit = match report.unreadable {
             1.. => Exit::Incomplete,
+            0 if report.iceberg.iter().any(|table| table.wrong_length > 0) => Exit::Incomplete,
             0 if report.has_disappointed() || (self.fail_on_damaged && report.has_alarms()) => Exit::Incomplete,
             0 => Exit::Done,
         };
@@ -235,6 +248,8 @@ impl Args {
         options.host = self.given_host().unwrap_or(options.host);
         options.shard = self.shard;
         options.run.clone_from(&self.run);
+        options.iceberg.clone_from(&self.iceberg);
+        options.iceberg_history = self.iceberg_history;
         options.tag = distinct(self.tag.iter().flat_map(|list| comma_list(list)));
         options.force = self.force;
         options.ignore_ctime = self.ignore_ctime;
@@ -311,7 +326,7 @@ impl Args {
         if self.source.stdin_from_command {
             return Ok(Vec::new());
         }
-        if self.source.stdin {
+        if self.source.stdin || !self.iceberg.is_empty() {
             return self.source.lists.roots(context, &self.paths);
         }
         self.source.lists.some_roots(context, &self.paths)
@@ -347,6 +362,19 @@ fn print_part(context: &Context, report: &CreateReport) -> Result<()> {
     context
         .output
         .note(format_args!("part {shard} of run {run} {done}; `snap merge --run {run}` makes a snapshot of all"))?;
+    Ok(())
+}
+
+fn print_tables(context: &Context, report: &CreateReport) -> Result<()> {
+    for table in &report.iceberg {
+        let records = table.records.map(|records| format!(", {}", count(records, "record"))).unwrap_or_default();
+        let (snapshots, files) = (count(table.table_snapshots, "snapshot"), count(table.files, "file"));
+        context.output.note(format_args!("iceberg: {}: {snapshots}, {files}{records}", table.location))?;
+        if table.wrong_length > 0 {
+            let message = format!("{} of another length than the table says", count(table.wrong_length, "file"));
+            context.output.warn(&format!("{}: {message}", table.location));
+        }
+    }
     Ok(())
 }
 
@@ -401,6 +429,7 @@ fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: b
     if report.unreadable > 0 {
         output.note(format_args!("missing: {} could not be read", report.unreadable))?;
     }
+    print_tables(context, report)?;
     if avro.files > 0 || avro.unsound > 0 {
         output.note(format_args!(
             "avro:    {} ({} not sound), {} decoded",

@@ -36,6 +36,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("snap merge", &["snap merge --run 2026-11-30", "snap merge --list", "snap merge --run 2026-11-30 --discard"]),
     ("snap copy", &["snap copy --from-repo /mnt/usb/tables", "snap copy --from-repo /mnt/usb/tables latest --dry-run"]),
     (
+        "snap drill",
+        &[
+            "snap drill --certificate drill.json",
+            "snap drill latest:export/tables --sample 5% --scratch /mnt/scratch",
+            "snap drill --verify drill.json",
+        ],
+    ),
+    (
         "snap restore",
         &[
             "snap restore latest --target /tmp/out",

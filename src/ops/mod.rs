@@ -6,6 +6,7 @@ pub mod check;
 pub mod copy;
 pub mod create;
 pub mod diff;
+pub mod drill;
 pub mod encoders;
 pub mod find;
 pub mod forget;

@@ -215,6 +215,8 @@ fn sound(met: &mut Met) {
     run(met, &snap, "restore", &["latest", "--target", "out"]);
     run(met, &snap, "check", &["--read-data"]);
     run(met, &snap, "check", &["--avro"]);
+    run(met, &snap, "drill", &["--certificate", "drill.json"]);
+    run(met, &snap, "drill", &["--verify", "drill.json"]);
     run(met, &snap, "repair config", &[]);
     run(met, &snap, "repair index", &["--all"]);
     run(met, &snap, "repair payloads", &["latest"]);

@@ -35,6 +35,7 @@ mod buckets;
 mod cat_schemas;
 mod copy;
 mod create_sources;
+mod drill;
 mod encoders;
 mod expect;
 mod first_steps;

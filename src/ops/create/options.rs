@@ -1,6 +1,6 @@
 //! What `create` is to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
@@ -46,6 +46,12 @@ pub struct CreateOptions {
     /// not there do not count.
     #[serde(skip)]
     pub pass_over: Vec<PathBuf>,
+    /// Save these Iceberg tables, each with all files that its current state is made of: a metadata file, or the folder of a table, of
+    /// which the newest metadata is taken. A snapshot is made only if it has all of them.
+    #[serde(deserialize_with = "values::texts")]
+    pub iceberg: Vec<PathBuf>,
+    /// Save all snapshots of these tables, and the metadata files of before, instead of the current state alone.
+    pub iceberg_history: bool,
     /// Compare with this snapshot instead of the last one of the series.
     #[serde(skip)]
     pub parent: Option<SnapshotId>,
@@ -109,6 +115,8 @@ impl Default for CreateOptions {
             exclude_larger_than: None,
             one_file_system: false,
             pass_over: Vec::new(),
+            iceberg: Vec::new(),
+            iceberg_history: false,
             parent: None,
             stream: None,
             series: None,
@@ -149,6 +157,8 @@ impl CreateOptions {
         is exclude_larger_than: Option<u64>;
         is one_file_system: bool;
         each pass_over: PathBuf;
+        each iceberg: PathBuf;
+        is iceberg_history: bool;
         is parent: Option<SnapshotId>;
         some stream: StreamSource;
         some series: String;
@@ -192,8 +202,24 @@ impl CreateOptions {
         Ok(())
     }
 
+    /// The folders of Iceberg tables: that above the folder of a metadata file, or the one that was named.
+    pub(super) fn tables(&self) -> impl Iterator<Item = PathBuf> {
+        let is_metadata = |path: &Path| path.as_os_str().as_encoded_bytes().ends_with(b".json");
+        self.iceberg.iter().map(move |path| match path.parent().and_then(Path::parent).filter(|_| is_metadata(path)) {
+            Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
+            Some(folder) => folder.to_path_buf(),
+            None => path.clone(),
+        })
+    }
+
     /// With all that is needed from the file system.
     pub(crate) fn settled(mut self) -> Result<Self> {
+        if !self.iceberg.is_empty() && (self.shard.is_some() || self.stream.is_some()) {
+            return Err(Error::argument(
+                "iceberg",
+                "all of a table is saved at once: not in parts, and not from a stream",
+            ));
+        }
         if self.shard.is_some() && !self.expect.is_empty() {
             return Err(Error::argument("expect", "of one part it is not known what all parts have together"));
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::CreateReport;
 use super::alarms::Alarms;
 use super::expect::Measures;
+use super::iceberg::Promised;
 use super::lineage::{Lineage, emptied};
 use crate::error::Result;
 use crate::files::{Fates, FileStat};
@@ -60,7 +61,8 @@ pub(super) struct RowWriter<'a, 's, 'p, 'r> {
     report: &'a mut CreateReport,
     progress: &'a dyn Progress,
     alarms: Alarms,
-    measures: Measures<'a>,
+    measures: Measures,
+    promised: Promised,
     /// Files with several names whose content is in the manifest: what was read, and under which path.
     shared: HashMap<(u64, u64), (FileStat, Vec<u8>)>,
     /// All that could not be read.
@@ -68,7 +70,7 @@ pub(super) struct RowWriter<'a, 's, 'p, 'r> {
 }
 
 /// What is left when all rows are there.
-pub(super) struct Finished<'a> {
+pub(super) struct Finished {
     /// To be finished.
     pub(super) manifest: ManifestWriter,
     /// All that could not be read.
@@ -76,7 +78,9 @@ pub(super) struct Finished<'a> {
     /// What the root is to remember of files that are not what they were.
     pub(super) alarms: Vec<Rule>,
     /// What is expected of the snapshot, and what is there of it.
-    pub(super) measures: Measures<'a>,
+    pub(super) measures: Measures,
+    /// What had to be saved, and was not.
+    pub(super) promised: Promised,
 }
 
 impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
@@ -86,9 +90,11 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         report: &'a mut CreateReport,
         progress: &'a dyn Progress,
         alarms: Alarms,
-        measures: Measures<'a>,
+        measures: Measures,
+        promised: Promised,
     ) -> Self {
-        Self { manifest, feeder, report, progress, alarms, measures, shared: HashMap::new(), unreadable: Vec::new() }
+        let (shared, unreadable) = (HashMap::new(), Vec::new());
+        Self { manifest, feeder, report, progress, alarms, measures, promised, shared, unreadable }
     }
 
     pub(super) fn feeder(&mut self) -> &mut Feeder<'p, 'r, 's> {
@@ -226,6 +232,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
 
     fn push(&mut self, entry: &FileEntry, before: Option<&FileEntry>) -> Result<()> {
         self.report.same_rows += u64::from(before.is_some_and(|before| is_same(entry, before)));
+        self.promised.met(entry, self.progress);
         self.manifest.push(entry, self.feeder)
     }
 
@@ -249,13 +256,14 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     }
 
     /// The manifest, and what the root is made of beside it, after the last row.
-    pub(super) fn into_parts(self) -> Finished<'a> {
+    pub(super) fn into_parts(self) -> Finished {
         (self.report.avro.shrunk, self.report.avro.missing) = (self.alarms.shrunk, self.alarms.missing);
         Finished {
             manifest: self.manifest,
             unreadable: self.unreadable,
             alarms: self.alarms.rules(),
             measures: self.measures,
+            promised: self.promised,
         }
     }
 }

@@ -67,8 +67,8 @@ struct Bench<'b> {
 pub(in super::super) fn judge(
     repository: &Repository,
     time: i64,
-    now: &Measures<'_>,
-    before: Option<&Measures<'_>>,
+    now: &Measures,
+    before: Option<&Measures>,
     progress: &dyn Progress,
 ) -> Vec<Judgement> {
     let mut judgements = Vec::new();

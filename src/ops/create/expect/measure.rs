@@ -124,8 +124,8 @@ impl Newest {
 
 /// What all expectations are about, while the rows of a snapshot come.
 #[derive(Debug)]
-pub(in super::super) struct Measures<'e> {
-    expectations: &'e [Expectation],
+pub(in super::super) struct Measures {
+    expectations: Vec<Expectation>,
     measured: Vec<Measured>,
     /// Files with several names, by the name whose row has the content.
     firsts: HashMap<Vec<u8>, OneFile>,
@@ -134,16 +134,16 @@ pub(in super::super) struct Measures<'e> {
 /// The schemas of files whose rows come, where they are known already.
 type Schemas<'s> = Option<&'s Arc<CompiledSchema>>;
 
-impl<'e> Measures<'e> {
-    pub(in super::super) fn new(expectations: &'e [Expectation]) -> Self {
+impl Measures {
+    pub(in super::super) fn new(expectations: &[Expectation]) -> Self {
         Self {
-            expectations,
+            expectations: expectations.to_vec(),
             measured: expectations.iter().map(|_| Measured::default()).collect(),
             firsts: HashMap::new(),
         }
     }
 
-    pub(super) fn each(&self) -> impl Iterator<Item = (&'e Expectation, &Measured)> {
+    pub(super) fn each(&self) -> impl Iterator<Item = (&Expectation, &Measured)> {
         self.expectations.iter().zip(&self.measured)
     }
 
@@ -185,11 +185,11 @@ impl<'e> Measures<'e> {
 }
 
 /// The same of a snapshot that is there.
-pub(in super::super) fn measure_snapshot<'e>(
+pub(in super::super) fn measure_snapshot(
     repository: &Repository,
     snapshot: &SnapshotRoot,
-    expectations: &'e [Expectation],
-) -> Result<Measures<'e>> {
+    expectations: &[Expectation],
+) -> Result<Measures> {
     let mut measures = Measures::new(expectations);
     let mut rows = snapshot.rows(repository);
     while let Some(row) = rows.next_row()? {
