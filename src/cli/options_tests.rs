@@ -135,6 +135,7 @@ const SHARED: &[Shared] = &[
             ("restore-suid", "true", &["--restore-suid"]),
             ("sparse", "true", &["--sparse"]),
             ("recode", "'deflate'", &["--recode", "deflate"]),
+            ("map", "['a=b']", &["--map", "a=b"]),
             ("salvage", "true", &["--salvage"]),
             ("include", "['*.avro']", &["--include", "*.avro"]),
             ("iinclude", "['*.AVRO']", &["--iinclude", "*.AVRO"]),

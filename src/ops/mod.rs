@@ -10,6 +10,7 @@ pub mod drill;
 pub mod encoders;
 pub mod find;
 pub mod forget;
+pub mod iceberg;
 pub mod ls;
 pub mod manifest;
 pub mod merge;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::cli::{Ran, Snap, text};
 use crate::containers::one_record;
+use crate::iceberg::Ice;
 use crate::noise::noise;
 
 /// Where the page has what any verb may print, and the objects that tables name.
@@ -231,6 +232,14 @@ fn sound(met: &mut Met) {
     run(met, &snap, "prune", &["--dry-run"]);
     run(met, &snap, "prune", &[]);
     parts(met, &snap);
+    let mut table = Ice::new(&snap.work("t"));
+    table.add("a.parquet", "data");
+    table.commit();
+    run(met, &snap, "create", &["--iceberg", "t"]);
+    let map = format!("{}=/new", text(&snap.path("work")));
+    let series = format!("host:{}:latest", text(&snap.work("t")));
+    run(met, &snap, "ls", &[&series, "--iceberg"]);
+    run(met, &snap, "restore", &[&series, "--target", "moved", "--map", &map]);
 }
 
 /// A snapshot is made of two parts.

@@ -80,10 +80,13 @@ pub(super) fn carried_out(
             };
             crate::runtime::spawn_many(threads_scope, threads, worker)?;
             drop(jobs);
-            drawn.each(repository, snapshot, &mut |row| {
+            let sent = drawn.each(repository, snapshot, &mut |row| {
                 run.check()?;
                 send.send(row).map_err(|_| Error::WorkerStopped)
-            })
+            });
+            // The workers end when nothing more can come.
+            drop(send);
+            sent
         })
     });
     done?;
