@@ -234,6 +234,8 @@ pub mod graph;
 #[doc(hidden)]
 pub mod hints;
 #[doc(hidden)]
+pub mod iceberg;
+#[doc(hidden)]
 pub mod id;
 #[doc(hidden)]
 pub mod index;
@@ -298,7 +300,7 @@ pub mod options {
         files::{Overwrite, Pattern, Rules},
         ops::check::DataSubset,
         ops::copy::Copied,
-        ops::create::{Depth, StreamSource},
+        ops::create::{Depth, Expectation, Judgement, StreamSource, Value},
         ops::forget::{ForgetOptions, GroupBy},
         ops::prune::MaxUnused,
         ops::select::Filter,

@@ -39,6 +39,7 @@ const ROOMS: &[Room] = &[
             ("runtime", "verbs own the pools and the threads of a run"),
             ("store", "verbs open snapshots and append what was decided"),
             ("bucket", "create saves what lies in object stores as well"),
+            ("iceberg", "create follows tables to their files, restore rewrites their paths"),
             ("files", "create walks source trees, restore writes beneath a target"),
             ("snapshot", "rows, manifests, roots, retention"),
             ("recipe", "restore and copy follow how a file is put together"),
@@ -180,6 +181,10 @@ const ROOMS: &[Room] = &[
             ("snapshot", "objects become rows, in the order of a manifest"),
         ],
     },
+    Room {
+        name: "iceberg", // Iceberg tables: which files they are made of, and how these name each other
+        uses: &[("avro", "manifest lists and manifests are containers, of which some fields are rewritten")],
+    },
     Room { name: "storage", uses: &[] }, // named bytes that last
     Room {
         name: "files", // the edge to the user's file system
@@ -212,16 +217,17 @@ const ROOMS: &[Room] = &[
 ];
 
 /// In these rooms code is a function of the bytes that it is given: no files, no threads, no clock.
-const PURE: &[&str] =
-    &["snapshot", "recipe", "avro", "chunk", "crypto", "values", "report", "progress", "error", "id", "wire"];
+const PURE: &[&str] = &[
+    "iceberg", "snapshot", "recipe", "avro", "chunk", "crypto", "values", "report", "progress", "error", "id", "wire",
+];
 
 /// What belongs to the binary: it stands above the library, and reaches it as `avro_snap`.
 const BINARY: &[&str] = &["cli", "main"];
 
 /// Where each package is at home. `cli` may use what it likes of the library, but packages have homes there, too.
 const HOMES: &[(&str, &[&str])] = &[
-    // Judges in tests what our own code makes of schemas, and what our own writers made.
-    ("apache_avro", &["avro", "snapshot"]),
+    // Judges in tests what our own code makes of schemas, and what our own writers made. `drill` reads with it what was restored.
+    ("apache_avro", &["avro", "snapshot", "ops"]),
     ("argon2", &["crypto"]),
     // The traits of the client of object stores are asynchronous.
     ("async_trait", &["storage"]),
@@ -245,9 +251,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rusqlite", &["cache", "index", "hints"]),
     // The system's calls. log asks for the name of the host only, which it writes into entries.
     ("rustix", &["storage", "files", "log", "cli"]),
-    // The JSON of schemas; what `--json` prints; what is written beside a file that was restored in part; what a command
+    // The JSON of schemas, and that of the metadata of tables; what `--json` prints; what is written beside a file that was restored in part; what a command
     // prints that knows credentials.
-    ("serde_json", &["avro", "ops", "storage", "cli"]),
+    ("serde_json", &["avro", "ops", "storage", "iceberg", "cli"]),
     // Ctrl-C, without unsafe code.
     ("signal_hook", &["cli"]),
     ("tokio", &["storage"]),

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use avro_snap::error::Error;
-use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, StreamSource};
+use avro_snap::ops::create::{CreateOptions, CreateReport, Depth, Expectation, StreamSource};
 use avro_snap::ops::select::{Filter, manifest_path};
 use avro_snap::snapshot::Shard;
 use avro_snap::store::{InitOptions, Repository};
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// Files and directories to save, or prefixes in object stores (s3://, gs:// or az://BUCKET/PREFIX/)
     ///
     /// A symbolic link with a slash after it stands for the directory that it points to.
-    #[arg(required_unless_present_any = ["stdin", "files_from", "files_from_raw"], value_name = "PATH")]
+    #[arg(required_unless_present_any = ["stdin", "files_from", "files_from_raw", "iceberg"], value_name = "PATH")]
     paths: Vec<PathBuf>,
 
     /// Add these tags to the snapshot; may be repeated
@@ -63,6 +63,18 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     source: SourceArgs,
+
+    /// Save an Iceberg table: all files that its current state is made of; may be repeated
+    ///
+    /// PATH is a metadata file, or the folder of a table, of which the newest metadata is taken. Where a catalog knows which metadata
+    /// is current, name that file. A snapshot is made only if it has every file that the metadata names: if the table drops some of
+    /// them meanwhile, all begins again with newer metadata. The files must lie in the local file system.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["stdin", "stdin_from_command", "shard"])]
+    iceberg: Vec<PathBuf>,
+
+    /// Save all snapshots of the Iceberg tables, and earlier metadata files, instead of the current state alone
+    #[arg(long, requires = "iceberg")]
+    iceberg_history: bool,
 
     /// Save only part K of N; other processes save the others, as parts of the same --run
     ///
@@ -121,6 +133,16 @@ pub(crate) struct Args {
     /// Accept that Avro files are gone or have fewer records than before, and stop reporting it
     #[arg(long)]
     accept_losses: bool,
+
+    /// Exit with code 3 if a table is not as expected; may be repeated
+    ///
+    /// PATH is a pattern as of --exclude, matched with paths as they stand in the snapshot: `orders` is everything below that name.
+    /// Conditions, parted by commas: `records >= 1000`, `records >= 0.95 * previous` (also files and bytes; < <= = != >= >), `schema
+    /// backward` (full, forward, same: the newest schema against that of the snapshot before), `newest < 26h` (the newest file),
+    /// `sound` (all Avro files). A PATH that matches no file fails. What the snapshot before has nothing of is not compared with it.
+    /// The snapshot is made in any case.
+    #[arg(long, value_name = "PATH:CONDITION,...", conflicts_with = "shard")]
+    expect: Vec<Expectation>,
 
     /// Make no snapshot if it would hold the same as the one before
     ///
@@ -210,7 +232,8 @@ impl Args {
         let report = created?;
         let exit = match report.unreadable {
             1.. => Exit::Incomplete,
-            0 if self.fail_on_damaged && report.has_alarms() => Exit::Incomplete,
+            0 if report.iceberg.iter().any(|table| table.wrong_length > 0) => Exit::Incomplete,
+            0 if report.has_disappointed() || (self.fail_on_damaged && report.has_alarms()) => Exit::Incomplete,
             0 => Exit::Done,
         };
         context.finish_with(exit, print_report(context, &report, self.dry_run, self.skip_if_unchanged))
@@ -225,6 +248,8 @@ impl Args {
         options.host = self.given_host().unwrap_or(options.host);
         options.shard = self.shard;
         options.run.clone_from(&self.run);
+        options.iceberg.clone_from(&self.iceberg);
+        options.iceberg_history = self.iceberg_history;
         options.tag = distinct(self.tag.iter().flat_map(|list| comma_list(list)));
         options.force = self.force;
         options.ignore_ctime = self.ignore_ctime;
@@ -238,6 +263,7 @@ impl Args {
         options.compression = self.compression.map(Into::into);
         options.skip_if_unchanged = self.skip_if_unchanged;
         options.accept_losses = self.accept_losses;
+        options.expect.clone_from(&self.expect);
         options.dry_run = self.dry_run;
         Ok(options)
     }
@@ -300,7 +326,7 @@ impl Args {
         if self.source.stdin_from_command {
             return Ok(Vec::new());
         }
-        if self.source.stdin {
+        if self.source.stdin || !self.iceberg.is_empty() {
             return self.source.lists.roots(context, &self.paths);
         }
         self.source.lists.some_roots(context, &self.paths)
@@ -339,6 +365,43 @@ fn print_part(context: &Context, report: &CreateReport) -> Result<()> {
     Ok(())
 }
 
+fn print_tables(context: &Context, report: &CreateReport) -> Result<()> {
+    for table in &report.iceberg {
+        let records = table.records.map(|records| format!(", {}", count(records, "record"))).unwrap_or_default();
+        let (snapshots, files) = (count(table.table_snapshots, "snapshot"), count(table.files, "file"));
+        context.output.note(format_args!("iceberg: {}: {snapshots}, {files}{records}", table.location))?;
+        if table.wrong_length > 0 {
+            let message = format!("{} of another length than the table says", count(table.wrong_length, "file"));
+            context.output.warn(&format!("{}: {message}", table.location));
+        }
+    }
+    Ok(())
+}
+
+/// What was expected, after what was not met was reported as it was found.
+fn print_expectations(context: &Context, report: &CreateReport) -> Result<()> {
+    let of = |met| report.expectations.iter().filter(move |judgement| judgement.met == met);
+    for judgement in of(None) {
+        let (name, condition) = (&judgement.name, &judgement.condition);
+        let reason = judgement.reason.as_deref().unwrap_or("it cannot be judged");
+        context.output.note(format_args!("expect:  {name}: {condition}: not checked, {reason}"))?;
+    }
+    let failed = of(Some(false)).count() as u64;
+    if !report.expectations.is_empty() {
+        let (met, all) = (of(Some(true)).count(), report.expectations.len());
+        context.output.note(format_args!("expect:  {met} of {} met", count(all as u64, "condition")))?;
+    }
+    if failed > 0 {
+        let kept = match report.snapshot {
+            Some(_) => "; the snapshot is saved nevertheless",
+            None => "",
+        };
+        let message = format!("{} not met, as reported above{kept}", count(failed, "expectation"));
+        context.output.error("not_as_expected", &message, None);
+    }
+    Ok(())
+}
+
 fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: bool) -> Result<()> {
     let output = &context.output;
     let CreateReport { avro, .. } = report;
@@ -366,6 +429,7 @@ fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: b
     if report.unreadable > 0 {
         output.note(format_args!("missing: {} could not be read", report.unreadable))?;
     }
+    print_tables(context, report)?;
     if avro.files > 0 || avro.unsound > 0 {
         output.note(format_args!(
             "avro:    {} ({} not sound), {} decoded",
@@ -395,6 +459,7 @@ fn print_report(context: &Context, report: &CreateReport, dry_run: bool, skip: b
         count(report.chunks_new, "new chunk"),
         seconds(report.duration_secs)
     ))?;
+    print_expectations(context, report)?;
     if let Some(similar) = &report.similar_series {
         output.warn(&format!(
             "this is the first snapshot of series {:?}, which differs from {:?} in digits only; with the same \

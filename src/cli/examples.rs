@@ -24,6 +24,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "snap create",
         &[
             "snap create /export/tables",
+            "snap create /export --expect 'orders: records >= 0.95 * previous, schema backward'",
             "snap create --shard 3/8 --run 2026-11-30 /export/tables",
             "mysqldump shop | snap create --stdin --stdin-filename shop.sql",
         ],
@@ -34,6 +35,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("snap merge", &["snap merge --run 2026-11-30", "snap merge --list", "snap merge --run 2026-11-30 --discard"]),
     ("snap copy", &["snap copy --from-repo /mnt/usb/tables", "snap copy --from-repo /mnt/usb/tables latest --dry-run"]),
+    (
+        "snap drill",
+        &[
+            "snap drill --certificate drill.json",
+            "snap drill latest:export/tables --sample 5% --scratch /mnt/scratch",
+            "snap drill --verify drill.json",
+        ],
+    ),
     (
         "snap restore",
         &[

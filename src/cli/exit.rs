@@ -12,7 +12,7 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The arguments make no sense.
     Usage = 2,
-    /// A snapshot was made, but some input could not be read and is not in it; or an Avro file was looked into
+    /// A snapshot was made, but some input could not be read and is not in it, or it is not as expected; or an Avro file was looked into
     /// (`--fail-on-damaged`, `cat`, `check --avro`) that is not sound.
     Incomplete = 3,
     /// There is no repository.
@@ -35,8 +35,8 @@ Exit codes:
     0  done
     1  failed
     2  the arguments make no sense
-    3  a snapshot was made, but some input could not be read; or (create --fail-on-damaged, cat,
-       check --avro) an Avro file is not sound
+    3  a snapshot was made, but some input could not be read, or it is not as expected (create
+       --expect); or (create --fail-on-damaged, cat, check --avro) an Avro file is not sound
    10  there is no repository
    11  the repository is busy
    12  wrong password, or none

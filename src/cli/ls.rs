@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use avro_snap::ops::iceberg::{IcebergTable, iceberg_tables};
 use avro_snap::ops::ls::{Summary, ls};
 
 use super::Context;
@@ -10,6 +11,7 @@ use super::failure::{Failure, Result};
 use super::format::{count, local_time, long, size};
 use super::parity::warn_of_mended;
 use super::pick::{Filters, paths_in, selector, two_paths};
+use super::table::Table;
 
 /// List the files of a snapshot
 #[derive(Debug, clap::Args)]
@@ -34,6 +36,12 @@ pub(crate) struct Args {
     #[arg(long)]
     no_recursive: bool,
 
+    /// List Iceberg tables instead of files: version, current snapshot, records, and where they are
+    ///
+    /// Of each the newest metadata in the snapshot says that, whether the table was saved with --iceberg or as files.
+    #[arg(long, conflicts_with_all = ["long", "null", "no_recursive"])]
+    iceberg: bool,
+
     /// Print only paths, each ended by a NUL character
     #[arg(short = '0', long = "null", conflicts_with = "long")]
     null: bool,
@@ -57,6 +65,11 @@ impl Args {
             false if !path.is_empty() => return Err(two_paths()),
             false => paths,
         };
+        if self.iceberg {
+            let tables = paths.iter().map(|path| iceberg_tables(&repository, &snapshot, path));
+            let tables = tables.collect::<std::result::Result<Vec<_>, _>>()?.concat();
+            return context.finish_with(Exit::Done, print_tables(context, &tables));
+        }
         let mut summary = Summary::default();
         for path in &paths {
             ls(&repository, &snapshot, path, !self.no_recursive, &mut |entry| {
@@ -85,4 +98,34 @@ impl Args {
         }
         Ok(Exit::Done)
     }
+}
+
+fn print_tables(context: &Context, tables: &[IcebergTable]) -> Result<()> {
+    let output = &context.output;
+    if output.json {
+        return Ok(tables.iter().try_for_each(|table| output.object("table", table))?);
+    }
+    let mut rows = Table::new(&["Table", "Version", "Snapshots", "Current", "Records", "Location"], &[1, 2, 3, 4]);
+    for table in tables {
+        let path = String::from_utf8_lossy(&table.path).into_owned();
+        let Ok(metadata) = &table.metadata else {
+            rows.row(vec![path, String::new(), String::new(), String::new(), String::new(), "not understood".into()]);
+            continue;
+        };
+        let current = metadata.chosen(false).ok().and_then(|mut chosen| chosen.pop());
+        let text = |number: Option<String>| number.unwrap_or_else(|| "-".into());
+        rows.row(vec![
+            path,
+            metadata.format_version().to_string(),
+            text(metadata.snapshots().ok().map(|snapshots| snapshots.len().to_string())),
+            text(metadata.current().map(|id| id.to_string())),
+            text(current.and_then(|snapshot| snapshot.records).map(|records| records.to_string())),
+            metadata.location().to_owned(),
+        ]);
+    }
+    if !tables.is_empty() {
+        rows.print(output)?;
+    }
+    output.note(format_args!("{}", count(tables.len() as u64, "Iceberg table")))?;
+    Ok(())
 }

@@ -10,6 +10,7 @@ mod count;
 mod create;
 mod debug;
 mod diff;
+mod drill;
 mod dump;
 mod elsewhere;
 mod erase;
@@ -113,6 +114,7 @@ enum Verb {
     Dump(dump::Args),
     Manifest(manifest::Args),
     Check(check::Args),
+    Drill(drill::Args),
     #[command(visible_alias = "gc")]
     Prune(prune::Args),
     Retain(retain::Args),
@@ -204,6 +206,7 @@ impl Verb {
             Self::Dump(args) => args.run(context),
             Self::Manifest(args) => args.run(context),
             Self::Check(args) => args.run(context),
+            Self::Drill(args) => args.run(context),
             Self::Prune(args) => args.run(context),
             Self::Retain(args) => args.run(context),
             Self::Optimize(args) => args.run(context),

@@ -7,6 +7,7 @@ use avro_snap::ops::cat::CatOptions;
 use avro_snap::ops::check::CheckOptions;
 use avro_snap::ops::copy::CopyOptions;
 use avro_snap::ops::create::CreateOptions;
+use avro_snap::ops::drill::DrillOptions;
 use avro_snap::ops::encoders::EncoderOptions;
 use avro_snap::ops::forget::ForgetOptions;
 use avro_snap::ops::merge::MergeOptions;
@@ -53,6 +54,8 @@ const SHARED: &[Shared] = &[
         keys: &[
             ("paths/sources", "['data', 'more']", &["data", "more"]),
             ("tag", "['a,b', 'c']", &["--tag", "a,b", "--tag", "c"]),
+            ("iceberg", "['a', 'b']", &["--iceberg", "a", "--iceberg", "b"]),
+            ("iceberg-history", "true\niceberg = 'a'", &["--iceberg", "a", "--iceberg-history"]),
             ("host", "'h'", &["--host", "h"]),
             ("series", "'s'", &["--series", "s"]),
             ("dry-run", "true", &["--dry-run"]),
@@ -63,6 +66,7 @@ const SHARED: &[Shared] = &[
             ("min-encode-speed", "7.5", &["--min-encode-speed", "7.5"]),
             ("compression", "'max'", &["--compression", "max"]),
             ("accept-losses", "true", &["--accept-losses"]),
+            ("expect", "['a: sound', 'b: files > 1']", &["--expect", "a: sound", "--expect", "b: files > 1"]),
             ("shard", "'2/8'", &["--shard", "2/8"]),
             ("run", "'r'", &["--run", "r"]),
             ("skip-if-unchanged", "true", &["--skip-if-unchanged"]),
@@ -131,6 +135,7 @@ const SHARED: &[Shared] = &[
             ("restore-suid", "true", &["--restore-suid"]),
             ("sparse", "true", &["--sparse"]),
             ("recode", "'deflate'", &["--recode", "deflate"]),
+            ("map", "['a=b']", &["--map", "a=b"]),
             ("salvage", "true", &["--salvage"]),
             ("include", "['*.avro']", &["--include", "*.avro"]),
             ("iinclude", "['*.AVRO']", &["--iinclude", "*.AVRO"]),
@@ -217,6 +222,22 @@ const SHARED: &[Shared] = &[
             ("erased", "another check in its place"),
         ],
         read: read::<CheckOptions>,
+    },
+    Shared {
+        verb: &["drill"],
+        needs: &[],
+        needs_text: "",
+        keys: &[
+            ("sample", "'5%'", &["--sample", "5%"]),
+            ("seed", "7", &["--seed", "7"]),
+            ("scratch", "'/tmp'", &["--scratch", "/tmp"]),
+        ],
+        own: &[
+            ("snapshot", "which snapshot, and what of it"),
+            ("certificate", "where the result is written"),
+            ("verify", "another thing to do"),
+        ],
+        read: read::<DrillOptions>,
     },
     Shared {
         verb: &["cat"],
@@ -336,6 +357,7 @@ fn given(shared: &Shared, flags: &[&str]) -> String {
         Verb::Forget(args) => format!("{:?}", args.options().unwrap()),
         Verb::Prune(args) => format!("{:?}", args.options()),
         Verb::Check(args) => format!("{:?}", args.options()),
+        Verb::Drill(args) => format!("{:?}", args.options()),
         Verb::Cat(args) => format!("{:?}", args.options()),
         Verb::Init(args) => format!("{:?}", args.options()),
         Verb::Optimize(args) => format!("{:?}", args.options().unwrap()),

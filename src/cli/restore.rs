@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use avro_snap::avro::codec::Codec;
 use avro_snap::error::{Error, IoContext};
 use avro_snap::files::{Overwrite, Spare};
+use avro_snap::iceberg::LocationMap;
 use avro_snap::ops::restore::{NeededPack, RestoreOptions, RestoreReport, packs_of};
 use avro_snap::snapshot::{Shard, SnapshotRoot};
 use avro_snap::storage::StorageErrorKind;
@@ -93,6 +94,15 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "CODEC", conflicts_with = "verify")]
     recode: Option<Recode>,
 
+    /// Move Iceberg tables: locations that begin with OLD begin with NEW in what is restored; may be repeated
+    ///
+    /// Metadata, manifest lists and manifests are written again, data files are restored bit for bit. The metadata names only the
+    /// snapshots of the table that are in what is restored as a whole; metadata of other states is not restored. Refused, before
+    /// anything is written, where a location is not covered, the current state is not there as a whole, or a table has position
+    /// deletes or deletion vectors: these name data files by paths inside of them.
+    #[arg(long, value_name = "OLD=NEW", conflicts_with_all = ["recode", "salvage"])]
+    map: Vec<LocationMap>,
+
     /// Write what is left of files that have lost data
     ///
     /// An Avro file is written as a valid one with the blocks that are whole; any other file with zeros for what is
@@ -161,7 +171,10 @@ impl Args {
         let restored = stores::restore(context, &repository, &snapshot, &options, &meter);
         meter.finish();
         warn_of_mended(&context.output, &repository);
-        let report = restored?;
+        let report = restored.map_err(|failure| match failure {
+            Failure::Library(error) if !self.map.is_empty() => Failure::of_arguments(error),
+            other => other,
+        })?;
         for number in &report.unmatched_includes {
             context.output.warn(&format!("nothing in the snapshot matches {}", self.patterns.given(&options, *number)));
         }
@@ -214,6 +227,7 @@ impl Args {
             Recode::Snappy => Codec::Snappy,
             Recode::Zstandard => Codec::Zstandard,
         });
+        options.map.clone_from(&self.map);
         options.salvage = self.salvage;
         Ok(options)
     }
@@ -291,6 +305,14 @@ fn print_report(
         if number > 0 {
             output.note(format_args!("{number} {said}"))?;
         }
+    }
+    for table in &report.tables_moved {
+        let dropped = match table.table_snapshots_dropped {
+            0 => String::new(),
+            dropped => format!(", without {} that are not whole here", count(dropped, "snapshot")),
+        };
+        let (path, kept) = (String::from_utf8_lossy(&table.path), count(table.table_snapshots, "snapshot"));
+        output.note(format_args!("table {path} is at {} now, with {kept}{dropped}", table.location))?;
     }
     for (why, number) in &report.kept {
         output.note(format_args!("{number} not in the snapshot and kept: {}", kept_because(*why)))?;

@@ -90,7 +90,7 @@ pub(crate) fn create(
 ) -> Result<CreateReport> {
     match options.sources.iter().find(|source| is_store(source)) {
         Some(source) => Err(not_built_in(source)),
-        None => Ok(avro_snap::ops::create::create(repository, options, progress)?),
+        None => avro_snap::ops::create::create(repository, options, progress).map_err(Failure::of_arguments),
     }
 }
 
@@ -208,7 +208,7 @@ mod reached {
     ) -> Result<CreateReport> {
         let remote = options.sources.iter().filter(|source| is_store(source)).count();
         let are_remote = remote > 0 && remote == options.sources.len();
-        let is_part = options.run.is_some();
+        let is_checked = options.run.is_some() || !options.iceberg.is_empty();
         match create_with(repository, &stores(context), options, progress) {
             Err(error @ Error::NothingSaved) if are_remote => Err(Failure::Own {
                 exit: super::super::exit::Exit::of(&error),
@@ -220,7 +220,7 @@ mod reached {
                         .into(),
                 ),
             }),
-            Err(error) if remote > 0 || is_part => Err(Failure::of_arguments(error)),
+            Err(error) if remote > 0 || is_checked => Err(Failure::of_arguments(error)),
             created => Ok(created?),
         }
     }

@@ -80,6 +80,8 @@ pub(crate) struct Stored {
     pub(crate) entry: FileEntry,
     /// The file that was read, where it has other names, too, and held still.
     pub(crate) shared: Option<FileStat>,
+    /// The schema of a container.
+    pub(crate) schema: Option<Arc<CompiledSchema>>,
     /// How many bytes were read, counting repeated ones.
     pub(crate) bytes_read: u64,
     /// Whether it changed each time while it was read.
@@ -88,6 +90,14 @@ pub(crate) struct Stored {
     pub(crate) unread: Vec<Error>,
     /// How much of it is missing, and was reported.
     pub(crate) incomplete: u64,
+}
+
+/// What was read of a content.
+pub(crate) struct Content {
+    /// How many bytes.
+    pub(crate) length: u64,
+    /// The schema of a container.
+    pub(crate) schema: Option<Arc<CompiledSchema>>,
 }
 
 /// Reads a file and stores its content; completes its row, of which only the path is kept: all else is that of the file
@@ -108,7 +118,9 @@ pub(crate) fn store_file(
         let mut reading = opener.open(path)?;
         let stat = reading.stat();
         let unread = reading.describe(&mut entry);
-        bytes_read += store_content(context, feeder, &mut |buffer| reading.read(buffer), &mut entry, expected)?;
+        let Content { length, schema } =
+            store_content(context, feeder, &mut |buffer| reading.read(buffer), &mut entry, expected)?;
+        bytes_read += length;
         let held = match reading.end()? {
             // Files of the system have bytes that their size does not show.
             Held::Still if entry.size != stat.size => Held::Changed,
@@ -126,7 +138,7 @@ pub(crate) fn store_file(
             let shared = (held == Held::Still && reading.names() > 1).then_some(stat);
             let is_known = met == (entry.inode, entry.ctime);
             let unread = if is_known { Vec::new() } else { unread };
-            return Ok(Stored { entry, shared, bytes_read, held, unread, incomplete: 0 });
+            return Ok(Stored { entry, shared, schema, bytes_read, held, unread, incomplete: 0 });
         }
     }
 }
@@ -138,12 +150,13 @@ pub(crate) fn store_content(
     read: &mut dyn FnMut(&mut [u8]) -> Result<usize>,
     entry: &mut FileEntry,
     expected: Option<&str>,
-) -> Result<u64> {
+) -> Result<Content> {
     let mut framer = Framer::new(context.effort.depth != Depth::Bytes);
     let mut file = ContainerFile {
         context,
         splitter: Splitter::new(context.cut),
         finder: None,
+        schema: None,
         expected,
         codec: String::new(),
         batch: Vec::new(),
@@ -185,7 +198,7 @@ pub(crate) fn store_content(
     };
     let reason = split.reason(framer.finding(), file.finder.as_ref().map(EncoderFinder::why_raw));
     entry.avro = state.map(|state| facts(split, state, file.codec, reason, framer.stray_bytes()));
-    Ok(length)
+    Ok(Content { length, schema: file.schema })
 }
 
 /// What the row of a container says about it.
@@ -211,6 +224,7 @@ struct ContainerFile<'a, 'c> {
     context: &'a FileContext<'c>,
     splitter: Splitter,
     finder: Option<EncoderFinder<'c>>,
+    schema: Option<Arc<CompiledSchema>>,
     expected: Option<&'a str>,
     codec: String,
     /// Blocks that are to be dealt with together.
@@ -244,6 +258,7 @@ impl ContainerFile<'_, '_> {
                 let schema = schemas.of(header);
                 self.finder = Some(EncoderFinder::new(bench, hints, *effort, header, schema.clone(), self.expected));
                 feeder.schema(schema.fingerprint());
+                self.schema = Some(schema.clone());
                 self.splitter.header(header, schema, feeder)
             }
         }

@@ -17,7 +17,7 @@ pub use report::{AvroReport, Depth, UnknownWriter};
 
 pub(crate) use encoder_finder::{Effort, Workbench};
 pub(crate) use feeder::{Feeder, Unfilled};
-pub(crate) use file::{FileContext, SchemaCache, Stored, store_content, store_file};
+pub(crate) use file::{Content, FileContext, SchemaCache, Stored, store_content, store_file};
 pub(crate) use gather::{Common, Gathering};
 pub(crate) use payload::take_apart_again;
 pub(crate) use pipeline::Pipeline;

@@ -73,13 +73,13 @@ pub fn plan_with(stores: &Stores, options: CreateOptions, shards: u32, progress:
     plan_tree(tree_in(stores), options, shards, progress)
 }
 
-fn plan_tree(tree: TreeOf<'_>, options: CreateOptions, shards: u32, progress: &dyn Progress) -> Result<PlanReport> {
+fn plan_tree(mut tree: TreeOf<'_>, options: CreateOptions, shards: u32, progress: &dyn Progress) -> Result<PlanReport> {
     let began = Instant::now();
     let empty = |shard| PlannedPart { shard, files: 0, directories: 0, others: 0, bytes: 0, largest: 0 };
     let parts = Shard::all(shards).map_err(|why| Error::argument("shards", why))?.map(empty).collect();
     let options = options.settled()?;
     let rules = options.rules()?;
-    let mut tree = tree(&options, rules)?;
+    let mut tree = tree(&options, &options.sources, rules)?;
     let mut report = PlanReport { parts, ..PlanReport::default() };
     let mut names = HashSet::new();
     progress.begin(Phase::Create, None, None);

@@ -7,6 +7,7 @@
 //! packs as objects ([`Packs`]), which of them holds what ([`Catalog`]), reading chunks ([`ChunkReader`]). Beside them stand
 //! the key slots ([`Keys`]) and the config ([`KeptConfig`]).
 
+mod attest;
 mod away;
 mod catalog;
 mod closure;
@@ -47,6 +48,7 @@ mod writer;
 
 use std::sync::Arc;
 
+pub use attest::Attestation;
 pub use away::looks_away;
 pub use catalog::Catalog;
 pub use closure::{Derivation, Place, derive};

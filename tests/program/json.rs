@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::cli::{Ran, Snap, text};
 use crate::containers::{container, one_record};
+use crate::iceberg::Ice;
 use crate::noise::noise;
 
 /// Where the page has what any verb may print, and the objects that tables name.
@@ -190,7 +191,7 @@ fn sound(met: &mut Met) {
     snap.write("a/gone.txt", "gone");
     let row = r#"{"type":"record","name":"Row","fields":[{"name":"id","type":"int"},{"name":"n","type":"int"}]}"#;
     snap.write("a/rows.avro", container(row, "null", [(2, &[2, 2, 4, 4][..])]));
-    run(met, &snap, "create", &["a", "--dry-run"]);
+    run(met, &snap, "create", &["a", "--dry-run", "--expect", "a: files > 9, schema same"]);
     run(met, &snap, "create", &["a"]);
     snap.write("a/x.avro", one_record(TEXT, &[2, b'x']));
     snap.write("a/rows.avro", container(row, "null", [(2, &[2, 4, 6, 6][..])]));
@@ -222,6 +223,8 @@ fn sound(met: &mut Met) {
     run(met, &snap, "restore", &["latest", "--target", "out"]);
     run(met, &snap, "check", &["--read-data"]);
     run(met, &snap, "check", &["--avro"]);
+    run(met, &snap, "drill", &["--certificate", "drill.json"]);
+    run(met, &snap, "drill", &["--verify", "drill.json"]);
     run(met, &snap, "repair config", &[]);
     run(met, &snap, "repair index", &["--all"]);
     run(met, &snap, "repair payloads", &["latest"]);
@@ -239,6 +242,14 @@ fn sound(met: &mut Met) {
     run(met, &snap, "prune", &["--dry-run"]);
     run(met, &snap, "prune", &[]);
     parts(met, &snap);
+    let mut table = Ice::new(&snap.work("t"));
+    table.add("a.parquet", "data");
+    table.commit();
+    run(met, &snap, "create", &["--iceberg", "t"]);
+    let map = format!("{}=/new", text(&snap.path("work")));
+    let series = format!("host:{}:latest", text(&snap.work("t")));
+    run(met, &snap, "ls", &[&series, "--iceberg"]);
+    run(met, &snap, "restore", &[&series, "--target", "moved", "--map", &map]);
 }
 
 /// A snapshot is made of two parts.

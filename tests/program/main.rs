@@ -13,6 +13,8 @@ mod cli;
 mod common;
 #[path = "../common/containers.rs"]
 mod containers;
+#[path = "../common/iceberg.rs"]
+mod iceberg;
 #[path = "../common/lab.rs"]
 mod lab;
 #[cfg(feature = "object-store")]
@@ -35,12 +37,16 @@ mod buckets;
 mod cat_schemas;
 mod copy;
 mod create_sources;
+mod drill;
 mod encoders;
 mod erase;
+mod expect;
 mod first_steps;
 mod forget;
 mod full_disk;
 mod habits;
+mod iceberg_readers;
+mod iceberg_tables;
 #[cfg(feature = "object-store")]
 mod immutability;
 mod interrupt;

@@ -139,7 +139,9 @@ pub(super) fn absolute_paths(options: &CreateOptions) -> Vec<Vec<u8>> {
         return vec![[b"/", &stream.path[..]].concat()];
     }
     let path = |root: &std::path::PathBuf| saved_path(root, &options.working_directory);
-    let mut paths: Vec<Vec<u8>> = options.sources.iter().map(path).collect();
+    // The files of a table are others each time: it goes by its folder.
+    let tables: Vec<_> = options.tables().collect();
+    let mut paths: Vec<Vec<u8>> = options.sources.iter().chain(&tables).map(path).collect();
     paths.sort();
     paths.dedup();
     paths

@@ -2,6 +2,8 @@
 
 mod alarms;
 mod before;
+mod expect;
+mod iceberg;
 mod lineage;
 mod options;
 mod order;
@@ -11,9 +13,14 @@ mod run;
 mod stream;
 mod unsound;
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::time::Instant;
 
 pub use crate::ingest::{AvroReport, Depth, UnknownWriter};
+pub use expect::{Expectation, Judgement, Value};
+pub use iceberg::SavedTable;
 pub use options::{CreateOptions, StreamSource};
 
 pub(crate) use alarms::Alarms;
@@ -23,9 +30,10 @@ pub(crate) use options::speed;
 pub(crate) use part::check_name;
 pub(crate) use rows::is_same;
 
-use part::Joined;
-use run::CreateRun;
+use iceberg::{Chase, Closure};
+use part::{Joined, PartRun};
 pub(crate) use run::TreeOf;
+use run::{CreateRun, Ran};
 
 use serde::Serialize;
 
@@ -35,7 +43,7 @@ use crate::error::{Error, Result};
 use crate::files::{Rules, Source, SourceTree, is_in_store, now};
 use crate::id::SnapshotId;
 use crate::ingest::{AnchorPrimer, Pipeline};
-use crate::progress::{Phase, Progress};
+use crate::progress::{Phase, Progress, Warning};
 use crate::snapshot::{Shard, SnapshotRoot};
 use crate::store::{Repository, Writer};
 
@@ -85,6 +93,10 @@ pub struct CreateReport {
     /// Containers among the files that were read, and their blocks by how they are kept.
     #[serde(flatten)]
     pub avro: AvroReport,
+    /// The Iceberg tables that were saved.
+    pub iceberg: Vec<SavedTable>,
+    /// What was expected (`expect` of the options), and whether it is so.
+    pub expectations: Vec<Judgement>,
     /// The part that was made, where it is one of several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
@@ -107,6 +119,11 @@ impl CreateReport {
     /// Everything that has a row.
     fn rows(&self) -> u64 {
         self.files() + self.directories + self.others
+    }
+
+    /// Whether something that was expected is not so.
+    pub fn has_disappointed(&self) -> bool {
+        self.expectations.iter().any(|judgement| judgement.met == Some(false))
     }
 
     /// Whether Avro files are not as they should be, or as they were: to be reported until they are.
@@ -149,17 +166,17 @@ pub fn create_with(
 /// The tree of local sources and of those in object stores.
 #[cfg(feature = "object-store")]
 pub(crate) fn tree_in(stores: &Stores) -> TreeOf<'_> {
-    Box::new(|options: &CreateOptions, rules: Rules| {
-        bucket::sources(stores, &options.sources, &options.working_directory, rules, &options.pass_over)
+    Box::new(|options: &CreateOptions, roots: &[PathBuf], rules: Rules| {
+        bucket::sources(stores, roots, &options.working_directory, rules, &options.pass_over)
     })
 }
 
-pub(crate) fn local_tree(options: &CreateOptions, rules: Rules) -> Result<Box<dyn SourceTree>> {
-    if let Some(url) = options.sources.iter().find(|source| is_in_store(source)) {
+pub(crate) fn local_tree(options: &CreateOptions, roots: &[PathBuf], rules: Rules) -> Result<Box<dyn SourceTree>> {
+    if let Some(url) = roots.iter().find(|source| is_in_store(source)) {
         let reason = format!("{} lies in an object store, and it was not said how that is reached", url.display());
         return Err(Error::argument("sources", reason));
     }
-    let source = Source::new(&options.sources, &options.working_directory, rules, now)?;
+    let source = Source::new(roots, &options.working_directory, rules, now)?;
     Ok(Box::new(match options.shard {
         Some(shard) => source.only(shard),
         None => source,
@@ -177,12 +194,16 @@ pub fn create_of_tree(
     options: CreateOptions,
     progress: &dyn Progress,
 ) -> Result<CreateReport> {
-    create_snapshot(repository, Box::new(|_, _| Ok(tree)), options, progress)
+    let mut tree = Some(tree);
+    let once = move |_: &CreateOptions, _: &[PathBuf], _| {
+        tree.take().ok_or_else(|| Error::argument("iceberg", "a tree that is handed over can be walked once only"))
+    };
+    create_snapshot(repository, Box::new(once), options, progress)
 }
 
 fn create_snapshot(
     repository: &Repository,
-    tree: TreeOf<'_>,
+    mut tree: TreeOf<'_>,
     options: CreateOptions,
     progress: &dyn Progress,
 ) -> Result<CreateReport> {
@@ -193,36 +214,65 @@ fn create_snapshot(
         Joined::Part(part) => Some(part),
         Joined::There(root) => return Ok(part_that_is_there(&options, &root)),
     };
+    let mut chase = Chase::default();
+    loop {
+        let mut closure = chase.follow(&options, progress)?;
+        match attempt(repository, &mut tree, &mut options, &mut closure, part.as_deref(), progress)? {
+            Attempt::Made(mut report) => {
+                report.duration_secs = began.elapsed().as_secs_f64();
+                return Ok(*report);
+            }
+            Attempt::Lacks(path) => {
+                let path = PathBuf::from(OsString::from_vec([b"/", &path[..]].concat()));
+                let message = "a file of an Iceberg table went away or changed meanwhile: all begins again".into();
+                progress.warning(&Warning { path: path.display().to_string(), message, incomplete: false });
+                chase.begin_again(path)?;
+            }
+        }
+    }
+}
+
+/// What came of one attempt to make a snapshot.
+enum Attempt {
+    /// It was made, as far as one was wanted.
+    Made(Box<CreateReport>),
+    /// It would lack this file, which it must have: nothing was made, and what was stored is found by the next attempt.
+    Lacks(Vec<u8>),
+}
+
+fn attempt(
+    repository: &Repository,
+    tree: &mut TreeOf<'_>,
+    options: &mut CreateOptions,
+    closure: &mut Closure,
+    part: Option<&PartRun>,
+    progress: &dyn Progress,
+) -> Result<Attempt> {
     let (threads, pool) = (repository.runtime().threads(), repository.runtime().compute()?);
     // First of all: what is condemned from here on is noticed at the end. The parent must be alive after this.
     let writer = Writer::new(repository)?;
     writer.refuse_if_away()?;
-    let mut lineage = Lineage::find(repository, &options, progress)?;
-    if let Some(part) = part.as_ref().filter(|part| part.is_begun) {
+    let mut lineage = Lineage::find(repository, options, progress)?;
+    if let Some(part) = part.filter(|part| part.is_begun) {
         lineage.be_of_run(part.parent);
     }
     let primer = AnchorPrimer::new(repository, lineage.nearest.clone());
     let level = repository.settings().compression_level(options.compression);
     let pipeline = Pipeline::new(repository, writer, primer, level, options.dry_run, threads);
     let (dry_run, skip) = (options.dry_run, options.skip_if_unchanged);
-    let id = match &part {
+    let id = match part {
         Some(part) => part.id,
         None => SnapshotId::new(repository.log().entropy().array()?),
     };
     progress.begin(Phase::Create, None, None);
-    let run = CreateRun {
-        repository,
-        pipeline: &pipeline,
-        pool,
-        lineage: &lineage,
-        progress,
-        id,
-        threads,
-        part: part.as_deref(),
-    };
-    let done = pool.in_place_scope(|scope| run.store(scope, options, tree));
+    let run = CreateRun { repository, pipeline: &pipeline, pool, lineage: &lineage, progress, id, threads, part };
+    let done = pool.in_place_scope(|scope| run.store(scope, options, closure, tree));
     let (root, mut report) = match done.and_then(|done| pipeline.check().map(|()| done)) {
-        Ok(done) => done,
+        Ok(Ran::Stored(root, report)) => (root, report),
+        Ok(Ran::Lacks(path)) => {
+            pipeline.abandon();
+            return Ok(Attempt::Lacks(path));
+        }
         Err(error) => {
             pipeline.abandon();
             return Err(error);
@@ -237,14 +287,14 @@ fn create_snapshot(
     report.series = lineage.series;
     report.similar_series = lineage.similar;
     report.parent = lineage.parent.map(|parent| parent.id);
-    report.shard = part.as_ref().map(|part| part.shard);
-    report.run = part.as_ref().map(|part| part.terms.run.clone());
-    report.part_was_there = part.as_ref().map(|_| false);
+    report.shard = part.map(|part| part.shard);
+    report.run = part.map(|part| part.terms.run.clone());
+    report.part_was_there = part.map(|_| false);
     if skip && report.unchanged {
         // What was not handed on yet is dropped. That the parent lasts is what the caller relies on now.
         repository.log().settle()?;
     } else if !dry_run {
-        let addition = match &part {
+        let addition = match part {
             Some(part) => part.addition(),
             None => id.into(),
         };
@@ -258,8 +308,7 @@ fn create_snapshot(
     } else {
         report.bytes_added = pipeline.weigh()?;
     }
-    report.duration_secs = began.elapsed().as_secs_f64();
-    Ok(report)
+    Ok(Attempt::Made(report))
 }
 
 /// What is reported of a part that need not be made.

@@ -1,11 +1,11 @@
 //! What `create` is to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
-use super::Depth;
-use crate::error::Result;
+use super::{Depth, Expectation};
+use crate::error::{Error, Result};
 use crate::files::{self, Marker, Pattern, Rules};
 use crate::id::SnapshotId;
 use crate::snapshot::Shard;
@@ -46,6 +46,12 @@ pub struct CreateOptions {
     /// not there do not count.
     #[serde(skip)]
     pub pass_over: Vec<PathBuf>,
+    /// Save these Iceberg tables, each with all files that its current state is made of: a metadata file, or the folder of a table, of
+    /// which the newest metadata is taken. A snapshot is made only if it has all of them.
+    #[serde(deserialize_with = "values::texts")]
+    pub iceberg: Vec<PathBuf>,
+    /// Save all snapshots of these tables, and the metadata files of before, instead of the current state alone.
+    pub iceberg_history: bool,
     /// Compare with this snapshot instead of the last one of the series.
     #[serde(skip)]
     pub parent: Option<SnapshotId>,
@@ -82,6 +88,10 @@ pub struct CreateOptions {
     pub skip_if_unchanged: bool,
     /// Avro files that are gone, or have fewer records than they had, are meant to be so.
     pub accept_losses: bool,
+    /// What the snapshot is expected to hold, as [`Expectation`] reads it: `orders: records >= 0.95 * previous, schema backward`. The
+    /// snapshot is made in any case; the report says what is not as expected. Not together with `shard`.
+    #[serde(deserialize_with = "Expectation::all")]
+    pub expect: Vec<Expectation>,
     /// Save only this part of the sources: the others are saved by other processes, as parts of the same run. All of them need
     /// the same sources, excludes, series, host, tags and time. [`merge`](crate::ops::merge::merge) makes a snapshot of the parts.
     pub shard: Option<Shard>,
@@ -105,6 +115,8 @@ impl Default for CreateOptions {
             exclude_larger_than: None,
             one_file_system: false,
             pass_over: Vec::new(),
+            iceberg: Vec::new(),
+            iceberg_history: false,
             parent: None,
             stream: None,
             series: None,
@@ -120,6 +132,7 @@ impl Default for CreateOptions {
             compression: None,
             skip_if_unchanged: false,
             accept_losses: false,
+            expect: Vec::new(),
             shard: None,
             run: None,
             dry_run: false,
@@ -144,6 +157,8 @@ impl CreateOptions {
         is exclude_larger_than: Option<u64>;
         is one_file_system: bool;
         each pass_over: PathBuf;
+        each iceberg: PathBuf;
+        is iceberg_history: bool;
         is parent: Option<SnapshotId>;
         some stream: StreamSource;
         some series: String;
@@ -159,6 +174,7 @@ impl CreateOptions {
         is compression: Option<Compression>;
         is skip_if_unchanged: bool;
         is accept_losses: bool;
+        each expect: Expectation;
         is shard: Option<Shard>;
         some run: String;
         is dry_run: bool;
@@ -186,8 +202,27 @@ impl CreateOptions {
         Ok(())
     }
 
+    /// The folders of Iceberg tables: that above the folder of a metadata file, or the one that was named.
+    pub(super) fn tables(&self) -> impl Iterator<Item = PathBuf> {
+        let is_metadata = |path: &Path| path.as_os_str().as_encoded_bytes().ends_with(b".json");
+        self.iceberg.iter().map(move |path| match path.parent().and_then(Path::parent).filter(|_| is_metadata(path)) {
+            Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
+            Some(folder) => folder.to_path_buf(),
+            None => path.clone(),
+        })
+    }
+
     /// With all that is needed from the file system.
     pub(crate) fn settled(mut self) -> Result<Self> {
+        if !self.iceberg.is_empty() && (self.shard.is_some() || self.stream.is_some()) {
+            return Err(Error::argument(
+                "iceberg",
+                "all of a table is saved at once: not in parts, and not from a stream",
+            ));
+        }
+        if self.shard.is_some() && !self.expect.is_empty() {
+            return Err(Error::argument("expect", "of one part it is not known what all parts have together"));
+        }
         self.read_patterns()?;
         if self.working_directory.as_os_str().is_empty() {
             self.working_directory = files::working_directory()?;

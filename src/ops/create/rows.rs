@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::CreateReport;
 use super::alarms::Alarms;
+use super::expect::Measures;
+use super::iceberg::Promised;
 use super::lineage::{Lineage, emptied};
 use crate::error::Result;
 use crate::files::{Fates, FileStat};
@@ -59,6 +61,8 @@ pub(super) struct RowWriter<'a, 's, 'p, 'r> {
     report: &'a mut CreateReport,
     progress: &'a dyn Progress,
     alarms: Alarms,
+    measures: Measures,
+    promised: Promised,
     /// Files with several names whose content is in the manifest: what was read, and under which path.
     shared: HashMap<(u64, u64), (FileStat, Vec<u8>)>,
     /// All that could not be read.
@@ -73,6 +77,10 @@ pub(super) struct Finished {
     pub(super) unreadable: Vec<Vec<u8>>,
     /// What the root is to remember of files that are not what they were.
     pub(super) alarms: Vec<Rule>,
+    /// What is expected of the snapshot, and what is there of it.
+    pub(super) measures: Measures,
+    /// What had to be saved, and was not.
+    pub(super) promised: Promised,
 }
 
 impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
@@ -82,8 +90,11 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         report: &'a mut CreateReport,
         progress: &'a dyn Progress,
         alarms: Alarms,
+        measures: Measures,
+        promised: Promised,
     ) -> Self {
-        Self { manifest, feeder, report, progress, alarms, shared: HashMap::new(), unreadable: Vec::new() }
+        let (shared, unreadable) = (HashMap::new(), Vec::new());
+        Self { manifest, feeder, report, progress, alarms, measures, promised, shared, unreadable }
     }
 
     pub(super) fn feeder(&mut self) -> &mut Feeder<'p, 'r, 's> {
@@ -105,11 +116,13 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         match outcome {
             Outcome::Unread(path) => {
                 self.report.unreadable += 1;
+                self.measures.unread(&path);
                 self.unreadable.push(path);
                 Ok(())
             }
             Outcome::Lost(path, before) => {
                 self.report.unreadable += 1;
+                self.measures.unread(&path);
                 self.unreadable.push(path);
                 if let Some(before) = before {
                     self.alarms.unmet(&before);
@@ -152,6 +165,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
 
     fn name(&mut self, entry: FileEntry, before: Option<&FileEntry>) -> Result<()> {
         self.report.others += 1;
+        self.measures.row(&entry, None, false);
         self.push(&entry, before)
     }
 
@@ -173,6 +187,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
         self.report.bytes_total += entry.size;
         self.report.avro.unsound += u64::from(entry.avro.as_ref().is_some_and(|facts| facts.state.is_alarm()));
         self.alarms.file(&entry, Some(&before), self.progress);
+        self.measures.row(&entry, None, nlink > 1);
         if nlink > 1 {
             self.shared.insert((stat.dev, stat.inode), (stat, entry.path.clone()));
         }
@@ -180,10 +195,12 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     }
 
     fn stored(&mut self, stored: Stored, before: Option<&FileEntry>) -> Result<()> {
-        let Stored { entry, shared, bytes_read, incomplete, .. } = stored;
+        let Stored { entry, shared, schema, bytes_read, incomplete, .. } = stored;
+        let has_names = shared.is_some();
         self.report.bytes_read += bytes_read;
         if incomplete > 0 {
             self.report.unreadable += incomplete;
+            self.measures.unread(&entry.path);
             self.unreadable.push(entry.path.clone());
         }
         if let Some(stat) = shared {
@@ -203,6 +220,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
             self.report.avro.count(facts);
         }
         self.alarms.file(&entry, before, self.progress);
+        self.measures.row(&entry, schema.as_ref(), has_names);
         self.push(&entry, before)
     }
 
@@ -214,6 +232,7 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
 
     fn push(&mut self, entry: &FileEntry, before: Option<&FileEntry>) -> Result<()> {
         self.report.same_rows += u64::from(before.is_some_and(|before| is_same(entry, before)));
+        self.promised.met(entry, self.progress);
         self.manifest.push(entry, self.feeder)
     }
 
@@ -239,7 +258,13 @@ impl<'a, 's, 'p, 'r> RowWriter<'a, 's, 'p, 'r> {
     /// The manifest, and what the root is made of beside it, after the last row.
     pub(super) fn into_parts(self) -> Finished {
         (self.report.avro.shrunk, self.report.avro.missing) = (self.alarms.shrunk, self.alarms.missing);
-        Finished { manifest: self.manifest, unreadable: self.unreadable, alarms: self.alarms.rules() }
+        Finished {
+            manifest: self.manifest,
+            unreadable: self.unreadable,
+            alarms: self.alarms.rules(),
+            measures: self.measures,
+            promised: self.promised,
+        }
     }
 }
 

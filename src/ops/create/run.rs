@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::alarms::Alarms;
 use super::before::{container, row_at};
+use super::expect::{Expectation, Measures, judge, measure_snapshot};
+use super::iceberg::Closure;
 use super::lineage::{ChangeDetection, Lineage};
 use super::order::{Batch, Numbered, in_order};
 use super::part::PartRun;
@@ -16,7 +18,9 @@ use super::stream::store_stream;
 use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Error, Result};
-use crate::files::{Coverage, Held, Problem, Rules, Sharded, SourceFile, SourceOpener, SourceTree, Trouble, left_out};
+use crate::files::{
+    Coverage, Held, Pinned, Problem, Rules, Sharded, SourceFile, SourceOpener, SourceTree, Trouble, left_out,
+};
 use crate::id::{ChunkId, SnapshotId};
 use crate::ingest::Pipeline;
 use crate::ingest::{Effort, Workbench};
@@ -43,7 +47,17 @@ pub(super) struct CreateRun<'r> {
 }
 
 /// Makes the tree that is saved, once it is known what is left out of it.
-pub(crate) type TreeOf<'t> = Box<dyn FnOnce(&CreateOptions, Rules) -> Result<Box<dyn SourceTree>> + 't>;
+///
+/// Called again where the walk begins again; the paths are what is walked.
+pub(crate) type TreeOf<'t> = Box<dyn FnMut(&CreateOptions, &[PathBuf], Rules) -> Result<Box<dyn SourceTree>> + 't>;
+
+/// What came of a run.
+pub(super) enum Ran {
+    /// All was stored: the chunk of the root.
+    Stored(ChunkId, Box<CreateReport>),
+    /// A file that had to be in the snapshot, by its path in the manifest, is not.
+    Lacks(Vec<u8>),
+}
 
 /// A file that a worker is to store.
 struct FileJob {
@@ -81,9 +95,12 @@ impl CreateRun<'_> {
     pub(super) fn store<'p>(
         &'p self,
         scope: &rayon::Scope<'p>,
-        options: CreateOptions,
-        tree: TreeOf<'_>,
-    ) -> Result<(ChunkId, CreateReport)> {
+        options: &mut CreateOptions,
+        closure: &mut Closure,
+        tree: &mut TreeOf<'_>,
+    ) -> Result<Ran> {
+        let stream = options.stream.take();
+        let options = &*options;
         let (bench, schemas) = (Workbench::default(), SchemaCache::default());
         let context = FileContext {
             cut: self.repository.cut_params(),
@@ -97,7 +114,7 @@ impl CreateRun<'_> {
         let time = options.time.unwrap_or_else(|| self.repository.log().clock().now());
         let (host, user, tags) = (options.host.clone(), options.user.clone(), options.tag.clone());
         let mut feeder = Feeder::new(self.pipeline, scope);
-        let mut report = CreateReport::default();
+        let (mut report, expected) = (CreateReport::default(), &options.expect);
         let parent = self.lineage.parent.as_ref();
         let mut rows = RowWriter::new(
             ManifestWriter::new(self.repository.hasher()),
@@ -108,33 +125,47 @@ impl CreateRun<'_> {
                 Some(part) => Alarms::new(parent, options.accept_losses).of_part(part.shard),
                 None => Alarms::new(parent, options.accept_losses),
             },
+            Measures::new(expected),
+            closure.promised(&options.working_directory),
         );
         let left_out_by = options.rules()?;
         let (mut rules, mut stored) = (left_out_by.recorded().to_vec(), Stored::default());
         // Of a part: what the walk met.
         let mut walked = None;
-        match options.stream {
+        match stream {
             Some(stream) => {
                 let before = parent.map(|parent| parent.rows(self.repository).next_row()).transpose()?.flatten();
                 store_stream(&context, stream, time, before, &mut rows)?;
             }
             None => {
                 rules.extend(Coverage::rules(&options.sources, &options.working_directory, &self.lineage.paths));
-                let mut tree = tree(&options, left_out_by)?;
+                let roots: Vec<PathBuf> = options.sources.iter().chain(closure.paths()).cloned().collect();
+                let mut tree = tree(options, &roots, left_out_by)?;
+                if !closure.pinned.is_empty() {
+                    tree = Box::new(Pinned::new(tree, std::mem::take(&mut closure.pinned)));
+                }
                 if let Some(part) = self.part {
                     let sharded = Sharded::new(tree, part.shard);
                     walked = Some(sharded.walked());
                     tree = Box::new(sharded);
                 }
-                stored = self.store_tree(scope, &context, &options, tree, &mut rows)?;
+                stored = self.store_tree(scope, &context, options, tree, &mut rows)?;
                 if walked.as_ref().is_some_and(|walked| !walked.has_met_something()) && rows.has_unreadable() {
                     return Err(Error::NothingSaved);
                 }
             }
         }
-        let Finished { manifest, unreadable, alarms } = rows.into_parts();
+        let Finished { manifest, unreadable, alarms, measures, promised } = rows.into_parts();
+        if let Some(path) = promised.lacks() {
+            feeder.finish();
+            return Ok(Ran::Lacks(path));
+        }
+        report.iceberg = std::mem::take(&mut closure.tables);
+        report.iceberg.iter_mut().zip(promised.wrong()).for_each(|(table, wrong)| table.wrong_length = wrong);
         rules.extend(left_out(&stored.passed_over, unreadable));
         rules.extend(alarms);
+        let measured_before = self.measured_before(expected);
+        report.expectations = judge(self.repository, time, &measures, measured_before.as_ref(), self.progress);
         report.unchanged = report.same_rows == report.rows()
             && parent.is_some_and(|SnapshotRoot { totals, .. }| {
                 report.same_rows == totals.files + totals.directories + totals.others
@@ -174,7 +205,7 @@ impl CreateRun<'_> {
         }
         let root = feeder.put(ChunkKind::Root, root.encode())?;
         feeder.finish();
-        Ok((root, report))
+        Ok(Ran::Stored(root, Box::new(report)))
     }
 
     /// Saves what is in a tree.
@@ -331,6 +362,20 @@ impl CreateRun<'_> {
             unmet.extend(of_part(row));
         }
         Ok(AfterWalk { passed_over: source.passed_over().to_vec(), unmet })
+    }
+
+    /// What the parent has of what is expected now, where anything is compared with it.
+    fn measured_before(&self, expected: &[Expectation]) -> Option<Measures> {
+        let parent = self.lineage.parent.as_ref().filter(|_| expected.iter().any(Expectation::looks_back))?;
+        match measure_snapshot(self.repository, parent, expected) {
+            Ok(measures) => Some(measures),
+            Err(error) => {
+                let message = format!("what is expected cannot be compared with it: {error}");
+                let path = format!("snapshot {}", parent.id.short());
+                self.progress.warning(&Warning { path, message, incomplete: false });
+                None
+            }
+        }
     }
 
     /// Whether a path is to be saved here.

@@ -6,7 +6,7 @@ use super::StreamSource;
 use super::rows::{Outcome, RowWriter};
 use crate::error::{Error, Result};
 use crate::files::Held;
-use crate::ingest::{FileContext, Stored, store_content};
+use crate::ingest::{Content, FileContext, Stored, store_content};
 use crate::progress::Warning;
 use crate::snapshot::entry::{FileEntry, Time};
 
@@ -29,7 +29,7 @@ pub(super) fn store_stream<'p, 'r>(
             result => return result.map_err(|error| Error::io("read", &shown, error)),
         }
     };
-    let bytes_read = store_content(context, rows.feeder(), &mut read, &mut entry, None)?;
+    let Content { length: bytes_read, schema } = store_content(context, rows.feeder(), &mut read, &mut entry, None)?;
     if bytes_read == 0 {
         let message = "it gave nothing: the file that is saved is empty".into();
         context.progress.warning(&Warning { path: shown.display().to_string(), message, incomplete: false });
@@ -40,7 +40,8 @@ pub(super) fn store_stream<'p, 'r>(
         // A stream has no times of its own: what is the same as before is the file of before.
         (entry.mtime, entry.ctime) = (before.mtime, before.ctime);
     }
-    let stored = Stored { entry, shared: None, bytes_read, held: Held::Still, unread: Vec::new(), incomplete: 0 };
+    let stored =
+        Stored { entry, shared: None, schema, bytes_read, held: Held::Still, unread: Vec::new(), incomplete: 0 };
     rows.outcome(Outcome::Stored(Box::new(stored), before), &|_, _, _| Outcome::Unread(Vec::new()))?;
     if is_same {
         rows.count_as_unmodified();

@@ -4,6 +4,7 @@ mod archive;
 mod guard;
 mod links;
 mod local;
+mod moved;
 mod one_file;
 mod options;
 mod packs;
@@ -15,11 +16,13 @@ mod sweep;
 mod tar;
 
 pub use archive::{archive, archive_of, is_folder};
+pub use moved::MovedTable;
 pub use options::RestoreOptions;
 pub use packs::{NeededPack, packs_of};
 pub use salvage::Salvage;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use run::RestoreRun;
@@ -69,6 +72,8 @@ pub struct RestoreReport {
     /// Containers that were to be written with another codec and are as they were saved, since not all of their records are
     /// known to be sound.
     pub not_recoded: u64,
+    /// Iceberg tables that are elsewhere now.
+    pub tables_moved: Vec<MovedTable>,
     /// Programs that did not get set-id bits or capabilities back.
     pub set_ids_dropped: u64,
     /// Which of the patterns to include match nothing in the snapshot, by their number.
@@ -96,7 +101,7 @@ pub struct SalvagedFile {
 /// Restores a snapshot into a directory.
 ///
 /// # Errors
-/// If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file
+/// [`Error::InvalidArgument`] if a table cannot be moved (`map`), before anything is written. If the target or the manifest cannot be used, the disk is full, or the work is given up. What is wrong with a single file
 /// is reported to `progress`, is in the report, and does not stop the work.
 pub fn restore(
     repository: &Repository,
@@ -157,6 +162,7 @@ fn restore_with(
                       with --delete and --overwrite if-changed";
         return Err(Error::argument("shard", reason));
     }
+    options.moves = moved::Moves::planned(repository, snapshot, &options)?.map(Arc::new);
     let pool = repository.runtime().compute()?;
     let totals = snapshot.totals;
     let ahead = options.shard.is_none().then_some((totals.files, totals.bytes)).unzip();
@@ -168,6 +174,7 @@ fn restore_with(
     {
         return Err(moved);
     }
+    report.tables_moved = options.moves.as_ref().map(|moves| moves.tables.clone()).unwrap_or_default();
     report.duration_secs = began.elapsed().as_secs_f64();
     Ok(report)
 }

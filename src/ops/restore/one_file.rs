@@ -24,6 +24,10 @@ impl RestoreRun<'_> {
         entry: &FileEntry,
         path: &[u8],
     ) -> Result<bool> {
+        let moves = self.options.moves.as_deref();
+        if moves.is_some_and(|moves| moves.leaves_out(&entry.path)) {
+            return Ok(false);
+        }
         let wanted = self.target.map_or(Ok(true), |target| target.wants(path, entry, self.options.overwrite))?;
         let recoded = self.options.recode.filter(|_| can_recode(entry));
         let target = match self.target {
@@ -44,8 +48,12 @@ impl RestoreRun<'_> {
         };
         let Some(target) = target else { return Ok(false) };
         refuse_impossible_size(entry)?;
+        let moved = match moves {
+            Some(moves) => moves.content(self.repository, self.snapshot, &self.encoders, &entry.path)?,
+            None => None,
+        };
         let mut written = entry.clone();
-        if recoded.is_some() {
+        if recoded.is_some() || moved.is_some() {
             (written.size, written.content) = (0, None);
         }
         let mut writer = target.begin(path, &written, self.sparse(entry))?;
@@ -53,9 +61,10 @@ impl RestoreRun<'_> {
             self.progress.bytes(bytes.len() as u64);
             self.write_bytes(&mut *writer, bytes)
         };
-        let done = match recoded {
-            Some(codec) => recode(assembler.source, assembler.encoders, entry, codec, &mut write),
-            None => assembler.rebuild(entry, &mut write),
+        let done = match (&moved, recoded) {
+            (Some(bytes), _) => write(bytes),
+            (None, Some(codec)) => recode(assembler.source, assembler.encoders, entry, codec, &mut write),
+            (None, None) => assembler.rebuild(entry, &mut write),
         };
         match done {
             Err(error) if self.options.salvage && error.is_damage() => {
@@ -64,7 +73,7 @@ impl RestoreRun<'_> {
             }
             done => done?,
         }
-        if recoded.is_some() {
+        if recoded.is_some() || moved.is_some() {
             written.size = writer.written();
         }
         // Only now: whatever stands there stays until its successor is complete.
@@ -78,7 +87,7 @@ impl RestoreRun<'_> {
             let was_meant = self.options.recode.is_some() && entry.avro.is_some();
             report.not_recoded += u64::from(was_meant && recoded.is_none());
         }
-        if self.options.verify && recoded.is_none() {
+        if self.options.verify && recoded.is_none() && moved.is_none() {
             self.verify(file, entry, &target.shown(path))?;
             self.report().verified += 1;
         }

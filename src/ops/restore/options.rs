@@ -1,13 +1,16 @@
 //! What `restore` is to do.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 
+use super::moved::Moves;
 use super::recode;
 use crate::avro::codec::Codec;
 use crate::error::{Error, Result};
 use crate::files::{Overwrite, Pattern};
+use crate::iceberg::LocationMap;
 use crate::snapshot::Shard;
 use crate::values;
 
@@ -72,6 +75,14 @@ pub struct RestoreOptions {
     /// Write containers with another codec instead of bit for bit.
     #[serde(deserialize_with = "some_codec")]
     pub recode: Option<Codec>,
+    /// Restore Iceberg tables so that they can be read elsewhere: locations that begin with the old side of a mapping begin with the new
+    /// one then, in metadata files, manifest lists and manifests. All tables in what is restored must be covered. Not with `recode`
+    /// or `salvage`, and only where everything is overwritten.
+    #[serde(deserialize_with = "maps")]
+    pub map: Vec<LocationMap>,
+    /// What comes of that.
+    #[serde(skip)]
+    pub(super) moves: Option<Arc<Moves>>,
     /// Of files of which something is lost, write what is left, and a report beside it (`<file>.salvage.json`).
     pub salvage: bool,
 }
@@ -104,6 +115,7 @@ impl RestoreOptions {
         is restore_suid: bool;
         is sparse: bool;
         is recode: Option<Codec>;
+        each map: LocationMap;
         is salvage: bool;
     }
 
@@ -136,6 +148,10 @@ impl RestoreOptions {
 
 fn empty(name: &'static str, file: &Path) -> Error {
     Error::argument(name, format!("{name} {}: there is no pattern in it", file.display()))
+}
+
+fn maps<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<LocationMap>, D::Error> {
+    values::from_texts(deserializer, str::parse)
 }
 
 fn some_codec<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Codec>, D::Error> {

@@ -29,6 +29,7 @@ struct RestoreJob {
 pub(super) struct RestoreRun<'r> {
     pub(super) options: &'r RestoreOptions,
     pub(super) progress: &'r dyn Progress,
+    pub(super) repository: &'r Repository,
     /// What ends the work from outside.
     pub(super) runtime: &'r Runtime,
     pub(super) snapshot: &'r SnapshotRoot,
@@ -69,6 +70,7 @@ impl<'r> RestoreRun<'r> {
         Self {
             options,
             progress,
+            repository,
             runtime: repository.runtime(),
             snapshot,
             target: None,
