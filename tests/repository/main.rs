@@ -11,6 +11,8 @@ mod bucket;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/containers.rs"]
+mod containers;
 #[path = "../common/faults.rs"]
 mod faults;
 #[path = "../common/hooked.rs"]
@@ -49,6 +51,7 @@ mod delta_nights;
 mod files;
 mod full_store;
 mod golden;
+mod golden_encoders;
 mod hostile;
 mod init_races;
 mod optimize;
