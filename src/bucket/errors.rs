@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// What went wrong with the object or prefix that has this URL. It says nothing about the repository.
-pub(super) fn with(url: impl AsRef<Path>, error: &StorageError) -> Error {
+pub(super) fn store_failure(url: impl AsRef<Path>, error: &StorageError) -> Error {
     let kind = match error.kind() {
         StorageErrorKind::NotFound => io::ErrorKind::NotFound,
         StorageErrorKind::Denied => io::ErrorKind::PermissionDenied,
@@ -19,6 +19,6 @@ pub(super) fn with(url: impl AsRef<Path>, error: &StorageError) -> Error {
 }
 
 /// What is wrong with the object or prefix that has this URL.
-pub(super) fn wrong(action: &'static str, url: impl AsRef<Path>, kind: io::ErrorKind, reason: &str) -> Error {
+pub(super) fn object_problem(action: &'static str, url: impl AsRef<Path>, kind: io::ErrorKind, reason: &str) -> Error {
     Error::io(action, url.as_ref(), io::Error::new(kind, reason))
 }

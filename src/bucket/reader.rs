@@ -60,13 +60,18 @@ impl ObjectReader {
     /// ... of which this is the first part.
     fn beginning_with(got: crate::storage::Result<Got>, objects: Arc<Objects>, key: &str) -> Result<Self> {
         let url = PathBuf::from(objects.url(key));
-        let (part, object) = match got.map_err(|error| errors::with(&url, &error))? {
+        let (part, object) = match got.map_err(|error| errors::store_failure(&url, &error))? {
             Got::Bytes(part, object) => (part, object),
             Got::Missing => {
-                return Err(errors::wrong("read", url, io::ErrorKind::NotFound, "it is not there any more"));
+                return Err(errors::object_problem("read", url, io::ErrorKind::NotFound, "it is not there any more"));
             }
             Got::Replaced => {
-                return Err(errors::wrong("read", url, io::ErrorKind::Other, "it was replaced while it was opened"));
+                return Err(errors::object_problem(
+                    "read",
+                    url,
+                    io::ErrorKind::Other,
+                    "it was replaced while it was opened",
+                ));
             }
         };
         let asked = PART.min(object.size);
@@ -80,7 +85,7 @@ impl ObjectReader {
         while self.ahead.len() < AHEAD && self.asked < self.object.size {
             let end = self.asked.saturating_add(PART).min(self.object.size);
             let ahead = self.objects.read_ahead(&self.object.key, self.asked..end, self.object.tag.as_deref());
-            self.ahead.push_back(ahead.map_err(|error| errors::with(&self.url, &error))?);
+            self.ahead.push_back(ahead.map_err(|error| errors::store_failure(&self.url, &error))?);
             self.asked = end;
         }
         Ok(())
@@ -89,7 +94,7 @@ impl ObjectReader {
     /// Goes on to the next part; false at the end.
     fn go_on(&mut self) -> Result<bool> {
         let Some(next) = self.ahead.pop_front().filter(|_| !self.is_torn) else { return Ok(false) };
-        match self.objects.awaited(&next).map_err(|error| errors::with(&self.url, &error))? {
+        match self.objects.awaited(&next).map_err(|error| errors::store_failure(&self.url, &error))? {
             Got::Bytes(part, object) if self.object.is_still(&object) => (self.part, self.at) = (part, 0),
             // Removed is as good as replaced: what was read is all of nothing.
             Got::Bytes(..) | Got::Replaced | Got::Missing => {
@@ -233,8 +238,9 @@ impl SourceOpener for Opener {
     fn open(&self, path: &Path) -> Result<Box<dyn SourceReader>> {
         let begun = self.begun(path);
         let found = self.find(path);
-        let (objects, key) = found
-            .ok_or_else(|| errors::wrong("open", path, io::ErrorKind::NotFound, "it lies in none of the buckets"))?;
+        let (objects, key) = found.ok_or_else(|| {
+            errors::object_problem("open", path, io::ErrorKind::NotFound, "it lies in none of the buckets")
+        })?;
         let got = match begun {
             Some(ahead) => objects.awaited(&ahead),
             None => objects.read(key, 0..PART, None),

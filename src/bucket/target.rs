@@ -55,7 +55,7 @@ impl Target {
 
     fn head(&self, path: &[u8]) -> Result<Option<(Object, Notes)>> {
         let key = self.key(path)?;
-        self.objects.head(&key).map_err(|error| errors::with(self.shown(path), &error))
+        self.objects.head(&key).map_err(|error| errors::store_failure(self.shown(path), &error))
     }
 
     /// Whether an object has this content: by what is known of it, or else by reading it.

@@ -44,7 +44,7 @@ impl Together {
             }
             if !std::mem::replace(&mut self.has_clashed, true) {
                 let reason = "it would stand in the snapshot where what is saved from object stores does, so nothing in it is saved";
-                let error = errors::wrong("save", &file.fs_path, std::io::ErrorKind::AlreadyExists, reason);
+                let error = errors::object_problem("save", &file.fs_path, std::io::ErrorKind::AlreadyExists, reason);
                 let (tree_path, path) = (file.tree_path, file.fs_path);
                 return Some(Err(Problem { tree_path, path, trouble: Trouble::Unread(error) }));
             }

@@ -35,13 +35,13 @@ struct Current {
     objects: Arc<Objects>,
     listing: Ordered<Arc<Objects>>,
     /// What comes next.
-    next: Option<Sound>,
+    next: Option<Candidate>,
     /// Whether anything was listed.
     is_there: bool,
 }
 
-/// Something that can have a row, or of which only another can.
-struct Sound {
+/// An object that can have a row: a file, or the mark of a directory.
+struct Candidate {
     object: Object,
     path: Vec<u8>,
     is_directory: bool,
@@ -87,7 +87,7 @@ impl Walk {
         let Some((place, objects)) = self.places.pop_front() else { return false };
         let listing = Ordered::new(objects.clone(), place.prefix());
         let mut current = Current { place, objects, listing, next: None, is_there: false };
-        current.next = self.sound(&mut current);
+        current.next = self.next_candidate(&mut current);
         match (current.is_there, current.place.location.prefix()) {
             // What could not be listed was reported.
             (false, _) if current.listing.has_failed() => {}
@@ -104,37 +104,38 @@ impl Walk {
         let url = current.place.location.to_string();
         let tree_path = tree_path(&url);
         if key.is_empty() {
-            let error = errors::wrong("list", &url, io::ErrorKind::NotFound, "there is no object in this bucket");
+            let error =
+                errors::object_problem("list", &url, io::ErrorKind::NotFound, "there is no object in this bucket");
             return self.problem(tree_path, url.into(), error);
         }
         match (current.objects.head(key), current.is_there, current.place.is_prefix) {
             (Ok(Some(_)), true, _) => {
                 let reason = "it is an object, and others lie below it: no path can be a file and a directory. Only these are \
                               saved; a slash after the URL says that this is meant";
-                let error = errors::wrong("save", &url, io::ErrorKind::Other, reason);
+                let error = errors::object_problem("save", &url, io::ErrorKind::Other, reason);
                 self.problem(tree_path, url.into(), error);
             }
             (Ok(Some(_)), false, true) => {
                 let reason = "it is an object, and nothing lies below it: leave out the slash";
-                let error = errors::wrong("list", &url, io::ErrorKind::NotADirectory, reason);
+                let error = errors::object_problem("list", &url, io::ErrorKind::NotADirectory, reason);
                 self.problem(tree_path, url.into(), error);
             }
             (Ok(Some((object, _))), false, false) => {
                 if !self.leaves_out(&object, &current.objects) {
-                    let sound = Sound { object, path: tree_path, is_directory: false };
-                    self.tell(&current.objects, sound);
+                    let candidate = Candidate { object, path: tree_path, is_directory: false };
+                    self.push(&current.objects, candidate);
                 }
             }
             (Ok(None), true, _) => {}
             (Ok(None), false, _) => {
                 let reason = "there is no such object, and none whose key begins so: was a variable not set, or is the \
                               prefix written wrong?";
-                let error = errors::wrong("list", &url, io::ErrorKind::NotFound, reason);
+                let error = errors::object_problem("list", &url, io::ErrorKind::NotFound, reason);
                 self.problem(tree_path, url.into(), error);
             }
             // Who may list and not look at single objects, saves what is listed.
             (Err(_), true, _) => {}
-            (Err(error), false, _) => self.problem(tree_path, PathBuf::from(&url), errors::with(&url, &error)),
+            (Err(error), false, _) => self.problem(tree_path, PathBuf::from(&url), errors::store_failure(&url, &error)),
         }
     }
 
@@ -151,13 +152,13 @@ impl Walk {
     }
 
     /// The next object that is to be saved and can be, or marks a directory.
-    fn sound(&mut self, current: &mut Current) -> Option<Sound> {
+    fn next_candidate(&mut self, current: &mut Current) -> Option<Candidate> {
         loop {
             let object = match current.listing.next() {
                 Ok(object) => object?,
                 Err(error) => {
                     let url = current.place.location.to_string();
-                    self.problem(tree_path(&url), PathBuf::from(&url), errors::with(&url, &error));
+                    self.problem(tree_path(&url), PathBuf::from(&url), errors::store_failure(&url, &error));
                     current.listing.fail();
                     return None;
                 }
@@ -174,15 +175,15 @@ impl Walk {
             match meaning(below, object.size) {
                 Meaning::File(below) => {
                     let path = path(below);
-                    return Some(Sound { object, path, is_directory: false });
+                    return Some(Candidate { object, path, is_directory: false });
                 }
                 Meaning::Directory(below) => {
                     let path = path(below);
-                    return Some(Sound { object, path, is_directory: true });
+                    return Some(Candidate { object, path, is_directory: true });
                 }
                 Meaning::Nothing(reason) => {
                     let (tree_path, url) = (path(sound_part(below)), current.objects.url(&object.key));
-                    let error = errors::wrong("save", &url, io::ErrorKind::InvalidInput, reason);
+                    let error = errors::object_problem("save", &url, io::ErrorKind::InvalidInput, reason);
                     self.problem(tree_path, url.into(), error);
                 }
             }
@@ -192,55 +193,56 @@ impl Walk {
     /// Looks at the next object; false if there is none left anywhere.
     fn step(&mut self) -> bool {
         let Some(mut current) = self.current.take() else { return self.begin() };
-        let Some(sound) = current.next.take() else { return true };
-        current.next = self.sound(&mut current);
-        let sound = if sound.is_directory { Some(sound) } else { self.judged(sound, &mut current) };
-        if let Some(sound) = sound {
-            self.tell(&current.objects, sound);
+        let Some(candidate) = current.next.take() else { return true };
+        current.next = self.next_candidate(&mut current);
+        let candidate =
+            if candidate.is_directory { Some(candidate) } else { self.without_conflict(candidate, &mut current) };
+        if let Some(candidate) = candidate {
+            self.push(&current.objects, candidate);
         }
         self.current = Some(current);
         true
     }
 
     /// What becomes of a file, by what comes after it: no path can be a file and a directory.
-    fn judged(&mut self, sound: Sound, current: &mut Current) -> Option<Sound> {
+    fn without_conflict(&mut self, candidate: Candidate, current: &mut Current) -> Option<Candidate> {
         // The mark of a directory of the same name, with nothing else in it.
-        let mark = current.next.take_if(|next| next.is_directory && next.path == sound.path);
+        let mark = current.next.take_if(|next| next.is_directory && next.path == candidate.path);
         if mark.is_some() {
-            current.next = self.sound(current);
+            current.next = self.next_candidate(current);
         }
-        let next = current.next.as_ref().and_then(|next| next.path.strip_prefix(&sound.path[..]));
+        let next = current.next.as_ref().and_then(|next| next.path.strip_prefix(&candidate.path[..]));
         let is_above = next.is_some_and(|rest| rest.starts_with(b"/"));
-        let url = current.objects.url(&sound.object.key);
-        match (is_above, sound.object.size) {
+        let url = current.objects.url(&candidate.object.key);
+        match (is_above, candidate.object.size) {
             (true, 0) => {
-                self.note(&sound, url, "it is empty, and others lie below it: it is saved as a directory");
-                Some(Sound { is_directory: true, ..sound })
+                self.note(&candidate, url, "it is empty, and others lie below it: it is saved as a directory");
+                Some(Candidate { is_directory: true, ..candidate })
             }
             (true, _) => {
                 let reason = "others lie below it, and no path can be a file and a directory: only these are saved";
-                let error = errors::wrong("save", &url, io::ErrorKind::Other, reason);
-                self.problem(sound.path, url.into(), error);
+                let error = errors::object_problem("save", &url, io::ErrorKind::Other, reason);
+                self.problem(candidate.path, url.into(), error);
                 None
             }
             (false, _) => {
                 if mark.is_some() {
                     let note = "the empty object of the same name with a slash after it is not saved: it marks a directory, and \
                                 this is a file";
-                    self.note(&sound, url, note);
+                    self.note(&candidate, url, note);
                 }
-                Some(sound)
+                Some(candidate)
             }
         }
     }
 
-    fn note(&mut self, sound: &Sound, url: String, note: &str) {
+    fn note(&mut self, candidate: &Candidate, url: String, note: &str) {
         let trouble = Trouble::Note(note.into());
-        self.ready.push_back(Err(Problem { tree_path: sound.path.clone(), path: url.into(), trouble }));
+        self.ready.push_back(Err(Problem { tree_path: candidate.path.clone(), path: url.into(), trouble }));
     }
 
-    fn tell(&mut self, objects: &Objects, sound: Sound) {
-        let Sound { object, path, is_directory } = sound;
+    fn push(&mut self, objects: &Objects, candidate: Candidate) {
+        let Candidate { object, path, is_directory } = candidate;
         let mut entry = row(path.clone(), &object);
         if is_directory {
             entry = FileEntry { kind: EntryKind::Directory, mode: 0o755, origin: None, racy: false, ..entry };

@@ -75,7 +75,7 @@ impl ObjectWriter {
 
     /// Sends what was gathered as a part.
     fn send(&mut self) -> Result<()> {
-        let failed = |error| errors::with(&self.url, &error);
+        let failed = |error| errors::store_failure(&self.url, &error);
         let mut upload = match self.upload.take() {
             Some(upload) => upload,
             None => self.objects.begin_upload(&self.key, &self.notes).map_err(failed)?,
@@ -91,7 +91,7 @@ impl ObjectWriter {
         while self.ahead.len() > most
             && let (Some(part), Some(upload)) = (self.ahead.pop_front(), &mut self.upload)
         {
-            self.objects.sent(upload, part).map_err(|error| errors::with(&self.url, &error))?;
+            self.objects.sent(upload, part).map_err(|error| errors::store_failure(&self.url, &error))?;
         }
         Ok(())
     }
@@ -105,7 +105,7 @@ impl ObjectWriter {
         let Some(upload) = &self.upload else { return Ok(()) };
         match self.objects.complete(upload) {
             Err(error) if error.kind() == StorageErrorKind::UnknownOutcome && self.is_there()? => {}
-            done => done.map_err(|error| errors::with(&self.url, &error))?,
+            done => done.map_err(|error| errors::store_failure(&self.url, &error))?,
         }
         self.upload = None;
         Ok(())
@@ -113,7 +113,7 @@ impl ObjectWriter {
 
     /// Whether the object that has the key now is what was written.
     fn is_there(&self) -> Result<bool> {
-        let head = self.objects.head(&self.key).map_err(|error| errors::with(&self.url, &error))?;
+        let head = self.objects.head(&self.key).map_err(|error| errors::store_failure(&self.url, &error))?;
         if head.is_none_or(|(object, _)| object.size != self.written) {
             return Ok(false);
         }
@@ -161,7 +161,9 @@ impl TargetFile for ObjectWriter {
             true => self.complete()?,
             false => {
                 let bytes = take(&mut self.gathered);
-                self.objects.put(&self.key, bytes, &self.notes).map_err(|error| errors::with(&self.url, &error))?;
+                self.objects
+                    .put(&self.key, bytes, &self.notes)
+                    .map_err(|error| errors::store_failure(&self.url, &error))?;
             }
         }
         Ok(Box::new(Later::Unopened(self.objects.clone(), self.key.clone())))

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Sub;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result};
 
@@ -37,12 +38,14 @@ pub struct Counts {
     pub delete: OpCount,
     /// Objects that were to be made sure of.
     pub settle: OpCount,
+    /// Objects that were to be kept from being deleted.
+    pub retain: OpCount,
 }
 
 impl Counts {
     /// All round trips. Settling is none where names are seen only once they last; it is counted by itself.
     pub fn trips(&self) -> u64 {
-        self.put.trips + self.read.trips + self.head.trips + self.list.trips + self.delete.trips
+        self.put.trips + self.read.trips + self.head.trips + self.list.trips + self.delete.trips + self.retain.trips
     }
 
     /// What was counted since an earlier moment of the same meter.
@@ -75,6 +78,7 @@ impl Sub for Counts {
             list: self.list - before.list,
             delete: self.delete - before.delete,
             settle: self.settle - before.settle,
+            retain: self.retain - before.retain,
         }
     }
 }
@@ -125,7 +129,7 @@ impl fmt::Debug for Meter {
 }
 
 impl Backend for Meter {
-    forward!(inner: location, abilities, traffic, prepare, tidy, keep_reserve, use_reserve, retain);
+    forward!(inner: location, abilities, traffic, prepare, tidy, keep_reserve, use_reserve);
 
     fn put(&self, name: &Name, bytes: &[u8], terms: &PutTerms) -> Result<Created> {
         let done = [self.inner.put(name, bytes, terms)];
@@ -197,6 +201,14 @@ impl Backend for Meter {
         done
     }
 
+    fn retain(&self, names: &[Name], time: Duration) -> Vec<Result<()>> {
+        let done = self.inner.retain(names, time);
+        if !names.is_empty() {
+            self.count(|counts| &mut counts.retain, trip(&done, 0));
+        }
+        done
+    }
+
     fn settle(&self, name: &Name) -> Result<()> {
         let done = [self.inner.settle(name)];
         self.count(|counts| &mut counts.settle, trip(&done, 0));
@@ -231,5 +243,17 @@ mod tests {
         assert_eq!(counts.trips(), 4);
         meter.read_many(&[]);
         assert_eq!(meter.counts().trips(), counts.trips() + 5, "an empty batch asks for nothing");
+    }
+    #[test]
+    fn objects_that_are_to_be_kept_are_counted_with_those_that_cannot_be() {
+        let meter = Meter::new(Arc::new(Memory::new()));
+        meter.create(&Name::log(0), b"entry").unwrap();
+        let before = meter.counts();
+        let names = [Name::log(0), Name::log(1)];
+        let refused = meter.retain(&names, Duration::from_secs(1)).iter().filter(|done| done.is_err()).count() as u64;
+        meter.retain(&[], Duration::from_secs(1));
+        let counts = meter.counts().since(&before);
+        assert_eq!(counts.retain, OpCount { objects: 2, trips: 1, bytes: 0, errors: refused });
+        assert_eq!((refused, counts.trips()), (2, 1), "memory keeps nothing from being deleted");
     }
 }

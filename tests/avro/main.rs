@@ -18,6 +18,7 @@ mod codec_speed;
 mod columnar;
 mod deflate_encoders;
 mod encoder_corpus;
+mod encoder_docs;
 mod encoder_golden;
 mod encoder_peers;
 mod filtering;

@@ -44,7 +44,7 @@ const ROTATED: (&str, Suite) = ("v1-rotated", Suite::Aes256Gcm);
 const PARTS: (&str, Suite) = ("v1-parts", Suite::None);
 /// Where the source of these runs lies: all parts name the same place. It is below the folder of this crate, wherever that is.
 const SOURCE: &str = "/proc/self/cwd/target/parts";
-const PASSWORD: &[u8] = b"golden";
+pub(crate) const PASSWORD: &[u8] = b"golden";
 /// BLAKE3 of what all golden repositories of version 1 consist of: for each file in order its path, a zero, and its BLAKE3.
 const FROZEN: &str = "9eb2a0c6a26073bb51ab2d9999efcb6a35917f51948b8299a59ffaaa7dd22e3f";
 /// The same of the one with parts, which was made later.
@@ -52,12 +52,12 @@ const FROZEN_PARTS: &str = "6cc69c5e642c7959405507c3e07193ad58900bce2cf466573ef1
 /// No repository may be larger.
 const MOST: u64 = 90_000;
 
-fn place(name: &str) -> PathBuf {
+pub(crate) fn place(name: &str) -> PathBuf {
     fixtures("golden").join(name)
 }
 
 /// A clock that goes on by a second whenever somebody looks.
-struct Steps(AtomicI64);
+pub(crate) struct Steps(pub(crate) AtomicI64);
 
 impl Clock for Steps {
     fn now(&self) -> i64 {
@@ -65,7 +65,7 @@ impl Clock for Steps {
     }
 }
 
-fn open(root: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Repository {
+pub(crate) fn open(root: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Repository {
     let options = OpenOptions::default().clock(clock).entropy(entropy).runtime(Runtime::new(1, CancelToken::default()));
     let backend: Arc<dyn Backend> = Arc::new(Local::new(root));
     Repository::open(backend, Unlock::Password(&mut || Ok(PASSWORD.to_vec())), &options).unwrap()
@@ -106,7 +106,7 @@ fn describe(folder: &Path) -> Vec<String> {
 }
 
 /// The bytes of every file below a folder.
-fn frozen(folder: &Path) -> BTreeMap<PathBuf, [u8; 32]> {
+pub(crate) fn frozen(folder: &Path) -> BTreeMap<PathBuf, [u8; 32]> {
     lab::files_of(folder).into_iter().map(|(path, bytes)| (path, digest(&bytes))).collect()
 }
 
@@ -131,7 +131,7 @@ fn restored(repository: &Repository) -> Vec<Vec<String>> {
     listing.snapshots.iter().map(describe).collect()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -141,7 +141,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The hash of all that lies at these places.
-fn hash_of(places: &[&str]) -> String {
+pub(crate) fn hash_of(places: &[&str]) -> String {
     let mut all = Vec::new();
     for (path, hash) in frozen(&place("")).into_iter().filter(|(path, _)| places.iter().any(|at| path.starts_with(at)))
     {
@@ -373,7 +373,7 @@ fn make_golden() {
     }
 }
 
-fn remove_empty_folders(folder: &Path) {
+pub(crate) fn remove_empty_folders(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -52,6 +52,7 @@ mod erase;
 mod files;
 mod full_store;
 mod golden;
+mod golden_encoders;
 mod hostile;
 mod init_races;
 mod optimize;

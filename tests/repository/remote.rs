@@ -8,11 +8,13 @@ use avro_snap::crypto::Suite;
 use avro_snap::ops::check::DataSubset;
 use avro_snap::storage::conformance::{CHECKS, name};
 use avro_snap::storage::remote::{Location, Remote};
-use avro_snap::storage::{Backend, ByteRange, Kind as ObjectKind, Meter, Name, Retry, RetryPolicy, probe};
+use avro_snap::storage::{
+    Backend, ByteRange, Kind as ObjectKind, Meter, Name, Retry, RetryPolicy, StorageError, StorageErrorKind, probe,
+};
 
 use crate::lab::{Lab, assert_same, corpus, files_of};
 use crate::proxy::{Fault, Proxy, in_a_row};
-use crate::servers::Kind;
+use crate::servers::{Kind, python};
 
 /// Puts a server through all checks, and through the probe.
 fn keeps_every_promise(kind: Kind) {
@@ -145,4 +147,58 @@ fn a_batch_takes_few_requests() {
     assert!(seen.len() == 40 && in_a_row(&seen) <= 20, "{} in a row", in_a_row(&seen));
     assert!(remote.delete_many(&names).into_iter().all(|deleted| deleted.is_ok()));
     assert_eq!(proxy.take().len(), 1, "a batch of deletions");
+}
+
+/// Makes a bucket that keeps versions.
+const VERSIONED_BUCKET: &str = r#"
+import sys, boto3
+s3 = boto3.client("s3", endpoint_url=sys.argv[1], aws_access_key_id="key", aws_secret_access_key="secret", region_name="us-east-1")
+s3.create_bucket(Bucket="versioned")
+s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+"#;
+
+/// Several objects are looked up and read side by side: two requests in a row, however many they are.
+#[test]
+fn oldest_versions_of_many_objects_are_read_at_once() {
+    let Some(server) = Kind::Moto.get() else { return };
+    python(VERSIONED_BUCKET, &[&format!("http://127.0.0.1:{}", server.port)]);
+    let place = "s3://versioned/a/repo";
+    let sound = server.open(place);
+    let names: Vec<Name> = (0..8).map(Name::log).collect();
+    for name in &names {
+        sound.create(name, format!("the first {name}").as_bytes()).unwrap();
+        sound.delete(name).unwrap();
+        sound.create(name, b"what came later").unwrap();
+        sound.delete(name).unwrap();
+    }
+    let proxy = Proxy::before(server.port);
+    proxy.latency(Duration::from_millis(100));
+    let remote = Remote::open(&Location::parse(place).unwrap(), server.variables_at(proxy.port)).unwrap();
+    let oldest = remote.connections(16).oldest_versions().unwrap();
+    let first = |name: &Name| format!("the first {name}").into_bytes();
+    let all: Vec<_> = names.iter().map(|name| (name.clone(), ByteRange::UpTo(100))).collect();
+    let read = oldest.read_many(&all);
+    assert!(
+        read.iter().zip(&names).all(|(read, name)| read.as_ref().is_ok_and(|read| *read == first(name))),
+        "{read:?}"
+    );
+    let requests = proxy.take();
+    assert_eq!(requests.len(), 2 * names.len());
+    assert!(in_a_row(&requests) <= 8, "{} in a row", in_a_row(&requests));
+
+    // Of one object, in any order; what it does not have; none of its bytes; and what is not there.
+    let of_one = |offset, length| (names[0].clone(), ByteRange::Exactly { offset, length });
+    let wants = [of_one(4, 5), of_one(0, 3), of_one(1000, 1), of_one(2, 0), (Name::log(99), ByteRange::UpTo(9))];
+    let read = oldest.read_many(&wants);
+    assert_eq!((read[0].as_ref().unwrap(), read[1].as_ref().unwrap()), (&b"first".to_vec(), &b"the".to_vec()));
+    assert!(read[3].as_ref().is_ok_and(Vec::is_empty));
+    for (number, (name, range)) in wants.iter().enumerate() {
+        let alone = oldest.read_one(name, *range);
+        let kind = |read: &Result<_, StorageError>| read.as_ref().err().map(StorageError::kind);
+        assert_eq!(kind(&read[number]), kind(&alone), "{number}");
+        assert_eq!(read[number].as_ref().ok(), alone.as_ref().ok(), "{number}");
+    }
+    assert!(read[2].is_err() && read[4].as_ref().is_err_and(|error| error.kind() == StorageErrorKind::NotFound));
+    assert_eq!(oldest.head(&names[1]).unwrap().map(|meta| meta.size), Some(first(&names[1]).len() as u64));
+    assert!(oldest.head(&Name::log(99)).unwrap().is_none());
 }

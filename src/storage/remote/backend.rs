@@ -7,7 +7,7 @@ use std::time::Duration;
 use object_store::{Attribute, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::errors::Refused;
-use super::{BATCH, Remote, direct, is_nothing, join, tasks};
+use super::{BATCH, Remote, direct, is_nothing, tasks};
 use crate::storage::{
     Abilities, Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
     StorageErrorKind, Traffic, named,
@@ -147,34 +147,12 @@ impl Backend for Remote {
     }
 
     fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
-        let mut results: Vec<Option<Result<Vec<u8>>>> = wants.iter().map(|_| None).collect();
-        let requests: Vec<_> = join::requests(wants)
-            .into_iter()
-            .filter(|request| !is_nothing(request.range) && !request.name.file().is_empty())
-            .collect();
-        let work = requests
-            .iter()
-            .map(|request| tasks::read(self.store.clone(), self.key(&request.name), request.range, self.patience));
-        let done = self.tasks.run_all(work.collect());
-        for (request, done) in requests.iter().zip(done) {
-            match (&request.wants[..], done) {
-                ([want], done) => {
-                    results[*want] = Some(self.received(done, &request.name, request.range));
-                }
-                (several, Ok(tasks::Read::Whole(bytes))) => {
-                    for want in several {
-                        results[*want] = join::part(&bytes, request.range, wants[*want].1).map(Ok);
-                    }
-                }
-                // Each fails or succeeds by itself.
-                _ => {}
-            }
-        }
+        let task = |name: &Name, range| tasks::read(self.store.clone(), self.key(name), range, self.patience);
         let apart = |(result, (name, range)): (Option<_>, &(Name, ByteRange))| match result {
             Some(result) => result,
             None => self.read_one(name, *range),
         };
-        results.into_iter().zip(wants).map(apart).collect()
+        self.read_together(wants, task).into_iter().zip(wants).map(apart).collect()
     }
 
     fn retain(&self, names: &[Name], time: Duration) -> Vec<Result<()>> {

@@ -244,6 +244,39 @@ impl Remote {
         Ok(Vec::new())
     }
 
+    /// Reads side by side, neighbours with one request; `task` is the request for a range. None for what has to be read by
+    /// itself: a range of no bytes, and those that were asked for together in vain.
+    fn read_together<W>(
+        &self,
+        wants: &[(Name, ByteRange)],
+        task: impl Fn(&Name, ByteRange) -> W,
+    ) -> Vec<Option<Result<Vec<u8>>>>
+    where
+        W: Future<Output = tasks::Done<tasks::Read>> + Send + 'static,
+    {
+        let mut results: Vec<Option<Result<Vec<u8>>>> = wants.iter().map(|_| None).collect();
+        let requests: Vec<_> = join::requests(wants)
+            .into_iter()
+            .filter(|request| !is_nothing(request.range) && !request.name.file().is_empty())
+            .collect();
+        let work = requests.iter().map(|request| task(&request.name, request.range));
+        let done = self.tasks.run_all(work.collect());
+        for (request, done) in requests.iter().zip(done) {
+            match (&request.wants[..], done) {
+                ([want], done) => {
+                    results[*want] = Some(self.received(done, &request.name, request.range));
+                }
+                (several, Ok(tasks::Read::Whole(bytes))) => {
+                    for want in several {
+                        results[*want] = join::part(&bytes, request.range, wants[*want].1).map(Ok);
+                    }
+                }
+                _ => {}
+            }
+        }
+        results
+    }
+
     /// What the store has of it, checked against what was asked for.
     fn received(
         &self,

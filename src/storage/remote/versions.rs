@@ -4,11 +4,14 @@
 //! was put there by somebody else, or hides it. This is for getting a repository back that somebody has overwritten or
 //! deleted, and reads only.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::direct::{Direct, Version};
+use super::tasks::{Done, Failed};
+use super::timing::Patience;
 use super::{Remote, tasks};
 use crate::storage::{
     Abilities, Backend, ByteRange, Created, Each, Kind, Name, ObjectMeta, PutTerms, Result, StorageError,
@@ -37,6 +40,36 @@ impl Remote {
     }
 }
 
+/// Which versions an object has.
+const LIST: &str = "list versions";
+
+/// What is wrong with a listing that comes to no end.
+const REPEATED: &str = "the store returns the same part of the listing again and again";
+
+/// What was found of objects.
+type Finds<'n> = BTreeMap<&'n Name, Done<Option<Version>>>;
+
+/// The oldest version of an object; none if there is no such object.
+async fn oldest(direct: Arc<Direct>, key: String, patience: Patience) -> Done<Option<Version>> {
+    let (mut from, mut oldest) = (None, None);
+    loop {
+        let page = direct.clone().versions(key.clone(), from.clone(), patience).await?;
+        for version in page.versions {
+            // Other keys that begin like it come after it.
+            if version.key != key {
+                return Ok(oldest);
+            }
+            // The newest comes first.
+            oldest = Some(version);
+        }
+        match page.next {
+            None => return Ok(oldest),
+            next if next == from => return Err(Failed::Together(StorageErrorKind::Other, REPEATED.into())),
+            next => from = next,
+        }
+    }
+}
+
 fn refused(operation: &'static str) -> StorageError {
     StorageError::new(StorageErrorKind::ReadOnly, operation).because("older versions of objects are read")
 }
@@ -54,7 +87,7 @@ impl OldestVersions {
         let mut oldest: Option<Version> = None;
         loop {
             let work = self.direct.clone().versions(prefix.into(), from.clone(), self.remote.patience);
-            let page = self.remote.run(work).map_err(|failed| self.remote.error(failed, "list versions", None))?;
+            let page = self.remote.run(work).map_err(|failed| self.remote.error(failed, LIST, None))?;
             for version in page.versions {
                 if let Some(done) = oldest.take_if(|oldest| oldest.key != version.key)
                     && each(done).is_break()
@@ -66,9 +99,7 @@ impl OldestVersions {
             match page.next {
                 None => break,
                 next if next == from => {
-                    return Err(StorageError::new(StorageErrorKind::Other, "list versions")
-                        .at(self.location())
-                        .because("the store returns the same part of the listing again and again"));
+                    return Err(StorageError::new(StorageErrorKind::Other, LIST).at(self.location()).because(REPEATED));
                 }
                 next => from = next,
             }
@@ -79,18 +110,32 @@ impl OldestVersions {
         Ok(())
     }
 
-    fn find(&self, name: &Name) -> Result<Option<Version>> {
-        let key = self.remote.key(name).to_string();
-        let mut found = None;
-        self.walk(&key, None, &mut |version| match version.key == key {
-            true => {
-                found = Some(version);
-                ControlFlow::Break(())
-            }
-            // Others that begin like it.
-            false => ControlFlow::Continue(()),
-        })?;
-        Ok(found)
+    /// The oldest version of each of these objects, found side by side.
+    fn find<'n>(&self, names: impl Iterator<Item = &'n Name>) -> Finds<'n> {
+        let names: BTreeSet<&Name> = names.collect();
+        let work = names.iter().map(|name| {
+            let key = self.remote.key(name).to_string();
+            oldest(self.direct.clone(), key, self.remote.patience)
+        });
+        let done = self.remote.tasks.run_all(work.collect());
+        names.into_iter().zip(done).collect()
+    }
+
+    /// What was found of this object; none if there is no such object.
+    fn found<'f>(&self, finds: &'f Finds<'_>, name: &Name) -> Result<Option<&'f Version>> {
+        match finds.get(name) {
+            Some(Ok(version)) => Ok(version.as_ref()),
+            Some(Err(failed)) => Err(self.remote.error(failed.again(), LIST, Some(name))),
+            None => Ok(None),
+        }
+    }
+
+    /// The version of which these bytes are to be read; none if no bytes are.
+    fn wanted<'f>(&self, finds: &'f Finds<'_>, (name, range): &(Name, ByteRange)) -> Result<Option<&'f Version>> {
+        named(name, "read")?;
+        let version = self.found(finds, name)?.ok_or_else(|| StorageError::not_found(name))?;
+        range.check(name, version.size)?;
+        Ok((!super::is_nothing(*range)).then_some(version))
     }
 
     fn meta(name: Name, version: &Version) -> ObjectMeta {
@@ -121,20 +166,35 @@ impl Backend for OldestVersions {
     }
 
     fn read_one(&self, name: &Name, range: ByteRange) -> Result<Vec<u8>> {
-        named(name, "read")?;
-        let version = self.find(name)?.ok_or_else(|| StorageError::not_found(name))?;
-        range.check(name, version.size)?;
-        if super::is_nothing(range) {
-            return Ok(Vec::new());
-        }
-        let (store, key) = (self.remote.store.clone(), self.remote.key(name));
-        let done = self.remote.run(tasks::read_version(store, key, range, Some(version.id), self.remote.patience));
-        self.remote.received(done, name, range)
+        let mut read = self.read_many(&[(name.clone(), range)]);
+        read.pop().unwrap_or_else(|| Err(StorageError::not_found(name)))
+    }
+
+    fn read_many(&self, wants: &[(Name, ByteRange)]) -> Vec<Result<Vec<u8>>> {
+        let finds = self.find(wants.iter().map(|(name, _)| name).filter(|name| !name.file().is_empty()));
+        let wanted: Vec<Result<Option<&Version>>> = wants.iter().map(|want| self.wanted(&finds, want)).collect();
+        let task = |name: &Name, range| {
+            let id = finds.get(name).and_then(|found| found.as_ref().ok()?.as_ref()).map(|version| version.id.clone());
+            tasks::read_version(self.remote.store.clone(), self.remote.key(name), range, id, self.remote.patience)
+        };
+        let usable = wants.iter().zip(&wanted).filter(|(_, wanted)| matches!(wanted, Ok(Some(_))));
+        let asked: Vec<(Name, ByteRange)> = usable.map(|(want, _)| want.clone()).collect();
+        let mut read = self.remote.read_together(&asked, task).into_iter();
+        let result = |(want, wanted): (&(Name, ByteRange), Result<Option<&Version>>)| match wanted? {
+            None => Ok(Vec::new()),
+            Some(_) => match read.next().flatten() {
+                Some(result) => result,
+                // One of several that were asked for together in vain.
+                None => self.remote.received(self.remote.run(task(&want.0, want.1)), &want.0, want.1),
+            },
+        };
+        wants.iter().zip(wanted).map(result).collect()
     }
 
     fn head(&self, name: &Name) -> Result<Option<ObjectMeta>> {
         named(name, "stat")?;
-        Ok(self.find(name)?.map(|version| Self::meta(name.clone(), &version)))
+        let finds = self.find(std::iter::once(name));
+        Ok(self.found(&finds, name)?.map(|version| Self::meta(name.clone(), version)))
     }
 
     fn list(&self, kind: Kind, after: Option<&Name>, each: &mut Each<'_>) -> Result<()> {
