@@ -360,7 +360,7 @@ fn opened(table: &Table, part: &Part) -> Result<(AvroFile<Arc<Repository>>, Opti
 }
 
 impl Open {
-    /// The next piece of the part. Where something of it is gone because the snapshot got a new root meanwhile, it is opened
+    /// The next piece of the part. Where data of it is gone because the snapshot got a new root meanwhile, it is opened
     /// again and read on from the same place.
     fn piece(&mut self, table: &Table, wanted: &dyn Fn(u64) -> bool) -> Result<Option<Piece>> {
         let error = match self.file.next_piece(wanted) {
