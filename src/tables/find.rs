@@ -200,7 +200,7 @@ impl Finder {
     /// What the header of a file says.
     fn header(&mut self, snapshot: &Snapshot, row: &FileEntry) -> std::result::Result<Known, Error> {
         let Some(key) = header_key(row)? else {
-            let opened = again(snapshot, row, |source, row| AvroFile::open(source, row))?;
+            let opened = again(snapshot, row, AvroFile::open)?;
             return Ok(opened.and_then(|file| self.known(file.header())));
         };
         if let Some(known) = self.by_header.get(&key) {
