@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod compression;
 mod copy;
+mod count;
 mod create;
 mod debug;
 mod diff;
@@ -36,6 +37,7 @@ mod output;
 mod page;
 mod panic;
 mod parity;
+mod parts;
 mod password;
 mod pick;
 mod places;
@@ -100,6 +102,7 @@ enum Verb {
     Ls(ls::Args),
     Find(find::Args),
     Cat(cat::Args),
+    Count(count::Args),
     Schema(schema::Args),
     Diff(Box<diff::Args>),
     Log(log::Args),
@@ -189,6 +192,7 @@ impl Verb {
             Self::Ls(args) => args.run(context),
             Self::Find(args) => args.run(context),
             Self::Cat(args) => args.run(context),
+            Self::Count(args) => args.run(context),
             Self::Schema(args) => args.run(context),
             Self::Diff(args) => args.run(context),
             Self::Log(args) => args.run(context),

@@ -225,7 +225,7 @@ const SHARED: &[Shared] = &[
             ("format", "'avro'", &["--format", "avro"]),
             ("json-encoding", "'avro'", &["--json-encoding", "avro"]),
         ],
-        own: &[("what", "which file"), ("more", "a mistake that is explained")],
+        own: &[("what", "which files"), ("reader-schema", "a file that is read into a schema")],
         read: read::<CatOptions>,
     },
     Shared {

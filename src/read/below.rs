@@ -30,10 +30,10 @@ impl Below {
     fn read(&self, root: &SnapshotRoot) -> Result<VecDeque<FileEntry>> {
         let mut rows = self.snapshot.rows(root);
         rows.seek(self.after.as_ref().unwrap_or(&self.path))?;
-        if let Some(after) = &self.after {
-            if rows.peek()?.is_some_and(|row| row.path == *after) {
-                rows.next_row()?;
-            }
+        if let Some(after) = &self.after
+            && rows.peek()?.is_some_and(|row| row.path == *after)
+        {
+            rows.next_row()?;
         }
         let mut page = VecDeque::new();
         while page.len() < PAGE {
