@@ -185,7 +185,7 @@ fn a_feed_over_several_snapshots_is_an_avro_file_that_others_read() {
         assert_eq!(field(&image, "lines"), Avro::Int(1));
     }
     // To standard output go the bytes of the file and nothing else.
-    let ran = snap.ok(&["diff", "--records", "latest~1", "latest", "db/orders", "--format", "avro"]);
+    let ran = snap.ok(&["diff", "--records", "db:latest~1", "db:latest", "db/orders", "--format", "avro"]);
     assert_eq!(apache_avro::Reader::new(&ran.bytes[..]).unwrap().count(), 2);
 }
 
