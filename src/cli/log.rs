@@ -21,7 +21,7 @@ use super::format::{count, local_time, size};
 use super::parity::warn_of_mended;
 use super::pick::Filters;
 
-/// Show in which snapshots a file or table changed, or what became of one record
+/// Show in which snapshots a file or table changed, or the states of one record
 ///
 /// A line for each snapshot in which the path is new, has changed or is gone: its records, those that were inserted (+) and
 /// deleted (-), where an update counts as both, and the fingerprint of a new schema. A directory or a pattern stands for all Avro

@@ -406,6 +406,7 @@ fn help_and_version_are_no_errors() {
         "ls",
         "find",
         "diff",
+        "log",
         "tag",
         "dump",
         "manifest",

@@ -190,11 +190,11 @@ fn sound(met: &mut Met) {
     snap.write("a/note.txt", "one");
     snap.write("a/gone.txt", "gone");
     let row = r#"{"type":"record","name":"Row","fields":[{"name":"id","type":"int"},{"name":"n","type":"int"}]}"#;
-    snap.write("a/rows.avro", container(row, "null", [(2, &[2, 2, 4, 4][..])]));
+    snap.write("a/rows/rows.avro", container(row, "null", [(2, &[2, 2, 4, 4][..])]));
     run(met, &snap, "create", &["a", "--dry-run", "--expect", "a: files > 9, schema same"]);
     run(met, &snap, "create", &["a"]);
     snap.write("a/x.avro", one_record(TEXT, &[2, b'x']));
-    snap.write("a/rows.avro", container(row, "null", [(2, &[2, 4, 6, 6][..])]));
+    snap.write("a/rows/rows.avro", container(row, "null", [(2, &[2, 4, 6, 6][..])]));
     snap.write("a/note.txt", "another");
     snap.write("a/new.bin", noise(1, 100_000));
     fs::remove_file(snap.work("a/gone.txt")).unwrap();
@@ -210,9 +210,9 @@ fn sound(met: &mut Met) {
     run(met, &snap, "schema log", &["a/x.avro"]);
     run(met, &snap, "schema diff", &["latest~1:a/x.avro", "latest:a/x.avro"]);
     run(met, &snap, "diff", &["latest~1", "latest"]);
-    run(met, &snap, "diff --records", &["latest~1", "latest", "a/rows.avro", "--key", "id"]);
-    run(met, &snap, "log", &["a/rows.avro"]);
-    run(met, &snap, "log --key", &["id=1", "a/rows.avro"]);
+    run(met, &snap, "diff --records", &["latest~1", "latest", "a/rows/rows.avro", "--key", "id"]);
+    run(met, &snap, "log", &["a/rows/rows.avro"]);
+    run(met, &snap, "log --key", &["id=1", "a/rows/rows.avro"]);
     run(met, &snap, "tag", &["latest", "--add", "kept"]);
     run(met, &snap, "stats", &[]);
     run(met, &snap, "manifest", &["latest", "--output", "list.avro"]);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use apache_avro::writer::datum::GenericDatumWriter;
 use avro_snap::avro::encoder::Encoders;
 use avro_snap::avro::filter::Expression;
 use avro_snap::avro::records::Encoding;
@@ -305,9 +306,9 @@ fn corpus_nights(nightly: &Path) -> Vec<std::path::PathBuf> {
 /// How often each record stands in a file, as another library reads and encodes it.
 fn counted(file: &[u8], schema: &apache_avro::Schema) -> BTreeMap<Vec<u8>, i64> {
     let mut counts = BTreeMap::new();
-    for record in apache_avro::Reader::with_schema(schema, file).unwrap() {
-        let bytes = apache_avro::to_avro_datum(schema, record.unwrap()).unwrap();
-        *counts.entry(bytes).or_default() += 1;
+    let writer = GenericDatumWriter::builder(schema).build().unwrap();
+    for record in apache_avro::Reader::builder(file).reader_schema(schema).build().unwrap() {
+        *counts.entry(writer.write_value_to_vec(record.unwrap()).unwrap()).or_default() += 1;
     }
     counts
 }
@@ -345,6 +346,7 @@ fn the_feeds_of_nightly_exports_lead_from_the_first_night_to_the_last() {
             .unwrap();
         bytes.extend(writer.finish().unwrap());
         let mut changes = 0;
+        let datum = GenericDatumWriter::builder(&schema).build().unwrap();
         for change in apache_avro::Reader::new(&bytes[..]).unwrap() {
             let apache_avro::types::Value::Record(fields) = change.unwrap() else { panic!("a change is a record") };
             for (name, value) in fields {
@@ -354,7 +356,7 @@ fn the_feeds_of_nightly_exports_lead_from_the_first_night_to_the_last() {
                     _ => continue,
                 };
                 let apache_avro::types::Value::Union(1, image) = value else { continue };
-                *state.entry(apache_avro::to_avro_datum(&schema, *image).unwrap()).or_default() += sign;
+                *state.entry(datum.write_value_to_vec(*image).unwrap()).or_default() += sign;
             }
             changes += 1;
         }

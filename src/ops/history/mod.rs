@@ -1,4 +1,4 @@
-//! `log`: when a file or a table changed, and what became of one of its records.
+//! `log`: when a file or a table changed, and the states of one of its records.
 
 mod record;
 mod table;

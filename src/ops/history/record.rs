@@ -1,4 +1,4 @@
-//! What became of one record.
+//! The states of one record.
 //!
 //! Only snapshots in which files of the table changed are looked at, and of these only the chunks that no snapshot before had.
 
@@ -45,16 +45,19 @@ pub struct RecordHistory {
     reader: Arc<ReaderSchema>,
 }
 
+/// Records that were found.
+type Records = Vec<Arc<[u8]>>;
+
 /// What was found so far.
 struct Search<'r> {
     repository: &'r Repository,
     reader: &'r ReaderSchema,
     wanted: &'r Filter,
     /// What files hold that were searched.
-    files: HashMap<(Option<ContentHash>, u64), Vec<Arc<[u8]>>>,
+    files: HashMap<(Option<ContentHash>, u64), Records>,
     /// Chunks that were searched, and what of them holds the record.
     searched: HashSet<RecordHash>,
-    found: ByHash<Vec<Arc<[u8]>>>,
+    found: ByHash<Records>,
     decoded: u64,
     faults: Vec<RecordFault>,
 }

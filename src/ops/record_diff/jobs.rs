@@ -297,7 +297,7 @@ pub(crate) fn read(repository: &Repository, file: &TableFile, what: &What, keep:
     Ok(batch)
 }
 
-/// A job that is read, by another thread or by nobody yet.
+/// A job that another thread reads, or a file that is read once its turn comes.
 enum Waiting {
     Elsewhere(Receiver<(Job, Result<Batch>)>),
     Here(usize),
@@ -330,7 +330,7 @@ pub(crate) fn each_batch(
                 }
                 let (sender, receiver) = sync_channel(1);
                 scope.spawn(move |_| {
-                    // Nobody waits for it where the work ended.
+                    // Where the work ended, the batch is not waited for.
                     let read = read(repository, file, &job.what, keep);
                     let _ = sender.send((job, read));
                 });

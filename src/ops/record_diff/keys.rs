@@ -38,7 +38,7 @@ impl Finder {
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) paths: Vec<FieldPath>,
-    /// The same for whoever prints records.
+    /// The same for printing records.
     pub(crate) fields: Fields,
     finder: Finder,
 }

@@ -1,4 +1,4 @@
-//! What became of the records: those of both sides cancel each other, and what is left is matched by its key.
+//! The changes of records: those of both sides cancel each other, and what is left is matched by its key.
 //!
 //! The result does not depend on how much is held in memory, nor on what the caller left out on both sides. It is this:
 //! of equal records as many as both sides have are taken away. Of the others, if a key has one on each side, that is an
@@ -14,7 +14,7 @@ use crate::id::digest;
 /// Appends what a record's key is, so that equal keys are equal bytes.
 pub(super) type KeyOf<'k> = &'k dyn Fn(&[u8], &mut Vec<u8>) -> Result<()>;
 
-/// What became of a record.
+/// A change of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Matched<'r> {
     /// As it was; none if it was inserted.
@@ -54,12 +54,12 @@ impl<'k> Matching<'k> {
     pub(super) fn add(&mut self, is_after: bool, hash: RecordHash, record: &[u8]) -> Result<()> {
         self.pending.add(hash, if is_after { 1 } else { -1 }, record);
         if self.pending.size() > self.budget {
-            self.to_disk()?;
+            self.spill_all()?;
         }
         Ok(())
     }
 
-    fn to_disk(&mut self) -> Result<()> {
+    fn spill_all(&mut self) -> Result<()> {
         let mut spill = match self.spill.take() {
             Some(spill) => spill,
             None => Spill::new(0)?,
@@ -82,14 +82,14 @@ impl<'k> Matching<'k> {
         Ok(())
     }
 
-    /// All records came: hands over what became of them.
+    /// All records came: hands over the changes.
     pub(super) fn finish(mut self, each: &mut dyn FnMut(Matched<'_>) -> Result<()>) -> Result<(Duplicates, u64)> {
         let mut settling = Settling { key: self.key, budget: self.budget, duplicates: Duplicates::default(), each };
         if self.spill.is_none() {
             settling.settle(&self.pending)?;
             return Ok((settling.duplicates, 0));
         }
-        self.to_disk()?;
+        self.spill_all()?;
         if let Some(spill) = self.spill.take() {
             // What it held is of no use any more.
             self.pending = Pending::default();

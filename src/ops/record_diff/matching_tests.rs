@@ -15,7 +15,7 @@ fn key(record: &[u8], key: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// What became of a record, with bytes of its own.
+/// A change of a record, with bytes of its own.
 type Owned = (Option<Made>, Option<Made>, bool);
 
 fn compared(before: &[Made], after: &[Made], keyed: bool, budget: usize, swap: bool) -> (Vec<Owned>, Duplicates) {

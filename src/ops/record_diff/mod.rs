@@ -231,7 +231,7 @@ pub(crate) struct Comparison<'c> {
 }
 
 impl Comparison<'_> {
-    /// Hands over what became of each record that is not on both sides.
+    /// Hands over the change of each record that is not on both sides.
     pub(crate) fn run(
         &self,
         key: Option<KeyOf<'_>>,

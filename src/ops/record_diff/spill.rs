@@ -107,7 +107,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Hands over each record of a part with the hash of its key. What was written is freed by nobody before the end.
+    /// Hands over each record of a part with the hash of its key. The room of a part is freed with the whole file.
     pub(super) fn each(&self, part: usize, mut each: impl FnMut(u64, Left<'_>) -> Result<()>) -> Result<()> {
         let mut buffer = Vec::new();
         for (start, length) in self.parts.get(part).into_iter().flatten() {
