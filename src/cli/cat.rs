@@ -1,7 +1,10 @@
 //! `snap cat`
 
 use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use avro_snap::avro::filter::{Expression, FilterError};
 use avro_snap::avro::records::{Encoding, RecordError};
 use avro_snap::error::Error;
 use avro_snap::ops::cat::{CatError, CatFormat, CatOptions, Given, cat};
@@ -14,9 +17,14 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::count;
 use super::parity::warn_of_mended;
-use super::pick::{Filters, selector};
+use super::parts::{named, no_table, reader_schema, shown};
+use super::pick::Filters;
 
-/// Print the records of an Avro file
+/// Print the records of Avro files
+///
+/// A file, a folder, a pattern like 'latest:orders/*.avro', or several of these: all their Avro files are one table, and its
+/// records come in one schema. That is the newest of their schemas that reads all others by Avro's rules, or the one of
+/// --reader-schema. Other files are passed over.
 ///
 /// JSON, one record per line: numbers, texts, lists and objects as one would expect; the value of a union without the
 /// name of its branch; bytes and fixed as texts of the characters 0 to 255; decimals, dates, times, timestamps,
@@ -29,19 +37,27 @@ use super::pick::{Filters, selector};
 /// (`--format avro` prints such strings as they are).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Snapshot, and the file in it
-    #[arg(value_name = "SNAPSHOT:PATH")]
-    what: OsString,
+    /// Snapshot, and the file, folder or pattern in it; may be repeated
+    #[arg(required = true, value_name = "SNAPSHOT:PATH")]
+    what: Vec<OsString>,
 
-    // restic's `cat` prints objects of the repository: `cat snapshot ID`.
-    #[arg(hide = true)]
-    more: Option<OsString>,
+    /// Read all records with the Avro schema in this file, in place of the newest of the files
+    #[arg(long, value_name = "FILE")]
+    reader_schema: Option<PathBuf>,
+
+    /// Print only records of which CONDITION is true, like "status = 'open' and total > 100"
+    ///
+    /// Comparisons with numbers and 'texts', `in (..)`, `between .. and ..`, `like 'a%'`, `is null`, `and`, `or`, `not`, parentheses;
+    /// fields within others are a.b. Dates, times, decimals and UUIDs compare with texts as they are printed. --skip and --limit
+    /// count the records that are left.
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<Expression>,
 
     /// Print at most N records
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<u64>,
 
-    /// Skip the first N records; blocks that are skipped whole are not read
+    /// Skip the first N records; files and blocks that are skipped whole are not read
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
 
@@ -77,6 +93,7 @@ impl Args {
     /// What the flags say.
     pub(super) fn options(&self) -> CatOptions {
         CatOptions::default()
+            .r#where(self.condition.clone())
             .skip(self.skip)
             .limit(self.limit)
             .fields(self.fields.iter().flat_map(|list| comma_list(list)))
@@ -92,22 +109,14 @@ impl Args {
 
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let output = &context.output;
-        let what = self.what.to_string_lossy();
+        // restic's `cat` prints objects of the repository: `cat snapshot ID`.
+        let what = self.what.first().map(|what| what.to_string_lossy()).unwrap_or_default();
         if let Some(answer) = elsewhere::object(&what) {
             return Err(Failure::Usage(format!(
                 "`snap cat` prints the records of Avro files, and no {what}: {answer}"
             )));
         }
-        if let Some(more) = &self.more {
-            let more = more.to_string_lossy();
-            return Err(Failure::Usage(format!(
-                "`snap cat` takes one file, as SNAPSHOT:PATH; {more:?} is not expected"
-            )));
-        }
-        let selector = selector(Some(&self.what))?;
-        if selector.path.is_empty() {
-            return Err(Failure::Usage("say which file, like `snap cat latest:path/to/file.avro`".into()));
-        }
+        let named = named(&self.what, "snap cat latest:path/to/file.avro")?;
         let options = self.options();
         let others = [
             (output.json, "--json"),
@@ -119,9 +128,10 @@ impl Args {
         {
             return Err(Failure::Usage(format!("--format avro and {other} do not go together")));
         }
-        let repository = context.open()?;
-        let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
-        let report = cat(&repository, &snapshot, &path, &options, &mut |given| match given {
+        let given = self.reader_schema.as_deref().map(reader_schema).transpose()?;
+        let repository = Arc::new(context.open()?);
+        let wanted = context.wanted(&repository, named, &self.filters.filter()?)?;
+        let report = cat(&wanted, given.as_ref(), &options, &mut |given| match given {
             Given::Bytes(bytes) => output.bytes(bytes),
             // The record is JSON already; it is not read again only to be wrapped.
             Given::Record(ordinal) if output.json => {
@@ -134,9 +144,12 @@ impl Args {
         warn_of_mended(output, &repository);
         let report = report.map_err(failure)?;
         output.flush()?;
-        let shown = String::from_utf8_lossy(&path);
+        let shown = shown(&wanted);
         for fault in &report.faults {
-            output.error("unsound", &format!("{shown}: {fault}"), None);
+            output.error("unsound", &fault.to_string(), None);
+        }
+        for (path, reason) in &report.unreadable {
+            output.error("unsound", &format!("{}: {reason}", String::from_utf8_lossy(path)), None);
         }
         if report.lossy_records > 0 {
             let records = count(report.lossy_records, "record");
@@ -148,7 +161,7 @@ impl Args {
         if output.json {
             output.object("summary", &report)?;
         }
-        match report.faults.len() as u64 {
+        match (report.faults.len() + report.unreadable.len()) as u64 {
             0 if report.lossy_records > 0 => Ok(Exit::Incomplete),
             0 => Ok(Exit::Done),
             faults => {
@@ -172,7 +185,8 @@ pub(super) fn failure(error: CatError) -> Failure {
             Failure::plain(message, "`snap ls --long` shows which files are Avro files")
         }
         CatError::Library(error) => Failure::Library(error),
-        CatError::NotAvro { reason, .. } => not_avro(message, &reason),
+        CatError::Table(error) => no_table(error),
+        CatError::Filter(error) => no_condition(&error),
         CatError::Fields(RecordError::NoField { .. }) => Failure::Own {
             exit: Exit::Usage,
             code: "no_field",
@@ -180,6 +194,16 @@ pub(super) fn failure(error: CatError) -> Failure {
             hint: Some("`snap schema show SNAPSHOT:PATH` shows all fields".into()),
         },
         _ => Failure::plain(message, "`snap dump` writes the file as it is"),
+    }
+}
+
+/// A condition that does not go with a schema.
+pub(super) fn no_condition(error: &FilterError) -> Failure {
+    Failure::Own {
+        exit: Exit::Usage,
+        code: "condition",
+        message: error.to_string(),
+        hint: Some("`snap schema show SNAPSHOT:PATH` shows all fields".into()),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use avro_snap::error::Error;
-use avro_snap::error::IoContext;
-use avro_snap::ops::avro_check::{AvroCheckReport, Finding, avro_check, latest_of_each_series};
+use avro_snap::error::{Error, IoContext};
+use avro_snap::ops::avro_check::{AvroCheckReport, Finding, avro_check, avro_check_of, latest_of_each_series};
 use avro_snap::ops::check::{CheckOptions, CheckReport, DataSubset, check_each};
 use avro_snap::ops::erase::{FoundErased, Proof, check_erased};
 use avro_snap::ops::select::{Filter, Selector};
@@ -20,7 +20,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Result, hint};
 use super::format::{count, local_time, size};
 use super::lost::LossPrinter;
-use super::pick::whole;
+use super::pick::selector;
 use super::progress::Meter;
 
 /// Verify the repository
@@ -56,8 +56,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["read_data", "read_data_subset", "max_age", "avro"])]
     erased: Option<PathBuf>,
 
-    /// With --avro, look at this snapshot instead; may be repeated
-    #[arg(long, value_name = "SNAPSHOT", requires = "avro")]
+    /// With --avro, look at this snapshot instead, or at a file, folder or pattern in it; may be repeated
+    #[arg(long, value_name = "SNAPSHOT[:PATH]", requires = "avro")]
     snapshot: Vec<OsString>,
 }
 
@@ -72,8 +72,8 @@ impl Args {
     }
 
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
-        let selectors = self.snapshot.iter().map(|text| whole(text, "what is checked")).collect::<Result<Vec<_>>>()?;
-        let repository = context.open_to_check()?;
+        let selectors = self.snapshot.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?;
+        let repository = Arc::new(context.open_to_check()?);
         if let Some(path) = &self.erased {
             return erased(context, &repository, path);
         }
@@ -112,22 +112,24 @@ impl Args {
     }
 
     /// Decodes records.
-    fn records(&self, context: &Context, repository: &Repository, selectors: Vec<Selector>) -> Result<AvroCheckReport> {
-        let mut listing = context.listing(repository);
-        let mut chosen = Vec::new();
-        for selector in selectors {
-            chosen.push(context.choose_whole(&mut listing, selector, &Filter::default())?);
+    fn records(
+        &self,
+        context: &Context,
+        repository: &Arc<Repository>,
+        selectors: Vec<Selector>,
+    ) -> Result<AvroCheckReport> {
+        if !selectors.is_empty() {
+            let wanted = context.wanted(repository, selectors, &Filter::default())?;
+            let meter = Meter::new(&context.output);
+            let checked = avro_check_of(repository, &wanted, &meter);
+            meter.finish();
+            return Ok(checked?);
         }
-        let chosen = match chosen.is_empty() {
-            true => {
-                // What is dated in the future does not hide the last snapshot of today.
-                let (ahead, past): (Vec<_>, Vec<_>) = listing.snapshots.iter().partition(|root| listing.is_ahead(root));
-                let mut chosen = latest_of_each_series(past.into_iter());
-                chosen.extend(ahead);
-                chosen
-            }
-            false => chosen.iter().collect(),
-        };
+        let listing = context.listing(repository);
+        // What is dated in the future does not hide the last snapshot of today.
+        let (ahead, past): (Vec<_>, Vec<_>) = listing.snapshots.iter().partition(|root| listing.is_ahead(root));
+        let mut chosen = latest_of_each_series(past.into_iter());
+        chosen.extend(ahead);
         let meter = Meter::new(&context.output);
         let checked = avro_check(repository, &chosen, &meter);
         meter.finish();

@@ -52,14 +52,19 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     (
         "snap cat",
-        &["snap cat latest:export/orders.avro -n 5", "snap cat tables:latest~1:export/orders.avro --fields id,total"],
+        &[
+            "snap cat latest:export/orders.avro -n 5",
+            "snap cat tables:latest~1:export/orders.avro --fields id,total",
+            "snap cat 'latest:export/orders/*.avro' --format avro > orders.avro",
+        ],
     ),
-    ("snap schema ls", &["snap schema ls latest", "snap schema ls latest:export/tables"]),
+    ("snap count", &["snap count latest:export/orders", "snap count 'latest~1:export/orders/*.avro' --json"]),
+    ("snap schema ls", &["snap schema ls latest", "snap schema ls latest:export/tables 'latest:lake/*/orders'"]),
     (
         "snap schema show",
         &["snap schema show latest:export/orders.avro", "snap schema show latest:export/orders.avro --canonical"],
     ),
-    ("snap schema log", &["snap schema log export/orders.avro", "snap schema log export/orders.avro --series tables"]),
+    ("snap schema log", &["snap schema log export/orders.avro", "snap schema log export/orders --series tables"]),
     (
         "snap schema diff",
         &[
@@ -79,11 +84,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "snap dump latest export/orders.avro > orders.avro",
             "snap dump --at yesterday latest:export/orders.avro -o orders.avro",
-            "snap dump latest export --archive tar > export.tar",
+            "snap dump latest export/orders 'export/*.avsc' --archive tar > orders.tar",
         ],
     ),
     ("snap manifest", &["snap manifest latest -o manifest.avro", "snap manifest tables:latest -o - > manifest.avro"]),
-    ("snap check", &["snap check", "snap check --read-data", "snap check --read-data-subset 10%"]),
+    (
+        "snap check",
+        &["snap check", "snap check --read-data-subset 10%", "snap check --avro --snapshot latest:export/orders"],
+    ),
     ("snap prune", &["snap prune --dry-run", "snap prune", "snap prune --max-repack-size 10G"]),
     ("snap retain", &["snap retain 30d", "snap retain 4w --json"]),
     (

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod compression;
 mod copy;
+mod count;
 mod create;
 mod debug;
 mod diff;
@@ -36,6 +37,7 @@ mod output;
 mod page;
 mod panic;
 mod parity;
+mod parts;
 mod password;
 mod pick;
 mod places;
@@ -99,6 +101,7 @@ enum Verb {
     Ls(ls::Args),
     Find(find::Args),
     Cat(cat::Args),
+    Count(count::Args),
     Schema(schema::Args),
     Diff(diff::Args),
     Tag(tag::Args),
@@ -188,6 +191,7 @@ impl Verb {
             Self::Ls(args) => args.run(context),
             Self::Find(args) => args.run(context),
             Self::Cat(args) => args.run(context),
+            Self::Count(args) => args.run(context),
             Self::Schema(args) => args.run(context),
             Self::Diff(args) => args.run(context),
             Self::Tag(args) => args.run(context),

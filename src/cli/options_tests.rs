@@ -223,13 +223,14 @@ const SHARED: &[Shared] = &[
         needs: &["latest:a.avro"],
         needs_text: "",
         keys: &[
+            ("where", "'id = 5'", &["--where", "id = 5"]),
             ("limit", "3", &["--limit", "3"]),
             ("skip", "2", &["--skip", "2"]),
             ("fields", "['id,address.city']", &["--fields", "id,address.city"]),
             ("format", "'avro'", &["--format", "avro"]),
             ("json-encoding", "'avro'", &["--json-encoding", "avro"]),
         ],
-        own: &[("what", "which file"), ("more", "a mistake that is explained")],
+        own: &[("what", "which files"), ("reader-schema", "a file that is read into a schema")],
         read: read::<CatOptions>,
     },
     Shared {

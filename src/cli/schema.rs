@@ -2,14 +2,18 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use avro_snap::avro::changes::changes;
 use avro_snap::avro::compat::{Comparison, Obstacle};
-use avro_snap::ops::schema::{FileSchema, What, log, ls, schema_of};
+use avro_snap::ops::schema::{FileSchema, What, log, log_table, ls, newest_of, schema_of};
 use avro_snap::ops::select::manifest_path;
+use avro_snap::read::Snapshot;
 use avro_snap::report;
 use avro_snap::snapshot::SnapshotRoot;
+use avro_snap::snapshot::entry::EntryKind;
 use avro_snap::store::Repository;
+use avro_snap::tables::Wanted;
 use serde_json::json;
 
 use super::Context;
@@ -18,6 +22,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time};
 use super::output::Output;
+use super::parts::no_table;
 use super::pick::{Filters, selector};
 use super::table::Table;
 
@@ -32,23 +37,28 @@ pub(crate) struct Args {
 enum Sub {
     /// List the different schemas of the files in a snapshot
     Ls(Ls),
-    /// Print the schema of a file
+    /// Print the schema of a file, or the one that reads all files of a folder or pattern
+    ///
+    /// Of several schemas that is the newest that reads all others by Avro's rules.
     Show(Show),
     /// Show how the schema of a path changed over all snapshots
     ///
     /// A line for each change, with what it means for readers: `full` (old and new read each other's files), `backward`
     /// (the new schema reads the old files), `forward` (the old schema reads the new files), `none`. This is schema
     /// resolution as the Avro specification has it, with defaults, promotions and aliases.
+    ///
+    /// A folder or pattern is a table: there is a line for each schema where a file first has it, compared with the newest schema
+    /// of the table before, whatever the names of the files are.
     Log(Log),
-    /// Compare the schemas of two files
+    /// Compare the schemas of two files, folders or patterns
     Diff(Diff),
 }
 
 #[derive(Debug, clap::Args)]
 struct Ls {
-    /// Snapshot, and perhaps a path in it
+    /// Snapshot, and perhaps a path or pattern in it; may be repeated
     #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present = "at")]
-    snapshot: Option<OsString>,
+    snapshot: Vec<OsString>,
 
     #[command(flatten)]
     filters: Filters,
@@ -56,7 +66,7 @@ struct Ls {
 
 #[derive(Debug, clap::Args)]
 struct Show {
-    /// Snapshot, and the file in it
+    /// Snapshot, and the file, folder or pattern in it
     #[arg(value_name = "SNAPSHOT:PATH")]
     what: OsString,
 
@@ -70,7 +80,7 @@ struct Show {
 
 #[derive(Debug, clap::Args)]
 struct Log {
-    /// Path of the file, as `snap ls` prints it
+    /// Path of the file or folder, as `snap ls` prints it, or a pattern
     #[arg(value_name = "PATH")]
     file: OsString,
 
@@ -80,11 +90,11 @@ struct Log {
 
 #[derive(Debug, clap::Args)]
 struct Diff {
-    /// The earlier file
+    /// The earlier file, folder or pattern
     #[arg(value_name = "SNAPSHOT:PATH")]
     before: OsString,
 
-    /// The later file
+    /// The later file, folder or pattern
     #[arg(value_name = "SNAPSHOT:PATH")]
     after: OsString,
 
@@ -114,22 +124,46 @@ fn warn_of_flaw(output: &Output, path: &[u8], schema: &FileSchema) {
     }
 }
 
-fn file_schema(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<FileSchema> {
+fn file_schema(repository: &Arc<Repository>, snapshot: &SnapshotRoot, path: &[u8]) -> Result<FileSchema> {
     if path.is_empty() {
         return Err(Failure::Usage("say which file, like latest:path/to/file.avro".into()));
+    }
+    let opened = Snapshot::of_root(repository, snapshot.clone());
+    let wanted = Wanted::new(&opened, path).map_err(Failure::of_arguments)?;
+    if wanted.is_pattern() || opened.dir(path).is_ok() {
+        return newest_of(&[wanted]).map_err(no_table);
     }
     schema_of(repository, snapshot, path)?.map_err(|reason| {
         not_avro(format!("{} has no schema to be shown: {reason}", String::from_utf8_lossy(path)), &reason)
     })
 }
 
+/// Whether a path is a folder, or else a pattern, in any of the snapshots.
+fn is_table<'a>(
+    repository: &Arc<Repository>,
+    snapshots: impl Iterator<Item = &'a SnapshotRoot>,
+    path: &[u8],
+) -> Result<bool> {
+    let is_pattern = path.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
+    for root in snapshots {
+        let snapshot = Snapshot::of_root(repository, root.clone());
+        if let Some(row) = snapshot.below(path).next().transpose()? {
+            return Ok(row.path != path || row.kind == EntryKind::Directory);
+        }
+    }
+    Ok(is_pattern)
+}
+
 impl Ls {
     fn run(self, context: &Context) -> Result<Exit> {
         let output = &context.output;
-        let selector = selector(self.snapshot.as_deref())?;
-        let repository = context.open()?;
-        let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
-        let listed = ls(&repository, &snapshot, &path)?;
+        let selectors = match self.snapshot.is_empty() {
+            true => vec![selector(None)?],
+            false => self.snapshot.iter().map(|text| selector(Some(text))).collect::<Result<Vec<_>>>()?,
+        };
+        let repository = Arc::new(context.open()?);
+        let wanted = context.wanted(&repository, selectors, &self.filters.filter()?)?;
+        let listed = ls(&wanted)?;
         if output.json {
             listed.iter().try_for_each(|listed| output.object("schema", listed))?;
             return Ok(Exit::Done);
@@ -149,12 +183,14 @@ impl Ls {
                 warn_of_flaw(output, &listed.example, schema);
             }
         }
-        output.note(format_args!(
-            "{} in snapshot {} ({})",
-            count(listed.len() as u64, "schema"),
-            snapshot.id.short(),
-            local_time(snapshot.time)
-        ))?;
+        if let Some(root) = wanted.first().map(|one| one.snapshot().root()) {
+            output.note(format_args!(
+                "{} in snapshot {} ({})",
+                count(listed.len() as u64, "schema"),
+                root.id.short(),
+                local_time(root.time)
+            ))?;
+        }
         Ok(Exit::Done)
     }
 }
@@ -163,7 +199,7 @@ impl Show {
     fn run(self, context: &Context) -> Result<Exit> {
         let output = &context.output;
         let selector = selector(Some(&self.what))?;
-        let repository = context.open()?;
+        let repository = Arc::new(context.open()?);
         let (snapshot, path) = context.pick(&repository, selector, &self.filters)?;
         let schema = file_schema(&repository, &snapshot, &path)?;
         if output.json {
@@ -234,9 +270,12 @@ impl Log {
         let output = &context.output;
         let path = manifest_path(self.file.as_bytes()).map_err(|error| Failure::Usage(error.to_string()))?;
         let filter = self.filters.filter()?;
-        let repository = context.open()?;
+        let repository = Arc::new(context.open()?);
         let listing = context.listing(&repository);
-        let events = log(&repository, listing.fitting(&filter), &path)?;
+        let events = match is_table(&repository, listing.fitting(&filter).rev(), &path)? {
+            true => log_table(&repository, listing.fitting(&filter), &path).map_err(no_table)?,
+            false => log(&repository, listing.fitting(&filter), &path)?,
+        };
         if events.is_empty() {
             return Err(Failure::plain(
                 format!("{} is in none of the snapshots", String::from_utf8_lossy(&path)),
@@ -280,7 +319,7 @@ impl Diff {
         let output = &context.output;
         let (before, after) = (selector(Some(&self.before))?, selector(Some(&self.after))?);
         let filter = self.filters.filter()?;
-        let repository = context.open()?;
+        let repository = Arc::new(context.open()?);
         let mut listing = context.listing(&repository);
         let (old, before) = context.choose(&mut listing, before, &filter)?;
         let (new, after) = context.choose(&mut listing, after, &filter)?;

@@ -6,7 +6,6 @@ use rayon::prelude::*;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::cat::Fault;
 use crate::avro::block::Trouble;
 use crate::avro::codec::{Codec, Decoder};
 use crate::avro::schema::Schema;
@@ -19,6 +18,7 @@ use crate::report::{self, put_text};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{AvroFacts, AvroState, FileEntry};
 use crate::store::Repository;
+use crate::tables::{Fault, Wanted};
 
 /// Something that was found about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,23 +92,52 @@ pub fn avro_check(
     snapshots: &[&SnapshotRoot],
     progress: &dyn Progress,
 ) -> Result<AvroCheckReport> {
+    let rows = snapshots.iter().flat_map(|snapshot| {
+        let mut rows = snapshot.rows(repository);
+        std::iter::from_fn(move || rows.next_row().transpose().map(|row| Ok((snapshot.id, row?))))
+    });
+    checked(repository, rows, progress)
+}
+
+/// The same of the Avro files that are meant.
+///
+/// # Errors
+/// As of [`avro_check`]; [`Error::NoPath`] if there is nothing at a path.
+pub fn avro_check_of(repository: &Repository, wanted: &[Wanted], progress: &dyn Progress) -> Result<AvroCheckReport> {
+    for one in wanted {
+        let fits = |row: &Result<FileEntry>| row.as_ref().is_ok_and(|row| one.fits(&row.path));
+        if !one.path().is_empty() && !one.rows().any(|row| row.is_err() || fits(&row)) {
+            let path = String::from_utf8_lossy(one.path()).into_owned();
+            return Err(Error::NoPath { path, snapshot: one.snapshot().id().short() });
+        }
+    }
+    let rows = wanted.iter().flat_map(|one| {
+        let meant = |row: &Result<FileEntry>| row.as_ref().is_ok_and(|row| one.fits(&row.path)) || row.is_err();
+        one.rows().filter(meant).map(|row| Ok((one.snapshot().id(), row?)))
+    });
+    checked(repository, rows, progress)
+}
+
+fn checked(
+    repository: &Repository,
+    rows: impl Iterator<Item = Result<(SnapshotId, FileEntry)>>,
+    progress: &dyn Progress,
+) -> Result<AvroCheckReport> {
     let pool = repository.runtime().compute()?;
     progress.begin(Phase::CheckData, None, None);
     let (mut report, mut seen, mut batch) = (AvroCheckReport::default(), HashSet::new(), Vec::new());
-    for snapshot in snapshots {
-        let mut rows = snapshot.rows(repository);
-        while let Some(row) = rows.next_row()? {
-            let Some(facts) = row.avro.clone().filter(|_| row.size > 0) else { continue };
-            report.files += 1;
-            if row.recipe.is_empty() || !seen.insert(digest(&row.recipe)) {
-                continue;
-            }
-            report.distinct += 1;
-            progress.more_ahead(1, row.size);
-            batch.push((snapshot.id, row, facts));
-            if batch.len() >= BATCH {
-                look(repository, pool, std::mem::take(&mut batch), &mut report, progress);
-            }
+    for row in rows {
+        let (snapshot, row) = row?;
+        let Some(facts) = row.avro.clone().filter(|_| row.size > 0) else { continue };
+        report.files += 1;
+        if row.recipe.is_empty() || !seen.insert(digest(&row.recipe)) {
+            continue;
+        }
+        report.distinct += 1;
+        progress.more_ahead(1, row.size);
+        batch.push((snapshot, row, facts));
+        if batch.len() >= BATCH {
+            look(repository, pool, std::mem::take(&mut batch), &mut report, progress);
         }
     }
     look(repository, pool, batch, &mut report, progress);

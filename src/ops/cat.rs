@@ -1,21 +1,25 @@
-//! `cat`: the records of an Avro file in a snapshot.
+//! `cat`: the records of Avro files in a snapshot.
+
+mod ahead;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::avro::codec::{Codec, Decoder};
-use crate::avro::container::{Header, MARKER, put_block_header};
+use crate::avro::codec::Codec;
+use crate::avro::container::{MARKER, encode_header, put_block_header};
+use crate::avro::filter::{Expression, Filter, FilterError};
 use crate::avro::records::{Encoding, Fields, RecordError, RecordWriter};
 use crate::avro::schema::Schema;
-use crate::avro::walk::{BlockFault, WalkError};
+use crate::avro::walk::WalkError;
 use crate::error::{Error, Result};
 use crate::id::digest;
-use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock};
-use crate::read::regular_file;
+use crate::read::avro_file::{AvroFile, NotAvro};
 use crate::report;
-use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::FileEntry;
-use crate::store::Repository;
-use crate::store::unless_moved;
+use crate::tables::{Batch, Reader, Table, TableError};
+use ahead::read_ahead;
+
+pub use crate::tables::{Fault, Wanted};
 use crate::values;
 
 /// Which records, and how.
@@ -23,6 +27,8 @@ use crate::values;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct CatOptions {
+    /// Only records of which this is true. Then `skip` and `limit` count those.
+    pub r#where: Option<Expression>,
     /// Pass over this many records.
     pub skip: u64,
     /// Give at most this many.
@@ -38,6 +44,7 @@ pub struct CatOptions {
 
 impl CatOptions {
     values::setters! {
+        is r#where: Option<Expression>;
         is skip: u64;
         is limit: Option<u64>;
         each fields: String;
@@ -60,7 +67,7 @@ pub enum CatFormat {
 /// What is handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given<'a> {
-    /// A record begins: its place in the file, from 0 on.
+    /// A record begins: its place in the table, from 0 on.
     Record(u64),
     /// The next part of its JSON.
     Json(&'a str),
@@ -72,21 +79,34 @@ pub enum Given<'a> {
 
 /// Something in a file that is not sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// In which of its sound blocks, or before which, from 0 on.
-    pub block: u64,
-    /// Which record, counted from the start of the block; none if it is not about one.
-    pub record: Option<u64>,
-    /// What is wrong.
-    pub reason: String,
+pub struct CatFault {
+    /// The file.
+    pub path: Vec<u8>,
+    /// What is wrong with it.
+    pub fault: Fault,
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for CatFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.record {
-            Some(record) => write!(f, "block {}, record {record}: {}", self.block, self.reason),
-            None => write!(f, "block {}: {}", self.block, self.reason),
-        }
+        write!(f, "{}: {}", String::from_utf8_lossy(&self.path), self.fault)
+    }
+}
+
+/// The schema to read records with, in place of the newest one of a table.
+#[derive(Debug, Clone)]
+pub struct ReaderSchema {
+    text: Arc<str>,
+    schema: Arc<Schema>,
+}
+
+impl ReaderSchema {
+    /// Reads a schema from JSON.
+    ///
+    /// # Errors
+    /// [`TableError::Schema`] if it is none.
+    pub fn new(text: &str) -> std::result::Result<Self, TableError> {
+        let schema = Schema::parse(text).map_err(TableError::Schema)?;
+        Ok(Self { text: text.trim().into(), schema: Arc::new(schema) })
     }
 }
 
@@ -98,13 +118,23 @@ pub struct CatReport {
     /// Of these, how many hold strings that are not UTF-8, so that U+FFFD stands for what is none. 0 for
     /// [`CatFormat::Avro`], which returns them as they are.
     pub lossy_records: u64,
-    /// What is wrong with the file as far as it was looked at, the first 100 of it.
+    /// What is wrong with the files as far as they were looked at, the first 100 of it.
     #[serde(serialize_with = "report::count")]
-    pub faults: Vec<Fault>,
+    pub faults: Vec<CatFault>,
+    /// Avro files of the table.
+    pub files: u64,
+    /// Files that are no Avro files, and were passed over.
+    pub files_passed_over: u64,
+    /// Avro files whose header, schema or codec cannot be read, the first 100 of them.
+    #[serde(serialize_with = "report::count")]
+    pub unreadable: Vec<(Vec<u8>, NotAvro)>,
 }
 
 /// How many faults are listed.
 const LISTED: usize = 100;
+
+/// A block is ended once its records are longer than this.
+const LONG_BLOCK: usize = 16 << 20;
 
 /// Why no records can be read.
 #[derive(Debug, thiserror::Error)]
@@ -113,62 +143,68 @@ pub enum CatError {
     /// The repository or the path.
     #[error(transparent)]
     Library(#[from] Error),
-    /// The file cannot be looked into.
-    #[error("cannot read records of {path}: {reason}")]
-    NotAvro {
-        /// Path of the file in the snapshot.
-        path: String,
-        /// What is wrong with its header, schema or codec.
-        reason: NotAvro,
-    },
+    /// There is no such table, or no schema to read it with.
+    #[error(transparent)]
+    Table(TableError),
     /// It has no such fields.
     #[error(transparent)]
     Fields(#[from] RecordError),
+    /// The condition does not go with its schema.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
 }
 
-/// Hands records of the file to `give`, in order. Of a file that is not sound, those that are; what is not is in the
-/// report.
+impl From<TableError> for CatError {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Library(error) => Self::Library(error),
+            error => Self::Table(error),
+        }
+    }
+}
+
+/// Hands the records of a table to `give`, in order, in one schema: the newest of its files, or the one that is given. A single
+/// file is a table of one part. Of a file that is not sound, those records that are; what is not is in the report.
 ///
 /// # Errors
 /// What [`CatError`] says, and the errors of `give`, at the first of which it stops.
 pub fn cat(
-    repository: &Repository,
-    snapshot: &SnapshotRoot,
-    path: &[u8],
+    wanted: &[Wanted],
+    schema: Option<&ReaderSchema>,
     options: &CatOptions,
     give: &mut dyn FnMut(Given<'_>) -> Result<()>,
 ) -> std::result::Result<CatReport, CatError> {
-    match printed(repository, snapshot, path, options, give) {
-        Err(CatError::Library(error)) => Ok(unless_moved(repository, snapshot, Err(error))?),
-        done => done,
-    }
-}
-
-fn printed(
-    repository: &Repository,
-    snapshot: &SnapshotRoot,
-    path: &[u8],
-    options: &CatOptions,
-    give: &mut dyn FnMut(Given<'_>) -> Result<()>,
-) -> std::result::Result<CatReport, CatError> {
-    let entry = regular_file(repository, snapshot, path)?;
-    let not_avro = |reason| CatError::NotAvro { path: String::from_utf8_lossy(path).into_owned(), reason };
-    let file = AvroFile::open(repository, &entry)?.map_err(not_avro)?;
-    let (schema, codec) = (file.schema().map_err(not_avro)?, file.codec().map_err(not_avro)?);
-    let run = CatRun { codec, options, entry: &entry };
+    let mut reader = match schema {
+        None => Reader::new(Arc::new(Table::open(wanted)?))?,
+        Some(given) => Reader::with_schema(Arc::new(Table::find(wanted)?), given.schema.clone(), given.text.clone())?,
+    };
+    let (table, schema) = (reader.table().clone(), reader.schema().clone());
+    let mut sifting = match &options.r#where {
+        Some(condition) => Some(Sifting { filter: Filter::new(condition, &schema)?, to_skip: options.skip }),
+        None => {
+            reader.pass(options.skip);
+            None
+        }
+    };
+    let report = CatReport {
+        files: table.parts.len() as u64,
+        files_passed_over: table.passed_over.files,
+        unreadable: table.passed_over.listed.clone(),
+        ..CatReport::default()
+    };
     match options.format {
         CatFormat::Json => {
             let fields = Fields::new(options.fields.iter().map(String::as_str), &schema)?;
             let mut sink =
                 JsonSink { writer: RecordWriter::new(&schema, &fields, options.json_encoding), lossy: 0, give };
-            let report = run.go(file, &schema, &mut sink)?;
+            let report = printed(reader, report, options, sifting.as_mut(), &mut sink)?;
             Ok(CatReport { lossy_records: sink.lossy, ..report })
         }
         CatFormat::Avro => {
-            let (header, marker) = run.header(file.header());
+            let (header, marker) = header(&reader, options)?;
             give(Given::Bytes(&header))?;
             let mut sink = AvroSink { marker, block: Vec::new(), records: Vec::new(), count: 0, give };
-            Ok(run.go(file, &schema, &mut sink)?)
+            Ok(printed(reader, report, options, sifting.as_mut(), &mut sink)?)
         }
     }
 }
@@ -177,6 +213,11 @@ fn printed(
 trait Sink {
     /// A sound record. Returns what is wrong with it after all.
     fn record(&mut self, ordinal: u64, datum: &[u8]) -> Result<Option<String>>;
+
+    /// All records of a batch are wanted: returns whether they were taken as they are.
+    fn whole(&mut self, _: &Batch) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Records of no bytes come, as many as this; returns how many of them need not be handed over.
     fn empty(&mut self, _: u64) -> u64 {
@@ -228,7 +269,24 @@ impl Sink for AvroSink<'_> {
     fn record(&mut self, _: u64, datum: &[u8]) -> Result<Option<String>> {
         self.count += 1;
         self.records.extend_from_slice(datum);
+        if self.records.len() >= LONG_BLOCK {
+            self.end_block()?;
+        }
         Ok(None)
+    }
+
+    fn whole(&mut self, batch: &Batch) -> Result<bool> {
+        if batch.same {
+            return Ok(false);
+        }
+        if !batch.is_empty() {
+            self.block.clear();
+            put_block_header(&mut self.block, batch.len(), batch.bytes.len());
+            (self.give)(Given::Bytes(&self.block))?;
+            (self.give)(Given::Bytes(&batch.bytes))?;
+            (self.give)(Given::Bytes(&self.marker))?;
+        }
+        Ok(true)
     }
 
     fn empty(&mut self, count: u64) -> u64 {
@@ -248,128 +306,150 @@ impl Sink for AvroSink<'_> {
     }
 }
 
-struct CatRun<'a> {
-    codec: Codec,
-    options: &'a CatOptions,
-    entry: &'a FileEntry,
+/// Chooses among records.
+struct Sifting {
+    filter: Filter,
+    /// How many of those that match are still to be passed over.
+    to_skip: u64,
 }
 
-impl CatRun<'_> {
-    fn go(&self, mut file: AvroFile<&Repository>, schema: &Schema, sink: &mut dyn Sink) -> Result<CatReport> {
-        let mut report = CatReport::default();
-        let (mut decoder, mut buffer) = (Decoder::new(), Vec::new());
-        let (mut to_skip, mut left) = (self.options.skip, self.options.limit.unwrap_or(u64::MAX));
-        let (mut ordinal, mut blocks, mut strays) = (0u64, 0, 0u64);
-        let stray = |report: &mut CatReport, strays: &mut u64, block| {
-            let bytes = std::mem::take(strays);
-            if bytes > 0 {
-                fault(report, Fault { block, record: None, reason: format!("{bytes} bytes that are no sound block") });
-            }
-        };
-        while left > 0 {
-            let Some(piece) = file.next_piece(|count| count > to_skip)? else { break };
-            let block = match piece {
-                Piece::Stray(bytes) => {
-                    strays += bytes;
-                    continue;
-                }
-                Piece::Passed { count } => {
-                    stray(&mut report, &mut strays, blocks);
-                    blocks += 1;
-                    to_skip -= count;
-                    ordinal = ordinal.saturating_add(count);
-                    continue;
-                }
-                Piece::Block(block) => block,
-            };
-            stray(&mut report, &mut strays, blocks);
-            blocks += 1;
-            match block.plain(self.codec, &mut decoder, &mut buffer) {
-                Ok(plain) => {
-                    let (skipped, given) =
-                        self.block(&block, plain, schema, (to_skip, left, ordinal), sink, &mut report)?;
-                    to_skip -= skipped;
-                    left -= given;
-                }
-                Err(error) => {
-                    fault(&mut report, Fault { block: block.ordinal, record: None, reason: error.to_string() });
-                    to_skip = to_skip.saturating_sub(block.count);
-                }
-            }
-            sink.end_block()?;
-            ordinal = ordinal.saturating_add(block.count);
+impl Sifting {
+    /// Whether a record is wanted.
+    fn takes(&mut self, record: &[u8]) -> std::result::Result<bool, WalkError> {
+        let wanted = self.filter.matches(record)?;
+        if !wanted || self.to_skip == 0 {
+            return Ok(wanted);
         }
-        if left > 0 {
-            stray(&mut report, &mut strays, blocks);
-        }
-        Ok(report)
+        self.to_skip -= 1;
+        Ok(false)
     }
+}
 
-    /// Hands records of a block over; returns how many were skipped and how many were handed over.
-    fn block(
-        &self,
-        block: &StoredBlock,
-        plain: &[u8],
-        schema: &Schema,
-        (to_skip, left, first): (u64, u64, u64),
-        sink: &mut dyn Sink,
-        report: &mut CatReport,
-    ) -> Result<(u64, u64)> {
-        let (mut at, mut given) = (0, 0);
-        // Records of no bytes may be as many as a number can say: they are not gone through one by one.
-        let mut skipped = if schema.always_empty() { to_skip.min(block.count) } else { 0 };
-        if schema.always_empty() {
-            given = sink.empty((block.count - skipped).min(left));
-            report.records = report.records.saturating_add(given);
+fn printed(
+    reader: Reader,
+    mut report: CatReport,
+    options: &CatOptions,
+    mut sifting: Option<&mut Sifting>,
+    sink: &mut dyn Sink,
+) -> Result<CatReport> {
+    let mut left = options.limit.unwrap_or(u64::MAX);
+    if left == 0 {
+        return Ok(report);
+    }
+    let table = reader.table().clone();
+    let mut take = |batch: Batch| {
+        let add = |report: &mut CatReport, fault| add_fault(report, &table, batch.part, fault);
+        let (given, reached) = hand_over(&batch, left, sifting.as_deref_mut(), sink, &mut report, &add)?;
+        left -= given;
+        sink.end_block()?;
+        // What comes after the last record that was wanted was not looked at.
+        let seen = |fault: &&Fault| left > 0 || fault.record.is_some_and(|record| record < reached);
+        for fault in batch.faults.iter().filter(seen) {
+            add(&mut report, fault.clone());
         }
-        for record in skipped + given..block.count {
-            if given == left {
-                return Ok((skipped, given));
-            }
-            let wrong = |reason: String| Fault { block: block.ordinal, record: Some(record), reason };
-            let end = match schema.skip(plain, at) {
-                Ok(end) => end,
-                Err(error) => {
-                    let missing = error == WalkError::Truncated && at == plain.len();
-                    let reason = if missing { "it is missing".into() } else { error.to_string() };
-                    fault(report, wrong(reason));
-                    // What stands in place of records that were to be skipped counts as skipped.
-                    return Ok((skipped.max(to_skip.min(block.count)), given));
+        Ok(left > 0)
+    };
+    match options.limit {
+        // All of it: the next records are decoded while those before them are printed.
+        None => read_ahead(reader, &mut take)?,
+        Some(_) => {
+            for batch in reader {
+                if !take(batch?)? {
+                    break;
                 }
-            };
-            let datum = plain.get(at..end).unwrap_or_default();
-            at = end;
-            if skipped < to_skip {
-                skipped += 1;
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Hands records of a batch over. Returns how many, and before which record of the block it stopped.
+fn hand_over(
+    batch: &Batch,
+    left: u64,
+    mut sifting: Option<&mut Sifting>,
+    sink: &mut dyn Sink,
+    report: &mut CatReport,
+    add: &dyn Fn(&mut CatReport, Fault),
+) -> Result<(u64, u64)> {
+    let mut skipped = batch.skip;
+    if let Some(chosen) = sifting.as_mut().filter(|_| batch.same) {
+        // All are wanted, or none.
+        if !matches!(chosen.filter.matches(&batch.bytes), Ok(true)) {
+            return Ok((0, batch.before.saturating_add(batch.count)));
+        }
+        skipped = chosen.to_skip.min(batch.count);
+        chosen.to_skip -= skipped;
+        sifting = None;
+    }
+    if skipped == 0 && sifting.is_none() && batch.len() <= left && sink.whole(batch)? {
+        report.records = report.records.saturating_add(batch.len());
+        return Ok((batch.len(), batch.before.saturating_add(batch.count)));
+    }
+    let mut given = 0;
+    // Records of no bytes may be as many as a number can say: they are not gone through one by one.
+    if batch.same && batch.bytes.is_empty() {
+        given = sink.empty((batch.count - skipped).min(left));
+        report.records = report.records.saturating_add(given);
+        if given > 0 {
+            return Ok((given, batch.before.saturating_add(skipped).saturating_add(given)));
+        }
+    }
+    let mut reached = batch.before;
+    for (number, datum) in batch.records_from(skipped) {
+        if given == left {
+            break;
+        }
+        let place = number - batch.first;
+        reached = batch.before.saturating_add(place).saturating_add(1);
+        match sifting.as_mut().map_or(Ok(true), |chosen| chosen.takes(datum)) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(error) => {
+                add(report, Fault { block: batch.block, record: Some(reached - 1), reason: error.to_string() });
                 continue;
             }
-            match sink.record(first.saturating_add(record), datum)? {
-                None => {
-                    given += 1;
-                    report.records += 1;
-                }
-                Some(reason) => fault(report, wrong(reason)),
+        }
+        match sink.record(batch.ordinal.saturating_add(place), datum)? {
+            None => {
+                given += 1;
+                report.records += 1;
+            }
+            Some(reason) => {
+                add(report, Fault { block: batch.block, record: Some(reached - 1), reason });
             }
         }
-        if at < plain.len() && given < left {
-            let reason = BlockFault::Trailing.to_string();
-            fault(report, Fault { block: block.ordinal, record: None, reason });
-        }
-        Ok((skipped, given))
     }
-
-    /// The header of a container with the same metadata, but without compression; and its marker.
-    fn header(&self, header: &Header) -> (Vec<u8>, [u8; MARKER]) {
-        let mut marker = [0; MARKER];
-        // The marker follows from what is in the file: it need not be secret, only unlike the data.
-        let seed = [&self.entry.recipe[..], &self.options.skip.to_le_bytes(), b"cat"].concat();
-        marker.copy_from_slice(&digest(&seed)[..MARKER]);
-        (header.with_codec(Codec::Null, &marker), marker)
-    }
+    Ok((given, reached))
 }
 
-fn fault(report: &mut CatReport, fault: Fault) {
+/// The header of a container without compression, and its marker. That of a single file in its own schema keeps its metadata.
+fn header(reader: &Reader, options: &CatOptions) -> Result<(Vec<u8>, [u8; MARKER])> {
+    let table = reader.table();
+    let first = table.parts.first().map(|part| table.row(part)).transpose()?;
+    let seed_of = first.as_ref().map_or(&[][..], |row| &row.recipe);
+    let mut marker = [0; MARKER];
+    // The marker follows from what is in the files: it need not be secret, only unlike the data.
+    let parts = table.parts.len() as u64;
+    let mut seed = [seed_of, &options.skip.to_le_bytes(), b"cat"].concat();
+    if parts > 1 {
+        seed.extend_from_slice(&parts.to_le_bytes());
+    }
+    marker.copy_from_slice(&digest(&seed)[..MARKER]);
+    if let ([part], Some(row)) = (table.parts.as_slice(), &first)
+        && table.schemas.get(part.schema).is_some_and(|schema| schema.text == *reader.schema_text())
+        && let Ok(file) = AvroFile::open(table.snapshot_of(part).repository().clone(), row)?
+    {
+        return Ok((file.header().with_codec(Codec::Null, &marker), marker));
+    }
+    let entries =
+        [(&b"avro.schema"[..], reader.schema_text().as_bytes()), (&b"avro.codec"[..], Codec::Null.name().as_bytes())];
+    Ok((encode_header(entries.into_iter(), &marker), marker))
+}
+
+fn add_fault(report: &mut CatReport, table: &Table, part: usize, fault: Fault) {
     if report.faults.len() < LISTED {
-        report.faults.push(fault);
+        let path = table.parts.get(part).map(|part| part.path.to_vec()).unwrap_or_default();
+        report.faults.push(CatFault { path, fault });
     }
 }

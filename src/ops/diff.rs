@@ -1,5 +1,9 @@
 //! `diff`: what changed from one snapshot to another.
 
+mod tables;
+
+pub use tables::{AvroChange, TableChange};
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::is_at_or_below;
@@ -46,6 +50,8 @@ pub struct Change<'a> {
     pub before: Option<&'a FileEntry>,
     /// As it is.
     pub after: Option<&'a FileEntry>,
+    /// What changed in it, where it is or was an Avro file.
+    pub avro: Option<AvroChange<'a>>,
 }
 
 /// What changed, summed up. Bytes are those of regular files.
@@ -116,8 +122,22 @@ pub fn diff(
     after: Side<'_>,
     each: &mut dyn FnMut(&Change<'_>) -> Result<()>,
 ) -> Result<DiffSummary> {
+    diff_with_tables(repository, before, after, each, &mut |_| Ok(()))
+}
+
+/// The same, and each folder of Avro files that changed and is a table, after what changed in it.
+///
+/// # Errors
+/// As of [`diff`], and those of `table`.
+pub fn diff_with_tables(
+    repository: &Repository,
+    before: Side<'_>,
+    after: Side<'_>,
+    each: &mut dyn FnMut(&Change<'_>) -> Result<()>,
+    table: &mut dyn FnMut(&TableChange) -> Result<()>,
+) -> Result<DiffSummary> {
     let snapshots = [before.snapshot, after.snapshot];
-    unless_any_moved(repository, snapshots, compared(repository, before, after, each))
+    unless_any_moved(repository, snapshots, compared(repository, before, after, each, table))
 }
 
 fn compared(
@@ -125,13 +145,17 @@ fn compared(
     before: Side<'_>,
     after: Side<'_>,
     each: &mut dyn FnMut(&Change<'_>) -> Result<()>,
+    table: &mut dyn FnMut(&TableChange) -> Result<()>,
 ) -> Result<DiffSummary> {
-    let mut summary = DiffSummary::default();
+    let (mut summary, mut tables) = (DiffSummary::default(), tables::Tables::new(repository));
     let (mut old, mut new) = (Rows::new(repository, before)?, Rows::new(repository, after)?);
     let (mut left, mut right) = (old.next()?, new.next()?);
     loop {
         let order = match (&left, &right) {
-            (None, None) => return Ok(summary),
+            (None, None) => {
+                tables.finish(table)?;
+                return Ok(summary);
+            }
             (Some(_), None) => std::cmp::Ordering::Less,
             (None, Some(_)) => std::cmp::Ordering::Greater,
             (Some(left), Some(right)) => path_order(old.relative(left), new.relative(right)),
@@ -143,10 +167,16 @@ fn compared(
             (Some(_), None) => Some(Difference::Removed),
             (None, _) => Some(Difference::Added),
         };
+        let old_path = was.as_ref().map(|was| old.relative(was));
+        let path = old_path.or_else(|| is.as_ref().map(|is| new.relative(is))).unwrap_or_default();
+        let (was, is) = (was.as_ref(), is.as_ref());
+        tables.row(path, was, is, difference, table)?;
         if let Some(difference) = difference {
-            let old_path = was.as_ref().map(|was| old.relative(was));
-            let path = old_path.or_else(|| is.as_ref().map(|is| new.relative(is))).unwrap_or_default();
-            let change = Change { difference, path, before: was.as_ref(), after: is.as_ref() };
+            let avro = match difference {
+                Difference::Metadata => None,
+                _ => tables.file(was, is)?,
+            };
+            let change = Change { difference, path, before: was, after: is, avro };
             summary.add(&change);
             each(&change)?;
         }
@@ -238,6 +268,9 @@ impl Serialize for Change<'_> {
         change.serialize_entry("type_after", &self.after.map(|entry| entry.kind.name()))?;
         change.serialize_entry("size_before", &self.before.map(|entry| entry.size))?;
         change.serialize_entry("size_after", &self.after.map(|entry| entry.size))?;
+        if let Some(avro) = &self.avro {
+            avro.put(&mut change)?;
+        }
         change.end()
     }
 }

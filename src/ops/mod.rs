@@ -4,6 +4,7 @@ pub mod avro_check;
 pub mod cat;
 pub mod check;
 pub mod copy;
+pub mod count;
 pub mod create;
 pub mod diff;
 pub mod encoders;

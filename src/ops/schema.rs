@@ -1,39 +1,43 @@
 //! `schema`: which schemas there are, and how they changed.
 
+mod table;
+
+pub use table::{log_table, newest_of};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
-use super::is_at_or_below;
 use crate::avro::compat::Comparison;
 use crate::avro::container::Header;
 use crate::avro::schema::{Kind, Schema};
 use crate::error::{Context, Error, Result};
 use crate::id::hex;
 use crate::read::avro_file::{AvroFile, NotAvro, header_of};
-use crate::read::{Lookup, regular_file};
+use crate::read::{Lookup, Snapshot, regular_file};
 use crate::recipe::{Recipe, Stream};
 use crate::report::{put_text, utc};
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
 use crate::store::unless_moved;
+use crate::tables::{Wanted, again};
 
 /// The schema of a file.
 #[derive(Debug)]
 pub struct FileSchema {
     /// As it stands in the header.
-    pub text: String,
+    pub text: Arc<str>,
     /// Compiled.
-    pub schema: Schema,
+    pub schema: Arc<Schema>,
 }
 
 impl FileSchema {
     fn new(header: &Header) -> std::result::Result<Self, NotAvro> {
         let text = header.schema_text().ok_or(NotAvro::NoSchema)?;
         let schema = Schema::parse(text).map_err(NotAvro::Schema)?;
-        Ok(Self { text: text.to_owned(), schema })
+        Ok(Self { text: text.into(), schema: Arc::new(schema) })
     }
 
     /// The full name of the record, enum or fixed type that the records are; else what they are.
@@ -75,57 +79,73 @@ pub struct Listed {
     pub example: Vec<u8>,
 }
 
-/// The different schemas of the Avro files at and below a path (empty for all), in the order in which they first occur.
-/// Schemas are compared by their full text.
+/// The different schemas of the Avro files that are meant, in the order in which they first occur. Schemas are compared by
+/// their full text.
 ///
 /// # Errors
-/// [`Error::NoPath`] if there is nothing at the path; errors of reading manifests and headers.
-pub fn ls(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<Vec<Listed>> {
-    unless_moved(repository, snapshot, listed(repository, snapshot, path))
+/// [`Error::NoPath`] if there is nothing at a path; errors of reading manifests and headers.
+pub fn ls(wanted: &[Wanted]) -> Result<Vec<Listed>> {
+    let mut listing = SchemaListing::default();
+    for (place, one) in wanted.iter().enumerate() {
+        let mut found = one.path().is_empty();
+        for row in one.rows() {
+            let row = row?;
+            if one.fits(&row.path) {
+                found = true;
+                let before = wanted.get(..place).unwrap_or_default();
+                if !before.iter().any(|other| other.snapshot().id() == one.snapshot().id() && other.fits(&row.path)) {
+                    listing.add(one.snapshot(), &row)?;
+                }
+            }
+        }
+        if !found {
+            let path = String::from_utf8_lossy(one.path()).into_owned();
+            return Err(Error::NoPath { path, snapshot: one.snapshot().id().short() });
+        }
+    }
+    Ok(listing.listed)
 }
 
-fn listed(repository: &Repository, snapshot: &SnapshotRoot, path: &[u8]) -> Result<Vec<Listed>> {
-    let (mut listed, mut by_text): (Vec<Listed>, HashMap<Option<String>, usize>) = Default::default();
-    // Headers of one writer are the same bytes, so few of them are read and compiled.
-    let mut by_header: HashMap<Vec<u8>, usize> = HashMap::new();
-    let mut rows = snapshot.rows(repository);
-    rows.seek(path)?;
-    let mut found = path.is_empty();
-    while let Some(row) = rows.next_row()? {
-        if !is_at_or_below(&row.path, path) {
-            break;
-        }
-        found = true;
-        let Some(facts) = row.avro.as_ref().filter(|_| !row.recipe.is_empty()) else { continue };
+#[derive(Default)]
+struct SchemaListing {
+    listed: Vec<Listed>,
+    by_text: HashMap<Option<String>, usize>,
+    /// Headers of one writer are the same bytes, so few of them are read and compiled.
+    by_header: HashMap<Vec<u8>, usize>,
+}
+
+impl SchemaListing {
+    fn add(&mut self, snapshot: &Snapshot, row: &FileEntry) -> Result<()> {
+        let Some(facts) = row.avro.as_ref().filter(|_| !row.recipe.is_empty()) else { return Ok(()) };
         let recipe = Recipe::decode(&row.recipe).in_object("a recipe")?;
-        let Recipe::Container(recipe) = recipe else { continue };
+        let Recipe::Container(recipe) = recipe else { return Ok(()) };
         let key = match &recipe.header {
             Stream::Empty => Vec::new(),
             Stream::Inline(bytes) => bytes.clone(),
             Stream::Tree(tree) => tree.root.id.as_bytes().to_vec(),
         };
-        let place = match by_header.get(&key) {
+        let place = match self.by_header.get(&key) {
             Some(place) => *place,
             None => {
-                let header = header_of(repository, &recipe)?;
-                let text = header.schema_text().map(str::to_owned);
-                let place = *by_text.entry(text).or_insert_with(|| {
-                    let schema = FileSchema::new(&header);
-                    listed.push(Listed { schema, files: 0, records: 0, example: row.path.clone() });
-                    listed.len() - 1
+                let header = again(snapshot, row, |repository, row| match Recipe::decode(&row.recipe) {
+                    Ok(Recipe::Container(recipe)) => header_of(&*repository, &recipe).map(Some),
+                    _ => Ok(None),
+                })?;
+                let text = header.as_ref().and_then(|header| header.schema_text()).map(str::to_owned);
+                let place = *self.by_text.entry(text).or_insert_with(|| {
+                    let schema = header.as_ref().ok_or(NotAvro::NoSchema).and_then(FileSchema::new);
+                    self.listed.push(Listed { schema, files: 0, records: 0, example: row.path.clone() });
+                    self.listed.len() - 1
                 });
-                by_header.insert(key, place);
+                self.by_header.insert(key, place);
                 place
             }
         };
-        if let Some(listed) = listed.get_mut(place) {
+        if let Some(listed) = self.listed.get_mut(place) {
             listed.files += 1;
             listed.records = listed.records.saturating_add(facts.declared_records);
         }
-    }
-    match found {
-        true => Ok(listed),
-        false => Err(Error::NoPath { path: String::from_utf8_lossy(path).into_owned(), snapshot: snapshot.id.short() }),
+        Ok(())
     }
 }
 
@@ -234,7 +254,7 @@ impl Serialize for FileSchema {
         let mut schema = serializer.serialize_struct("FileSchema", 4)?;
         schema.serialize_field("fingerprint", &self.fingerprint())?;
         schema.serialize_field("name", &self.name())?;
-        schema.serialize_field("schema", &self.text)?;
+        schema.serialize_field("schema", &*self.text)?;
         schema.serialize_field("flaw", &self.flaw())?;
         schema.end()
     }
@@ -249,7 +269,7 @@ impl Serialize for Listed {
         listed.serialize_entry("name", &schema.map(FileSchema::name))?;
         listed.serialize_entry("files", &self.files)?;
         listed.serialize_entry("records", &self.records)?;
-        listed.serialize_entry("schema", &schema.map(|schema| &schema.text))?;
+        listed.serialize_entry("schema", &schema.map(|schema| &*schema.text))?;
         listed.serialize_entry("error", &self.schema.as_ref().err().map(ToString::to_string))?;
         listed.serialize_entry("flaw", &schema.and_then(FileSchema::flaw))?;
         listed.end()
@@ -288,7 +308,7 @@ impl Serialize for Event<'_> {
         if let Some(schema) = appeared {
             event.serialize_entry("fingerprint", &schema.fingerprint())?;
             event.serialize_entry("name", &schema.name())?;
-            event.serialize_entry("schema", &schema.text)?;
+            event.serialize_entry("schema", &*schema.text)?;
         }
         event.end()
     }

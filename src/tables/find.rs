@@ -130,8 +130,10 @@ impl Finder {
     ) -> std::result::Result<(), TableError> {
         let path = row.path.clone();
         let row = match &row.hard_link {
+            // Another name of it may have been met before.
+            None if self.elsewhere.contains(&(number, path.clone())) => return Ok(()),
             None => row,
-            Some(first) if is_meant(first) && !named => return Ok(()),
+            Some(first) if is_meant(first) => return Ok(()),
             Some(first) => {
                 if !self.elsewhere.insert((number, first.clone())) {
                     return Ok(());
@@ -250,7 +252,7 @@ fn header_key(row: &FileEntry) -> Result<Option<[u8; 32]>> {
 }
 
 /// Does something with a file, and again with its new row where the snapshot got a new root meanwhile.
-fn again<T>(
+pub(crate) fn again<T>(
     snapshot: &Snapshot,
     row: &FileEntry,
     work: impl Fn(Arc<crate::store::Repository>, &FileEntry) -> Result<T>,

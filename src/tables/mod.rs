@@ -17,6 +17,7 @@ mod wanted;
 
 use std::sync::Arc;
 
+pub(crate) use find::again;
 pub use reader::{Batch, Fault, Reader};
 pub use wanted::Wanted;
 
@@ -213,9 +214,17 @@ impl Table {
     /// # Errors
     /// As of [`open`](Table::open) but for the schemas.
     pub fn find(wanted: &[Wanted]) -> std::result::Result<Self, TableError> {
-        let mut table = find::find(wanted)?;
+        let mut table = Self::find_parts(wanted)?;
         table.newest = choose::newest(&table);
         Ok(table)
+    }
+
+    /// The same without looking for a newest schema at all.
+    ///
+    /// # Errors
+    /// As of [`find`](Table::find).
+    pub fn find_parts(wanted: &[Wanted]) -> std::result::Result<Self, TableError> {
+        find::find(wanted)
     }
 
     /// The newest schema, if the schemas go together.

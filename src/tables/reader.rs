@@ -8,7 +8,8 @@ use crate::avro::resolve::Resolver;
 use crate::avro::schema::Schema;
 use crate::avro::walk::{BlockFault, WalkError};
 use crate::error::{Error, Result};
-use crate::read::avro_file::{AvroFile, Piece, StoredBlock};
+use crate::id::ContentHash;
+use crate::read::avro_file::{AvroFile, NotAvro, Piece, StoredBlock};
 use crate::store::Repository;
 
 /// A batch is cut off once the records that were resolved for it are longer than this.
@@ -43,8 +44,14 @@ pub struct Batch {
     pub block: u64,
     /// The number of the first record in the part, from 0 on; what cannot be read is counted as its block declares it.
     pub first: u64,
+    /// How many records of the block stand before the first.
+    pub before: u64,
+    /// The number of the first record in the table, counted like that in the part.
+    pub ordinal: u64,
     /// How many records it stands for, those included that cannot be read.
     pub count: u64,
+    /// How many records at its beginning were to be passed over.
+    pub skip: u64,
     /// The records end to end.
     pub bytes: Vec<u8>,
     /// Where each of them ends, unless all are [the same](Self::same).
@@ -61,19 +68,29 @@ impl Batch {
     /// The records that can be read: the number of each in the part, and its bytes. Of a batch of [the same](Self::same) records
     /// all come, one by one.
     pub fn records(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        let (mut number, mut lost, mut start, mut next) = (0, self.lost.iter().peekable(), 0, 0);
+        self.records_from(0)
+    }
+
+    /// The same without this many at its beginning, of which those count that cannot be read.
+    pub fn records_from(&self, skipped: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut number = if self.same { skipped } else { 0 };
+        let (mut lost, mut start, mut next) = (self.lost.iter().peekable(), 0, 0);
         std::iter::from_fn(move || {
             if self.same {
                 number += 1;
                 return (number <= self.count).then(|| (self.first.saturating_add(number - 1), &self.bytes[..]));
             }
-            let end = *self.ends.get(next)?;
-            while lost.next_if_eq(&&number).is_some() {
-                number += 1;
+            loop {
+                let end = *self.ends.get(next)?;
+                while lost.next_if_eq(&&number).is_some() {
+                    number += 1;
+                }
+                let (here, begin) = (number, start);
+                (number, start, next) = (number + 1, end, next + 1);
+                if here >= skipped {
+                    return Some((self.first.saturating_add(here), self.bytes.get(begin..end).unwrap_or_default()));
+                }
             }
-            let record = (self.first.saturating_add(number), self.bytes.get(start..end).unwrap_or_default());
-            (number, start, next) = (number + 1, end, next + 1);
-            Some(record)
         })
     }
 
@@ -106,12 +123,15 @@ pub struct Reader {
     ended: bool,
     /// Records that are not wanted before those that are.
     to_skip: u64,
+    /// Records of the parts before the one that is read.
+    passed: u64,
 }
 
 /// A part that is being read.
 struct Open {
     part: usize,
     file: AvroFile<Arc<Repository>>,
+    content: Option<ContentHash>,
     codec: Codec,
     schema: usize,
     blocks: u64,
@@ -166,7 +186,13 @@ impl Reader {
             })?;
             resolvers.push((!resolver.is_identity()).then(|| Arc::new(resolver)));
         }
-        Ok(Self {
+        Ok(Self { resolvers, ..Self::of_schema(table, schema, text) })
+    }
+
+    /// Reads parts all of which were written with this schema.
+    pub fn of_schema(table: Arc<Table>, schema: Arc<Schema>, text: Arc<str>) -> Self {
+        let resolvers = vec![None; table.schemas.len()];
+        Self {
             table,
             schema,
             schema_text: text,
@@ -176,7 +202,8 @@ impl Reader {
             decoder: Decoder::new(),
             ended: false,
             to_skip: 0,
-        })
+            passed: 0,
+        }
     }
 
     /// The table.
@@ -194,20 +221,10 @@ impl Reader {
         &self.schema_text
     }
 
-    /// Skips whole parts and blocks as long as no more than this many records are in them, without reading them where that
-    /// need not be. Returns how many are left to skip among those that come.
-    pub fn skip(&mut self, records: u64) {
+    /// Passes over this many records. Parts and blocks that hold no others are not read where that need not be; what is left is to be
+    /// skipped at the beginning of the next batches, which say how much ([`Batch::skip`]).
+    pub fn pass(&mut self, records: u64) {
         self.to_skip = records;
-    }
-
-    /// How many of the records that come next are still to be skipped.
-    pub fn left_to_skip(&self) -> u64 {
-        self.to_skip
-    }
-
-    /// Counts records as skipped that came.
-    pub fn skipped(&mut self, records: u64) {
-        self.to_skip = self.to_skip.saturating_sub(records);
     }
 
     fn step(&mut self) -> Result<Option<Batch>> {
@@ -232,14 +249,14 @@ impl Reader {
             self.next_part += 1;
             if let Some(records) = part.records().filter(|records| *records <= self.to_skip && self.to_skip > 0) {
                 self.to_skip -= records;
+                self.passed = self.passed.saturating_add(records);
                 continue;
             }
-            let repository = self.table.snapshot_of(part).repository().clone();
-            let opened = AvroFile::open(repository, &self.table.row(part)?)?;
-            let file = opened.map_err(|reason| Error::NoRecords { path: part.shown(), source: reason.into() })?;
+            let (file, content) = opened(&self.table, part)?;
             self.current = Some(Open {
                 part: number,
                 file,
+                content,
                 codec: part.codec,
                 schema: part.schema,
                 blocks: 0,
@@ -255,10 +272,11 @@ impl Reader {
     fn read(&mut self) -> Result<Option<Batch>> {
         let Some(open) = &mut self.current else { return Ok(None) };
         let to_skip = self.to_skip;
-        let piece = open.file.next_piece(|count| to_skip == 0 || count > to_skip)?;
+        let piece = open.piece(&self.table, &|count| to_skip == 0 || count > to_skip)?;
         let (block, count) = match piece {
             None => {
                 let batch = open.fault_before();
+                self.passed = self.passed.saturating_add(open.records);
                 self.current = None;
                 return Ok(batch);
             }
@@ -316,13 +334,61 @@ impl Iterator for Reader {
         if self.ended {
             return None;
         }
-        let step = self.step().transpose();
+        let passed = self.passed;
+        let mut step = self.step().transpose();
+        if let Some(Ok(batch)) = &mut step {
+            // The part may have ended just now, with its last batch.
+            let before = if self.current.is_some() { self.passed } else { passed };
+            batch.ordinal = before.saturating_add(batch.first);
+            batch.skip = self.to_skip.min(batch.count);
+            self.to_skip -= batch.skip;
+        }
         self.ended = !matches!(step, Some(Ok(_)));
         step
     }
 }
 
+/// Opens a part. Its content is what it must still be where it has to be opened again.
+fn opened(table: &Table, part: &Part) -> Result<(AvroFile<Arc<Repository>>, Option<ContentHash>)> {
+    let snapshot = table.snapshot_of(part);
+    let no_records = |reason: NotAvro| Error::NoRecords { path: part.shown(), source: reason.into() };
+    snapshot.steady(|_| {
+        let row = table.row(part)?;
+        let file = AvroFile::open(snapshot.repository().clone(), &row)?.map_err(no_records)?;
+        Ok((file, row.content))
+    })
+}
+
 impl Open {
+    /// The next piece of the part. Where something of it is gone because the snapshot got a new root meanwhile, it is opened
+    /// again and read on from the same place.
+    fn piece(&mut self, table: &Table, wanted: &dyn Fn(u64) -> bool) -> Result<Option<Piece>> {
+        let error = match self.file.next_piece(wanted) {
+            Err(error) if error.is_damage() => error,
+            done => return done,
+        };
+        let Some(part) = table.parts.get(self.part) else { return Err(error) };
+        let snapshot = table.snapshot_of(part);
+        snapshot.steady(|_| {
+            let (mut file, content) = opened(table, part)?;
+            if content != self.content {
+                return Err(Error::SnapshotReplaced { snapshot: snapshot.id() });
+            }
+            let mut passed = 0;
+            while passed < self.blocks {
+                match file.next_piece(|_| false)? {
+                    Some(Piece::Stray(_)) => {}
+                    Some(_) => passed += 1,
+                    None => return Ok(None),
+                }
+            }
+            self.strays = 0;
+            let piece = file.next_piece(wanted)?;
+            self.file = file;
+            Ok(piece)
+        })
+    }
+
     /// What is to be said of bytes that stand before the next block.
     fn fault_before(&mut self) -> Option<Batch> {
         let bytes = std::mem::take(&mut self.strays);
@@ -345,7 +411,8 @@ fn decoded(
 impl Cutting {
     /// The next records, and what is left of the block.
     fn batch(mut self, writer: &Schema, resolver: Option<&Resolver>) -> (Batch, Option<Self>) {
-        let mut batch = Batch { block: self.block, first: self.first.saturating_add(self.next), ..Batch::default() };
+        let mut batch = Batch { block: self.block, before: self.next, ..Batch::default() };
+        batch.first = self.first.saturating_add(self.next);
         let fault = |record, reason: String| Fault { block: self.block, record, reason };
         if writer.always_empty() {
             // They may be as many as a number can say.
@@ -372,7 +439,7 @@ impl Cutting {
                     let missing = error == WalkError::Truncated && self.at == self.plain.len();
                     let reason = if missing { "it is missing".into() } else { error.to_string() };
                     batch.faults.push(fault(Some(self.next), reason));
-                    batch.count = self.count.saturating_sub(batch.first.saturating_sub(self.first));
+                    batch.count = self.count.saturating_sub(batch.before);
                     return (batch.of(self.plain, start, resolver.is_none()), None);
                 }
             };

@@ -56,7 +56,7 @@ impl Wanted {
     }
 
     /// The rows among which all are that are meant.
-    pub(super) fn rows(&self) -> Below {
+    pub fn rows(&self) -> Below {
         self.snapshot.below(self.place())
     }
 

@@ -368,10 +368,10 @@ fn agree(seed: u64, depth: usize) -> Result<(), TestCaseError> {
         if resolver.is_identity() {
             prop_assert_eq!(&out, &datum);
         }
-        // Of a record behind others the same comes out.
-        let behind = [&[1, 2, 3][..], &datum, &[9]].concat();
+        // A record after others becomes the same.
+        let after = [&[1, 2, 3][..], &datum, &[9]].concat();
         let mut again = Vec::new();
-        prop_assert_eq!(resolver.resolve_at(&behind, 3, &mut again), Ok(3 + datum.len()));
+        prop_assert_eq!(resolver.resolve_at(&after, 3, &mut again), Ok(3 + datum.len()));
         prop_assert_eq!(&again, &out);
         let read = judge(&ours, &out, None);
         let expected = judge(&theirs, &datum, Some(&ours));
@@ -385,15 +385,18 @@ fn agree(seed: u64, depth: usize) -> Result<(), TestCaseError> {
 
 #[test]
 fn apache_avro_reads_the_same_records() {
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(1500));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(500)
+    });
     runner.run(&(any::<u64>(), 0usize..5), |(seed, depth)| agree(seed, depth)).unwrap();
     let judged = JUDGED.load(std::sync::atomic::Ordering::Relaxed);
     println!("{judged} records judged");
-    assert!(judged > 1000, "{judged}");
+    assert!(judged > 500, "{judged}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn no_bytes_make_it_panic(seed: u64, bytes in prop::collection::vec(any::<u8>(), 0..200)) {

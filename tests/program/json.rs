@@ -200,6 +200,7 @@ fn sound(met: &mut Met) {
     run(met, &snap, "debug encoders", &["a/x.avro"]);
     run(met, &snap, "find", &["*.avro"]);
     run(met, &snap, "cat", &["latest:a/x.avro"]);
+    run(met, &snap, "count", &["latest:a"]);
     run(met, &snap, "schema ls", &["latest"]);
     run(met, &snap, "schema show", &["latest:a/x.avro"]);
     run(met, &snap, "schema log", &["a/x.avro"]);

@@ -59,4 +59,5 @@ mod shards;
 mod stats;
 mod stories;
 mod stuck;
+mod tables;
 mod usage;

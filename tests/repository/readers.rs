@@ -14,7 +14,7 @@ use avro_snap::crypto::Suite;
 use avro_snap::error::Error;
 use avro_snap::id::SnapshotId;
 use avro_snap::log::ReplaceReason;
-use avro_snap::ops::cat::{CatOptions, Given, cat};
+use avro_snap::ops::cat::{CatOptions, Given, Wanted, cat};
 use avro_snap::ops::create::{Depth, create};
 use avro_snap::ops::prune::prune;
 use avro_snap::progress::Silent;
@@ -209,16 +209,11 @@ fn one_folder_of_many_is_listed_without_reading_the_others() {
 }
 
 /// All records as lines, by `cat`; and how many faults it found.
-fn by_cat(
-    repository: &Repository,
-    root: &SnapshotRoot,
-    path: &[u8],
-    encoding: Encoding,
-    skip: u64,
-) -> Option<(String, usize)> {
+fn by_cat(snapshot: &Snapshot, path: &[u8], encoding: Encoding, skip: u64) -> Option<(String, usize)> {
     let mut text = String::new();
     let options = CatOptions::default().json_encoding(encoding).skip(skip).limit(Some(5000));
-    let report = cat(repository, root, path, &options, &mut |given| {
+    let wanted = Wanted::new(snapshot, path).unwrap();
+    let report = cat(&[wanted], None, &options, &mut |given| {
         match given {
             Given::Json(part) => text.push_str(part),
             Given::End => text.push('\n'),
@@ -265,8 +260,7 @@ fn records_and_blocks_are_what_cat_gives_and_blocks_stand_where_they_say() {
             for (encoding, skip) in
                 [(Encoding::Plain, 0), (Encoding::Avro, 0), (Encoding::Plain, 7), (Encoding::Plain, 900)]
             {
-                let (expected, found) =
-                    (by_cat(&repository, &snapshot.root(), path, encoding, skip), by_reader(&file, encoding, skip));
+                let (expected, found) = (by_cat(&snapshot, path, encoding, skip), by_reader(&file, encoding, skip));
                 assert_eq!(expected.as_ref().map(|e| &e.0), found.as_ref().map(|f| &f.0), "{shown}, from {skip}");
                 if expected.is_some_and(|(_, faults)| faults > 0) {
                     // What lies between sound blocks is passed over here.

@@ -28,8 +28,10 @@ use avro_snap::ops::restore::{archive, dump, restore};
 use avro_snap::ops::schema;
 use avro_snap::ops::select::Listing;
 use avro_snap::progress::Silent;
+use avro_snap::read::Snapshot;
 use avro_snap::storage::{self, Backend, Kind, Memory, Name, StorageErrorKind};
 use avro_snap::store::Repository;
+use avro_snap::tables;
 use lab::{Lab, assert_same, files_of, restoring, saving};
 
 type Act = Box<dyn FnOnce() + Send>;
@@ -248,10 +250,13 @@ fn who_reads_what_is_removed_meanwhile_says_so() {
     let searched = [(last.clone(), Vec::new()), (root.clone(), Vec::new())];
     is_removed("find", find(&second, &searched, &search, &mut |_| Ok(())).err());
     let options = CatOptions::default().format(CatFormat::Avro);
-    let failed = cat(&second, &root, &path, &options, &mut |_| Ok(())).err();
+    let second = Arc::new(second);
+    let opened = Snapshot::of_root(&second, root.clone());
+    let failed = tables::Wanted::new(&opened, &path).map_err(CatError::from);
+    let failed = failed.and_then(|wanted| cat(&[wanted], None, &options, &mut |_| Ok(()))).err();
     is_removed("cat", failed.map(|error| if let CatError::Library(error) = error { error } else { panic!("{error}") }));
     is_removed("schema show", schema::schema_of(&second, &root, &path).err());
-    is_removed("schema ls", schema::ls(&second, &root, b"").err());
+    is_removed("schema ls", tables::Wanted::new(&opened, b"").and_then(|all| schema::ls(&[all])).err());
     is_removed("schema log", schema::log(&second, [&root].into_iter(), &path).err());
     is_removed("dump", dump(&second, &root, &path, &mut |_| Ok(())).err());
     is_removed("dump --archive", archive(&second, &root, b"", &mut |_| Ok(())).err());

@@ -8,6 +8,7 @@ use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::store::Repository;
 use crate::store::unless_moved;
+use crate::tables::Wanted;
 
 /// Whether there is anything at a path that is not a single file: then [`archive`] writes it, and not
 /// [`dump`](super::dump()).
@@ -39,28 +40,55 @@ pub fn archive(
     path: &[u8],
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    unless_moved(repository, snapshot, archived(repository, snapshot, path, write))
+    let fits = |row: &[u8]| is_at_or_below(row, path);
+    let found = unless_moved(repository, snapshot, archived(repository, snapshot, path, &fits, write))?;
+    if found || path.is_empty() { Ok(()) } else { Err(no_path(snapshot, path)) }
+}
+
+/// The same for what several paths and patterns of one snapshot mean.
+///
+/// # Errors
+/// As of [`archive`].
+pub fn archive_of(
+    repository: &Repository,
+    snapshot: &SnapshotRoot,
+    wanted: &[Wanted],
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    // What is not there is said before anything is written.
+    for one in wanted {
+        let fits = |row: Result<FileEntry>| row.map_or(true, |row| one.fits(&row.path));
+        if !one.path().is_empty() && !one.rows().any(fits) {
+            return Err(no_path(snapshot, one.path()));
+        }
+    }
+    let fits = |row: &[u8]| wanted.iter().any(|one| one.fits(row));
+    unless_moved(repository, snapshot, archived(repository, snapshot, b"", &fits, write)).map(drop)
 }
 
 fn archived(
     repository: &Repository,
     snapshot: &SnapshotRoot,
-    path: &[u8],
+    from: &[u8],
+    fits: &dyn Fn(&[u8]) -> bool,
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
+) -> Result<bool> {
     let pool = repository.runtime().compute()?;
     let encoders = EncoderBench::default();
     let assembler = FileAssembler { source: repository, pool, encoders: &encoders };
     let mut rows = snapshot.rows(repository);
-    rows.seek(path)?;
-    let mut found = path.is_empty();
+    rows.seek(from)?;
+    let mut found = false;
     while let Some(mut entry) = rows.next_row()? {
-        if !is_at_or_below(&entry.path, path) {
+        if !is_at_or_below(&entry.path, from) {
             break;
+        }
+        if !fits(&entry.path) {
+            continue;
         }
         found = true;
         if let Some(first) = entry.hard_link.take() {
-            if is_at_or_below(&first, path) {
+            if fits(&first) {
                 write(&tar::header(&entry, &tar::Shape::LinkTo(&first))?)?;
                 continue;
             }
@@ -74,8 +102,8 @@ fn archived(
             write(tar::padding(entry.size))?;
         }
     }
-    match found {
-        true => write(&tar::END),
-        false => Err(no_path(snapshot, path)),
+    if found || from.is_empty() {
+        write(&tar::END)?;
     }
+    Ok(found)
 }

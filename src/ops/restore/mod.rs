@@ -14,7 +14,7 @@ mod selection;
 mod sweep;
 mod tar;
 
-pub use archive::{archive, is_folder};
+pub use archive::{archive, archive_of, is_folder};
 pub use options::RestoreOptions;
 pub use packs::{NeededPack, packs_of};
 pub use salvage::Salvage;
