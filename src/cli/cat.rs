@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use avro_snap::avro::filter::{Expression, FilterError};
 use avro_snap::avro::records::{Encoding, RecordError};
 use avro_snap::error::Error;
 use avro_snap::ops::cat::{CatError, CatFormat, CatOptions, Given, cat};
@@ -43,6 +44,14 @@ pub(crate) struct Args {
     /// Read all records with the Avro schema in this file, in place of the newest of the files
     #[arg(long, value_name = "FILE")]
     reader_schema: Option<PathBuf>,
+
+    /// Print only records of which CONDITION is true, like "status = 'open' and total > 100"
+    ///
+    /// Comparisons with numbers and 'texts', `in (..)`, `between .. and ..`, `like 'a%'`, `is null`, `and`, `or`, `not`, parentheses;
+    /// fields within others are a.b. Dates, times, decimals and UUIDs compare with texts as they are printed. --skip and --limit
+    /// count the records that are left.
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<Expression>,
 
     /// Print at most N records
     #[arg(short = 'n', long, value_name = "N")]
@@ -84,6 +93,7 @@ impl Args {
     /// What the flags say.
     pub(super) fn options(&self) -> CatOptions {
         CatOptions::default()
+            .r#where(self.condition.clone())
             .skip(self.skip)
             .limit(self.limit)
             .fields(self.fields.iter().flat_map(|list| comma_list(list)))
@@ -176,6 +186,7 @@ pub(super) fn failure(error: CatError) -> Failure {
         }
         CatError::Library(error) => Failure::Library(error),
         CatError::Table(error) => no_table(error),
+        CatError::Filter(error) => no_condition(&error),
         CatError::Fields(RecordError::NoField { .. }) => Failure::Own {
             exit: Exit::Usage,
             code: "no_field",
@@ -183,6 +194,16 @@ pub(super) fn failure(error: CatError) -> Failure {
             hint: Some("`snap schema show SNAPSHOT:PATH` shows all fields".into()),
         },
         _ => Failure::plain(message, "`snap dump` writes the file as it is"),
+    }
+}
+
+/// A condition that does not go with a schema.
+pub(super) fn no_condition(error: &FilterError) -> Failure {
+    Failure::Own {
+        exit: Exit::Usage,
+        code: "condition",
+        message: error.to_string(),
+        hint: Some("`snap schema show SNAPSHOT:PATH` shows all fields".into()),
     }
 }
 

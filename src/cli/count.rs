@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use avro_snap::ops::count::count as count_records;
+use avro_snap::avro::filter::Expression;
+use avro_snap::ops::count::{count as count_records, count_where};
 
 use super::Context;
+use super::cat::failure;
 use super::exit::Exit;
 use super::failure::Result;
 use super::format::count;
@@ -23,6 +25,10 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "SNAPSHOT:PATH")]
     what: Vec<OsString>,
 
+    /// Count only records of which CONDITION is true, as `snap cat --where` has it; all files are decoded then
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<Expression>,
+
     #[command(flatten)]
     filters: Filters,
 }
@@ -33,7 +39,10 @@ impl Args {
         let named = named(&self.what, "snap count latest:path/to/folder")?;
         let repository = Arc::new(context.open()?);
         let wanted = context.wanted(&repository, named, &self.filters.filter()?)?;
-        let report = count_records(&wanted).map_err(no_table)?;
+        let report = match &self.condition {
+            None => count_records(&wanted).map_err(no_table)?,
+            Some(condition) => count_where(&wanted, condition).map_err(failure)?,
+        };
         for fault in &report.faults {
             output.error("unsound", &fault.to_string(), None);
         }

@@ -11,6 +11,7 @@ use avro_snap::report::utc;
 use serde_json::{Value, json};
 
 use super::Context;
+use super::cat::no_condition;
 use super::compression::Compression;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
@@ -153,12 +154,8 @@ fn failure(error: EraseError) -> Failure {
         EraseError::NoFiles { .. } => {
             Failure::plain(message, "`snap find PATTERN` shows which snapshots have which files")
         }
-        _ => Failure::Own {
-            exit: Exit::Usage,
-            code: "condition",
-            message,
-            hint: Some("`snap schema show SNAPSHOT:PATH` shows all fields".into()),
-        },
+        EraseError::Filter(error) => no_condition(&error),
+        _ => Failure::plain(message, "`snap schema show SNAPSHOT:PATH` shows all fields"),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
+use avro_snap::avro::filter::Expression;
 use avro_snap::error::Error;
 use avro_snap::ops::find::{Search, Wanted, find};
 use avro_snap::snapshot::SnapshotRoot;
@@ -11,6 +12,7 @@ use avro_snap::snapshot::entry::Time;
 use serde_json::json;
 
 use super::Context;
+use super::cat::no_condition;
 use super::exit::Exit;
 use super::failure::{Failure, Result};
 use super::format::{count, local_time, long};
@@ -44,6 +46,12 @@ pub(crate) struct Args {
     /// Only files modified at or before this time
     #[arg(short = 'N', long, value_name = "TIME")]
     newest: Option<String>,
+
+    /// Only Avro files with records of which CONDITION is true, as `snap cat --where` has it, and how many
+    ///
+    /// Each content is decoded once, in however many snapshots it is. Exit code 3 if an Avro file cannot be decoded as a whole.
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<Expression>,
 
     /// Print mode, owner, size, time, and for Avro files codec and records
     #[arg(short, long)]
@@ -81,7 +89,10 @@ impl Args {
             if output.json {
                 let ids: Vec<String> = roots.iter().map(|root| root.id.to_string()).collect();
                 // The last one that has it comes first to hand.
-                let where_it_is = json!({"snapshot_id": ids.last(), "snapshots": ids});
+                let mut where_it_is = json!({"snapshot_id": ids.last(), "snapshots": ids});
+                if let Some(records) = found.records {
+                    where_it_is["records_matching"] = records.into();
+                }
                 return output.object_with("match", where_it_is, &found.entry);
             }
             if self.null {
@@ -92,12 +103,21 @@ impl Args {
                 true => output.line(long(&found.entry, &path, output))?,
                 false => output.line(path)?,
             }
+            if let Some(records) = found.records {
+                output.note(format_args!("    {}", count(records, "matching record")))?;
+            }
             said_snapshots(&roots, output.width()).iter().try_for_each(|line| output.note(format_args!("{line}")))
         })?;
-        if found == 0 && !self.null {
+        if let Some(error) = &found.misfit {
+            return Err(no_condition(error));
+        }
+        if found.matches == 0 && !self.null {
             output.note(format_args!("nothing found in {}", count(searched.len() as u64, "snapshot")))?;
         }
-        Ok(Exit::Done)
+        for (path, reason) in &found.unfit {
+            output.error("unsound", &format!("{}: {reason}", String::from_utf8_lossy(path)), None);
+        }
+        Ok(if found.unfit.is_empty() { Exit::Done } else { Exit::Incomplete })
     }
 
     fn search(&self) -> Result<Search> {
@@ -111,6 +131,7 @@ impl Args {
             wanted: wanted.map_err(|error| Failure::Usage(error.to_string()))?,
             oldest: time(&self.oldest, Day::Begins)?,
             newest: time(&self.newest, Day::Ends)?,
+            records: self.condition.clone(),
         })
     }
 }

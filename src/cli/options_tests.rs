@@ -244,6 +244,7 @@ const SHARED: &[Shared] = &[
         needs: &["latest:a.avro"],
         needs_text: "",
         keys: &[
+            ("where", "'id = 5'", &["--where", "id = 5"]),
             ("limit", "3", &["--limit", "3"]),
             ("skip", "2", &["--skip", "2"]),
             ("fields", "['id,address.city']", &["--fields", "id,address.city"]),

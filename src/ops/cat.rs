@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::avro::codec::Codec;
 use crate::avro::container::{MARKER, encode_header, put_block_header};
+use crate::avro::filter::{Expression, Filter, FilterError};
 use crate::avro::records::{Encoding, Fields, RecordError, RecordWriter};
 use crate::avro::schema::Schema;
+use crate::avro::walk::WalkError;
 use crate::error::{Error, Result};
 use crate::id::digest;
 use crate::read::avro_file::{AvroFile, NotAvro};
@@ -25,6 +27,8 @@ use crate::values;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct CatOptions {
+    /// Only records of which this is true. Then `skip` and `limit` count those.
+    pub r#where: Option<Expression>,
     /// Pass over this many records.
     pub skip: u64,
     /// Give at most this many.
@@ -40,6 +44,7 @@ pub struct CatOptions {
 
 impl CatOptions {
     values::setters! {
+        is r#where: Option<Expression>;
         is skip: u64;
         is limit: Option<u64>;
         each fields: String;
@@ -144,6 +149,9 @@ pub enum CatError {
     /// It has no such fields.
     #[error(transparent)]
     Fields(#[from] RecordError),
+    /// The condition does not go with its schema.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
 }
 
 impl From<TableError> for CatError {
@@ -170,8 +178,14 @@ pub fn cat(
         None => Reader::new(Arc::new(Table::open(wanted)?))?,
         Some(given) => Reader::with_schema(Arc::new(Table::find(wanted)?), given.schema.clone(), given.text.clone())?,
     };
-    reader.pass(options.skip);
     let (table, schema) = (reader.table().clone(), reader.schema().clone());
+    let mut sifting = match &options.r#where {
+        Some(condition) => Some(Sifting { filter: Filter::new(condition, &schema)?, to_skip: options.skip }),
+        None => {
+            reader.pass(options.skip);
+            None
+        }
+    };
     let report = CatReport {
         files: table.parts.len() as u64,
         files_passed_over: table.passed_over.files,
@@ -183,14 +197,14 @@ pub fn cat(
             let fields = Fields::new(options.fields.iter().map(String::as_str), &schema)?;
             let mut sink =
                 JsonSink { writer: RecordWriter::new(&schema, &fields, options.json_encoding), lossy: 0, give };
-            let report = printed(reader, report, options, &mut sink)?;
+            let report = printed(reader, report, options, sifting.as_mut(), &mut sink)?;
             Ok(CatReport { lossy_records: sink.lossy, ..report })
         }
         CatFormat::Avro => {
             let (header, marker) = header(&reader, options)?;
             give(Given::Bytes(&header))?;
             let mut sink = AvroSink { marker, block: Vec::new(), records: Vec::new(), count: 0, give };
-            Ok(printed(reader, report, options, &mut sink)?)
+            Ok(printed(reader, report, options, sifting.as_mut(), &mut sink)?)
         }
     }
 }
@@ -292,7 +306,32 @@ impl Sink for AvroSink<'_> {
     }
 }
 
-fn printed(reader: Reader, mut report: CatReport, options: &CatOptions, sink: &mut dyn Sink) -> Result<CatReport> {
+/// Chooses among records.
+struct Sifting {
+    filter: Filter,
+    /// How many of those that match are still to be passed over.
+    to_skip: u64,
+}
+
+impl Sifting {
+    /// Whether a record is wanted.
+    fn takes(&mut self, record: &[u8]) -> std::result::Result<bool, WalkError> {
+        let wanted = self.filter.matches(record)?;
+        if !wanted || self.to_skip == 0 {
+            return Ok(wanted);
+        }
+        self.to_skip -= 1;
+        Ok(false)
+    }
+}
+
+fn printed(
+    reader: Reader,
+    mut report: CatReport,
+    options: &CatOptions,
+    mut sifting: Option<&mut Sifting>,
+    sink: &mut dyn Sink,
+) -> Result<CatReport> {
     let mut left = options.limit.unwrap_or(u64::MAX);
     if left == 0 {
         return Ok(report);
@@ -300,7 +339,7 @@ fn printed(reader: Reader, mut report: CatReport, options: &CatOptions, sink: &m
     let table = reader.table().clone();
     let mut take = |batch: Batch| {
         let add = |report: &mut CatReport, fault| add_fault(report, &table, batch.part, fault);
-        let (given, reached) = hand_over(&batch, left, sink, &mut report, &add)?;
+        let (given, reached) = hand_over(&batch, left, sifting.as_deref_mut(), sink, &mut report, &add)?;
         left -= given;
         sink.end_block()?;
         // What comes after the last record that was wanted was not looked at.
@@ -328,12 +367,22 @@ fn printed(reader: Reader, mut report: CatReport, options: &CatOptions, sink: &m
 fn hand_over(
     batch: &Batch,
     left: u64,
+    mut sifting: Option<&mut Sifting>,
     sink: &mut dyn Sink,
     report: &mut CatReport,
     add: &dyn Fn(&mut CatReport, Fault),
 ) -> Result<(u64, u64)> {
-    let skipped = batch.skip;
-    if skipped == 0 && batch.len() <= left && sink.whole(batch)? {
+    let mut skipped = batch.skip;
+    if let Some(chosen) = sifting.as_mut().filter(|_| batch.same) {
+        // All are wanted, or none.
+        if !matches!(chosen.filter.matches(&batch.bytes), Ok(true)) {
+            return Ok((0, batch.before.saturating_add(batch.count)));
+        }
+        skipped = chosen.to_skip.min(batch.count);
+        chosen.to_skip -= skipped;
+        sifting = None;
+    }
+    if skipped == 0 && sifting.is_none() && batch.len() <= left && sink.whole(batch)? {
         report.records = report.records.saturating_add(batch.len());
         return Ok((batch.len(), batch.before.saturating_add(batch.count)));
     }
@@ -353,6 +402,14 @@ fn hand_over(
         }
         let place = number - batch.first;
         reached = batch.before.saturating_add(place).saturating_add(1);
+        match sifting.as_mut().map_or(Ok(true), |chosen| chosen.takes(datum)) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(error) => {
+                add(report, Fault { block: batch.block, record: Some(reached - 1), reason: error.to_string() });
+                continue;
+            }
+        }
         match sink.record(batch.ordinal.saturating_add(place), datum)? {
             None => {
                 given += 1;

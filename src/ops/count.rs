@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::cat::CatFault;
+use super::cat::{CatError, CatFault};
+use crate::avro::filter::{Expression, Filter};
 use crate::read::avro_file::NotAvro;
 use crate::report;
-use crate::tables::{Reader, Table, TableError, Wanted};
+use crate::tables::{Fault, Reader, Table, TableError, Wanted};
 
 /// Result of a `count`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -69,6 +70,52 @@ pub fn count(wanted: &[Wanted]) -> Result<CountReport, TableError> {
                     let path = some.parts.get(batch.part).map(|part| part.path.to_vec()).unwrap_or_default();
                     report.faults.push(CatFault { path, fault });
                 }
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Counts the records of which a condition is true, in the newest schema of the files. All files are decoded.
+///
+/// # Errors
+/// As of [`cat`](super::cat::cat).
+pub fn count_where(wanted: &[Wanted], condition: &Expression) -> Result<CountReport, CatError> {
+    let table = Arc::new(Table::open(wanted)?);
+    let reader = Reader::new(table.clone())?;
+    let mut filter = Filter::new(condition, reader.schema())?;
+    let files = table.parts.len() as u64;
+    let mut report = CountReport {
+        files,
+        files_decoded: files,
+        files_passed_over: table.passed_over.files,
+        schemas: table.schemas.len() as u64,
+        unreadable: table.passed_over.listed.clone(),
+        ..CountReport::default()
+    };
+    for batch in reader {
+        let batch = batch?;
+        let (mut faults, mut matching) = (batch.faults.clone(), 0u64);
+        if batch.same {
+            // All are the same bytes, and may be more than can be looked at one by one.
+            matching = if matches!(filter.matches(&batch.bytes), Ok(true)) { batch.count } else { 0 };
+        } else {
+            for (number, record) in batch.records_from(0) {
+                match filter.matches(record) {
+                    Ok(true) => matching += 1,
+                    Ok(false) => {}
+                    Err(error) => {
+                        let record = Some(batch.before.saturating_add(number.saturating_sub(batch.first)));
+                        faults.push(Fault { block: batch.block, record, reason: error.to_string() });
+                    }
+                }
+            }
+        }
+        report.records = report.records.saturating_add(matching);
+        for fault in faults {
+            if report.faults.len() < LISTED {
+                let path = table.parts.get(batch.part).map(|part| part.path.to_vec()).unwrap_or_default();
+                report.faults.push(CatFault { path, fault });
             }
         }
     }

@@ -1,6 +1,10 @@
 //! `find`: where something is.
 
+use std::collections::HashMap;
+
+use super::erase::content::{Judging, Unfit};
 use super::is_at_or_below;
+use crate::avro::filter::{Expression, FilterError};
 use crate::error::Result;
 use crate::files::{Matchable, Pattern};
 use crate::id::ContentHash;
@@ -40,6 +44,8 @@ pub struct Search {
     pub oldest: Option<Time>,
     /// Changed at this time or earlier.
     pub newest: Option<Time>,
+    /// Avro files with records of which this is true, and nothing else. Each content is looked through once.
+    pub records: Option<Expression>,
 }
 
 impl Search {
@@ -60,7 +66,24 @@ pub struct Match {
     pub entry: FileEntry,
     /// The places of the snapshots in the list that was searched.
     pub snapshots: Vec<usize>,
+    /// How many records match, where that was asked for.
+    pub records: Option<u64>,
 }
+
+/// Result of a search.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Contents that match.
+    pub matches: u64,
+    /// Avro files among those looked for that could not be looked through as a whole, and why: the first 100 of them. Whether they
+    /// hold such records is not known.
+    pub unfit: Vec<(Vec<u8>, String)>,
+    /// Where the condition goes with the schema of no file: why it does not go with the first.
+    pub misfit: Option<FilterError>,
+}
+
+/// How many files are listed that could not be looked through.
+const LISTED: usize = 100;
 
 /// Hands what matches to `each`, in the order of paths: each path once for every content that it had, in the order in which
 /// the snapshots are given. Of each snapshot what is at or below its path is searched. All manifests are read side by
@@ -73,7 +96,7 @@ pub fn find(
     searched: &[(SnapshotRoot, Vec<u8>)],
     search: &Search,
     each: &mut dyn FnMut(&Match) -> Result<()>,
-) -> Result<u64> {
+) -> Result<Found> {
     let snapshots = searched.iter().map(|(snapshot, _)| snapshot);
     unless_any_moved(repository, snapshots, found(repository, searched, search, each))
 }
@@ -83,15 +106,19 @@ fn found(
     searched: &[(SnapshotRoot, Vec<u8>)],
     search: &Search,
     each: &mut dyn FnMut(&Match) -> Result<()>,
-) -> Result<u64> {
-    let mut found = 0;
+) -> Result<Found> {
+    let mut found = Found::default();
+    let mut looked = Looked { condition: search.records.as_ref(), counts: HashMap::new(), fits: false };
     let mut sides = Vec::new();
     for (snapshot, path) in searched {
         sides.push(Side::new(repository, snapshot, path, search)?);
     }
     loop {
         let first = sides.iter().filter_map(|side| Some(&side.row.as_ref()?.path)).min_by(|a, b| path_order(a, b));
-        let Some(path) = first.cloned() else { return Ok(found) };
+        let Some(path) = first.cloned() else {
+            found.misfit = found.misfit.filter(|_| !looked.fits);
+            return Ok(found);
+        };
         let mut matches: Vec<(Content, Match)> = Vec::new();
         for (number, side) in sides.iter_mut().enumerate() {
             let Some(entry) = side.row.take_if(|row| row.path == path) else { continue };
@@ -102,14 +129,89 @@ fn found(
                     one.entry = entry;
                     one.snapshots.push(number);
                 }
-                None => matches.push((content, Match { entry, snapshots: vec![number] })),
+                None => matches.push((content, Match { entry, snapshots: vec![number], records: None })),
             }
         }
-        for (_, one) in &matches {
-            found += 1;
+        for (content, one) in &mut matches {
+            if looked.condition.is_some() {
+                let root = one.snapshots.last().and_then(|number| searched.get(*number)).map(|(root, _)| root);
+                match looked.records(repository, root, &one.entry, content, &mut found)? {
+                    None | Some(0) => continue,
+                    records => one.records = records,
+                }
+            }
+            found.matches += 1;
             each(one)?;
         }
     }
+}
+
+/// What was found in contents so far.
+struct Looked<'a> {
+    condition: Option<&'a Expression>,
+    /// None for what is no Avro file, or cannot be looked through.
+    counts: HashMap<ContentHash, Option<u64>>,
+    /// The condition goes with the schema of a file.
+    fits: bool,
+}
+
+impl Looked<'_> {
+    /// How many records of a file match; none if it is no such file.
+    fn records(
+        &mut self,
+        repository: &Repository,
+        root: Option<&SnapshotRoot>,
+        entry: &FileEntry,
+        content: &Content,
+        found: &mut Found,
+    ) -> Result<Option<u64>> {
+        let (Some(condition), Content(EntryKind::File, Some(hash))) = (self.condition, content) else {
+            return Ok(None);
+        };
+        if let Some(known) = self.counts.get(hash) {
+            return Ok(*known);
+        }
+        // Another name of a file has no content of its own.
+        let first = match (&entry.hard_link, root) {
+            (Some(first), Some(root)) => root.rows(repository).find(first)?,
+            _ => None,
+        };
+        let row = first.as_ref().unwrap_or(entry);
+        let count = match count(repository, row, condition)? {
+            Ok(count) => {
+                self.fits = true;
+                Some(count)
+            }
+            Err(Unfit::Filter(error)) => {
+                found.misfit.get_or_insert(error);
+                None
+            }
+            Err(Unfit::Unsound(reason)) => {
+                if row.avro.is_some() && found.unfit.len() < LISTED {
+                    found.unfit.push((entry.path.clone(), reason));
+                }
+                None
+            }
+        };
+        self.counts.insert(*hash, count);
+        Ok(count)
+    }
+}
+
+fn count(repository: &Repository, row: &FileEntry, condition: &Expression) -> Result<std::result::Result<u64, Unfit>> {
+    let mut judging = match Judging::open(repository, row, condition)? {
+        Ok(judging) => judging,
+        Err(unfit) => return Ok(Err(unfit)),
+    };
+    let mut records = 0u64;
+    while let Some(block) = judging.next_block(&mut |_| {})? {
+        repository.runtime().go_on()?;
+        match block {
+            Ok(block) => records = records.saturating_add(block.erased),
+            Err(unfit) => return Ok(Err(unfit)),
+        }
+    }
+    Ok(Ok(records))
 }
 
 /// One snapshot that is searched.

@@ -88,7 +88,7 @@ fn what_cannot_be_looked_into_is_reported_and_stays() {
     snap.run(&["create", "-q", "t"]);
     let erase = ["erase", "t", "--key", "id=2", "--yes"];
     let ran = snap.ends(3, &erase);
-    assert!(ran.stderr.contains("t/torn.avro") && ran.stderr.contains("t/notes.txt: not"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("t/torn.avro") && ran.stderr.contains("t/notes.txt (1 snapshot)"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("_SUCCESS"));
     assert_eq!(snap.ok(&["cat", "latest:t/a.avro"]).lines().len(), 2);
     assert_eq!(snap.ok(&["dump", "latest:t/torn.avro"]).bytes, torn);
@@ -100,4 +100,34 @@ fn what_cannot_be_looked_into_is_reported_and_stays() {
     assert!(snap.ends(1, &["erase", "u", "--key", "id=2"]).stderr.contains("no snapshot that was chosen"));
     assert_eq!(snap.ends(2, &["erase", "t"]).code, 2);
     assert_eq!(snap.ends(2, &["erase", "", "--key", "id=2"]).code, 2);
+}
+
+#[test]
+fn conditions_choose_records_for_cat_count_and_find() {
+    let snap = saved();
+    let lines = snap.ok(&["cat", "latest:t", "--where", "id in (2, 3) and email like '%x.example'"]).lines().len();
+    assert_eq!(lines, 3);
+    assert_eq!(
+        snap.ok(&["cat", "latest:t/a.avro", "--where", "id > 1", "--skip", "1", "-n", "1"]).lines()[0],
+        r#"{"id":3,"email":"cid@x.example"}"#
+    );
+    assert_eq!(snap.ok(&["count", "latest:t", "--where", "id = 2"]).stdout.trim(), "2");
+    assert_eq!(snap.ok(&["count", "latest:t", "--where", "not id = 2"]).stdout.trim(), "3");
+    let found = snap.ok(&["find", "*.avro", "--where", "id = 2", "--json"]).objects("match");
+    let found: Vec<_> = found
+        .iter()
+        .map(|found| {
+            (
+                found["path"].as_str().unwrap(),
+                found["records_matching"].as_u64().unwrap(),
+                found["snapshots"].as_array().unwrap().len(),
+            )
+        })
+        .collect();
+    assert_eq!(found, [("t/a.avro", 1, 2), ("t/b.avro", 1, 1), ("t/link.avro", 1, 2)]);
+    for verb in [&["cat", "latest:t"][..], &["count", "latest:t"], &["find", "*.avro"]] {
+        let wrong = snap.ends(2, &[verb, &["--where", "mail = 'x'"]].concat());
+        assert!(wrong.stderr.contains("there are id, email"), "{}", wrong.stderr);
+        assert!(snap.ends(2, &[verb, &["--where", "id ="]].concat()).stderr.contains("a value is expected"));
+    }
 }

@@ -1,4 +1,4 @@
-//! The records of one file, judged one by one; and the file without some of them.
+//! The records of one file, judged one by one (`find --where` counts them so, too); and the file without some of them.
 
 use crate::avro::codec::{Codec, Decoder};
 use crate::avro::container::{Header, MARKER, put_block_header};
@@ -11,7 +11,7 @@ use crate::snapshot::entry::FileEntry;
 use crate::store::Repository;
 
 /// Why a file stays as it is.
-pub(super) enum Unfit {
+pub(in crate::ops) enum Unfit {
     /// The condition does not go with its schema.
     Filter(FilterError),
     /// It cannot be decoded as a whole.
@@ -25,7 +25,7 @@ impl From<String> for Unfit {
 }
 
 /// A container whose records are judged.
-pub(super) struct Judging<'r> {
+pub(in crate::ops) struct Judging<'r> {
     file: AvroFile<&'r Repository>,
     codec: Codec,
     schema: Schema,
@@ -36,16 +36,16 @@ pub(super) struct Judging<'r> {
 
 /// A block that was judged.
 #[derive(Default)]
-pub(super) struct JudgedBlock {
+pub(in crate::ops) struct JudgedBlock {
     /// The records that stay, end to end.
     pub(super) kept: Vec<u8>,
     pub(super) kept_records: u64,
     /// Records that go.
-    pub(super) erased: u64,
+    pub(in crate::ops) erased: u64,
 }
 
 impl<'r> Judging<'r> {
-    pub(super) fn open(
+    pub(in crate::ops) fn open(
         repository: &'r Repository,
         entry: &FileEntry,
         condition: &Expression,
@@ -75,7 +75,7 @@ impl<'r> Judging<'r> {
     }
 
     /// The next block, and what is in it; none at the end. `erased` is handed each record that goes.
-    pub(super) fn next_block(
+    pub(in crate::ops) fn next_block(
         &mut self,
         erased: &mut dyn FnMut(&[u8]),
     ) -> Result<Option<std::result::Result<JudgedBlock, Unfit>>> {

@@ -5,7 +5,7 @@
 //! gets a new root that names it. Snapshots keep their ids; the rows of these files say when they were altered. What they
 //! consisted of before is garbage, which a prune deletes.
 
-mod content;
+pub(super) mod content;
 mod plan;
 mod proof;
 mod run;

@@ -16,7 +16,7 @@ use crate::progress::{Phase, Progress};
 use crate::report;
 use crate::snapshot::SnapshotRoot;
 use crate::snapshot::entry::{EntryKind, FileEntry, is_below};
-use crate::store::{Repository, read_root, unless_moved};
+use crate::store::{Repository, SnapshotRecord, read_root};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -174,12 +174,7 @@ pub fn plan(
     progress.begin(Phase::Repair, None, None);
     let (mut files, mut misfits) = (0u64, Misfits::default());
     for id in snapshots {
-        let state = repository.state();
-        let Some(record) = state.snapshots.iter().find(|record| record.id == *id) else { continue };
-        let root = read_root(repository, record)?;
-        let looked = plan.look(repository, &root, &mut files, &mut misfits, progress);
-        unless_moved(repository, &root, looked)?;
-        plan.snapshots_looked_at += 1;
+        plan.snapshot(repository, *id, &mut files, &mut misfits, progress)?;
     }
     if files == 0 {
         return Err(EraseError::NoFiles { path: options.path.clone() });
@@ -198,17 +193,60 @@ struct Misfits {
     first: Option<FilterError>,
 }
 
+/// How often a snapshot is looked through again, where its root is replaced, or what it rests on moved, meanwhile.
+const ATTEMPTS: u32 = 4;
+
+/// Whether a snapshot still has the root that this record says.
+fn is_current(repository: &Repository, record: &SnapshotRecord) -> Result<bool> {
+    repository.catalog().refresh()?;
+    Ok(repository.state().snapshots.iter().any(|now| now.id == record.id && now.root == record.root))
+}
+
 impl ErasePlan {
-    fn look(
+    /// Looks through a snapshot, if it is still there.
+    fn snapshot(
         &mut self,
         repository: &Repository,
-        root: &SnapshotRoot,
+        id: SnapshotId,
         files: &mut u64,
         misfits: &mut Misfits,
         progress: &dyn Progress,
     ) -> Result<()> {
+        let mut attempts = 0;
+        loop {
+            let state = repository.state();
+            let Some(record) = state.snapshots.iter().find(|record| record.id == id) else { return Ok(()) };
+            attempts += 1;
+            match self.look(repository, record, files, misfits, progress) {
+                Ok(()) => {
+                    self.snapshots_looked_at += 1;
+                    return Ok(());
+                }
+                // What the old root reached may be deleted once there is another, or none.
+                Err(error) if error.is_damage() && attempts < ATTEMPTS => {
+                    let before = repository.catalog().standing().changed;
+                    let is_current = is_current(repository, record)?;
+                    if is_current && attempts > 1 && repository.catalog().standing().changed == before {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn look(
+        &mut self,
+        repository: &Repository,
+        record: &SnapshotRecord,
+        files: &mut u64,
+        misfits: &mut Misfits,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let root = &read_root(repository, record)?;
         let asked = self.asked.clone();
         let here = asked.in_snapshot(repository, root)?;
+        let mut left_here = Vec::new();
         let mut planned = PlannedSnapshot { id: root.id, files: Vec::new() };
         let mut rows = root.rows(repository);
         while let Some(row) = rows.next_row()? {
@@ -217,7 +255,7 @@ impl ErasePlan {
             let judged = match self.contents_judged.get(&content) {
                 Some(judged) => judged.clone(),
                 None => {
-                    let judged = self.judge(repository, &row, misfits)?;
+                    let judged = self.judge(repository, record, &row, misfits)?;
                     progress.files(1);
                     progress.bytes(row.size);
                     self.contents_judged.insert(content, judged.clone());
@@ -225,7 +263,7 @@ impl ErasePlan {
                 }
             };
             match judged {
-                Judged::Unfit(reason) => self.left.push(LeftFile { snapshot: root.id, path: row.path, reason }),
+                Judged::Unfit(reason) => left_here.push(LeftFile { snapshot: root.id, path: row.path, reason }),
                 Judged::Records { erased: 0, .. } => {}
                 Judged::Records { erased, left } => {
                     let (records_erased, records_left) = (erased, left);
@@ -233,6 +271,7 @@ impl ErasePlan {
                 }
             }
         }
+        self.left.append(&mut left_here);
         if !planned.files.is_empty() {
             self.snapshots.push(planned);
         }
@@ -240,8 +279,13 @@ impl ErasePlan {
     }
 
     /// Looks through a content.
-    fn judge(&mut self, repository: &Repository, row: &FileEntry, misfits: &mut Misfits) -> Result<Judged> {
-        self.contents += 1;
+    fn judge(
+        &mut self,
+        repository: &Repository,
+        record: &SnapshotRecord,
+        row: &FileEntry,
+        misfits: &mut Misfits,
+    ) -> Result<Judged> {
         let mut found = Vec::new();
         let judged =
             match judge(repository, row, &self.asked.condition, &mut |record| found.push(self.proof.entry(record))) {
@@ -257,11 +301,14 @@ impl ErasePlan {
                     Judged::Unfit(reason)
                 }
                 Ok(Err(Unfit::Unsound(reason))) => Judged::Unfit(reason),
+                // It may lie elsewhere by now, or the snapshot may be gone.
+                Err(error) if error.is_damage() && !is_current(repository, record)? => return Err(error),
                 Err(error) if error.is_damage() || matches!(error, Error::Unsupported { .. }) => {
                     Judged::Unfit(error.to_string())
                 }
                 Err(error) => return Err(error),
             };
+        self.contents += 1;
         if matches!(judged, Judged::Records { .. }) {
             self.proof.add(found);
         }
