@@ -76,9 +76,22 @@ fn tables_that_moved_are_read_elsewhere_by_others() {
     read(&snap, &moved);
     // In their old place they come back as they were.
     for number in 0..written.len() {
-        snap.ok(&["restore", &format!("t{number}:latest"), "--target", "/", "--include", &format!("{}/**", old.display())]);
+        snap.ok(&[
+            "restore",
+            &format!("t{number}:latest"),
+            "--target",
+            "/",
+            "--include",
+            &format!("{}/**", old.display()),
+        ]);
     }
-    read(&snap, &written.iter().map(|table| json!({"metadata": table["metadata"], "current": table["current"], "states": null})).collect::<Vec<_>>());
+    read(
+        &snap,
+        &written
+            .iter()
+            .map(|table| json!({"metadata": table["metadata"], "current": table["current"], "states": null}))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -111,10 +124,14 @@ fn what_is_saved_of_a_table_that_drops_its_old_states_can_be_read() {
     let mut tables = Vec::new();
     for number in 0..saved.min(20) {
         let new = text(&snap.work(&format!("new/{number}")));
-        let (map, source) = (format!("{}={new}", folder.display()), format!("s:latest~{number}:{}", text(&folder).trim_start_matches('/')));
+        let (map, source) = (
+            format!("{}={new}", folder.display()),
+            format!("s:latest~{number}:{}", text(&folder).trim_start_matches('/')),
+        );
         let restored = snap.ok(&["restore", &source, "--target", &new, "--map", &map, "--json"]).summary();
         let name = restored["tables_moved"][0]["metadata"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
-        tables.push(json!({"metadata": format!("{new}/wh/n/churned/metadata/{name}"), "current": null, "states": null}));
+        tables
+            .push(json!({"metadata": format!("{new}/wh/n/churned/metadata/{name}"), "current": null, "states": null}));
     }
     read(&snap, &tables);
 }

@@ -206,14 +206,23 @@ impl Chase {
     fn metadata_of(&self, number: usize, table: &Path) -> std::result::Result<PathBuf, Trouble> {
         let newest = match is_directory(table) {
             true => newest(&table.join("metadata")),
+            // A name that is misspelt must not mean what lies beside it.
+            false if self.attempts == 0 && !is_file(table) => {
+                let reason = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file or folder");
+                return Err(Trouble::Wrong(Error::io("open", table, reason)));
+            }
             false if self.attempts == 0 => return Ok(table.to_path_buf()),
             false => newest(table.parent().unwrap_or(table)),
         };
         let newest = newest.map_err(Trouble::Wrong)?;
         match (&self.lost, self.last.get(number)) {
             // With several tables, another one may have newer metadata.
-            (Some(lost), Some(last)) if *last == newest && self.last.len() == 1 && !is_file(lost) => {
-                let reason = format!("{} names it, there is no newer metadata, and it is not there", newest.display());
+            // One that is there may have been replaced just then; the second time it is not.
+            (Some(lost), Some(last))
+                if *last == newest && self.last.len() == 1 && (self.attempts > 1 || !is_file(lost)) =>
+            {
+                let what = if is_file(lost) { "could not be saved" } else { "is not there" };
+                let reason = format!("{} names it, there is no newer metadata, and it {what}", newest.display());
                 Err(Trouble::Wrong(Error::io("save", lost, std::io::Error::other(reason))))
             }
             _ => Ok(newest),
