@@ -111,7 +111,7 @@ mod tests {
             }
             0
         };
-        let source = Source::new(&[table.clone()], std::path::Path::new("/"), Rules::new(), clock).unwrap();
+        let source = Source::new(std::slice::from_ref(&table), std::path::Path::new("/"), Rules::new(), clock).unwrap();
         let found: Vec<_> = source.map(|found| found.unwrap().fs_path).filter(|path| path.is_file()).collect();
         assert!(asked.load(Ordering::Relaxed) > 5, "the clock is asked on the way");
         found.iter().map(|path| path.strip_prefix(&table).unwrap().to_str().unwrap().to_owned()).collect()
@@ -143,9 +143,9 @@ mod tests {
         fs::create_dir(&log).unwrap();
         fs::write(log.join("0"), "data").unwrap();
         fs::write(folder.path().join("0"), "data").unwrap();
-        let mut source = Source::new(&[folder.path().into()], std::path::Path::new("/"), Rules::new(), || 0).unwrap();
+        let source = Source::new(&[folder.path().into()], std::path::Path::new("/"), Rules::new(), || 0).unwrap();
         let mut found = Vec::new();
-        while let Some(next) = source.next() {
+        for next in source {
             if let Ok(file) = next
                 && file.fs_path.ends_with("0")
             {
