@@ -9,7 +9,7 @@ use super::second_reader::{self, Hashing, Read2, why_not};
 use super::{DrillOptions, second_reader::NAME};
 use crate::chunk::ChunkSource;
 use crate::error::{Error, IoContext, Result};
-use crate::files::{RestoreTarget, Scratch, host, resolved, user};
+use crate::files::{RestoreTarget, ScratchFolder, host, resolved, user};
 use crate::progress::{Phase, Progress, Warning};
 use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::report::utc;
@@ -34,7 +34,7 @@ pub(super) fn carried_out(
         let path = String::from_utf8_lossy(&options.subfolder).into_owned();
         return Err(Error::NoPath { path, snapshot: snapshot.id.short() });
     }
-    let scratch = Scratch::new(options.scratch.as_deref())?;
+    let scratch = ScratchFolder::new(options.scratch.as_deref())?;
     refuse_in_use(&scratch, options)?;
     let threads = repository.runtime().threads();
     let (files, bytes) = check_room(repository, snapshot, &drawn, &scratch, threads)?;
@@ -99,7 +99,7 @@ pub(super) fn carried_out(
     Ok(certificate)
 }
 
-fn refuse_in_use(scratch: &Scratch, options: &DrillOptions) -> Result<()> {
+fn refuse_in_use(scratch: &ScratchFolder, options: &DrillOptions) -> Result<()> {
     let path = resolved(scratch.path());
     match options.in_use.iter().find(|place| path.starts_with(resolved(place))) {
         None => Ok(()),
@@ -114,7 +114,7 @@ fn check_room(
     repository: &Repository,
     snapshot: &SnapshotRoot,
     drawn: &Drawn<'_>,
-    scratch: &Scratch,
+    scratch: &ScratchFolder,
     threads: usize,
 ) -> Result<(u64, u64)> {
     let (mut files, mut bytes, mut largest) = (0, 0_u64, Vec::new());
@@ -142,7 +142,7 @@ fn check_room(
 struct Run<'r> {
     repository: &'r Repository,
     progress: &'r dyn Progress,
-    scratch: &'r Scratch,
+    scratch: &'r ScratchFolder,
     encoders: EncoderBench,
     certificate: Mutex<Certificate>,
     /// What ends the whole drill.

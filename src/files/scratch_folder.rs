@@ -15,12 +15,12 @@ const BEGIN: &str = "snap-drill-";
 
 /// A folder that nobody else can look into. Dropping it removes it with all that is in it.
 #[derive(Debug)]
-pub struct Scratch {
+pub struct ScratchFolder {
     path: PathBuf,
     target: Target,
 }
 
-impl Scratch {
+impl ScratchFolder {
     /// Makes one in this folder, which must be there; by default in that of the system for temporary files.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchFolder {
     fn drop(&mut self) {
         // All that is in it was made by this value. What cannot be removed does no harm.
         let _ = std::fs::remove_dir_all(&self.path);
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn it_is_private_and_leaves_nothing() {
         let above = tempfile::tempdir().unwrap();
-        let scratch = Scratch::new(Some(above.path())).unwrap();
+        let scratch = ScratchFolder::new(Some(above.path())).unwrap();
         let path = scratch.path().to_path_buf();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         assert!(scratch.free_bytes().unwrap() > 0);
@@ -107,6 +107,6 @@ mod tests {
         scratch.remove("a").unwrap();
         drop(scratch);
         assert_eq!(std::fs::read_dir(above.path()).unwrap().count(), 0);
-        assert!(Scratch::new(Some(&path)).is_err());
+        assert!(ScratchFolder::new(Some(&path)).is_err());
     }
 }
