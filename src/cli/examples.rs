@@ -24,8 +24,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "snap create",
         &[
             "snap create /export/tables",
-            "snap create /export --expect 'orders: records >= 0.95 * previous, schema backward'",
-            "snap create --shard 3/8 --run 2026-11-30 /export/tables",
+            "snap create /export/tables --expect 'orders:records>=0.95*previous,sound'",
             "mysqldump shop | snap create --stdin --stdin-filename shop.sql",
         ],
     ),

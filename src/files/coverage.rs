@@ -13,6 +13,8 @@ use crate::snapshot::rules::{PATH_FORMS, WORKING_DIRECTORY};
 const ABSOLUTE: u8 = b'a';
 const RELATIVE: u8 = b'r';
 const BOTH: u8 = b'b';
+/// It covers nothing: files in it were chosen one by one, as those of a table.
+const NAMED: u8 = b'n';
 
 /// The roots of a snapshot, merged as they were when it was made.
 #[derive(Debug)]
@@ -56,19 +58,19 @@ impl Coverage {
     /// absolute paths, as the snapshot has them.
     pub fn rules(given: &[PathBuf], working_directory: &Path, paths: &[Vec<u8>]) -> Vec<Rule> {
         let places: HashMap<&[u8], usize> = paths.iter().enumerate().map(|(at, path)| (path.as_slice(), at)).collect();
-        let mut forms = vec![0; paths.len()];
+        let mut forms = vec![NAMED; paths.len()];
         for root in given {
             let is_relative = !roots::is_absolute(root);
             let path = roots::saved_path(root, working_directory);
             if let Some(form) = places.get(path.as_slice()).and_then(|at| forms.get_mut(*at)) {
                 *form = match (*form, is_relative) {
-                    (0 | RELATIVE, true) => RELATIVE,
-                    (0 | ABSOLUTE, false) => ABSOLUTE,
+                    (NAMED | RELATIVE, true) => RELATIVE,
+                    (NAMED | ABSOLUTE, false) => ABSOLUTE,
                     _ => BOTH,
                 };
             }
         }
-        let has_relative = forms.iter().any(|form| *form != ABSOLUTE);
+        let has_relative = forms.iter().any(|form| matches!(*form, RELATIVE | BOTH));
         if let Some(first) = forms.first().copied()
             && forms.iter().all(|form| *form == first)
         {

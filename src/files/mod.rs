@@ -27,6 +27,7 @@ pub mod writer;
 
 mod found;
 mod list;
+mod logs;
 mod look;
 mod names;
 mod pinned;

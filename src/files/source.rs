@@ -16,6 +16,7 @@ use super::beneath::{LONGEST_PATH, check_path};
 use super::clocks::Clocks;
 use super::found::{Problem, SourceFile, Trouble};
 use super::gone::Covered;
+use super::logs::Logs;
 use super::look::{self, Here};
 use super::names::Names;
 use super::reading::as_error;
@@ -59,6 +60,7 @@ pub struct Source {
     shard: Option<Shard>,
     /// How many names were listed.
     listed: u64,
+    logs: Logs,
 }
 
 impl fmt::Debug for Source {
@@ -92,6 +94,7 @@ impl Source {
             passed_over: Vec::new(),
             shard: None,
             listed: 0,
+            logs: Logs::default(),
         };
         source.begin(top);
         Ok(source)
@@ -163,7 +166,7 @@ impl Source {
     fn enter(&mut self, here: Here, planned: BTreeMap<Vec<u8>, Node>, within: u64, dev: u64) {
         let Here { tree_path, fs_path, follow } = here;
         self.clocks.learn(dev, &fs_path, &self.clock);
-        let mut found = match look::listed(&fs_path, follow) {
+        let mut found = match self.list(&fs_path, follow) {
             Ok(found) => found,
             Err(error) => {
                 self.problem("list", tree_path.clone(), fs_path.clone(), error, true);
@@ -195,6 +198,18 @@ impl Source {
             names.dedup();
         }
         self.levels.push(Level { tree_path, fs_path, names: names.into_iter(), planned, within: Some(within) });
+    }
+
+    /// The names in a directory: of the log of a table, those of when the table was listed.
+    fn list(&mut self, fs_path: &Path, follow: bool) -> io::Result<Vec<(Vec<u8>, FileType)>> {
+        if let Some(names) = self.logs.take(fs_path) {
+            return Ok(names);
+        }
+        let mut names = look::listed(fs_path, follow)?;
+        while self.logs.ahead(fs_path, &names) {
+            names = look::listed(fs_path, follow)?;
+        }
+        Ok(names)
     }
 
     /// Looks at one entry of the innermost directory; false if there is none left.

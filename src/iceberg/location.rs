@@ -68,7 +68,7 @@ impl LocationMap {
     pub fn of(maps: &[Self], location: &str) -> Result<String> {
         let mut covering: Vec<(&Self, String)> =
             maps.iter().filter_map(|map| map.apply(location).map(|new| (map, new))).collect();
-        covering.sort_by_key(|(map, _)| map.old.len());
+        covering.sort_by_key(|(map, _)| local_path(&map.old).unwrap_or(&map.old).len());
         let longest = covering.pop().map(|(_, new)| new);
         longest.ok_or_else(|| Flaw::new(format!("no --map covers the location {location}")))
     }

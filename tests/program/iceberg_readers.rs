@@ -27,6 +27,11 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// A series for a table: a name without digits, since the program asks about series that differ in these alone.
+fn series(number: usize) -> String {
+    "t".repeat(number + 1)
+}
+
 /// Lets the readers read these tables and compare.
 fn read(snap: &Snap, tables: &[Value]) {
     let list: String = tables.iter().map(|table| format!("{table}\n")).collect();
@@ -51,7 +56,7 @@ fn tables_that_moved_are_read_elsewhere_by_others() {
     let written = fs::read_to_string(old.join("tables.jsonl")).unwrap();
     let written: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for (number, table) in written.iter().enumerate() {
-        let series = format!("t{number}");
+        let series = series(number);
         let mut arguments = vec!["create", "--iceberg", table["metadata"].as_str().unwrap(), "--series", &series];
         // One half as it is now, one with all states.
         if number % 2 == 1 {
@@ -64,7 +69,7 @@ fn tables_that_moved_are_read_elsewhere_by_others() {
     for (number, table) in written.iter().enumerate() {
         let new = snap.work(&format!("new/{number}"));
         let map = format!("file://{}=file://{}", old.display(), new.display());
-        let source = format!("t{number}:latest:{}", text(&old).trim_start_matches('/'));
+        let source = format!("{}:latest:{}", series(number), text(&old).trim_start_matches('/'));
         let restored = snap.ok(&["restore", &source, "--target", &text(&new), "--map", &map, "--json"]).summary();
         let metadata = table["metadata"].as_str().unwrap().replacen(&text(&old), &text(&new), 1);
         let states = if number % 2 == 1 { table["states"].clone() } else { Value::Null };
@@ -76,9 +81,22 @@ fn tables_that_moved_are_read_elsewhere_by_others() {
     read(&snap, &moved);
     // In their old place they come back as they were.
     for number in 0..written.len() {
-        snap.ok(&["restore", &format!("t{number}:latest"), "--target", "/", "--include", &format!("{}/**", old.display())]);
+        snap.ok(&[
+            "restore",
+            &format!("{}:latest", series(number)),
+            "--target",
+            "/",
+            "--include",
+            &format!("{}/**", old.display()),
+        ]);
     }
-    read(&snap, &written.iter().map(|table| json!({"metadata": table["metadata"], "current": table["current"], "states": null})).collect::<Vec<_>>());
+    read(
+        &snap,
+        &written
+            .iter()
+            .map(|table| json!({"metadata": table["metadata"], "current": table["current"], "states": null}))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -111,10 +129,14 @@ fn what_is_saved_of_a_table_that_drops_its_old_states_can_be_read() {
     let mut tables = Vec::new();
     for number in 0..saved.min(20) {
         let new = text(&snap.work(&format!("new/{number}")));
-        let (map, source) = (format!("{}={new}", folder.display()), format!("s:latest~{number}:{}", text(&folder).trim_start_matches('/')));
+        let (map, source) = (
+            format!("{}={new}", folder.display()),
+            format!("s:latest~{number}:{}", text(&folder).trim_start_matches('/')),
+        );
         let restored = snap.ok(&["restore", &source, "--target", &new, "--map", &map, "--json"]).summary();
         let name = restored["tables_moved"][0]["metadata"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
-        tables.push(json!({"metadata": format!("{new}/wh/n/churned/metadata/{name}"), "current": null, "states": null}));
+        tables
+            .push(json!({"metadata": format!("{new}/wh/n/churned/metadata/{name}"), "current": null, "states": null}));
     }
     read(&snap, &tables);
 }

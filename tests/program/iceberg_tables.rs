@@ -117,6 +117,11 @@ fn a_table_that_lacks_something_is_not_saved() {
         let ran = snap.run(&["create", "--iceberg", name]);
         assert!(ran.code != 0 && ran.stderr.contains(said), "{name}: {}", ran.stderr);
     }
+    // One that is being written is passed over, one that cannot be read is not.
+    fs::write(table.folder.join("metadata/v5.metadata.json"), "").unwrap();
+    assert!(snap.ends(1, &["create", "--iceberg", "t"]).stderr.contains("passed over"));
+    fs::write(table.folder.join("metadata/v6.gz.metadata.json"), "").unwrap();
+    assert!(snap.ends(2, &["create", "--iceberg", "t"]).stderr.contains("compressed"));
     let metadata = fs::read_to_string(table.folder.join("metadata/v3.metadata.json")).unwrap();
     snap.write("s3/metadata/v1.metadata.json", metadata.replace("file:///", "s3://lake/"));
     assert!(snap.ends(2, &["create", "--iceberg", "s3"]).stderr.contains("object store"));

@@ -167,7 +167,7 @@ impl Chase {
             let mut closure = Closure::default();
             let followed = options.iceberg.iter().enumerate().try_for_each(|(number, table)| {
                 let table = options.working_directory.join(table);
-                let metadata = self.metadata_of(number, &table)?;
+                let metadata = self.metadata_of(number, &table, progress)?;
                 self.last.resize(options.iceberg.len(), PathBuf::new());
                 if let Some(last) = self.last.get_mut(number) {
                     last.clone_from(&metadata);
@@ -203,17 +203,31 @@ impl Chase {
     }
 
     /// The metadata file of a table: at first the one that was named, later on the newest beside it.
-    fn metadata_of(&self, number: usize, table: &Path) -> std::result::Result<PathBuf, Trouble> {
+    fn metadata_of(
+        &self,
+        number: usize,
+        table: &Path,
+        progress: &dyn Progress,
+    ) -> std::result::Result<PathBuf, Trouble> {
         let newest = match is_directory(table) {
-            true => newest(&table.join("metadata")),
+            true => newest(&table.join("metadata"), progress),
+            // A name that is misspelt must not mean what lies beside it.
+            false if self.attempts == 0 && !is_file(table) => {
+                let reason = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file or folder");
+                return Err(Trouble::Wrong(Error::io("open", table, reason)));
+            }
             false if self.attempts == 0 => return Ok(table.to_path_buf()),
-            false => newest(table.parent().unwrap_or(table)),
+            false => newest(table.parent().unwrap_or(table), progress),
         };
         let newest = newest.map_err(Trouble::Wrong)?;
         match (&self.lost, self.last.get(number)) {
             // With several tables, another one may have newer metadata.
-            (Some(lost), Some(last)) if *last == newest && self.last.len() == 1 && !is_file(lost) => {
-                let reason = format!("{} names it, there is no newer metadata, and it is not there", newest.display());
+            // One that is there may have been replaced just then; the second time it is not.
+            (Some(lost), Some(last))
+                if *last == newest && self.last.len() == 1 && (self.attempts > 1 || !is_file(lost)) =>
+            {
+                let what = if is_file(lost) { "could not be saved" } else { "is not there" };
+                let reason = format!("{} names it, there is no newer metadata, and it {what}", newest.display());
                 Err(Trouble::Wrong(Error::io("save", lost, std::io::Error::other(reason))))
             }
             _ => Ok(newest),
@@ -221,28 +235,47 @@ impl Chase {
     }
 }
 
-/// The newest metadata file in a folder: that of the highest version, and of several the one that was written last.
-fn newest(folder: &Path) -> Result<PathBuf> {
-    let names: Vec<MetadataName> = names_in(folder)?.iter().filter_map(|name| MetadataName::parse(name)).collect();
-    let highest = names.iter().map(|name| name.version).max();
-    let mut written = Vec::new();
-    for name in names.iter().filter(|name| Some(name.version) == highest) {
-        let path = folder.join(&name.name);
-        // Of several, a commit that failed leaves one. None of them need be sound.
-        let updated = read_metadata(&path).map(|(table, _)| table.updated());
-        written.push((updated.unwrap_or(i64::MIN), path));
+/// The newest metadata file in a folder: that of the highest version, and of several the one that was written last. One that is being
+/// written, or that a failed commit left in part, is none yet.
+fn newest(folder: &Path, progress: &dyn Progress) -> Result<PathBuf> {
+    let mut names: Vec<MetadataName> = names_in(folder)?.iter().filter_map(|name| MetadataName::parse(name)).collect();
+    names.sort_by(|one, other| other.cmp(one));
+    let mut unsound = None;
+    for same in names.chunk_by(|one, other| one.version == other.version) {
+        let mut written = Vec::new();
+        for path in same.iter().map(|name| folder.join(&name.name)) {
+            match read_metadata(&path) {
+                Ok((table, _)) => written.push((table.updated(), path)),
+                Err(error @ Error::InvalidArgument { .. }) if is_plain(&path) => {
+                    let message = "it is passed over: it is being written, or was left in part".into();
+                    progress.warning(&Warning { path: path.display().to_string(), message, incomplete: false });
+                    unsound.get_or_insert(error);
+                }
+                Err(error) if is_gone(&error) => {}
+                // An older state must not be taken for the newest.
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some((_, path)) = written.into_iter().max() {
+            return Ok(path);
+        }
     }
-    let newest = written.into_iter().max().map(|(_, path)| path);
-    newest.ok_or_else(|| wrong(folder, &Flaw("there is no metadata file of an Iceberg table in it".into())))
+    let none = || wrong(folder, &Flaw("there is no metadata file of an Iceberg table in it".into()));
+    Err(unsound.unwrap_or_else(none))
 }
 
 fn wrong(path: &Path, flaw: &Flaw) -> Error {
     Error::argument("iceberg", format!("{}: {flaw}", path.display()))
 }
 
-fn read_metadata(path: &Path) -> Result<(TableMetadata, Vec<u8>)> {
+/// Whether a metadata file is not compressed, as far as its name says.
+fn is_plain(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if MetadataName::parse(&name).is_some_and(|name| name.is_compressed()) {
+    !MetadataName::parse(&name).is_some_and(|name| name.is_compressed())
+}
+
+fn read_metadata(path: &Path) -> Result<(TableMetadata, Vec<u8>)> {
+    if !is_plain(path) {
         return Err(wrong(path, &Flaw("compressed metadata (write.metadata.compression-codec) is not read".into())));
     }
     let text = read_whole(path, MAX_METADATA)?;

@@ -265,7 +265,17 @@ fn attempt(
         None => SnapshotId::new(repository.log().entropy().array()?),
     };
     progress.begin(Phase::Create, None, None);
-    let run = CreateRun { repository, pipeline: &pipeline, pool, lineage: &lineage, progress, id, threads, part };
+    let run = CreateRun {
+        repository,
+        pipeline: &pipeline,
+        pool,
+        lineage: &lineage,
+        progress,
+        id,
+        threads,
+        follows_tables: !options.iceberg.is_empty(),
+        part,
+    };
     let done = pool.in_place_scope(|scope| run.store(scope, options, closure, tree));
     let (root, mut report) = match done.and_then(|done| pipeline.check().map(|()| done)) {
         Ok(Ran::Stored(root, report)) => (root, report),

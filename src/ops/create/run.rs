@@ -19,7 +19,7 @@ use super::{CreateOptions, CreateReport};
 use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Error, Result};
 use crate::files::{
-    Coverage, Held, Pinned, Problem, Rules, Sharded, SourceFile, SourceOpener, SourceTree, Trouble, left_out,
+    Coverage, Held, Pinned, Problem, Rules, Sharded, SourceFile, SourceOpener, SourceTree, Trouble, is_gone, left_out,
 };
 use crate::id::{ChunkId, SnapshotId};
 use crate::ingest::Pipeline;
@@ -42,6 +42,8 @@ pub(super) struct CreateRun<'r> {
     pub(super) progress: &'r dyn Progress,
     pub(super) id: SnapshotId,
     pub(super) threads: usize,
+    /// Whether all begins again if a file is not there that a table names: then it is no fault of the snapshot.
+    pub(super) follows_tables: bool,
     /// The part that is made; none if all is saved.
     pub(super) part: Option<&'r PartRun>,
 }
@@ -312,7 +314,10 @@ impl CreateRun<'_> {
             let SourceFile { fs_path, entry, nlink, dev, is_ancestor_of_root, .. } = match item {
                 Ok(file) => file,
                 Err(problem) => {
-                    self.progress.warning(&problem.warning());
+                    let is_away = matches!(&problem.trouble, Trouble::Unread(error) if is_gone(error));
+                    let mut warning = problem.warning();
+                    warning.incomplete &= !(is_away && self.follows_tables);
+                    self.progress.warning(&warning);
                     if !problem.is_incomplete() {
                         window.leave(1);
                         continue;
@@ -423,7 +428,9 @@ impl CreateRun<'_> {
             Ok(stored) => stored,
             // What the system says of one file concerns that file alone; what the storage says, all of them.
             Err(error @ (Error::Io { .. } | Error::UnsafePath { .. })) => {
-                self.warn(path, Trouble::Unread(error));
+                let is_noted = self.follows_tables && is_gone(&error);
+                let trouble = if is_noted { Trouble::Gone(error) } else { Trouble::Unread(error) };
+                self.warn(path, trouble);
                 return Outcome::Lost(tree_path, before);
             }
             Err(error) => {
