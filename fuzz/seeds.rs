@@ -15,7 +15,7 @@ use avro_snap::pack::{
     Chain, Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, Place, PlainChunk, make_parity,
 };
 use avro_snap::recipe::{Framer, Segment, Splitter, PayloadDecision};
-use avro_snap::store::log::{Body, LogEntry, ReplaceReason, RootReplacement, kind};
+use avro_snap::log::{Body, LogEntry, ReplaceReason, RootReplacement, kind};
 use avro_snap::store::{Config, Features, Settings};
 use avro_snap::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry, Xattr};
 use avro_snap::snapshot::{ManifestWriter, Rule, SnapshotRoot, Totals, encode_row};
@@ -410,6 +410,9 @@ fn repository() {
         required_read: 0,
         totals: Totals { files: 1, ..Totals::default() },
         rules: vec![Rule { name: "exclude".into(), value: b"*.log".to_vec() }],
+        revision: 1,
+        altered: Some(2),
+        properties: Vec::new(),
         path_list: avro_snap::recipe::Stream::Empty,
         manifest: None,
     };
