@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use avro_snap::avro::columns::TypeTree;
-use avro_snap::avro::encoder::{Encoders, Method, SnappyHash, all};
+use avro_snap::avro::encoder::{Encoders, Method, all};
 use avro_snap::avro::schema::Schema;
 use avro_snap::chunk::{ChunkKind, ChunkMap, CutParams, Decompressor, RecordShape};
 use avro_snap::crypto::{Envelope, Keyring, SeededEntropy, Suite, slot};
@@ -15,7 +15,7 @@ use avro_snap::pack::{
     Chain, Directory, Encoding, FrameChunk, FrameCodec, PackBuilder, PackInfo, Place, PlainChunk, make_parity,
 };
 use avro_snap::recipe::{Framer, Segment, Splitter, PayloadDecision};
-use avro_snap::store::log::{Body, LogEntry, ReplaceReason, RootReplacement, kind};
+use avro_snap::log::{Body, LogEntry, ReplaceReason, RootReplacement, kind};
 use avro_snap::store::{Config, Features, Settings};
 use avro_snap::snapshot::entry::{AvroFacts, AvroState, EntryKind, FileEntry, Xattr};
 use avro_snap::snapshot::{ManifestWriter, Rule, SnapshotRoot, Totals, encode_row};
@@ -67,9 +67,11 @@ fn avro() {
     for id in all() {
         let target = match id.method {
             Method::Zlib { level: 1 | 6 | 9, mem_level: 8 } | Method::Miniz { level: 0 | 10 } => "payload_deflate",
-            Method::Snappy(SnappyHash::Shift14 | SnappyHash::Mask14) => "payload_snappy",
+            Method::Go { level: 6 } | Method::GoHuffman | Method::Libflate => "payload_deflate",
+            Method::ZlibNg { level: 6, .. } | Method::ZlibNg21 { level: 6, .. } => "payload_deflate",
+            Method::Snappy(_) => "payload_snappy",
             Method::Zstd157 { level: 1 | 3 | 9, .. } | Method::Zstd156 { level: 3, .. } => "payload_zstandard",
-            Method::Bzip2 { level: 1 | 9 } => "payload_bzip2",
+            Method::Bzip2 { level: 1 | 9 } | Method::Bzip2Java { level: 1 | 9 } => "payload_bzip2",
             Method::Xz { preset: 0 | 6, extreme: false, .. } => "payload_xz",
             _ => continue,
         };
@@ -138,15 +140,15 @@ fn exact_deflate(text: &[u8]) {
     program.extend_from_slice(&text[..20]);
     program.extend([0x01, 40, 7, 0, 0x02, 0, 9, 3, 1, 0x05, 15, 0, 200, 0x03, 9, 0x0b, 16, 0x0e, 3, 44, 1, 0x23, 5]);
     program.extend([0x04, 97, 0x34, 0x12, 0x3f, 0, 16, 0x16, 255, 30, 1, 0x13, 21, 0x02, 44, 1, 255, 127]);
-    for which in (0..36).step_by(5) {
+    for which in (0..46).step_by(5) {
         let head = |form: u8| [which, form, which, 3];
         let name = |form: &str| format!("{form}-{which}");
         put("exact_deflate", &name("text"), [&head(AS_IT_IS), text].concat());
         put("exact_deflate", &name("repeated"), [&head(REPEATED | 2 << 2)[..], &[9, 40, 0], &text[..400]].concat());
         put("exact_deflate", &name("program"), [&head(WRITTEN | 1 << 2), &program[..]].concat());
         let (mut payload, level) = (Vec::new(), 1 + which % 9);
-        let id = Method::Zlib { level, mem_level: 8 + which / 9 % 2 }.plain();
-        Encoders::new().encode(&id, &text[..500], &mut payload).unwrap();
+        let id = if which < 36 { Method::Zlib { level, mem_level: 8 + which / 9 % 2 } } else { Method::Go { level } };
+        Encoders::new().encode(&id.plain(), &text[..500], &mut payload).unwrap();
         put("exact_deflate", &name("stream"), [&head(STREAM), &payload[..]].concat());
     }
 }
@@ -408,6 +410,9 @@ fn repository() {
         required_read: 0,
         totals: Totals { files: 1, ..Totals::default() },
         rules: vec![Rule { name: "exclude".into(), value: b"*.log".to_vec() }],
+        revision: 1,
+        altered: Some(2),
+        properties: Vec::new(),
         path_list: avro_snap::recipe::Stream::Empty,
         manifest: None,
     };

@@ -1,6 +1,9 @@
 """The parts as partitions of Spark, one for each. Each executor needs snap, the repository and the source.
 
     spark-submit --py-files shards.py with_spark.py --shards 64 --run 2026-11-30 /lake/orders
+
+Executors of a cluster get the repository by --conf spark.executorEnv.SNAP_REPOSITORY=... and the like. With --master local[2,4]
+all runs on this machine, by two threads and with four attempts; with local[2] there is one attempt.
 """
 
 from pyspark.sql import SparkSession

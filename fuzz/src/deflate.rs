@@ -13,37 +13,49 @@ mod judge;
 /// No input is made longer than this, in bytes. Most are told to be much shorter.
 const LONGEST: usize = 1 << 20;
 
+/// How many encoders there are.
+const ENCODERS: usize = 46;
+
 thread_local! {
-    /// Encoders by hash, memory level and level. Kept, since what an encoder did before must change nothing.
-    static ENCODERS: RefCell<Vec<Option<Encoder>>> = RefCell::new((0..36).map(|_| None).collect());
+    /// By number. Kept, since what an encoder did before must change nothing.
+    static KEPT: RefCell<Vec<Option<Encoder>>> = RefCell::new((0..ENCODERS).map(|_| None).collect());
 }
 
-/// Bytes that say level, memory level and hash; what the rest is; the rest. It is taken as it is, or repeated with
+/// zlib's by memory level and level, then Chromium's, then Go's.
+fn settings(number: usize) -> Settings {
+    let level = 1 + (number % 9) as u8;
+    let settings = match number {
+        0..18 => Settings::new(Variant::Zlib, level, 8 + (number / 9 % 2) as u8),
+        18..36 => Settings::new(Variant::Chromium, level, 8 + (number / 9 % 2) as u8),
+        36..45 => Settings::new(Variant::Go, level, 8),
+        _ => Ok(Settings::go_huffman()),
+    };
+    settings.expect("within its limits")
+}
+
+/// Bytes that say which encoder; what the rest is; the rest. It is taken as it is, or repeated with
 /// changes, or as a program that writes the input, or as a deflate stream, which only the encoder's own may pass for.
 ///
-/// With zlib's hash, the encoding is libz's. With Chromium's, which nothing at hand can judge, it decodes to the input;
-/// what Node.js makes is in `crates/exact-deflate/tests/chromium.rs`. With either the encoding is confirmed, and nothing else is, such
+/// zlib's encoding is libz's. Those of Chromium and Go, which nothing at hand can judge, decode to the input;
+/// what Node.js and Go make is in `crates/exact-deflate/tests/`. Each confirms its encoding and nothing else, such
 /// as what another level makes.
 pub fn exact_deflate(bytes: &[u8]) {
     let mut input = Input(bytes);
-    let (which, form, at) = (usize::from(input.byte()) % 36, input.byte(), input.short());
-    let variant = if which < 18 { Variant::Zlib } else { Variant::Chromium };
-    let settings = |level: usize| {
-        Settings::new(variant, 1 + (level % 9) as u8, 8 + (which / 9 % 2) as u8).expect("within its limits")
-    };
-    ENCODERS.with_borrow_mut(|encoders| {
-        let mut take = |at: usize, level| encoders[at].take().unwrap_or_else(|| Encoder::new(settings(level)));
-        let mut encoder = take(which, which);
-        let at_another = which / 9 * 9 + at % 9;
+    let (which, form, at) = (usize::from(input.byte()) % ENCODERS, input.byte(), input.short());
+    KEPT.with_borrow_mut(|kept| {
+        let mut take = |number: usize| kept[number].take().unwrap_or_else(|| Encoder::new(settings(number)));
+        let mut encoder = take(which);
+        // Go's without a search for matches has no other levels.
+        let at_another = (which / 9 * 9).min(36) + at % 9;
         match at_another == which {
             true => check(&mut encoder, None, form, at, input),
             false => {
-                let mut another = take(at_another, at);
+                let mut another = take(at_another);
                 check(&mut encoder, Some(&mut another), form, at, input);
-                encoders[at_another] = Some(another);
+                kept[at_another] = Some(another);
             }
         }
-        encoders[which] = Some(encoder);
+        kept[which] = Some(encoder);
     });
 }
 

@@ -13,7 +13,7 @@ use avro_snap::error::{Error, Result};
 use avro_snap::id::ChunkId;
 use avro_snap::recipe::{
     Framer, PREFLATE, Part, RangeReader, RawBlock, RecipeReader, Recipe, Reference, Segment, Splitter, StreamReader, ToEncode,
-    PayloadDecision, Tree, View,
+    PayloadDecision, Tree, View, tail_after_corrections,
 };
 use avro_snap::snapshot::ManifestReader;
 
@@ -123,12 +123,12 @@ impl Treater {
     }
 
     fn treat_with(&mut self, block: &RawBlock, decoder: &mut Decoder, encoders: &mut Encoders) -> PayloadDecision {
-        let Some(codec) = self.codec else { return PayloadDecision::Keep };
+        let Some(codec) = self.codec else { return PayloadDecision::Keep(None) };
         if codec == Codec::Null {
             return PayloadDecision::Decode { plain: None, encoder: "null".into(), corrections: None };
         }
         let mut plain = Vec::new();
-        let Ok(consumed) = decoder.decode(codec, &block.payload, LIMIT, &mut plain) else { return PayloadDecision::Keep };
+        let Ok(consumed) = decoder.decode(codec, &block.payload, LIMIT, &mut plain) else { return PayloadDecision::Keep(None) };
         let sample = Sample { plain: &plain, payload: &block.payload, consumed };
         let prober = self.prober.get_or_insert_with(|| {
             let mut ids = candidates(codec, &self.hint, &sample);
@@ -143,14 +143,14 @@ impl Treater {
         }
         if self.corrections
             && codec == Codec::Deflate
-            && consumed == block.payload.len()
-            && let Some((split, corrections)) = preflate_split(&block.payload, LIMIT)
+            && let Some(tail) = sample.tail(codec)
+            && let Some((split, corrections)) = preflate_split(&block.payload[..consumed], LIMIT)
             && split == plain
         {
-            let encoder = PREFLATE.to_string();
+            let encoder = format!("{PREFLATE}{}", tail.suffix());
             return PayloadDecision::Decode { plain: Some(plain), encoder, corrections: Some(corrections) };
         }
-        PayloadDecision::Keep
+        PayloadDecision::Keep(None)
     }
 }
 
@@ -227,7 +227,11 @@ fn rebuilt<S: ChunkSource + ?Sized>(recipe: &Recipe, source: &S, limit: usize) -
 fn encoded(wanted: ToEncode<'_>) -> Result<Vec<u8>> {
     let damaged = |reason| Error::damaged("the recipe", reason);
     if let Some(corrections) = wanted.corrections {
-        return preflate_join(wanted.plain, corrections).ok_or_else(|| damaged("no corrections"));
+        let tail = tail_after_corrections(wanted.encoder).ok_or_else(|| damaged("no corrections for this encoder"))?;
+        let mut payload = preflate_join(wanted.plain, corrections).ok_or_else(|| damaged("no corrections"))?;
+        let (tail, length) = tail.bytes(wanted.plain);
+        payload.extend_from_slice(&tail[..length]);
+        return Ok(payload);
     }
     let id: EncoderId = wanted.encoder.parse().map_err(|_| damaged("no encoder"))?;
     let mut payload = Vec::new();

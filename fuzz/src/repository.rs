@@ -10,7 +10,7 @@ use avro_snap::pack::{
     make_parity, read_pack,
 };
 use avro_snap::store::Config;
-use avro_snap::store::log::LogEntry;
+use avro_snap::log::LogEntry;
 use avro_snap::snapshot::{SnapshotRoot, decode_row, encode_row};
 use avro_snap::wire::Write as _;
 

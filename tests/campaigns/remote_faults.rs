@@ -3,8 +3,9 @@
 //! not, and a fault that passes is not noticed.
 //!
 //! `SNAP_REMOTE_CRASH_RUNS=n` is how many deaths are tried (12 by default), `SNAP_REMOTE_ERROR_RUNS=n` how many failures (12),
-//! `SNAP_REMOTE_SEEDS=n` how many interleavings (2) from `SNAP_REMOTE_SEED` on. `SNAP_REMOTE_SERVER` is the store: `bucket` (one in
-//! this process, the default), `google` (the fake), `ministack`, `moto` or `azurite`.
+//! `SNAP_REMOTE_SEEDS=n` how many interleavings (2) from `SNAP_REMOTE_SEED` on, `SNAP_REMOTE_AT_ONCE=n` of them (2) at a time.
+//! `SNAP_REMOTE_SERVER` is the store: `bucket` (one in this process, the default), `google` (the fake), `ministack`, `moto` or
+//! `azurite`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -281,10 +282,11 @@ fn bout(server: &'static Server, proxies: &[Proxy], seed: u64) -> Ledger {
 fn several_at_once_in_a_bucket_under_fire_lose_nothing() {
     let Some(server) = server() else { return };
     let (seeds, first) = (number("SNAP_REMOTE_SEEDS", 2), number("SNAP_REMOTE_SEED", 0));
+    let at_once = number("SNAP_REMOTE_AT_ONCE", 2).clamp(1, seeds.max(1));
     let (next, began) = (AtomicUsize::new(0), Instant::now());
     let sum: Mutex<(Ledger, usize)> = Mutex::default();
     std::thread::scope(|scope| {
-        for _ in 0..2.min(seeds) {
+        for _ in 0..at_once {
             scope.spawn(|| {
                 let proxies: Vec<Proxy> = (0..ACTORS).map(|_| Proxy::before(server.port)).collect();
                 loop {

@@ -362,6 +362,14 @@ fn equal(data: &[u8], at: u32, from: u32) -> u32 {
 fn grows_back(data: &[u8], at: u32, from: u32, anchor: u32, lowest: u32) -> u32 {
     let most = (at - anchor).min(from - lowest);
     let mut back = 0;
+    if from >= 8 {
+        // How many bytes there are cannot be foreseen, so up to eight are compared at once.
+        let differing = eight(data, at - 8) ^ eight(data, from - 8);
+        if differing != 0 || most <= 8 {
+            return most.min(differing.leading_zeros() / 8);
+        }
+        back = 8;
+    }
     while back < most && same(data, at - back - 1, from - back - 1) {
         back += 1;
     }
