@@ -242,6 +242,8 @@ pub mod ingest;
 #[doc(hidden)]
 pub mod integrity;
 #[doc(hidden)]
+pub mod live;
+#[doc(hidden)]
 pub mod log;
 #[doc(hidden)]
 pub mod ops;
@@ -257,6 +259,9 @@ pub mod recipe;
 pub mod report;
 #[doc(hidden)]
 pub mod runtime;
+#[cfg(feature = "serve")]
+#[doc(hidden)]
+pub mod serve;
 #[doc(hidden)]
 pub mod snapshot;
 pub mod storage;

@@ -55,6 +55,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["snap cat latest:export/orders.avro -n 5", "snap cat tables:latest~1:export/orders.avro --fields id,total"],
     ),
     ("snap schema ls", &["snap schema ls latest", "snap schema ls latest:export/tables"]),
+    #[cfg(feature = "serve")]
+    ("snap serve", &["snap serve", "snap serve --listen 0.0.0.0:7979 --host lake.example.org", "snap serve --anonymous"]),
     (
         "snap schema show",
         &["snap schema show latest:export/orders.avro", "snap schema show latest:export/orders.avro --canonical"],

@@ -46,6 +46,8 @@ mod repair;
 mod restore;
 mod retain;
 mod schema;
+#[cfg(feature = "serve")]
+mod serve;
 mod snapshots;
 mod sources;
 mod stats;
@@ -105,6 +107,8 @@ enum Verb {
     Stats(stats::Args),
     Dump(dump::Args),
     Manifest(manifest::Args),
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
     Check(check::Args),
     #[command(visible_alias = "gc")]
     Prune(prune::Args),
@@ -193,6 +197,8 @@ impl Verb {
             Self::Stats(args) => args.run(context),
             Self::Dump(args) => args.run(context),
             Self::Manifest(args) => args.run(context),
+            #[cfg(feature = "serve")]
+            Self::Serve(args) => args.run(context),
             Self::Check(args) => args.run(context),
             Self::Prune(args) => args.run(context),
             Self::Retain(args) => args.run(context),
@@ -244,6 +250,8 @@ impl Verb {
             Self::Prune(_) | Self::Repair(_) | Self::Recover(_) | Self::Retain(_) | Self::Optimize(_) => {
                 When::Changing("run it again, it continues from what is done so far")
             }
+            #[cfg(feature = "serve")]
+            Self::Serve(_) => When::Serving,
             _ => When::Reading,
         }
     }
