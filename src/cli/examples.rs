@@ -56,7 +56,9 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("snap schema ls", &["snap schema ls latest", "snap schema ls latest:export/tables"]),
     #[cfg(feature = "serve")]
-    ("snap serve", &["snap serve", "snap serve --listen 0.0.0.0:7979 --host lake.example.org", "snap serve --anonymous"]),
+    ("snap report", &["snap report --html report.html", "snap report --json"]),
+    #[cfg(feature = "serve")]
+    ("snap serve", &["snap serve", "snap serve --listen 0.0.0.0:7979 --server-name lake.example.org", "snap serve --anonymous"]),
     (
         "snap schema show",
         &["snap schema show latest:export/orders.avro", "snap schema show latest:export/orders.avro --canonical"],

@@ -43,6 +43,8 @@ mod progress;
 mod prune;
 mod recover;
 mod repair;
+#[cfg(feature = "serve")]
+mod report;
 mod restore;
 mod retain;
 mod schema;
@@ -109,6 +111,8 @@ enum Verb {
     Manifest(manifest::Args),
     #[cfg(feature = "serve")]
     Serve(serve::Args),
+    #[cfg(feature = "serve")]
+    Report(report::Args),
     Check(check::Args),
     #[command(visible_alias = "gc")]
     Prune(prune::Args),
@@ -199,6 +203,8 @@ impl Verb {
             Self::Manifest(args) => args.run(context),
             #[cfg(feature = "serve")]
             Self::Serve(args) => args.run(context),
+            #[cfg(feature = "serve")]
+            Self::Report(args) => args.run(context),
             Self::Check(args) => args.run(context),
             Self::Prune(args) => args.run(context),
             Self::Retain(args) => args.run(context),

@@ -41,9 +41,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", value_parser = parse_bucket)]
     bucket: Option<String>,
 
-    /// Answer requests for this host, too, such as the name of this machine or of a proxy; may be repeated
+    /// Answer requests for this host name, too, such as that of this machine or of a proxy; may be repeated
     #[arg(long, value_name = "NAME")]
-    host: Vec<String>,
+    server_name: Vec<String>,
 
     /// Ask for the token in FILE before pages and files are shown [env: SNAP_SERVE_TOKEN] [default: none on an address of this machine,
     /// a random one elsewhere]
@@ -99,7 +99,7 @@ impl Args {
         let bucket = self.bucket.clone().unwrap_or_else(|| self.bucket_of(context));
         let socket = TcpListener::bind(asked).when("listen on", &self.listen)?;
         let address = socket.local_addr().when("listen on", &self.listen)?;
-        let hosts = names_of(address).into_iter().chain(self.host.iter().cloned()).chain(named(&self.listen));
+        let hosts = names_of(address).into_iter().chain(self.server_name.iter().cloned()).chain(named(&self.listen));
         let access = Access::new(keys.clone(), token.clone(), hosts.collect());
         let mut limits = Limits::default();
         limits.connections = self.max_connections.max(1);

@@ -12,6 +12,7 @@ mod body;
 mod files;
 mod keys;
 mod listing;
+mod pages;
 mod request;
 mod s3;
 mod server;
@@ -19,4 +20,5 @@ mod stalled;
 mod text;
 
 pub use access::{Access, Secret};
+pub use pages::report;
 pub use server::{Limits, Served, names_of, serve};

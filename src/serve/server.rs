@@ -17,7 +17,7 @@ use super::access::{self, Access};
 use super::answer::{Answer, finish, plain_text, set};
 use super::request::{Asked, Refusal};
 use super::stalled::Stalled;
-use super::{files, s3};
+use super::{files, pages, s3};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::live::Live;
 use crate::runtime::CancelToken;
@@ -164,7 +164,7 @@ async fn respond(context: &Arc<Context>, request: Request<Incoming>) -> Answer {
 
 async fn routed(context: &Arc<Context>, asked: &Asked) -> Answer {
     if !asked.host().is_some_and(|host| is_own(&context.access.hosts, host)) {
-        let text = "this server is not reached under the host that the request names: see --host";
+        let text = "this server is not reached under the host that the request names: see --server-name";
         return plain_text(StatusCode::MISDIRECTED_REQUEST, text);
     }
     let bucket = context.bucket.as_bytes();
@@ -193,7 +193,10 @@ async fn routed(context: &Arc<Context>, asked: &Asked) -> Answer {
         {
             return answer;
         }
-        files::get(context, asked).await
+        match pages::get(context, asked).await {
+            Some(page) => page,
+            None => files::get(context, asked).await,
+        }
     };
     answered.unwrap_or_else(|error| failed(&error, is_s3))
 }
