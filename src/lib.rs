@@ -245,6 +245,9 @@ pub mod integrity;
 pub mod live;
 #[doc(hidden)]
 pub mod log;
+#[cfg(feature = "mount")]
+#[doc(hidden)]
+pub mod mount;
 #[doc(hidden)]
 pub mod ops;
 #[doc(hidden)]

@@ -55,6 +55,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["snap cat latest:export/orders.avro -n 5", "snap cat tables:latest~1:export/orders.avro --fields id,total"],
     ),
     ("snap schema ls", &["snap schema ls latest", "snap schema ls latest:export/tables"]),
+    #[cfg(feature = "mount")]
+    ("snap mount", &["snap mount /mnt/snapshots", "snap mount /mnt/snapshots --series orders --allow-other"]),
     #[cfg(feature = "serve")]
     ("snap report", &["snap report --html report.html", "snap report --json"]),
     #[cfg(feature = "serve")]

@@ -34,7 +34,7 @@ pub(crate) enum When {
     /// It changes something. How to go on.
     Changing(&'static str),
     /// It runs until then: that is how it ends.
-    #[cfg_attr(not(feature = "serve"), expect(dead_code))]
+    #[cfg_attr(not(any(feature = "mount", feature = "serve")), expect(dead_code))]
     Serving,
 }
 

@@ -29,6 +29,8 @@ mod lost;
 mod ls;
 mod manifest;
 mod merge;
+#[cfg(feature = "mount")]
+mod mount;
 mod open;
 mod optimize;
 mod output;
@@ -109,6 +111,8 @@ enum Verb {
     Stats(stats::Args),
     Dump(dump::Args),
     Manifest(manifest::Args),
+    #[cfg(feature = "mount")]
+    Mount(mount::Args),
     #[cfg(feature = "serve")]
     Serve(serve::Args),
     #[cfg(feature = "serve")]
@@ -201,6 +205,8 @@ impl Verb {
             Self::Stats(args) => args.run(context),
             Self::Dump(args) => args.run(context),
             Self::Manifest(args) => args.run(context),
+            #[cfg(feature = "mount")]
+            Self::Mount(args) => args.run(context),
             #[cfg(feature = "serve")]
             Self::Serve(args) => args.run(context),
             #[cfg(feature = "serve")]
@@ -256,6 +262,8 @@ impl Verb {
             Self::Prune(_) | Self::Repair(_) | Self::Recover(_) | Self::Retain(_) | Self::Optimize(_) => {
                 When::Changing("run it again, it continues from what is done so far")
             }
+            #[cfg(feature = "mount")]
+            Self::Mount(_) => When::Serving,
             #[cfg(feature = "serve")]
             Self::Serve(_) => When::Serving,
             _ => When::Reading,
