@@ -60,7 +60,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     #[cfg(feature = "serve")]
     ("snap report", &["snap report --html report.html", "snap report --json"]),
     #[cfg(feature = "serve")]
-    ("snap serve", &["snap serve", "snap serve --listen 0.0.0.0:7979 --server-name lake.example.org", "snap serve --anonymous"]),
+    (
+        "snap serve",
+        &["snap serve", "snap serve --listen 0.0.0.0:7979 --server-name lake.example.org", "snap serve --anonymous"],
+    ),
     (
         "snap schema show",
         &["snap schema show latest:export/orders.avro", "snap schema show latest:export/orders.avro --canonical"],

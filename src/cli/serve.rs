@@ -104,13 +104,16 @@ impl Args {
         let mut limits = Limits::default();
         limits.connections = self.max_connections.max(1);
         let live = Live::new(Arc::new(repository), filter);
-        self.announce(context, Serving {
-            address,
-            bucket: bucket.clone(),
-            access_key: keys.as_ref().map(|keys| keys.access_key.clone()),
-            secret_key: keys.map(|keys| keys.secret_key),
-            token,
-        })?;
+        self.announce(
+            context,
+            Serving {
+                address,
+                bucket: bucket.clone(),
+                access_key: keys.as_ref().map(|keys| keys.access_key.clone()),
+                secret_key: keys.map(|keys| keys.secret_key),
+                token,
+            },
+        )?;
         interrupt::listens(true);
         let served = serve(socket, Served { live, bucket, access, limits }, interrupt::token());
         interrupt::listens(false);

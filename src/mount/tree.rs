@@ -57,16 +57,15 @@ impl Node {
                 let is_known = live.listing().snapshots.iter().any(|root| root.series == series);
                 is_known.then_some(Self::Series(series))
             }
-            Self::Series(series) if name == b"latest" => {
-                match live.snapshot(&SnapshotName::Latest(0), Some(series)) {
-                    Ok(snapshot) => Some(Self::Views(snapshot)),
-                    Err(Error::NoSnapshot { .. }) => None,
-                    Err(error) => return Err(error),
-                }
-            }
+            Self::Series(series) if name == b"latest" => match live.snapshot(&SnapshotName::Latest(0), Some(series)) {
+                Ok(snapshot) => Some(Self::Views(snapshot)),
+                Err(Error::NoSnapshot { .. }) => None,
+                Err(error) => return Err(error),
+            },
             Self::Series(series) => {
                 let listing = live.listing();
-                let found = names_of(&listing.snapshots, series).into_iter().find(|(known, _)| known.as_bytes() == name);
+                let found =
+                    names_of(&listing.snapshots, series).into_iter().find(|(known, _)| known.as_bytes() == name);
                 found.map(|(_, root)| Self::Views(live.of_root(root.clone())))
             }
             Self::Views(snapshot) => {
@@ -105,7 +104,8 @@ impl Node {
             Self::Top => folders(vec!["series".into(), "snapshots".into()]),
             Self::Snapshots => folders(live.listing().snapshots.iter().map(long_name).collect()),
             Self::AllSeries => {
-                let mut names: Vec<String> = live.listing().snapshots.iter().map(|root| escaped(&root.series)).collect();
+                let mut names: Vec<String> =
+                    live.listing().snapshots.iter().map(|root| escaped(&root.series)).collect();
                 names.sort_unstable();
                 names.dedup();
                 folders(names)
@@ -122,7 +122,8 @@ impl Node {
                     return Ok(None);
                 }
                 let children = snapshot.dir(path)?.children();
-                let named = children.map(|child| child.map(|child| Named { name: child.name().to_vec(), kind: child.kind }));
+                let named =
+                    children.map(|child| child.map(|child| Named { name: child.name().to_vec(), kind: child.kind }));
                 Some(named.collect::<Result<_>>()?)
             }
         })
@@ -139,12 +140,8 @@ fn in_snapshot(snapshot: &Snapshot, view: View, path: &[u8]) -> Result<Option<No
     // A folder that was not saved itself, but for something in it.
     match snapshot.dir(path) {
         Ok(_) => {
-            let entry = FileEntry {
-                path: path.to_vec(),
-                kind: EntryKind::Directory,
-                mode: 0o755,
-                ..FileEntry::nothing()
-            };
+            let entry =
+                FileEntry { path: path.to_vec(), kind: EntryKind::Directory, mode: 0o755, ..FileEntry::nothing() };
             Ok(Some(Node::Entry(snapshot.clone(), view, Some(Arc::new(entry)))))
         }
         Err(Error::NoPath { .. } | Error::WrongKind { .. }) => Ok(None),

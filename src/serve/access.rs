@@ -64,7 +64,10 @@ pub(super) fn refused(asked: &Asked, token: &str) -> Option<Answer> {
     let is_token = |shown: &[u8]| is_same_secret(shown, token.as_bytes());
     if let Some(shown) = asked.value("token") {
         if !is_token(shown) {
-            return Some(plain_text(StatusCode::UNAUTHORIZED, "the token is not the one that this server was started with"));
+            return Some(plain_text(
+                StatusCode::UNAUTHORIZED,
+                "the token is not the one that this server was started with",
+            ));
         }
         let mut answer = plain_text(StatusCode::SEE_OTHER, "the token is kept");
         set(&mut answer, header::LOCATION, &asked.raw_path);

@@ -57,7 +57,8 @@ pub(super) enum Range {
 
 /// Reads a range (RFC 9110, section 14). Several ranges, other units and what makes no sense are passed over, as it allows.
 pub(super) fn range_of(value: Option<&str>, length: u64) -> Range {
-    let Some((first, last)) = value.and_then(|value| value.trim().strip_prefix("bytes=")).and_then(|v| v.split_once('-'))
+    let Some((first, last)) =
+        value.and_then(|value| value.trim().strip_prefix("bytes=")).and_then(|v| v.split_once('-'))
     else {
         return Range::Whole;
     };
@@ -71,7 +72,9 @@ pub(super) fn range_of(value: Option<&str>, length: u64) -> Range {
         (true, _, Some(0)) => Range::Outside,
         (true, _, Some(_)) if length == 0 => Range::Outside,
         (true, _, Some(last)) => Range::Part { start: length.saturating_sub(last), length: last.min(length) },
-        (false, Some(start), _) if start >= length && (last.trim().is_empty() || number(last).is_some()) => Range::Outside,
+        (false, Some(start), _) if start >= length && (last.trim().is_empty() || number(last).is_some()) => {
+            Range::Outside
+        }
         (false, Some(start), None) if last.trim().is_empty() => Range::Part { start, length: length - start },
         (false, Some(start), Some(end)) if end >= start => {
             Range::Part { start, length: end.min(length - 1) - start + 1 }
@@ -85,13 +88,14 @@ pub(super) async fn file(asked: &Asked, open: Arc<OpenFile>, reads: Arc<Semaphor
     let tag = format!("\"{}\"", open.tag());
     let entry = open.entry();
     let modified = http_date(entry.mtime.seconds);
-    let names = |list: &str| list.trim() == "*" || list.split(',').any(|named| named.trim().trim_start_matches("W/") == tag);
+    let names =
+        |list: &str| list.trim() == "*" || list.split(',').any(|named| named.trim().trim_start_matches("W/") == tag);
     let mut answer = if asked.header(header::IF_MATCH).is_some_and(|list| !names(list)) {
         bare(StatusCode::PRECONDITION_FAILED)
-    } else if asked.header(header::IF_NONE_MATCH).map_or_else(
-        || asked.header(header::IF_MODIFIED_SINCE).is_some_and(|since| since == modified),
-        names,
-    ) {
+    } else if asked
+        .header(header::IF_NONE_MATCH)
+        .map_or_else(|| asked.header(header::IF_MODIFIED_SINCE).is_some_and(|since| since == modified), names)
+    {
         bare(StatusCode::NOT_MODIFIED)
     } else {
         let is_same = asked.header(header::IF_RANGE).is_none_or(|named| named == tag || named == modified);
@@ -137,7 +141,10 @@ pub(super) fn finish(headers: &mut HeaderMap) {
     put("server", "snap");
     put("x-content-type-options", "nosniff");
     put("referrer-policy", "no-referrer");
-    put("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'");
+    put(
+        "content-security-policy",
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
+    );
 }
 
 #[cfg(test)]

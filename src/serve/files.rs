@@ -42,7 +42,9 @@ pub(super) async fn get(context: &Arc<Context>, asked: &Asked) -> Result<Answer>
             set(&mut moved, header::LOCATION, &format!("{}/", asked.raw_path));
             Ok(moved)
         }
-        Found::Nothing => Ok(plain_text(StatusCode::NOT_FOUND, "there is no such file or folder in the snapshots that are served")),
+        Found::Nothing => {
+            Ok(plain_text(StatusCode::NOT_FOUND, "there is no such file or folder in the snapshots that are served"))
+        }
     }
 }
 
@@ -68,11 +70,15 @@ fn page(live: &Live, folder: &Place, path: &[u8], after: Option<&[u8]>) -> Resul
     for child in &children {
         let slash = if child.is_folder() { "/" } else { "" };
         let (link, name) = (encoded(&child.name, false), escaped(&String::from_utf8_lossy(&child.name)));
-        let (size, time) = child.file.as_ref().map_or_else(Default::default, |entry| {
-            (entry.size.to_string(), iso_date(entry.mtime.seconds))
-        });
+        let (size, time) = child
+            .file
+            .as_ref()
+            .map_or_else(Default::default, |entry| (entry.size.to_string(), iso_date(entry.mtime.seconds)));
         // The `./` keeps a name with a colon from being read as the scheme of a URL.
-        let _ = writeln!(page, "<tr><td><a href=\"./{link}{slash}\">{name}{slash}</a></td><td>{size}</td><td>{time}</td></tr>");
+        let _ = writeln!(
+            page,
+            "<tr><td><a href=\"./{link}{slash}\">{name}{slash}</a></td><td>{size}</td><td>{time}</td></tr>"
+        );
     }
     page.push_str("</tbody></table>");
     if let Some(last) = children.last().filter(|_| children.len() == SHOWN) {

@@ -134,9 +134,7 @@ impl Place {
             Self::Snapshots(_) => ids(None),
             Self::Series(series) => ids(Some(series)),
             Self::Views(_) => ["exact", "plain"].map(|name| name.as_bytes().to_vec()).to_vec(),
-            Self::AllSeries => {
-                live.listing().snapshots.iter().map(|root| escaped(&root.series).into_bytes()).collect()
-            }
+            Self::AllSeries => live.listing().snapshots.iter().map(|root| escaped(&root.series).into_bytes()).collect(),
             Self::Folder(dir, _) => return in_folder(dir, after, limit),
             Self::File(..) => Vec::new(),
         };

@@ -67,7 +67,8 @@ impl<'l> Lister<'l> {
 
     /// Begins with a folder, where the key that is to be gone on from stands in it.
     fn enter(&mut self, prefix: Vec<u8>, place: Place) -> Result<()> {
-        let mut level = Level { prefix, place, page: VecDeque::new(), after: None, ended: false, waiting: BTreeSet::new() };
+        let mut level =
+            Level { prefix, place, page: VecDeque::new(), after: None, ended: false, waiting: BTreeSet::new() };
         let rest = self.wanted.after.strip_prefix(&level.prefix[..]).filter(|rest| !rest.is_empty());
         if rest.is_none() && self.wanted.after > &level.prefix[..] && !level.prefix.is_empty() {
             // The whole folder comes before it.

@@ -1,6 +1,6 @@
 //! What is asked for.
 
-use hyper::header::{HeaderName, HOST};
+use hyper::header::{HOST, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
 
@@ -102,7 +102,9 @@ mod tests {
         assert_eq!(good.path, "plain/latest/a b/ü".as_bytes());
         assert_eq!(good.value("prefix"), Some(&b"x y"[..]));
         assert_eq!((good.value("flag"), good.value("none")), (Some(&b""[..]), None));
-        for wrong in ["/a/../b", "/a/%2e%2e/b", "/a%2fb", "/a%2Fb", "/a//b", "//a", "/./a", "/a%00", "/a%zz", "/a%2", "/a?x=%9"] {
+        for wrong in
+            ["/a/../b", "/a/%2e%2e/b", "/a%2fb", "/a%2Fb", "/a//b", "//a", "/./a", "/a%00", "/a%zz", "/a%2", "/a?x=%9"]
+        {
             assert_eq!(asked(wrong).err(), Some(Refusal::Address), "{wrong}");
         }
         assert_eq!(asked(&format!("/{}", "a".repeat(20_000))).err(), Some(Refusal::Address));

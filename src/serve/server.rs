@@ -99,7 +99,8 @@ pub fn serve(socket: TcpListener, served: Served, cancel: &CancelToken) -> Resul
     let address = || socket.local_addr().map_or_else(|_| "the socket".into(), |address| address.to_string());
     socket.set_nonblocking(true).when("use", address())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|source| Error::Exhausted { what: "threads to serve with", source: source.into() })?;
+    let runtime =
+        runtime.map_err(|source| Error::Exhausted { what: "threads to serve with", source: source.into() })?;
     let done = runtime.block_on(accept(socket, served, cancel));
     runtime.shutdown_timeout(GRACE);
     done
@@ -151,7 +152,8 @@ async fn respond(context: &Arc<Context>, request: Request<Incoming>) -> Answer {
             answer
         }
         Err(Refusal::Method) => {
-            let mut refused = s3::failure(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "snapshots are read only");
+            let mut refused =
+                s3::failure(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "snapshots are read only");
             set(&mut refused, header::ALLOW, "GET, HEAD");
             refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             refused

@@ -22,7 +22,12 @@ struct Deadline(Option<Pin<Box<Sleep>>>);
 
 impl Deadline {
     /// What came of an attempt, or an error where none got on for too long.
-    fn watch<T>(&mut self, context: &mut Context<'_>, limit: Duration, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        limit: Duration,
+        done: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if done.is_ready() {
             self.0 = None;
             return done;
@@ -34,7 +39,6 @@ impl Deadline {
         }
     }
 }
-
 
 impl<S> Stalled<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {

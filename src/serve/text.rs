@@ -9,7 +9,8 @@ pub(super) fn decoded(text: &[u8], plus_is_space: bool) -> Option<Vec<u8>> {
         match first {
             b'%' => {
                 let (digits, after) = after.split_at_checked(2)?;
-                let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
+                let digits =
+                    std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
                 bytes.push(u8::from_str_radix(digits, 16).ok()?);
                 rest = after;
             }

@@ -15,13 +15,16 @@ pub(super) fn page(live: &Live, query: &Query) -> Result<String> {
     let snapshot = |name: &str| {
         let text = query.bytes(name);
         let found = SnapshotName::parse(&text).map(|name| live.snapshot(&name, None));
-        found.unwrap_or_else(|| Err(crate::error::Error::NoSnapshot { wanted: String::from_utf8_lossy(&text).into_owned() }))
+        found.unwrap_or_else(|| {
+            Err(crate::error::Error::NoSnapshot { wanted: String::from_utf8_lossy(&text).into_owned() })
+        })
     };
     let (before, after) = (snapshot("a")?.root(), snapshot("b")?.root());
     let (mut rows, mut more) = (Vec::new(), 0u64);
     let side = |snapshot| Side { snapshot, path: b"" };
     let summary = diff(live.repository(), side(&before), side(&after), &mut |change| {
-        let is_folder = [change.before, change.after].into_iter().flatten().all(|entry| entry.kind == EntryKind::Directory);
+        let is_folder =
+            [change.before, change.after].into_iter().flatten().all(|entry| entry.kind == EntryKind::Directory);
         if change.difference == Difference::Metadata || is_folder {
             return Ok(());
         }
@@ -44,7 +47,8 @@ pub(super) fn page(live: &Live, query: &Query) -> Result<String> {
         size(summary.bytes_added),
         size(summary.bytes_removed),
     );
-    let headings = ["What", "Path", "Bytes before", "Bytes after", "Records before", "Records after", "Records, difference"];
+    let headings =
+        ["What", "Path", "Bytes before", "Bytes after", "Records before", "Records after", "Records, difference"];
     content.push_str(&table("Changed files", &headings, rows));
     if more > 0 {
         content.push_str(&format!("<p>And {} more: <code>snap diff</code> shows all.</p>\n", count(more, "file")));
@@ -66,7 +70,8 @@ fn row(change: &Change<'_>, after: &[u8]) -> Vec<String> {
         None => shown,
     };
     let bytes = |entry: Option<&FileEntry>| entry.map_or_else(String::new, |entry| size(entry.size));
-    let records = |entry: Option<&FileEntry>| entry.and_then(|entry| entry.avro.as_ref()).map(|facts| facts.declared_records);
+    let records =
+        |entry: Option<&FileEntry>| entry.and_then(|entry| entry.avro.as_ref()).map(|facts| facts.declared_records);
     let (was, is) = (records(change.before), records(change.after));
     let shown = |records: Option<u64>| records.map_or_else(String::new, grouped);
     let difference = match (was, is) {

@@ -122,7 +122,12 @@ mod tests {
         for values in [vec![0], vec![5], vec![0, 0], (0..1000).collect()] {
             let points: Vec<Point> = values.into_iter().map(point).collect();
             for svg in [bars("a \"b\"", &points), line("x", &points)] {
-                assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && !svg.contains("NaN") && !svg.contains("<a>"));
+                assert!(
+                    svg.starts_with("<svg")
+                        && svg.ends_with("</svg>\n")
+                        && !svg.contains("NaN")
+                        && !svg.contains("<a>")
+                );
             }
         }
         let stretch = Stretch { lane: 0, from: 0, to: 3, words: "<".into() };

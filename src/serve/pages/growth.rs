@@ -61,7 +61,9 @@ fn summary(found: &Stats) -> String {
         "<p>All snapshots together show {} of files. {} are stored for them{saving}. The repository takes {} in all.</p>\n",
         size(found.held.bytes),
         size(found.unique.stored),
-        size(found.objects.pack_bytes + found.objects.parity_bytes + found.objects.index_bytes + found.objects.log_bytes)
+        size(
+            found.objects.pack_bytes + found.objects.parity_bytes + found.objects.index_bytes + found.objects.log_bytes
+        )
     );
     if found.unreadable > 0 {
         text.push_str("<p class=\"bad\">Something could not be read: these figures are too small.</p>\n");

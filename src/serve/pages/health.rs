@@ -66,7 +66,9 @@ fn of_snapshot(snapshot: &Snapshot, series: &str) -> String {
     };
     let name = escaped(series);
     let mut text = match rows.is_empty() {
-        true => format!("<p>{name}: <span class=\"good\">all Avro files of the newest snapshot are sound</span>.</p>\n"),
+        true => {
+            format!("<p>{name}: <span class=\"good\">all Avro files of the newest snapshot are sound</span>.</p>\n")
+        }
         false => format!("<h3>{name}</h3>\n{}", table("Files", &["Path", "State", "Records"], rows)),
     };
     if more > 0 {

@@ -59,7 +59,9 @@ pub(super) fn health(health: &Health, now: i64) -> String {
     let mut text = match (health.packs, health.packs_verified, health.oldest_check, health.newest_check) {
         (0, ..) => "It holds no pack yet.".into(),
         (_, 0, ..) => "This machine has verified no pack yet: <code>snap check --read-data</code> does.".into(),
-        (_, _, Some(oldest), _) => format!("All packs were read and found sound, the first of them {}.", ago(oldest, now)),
+        (_, _, Some(oldest), _) => {
+            format!("All packs were read and found sound, the first of them {}.", ago(oldest, now))
+        }
         (packs, verified, None, newest) => format!(
             "{} of {} were read and found sound, the last of them {}.",
             verified,

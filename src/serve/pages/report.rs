@@ -13,12 +13,10 @@ use crate::ops::overview::Overview;
 /// Errors of reading the snapshots.
 pub fn report(live: &Live, found: &Overview) -> Result<String> {
     let title = format!("Snapshots on {} UTC", minute(found.time));
-    let parts = [
-        ("Series", home::content(live, found)),
-        ("Growth", growth::content(live)?),
-        ("Health", health::content(live)),
-    ];
-    let content: String = parts.iter().map(|(name, part)| format!("<section><h2>{name}</h2>\n{part}</section>\n")).collect();
+    let parts =
+        [("Series", home::content(live, found)), ("Growth", growth::content(live)?), ("Health", health::content(live))];
+    let content: String =
+        parts.iter().map(|(name, part)| format!("<section><h2>{name}</h2>\n{part}</section>\n")).collect();
     Ok(without_links(&format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\"><title>{0}</title><style>{1}</style></head>\n<body><main><h1>{0}</h1>\n{content}</main></body></html>\n",

@@ -124,7 +124,8 @@ fn history(live: &Live, snapshot: &Snapshot, path: &[u8]) -> Result<String> {
     let listing = live.listing();
     let all: Vec<_> = listing.snapshots.iter().filter(|root| root.series == series).collect();
     let latest = &all[all.len().saturating_sub(HISTORY)..];
-    let (mut points, mut rows, mut schemas, mut stretches) = (Vec::new(), Vec::new(), Vec::new(), Vec::<Stretch>::new());
+    let (mut points, mut rows, mut schemas, mut stretches) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::<Stretch>::new());
     for (at, root) in latest.iter().enumerate() {
         let Some(row) = live.of_root((*root).clone()).entry(path)? else { continue };
         let Some(facts) = &row.avro else { continue };
@@ -140,14 +141,30 @@ fn history(live: &Live, snapshot: &Snapshot, path: &[u8]) -> Result<String> {
         });
         match stretches.last_mut().filter(|last| last.lane == lane && last.to == at) {
             Some(last) => last.to = at + 1,
-            None => stretches.push(Stretch { lane, from: at, to: at + 1, words: format!("{schema} from {}", minute(root.time)) }),
+            None => stretches.push(Stretch {
+                lane,
+                from: at,
+                to: at + 1,
+                words: format!("{schema} from {}", minute(root.time)),
+            }),
         }
-        rows.push(vec![minute(root.time), grouped(facts.declared_records), size(row.size), format!("<code>{schema}</code>")]);
+        rows.push(vec![
+            minute(root.time),
+            grouped(facts.declared_records),
+            size(row.size),
+            format!("<code>{schema}</code>"),
+        ]);
     }
     rows.reverse();
-    let mut text = format!("<h2>Records over time</h2>\n{}", line("Records, from the first snapshot to the last", &points));
+    let mut text =
+        format!("<h2>Records over time</h2>\n{}", line("Records, from the first snapshot to the last", &points));
     text.push_str("<h2>Schemas over time</h2>\n");
-    text.push_str(&lanes("Which schema each snapshot has, from the first to the last", &schemas, &stretches, latest.len()));
+    text.push_str(&lanes(
+        "Which schema each snapshot has, from the first to the last",
+        &schemas,
+        &stretches,
+        latest.len(),
+    ));
     text.push_str(&table("Snapshots, the latest first", &["Time (UTC)", "Records", "Bytes", "Schema"], rows));
     Ok(text)
 }

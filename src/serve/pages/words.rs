@@ -69,7 +69,10 @@ mod tests {
 
     #[test]
     fn amounts_read_well() {
-        assert_eq!([0, 1023, 1024, 1_890_000, u64::MAX].map(size), ["0 B", "1023 B", "1.00 KiB", "1.80 MiB", "16.0 EiB"]);
+        assert_eq!(
+            [0, 1023, 1024, 1_890_000, u64::MAX].map(size),
+            ["0 B", "1023 B", "1.00 KiB", "1.80 MiB", "16.0 EiB"]
+        );
         assert_eq!(count(1, "file"), "1 file");
         assert_eq!(count(1_204_000, "file"), "1\u{a0}204\u{a0}000 files");
         assert_eq!(length(119), "119 seconds");

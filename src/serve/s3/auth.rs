@@ -95,7 +95,11 @@ fn in_header<'r>(asked: &'r Asked, header: &'r str) -> Result<Signed<'r>, Denied
         headers: headers.ok_or(Denied::Malformed)?.split(';').collect(),
         signature: signature.ok_or(Denied::Malformed)?,
         expires: None,
-        payload: asked.headers.get("x-amz-content-sha256").and_then(|hash| hash.to_str().ok()).ok_or(Denied::Malformed)?,
+        payload: asked
+            .headers
+            .get("x-amz-content-sha256")
+            .and_then(|hash| hash.to_str().ok())
+            .ok_or(Denied::Malformed)?,
     })
 }
 
@@ -152,8 +156,7 @@ fn canonical(asked: &Asked, signed: &Signed<'_>) -> String {
     let mut headers = String::new();
     for name in &signed.headers {
         let values = asked.headers.get_all(*name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let values: Vec<String> =
-            values.map(|value| value.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let values: Vec<String> = values.map(|value| value.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         headers.push_str(&format!("{name}:{}\n", values.join(",")));
     }
     let names = signed.headers.join(";");

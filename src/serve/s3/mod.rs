@@ -38,7 +38,8 @@ pub(super) async fn in_bucket(context: &Arc<Context>, asked: &Asked, key: &[u8])
     if is_asked("versioning") {
         return Ok(answer(StatusCode::OK, XML, xml::versioning()));
     }
-    const OTHERS: [&str; 8] = ["acl", "policy", "tagging", "lifecycle", "uploads", "versions", "object-lock", "encryption"];
+    const OTHERS: [&str; 8] =
+        ["acl", "policy", "tagging", "lifecycle", "uploads", "versions", "object-lock", "encryption"];
     if OTHERS.iter().any(|name| is_asked(name)) {
         return Ok(failure(StatusCode::NOT_IMPLEMENTED, "NotImplemented", "this is not served here"));
     }
@@ -58,7 +59,9 @@ async fn object(context: &Arc<Context>, asked: &Asked, key: &[u8]) -> Result<Ans
     });
     match open.await? {
         Some(open) => file(asked, open, context.reads()).await,
-        None => Ok(failure(StatusCode::NOT_FOUND, "NoSuchKey", "there is no such file in the snapshots that are served")),
+        None => {
+            Ok(failure(StatusCode::NOT_FOUND, "NoSuchKey", "there is no such file in the snapshots that are served"))
+        }
     }
 }
 
@@ -78,11 +81,12 @@ async fn list(context: &Arc<Context>, asked: &Asked) -> Result<Answer> {
         (true, None) => text("start-after"),
         (false, _) => text("marker"),
     };
-    let most = match asked.value("max-keys").map(|text| std::str::from_utf8(text).ok().and_then(|text| text.parse().ok())) {
-        None => MAX_KEYS,
-        Some(Some(number)) => MAX_KEYS.min(number),
-        Some(None) => return refused("InvalidArgument", "max-keys is no number"),
-    };
+    let most =
+        match asked.value("max-keys").map(|text| std::str::from_utf8(text).ok().and_then(|text| text.parse().ok())) {
+            None => MAX_KEYS,
+            Some(Some(number)) => MAX_KEYS.min(number),
+            Some(None) => return refused("InvalidArgument", "max-keys is no number"),
+        };
     let as_url = asked.value("encoding-type") == Some(b"url");
     let (bucket, start) = (context.bucket.clone(), text("start-after"));
     let written = context.read(move |live| {

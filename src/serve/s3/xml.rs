@@ -34,11 +34,8 @@ pub(super) fn buckets(name: &str) -> String {
 
 /// An error as clients of S3 read it.
 pub(in super::super) fn failure(status: StatusCode, code: &str, message: &str) -> Answer {
-    let text = format!(
-        "{DECLARATION}<Error><Code>{}</Code><Message>{}</Message></Error>",
-        escaped(code),
-        escaped(message)
-    );
+    let text =
+        format!("{DECLARATION}<Error><Code>{}</Code><Message>{}</Message></Error>", escaped(code), escaped(message));
     answer(status, super::XML, text)
 }
 
@@ -76,7 +73,14 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn new(bucket: &str, prefix: &[u8], delimiter: &[u8], as_url: bool, is_second: bool, most: usize) -> Self {
+    pub(super) fn new(
+        bucket: &str,
+        prefix: &[u8],
+        delimiter: &[u8],
+        as_url: bool,
+        is_second: bool,
+        most: usize,
+    ) -> Self {
         let text = format!("{DECLARATION}<ListBucketResult {NAMESPACE}><Name>{}</Name>", escaped(bucket));
         let (last, groups) = (Vec::new(), String::new());
         let mut page = Self { text, as_url, is_second, most, count: 0, last, groups };
