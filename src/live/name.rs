@@ -69,7 +69,8 @@ fn moment(text: &str) -> Option<i64> {
         let next = day.checked_add(1.day()).ok()?.to_zoned(TimeZone::UTC).ok()?;
         next.timestamp().as_nanosecond() - 1
     };
-    i64::try_from(nanoseconds).ok()
+    // Snapshots are dated within 64 bits of nanoseconds: what lies beyond them is later, or earlier, than all.
+    Some(i64::try_from(nanoseconds).unwrap_or(if nanoseconds < 0 { i64::MIN } else { i64::MAX }))
 }
 
 /// The name of a series as a component of a path: `/`, `%`, and what no path may hold stand as `%` and two digits.
@@ -118,6 +119,7 @@ mod tests {
         assert_eq!(parse("0AfF"), Some(SnapshotName::Prefix("0aff".into())));
         assert_eq!(parse("@0"), Some(SnapshotName::At(0)));
         assert_eq!(parse("@1970-01-01"), Some(SnapshotName::At(86_400_000_000_000 - 1)));
+        assert_eq!(parse("@2999-01-01"), Some(SnapshotName::At(i64::MAX)));
         assert_eq!(parse("@1970-01-01T00:00:01Z"), Some(SnapshotName::At(1_000_000_000)));
         for wrong in [
             "",
