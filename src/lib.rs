@@ -244,7 +244,12 @@ pub mod ingest;
 #[doc(hidden)]
 pub mod integrity;
 #[doc(hidden)]
+pub mod live;
+#[doc(hidden)]
 pub mod log;
+#[cfg(feature = "mount")]
+#[doc(hidden)]
+pub mod mount;
 #[doc(hidden)]
 pub mod ops;
 #[doc(hidden)]
@@ -259,6 +264,9 @@ pub mod recipe;
 pub mod report;
 #[doc(hidden)]
 pub mod runtime;
+#[cfg(feature = "serve")]
+#[doc(hidden)]
+pub mod serve;
 #[doc(hidden)]
 pub mod snapshot;
 pub mod storage;

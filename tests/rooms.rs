@@ -28,6 +28,40 @@ const COMMON: &[&str] = &["values", "report", "progress", "error", "id", "wire"]
 /// The rooms, highest first.
 const ROOMS: &[Room] = &[
     Room {
+        name: "serve", // snapshots over HTTP: a read-only S3, plain files, pages
+        uses: &[
+            ("live", "names are resolved, and files stay open"),
+            ("ops", "pages show what stats, diff and overview found"),
+            ("runtime", "it ends when its token says so"),
+            ("read", "folders are listed"),
+            ("snapshot", "rows say what a file is"),
+            ("recipe", "files are served in two views"),
+            ("avro", "pages show the first records"),
+            ("chunk", "growth is shown by the kinds of chunks"),
+            ("crypto", "requests are signed, and keys are random"),
+        ],
+    },
+    Room {
+        name: "mount", // snapshots as a file system
+        uses: &[
+            ("live", "names are resolved, and files stay open"),
+            ("runtime", "it ends when its token says so"),
+            ("read", "folders are listed"),
+            ("snapshot", "rows say what the attributes are"),
+            ("recipe", "files are served in two views"),
+        ],
+    },
+    Room {
+        name: "live", // the snapshots as they are now, and files of them that are open
+        uses: &[
+            ("ops", "snapshots are listed and picked as on the command line"),
+            ("read", "files are opened and read in ranges"),
+            ("store", "the log is read again for what is new"),
+            ("snapshot", "rows name the content of a file"),
+            ("recipe", "files are read in two views"),
+        ],
+    },
+    Room {
         name: "ops", // what each verb does: options in, report out
         uses: &[
             ("ingest", "create, copy, optimize and `repair payloads` put content into the repository"),
@@ -239,24 +273,29 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("crossbeam_channel", &["ops"]),
     ("fastcdc", &["chunk"]),
+    // The kernel's protocol for file systems.
+    ("fuser", &["mount"]),
     ("futures_util", &["storage"]),
     ("getrandom", &["crypto"]),
+    // The server, and what joins it to its runtime.
+    ("hyper", &["serve"]),
+    ("hyper_util", &["serve"]),
     ("indicatif", &["cli"]),
-    // storage reads when credentials end.
-    ("jiff", &["storage", "cli"]),
+    // storage reads when credentials end; live and serve read and write the times of names and protocols.
+    ("jiff", &["serve", "live", "storage", "cli"]),
     // The client of object stores, and the runtime that it needs, stay inside the backend.
     ("object_store", &["storage"]),
     ("rayon", &["ops", "gc", "integrity", "ingest", "read", "runtime"]),
     ("rpassword", &["cli"]),
     ("rusqlite", &["cache", "index", "hints"]),
     // The system's calls. log asks for the name of the host only, which it writes into entries.
-    ("rustix", &["storage", "files", "log", "cli"]),
+    ("rustix", &["mount", "storage", "files", "log", "cli"]),
     // The JSON of schemas, and that of the metadata of tables; what `--json` prints; what is written beside a file that was restored in part; what a command
     // prints that knows credentials.
     ("serde_json", &["avro", "ops", "storage", "iceberg", "cli"]),
     // Ctrl-C, without unsafe code.
     ("signal_hook", &["cli"]),
-    ("tokio", &["storage"]),
+    ("tokio", &["serve", "storage"]),
     // The names of users and groups.
     ("uzers", &["files", "cli"]),
     ("zeroize", &["crypto"]),
@@ -299,15 +338,17 @@ const WORLD: &[(&str, &[&str])] = &[
     ("std::fs", &["ops", "files", "store", "log", "cache", "storage", "cli"]),
     // cli asks how many cores there are, and which thread panicked. storage waits before it asks a storage again, and its
     // conformance suite lets several threads create one name.
-    ("std::thread", &["ops", "runtime", "storage", "cli"]),
+    // serve and mount ask how many cores there are, and wait for the end.
+    ("std::thread", &["serve", "mount", "ops", "runtime", "storage", "cli"]),
     // Engines measure how long a run took; files and log have clocks that callers can replace; store publishes an index
     // object every few minutes.
-    ("std::time", &["ops", "gc", "files", "store", "log", "storage", "cli"]),
+    // live looks for new snapshots once a second; requests are signed for a time; attributes of mounted files are times.
+    ("std::time", &["serve", "mount", "live", "ops", "gc", "files", "store", "log", "storage", "cli"]),
     ("std::env", &["files", "cli"]),
     // The number of the process stands in entries, for people. storage runs the command that a profile names for
     // credentials.
     ("std::process", &["log", "storage", "cli", "main"]),
-    ("std::net", &[]),
+    ("std::net", &["serve", "cli"]),
 ];
 
 /// A length of time is a number like any other: whoever waits on a lock names it, and reads no clock by it.

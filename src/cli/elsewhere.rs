@@ -13,10 +13,11 @@ pub(crate) fn answer(command: &str) -> Option<&'static str> {
              adds redundancy"
         }
         "rebuild-index" | "reindex" => "`snap repair index` rebuilds lost index objects from the packs",
-        "mount" | "umount" => {
-            "there is no mount yet: `snap ls` and `snap find` list files, `snap dump` prints a file or a directory as a tar \
-             archive, `snap restore SNAPSHOT:PATH` writes a part"
-        }
+        "umount" | "unmount" => "`fusermount3 -u DIR` unmounts what `snap mount` shows; so does Ctrl-C there",
+        #[cfg(not(feature = "mount"))]
+        "mount" => "this snap was built without `mount`: `snap restore SNAPSHOT:PATH` writes a part of a snapshot",
+        #[cfg(not(feature = "serve"))]
+        "serve" | "report" => "this snap was built without `serve`: build it with the default features",
         "generate" => {
             "`snap completions SHELL` prints completions for a shell; there are no manual pages yet, see `snap help`"
         }

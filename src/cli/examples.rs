@@ -68,6 +68,16 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("snap count", &["snap count latest:export/orders", "snap count 'latest~1:export/orders/*.avro' --json"]),
     ("snap schema ls", &["snap schema ls latest", "snap schema ls latest:export/tables 'latest:lake/*/orders'"]),
+    ("snap schema ls", &["snap schema ls latest", "snap schema ls latest:export/tables"]),
+    #[cfg(feature = "mount")]
+    ("snap mount", &["snap mount /mnt/snapshots", "snap mount /mnt/snapshots --series orders --allow-other"]),
+    #[cfg(feature = "serve")]
+    ("snap report", &["snap report --html report.html", "snap report --json"]),
+    #[cfg(feature = "serve")]
+    (
+        "snap serve",
+        &["snap serve", "snap serve --listen 0.0.0.0:7979 --server-name lake.example.org", "snap serve --anonymous"],
+    ),
     (
         "snap schema show",
         &["snap schema show latest:export/orders.avro", "snap schema show latest:export/orders.avro --canonical"],

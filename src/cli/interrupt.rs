@@ -21,6 +21,8 @@ use super::output::Output;
 
 /// How long work may take to end by itself.
 const GRACE: Duration = Duration::from_millis(500);
+/// How long what serves may take for what clients are reading.
+const SERVING_GRACE: Duration = Duration::from_secs(5);
 /// How often it is looked whether it has.
 const STEP: Duration = Duration::from_millis(10);
 
@@ -31,6 +33,9 @@ pub(crate) enum When {
     Reading,
     /// It changes something. How to go on.
     Changing(&'static str),
+    /// It runs until then: that is how it ends.
+    #[cfg_attr(not(any(feature = "mount", feature = "serve")), expect(dead_code))]
+    Serving,
 }
 
 /// Ends all work when a signal came.
@@ -77,7 +82,7 @@ fn say() {
     let (when, json) = VERB.get().copied().unwrap_or((When::Reading, false));
     let output = Output::new(json, true, false);
     match (when, json) {
-        (When::Reading, _) => output.error("interrupted", "interrupted", None),
+        (When::Reading | When::Serving, _) => output.error("interrupted", "interrupted", None),
         (When::Changing(how), true) => {
             output.error("interrupted", "interrupted: the repository is intact", Some(how));
         }
@@ -126,7 +131,8 @@ fn wait(terminal: Option<&Terminal>) {
         return;
     }
     token().cancel();
-    let until = Instant::now() + GRACE;
+    let serves = matches!(VERB.get(), Some((When::Serving, _)));
+    let until = Instant::now() + if serves { SERVING_GRACE } else { GRACE };
     while LISTENS.load(Ordering::Relaxed) && Instant::now() < until && signals.pending().next().is_none() {
         std::thread::sleep(STEP);
     }

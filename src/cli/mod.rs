@@ -33,6 +33,8 @@ mod lost;
 mod ls;
 mod manifest;
 mod merge;
+#[cfg(feature = "mount")]
+mod mount;
 mod open;
 mod optimize;
 mod output;
@@ -49,9 +51,13 @@ mod prune;
 mod record_diff;
 mod recover;
 mod repair;
+#[cfg(feature = "serve")]
+mod report;
 mod restore;
 mod retain;
 mod schema;
+#[cfg(feature = "serve")]
+mod serve;
 mod snapshots;
 mod sources;
 mod stats;
@@ -113,6 +119,12 @@ enum Verb {
     Stats(stats::Args),
     Dump(dump::Args),
     Manifest(manifest::Args),
+    #[cfg(feature = "mount")]
+    Mount(mount::Args),
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
+    #[cfg(feature = "serve")]
+    Report(report::Args),
     Check(check::Args),
     Drill(drill::Args),
     #[command(visible_alias = "gc")]
@@ -205,6 +217,12 @@ impl Verb {
             Self::Stats(args) => args.run(context),
             Self::Dump(args) => args.run(context),
             Self::Manifest(args) => args.run(context),
+            #[cfg(feature = "mount")]
+            Self::Mount(args) => args.run(context),
+            #[cfg(feature = "serve")]
+            Self::Serve(args) => args.run(context),
+            #[cfg(feature = "serve")]
+            Self::Report(args) => args.run(context),
             Self::Check(args) => args.run(context),
             Self::Drill(args) => args.run(context),
             Self::Prune(args) => args.run(context),
@@ -261,6 +279,10 @@ impl Verb {
             Self::Prune(_) | Self::Repair(_) | Self::Recover(_) | Self::Retain(_) | Self::Optimize(_) => {
                 When::Changing("run it again, it continues from what is done so far")
             }
+            #[cfg(feature = "mount")]
+            Self::Mount(_) => When::Serving,
+            #[cfg(feature = "serve")]
+            Self::Serve(_) => When::Serving,
             _ => When::Reading,
         }
     }

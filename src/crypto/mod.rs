@@ -6,12 +6,14 @@
 
 mod entropy;
 mod envelope;
+mod hmac;
 mod keyring;
 mod pack_cipher;
 pub mod slot;
 
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use envelope::{Envelope, PRELUDE_LEN, Prelude, epoch_of, open_prelude};
+pub use hmac::{hmac_sha256, is_same_secret, sha256};
 pub use keyring::{Keyring, Secret};
 pub use pack_cipher::{FrameContext, PackCipher, Suite};
 

@@ -18,6 +18,7 @@ pub mod ls;
 pub mod manifest;
 pub mod merge;
 pub mod optimize;
+pub mod overview;
 pub mod plan;
 pub mod prune;
 pub mod record_diff;

@@ -336,7 +336,7 @@ fn a_file_is_found_once_for_each_content() {
 fn commands_of_other_tools_are_answered() {
     let snap = Snap::bare();
     for command in
-        ["unlock", "migrate", "rebuild-index", "mount", "generate", "self-update", "rewrite", "list", "version"]
+        ["unlock", "migrate", "rebuild-index", "umount", "generate", "self-update", "rewrite", "list", "version"]
     {
         let ran = snap.ends(2, &[command]);
         assert!(ran.stderr.contains(&format!("no command \"{command}\"")), "{command}: {}", ran.stderr);

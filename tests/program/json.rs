@@ -318,7 +318,34 @@ fn remote(met: &mut Met) {
     met.add("retain", &run(&["retain", "1h", "--json"]));
 }
 
+/// What runs until it is ended: it is given a moment, and ended as services are.
+#[cfg(feature = "serve")]
+fn running(met: &mut Met) {
+    let snap = Snap::new();
+    snap.write("a/x.avro", one_record(LONG, &[2]));
+    snap.ok(&["create", "--quiet", "a"]);
+    run(met, &snap, "report", &[]);
+    let briefly = |arguments: &[&str]| {
+        // It says something as soon as it runs.
+        let script = "\"$0\" \"$@\" > out & pid=$!; until test -s out || ! kill -0 $pid; do sleep 0.05; done; kill $pid; wait $pid; cat out";
+        crate::cli::finish(&mut snap.in_shell(script, arguments))
+    };
+    met.add("serve", &briefly(&["serve", "--listen", "127.0.0.1:0", "--json"]));
+    let mounts = fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
+    if cfg!(feature = "mount") && mounts {
+        let place = text(&snap.path("mounted"));
+        fs::create_dir(&place).unwrap();
+        met.add("mount", &briefly(&["mount", &place, "--json"]));
+    } else {
+        eprintln!(
+            "PASSED OVER: file systems cannot be mounted here, so what `snap mount --json` prints was not compared"
+        );
+        met.page.retain(|(verb, _), _| verb != "mount");
+    }
+}
+
 #[test]
+#[cfg_attr(not(feature = "serve"), ignore = "some of the page is about the server")]
 #[cfg_attr(not(feature = "object-store"), ignore = "some of the page is about object stores")]
 fn the_page_on_json_is_what_is_printed() {
     let mut met = Met { page: page(), found: Page::new(), wrong: BTreeSet::new() };
@@ -326,5 +353,7 @@ fn the_page_on_json_is_what_is_printed() {
     damaged(&mut met);
     #[cfg(feature = "object-store")]
     remote(&mut met);
+    #[cfg(feature = "serve")]
+    running(&mut met);
     met.finish();
 }

@@ -13,6 +13,9 @@ mod cli;
 mod common;
 #[path = "../common/containers.rs"]
 mod containers;
+#[cfg(feature = "serve")]
+#[path = "../common/http.rs"]
+mod http;
 #[path = "../common/iceberg.rs"]
 mod iceberg;
 #[path = "../common/lab.rs"]
@@ -53,6 +56,8 @@ mod interrupt;
 mod json;
 mod lines;
 mod manifest_readers;
+#[cfg(feature = "mount")]
+mod mount;
 mod parity;
 mod prune;
 mod record_diff;
@@ -62,6 +67,8 @@ mod restore_delete;
 mod restore_metadata;
 mod restore_property;
 mod rotate;
+#[cfg(feature = "serve")]
+mod serve;
 mod shards;
 mod stats;
 mod stories;

@@ -103,24 +103,40 @@ impl Selector {
     /// [`Error::NoSnapshot`], [`Error::AmbiguousSnapshot`]; where the id is that of a snapshot whose root cannot be
     /// read, what is wrong with it.
     pub fn pick(&self, listing: &mut Listing, filter: &Filter) -> Result<SnapshotRoot> {
+        let Which::Prefix(prefix) = &self.which else { return self.find(listing, filter).cloned() };
+        let is_meant = |id: &SnapshotId| id.to_string().starts_with(prefix);
+        let unreadable = listing.unreadable.iter().filter(|(id, _)| is_meant(id)).count();
+        match self.find(listing, filter) {
+            Err(Error::NoSnapshot { .. }) if unreadable == 1 => {
+                let at = listing.unreadable.iter().position(|(id, _)| is_meant(id));
+                let wanted = || Error::NoSnapshot { wanted: self.to_string() };
+                Err(at.map_or_else(wanted, |at| listing.unreadable.swap_remove(at).1))
+            }
+            found => found.cloned(),
+        }
+    }
+
+    /// The snapshot that is meant, of those whose root can be read.
+    ///
+    /// # Errors
+    /// [`Error::NoSnapshot`]; [`Error::AmbiguousSnapshot`], also where others cannot be read.
+    pub fn find<'l>(&self, listing: &'l Listing, filter: &Filter) -> Result<&'l SnapshotRoot> {
         let wanted = || Error::NoSnapshot { wanted: self.to_string() };
         let prefix = match &self.which {
-            Which::Latest(back) => {
-                return self.latest(listing, filter).series.get(*back).map(|root| (*root).clone()).ok_or_else(wanted);
-            }
+            Which::Latest(back) => return self.latest(listing, filter).series.get(*back).copied().ok_or_else(wanted),
             Which::Prefix(prefix) => prefix,
         };
         let is_meant = |id: &SnapshotId| id.to_string().starts_with(prefix);
-        let fitting: Vec<_> = listing.fitting(filter).filter(|root| is_meant(&root.id)).cloned().collect();
+        let mut fitting = listing.fitting(filter).filter(|root| is_meant(&root.id));
+        let (first, more) = (fitting.next(), fitting.count());
         let unreadable = listing.unreadable.iter().filter(|(id, _)| is_meant(id)).count();
-        match (fitting.len() + unreadable, fitting.into_iter().next()) {
-            (0, _) => Err(wanted()),
-            (1, Some(root)) => Ok(root),
-            (1, None) => {
-                let at = listing.unreadable.iter().position(|(id, _)| is_meant(id));
-                Err(at.map_or_else(wanted, |at| listing.unreadable.swap_remove(at).1))
+        match (first, more + unreadable) {
+            (Some(root), 0) => Ok(root),
+            (None, 0 | 1) => Err(wanted()),
+            (first, others) => {
+                let count = usize::from(first.is_some()) + others;
+                Err(Error::AmbiguousSnapshot { wanted: self.to_string(), count })
             }
-            (count, _) => Err(Error::AmbiguousSnapshot { wanted: self.to_string(), count }),
         }
     }
 

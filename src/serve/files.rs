@@ -1,0 +1,89 @@
+//! Files and folders over plain HTTP.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use hyper::{StatusCode, header};
+
+use super::answer::{Answer, answer, file, plain_text, set};
+use super::keys::{Place, find};
+use super::request::Asked;
+use super::server::Context;
+use super::text::{encoded, escaped, iso_date};
+use crate::error::Result;
+use crate::live::Live;
+use crate::read::Snapshot;
+use crate::recipe::View;
+
+/// How many things of a folder a page shows.
+const SHOWN: usize = 2000;
+
+/// What a path stands for, found in a thread that may read.
+enum Found {
+    File(Snapshot, View, Vec<u8>),
+    Folder(String),
+    /// The same path with a `/` at its end.
+    Moved,
+    Nothing,
+}
+
+/// Answers a request for a file or folder.
+pub(super) async fn get(context: &Arc<Context>, asked: &Asked) -> Result<Answer> {
+    let (path, after) = (asked.path.clone(), asked.value("after").map(<[u8]>::to_vec));
+    let found = context.read(move |live| look(live, &path, after.as_deref())).await?;
+    match found {
+        Found::File(snapshot, view, path) => {
+            let open = context.read(move |live| live.open(&snapshot, view, &path)).await?;
+            file(asked, open, context.reads()).await
+        }
+        Found::Folder(page) => Ok(answer(StatusCode::OK, "text/html; charset=utf-8", page)),
+        Found::Moved => {
+            let mut moved = plain_text(StatusCode::MOVED_PERMANENTLY, "this is a folder");
+            set(&mut moved, header::LOCATION, &format!("{}/", asked.raw_path));
+            Ok(moved)
+        }
+        Found::Nothing => {
+            Ok(plain_text(StatusCode::NOT_FOUND, "there is no such file or folder in the snapshots that are served"))
+        }
+    }
+}
+
+fn look(live: &Live, path: &[u8], after: Option<&[u8]>) -> Result<Found> {
+    Ok(match find(live, path)? {
+        None => Found::Nothing,
+        Some(Place::File(snapshot, view, entry)) => Found::File(snapshot, view, entry.path),
+        Some(_) if !path.ends_with(b"/") => Found::Moved,
+        Some(folder) => Found::Folder(page(live, &folder, path, after)?),
+    })
+}
+
+/// A page that shows what is in a folder.
+fn page(live: &Live, folder: &Place, path: &[u8], after: Option<&[u8]>) -> Result<String> {
+    let shown = escaped(&format!("/{}", String::from_utf8_lossy(path)));
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>{shown}</title></head><body><h1>{shown}</h1>\n<table><thead><tr><th \
+         scope=\"col\">Name</th><th scope=\"col\">Bytes as saved</th><th scope=\"col\">Last change (UTC)</th></tr></thead><tbody>\n\
+         <tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n"
+    );
+    let children = folder.children_after(live, after, SHOWN)?;
+    for child in &children {
+        let slash = if child.is_folder() { "/" } else { "" };
+        let (link, name) = (encoded(&child.name, false), escaped(&String::from_utf8_lossy(&child.name)));
+        let (size, time) = child
+            .file
+            .as_ref()
+            .map_or_else(Default::default, |entry| (entry.size.to_string(), iso_date(entry.mtime.seconds)));
+        // The `./` keeps a name with a colon from being read as the scheme of a URL.
+        let _ = writeln!(
+            page,
+            "<tr><td><a href=\"./{link}{slash}\">{name}{slash}</a></td><td>{size}</td><td>{time}</td></tr>"
+        );
+    }
+    page.push_str("</tbody></table>");
+    if let Some(last) = children.last().filter(|_| children.len() == SHOWN) {
+        let _ = write!(page, "<p><a href=\"?after={}\">More</a></p>", encoded(&last.name, false));
+    }
+    page.push_str("</body></html>\n");
+    Ok(page)
+}

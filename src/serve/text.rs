@@ -1,0 +1,94 @@
+//! Text in URLs, XML and HTML.
+
+/// Decodes `%` and two digits. None where two digits do not follow.
+pub(super) fn decoded(text: &[u8], plus_is_space: bool) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        match first {
+            b'%' => {
+                let (digits, after) = after.split_at_checked(2)?;
+                let digits =
+                    std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
+                bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                rest = after;
+            }
+            b'+' if plus_is_space => bytes.push(b' '),
+            byte => bytes.push(*byte),
+        }
+    }
+    Some(bytes)
+}
+
+/// Encodes all but the unreserved characters of RFC 3986, as the signature of S3 wants it; `/` stays where it is one.
+pub(super) fn encoded(bytes: &[u8], keeps_slash: bool) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(*byte)),
+            b'/' if keeps_slash => text.push('/'),
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
+/// As the text of an element or an attribute. What XML cannot hold becomes U+FFFD.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\t' | '\n' | '\r' => escaped.push_str(&format!("&#{};", u32::from(character))),
+            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// A time as HTTP has it, like `Mon, 30 Nov 2026 00:00:00 GMT`. Years beyond 9999, which it cannot say, are the last that it can.
+pub(super) fn http_date(seconds: i64) -> String {
+    let last = 253_402_300_799;
+    let time = jiff::Timestamp::from_second(seconds.clamp(0, last)).unwrap_or_default();
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// A time as S3 has it, like `2026-11-30T00:00:00.000Z`.
+pub(super) fn iso_date(seconds: i64) -> String {
+    let last = 253_402_300_799;
+    let time = jiff::Timestamp::from_second(seconds.clamp(0, last)).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_protocols() {
+        assert_eq!(http_date(1_796_342_400), "Fri, 04 Dec 2026 00:00:00 GMT");
+        assert_eq!(iso_date(1_796_342_400), "2026-12-04T00:00:00.000Z");
+        assert_eq!(http_date(i64::MIN), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(iso_date(i64::MAX), "9999-12-31T23:59:59.000Z");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_comes_back(bytes: Vec<u8>, keeps: bool) {
+            prop_assert_eq!(decoded(encoded(&bytes, keeps).as_bytes(), keeps), Some(bytes));
+        }
+
+        #[test]
+        fn any_text_is_decoded_or_refused(bytes: Vec<u8>) {
+            let _ = decoded(&bytes, true);
+        }
+    }
+}
