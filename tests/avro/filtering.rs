@@ -46,7 +46,10 @@ fn literal(value: &Value) -> Option<String> {
 /// Whether all numbers are those of the text: a reader of JSON may take the neighbour of a number for it.
 fn is_exact(value: &Value, text: &str) -> bool {
     match value {
-        Value::Number(number) => text.contains(&number.to_string()),
+        Value::Number(number) => {
+            let ends = |end: &str| text.contains(&format!("{number}{end}"));
+            ends(",") || ends("}") || ends("]")
+        }
         Value::Array(items) => items.iter().all(|item| is_exact(item, text)),
         Value::Object(fields) => fields.values().all(|field| is_exact(field, text)),
         _ => true,

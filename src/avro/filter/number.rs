@@ -36,8 +36,8 @@ impl Number {
         };
         let (whole, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let all = || whole.bytes().chain(after.bytes());
-        let has_digits = !whole.is_empty() && !(mantissa.contains('.') && after.is_empty());
-        if !has_digits || mantissa.len() > MAX_DIGITS || !(-MAX_EXPONENT..=MAX_EXPONENT).contains(&exponent) {
+        let lacks_digits = whole.is_empty() || (mantissa.contains('.') && after.is_empty());
+        if lacks_digits || mantissa.len() > MAX_DIGITS || !(-MAX_EXPONENT..=MAX_EXPONENT).contains(&exponent) {
             return None;
         }
         if !all().all(|digit| digit.is_ascii_digit()) {
@@ -92,6 +92,7 @@ impl Number {
 
 impl Floor {
     /// How a whole number compares with what this was made of.
+    #[allow(clippy::big_endian_bytes, reason = "decimals are written highest byte first")]
     pub(super) fn compare(&self, value: i64) -> Ordering {
         self.compare_bytes(&value.to_be_bytes())
     }
@@ -103,6 +104,7 @@ impl Floor {
     }
 
     /// It as a number of 64 bits, if it is exactly one.
+    #[allow(clippy::big_endian_bytes, reason = "decimals are written highest byte first")]
     pub(super) fn long(&self) -> Option<i64> {
         let sign = if self.bytes.first().is_some_and(|byte| *byte >= 0x80) { 0xff } else { 0 };
         let mut wide = [sign; 8];
