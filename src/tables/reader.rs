@@ -360,7 +360,7 @@ fn opened(table: &Table, part: &Part) -> Result<(AvroFile<Arc<Repository>>, Opti
 }
 
 impl Open {
-    /// The next piece of the part. Where something of it is gone because the snapshot got a new root meanwhile, it is opened
+    /// The next piece of the part. Where data of it is gone because the snapshot got a new root meanwhile, it is opened
     /// again and read on from the same place.
     fn piece(&mut self, table: &Table, wanted: &dyn Fn(u64) -> bool) -> Result<Option<Piece>> {
         let error = match self.file.next_piece(wanted) {
@@ -433,7 +433,13 @@ impl Cutting {
                 ended = false;
                 break;
             }
-            let end = match writer.skip(&self.plain, self.at) {
+            let resolved = resolver.map(|resolver| resolver.resolve_at(&self.plain, self.at, &mut batch.bytes));
+            // Where a record ends that cannot be resolved, the writer's schema alone says.
+            let walked = match resolved {
+                Some(Ok(end)) => Ok(end),
+                _ => writer.skip(&self.plain, self.at),
+            };
+            let end = match walked {
                 Ok(end) => end,
                 Err(error) => {
                     let missing = error == WalkError::Truncated && self.at == self.plain.len();
@@ -443,17 +449,12 @@ impl Cutting {
                     return (batch.of(self.plain, start, resolver.is_none()), None);
                 }
             };
-            match resolver {
+            match resolved {
                 None => batch.ends.push(end - start),
-                Some(resolver) => {
-                    let datum = self.plain.get(self.at..end).unwrap_or_default();
-                    match resolver.resolve(datum, &mut batch.bytes) {
-                        Ok(()) => batch.ends.push(batch.bytes.len()),
-                        Err(error) => {
-                            batch.lost.push(batch.count);
-                            batch.faults.push(fault(Some(self.next), error.to_string()));
-                        }
-                    }
+                Some(Ok(_)) => batch.ends.push(batch.bytes.len()),
+                Some(Err(error)) => {
+                    batch.lost.push(batch.count);
+                    batch.faults.push(fault(Some(self.next), error.to_string()));
                 }
             }
             self.at = end;

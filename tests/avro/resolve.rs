@@ -273,11 +273,11 @@ fn evolve(random: &mut Random, json: &mut Json) {
                     evolve(random, inner);
                 }
             }
-            if let Some(Json::Array(symbols)) = object.get_mut("symbols") {
-                if random.one_in(3) {
-                    symbols.reverse();
-                    symbols.push(json!("NEW"));
-                }
+            if let Some(Json::Array(symbols)) = object.get_mut("symbols")
+                && random.one_in(3)
+            {
+                symbols.reverse();
+                symbols.push(json!("NEW"));
             }
             if let Some(Json::Array(fields)) = object.get_mut("fields") {
                 for field in fields.iter_mut() {

@@ -307,3 +307,28 @@ fn check_and_dump_take_folders_patterns_and_several() {
     assert!(ran.stderr.contains("--archive tar"), "{}", ran.stderr);
     assert_eq!(snap.ok(&["find", "part-0.avro", "o.avro"]).stdout.matches(".avro").count(), 2);
 }
+
+#[test]
+fn what_a_default_makes_large_comes_in_pieces_and_in_order() {
+    let snap = Snap::new();
+    let records = 60_000u64;
+    write(&snap, "t/many.avro", container(&orders(&[ID]), "null", [(records, &vec![2; 60_000][..])]), 1);
+    // More records than can be counted, of no bytes.
+    write(&snap, "n/none.avro", container(&orders(&[]), "null", [(1 << 40, &b""[..])]), 1);
+    snap.ok(&["create", "-q", "--series", "t", "t", "n"]);
+    let text = format!(r#"{{"name":"text","type":"string","default":"{}"}}"#, "x".repeat(300));
+    snap.write("long.avsc", orders(&[r#"{"name":"id","type":"long","default":7}"#, &text]));
+    let cat = |what: &str, more: &[&str]| {
+        snap.ok(&[&["cat", what, "--reader-schema", "long.avsc", "--json", "--fields", "id"], more].concat())
+    };
+    let ordinals = |what: &str, more: &[&str]| -> Vec<u64> {
+        cat(what, more).objects("record").iter().map(|record| record["ordinal"].as_u64().unwrap()).collect()
+    };
+    assert!(ordinals("latest:t", &[]).into_iter().eq(0..records));
+    assert_eq!(ordinals("latest:t", &["--skip", "59997"]), [59_997, 59_998, 59_999]);
+    assert_eq!(ordinals("latest:t", &["--skip", "30000", "-n", "2"]), [30_000, 30_001]);
+    let far = (1u64 << 40) - 2;
+    assert_eq!(ordinals("latest:n", &["--skip", &far.to_string()]), [far, far + 1]);
+    assert_eq!(cat("latest:n", &["-n", "1"]).objects("record")[0]["record"], json!({"id": 7}));
+    assert_eq!(snap.ok(&["count", "latest:n"]).stdout, format!("{}\n", 1u64 << 40));
+}

@@ -35,7 +35,7 @@ pub(super) fn read_ahead(reader: Reader, take: &mut dyn FnMut(Batch) -> Result<b
     })
 }
 
-/// Reads until nobody listens any more.
+/// Reads until the other end is closed.
 fn send(reader: Reader, batches: &SyncSender<Result<Batch>>, used: &Receiver<()>) {
     for batch in reader {
         let is_large = batch.as_ref().is_ok_and(|batch| batch.bytes.len() >= LARGE);
