@@ -3,9 +3,11 @@
 //! `SNAP_PEERS` says which: `ID=COMMAND` for each, parted by newlines or `;`. A command reads inputs from its standard input, each after
 //! its length as four bytes (little-endian), and writes what it makes of each in the same form, flushed after each. Snappy's is
 //! compared without the CRC-32, which is Avro's. `fixtures/writers/` has the sources of such programs and says how they are built.
-//! `SNAP_PEER_CASES=n` inputs from seed `SNAP_PEER_SEED` on; each input names its seed if it differs.
+//! `SNAP_PEER_CASES=n` inputs from seed `SNAP_PEER_SEED` on; each input names its seed if it differs, and goes to the folder
+//! `SNAP_PEER_KEEP` with what was made of it here and there.
 
 use std::io::{BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use avro_snap::avro::codec::Codec;
@@ -107,6 +109,13 @@ impl Peer {
     }
 }
 
+/// Whether it is some bytes, and nothing but the same again.
+fn is_repetition(plain: &[u8]) -> bool {
+    (1..=plain.len() / 2)
+        .filter(|period| plain.len().is_multiple_of(*period))
+        .any(|period| plain[period..] == plain[..plain.len() - period])
+}
+
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().unwrap())
 }
@@ -123,21 +132,32 @@ fn programs_write_what_their_ids_do() {
         let (id, command) = peer.split_once('=').unwrap();
         let id: EncoderId = id.parse().unwrap();
         let (mut peer, mut encoders, mut payload) = (Peer::new(command), Encoders::new(), Vec::new());
-        let (mut bytes, mut differ) = (0, Vec::new());
+        let (mut bytes, mut passed_over, mut differ) = (0, 0, Vec::new());
         for seed in first..first + cases {
             let plain = inputs.of(seed);
+            // Java sorts equal rotations of a block another way: see `bzip2_java.rs`.
+            if id.codec() == Codec::Bzip2 && is_repetition(&plain) {
+                passed_over += 1;
+                continue;
+            }
             bytes += plain.len();
             payload.clear();
             encoders.encode(&id, &plain, &mut payload).unwrap();
             if id.codec() == Codec::Snappy {
                 payload.truncate(payload.len() - 4);
             }
-            if peer.encode(&plain) != payload {
+            let made = peer.encode(&plain);
+            if made != payload {
                 differ.push(seed);
+                if let Some(folder) = std::env::var_os("SNAP_PEER_KEEP").map(PathBuf::from) {
+                    for (what, bytes) in [("plain", &plain), ("here", &payload), ("there", &made)] {
+                        std::fs::write(folder.join(format!("{seed}.{what}")), bytes).unwrap();
+                    }
+                }
             }
         }
         peer.end();
-        eprintln!("{id}: {cases} inputs, {bytes} bytes, {} differ", differ.len());
+        eprintln!("{id}: {cases} inputs, {bytes} bytes, {} differ, {passed_over} were passed over", differ.len());
         differ.truncate(20);
         assert!(differ.is_empty(), "{id} and `{command}` differ at seeds {differ:?}");
     }
