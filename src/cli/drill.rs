@@ -19,7 +19,7 @@ use super::progress::Meter;
 ///
 /// Each file of the sample is restored, read again from the disk and compared with the hash of what was saved. Avro files are decoded by
 /// a second reader (apache-avro), and their records counted. Nothing remains of the files. The certificate says what was tried out, when,
-/// how long it took and what came of it. It is signed with the keys of the repository: --verify shows whether it was made by somebody
+/// how long it took and the result. It is signed with the keys of the repository: --verify shows whether it was made by somebody
 /// who has them, and not changed since. In a repository without encryption it has a checksum only, which everybody can make.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

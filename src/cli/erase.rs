@@ -67,7 +67,7 @@ pub(crate) struct Args {
 
     /// Write what was erased to FILE, as JSON, with what `snap check --erased` needs
     ///
-    /// It holds no records, but hashes of them: whoever has the file can test whether a record that they know was erased. Keep it
+    /// It holds no records, but hashes of them: anybody who has the file can test whether a record that they know was erased. Keep it
     /// as safe as the data, and delete it once it is not needed any more. A file that exists is not replaced.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -207,7 +207,7 @@ fn say_left(context: &Context, plan: &ErasePlan) {
 fn confirm(context: &Context, plan: &ErasePlan) -> Result<()> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Usage(
-            "nothing was erased: --yes says that this is meant (there is nobody to ask)".into(),
+            "nothing was erased: --yes says that this is meant (there is no terminal to ask on)".into(),
         ));
     }
     context.output.flush()?;

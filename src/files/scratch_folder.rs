@@ -13,7 +13,7 @@ use crate::error::{IoContext, Result};
 /// How the name of such a folder begins.
 const BEGIN: &str = "snap-drill-";
 
-/// A folder that nobody else can look into. Dropping it removes it with all that is in it.
+/// A folder that no other user can look into. Dropping it removes it with all that is in it.
 #[derive(Debug)]
 pub struct ScratchFolder {
     path: PathBuf,

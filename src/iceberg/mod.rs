@@ -25,5 +25,5 @@ impl Flaw {
     }
 }
 
-/// What became of looking into a part of a table.
+/// Result of looking into a part of a table.
 pub type Result<T> = std::result::Result<T, Flaw>;

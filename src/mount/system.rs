@@ -71,7 +71,7 @@ impl SnapshotSystem {
     fn find(&self, parent: INodeNo, name: &[u8]) -> Result<(fuser::FileAttr, Duration), Errno> {
         let folder = self.node(parent)?;
         let node = folder.child(&self.live, name).map_err(errno)?.ok_or(Errno::ENOENT)?;
-        // Errors come before the kernel is told of it: it will not forget what it was not told of.
+        // Errors come before the kernel knows of it: it forgets only what it knows.
         let mut attributes = attributes::of(&self.live, 0, &node).map_err(errno)?;
         let time = time_of(&folder);
         attributes.ino = INodeNo(self.nodes.found(parent.0, name, node));
@@ -110,7 +110,7 @@ fn time_of(folder: &Node) -> Duration {
     }
 }
 
-/// What the kernel is told of an error.
+/// The number under which the kernel knows an error.
 fn errno(error: Error) -> Errno {
     match error.kind() {
         ErrorKind::NotFound => Errno::ENOENT,

@@ -51,7 +51,7 @@ pub(super) async fn get(context: &Arc<Context>, asked: &Asked) -> Result<Answer>
 fn look(live: &Live, path: &[u8], after: Option<&[u8]>) -> Result<Found> {
     Ok(match find(live, path)? {
         None => Found::Nothing,
-        Some(Place::File(snapshot, view, entry)) => Found::File(snapshot, view, entry.path),
+        Some(Place::File(snapshot, view, entry)) => Found::File(snapshot, view, entry.path.clone()),
         Some(_) if !path.ends_with(b"/") => Found::Moved,
         Some(folder) => Found::Folder(page(live, &folder, path, after)?),
     })

@@ -23,7 +23,7 @@ pub(super) enum Place {
     /// A folder of a snapshot.
     Folder(Dir, View),
     /// A regular file of a snapshot.
-    File(Snapshot, View, FileEntry),
+    File(Snapshot, View, Box<FileEntry>),
 }
 
 /// Something in a folder.
@@ -98,7 +98,7 @@ fn in_snapshot(snapshot: &Snapshot, view: View, path: &[u8]) -> Result<Option<Pl
     }
     let entry = snapshot.entry(path)?;
     Ok(match entry.as_ref().map(|entry| &entry.kind) {
-        Some(EntryKind::File) => entry.map(|entry| Place::File(snapshot.clone(), view, entry)),
+        Some(EntryKind::File) => entry.map(|entry| Place::File(snapshot.clone(), view, Box::new(entry))),
         Some(EntryKind::Directory) | None => Some(Place::Folder(snapshot.dir(path)?, view)),
         // Links lead outside of what is served; devices and pipes have no content.
         Some(_) => None,

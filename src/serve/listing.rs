@@ -19,7 +19,7 @@ const PAGE: usize = 1000;
 #[derive(Debug)]
 pub(super) enum Listed {
     /// A file.
-    Key { key: Vec<u8>, snapshot: Snapshot, view: View, entry: FileEntry },
+    Key { key: Vec<u8>, snapshot: Snapshot, view: View, entry: Box<FileEntry> },
     /// Keys that begin with this, which ends with the delimiter, are not listed one by one.
     Common(Vec<u8>),
 }
@@ -113,7 +113,12 @@ impl<'l> Lister<'l> {
             if let Some(entry) = child.file {
                 let Place::Folder(dir, view) = &level.place else { continue };
                 if key.as_slice() > wanted.after {
-                    return Ok(Some(Listed::Key { key, snapshot: dir.snapshot().clone(), view: *view, entry }));
+                    return Ok(Some(Listed::Key {
+                        key,
+                        snapshot: dir.snapshot().clone(),
+                        view: *view,
+                        entry: Box::new(entry),
+                    }));
                 }
                 continue;
             }

@@ -58,7 +58,7 @@ impl Asked {
         self.method == Method::HEAD
     }
 
-    /// The first value of this name in the query.
+    /// The first value with this name in the query.
     pub(super) fn value(&self, name: &str) -> Option<&[u8]> {
         self.query.iter().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value.as_slice())
     }

@@ -21,7 +21,7 @@ pub(super) struct Stalled<S> {
 struct Deadline(Option<Pin<Box<Sleep>>>);
 
 impl Deadline {
-    /// What came of an attempt, or an error where none got on for too long.
+    /// Result of an attempt, or an error where none got on for too long.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,

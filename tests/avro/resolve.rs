@@ -356,6 +356,7 @@ fn agree(seed: u64, depth: usize) -> Result<(), TestCaseError> {
     };
     let apache = |text: &str| apache_avro::Schema::parse_str(text);
     let (Ok(theirs), Ok(ours)) = (apache(&writer_text), apache(&reader_text)) else { return Ok(()) };
+    let is_judged = !has_map_beside_record(&json);
     for _ in 0..4 {
         let datum = generated.datum(&mut random);
         let mut out = Vec::new();
@@ -375,12 +376,30 @@ fn agree(seed: u64, depth: usize) -> Result<(), TestCaseError> {
         prop_assert_eq!(&again, &out);
         let read = judge(&ours, &out, None);
         let expected = judge(&theirs, &datum, Some(&ours));
-        if let (Ok(read), Ok(expected)) = (read, expected) {
+        if let (Ok(read), Ok(expected), true) = (read, expected, is_judged) {
             JUDGED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             prop_assert_eq!(said(&read), said(&expected), "{} {}", &writer_text, &reader_text);
         }
     }
     Ok(())
+}
+
+/// Whether a union has a map and a record: the judge takes a map for a record whose fields all have defaults, which the specification
+/// does not know.
+fn has_map_beside_record(schema: &Json) -> bool {
+    const PRIMITIVE: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
+    match schema {
+        Json::Array(branches) => {
+            let is_map = |branch: &Json| branch["type"] == "map";
+            let is_named = |branch: &Json| match branch {
+                Json::String(name) => !PRIMITIVE.contains(&name.as_str()),
+                other => other["type"] == "record",
+            };
+            (branches.iter().any(is_map) && branches.iter().any(is_named)) || branches.iter().any(has_map_beside_record)
+        }
+        Json::Object(object) => object.values().any(has_map_beside_record),
+        _ => false,
+    }
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn pair(a: u8, b: u8) -> Option<u32> {
     Some(digit(a)? * 10 + digit(b)?)
 }
 
-/// A number of so many digits, all of the text.
+/// A number with this count of digits, and no other text.
 fn digits(text: &str, count: std::ops::RangeInclusive<usize>) -> Option<i64> {
     let fits = count.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if fits { text.parse().ok() } else { None }

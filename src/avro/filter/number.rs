@@ -209,18 +209,23 @@ mod tests {
         assert_eq!(number("12.3").floor(2).compare(1230), Ordering::Equal);
     }
 
+    #[expect(clippy::big_endian_bytes, reason = "decimals are written so")]
+    fn decimal(number: i128) -> [u8; 16] {
+        number.to_be_bytes()
+    }
+
     proptest! {
         #[test]
         fn they_compare_as_numbers(a: i128, b: i64, shift in 0u32..128, scale in 0u32..30) {
             let a = a >> shift;
             let floor = number(&a.to_string()).floor(0);
             prop_assert_eq!(floor.compare(b), i128::from(b).cmp(&a));
-            prop_assert_eq!(floor.compare_bytes(&a.to_be_bytes()), Ordering::Equal);
+            prop_assert_eq!(floor.compare_bytes(&decimal(a)), Ordering::Equal);
             prop_assert_eq!(floor.long(), i64::try_from(a).ok());
             let cut = number(&format!("{a}e-{scale}")).floor(0);
             let tenth = 10i128.pow(scale);
-            prop_assert_eq!(cut.compare_bytes(&a.div_euclid(tenth).to_be_bytes()) == Ordering::Equal, a % tenth == 0);
-            prop_assert_eq!(cut.compare_bytes(&(a.div_euclid(tenth) + 1).to_be_bytes()), Ordering::Greater);
+            prop_assert_eq!(cut.compare_bytes(&decimal(a.div_euclid(tenth))) == Ordering::Equal, a % tenth == 0);
+            prop_assert_eq!(cut.compare_bytes(&decimal(a.div_euclid(tenth) + 1)), Ordering::Greater);
         }
 
         #[test]

@@ -28,7 +28,7 @@ fn order() -> Vec<u8> {
     for number in [4711, 0, 0] {
         varint::encode(&mut out, number);
     }
-    text(&mut out, &1230i16.to_be_bytes());
+    text(&mut out, &[4, 206]);
     varint::encode(&mut out, 1);
     out.extend_from_slice(&0.1f64.to_le_bytes());
     for number in [20_513, 1_772_366_400_000, 1] {

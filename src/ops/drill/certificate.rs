@@ -2,7 +2,7 @@
 //!
 //! It is signed with a key that follows from the repository's: keyed BLAKE3 over all of it in canonical form. That proves that it was made
 //! by somebody who had the keys of this repository, and was not changed since by somebody who has not. It does not prove when it was made,
-//! nor that the program that made it did what it says: whoever has the password can make one. Without encryption there are no keys, and
+//! nor that the program that made it did what it says: anybody who has the password can make one. Without encryption there are no keys, and
 //! what stands there is a checksum against accidents.
 
 use std::fmt::Write;
@@ -25,7 +25,7 @@ const NOT_SIGNED: [&str; 3] = ["signature", "message_type", "storage"];
 /// How many reasons are listed for which files were not opened.
 const REASONS: usize = 16;
 
-/// What was tried out, and what came of it.
+/// What was tried out, and the result.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Certificate {
     /// Version of this form.

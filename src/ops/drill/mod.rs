@@ -1,7 +1,7 @@
 //! `drill`: restores a sample of a snapshot to a scratch folder, and proves that it is what was saved.
 //!
 //! Each file of the sample is restored as `restore` does it, read again from the disk and compared with the hash of its row. Avro files
-//! are decoded by a second reader, which shares no code with this program: the `apache-avro` package. What came of it is a
+//! are decoded by a second reader, which shares no code with this program: the `apache-avro` package. The result is a
 //! [`Certificate`], which can be signed with the keys of the repository.
 
 mod certificate;
@@ -56,7 +56,7 @@ fn some_path<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::
     values::from_text(deserializer, |text| Ok(PathBuf::from(text))).map(Some)
 }
 
-/// Restores a sample of a snapshot and compares it with what was saved. Nothing of it remains.
+/// Restores a sample of a snapshot and compares it with what was saved. No file of it remains.
 ///
 /// # Errors
 /// [`Error::NoPath`](crate::Error::NoPath) if there is no file to restore; if the scratch folder cannot be used or has no room for the files; and

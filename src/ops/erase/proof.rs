@@ -1,7 +1,7 @@
 //! What is kept of erased records, so that a check can look for them: not the records, but hashes under a key of their own.
 //!
 //! Of each record: its length; sixteen bytes of the keyed BLAKE3 of its first [`HASHED`] bytes; and 24 bits that its first eight
-//! bytes come to, so that a scan has to hash few places. Whoever has the report can test a guess of a whole record, and so far
+//! bytes come to, so that a scan has to hash few places. Anybody who has the report can test a guess of a whole record, and so far
 //! it says something about them.
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +17,7 @@ use crate::store::Repository;
 /// How many bytes of a record are hashed at most: a longer one may be cut into several chunks, of which the first has these.
 pub(super) const HASHED: usize = 1024;
 
-/// Records of fewer bytes cannot be told from others by looking for their bytes.
+/// Records of fewer bytes cannot be distinguished from others by looking for their bytes.
 pub(super) const SHORTEST: usize = 8;
 
 /// What a check looks for.

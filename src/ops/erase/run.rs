@@ -43,7 +43,7 @@ pub fn erase(
     let began = Instant::now();
     let before: Vec<SnapshotId> = repository.state().snapshots.iter().map(|record| record.id).collect();
     let (bench, schemas) = (Workbench::default(), SchemaCache::default());
-    // As `create` stores files unless it is told otherwise: equal records become equal chunks.
+    // As `create` stores files unless something else is asked for: equal records become equal chunks.
     let speed = CreateOptions::default().min_encode_speed;
     let context = FileContext {
         cut: repository.cut_params(),

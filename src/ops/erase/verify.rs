@@ -52,7 +52,7 @@ fn path_of<S: serde::Serializer>(path: &[u8], serializer: S) -> std::result::Res
 pub struct ErasedReport {
     /// Different records that were looked for.
     pub records: u64,
-    /// Of these, how many are of fewer than eight bytes: they cannot be told from other bytes, and were not looked for.
+    /// Of these, how many are of fewer than eight bytes: they cannot be distinguished from other bytes, and were not looked for.
     pub records_too_short: u64,
     /// Packs that were read.
     pub packs: u64,

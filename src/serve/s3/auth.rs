@@ -186,7 +186,7 @@ mod tests {
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     /// The example "GET Object" of "Signature Calculations for the Authorization Header" in Amazon's reference.
-    fn example<'h>(authorization: &'h str) -> Vec<(&'static str, &'h str)> {
+    fn example(authorization: &str) -> Vec<(&'static str, &str)> {
         vec![
             ("host", "examplebucket.s3.amazonaws.com"),
             ("range", "bytes=0-9"),

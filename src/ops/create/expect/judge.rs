@@ -219,4 +219,4 @@ impl Bench<'_> {
 }
 
 /// Why something cannot be judged yet.
-const NOTHING_BEFORE: &str = "there is nothing of it in a snapshot before";
+const NOTHING_BEFORE: &str = "no snapshot before has it";
