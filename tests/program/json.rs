@@ -327,7 +327,7 @@ fn running(met: &mut Met) {
     run(met, &snap, "report", &[]);
     let briefly = |arguments: &[&str]| {
         // It says something as soon as it runs.
-        let script = "\"$0\" \"$@\" > out & pid=$!; until test -s out || ! kill -0 $pid; do sleep 0.05; done; kill $pid; wait $pid; cat out";
+        let script = "rm -f out; \"$0\" \"$@\" > out & pid=$!; until test -s out || ! kill -0 $pid; do sleep 0.05; done; kill $pid; wait $pid; cat out";
         crate::cli::finish(&mut snap.in_shell(script, arguments))
     };
     met.add("serve", &briefly(&["serve", "--listen", "127.0.0.1:0", "--json"]));

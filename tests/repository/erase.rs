@@ -126,7 +126,7 @@ fn records(bytes: &[u8]) -> Vec<String> {
     reader.map(|value| format!("{:?}", value.unwrap())).collect()
 }
 
-fn is_victim(record: &String) -> bool {
+fn is_victim(record: &str) -> bool {
     record.contains("victim-")
 }
 
@@ -139,7 +139,8 @@ fn hold(repository: &Repository, expected: &BTreeMap<SnapshotId, Files>, what: &
         for (path, before) in files {
             if now[path] == *before {
                 holding += usize::from(
-                    path.extension().is_some_and(|end| end == "avro") && records(before).iter().any(is_victim),
+                    path.extension().is_some_and(|end| end == "avro")
+                        && records(before).iter().any(|record| is_victim(record)),
                 );
                 continue;
             }
