@@ -48,7 +48,15 @@ pub(super) fn line(name: &str, points: &[Point]) -> String {
             let y = (HEIGHT - BELOW) * (1.0 - share(point.value, most)) + 1.0;
             format!("{:.1},{y:.1}", LEFT + step * at as f64)
         });
-        let _ = write!(svg, "<polyline class=\"line\" points=\"{}\"/>", places.collect::<Vec<_>>().join(" "));
+        let places: Vec<String> = places.collect();
+        let _ = match places.as_slice() {
+            // A line needs two ends.
+            [one] => {
+                let (x, y) = one.split_once(',').unwrap_or_default();
+                write!(svg, "<circle class=\"bar\" cx=\"{x}\" cy=\"{y}\" r=\"3\"/>")
+            }
+            places => write!(svg, "<polyline class=\"line\" points=\"{}\"/>", places.join(" ")),
+        };
     })
 }
 

@@ -114,5 +114,5 @@ a{color:var(--link)}h1{font-size:1.5rem;overflow-wrap:anywhere}h2{font-size:1.15
 .scrolls{overflow-x:auto}table{border-collapse:collapse;margin:.75rem 0}caption{text-align:left;color:var(--soft)}\
 th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}\
 td.n{text-align:right;font-variant-numeric:tabular-nums}.good{color:var(--good)}.bad{color:var(--bad);font-weight:600}.soft{color:var(--soft)}\
-.series{padding:.5rem 0;border-bottom:1px solid var(--line)}svg{max-width:100%;height:auto}svg text{fill:var(--soft);font-size:12px}\
+.series{padding:.5rem 0;border-bottom:1px solid var(--line)}svg{width:100%;max-width:44rem;height:auto}svg text{fill:var(--soft);font-size:12px}\
 svg .bar{fill:var(--bar)}svg .line{stroke:var(--bar);fill:none;stroke-width:2}svg .axis{stroke:var(--line)}pre{overflow-x:auto}code{overflow-wrap:anywhere}";
