@@ -96,7 +96,11 @@ impl Asked {
     fn new(options: &EraseOptions) -> std::result::Result<Self, EraseError> {
         let path = manifest_path(options.path.as_bytes())?;
         if path.is_empty() {
-            return Err(Error::argument("path", "it is empty: name a file, a folder or a pattern").into());
+            return Err(Error::argument(
+                "path",
+                "the path is empty (was a variable not set?): name a file, a folder or a pattern",
+            )
+            .into());
         }
         let is_pattern = path.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
         let pattern = if is_pattern { Some(Pattern::new(&[b"/", &path[..]].concat(), false)?) } else { None };
