@@ -232,7 +232,7 @@ fn create_snapshot(
     }
 }
 
-/// What came of one attempt to make a snapshot.
+/// Result of one attempt to make a snapshot.
 enum Attempt {
     /// It was made, as far as one was wanted.
     Made(Box<CreateReport>),

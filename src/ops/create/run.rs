@@ -53,7 +53,7 @@ pub(super) struct CreateRun<'r> {
 /// Called again where the walk begins again; the paths are what is walked.
 pub(crate) type TreeOf<'t> = Box<dyn FnMut(&CreateOptions, &[PathBuf], Rules) -> Result<Box<dyn SourceTree>> + 't>;
 
-/// What came of a run.
+/// Result of a run.
 pub(super) enum Ran {
     /// All was stored: the chunk of the root.
     Stored(ChunkId, Box<CreateReport>),
