@@ -295,6 +295,6 @@ fn a_path_means_itself_or_what_a_pattern_says() {
     assert_eq!(files("customers-*").unwrap(), ["customers-0.avro", "customers-1.avro"]);
     assert_eq!(files("same.avro").unwrap(), ["same.avro"]);
     assert!(files("same").unwrap_err().contains("no snapshot that was chosen"));
-    assert!(files("").unwrap_err().contains("it is empty"));
+    assert!(files("").unwrap_err().contains("the path is empty"));
     assert!(Path::new("same.avro").extension().is_some());
 }
