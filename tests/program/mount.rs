@@ -31,9 +31,17 @@ impl Mounted {
             return None;
         }
         let arguments = ["mount", place.to_str().unwrap(), "--json"];
-        let mut child = snap.process(&arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut child = snap.process(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        if line.is_empty() {
+            let said = child.wait_with_output().unwrap().stderr;
+            let said = String::from_utf8_lossy(&said);
+            // A container may have the device and not the right to mount, or no fusermount3 for users that are not root.
+            assert!(said.contains("permitted") || said.contains("fusermount") || said.contains("denied"), "{said}");
+            eprintln!("PASSED OVER: nothing can be mounted here, so nothing about `snap mount` was tested: {said}");
+            return None;
+        }
         assert!(line.contains("\"mounted\""), "{line}");
         Some(Self { child, place })
     }
