@@ -60,6 +60,8 @@ mod manifest_readers;
 mod mount;
 mod parity;
 mod prune;
+#[cfg(feature = "serve")]
+mod query_clients;
 mod record_diff;
 mod remote;
 mod repair;

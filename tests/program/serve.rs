@@ -15,15 +15,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// A server that runs.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    port: u16,
-    keys: Keys,
-    bucket: String,
+    pub(crate) port: u16,
+    pub(crate) keys: Keys,
+    pub(crate) bucket: String,
 }
 
 impl Server {
-    fn start(snap: &Snap, more: &[&str]) -> Self {
+    pub(crate) fn start(snap: &Snap, more: &[&str]) -> Self {
         let arguments = [&["serve", "--listen", "127.0.0.1:0", "--bucket", "lake", "--json"], more].concat();
         let mut child = snap.process(&arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut line = String::new();
@@ -41,7 +41,7 @@ impl Server {
     }
 
     /// Ends it as a service is ended; its exit code.
-    fn end(mut self) -> Option<i32> {
+    pub(crate) fn end(mut self) -> Option<i32> {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let status = self.child.wait().unwrap();
         status.code()
