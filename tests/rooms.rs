@@ -285,6 +285,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jiff", &["serve", "live", "storage", "cli"]),
     // The client of object stores, and the runtime that it needs, stay inside the backend.
     ("object_store", &["storage"]),
+    // Names and keys in addresses.
+    ("percent_encoding", &["serve", "live", "storage"]),
     ("rayon", &["ops", "gc", "integrity", "ingest", "read", "runtime"]),
     ("rpassword", &["cli"]),
     ("rusqlite", &["cache", "index", "hints"]),

@@ -129,14 +129,6 @@ impl Schema {
         }
         let node = self.node(id);
         match &node.kind {
-            Kind::Null => out.push_str("null"),
-            Kind::Boolean => out.push_str("boolean"),
-            Kind::Int => out.push_str("int"),
-            Kind::Long => out.push_str("long"),
-            Kind::Float => out.push_str("float"),
-            Kind::Double => out.push_str("double"),
-            Kind::Bytes => out.push_str("bytes"),
-            Kind::String => out.push_str("string"),
             Kind::Record { name, .. } => out.push_str(&format!("record {name}")),
             Kind::Fixed { name, size } => out.push_str(&format!("fixed {name} of {size} bytes")),
             Kind::Enum { name, symbols } => {
@@ -171,6 +163,7 @@ impl Schema {
                 }
                 out.push(']');
             }
+            primitive => out.push_str(primitive.primitive().unwrap_or_default()),
         }
         match (self.decimal(id), &node.logical) {
             (Some(decimal), _) => out.push_str(&format!(" (decimal {}, {})", decimal.precision, decimal.scale)),

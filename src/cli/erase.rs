@@ -82,7 +82,7 @@ pub(crate) struct Args {
 
 impl Args {
     /// What the flags say.
-    fn options(&self) -> Result<EraseOptions> {
+    pub(super) fn options(&self) -> Result<EraseOptions> {
         let path = std::str::from_utf8(self.what.as_bytes());
         let path = path.map_err(|_| Failure::Usage("the path is not UTF-8: use a pattern for it".into()))?;
         let mut options = EraseOptions::new(path).exclude(patterns(&self.exclude, false)?);

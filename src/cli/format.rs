@@ -4,27 +4,11 @@ use std::fmt::Write;
 
 use avro_snap::snapshot::entry::{EntryKind, FileEntry, Time};
 use avro_snap::storage::Traffic;
+pub(crate) use avro_snap::values::size_text as size;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use super::output::{Output, printable};
-
-/// A size for people: binary units, three or four digits.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    match (unit, value) {
-        (0, _) => format!("{bytes} B"),
-        (_, value) if value < 10.0 => format!("{value:.2} {}", UNITS[unit]),
-        (_, value) if value < 100.0 => format!("{value:.1} {}", UNITS[unit]),
-        (_, value) => format!("{value:.0} {}", UNITS[unit]),
-    }
-}
 
 /// A duration for people.
 pub(crate) fn seconds(duration: f64) -> String {

@@ -9,7 +9,9 @@ use avro_snap::ops::copy::CopyOptions;
 use avro_snap::ops::create::CreateOptions;
 use avro_snap::ops::drill::DrillOptions;
 use avro_snap::ops::encoders::EncoderOptions;
+use avro_snap::ops::erase::EraseOptions;
 use avro_snap::ops::forget::ForgetOptions;
+use avro_snap::ops::history::TableLogOptions;
 use avro_snap::ops::merge::MergeOptions;
 use avro_snap::ops::optimize::OptimizeOptions;
 use avro_snap::ops::prune::PruneOptions;
@@ -318,6 +320,30 @@ const SHARED: &[Shared] = &[
         read: read::<PayloadOptions>,
     },
     Shared {
+        verb: &["erase"],
+        needs: &["a", "--where", "id = 1"],
+        needs_text: "path = 'a'\nwhere = 'id = 1'\n",
+        keys: &[("exclude", "['*.tmp']", &["--exclude", "*.tmp"]), ("compression", "'max'", &["--compression", "max"])],
+        own: &[
+            ("what", "the key is called path, as filters have a flag of that name"),
+            ("where", "one of the two is needed"),
+            ("key", "one of the two is needed"),
+            ("snapshot", "which snapshots"),
+            ("dry-run", "the plan is made and shown, and that is all"),
+            ("yes", "whether to ask"),
+            ("report", "where the result is written"),
+        ],
+        read: read::<EraseOptions>,
+    },
+    Shared {
+        verb: &["log"],
+        needs: &["a"],
+        needs_text: "",
+        keys: &[("quick", "true", &["--quick"])],
+        own: &[("table", "which table"), ("key", "which record: another question")],
+        read: read::<TableLogOptions>,
+    },
+    Shared {
         verb: &["optimize"],
         needs: &[],
         needs_text: "",
@@ -361,6 +387,8 @@ fn given(shared: &Shared, flags: &[&str]) -> String {
         Verb::Drill(args) => format!("{:?}", args.options()),
         Verb::Cat(args) => format!("{:?}", args.options()),
         Verb::Init(args) => format!("{:?}", args.options()),
+        Verb::Erase(args) => format!("{:?}", args.options().unwrap()),
+        Verb::Log(args) => format!("{:?}", args.options()),
         Verb::Optimize(args) => format!("{:?}", args.options().unwrap()),
         Verb::Debug(args) => format!("{:?}", args.options()),
         Verb::Repair(args) => match args.what {

@@ -88,7 +88,7 @@ impl RecordArgs {
     fn options(&self) -> Result<RecordDiffOptions> {
         let filter = self.filter.as_deref().map(str::parse::<Expression>).transpose();
         let filter = filter.map_err(|error| Failure::Usage(format!("--where: {error}")))?;
-        Ok(RecordDiffOptions::default().key(self.key.iter().flat_map(|list| comma_list(list))).filter(filter))
+        Ok(RecordDiffOptions::default().key(self.key.iter().flat_map(|list| comma_list(list))).r#where(filter))
     }
 
     /// Compares what the arguments without flags name.

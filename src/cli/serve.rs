@@ -8,6 +8,7 @@ use avro_snap::crypto::{Entropy, SystemEntropy};
 use avro_snap::error::{Error, IoContext};
 use avro_snap::id::hex;
 use avro_snap::live::Live;
+use avro_snap::recipe::View;
 use avro_snap::serve::{Access, Limits, Secret, Served, names_of, serve};
 use serde::Serialize;
 
@@ -68,6 +69,9 @@ struct Serving {
     token: Option<String>,
 }
 
+/// Why a bucket cannot have the name of a folder.
+const FILES: &str = "plain files are served under this name";
+
 /// The name of a bucket as clients of S3 accept it.
 fn parse_bucket(text: &str) -> std::result::Result<String, String> {
     let is_name = (3..=63).contains(&text.len())
@@ -75,7 +79,8 @@ fn parse_bucket(text: &str) -> std::result::Result<String, String> {
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.ends_with(|last: char| last.is_ascii_alphanumeric());
     match text {
-        "exact" | "plain" | "series" => Err("plain files are served under this name".into()),
+        "series" => Err(FILES.into()),
+        _ if View::of_name(text.as_bytes()).is_some() => Err(FILES.into()),
         _ if !is_name => Err("the name of a bucket has 3 to 63 small letters, digits, `-` and `.`".into()),
         _ => Ok(text.into()),
     }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use name::{SnapshotName, escaped, unescaped};
+pub use name::{SnapshotName, escaped, percent_decoded, unescaped};
 pub use open::{OpenFile, tag};
 
 use crate::error::{Error, Result};

@@ -3,8 +3,10 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::error::Result;
+use crate::id::unhex;
 use crate::ops::select::{Filter, Listing, Selector, Which};
 use crate::snapshot::SnapshotRoot;
 
@@ -75,22 +77,24 @@ fn moment(text: &str) -> Option<i64> {
 
 /// The name of a series as a component of a path: `/`, `%`, and what no path may hold stand as `%` and two digits.
 pub fn escaped(series: &str) -> String {
-    let is_dots = matches!(series, "." | "..");
-    let mut name = String::with_capacity(series.len());
-    for character in series.chars() {
-        match character {
-            '/' | '%' | '\0'..='\x1f' | '\x7f' => name.push_str(&format!("%{:02X}", u32::from(character))),
-            '.' if is_dots => name.push_str("%2E"),
-            character => name.push(character),
-        }
+    match series {
+        "." | ".." => series.replace('.', "%2E"),
+        series => utf8_percent_encode(series, NOT_IN_NAMES).to_string(),
     }
-    name
 }
+
+/// What no component of a path may hold. What is not ASCII is written as it is.
+const NOT_IN_NAMES: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
 
 /// The name of a series of such a component; none if it is none.
 pub fn unescaped(name: &[u8]) -> Option<String> {
-    let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name;
+    String::from_utf8(percent_decoded(name)?).ok()
+}
+
+/// Decodes `%` and two digits. None where two digits do not follow: what is malformed has no second meaning.
+pub fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
         rest = after;
         if *first != b'%' {
@@ -98,11 +102,14 @@ pub fn unescaped(name: &[u8]) -> Option<String> {
             continue;
         }
         let (digits, after) = after.split_at_checked(2)?;
-        let digits = std::str::from_utf8(digits).ok()?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        let mut byte = [0];
+        if !unhex(std::str::from_utf8(digits).ok()?, &mut byte) {
+            return None;
+        }
+        bytes.extend(byte);
         rest = after;
     }
-    String::from_utf8(bytes).ok()
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -110,6 +117,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_is_malformed_is_not_decoded() {
+        assert_eq!(percent_decoded(b"a%2Fb%c3%bc"), Some("a/b\u{fc}".as_bytes().to_vec()));
+        for wrong in [&b"%"[..], b"%2", b"%zz", b"%+5", b"% 5", b"a%2"] {
+            assert_eq!(percent_decoded(wrong), None);
+        }
+    }
 
     #[test]
     fn names_are_those_of_the_command_line_and_times() {
@@ -136,7 +151,7 @@ mod tests {
 
         #[test]
         fn any_component_is_a_name_or_none(name: Vec<u8>) {
-            let _ = (unescaped(&name), SnapshotName::parse(&name));
+            let _ = (unescaped(&name), percent_decoded(&name), SnapshotName::parse(&name));
         }
     }
 }

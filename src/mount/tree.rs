@@ -68,14 +68,7 @@ impl Node {
                     names_of(&listing.snapshots, series).into_iter().find(|(known, _)| known.as_bytes() == name);
                 found.map(|(_, root)| Self::Views(live.of_root(root.clone())))
             }
-            Self::Views(snapshot) => {
-                let view = match name {
-                    b"exact" => View::Exact,
-                    b"plain" => View::Plain,
-                    _ => return Ok(None),
-                };
-                Some(Self::Entry(snapshot.clone(), view, None))
-            }
+            Self::Views(snapshot) => View::of_name(name).map(|view| Self::Entry(snapshot.clone(), view, None)),
             Self::Entry(snapshot, view, folder) => {
                 let Some(path) = Self::path_in(folder.as_deref(), name) else { return Ok(None) };
                 in_snapshot(snapshot, *view, &path)?
@@ -115,7 +108,7 @@ impl Node {
                 let names = names_of(&listing.snapshots, series).into_iter().map(|(name, _)| name);
                 folders(names.chain(["latest".to_owned()]).collect())
             }
-            Self::Views(_) => folders(vec!["exact".into(), "plain".into()]),
+            Self::Views(_) => folders(View::ALL.map(|view| view.name().to_owned()).to_vec()),
             Self::Entry(snapshot, _, folder) => {
                 let path = folder.as_ref().map_or(&[][..], |entry| &entry.path);
                 if folder.as_ref().is_some_and(|entry| entry.kind != EntryKind::Directory) {
@@ -140,8 +133,7 @@ fn in_snapshot(snapshot: &Snapshot, view: View, path: &[u8]) -> Result<Option<No
     // A folder that was not saved itself, but for something in it.
     match snapshot.dir(path) {
         Ok(_) => {
-            let entry =
-                FileEntry { path: path.to_vec(), kind: EntryKind::Directory, mode: 0o755, ..FileEntry::nothing() };
+            let entry = FileEntry::implied_folder(path);
             Ok(Some(Node::Entry(snapshot.clone(), view, Some(Arc::new(entry)))))
         }
         Err(Error::NoPath { .. } | Error::WrongKind { .. }) => Ok(None),

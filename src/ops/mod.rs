@@ -31,6 +31,8 @@ pub mod select;
 pub mod stats;
 pub mod tag;
 
+mod replacing;
+
 use crate::snapshot::ManifestReader;
 
 /// Whether `path` is `folder`, or lies below it. The empty folder holds everything.

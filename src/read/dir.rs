@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{File, Snapshot};
 use crate::error::Result;
 use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::{EntryKind, FileEntry};
+use crate::snapshot::entry::FileEntry;
 
 /// A folder of a snapshot, which it owns a share of. Clones are cheap.
 #[derive(Debug, Clone)]
@@ -109,7 +109,7 @@ impl Dir {
             let child = match rest.iter().position(|byte| *byte == b'/') {
                 None => row,
                 // A folder without a row: something in it was saved without it.
-                Some(end) => implied(&row.path[..prefix.len() + end]),
+                Some(end) => FileEntry::implied_folder(&row.path[..prefix.len() + end]),
             };
             next = past(&child.path);
             found.push(child);
@@ -120,11 +120,6 @@ impl Dir {
         }
         Ok(found)
     }
-}
-
-/// The entry of a folder that has no row.
-fn implied(path: &[u8]) -> FileEntry {
-    FileEntry { path: path.to_vec(), kind: EntryKind::Directory, mode: 0o755, ..FileEntry::nothing() }
 }
 
 /// What is in a folder, in order. Ends after an error.

@@ -15,6 +15,24 @@ pub enum View {
     Plain,
 }
 
+impl View {
+    /// All views.
+    pub const ALL: [Self; 2] = [Self::Exact, Self::Plain];
+
+    /// Its name, in paths and keys.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Plain => "plain",
+        }
+    }
+
+    /// The view with this name.
+    pub fn of_name(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|view| view.name().as_bytes() == name)
+    }
+}
+
 /// The header of the plain view with its marker; `None` if the plain view is the file itself.
 pub(super) fn plain_header(recipe: &ContainerRecipe, header: &Header) -> Option<Vec<u8>> {
     let all_decoded = recipe.payloads == Stream::Empty && recipe.strays == Stream::Empty;

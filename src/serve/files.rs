@@ -1,12 +1,12 @@
 //! Files and folders over plain HTTP.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use hyper::{StatusCode, header};
 
 use super::answer::{Answer, answer, file, plain_text, set};
 use super::keys::{Place, find};
+use super::pages::{framed, table};
 use super::request::Asked;
 use super::server::Context;
 use super::text::{encoded, escaped, iso_date};
@@ -59,15 +59,9 @@ fn look(live: &Live, path: &[u8], after: Option<&[u8]>) -> Result<Found> {
 
 /// A page that shows what is in a folder.
 fn page(live: &Live, folder: &Place, path: &[u8], after: Option<&[u8]>) -> Result<String> {
-    let shown = escaped(&format!("/{}", String::from_utf8_lossy(path)));
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><title>{shown}</title></head><body><h1>{shown}</h1>\n<table><thead><tr><th \
-         scope=\"col\">Name</th><th scope=\"col\">Bytes as saved</th><th scope=\"col\">Last change (UTC)</th></tr></thead><tbody>\n\
-         <tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n"
-    );
     let children = folder.children_after(live, after, SHOWN)?;
-    for child in &children {
+    let up = vec!["<a href=\"../\">../</a>".to_owned(), String::new(), String::new()];
+    let rows = children.iter().map(|child| {
         let slash = if child.is_folder() { "/" } else { "" };
         let (link, name) = (encoded(&child.name, false), escaped(&String::from_utf8_lossy(&child.name)));
         let (size, time) = child
@@ -75,15 +69,12 @@ fn page(live: &Live, folder: &Place, path: &[u8], after: Option<&[u8]>) -> Resul
             .as_ref()
             .map_or_else(Default::default, |entry| (entry.size.to_string(), iso_date(entry.mtime.seconds)));
         // The `./` keeps a name with a colon from being read as the scheme of a URL.
-        let _ = writeln!(
-            page,
-            "<tr><td><a href=\"./{link}{slash}\">{name}{slash}</a></td><td>{size}</td><td>{time}</td></tr>"
-        );
-    }
-    page.push_str("</tbody></table>");
+        vec![format!("<a href=\"./{link}{slash}\">{name}{slash}</a>"), size, time]
+    });
+    let headings = ["Name", "Bytes as saved", "Last change (UTC)"];
+    let mut content = table("What is in it", &headings, std::iter::once(up).chain(rows));
     if let Some(last) = children.last().filter(|_| children.len() == SHOWN) {
-        let _ = write!(page, "<p><a href=\"?after={}\">More</a></p>", encoded(&last.name, false));
+        content.push_str(&format!("<p><a href=\"?after={}\">More</a></p>", encoded(&last.name, false)));
     }
-    page.push_str("</body></html>\n");
-    Ok(page)
+    Ok(framed(&format!("/{}", String::from_utf8_lossy(path)), &content))
 }

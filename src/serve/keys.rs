@@ -44,15 +44,6 @@ impl Child {
     }
 }
 
-/// The name of a view in a key.
-pub(super) fn view_name(view: View) -> &'static str {
-    if view == View::Exact { "exact" } else { "plain" }
-}
-
-fn view(name: &[u8]) -> Option<View> {
-    [View::Exact, View::Plain].into_iter().find(|view| view_name(*view).as_bytes() == name)
-}
-
 /// What a key stands for; none if there is nothing. A `/` at its end asks for a folder.
 ///
 /// # Errors
@@ -70,7 +61,7 @@ fn look_up(live: &Live, key: &[u8]) -> Result<Option<Place>> {
     if top.is_empty() {
         return Ok(Some(Place::Top));
     }
-    if let Some(view) = view(top) {
+    if let Some(view) = View::of_name(top) {
         let Some(name) = second else { return Ok(Some(Place::Snapshots(view))) };
         let Some(name) = SnapshotName::parse(name) else { return Ok(None) };
         return in_snapshot(&live.snapshot(&name, None)?, view, rest.unwrap_or_default());
@@ -88,7 +79,7 @@ fn look_up(live: &Live, key: &[u8]) -> Result<Option<Place>> {
     let Some(name) = components.next().and_then(SnapshotName::parse) else { return Ok(None) };
     let snapshot = live.snapshot(&name, Some(&series))?;
     let Some(name) = components.next() else { return Ok(Some(Place::Views(snapshot))) };
-    let Some(view) = view(name) else { return Ok(None) };
+    let Some(view) = View::of_name(name) else { return Ok(None) };
     in_snapshot(&snapshot, view, components.next().unwrap_or_default())
 }
 
@@ -133,7 +124,7 @@ impl Place {
             Self::Top => ["exact", "plain", "series"].map(|name| name.as_bytes().to_vec()).to_vec(),
             Self::Snapshots(_) => ids(None),
             Self::Series(series) => ids(Some(series)),
-            Self::Views(_) => ["exact", "plain"].map(|name| name.as_bytes().to_vec()).to_vec(),
+            Self::Views(_) => View::ALL.map(|view| view.name().as_bytes().to_vec()).to_vec(),
             Self::AllSeries => live.listing().snapshots.iter().map(|root| escaped(&root.series).into_bytes()).collect(),
             Self::Folder(dir, _) => return in_folder(dir, after, limit),
             Self::File(..) => Vec::new(),
@@ -151,13 +142,13 @@ impl Place {
     pub(super) fn folder(&self, live: &Live, name: &[u8]) -> Result<Option<Self>> {
         let found = match self {
             Self::Top => look_up(live, name),
-            Self::Snapshots(view) => look_up(live, &[view_name(*view).as_bytes(), b"/", name].concat()),
+            Self::Snapshots(view) => look_up(live, &[view.name().as_bytes(), b"/", name].concat()),
             Self::AllSeries => look_up(live, &[b"series/", name].concat()),
             Self::Series(series) => match SnapshotName::parse(name) {
                 Some(name) => live.snapshot(&name, Some(series)).map(|snapshot| Some(Self::Views(snapshot))),
                 None => Ok(None),
             },
-            Self::Views(snapshot) => match view(name) {
+            Self::Views(snapshot) => match View::of_name(name) {
                 Some(view) => in_snapshot(snapshot, view, b""),
                 None => Ok(None),
             },

@@ -4,7 +4,8 @@ use hyper::header::{HOST, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
 
-use super::text::decoded;
+use super::text::of_query;
+use crate::live::percent_decoded;
 
 /// A request whose address was understood.
 #[derive(Debug)]
@@ -43,12 +44,12 @@ impl Asked {
         if raw_path.to_ascii_lowercase().contains("%2f") {
             return Err(Refusal::Address);
         }
-        let path = decoded(raw_path.strip_prefix('/').ok_or(Refusal::Address)?.as_bytes(), false);
+        let path = percent_decoded(raw_path.strip_prefix('/').ok_or(Refusal::Address)?.as_bytes());
         let path = path.filter(|path| is_path(path)).ok_or(Refusal::Address)?;
         let pairs = raw_query.split('&').filter(|pair| !pair.is_empty());
         let query = pairs.map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((decoded(key.as_bytes(), true)?, decoded(value.as_bytes(), true)?))
+            Some((of_query(key)?, of_query(value)?))
         });
         let query = query.collect::<Option<_>>().ok_or(Refusal::Address)?;
         Ok(Self { method, raw_path, path, query, headers })

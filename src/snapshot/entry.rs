@@ -65,6 +65,11 @@ impl FileEntry {
         self.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     }
 
+    /// The entry of a folder that has no row: it was not saved itself, but for something in it.
+    pub fn implied_folder(path: &[u8]) -> Self {
+        Self { path: path.to_vec(), kind: EntryKind::Directory, mode: 0o755, ..Self::nothing() }
+    }
+
     /// A row of an empty regular file without a name.
     pub fn nothing() -> Self {
         Self {

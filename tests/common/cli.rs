@@ -125,6 +125,12 @@ impl Snap {
         ran
     }
 
+    /// The ids of all snapshots, as they are listed.
+    pub(crate) fn snapshot_ids(&self) -> Vec<String> {
+        let ran = self.ok(&["snapshots", "--json"]);
+        ran.objects("snapshot").iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// Runs it; it must end with this code.
     pub(crate) fn ends(&self, code: i32, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments);

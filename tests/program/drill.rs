@@ -190,3 +190,31 @@ fn places_that_cannot_be_used_are_refused() {
     snap.ok(&["create", "empty"]);
     snap.ends(1, &["drill"]);
 }
+
+/// The second reader follows values as deep as they nest, and builds as many as are counted: such files would end the process, or never
+/// end.
+#[test]
+fn a_drill_does_not_hand_out_what_has_no_bounds() {
+    let snap = Snap::new();
+    let odd = fixtures("odd");
+    let names = ["recursive-list.avro", "recursive-tree.avro", "huge-count-empty-records.avro"];
+    for name in names {
+        fs::create_dir_all(snap.work("t")).unwrap();
+        fs::copy(odd.join(name), snap.work("t").join(name)).unwrap();
+    }
+    let empty = r#"{"type":"record","name":"E","fields":[{"name":"a","type":"null"}]}"#;
+    snap.write("t/null.avro", container(empty, "null", [(1 << 62, &[][..])]));
+    let nulls = r#"{"type":"record","name":"N","fields":[{"name":"a","type":{"type":"array","items":"null"}}]}"#;
+    let many: Vec<u8> = [0x80; 8].into_iter().chain([0x40, 0]).collect();
+    snap.write("t/nulls.avro", container(nulls, "null", [(1, &many[..])]));
+    snap.ends(0, &["create", "t"]);
+    snap.ok(&["drill", "--certificate", "drill.json"]);
+    let found = certificate(&snap, "drill.json");
+    assert_eq!((&found["result"], &found["files"]), (&Value::from("good"), &Value::from(5)));
+    let not_opened = found["not_opened"].as_array().unwrap();
+    let of = |why: &str| {
+        let found = not_opened.iter().find(|row| row["reason"].as_str().unwrap().contains(why));
+        found.map_or(0, |row| row["files"].as_u64().unwrap())
+    };
+    assert_eq!((of("nest to any depth"), of("take no bytes")), (2, 3), "{not_opened:?}");
+}

@@ -155,12 +155,7 @@ fn a_feed_over_several_snapshots_is_an_avro_file_that_others_read() {
             Avro::Record(fields) => fields.iter().find(|(field, _)| field == name).unwrap().1.clone(),
             other => panic!("{other:?}"),
         };
-        let ids: Vec<String> = snap
-            .ok(&["snapshots", "--json"])
-            .objects("snapshot")
-            .iter()
-            .map(|s| s["id"].as_str().unwrap().into())
-            .collect();
+        let ids = snap.snapshot_ids();
         let operation = |change: &Avro| match field(change, "_op") {
             Avro::Enum(_, name) => name,
             other => panic!("{other:?}"),
@@ -227,12 +222,7 @@ fn the_log_of_a_table_has_a_line_for_each_snapshot_in_which_it_changed() {
 fn a_record_is_followed_through_all_snapshots() {
     let snap = nights();
     snap.ok(&["create", "--series", "db", "db"]);
-    let ids: Vec<String> = snap
-        .ok(&["snapshots", "--json"])
-        .objects("snapshot")
-        .iter()
-        .map(|s| s["id"].as_str().unwrap().into())
-        .collect();
+    let ids = snap.snapshot_ids();
     let periods = |key: &str| snap.ok(&["log", "db/orders", "--key", key, "--json"]).objects("record_period");
     let first = periods("id=1");
     let states: Vec<_> = first

@@ -159,8 +159,7 @@ fn names_mean_the_snapshot_that_they_mean_when_they_are_asked_for() {
         assert_eq!(read(older).body, first, "{older}");
     }
     assert_eq!(count_of(&read("/series/lake/latest/plain").body), 7);
-    let ids = snap.ok(&["snapshots", "--json"]);
-    let ids: Vec<String> = ids.objects("snapshot").iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+    let ids = snap.snapshot_ids();
     assert_eq!(read(&format!("/exact/{}", &ids[0][..8])).body, first);
     assert_eq!(read("/exact/@2000-01-01").status, 404);
     assert_eq!(count_of(&read("/exact/@2999-01-01").body), 7);
@@ -378,6 +377,10 @@ fn pages_say_how_things_are_and_every_link_leads_somewhere() {
         for link in page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
             waiting.push(followed(&address, &link.replace("&amp;", "&")));
         }
+    }
+    // Numbers that no page has.
+    for odd in ["18446744073709551615", "-1", "x", "99999999999999999999999"] {
+        assert_eq!(server.get(&format!("/-/series?name=lake&skip={odd}")).status, 200, "{odd}");
     }
     assert!(seen.iter().any(|address| address.starts_with("/-/diff")), "{seen:?}");
     assert!(seen.iter().any(|address| address.starts_with("/-/table") && address.contains("part-0.avro")), "{seen:?}");

@@ -326,16 +326,9 @@ fn make_golden() {
     fs::create_dir(&data).unwrap();
     let mut repositories = Vec::new();
     for (name, suite) in GOLDEN {
-        let _ = fs::remove_dir_all(place(name));
-        let backend: Arc<dyn Backend> = Arc::new(Local::new(place(name)));
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(suite as u64));
         let clock: Arc<dyn Clock> = Arc::new(Steps((1_772_323_200 * 1_000_000_000).into()));
-        let options = InitOptions::default()
-            .encryption(suite)
-            .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
-            .kdf(KdfCost { memory_kib: 1024, passes: 2, lanes: 4 })
-            .label("golden");
-        Repository::init(&backend, &options, &*clock, &*entropy).unwrap();
+        make_empty(&place(name), suite, &clock, &entropy);
         repositories.push((name, clock, entropy));
     }
     let mut text = String::from("What the two snapshots in each golden repository hold; the password is `golden`.\n");
@@ -371,6 +364,18 @@ fn make_golden() {
         println!("{name}: {size} bytes");
         assert!(size as u64 <= MOST, "{name} is too large: {size} bytes");
     }
+}
+
+/// Makes a repository without snapshots, in place of what was there.
+pub(crate) fn make_empty(root: &Path, suite: Suite, clock: &Arc<dyn Clock>, entropy: &Arc<dyn Entropy>) {
+    let _ = fs::remove_dir_all(root);
+    let backend: Arc<dyn Backend> = Arc::new(Local::new(root));
+    let options = InitOptions::default()
+        .encryption(suite)
+        .password((suite != Suite::None).then(|| PASSWORD.to_vec()))
+        .kdf(KdfCost { memory_kib: 1024, passes: 2, lanes: 4 })
+        .label("golden");
+    Repository::init(&backend, &options, &**clock, &**entropy).unwrap();
 }
 
 pub(crate) fn remove_empty_folders(folder: &Path) {

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use avro_snap::avro::encoder::selftest::{Kind, sample};
 use avro_snap::avro::encoder::{EncoderId, Encoders, Tail, runs_here};
 use avro_snap::avro::varint;
-use avro_snap::crypto::slot::KdfCost;
 use avro_snap::crypto::{Entropy, SeededEntropy, Suite, SystemEntropy};
 use avro_snap::id::{digest, hex};
 use avro_snap::ops::create::{CreateOptions, CreateReport, create};
@@ -26,13 +25,13 @@ use avro_snap::progress::Silent;
 use avro_snap::recipe::{PREFLATE, Recipe};
 use avro_snap::snapshot::SnapshotRoot;
 use avro_snap::snapshot::entry::AvroFacts;
-use avro_snap::storage::{Backend, Local};
-use avro_snap::store::{Clock, InitOptions, Repository, SystemClock};
+
+use avro_snap::store::{Clock, Repository, SystemClock};
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
 
 use crate::containers::container;
 use crate::faults;
-use crate::golden::{PASSWORD, Steps, copy, frozen, hash_of, open, place, remove_empty_folders};
+use crate::golden::{Steps, copy, frozen, hash_of, make_empty, open, place, remove_empty_folders};
 use crate::lab::{files_of, restoring, saving};
 
 const NAME: &str = "v1-encoders";
@@ -214,16 +213,9 @@ fn make_encoders() {
         writeln!(list, "{name} {facts}").unwrap();
     }
     let root = place(NAME);
-    let _ = fs::remove_dir_all(&root);
-    let backend: Arc<dyn Backend> = Arc::new(Local::new(&root));
     let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
         (Arc::new(Steps((1_772_668_800 * 1_000_000_000).into())), Arc::new(SeededEntropy::new(79)));
-    let options = InitOptions::default()
-        .encryption(SUITE)
-        .password(Some(PASSWORD.to_vec()))
-        .kdf(KdfCost { memory_kib: 1024, passes: 2, lanes: 4 })
-        .label("golden");
-    Repository::init(&backend, &options, &*clock, &*entropy).unwrap();
+    make_empty(&root, SUITE, &clock, &entropy);
     let repository = open(&root, clock, entropy);
     save(&repository, own.path());
     for (file, (facts, encoders)) in in_recipes(&repository, &last(&repository)) {

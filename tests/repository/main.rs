@@ -17,6 +17,8 @@ mod containers;
 mod faults;
 #[path = "../common/hooked.rs"]
 mod hooked;
+#[path = "../common/iceberg.rs"]
+mod iceberg;
 #[path = "../common/interrupted.rs"]
 mod interrupted;
 #[path = "../common/lab.rs"]
@@ -53,6 +55,7 @@ mod files;
 mod full_store;
 mod golden;
 mod golden_encoders;
+mod golden_erased;
 mod hostile;
 mod init_races;
 mod optimize;

@@ -176,19 +176,14 @@ impl Compiler<'_> {
         let node = self.schema.node(id);
         let kind = match &node.kind {
             Kind::Null => return "null".into(),
-            Kind::Boolean => "boolean",
-            Kind::Int => "int",
-            Kind::Long => "long",
-            Kind::Float => "float",
-            Kind::Double => "double",
             Kind::Bytes => return with_logical("bytes", node.logical.as_deref()),
-            Kind::String => "string",
             Kind::Record { .. } => "record",
             Kind::Enum { .. } => "enum",
             Kind::Fixed { .. } => "fixed",
             Kind::Array { .. } => "array",
             Kind::Map { .. } => "map",
             Kind::Union { .. } => "union",
+            primitive => primitive.primitive().unwrap_or_default(),
         };
         let article = if kind.starts_with(['a', 'e', 'i']) { "an" } else { "a" };
         with_logical(&format!("{article} {kind}"), node.logical.as_deref())

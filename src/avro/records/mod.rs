@@ -400,14 +400,6 @@ impl<'s> Pass<'s, '_> {
 /// The name of a branch of a union in Avro's JSON encoding.
 fn branch_name(kind: &Kind) -> &str {
     match kind {
-        Kind::Null => "null",
-        Kind::Boolean => "boolean",
-        Kind::Int => "int",
-        Kind::Long => "long",
-        Kind::Float => "float",
-        Kind::Double => "double",
-        Kind::Bytes => "bytes",
-        Kind::String => "string",
         Kind::Array { .. } => "array",
         Kind::Map { .. } => "map",
         Kind::Union { .. } => "union",
@@ -415,6 +407,7 @@ fn branch_name(kind: &Kind) -> &str {
         Kind::Enum { name, .. } if name.is_empty() => "enum",
         Kind::Fixed { name, .. } if name.is_empty() => "fixed",
         Kind::Record { name, .. } | Kind::Enum { name, .. } | Kind::Fixed { name, .. } => name,
+        primitive => primitive.primitive().unwrap_or_default(),
     }
 }
 

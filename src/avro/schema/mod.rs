@@ -5,6 +5,7 @@
 //! What says nothing about the bytes of a datum stands beside the nodes (defaults, aliases, the digits of decimals: what
 //! schema resolution needs) or is left out: docs, orders, unknown attributes.
 
+mod bounds;
 mod canonical;
 mod evolution;
 mod flaw;
@@ -12,6 +13,7 @@ mod json;
 mod parse;
 mod resolve;
 
+pub use bounds::Unbounded;
 pub use evolution::Decimal;
 pub use flaw::SchemaFlaw;
 
@@ -155,6 +157,23 @@ pub enum Kind {
         /// The branches, in order.
         branches: Vec<NodeId>,
     },
+}
+
+impl Kind {
+    /// The name of a primitive type; none for others.
+    pub fn primitive(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Null => "null",
+            Self::Boolean => "boolean",
+            Self::Int => "int",
+            Self::Long => "long",
+            Self::Float => "float",
+            Self::Double => "double",
+            Self::Bytes => "bytes",
+            Self::String => "string",
+            _ => return None,
+        })
+    }
 }
 
 /// A field of a record.

@@ -11,10 +11,11 @@ use crate::chunk::ChunkSource;
 use crate::error::{Error, IoContext, Result};
 use crate::files::{RestoreTarget, ScratchFolder, host, resolved, user};
 use crate::progress::{Phase, Progress, Warning};
+use crate::read::avro_file::AvroFile;
 use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::report::utc;
 use crate::snapshot::SnapshotRoot;
-use crate::snapshot::entry::FileEntry;
+use crate::snapshot::entry::{AvroFacts, FileEntry};
 use crate::store::Repository;
 
 /// Does all of it.
@@ -161,11 +162,11 @@ impl Run<'_> {
             Ok(read) => {
                 let mut certificate = self.certificate();
                 certificate.files += 1;
-                certificate.bytes += row.size;
+                certificate.bytes = certificate.bytes.saturating_add(row.size);
                 match read {
                     Some(Read2::Records(records)) => {
                         certificate.avro_files += 1;
-                        certificate.records += records;
+                        certificate.records = certificate.records.saturating_add(records);
                     }
                     Some(Read2::NotOpened(reason)) => put_not_opened(&mut certificate.not_opened, reason, &path),
                     None => {}
@@ -212,10 +213,13 @@ impl Run<'_> {
         let shown = String::from_utf8_lossy(&row.path).into_owned();
         let mut file = Hashing::new(self.scratch.open_again(name)?);
         let facts = row.avro.as_ref().filter(|_| row.size > 0);
-        let read = facts.map(|facts| match why_not(facts) {
-            Some(reason) => Read2::NotOpened(reason.into()),
-            None => second_reader::decode(&mut file),
-        });
+        let read = match facts {
+            Some(facts) => Some(match self.why_not_opened(facts, row)? {
+                Some(reason) => Read2::NotOpened(reason),
+                None => second_reader::decode(&mut file),
+            }),
+            None => None,
+        };
         let (hash, length) = file.finish().when("read", &shown)?;
         if length != row.size || row.content.is_none_or(|content| *content.as_bytes() != hash) {
             return Err(Error::not_restored(shown, "what was read back is not what was saved"));
@@ -228,6 +232,15 @@ impl Run<'_> {
             }
             _ => Ok(read),
         }
+    }
+
+    /// Why the second reader is not asked about a file.
+    fn why_not_opened(&self, facts: &AvroFacts, row: &FileEntry) -> Result<Option<String>> {
+        let schema = AvroFile::open(self.repository, row)?.and_then(|file| file.schema());
+        Ok(match schema {
+            Ok(schema) => why_not(facts, &schema),
+            Err(reason) => Some(reason.to_string()),
+        })
     }
 
     fn certificate(&self) -> MutexGuard<'_, Certificate> {

@@ -109,7 +109,7 @@ impl<'s> Drawn<'s> {
         let (mut files_of, mut bytes_of) = (0, 0);
         all.each(repository, snapshot, &mut |row| {
             files_of += 1;
-            bytes_of += row.size;
+            bytes_of = u64::saturating_add(bytes_of, row.size);
             Ok(())
         })?;
         (all.files_of, all.bytes_of) = (files_of, bytes_of);

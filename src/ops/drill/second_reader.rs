@@ -2,6 +2,7 @@
 
 use std::io::{BufReader, Read};
 
+use crate::avro::schema::Schema;
 use crate::id::Digester;
 use crate::snapshot::entry::{AvroFacts, AvroState};
 
@@ -20,14 +21,16 @@ pub(super) enum Read2 {
     NotOpened(String),
 }
 
-/// Whether the second reader is asked: it sets no bounds to what blocks decode to, so only about files of which that is known.
-pub(super) fn why_not(facts: &AvroFacts) -> Option<&'static str> {
-    match facts.state {
+/// Why the second reader is not asked about a file with this schema. It sets no bounds to what blocks decode to, nor to how deep values nest
+/// or how many take no bytes, and a stack that overflows would end this process: so it is asked only where all of that is bounded.
+pub(super) fn why_not(facts: &AvroFacts, schema: &Schema) -> Option<String> {
+    let state = match facts.state {
         AvroState::Ok | AvroState::HeaderOnly if facts.verified_records == facts.declared_records => None,
         AvroState::Undecoded | AvroState::BeyondLimits => Some("it was saved without decoding its records"),
         AvroState::Ok | AvroState::HeaderOnly => Some("not all of its records were decoded when it was saved"),
         _ => Some("it was not sound when it was saved"),
-    }
+    };
+    state.map(str::to_owned).or_else(|| schema.unbounded().map(|unbounded| unbounded.to_string()))
 }
 
 /// Decodes all records. What the reader does not read of the file is left.

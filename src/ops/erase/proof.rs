@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::avro::filter::Expression;
 use crate::error::Result;
-use crate::id::{ChunkHasher, RepositoryId, hex};
+use crate::id::{ChunkHasher, RepositoryId, hex, unhex};
 use crate::store::Repository;
 
 /// How many bytes of a record are hashed at most: a longer one may be cut into several chunks, of which the first has these.
@@ -175,13 +175,7 @@ impl Serialize for Proof {
 
 fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    if text.len() != 2 * N || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(bytes)
+    unhex(text, &mut bytes).then_some(bytes)
 }
 
 fn entry_of(text: &str) -> Option<Entry> {

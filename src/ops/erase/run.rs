@@ -15,15 +15,13 @@ use crate::ingest::{
     AnchorPrimer, Depth, Effort, Feeder, FileContext, Pipeline, SchemaCache, Workbench, store_content,
 };
 use crate::ops::create::CreateOptions;
+use crate::ops::replacing::{ATTEMPTS, CarriedOver, has_other_root, named};
 use crate::progress::{Phase, Progress, Warning};
 use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::recipe::AvroState;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 use crate::snapshot::{ManifestWriter, SnapshotRoot};
-use crate::store::{ReplaceReason, Repository, RootReplacement, SnapshotRecord, Writer, read_root};
-
-/// How often a snapshot is dealt with again, where somebody else replaces its root, or deletes what it rests on, meanwhile.
-const ATTEMPTS: u32 = 4;
+use crate::store::{ReplaceReason, Repository, RootReplacement, SnapshotRecord, read_root};
 
 /// Carries out a plan. Each snapshot is done or not done; what is done by then stays done, whatever happens, and a plan that is
 /// made again finds what is left.
@@ -61,7 +59,7 @@ pub fn erase(
         options,
         encoders: EncoderBench::default(),
         ready: HashMap::new(),
-        known_at: repository.state().last_loss(),
+        carried: CarriedOver::new(repository),
         now: repository.log().clock().now(),
         report: EraseReport::default(),
     };
@@ -91,8 +89,7 @@ struct EraseRun<'r> {
     encoders: EncoderBench,
     /// By the content of before: other snapshots have it, too.
     ready: HashMap<ContentHash, Altered>,
-    /// The last loss as of which all that is ready was there.
-    known_at: u64,
+    carried: CarriedOver,
     now: i64,
     report: EraseReport,
 }
@@ -122,7 +119,7 @@ impl<'r> EraseRun<'r> {
                 Err(Error::Pruned { .. }) => self.ready.clear(),
                 // What the old root reached may be deleted once there is another, or none.
                 Err(error) if error.is_damage() => {
-                    if attempts == ATTEMPTS && !self.has_other_root(record)? {
+                    if attempts == ATTEMPTS && !has_other_root(repository, record)? {
                         self.fail(id, None, error);
                         return Ok(());
                     }
@@ -135,19 +132,9 @@ impl<'r> EraseRun<'r> {
         Err(Error::SnapshotReplaced { snapshot: id })
     }
 
-    fn has_other_root(&self, record: &SnapshotRecord) -> Result<bool> {
-        let repository = self.context.repository;
-        repository.catalog().refresh()?;
-        Ok(!repository.state().snapshots.iter().any(|now| now.id == record.id && now.root == record.root))
-    }
-
     /// Reports what still holds what it held.
     fn fail(&mut self, snapshot: SnapshotId, path: Option<&[u8]>, error: Error) {
-        let mut name = snapshot.short().to_string().into_bytes();
-        if let Some(path) = path {
-            name.push(b':');
-            name.extend_from_slice(path);
-        }
+        let name = named(snapshot, path);
         let path = String::from_utf8_lossy(&name).into_owned();
         let message = format!("nothing is erased from it: {error}");
         self.context.progress.warning(&Warning { path, message, incomplete: true });
@@ -158,14 +145,8 @@ impl<'r> EraseRun<'r> {
     fn attempt(&mut self, record: &SnapshotRecord, last: bool) -> Result<Attempt> {
         let repository = self.context.repository;
         let root = read_root(repository, record)?;
-        let (writer, primer) = (Writer::new(repository)?, AnchorPrimer::new(repository, None));
-        let last_loss = repository.state().last_loss();
-        if last_loss != self.known_at {
-            // What was stored for another snapshot may be deleted with that, and the writer counts only what goes after it began.
-            writer.doubt();
-            self.ready.clear();
-            self.known_at = last_loss;
-        }
+        let writer = self.carried.writer(repository, || self.ready.clear())?;
+        let primer = AnchorPrimer::new(repository, None);
         let level = repository.settings().compression_level(self.options.compression);
         let pipeline = Pipeline::new(repository, writer, primer, level, false, repository.runtime().threads());
         match self.store(&pipeline, &root, record, last) {

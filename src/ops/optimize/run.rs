@@ -10,14 +10,12 @@ use crate::chunk::{ChunkKind, ChunkSink};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, ContentHash, SnapshotId};
 use crate::ingest::{AnchorPrimer, Feeder, FileContext, Pipeline, finds_encoder, settle};
+use crate::ops::replacing::{ATTEMPTS, CarriedOver, has_other_root, named};
 use crate::progress::Warning;
 use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::snapshot::entry::FileEntry;
 use crate::snapshot::{ManifestWriter, SnapshotRoot};
-use crate::store::{ReplaceReason, Repository, RootReplacement, SnapshotRecord, Writer, read_root};
-
-/// How often a step is done again, where somebody else replaces the root of the snapshot, or deletes what it rests on, meanwhile.
-const ATTEMPTS: u32 = 4;
+use crate::store::{ReplaceReason, Repository, RootReplacement, SnapshotRecord, read_root};
 
 /// How far a step came.
 enum Step {
@@ -35,16 +33,15 @@ pub(super) struct OptimizeRun<'r> {
     options: &'r OptimizeOptions,
     survey: Survey<'r>,
     encoders: EncoderBench,
-    /// The last loss as of which all that is known to be stored was there.
-    known_at: u64,
+    carried: CarriedOver,
     pub(super) report: OptimizeReport,
 }
 
 impl<'r> OptimizeRun<'r> {
     pub(super) fn new(context: FileContext<'r>, options: &'r OptimizeOptions) -> Self {
         let survey = Survey::new(context.repository, options);
-        let (encoders, known_at) = (EncoderBench::default(), context.repository.state().last_loss());
-        Self { context, options, survey, encoders, known_at, report: OptimizeReport::default() }
+        let (encoders, carried) = (EncoderBench::default(), CarriedOver::new(context.repository));
+        Self { context, options, survey, encoders, carried, report: OptimizeReport::default() }
     }
 
     /// Stores one snapshot again, as far as anything is to be done.
@@ -70,7 +67,7 @@ impl<'r> OptimizeRun<'r> {
                 // What the old root reached may be deleted once there is another, or none; and a prune without grace deletes
                 // what this run has stored and nothing refers to yet.
                 Err(error) if error.is_damage() => {
-                    if attempts + 1 == ATTEMPTS && !self.has_other_root(record)? {
+                    if attempts + 1 == ATTEMPTS && !has_other_root(repository, record)? {
                         self.fail(id, None, error);
                         return Ok(());
                     }
@@ -84,19 +81,9 @@ impl<'r> OptimizeRun<'r> {
         Err(Error::SnapshotReplaced { snapshot: id })
     }
 
-    fn has_other_root(&self, record: &SnapshotRecord) -> Result<bool> {
-        let repository = self.context.repository;
-        repository.catalog().refresh()?;
-        Ok(!repository.state().snapshots.iter().any(|now| now.id == record.id && now.root == record.root))
-    }
-
     /// Reports what stays as it is because it cannot be rebuilt.
     fn fail(&mut self, snapshot: SnapshotId, path: Option<&[u8]>, error: Error) {
-        let mut name = snapshot.short().to_string().into_bytes();
-        if let Some(path) = path {
-            name.push(b':');
-            name.extend_from_slice(path);
-        }
+        let name = named(snapshot, path);
         let message = format!("it stays as it is, since it cannot be rebuilt: {error}");
         let path = String::from_utf8_lossy(&name).into_owned();
         self.context.progress.warning(&Warning { path, message, incomplete: true });
@@ -115,14 +102,8 @@ impl<'r> OptimizeRun<'r> {
         let repository = self.context.repository;
         let threads = repository.runtime().threads();
         let level = repository.settings().compression_level(self.options.compression);
-        let (writer, primer) = (Writer::new(repository)?, AnchorPrimer::new(repository, None));
-        let last_loss = repository.state().last_loss();
-        if last_loss != self.known_at {
-            // What was stored for another snapshot may be deleted with that, and the writer counts only what goes after it began.
-            writer.doubt();
-            self.survey.known.forget();
-            self.known_at = last_loss;
-        }
+        let writer = self.carried.writer(repository, || self.survey.known.forget())?;
+        let primer = AnchorPrimer::new(repository, None);
         let pipeline = Pipeline::new(repository, writer, primer, level, false, threads);
         match self.store(&pipeline, &snapshot, record, todo, last) {
             Ok(Stored::Root(root)) => {
@@ -172,7 +153,7 @@ impl<'r> OptimizeRun<'r> {
             }
             Err(error) => Err(error),
         })?;
-        if !failed.is_empty() && self.has_other_root(record)? {
+        if !failed.is_empty() && has_other_root(self.context.repository, record)? {
             return Ok(None);
         }
         for (path, error) in failed {
@@ -221,7 +202,7 @@ impl<'r> OptimizeRun<'r> {
         self.report.bytes += bytes;
         // A prune without grace deletes what nothing refers to yet.
         let is_gone = failed.iter().skip(before).any(|(_, error)| error.is_damage());
-        if !failed.is_empty() && ((is_gone && !last) || self.has_other_root(record)?) {
+        if !failed.is_empty() && ((is_gone && !last) || has_other_root(self.context.repository, record)?) {
             return Ok(Stored::Outrun);
         }
         for (entry, error) in failed {

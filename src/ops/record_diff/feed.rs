@@ -239,18 +239,11 @@ fn schema_of(reader: &ReaderSchema, key: Option<&[KeyField]>) -> Result<String> 
 fn type_json(schema: &Schema, id: NodeId) -> serde_json::Value {
     let node = schema.node(id);
     let plain = match &node.kind {
-        Kind::Null => "null",
-        Kind::Boolean => "boolean",
-        Kind::Int => "int",
-        Kind::Long => "long",
-        Kind::Float => "float",
-        Kind::Double => "double",
-        Kind::Bytes => "bytes",
-        Kind::String => "string",
         Kind::Record { name, .. } | Kind::Enum { name, .. } | Kind::Fixed { name, .. } => return json!(name),
         Kind::Array { items } => return json!({"type": "array", "items": type_json(schema, *items)}),
         Kind::Map { values } => return json!({"type": "map", "values": type_json(schema, *values)}),
         Kind::Union { branches } => return branches.iter().map(|branch| type_json(schema, *branch)).collect(),
+        primitive => primitive.primitive().unwrap_or_default(),
     };
     match (&node.logical, schema.decimal(id)) {
         (Some(logical), Some(digits)) => {

@@ -57,8 +57,7 @@ pub struct RecordDiffOptions {
     #[serde(deserialize_with = "values::words")]
     pub key: Vec<String>,
     /// Only records of which this is true, on each side: a record that it is true of no longer counts as deleted.
-    #[serde(rename = "where")]
-    pub filter: Option<Expression>,
+    pub r#where: Option<Expression>,
     /// How much is held in memory before it goes to a temporary file, in bytes.
     #[serde(skip)]
     pub memory: usize,
@@ -66,14 +65,14 @@ pub struct RecordDiffOptions {
 
 impl Default for RecordDiffOptions {
     fn default() -> Self {
-        Self { key: Vec::new(), filter: None, memory: MEMORY }
+        Self { key: Vec::new(), r#where: None, memory: MEMORY }
     }
 }
 
 impl RecordDiffOptions {
     values::setters! {
         each key: String;
-        is filter: Option<Expression>;
+        is r#where: Option<Expression>;
         the memory: usize;
     }
 }
@@ -154,7 +153,7 @@ impl<'r> RecordFeed<'r> {
         };
         let reader = last.schema.as_ref().map_err(refused)?.clone();
         let key = if options.key.is_empty() { None } else { Some(Key::new(&reader, &options.key)?) };
-        let filter = options.filter.as_ref().map(|filter| Filter::new(filter, &reader.schema)).transpose();
+        let filter = options.r#where.as_ref().map(|filter| Filter::new(filter, &reader.schema)).transpose();
         let filter = filter.map_err(|error| Error::argument("where", format!("where: {error}")))?;
         Ok(Self { repository, sides, reader, key, filter, memory: options.memory })
     }

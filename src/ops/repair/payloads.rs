@@ -10,6 +10,7 @@ use crate::error::{Context, Error, Result};
 use crate::files::Pattern;
 use crate::id::{ChunkId, SnapshotId};
 use crate::ingest::{AnchorPrimer, Feeder, Pipeline, take_apart_again};
+use crate::ops::replacing::{ATTEMPTS, has_other_root};
 use crate::progress::{Phase, Progress, Warning};
 use crate::read::{EncoderBench, FileAssembler, Prefetching};
 use crate::recipe::Recipe;
@@ -88,9 +89,6 @@ impl PayloadOptions {
     }
 }
 
-/// How often it is done again, where somebody else replaces the root of the snapshot meanwhile.
-const ATTEMPTS: u32 = 4;
-
 /// Stores a snapshot in another way, in which some payloads are kept as they are, under a new root. Every file
 /// concerned is rebuilt as by a restore, and compared with its hash.
 ///
@@ -121,12 +119,6 @@ pub fn keep_payloads(
         }
     }
     Err(Error::SnapshotReplaced { snapshot })
-}
-
-/// Whether a snapshot has another root by now than this record says, or is gone.
-fn has_other_root(repository: &Repository, record: &SnapshotRecord) -> Result<bool> {
-    repository.catalog().refresh()?;
-    Ok(!repository.state().snapshots.iter().any(|now| now.id == record.id && now.root == record.root))
 }
 
 /// Does it once, from the root that the record names; none if the snapshot has another one by the end.

@@ -71,7 +71,7 @@ fn link(page: &str, about: &[(&str, &[u8])]) -> String {
 }
 
 /// A page around its content.
-fn framed(title: &str, content: &str) -> String {
+pub(super) fn framed(title: &str, content: &str) -> String {
     let title = escaped(title);
     let links = PAGES.iter().map(|(path, name)| format!("<li><a href=\"{path}\">{name}</a></li>"));
     let links: String = links.chain(["<li><a href=\"/plain/\">Files</a></li>".to_owned()]).collect();
@@ -83,7 +83,7 @@ fn framed(title: &str, content: &str) -> String {
 }
 
 /// A table with headings of columns, and rows of cells that are HTML already. It scrolls by itself where the screen is narrow.
-fn table(caption: &str, headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(super) fn table(caption: &str, headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut text = format!(
         "<div class=\"scrolls\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>",
         escaped(caption)

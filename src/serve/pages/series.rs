@@ -6,6 +6,7 @@ use super::{Query, framed, link, table};
 use crate::error::{Error, Result};
 use crate::live::{Live, escaped as component};
 use crate::ops::overview::overview;
+use crate::recipe::View;
 use crate::snapshot::SnapshotRoot;
 
 /// How many snapshots a page shows.
@@ -28,8 +29,8 @@ pub(super) fn page(live: &Live, query: &Query) -> Result<String> {
             count(series.snapshots as u64, "snapshot"),
             minute(series.first),
             ago(series.last.time, found.time),
-            files(&name, "exact"),
-            files(&name, "plain"),
+            files(&name, View::Exact),
+            files(&name, View::Plain),
         ));
     }
     let newest: Vec<&SnapshotRoot> = snapshots.iter().rev().copied().collect();
@@ -37,16 +38,17 @@ pub(super) fn page(live: &Live, query: &Query) -> Result<String> {
     let rows = shown.map(|(at, root)| row(root, newest.get(at + 1).copied()));
     let headings = ["Time (UTC)", "Snapshot", "Files", "Bytes", "Tags", "Look at"];
     content.push_str(&table("Snapshots, the latest first", &headings, rows));
-    if skip + SHOWN < newest.len() {
-        let next = (skip + SHOWN).to_string();
+    let next = skip.saturating_add(SHOWN);
+    if next < newest.len() {
+        let next = next.to_string();
         let address = link("series", &[("name", name.as_bytes()), ("skip", next.as_bytes())]);
         content.push_str(&format!("<p><a href=\"{address}\">Earlier snapshots</a></p>\n"));
     }
     Ok(framed(&format!("Series {name}"), &content))
 }
 
-fn files(series: &str, view: &str) -> String {
-    escaped(&format!("/series/{}/latest/{view}/", encoded(component(series).as_bytes(), false)))
+fn files(series: &str, view: View) -> String {
+    escaped(&format!("/series/{}/latest/{}/", encoded(component(series).as_bytes(), false), view.name()))
 }
 
 fn row(root: &SnapshotRoot, before: Option<&SnapshotRoot>) -> Vec<String> {

@@ -8,6 +8,7 @@ use crate::avro::records::Encoding;
 use crate::error::{Error, Result};
 use crate::live::{Live, SnapshotName};
 use crate::read::Snapshot;
+use crate::recipe::View;
 use crate::snapshot::entry::{EntryKind, FileEntry};
 
 /// How many things in a folder, ...
@@ -76,12 +77,12 @@ fn folder(snapshot: &Snapshot, path: &[u8]) -> Result<String> {
 
 fn file(live: &Live, snapshot: &Snapshot, entry: &FileEntry) -> Result<String> {
     let id = snapshot.id().to_string();
-    let address = |view: &str| escaped(&format!("/{view}/{id}/{}", encoded(&entry.path, true)));
+    let address = |view: View| escaped(&format!("/{}/{id}/{}", view.name(), encoded(&entry.path, true)));
     let mut text = format!(
         "<p>{} as saved. <a href=\"{}\">Download as saved</a>, <a href=\"{}\">without compression</a>.</p>\n",
         size(entry.size),
-        address("exact"),
-        address("plain")
+        address(View::Exact),
+        address(View::Plain)
     );
     if entry.altered.is_some() {
         text.push_str("<p class=\"bad\">Records were taken out of it on purpose after it was saved.</p>\n");

@@ -1,22 +1,7 @@
 //! Amounts and times as people read them.
 
 use crate::report::utc;
-
-/// A number of bytes, like `1.8 MiB`.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut amount = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while amount >= 1000.0 && unit + 1 < UNITS.len() {
-        amount /= 1024.0;
-        unit += 1;
-    }
-    let digits = if amount < 10.0 { 2 } else { usize::from(amount < 100.0) };
-    format!("{amount:.digits$} {}", UNITS[unit])
-}
+pub(super) use crate::values::size_text as size;
 
 /// How many of something, like `1 file` or `1 204 files`.
 pub(super) fn count(number: u64, name: &str) -> String {
@@ -69,10 +54,6 @@ mod tests {
 
     #[test]
     fn amounts_read_well() {
-        assert_eq!(
-            [0, 1023, 1024, 1_890_000, u64::MAX].map(size),
-            ["0 B", "1023 B", "1.00 KiB", "1.80 MiB", "16.0 EiB"]
-        );
         assert_eq!(count(1, "file"), "1 file");
         assert_eq!(count(1_204_000, "file"), "1\u{a0}204\u{a0}000 files");
         assert_eq!(length(119), "119 seconds");

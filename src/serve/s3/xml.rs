@@ -9,7 +9,7 @@ use super::super::listing::Listed;
 use super::super::text::{encoded, escaped, iso_date};
 use super::auth::Denied;
 use crate::error::Result;
-use crate::id::hex;
+use crate::id::{hex, unhex};
 use crate::live::{Live, tag};
 use crate::recipe::View;
 
@@ -55,9 +55,9 @@ pub(in super::super) fn denied(denied: Denied) -> Answer {
 
 /// The key that a listing goes on after.
 pub(super) fn key_of_token(token: &[u8]) -> Option<Vec<u8>> {
-    let digits = token.strip_prefix(b"k").filter(|digits| digits.len().is_multiple_of(2))?;
-    let pairs = digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-    pairs.collect()
+    let digits = std::str::from_utf8(token.strip_prefix(b"k")?).ok()?;
+    let mut key = vec![0; digits.len() / 2];
+    unhex(digits, &mut key).then_some(key)
 }
 
 /// A page of a listing.

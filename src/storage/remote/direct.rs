@@ -15,6 +15,7 @@ use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, 
 use object_store::gcp::GcpCredentialProvider;
 use object_store::path::Path;
 use object_store::{ClientOptions, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::tasks::{Done, Failed, within};
 use super::timing::Patience;
@@ -285,16 +286,12 @@ fn generic(reason: String) -> object_store::Error {
     object_store::Error::Generic { store: "S3", source: reason.into() }
 }
 
+/// What is not encoded in a key: the unreserved characters of RFC 3986, as signatures want it, and `/`.
+const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
 /// A key as a part of an address.
 fn encoded(key: &str) -> String {
-    let mut text = String::with_capacity(key.len());
-    for byte in key.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => text.push(char::from(byte)),
-            _ => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    text
+    utf8_percent_encode(key, KEY).to_string()
 }
 
 /// A SHA-256 in hexadecimal.
