@@ -58,7 +58,7 @@ impl Kind {
     fn program(self) -> PathBuf {
         folder().join(match self {
             Self::Ministack => "py/bin/ministack",
-            Self::Moto => "py/bin/moto_server",
+            Self::Moto => "py/bin/python",
             Self::Azurite => "node/node_modules/.bin/azurite-blob",
             Self::Rclone => "py/bin/rclone",
             Self::Google | Self::InProcess => return PathBuf::new(),
@@ -84,7 +84,7 @@ impl Kind {
             // Whoever asks may do all, until a test says otherwise.
             Self::Moto => command
                 .env("INITIAL_NO_AUTH_ACTION_COUNT", "1000000000")
-                .args(["-H", "127.0.0.1", "-p"])
+                .args(["-c", MOTO_ONE_REQUEST_AT_A_TIME, "-H", "127.0.0.1", "-p"])
                 .arg(port.to_string()),
             Self::Azurite => command.args(["--blobHost", "127.0.0.1", "--blobPort"]).arg(port.to_string()).args([
                 "--inMemoryPersistence",
@@ -101,6 +101,18 @@ impl Kind {
         command
     }
 }
+
+/// Moto looks whether a name is taken and takes it in two steps, on a thread for each request: now and then two writers got one name.
+const MOTO_ONE_REQUEST_AT_A_TIME: &str = r"
+import threading, moto.server
+class OneAtATime(moto.server.DomainDispatcherApplication):
+    one_request = threading.Lock()
+    def __call__(self, environ, start_response):
+        with self.one_request:
+            return super().__call__(environ, start_response)
+moto.server.DomainDispatcherApplication = OneAtATime
+moto.server.main()
+";
 
 /// A Python that has what the servers need, boto3 among it.
 pub fn python(script: &str, arguments: &[&str]) -> String {
